@@ -1,0 +1,48 @@
+"""What a clip is: the row of a corpus before it is hashed, and the catalogued clip an extractor reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Split(StrEnum):
+    """Role a corpus gives to a clip. Labels of TEST clips are read by the evaluator only."""
+
+    TRAIN = "train"
+    TEST = "test"
+    UNLABELLED = "unlabelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusEntry:
+    """One row of a corpus as its owner wrote it, before probing and hashing."""
+
+    name: str
+    """Name within the corpus (file stem); what submissions and reports show."""
+    media: Path
+    """Media file (audio or video)."""
+    emotion: str | None = None
+    """Gold emotion, already one of the corpus' emotion set; None where unlabelled."""
+    valence: float | None = None
+    """Gold valence in [-5, 5]; None where missing."""
+    speaker: str | None = None
+    transcript: str | None = None
+    split: Split = Split.TRAIN
+    fold: int | None = None
+    """Published cross-validation fold, if the corpus has one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A catalogued clip, as feature extractors see it."""
+
+    clip_id: str
+    """sha256 (hex) of the media file."""
+    name: str
+    path: Path
+    """Where the media lies now."""
+    corpus_root: Path
+    """Root of the corpus it came from (precomputed features lie below it)."""
+    transcript: str | None = None

@@ -1,0 +1,65 @@
+"""The library's exception tree.
+
+    MerError                 expected / found / what to do, plus data attributes
+    ├── ConfigError          a recipe or parameter that cannot work
+    ├── CorpusError          a corpus folder or table that cannot be read
+    ├── MediaError           one clip's media is unusable; carries a QuarantineReason
+    ├── WeightsError         encoder weights absent, unsafe or not what was pinned
+    └── DivergedError        training produced NaN or infinity and did not recover
+
+`transient` says whether trying the same thing again may help. Stores have their own tree in `infra.errors`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class QuarantineReason(StrEnum):
+    """Why a clip was set aside instead of ingested (stored in the catalogue as the code)."""
+
+    EMPTY_FILE = "empty_file"
+    NOT_MEDIA = "not_media"
+    TRUNCATED = "truncated"
+    NO_AUDIO = "no_audio"
+    NO_USABLE_STREAM = "no_usable_stream"
+    TOO_LONG = "too_long"
+    TOO_LARGE = "too_large"
+    UNSAFE_NAME = "unsafe_name"
+    UNSAFE_CONTAINER = "unsafe_container"
+    NOT_A_REGULAR_FILE = "not_a_regular_file"
+    DECODE_FAILED = "decode_failed"
+    TIMED_OUT = "timed_out"
+    MISSING_MEDIA = "missing_media"
+    BAD_FEATURES = "bad_features"
+    CONFLICTING_LABELS = "conflicting_labels"
+
+
+class MerError(Exception):
+    """Base of all errors of the library; the message says what was expected, what was found, what to do."""
+
+    transient: bool = False
+
+
+class ConfigError(MerError):
+    """A recipe, option or parameter that cannot work as given."""
+
+
+class CorpusError(MerError):
+    """A corpus that cannot be read as a whole (single clips are quarantined instead)."""
+
+
+class MediaError(MerError):
+    """One clip's media cannot be used; `reason` is the quarantine code."""
+
+    def __init__(self, reason: QuarantineReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class WeightsError(MerError):
+    """Encoder weights are absent, unsafe, or do not match their pinned identity."""
+
+
+class DivergedError(MerError):
+    """Training produced non-finite values and did not recover."""
