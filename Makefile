@@ -1,0 +1,61 @@
+# Self-documenting: `make` or `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+RECIPE ?= demo
+ARGS ?=
+
+.PHONY: help setup run-flow test test-all check format up down deploy bench lock clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## Create the environment (.venv) with the locked versions, if absent or out of date
+
+# torch goes first and alone: an index without CUDA wheels then gives its CPU build, and nothing else pulls another one.
+$(STAMP):
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked versions into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt torch
+	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,dev]'
+	@rm -f $(VENV)/.installed-*; touch $(STAMP)
+
+run-flow: setup  ## Run the retraining flow (demo corpus made on first use); RECIPE=demo ARGS="--corpus PATH"
+	@$(BIN)/mer run --recipe $(RECIPE) $(ARGS)
+
+test: setup  ## Unit tests (under two minutes)
+	@$(BIN)/python -m pytest -q
+
+test-all: setup  ## All tests: real Prefect, Postgres and S3 servers, whole flows, kill and resume
+	@$(BIN)/python -m pytest -q -m 'not gpu' --durations=15
+
+check: setup  ## Lint, format, strict types, layer contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup  ## Format and sort imports
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+up: setup  ## Start the local Prefect and MLflow servers in the background
+	@$(BIN)/mer up
+
+down:  ## Stop the local servers
+	@test ! -x $(BIN)/mer || $(BIN)/mer down
+
+deploy: setup up  ## Register the deployments of prefect.yaml (cron retrain and all) and start a worker in the background
+	@$(BIN)/mer deploy
+
+bench: setup  ## Run the benchmarks in their quick form
+	@$(BIN)/python -m benchmarks.ravdess --quick $(ARGS)
+
+lock: setup  ## Write constraints.txt from the environment as it is
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed -e 's/+cpu$$//' \
+	  | grep -v -i -E '^(mer-pipeline|pip|setuptools)\b' | sort -f; } > constraints.new && mv constraints.new constraints.txt
+
+clean: down  ## Remove the data folder (.mer): corpora made by us, artifacts, catalogue, runs
+	@rm -rf .mer

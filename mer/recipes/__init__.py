@@ -1,0 +1,13 @@
+"""Recipes: what a system is made of, as frozen configuration and short YAML files that state only what differs."""
+
+from mer.recipes.recipe import AcousticStream, FoldPlan, LexicalStream, Recipe, VisualStream, load_recipe, recipe_names
+
+__all__ = [
+    "AcousticStream",
+    "FoldPlan",
+    "LexicalStream",
+    "Recipe",
+    "VisualStream",
+    "load_recipe",
+    "recipe_names",
+]

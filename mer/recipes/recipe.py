@@ -1,0 +1,150 @@
+"""A recipe names the streams, encoders, training stages and the honest protocol of one system.
+
+Built-in recipes are the YAML files beside this module; a path to a YAML file works as well. A YAML file states only what
+differs from the defaults below; unknown keys are refused, so a misspelt option cannot be silently ignored.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from mer.adaptation.config import AdaptationConfig, LayerStudyConfig
+from mer.alignment.config import AlignmentConfig
+from mer.emotions import EMOTION_SETS, MER_EMOTIONS
+from mer.errors import ConfigError
+from mer.evaluation.gate import GateConfig
+from mer.features.spec import FeatureSpec
+from mer.fusion.config import FusionConfig
+from mer.selftraining.selection import SelectionConfig
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AcousticStream(_Frozen):
+    """The speech stream: every layer pooled for the layer study, then PEFT on the chosen block (system A, 1 and 2)."""
+
+    features: FeatureSpec = Field(description="Frozen features: all hidden states, mean+std pooled per layer.")
+    layer_study: LayerStudyConfig = Field(default_factory=LayerStudyConfig, description="How layers are scored.")
+    adaptation: AdaptationConfig | None = Field(
+        default=None, description="PEFT on the chosen block; none: the frozen best layer is used."
+    )
+    keep_frozen: bool = Field(
+        default=True,
+        description="Give the fusion the frozen best layer beside the adapted state (concatenated in one stream).",
+    )
+
+
+class VisualStream(_Frozen):
+    """The face stream: face crops for a trainable encoder, or precomputed vectors, aligned into the acoustic space."""
+
+    features: FeatureSpec = Field(description="Face crops (`crops:`), an encoder's features, or precomputed files.")
+    alignment: AlignmentConfig | None = Field(
+        default=None, description="Alignment pre-training toward the acoustic space; none: features as they are."
+    )
+    keep_unaligned: bool = Field(
+        default=False, description="Give the fusion the unaligned vector beside the aligned one (vectors only)."
+    )
+
+
+class LexicalStream(_Frozen):
+    """The text stream: a frozen sentence encoder over the transcript."""
+
+    features: FeatureSpec = Field(description="Sentence encoder; mean over tokens, special tokens left out.")
+
+
+class FoldPlan(_Frozen):
+    """The honest protocol: outer speaker-independent folds, and validation speakers inside the training folds."""
+
+    count: int = Field(default=5, ge=2, le=20, description="Number of outer folds, where the corpus publishes none.")
+    use_published: bool = Field(default=True, description="Use the corpus' own `fold` column when it has one.")
+    validation_share: float = Field(
+        default=0.2, gt=0.0, lt=0.5, description="Share of training clips (whole speakers) held out to choose by."
+    )
+    seed: int = Field(default=7, ge=0, description="Seed of the fold assignment.")
+
+
+class Recipe(_Frozen):
+    """One system, from clips to a served model."""
+
+    name: str = Field(description="Registered model name, and the name of the flow's runs.")
+    description: str = Field(default="", description="One line for listings.")
+    emotions: tuple[str, ...] = Field(default=MER_EMOTIONS, min_length=2, description="Classes, in index order.")
+    acoustic: AcousticStream | None = Field(default=None, description="Speech stream.")
+    visual: VisualStream | None = Field(default=None, description="Face stream.")
+    lexical: LexicalStream | None = Field(default=None, description="Text stream.")
+    require_audio: bool = Field(
+        default=True, description="Quarantine clips without a usable audio track (otherwise the stream is masked)."
+    )
+    folds: FoldPlan = Field(default_factory=FoldPlan, description="Cross-validation protocol.")
+    fusion: FusionConfig = Field(default_factory=FusionConfig, description="Fusion model and its training.")
+    pseudo_labels: SelectionConfig | None = Field(
+        default=None, description="One round of self-training on unlabelled clips; none: supervised only."
+    )
+    gate: GateConfig = Field(default_factory=GateConfig, description="When a challenger may replace the champion.")
+    shard_clips: int = Field(default=256, ge=1, le=4096, description="Clips per feature shard and per task.")
+    seed: int = Field(default=1, ge=0, description="Base seed of every training stage.")
+
+    @field_validator("emotions", mode="before")
+    @classmethod
+    def _named_set(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            if value not in EMOTION_SETS:
+                raise ValueError(f"unknown emotion set {value!r}: expected one of {', '.join(EMOTION_SETS)}, or a list")
+            return EMOTION_SETS[value]
+        return value
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams this recipe has, in the fixed order acoustic, visual, lexical."""
+        return tuple(name for name in ("acoustic", "visual", "lexical") if getattr(self, name) is not None)
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of the built-in recipes."""
+    return tuple(
+        sorted(entry.name.removesuffix(".yaml") for entry in files(__package__).iterdir() if entry.name.endswith(".yaml"))
+    )
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Load a built-in recipe by name, or a YAML file by path.
+
+    Raises:
+        ConfigError: no such recipe, not YAML, or an option that does not exist or is out of range.
+    """
+    if name_or_path in recipe_names():
+        text = files(__package__).joinpath(f"{name_or_path}.yaml").read_text(encoding="utf-8")
+    elif name_or_path.endswith((".yaml", ".yml")) and Path(name_or_path).is_file():
+        text = Path(name_or_path).read_text(encoding="utf-8")
+    else:
+        raise ConfigError(
+            f"no recipe {name_or_path!r}: expected one of {', '.join(recipe_names())}, or a path to a .yaml file"
+        )
+    return parse_recipe(text, origin=name_or_path)
+
+
+def parse_recipe(text: str, *, origin: str) -> Recipe:
+    """Parse a recipe's YAML text; all errors of the file are reported together."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"recipe {origin}: not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"recipe {origin}: expected a mapping of options, found {type(values).__name__}")
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = "\n".join(
+            f"  {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+        )
+        raise ConfigError(f"recipe {origin} cannot be used:\n{problems}") from error
+    if not recipe.streams:
+        raise ConfigError(f"recipe {origin}: expected at least one of acoustic, visual, lexical; found none")
+    return recipe
