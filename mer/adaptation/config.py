@@ -1,0 +1,98 @@
+"""Options of the acoustic adaptation. Imports no torch: recipes and forms read it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AdaptationConfig(BaseModel):
+    """Parameter-efficient fine-tuning of one block of layers (system A, 2).
+
+    Known: only the most effective layers are adapted; bottleneck adapters; masked reconstruction plus cross-entropy.
+    Reconstruction: LoRA and DoRA as alternatives, the sizes, the targets of the reconstruction and the schedule.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["lora", "dora", "bottleneck"] = Field(
+        default="lora",
+        description="Low-rank updates of attention and MLP matrices (lora, dora), or an adapter after each layer.",
+    )
+    rank: int = Field(
+        default=16, ge=1, le=1024, description="Rank of the update, or width of the bottleneck (features)."
+    )
+    alpha: float = Field(
+        default=32.0,
+        gt=0.0,
+        le=4096.0,
+        description="Scale: updates are multiplied by alpha / rank (lora, dora).",
+    )
+    bottleneck_scale: float = Field(
+        default=1.0, gt=0.0, le=100.0, description="s in h + s * W_up ReLU(W_down h) (bottleneck)."
+    )
+    dropout: float = Field(
+        default=0.1, ge=0.0, lt=1.0, description="Dropout inside the adapters (probability)."
+    )
+    head_dropout: float = Field(
+        default=0.3,
+        ge=0.0,
+        lt=1.0,
+        description="Dropout on the pooled embedding before the head (probability).",
+    )
+    label_smoothing: float = Field(
+        default=0.1, ge=0.0, lt=1.0, description="Label smoothing of the cross-entropy."
+    )
+    epochs: int = Field(default=12, ge=1, le=10_000, description="Passes over the training clips.")
+    batch_size: int = Field(default=32, ge=1, le=65_536, description="Clips in a step.")
+    learning_rate: float = Field(
+        default=1e-3, gt=0.0, le=1.0, description="Peak AdamW step size of the adapters."
+    )
+    head_learning_rate: float = Field(
+        default=1e-3, gt=0.0, le=1.0, description="Peak AdamW step size of the heads."
+    )
+    weight_decay: float = Field(default=1e-2, ge=0.0, le=10.0, description="AdamW weight decay.")
+    warmup_share: float = Field(
+        default=0.1,
+        ge=0.0,
+        lt=1.0,
+        description="Share of the steps in which the step size rises, then falls to 0.",
+    )
+    gradient_clip: float = Field(
+        default=1.0, gt=0.0, le=1e6, description="Largest norm of the gradient of a step."
+    )
+    mask_weight: float = Field(
+        default=0.1,
+        ge=0.0,
+        le=100.0,
+        description="lambda of the masked reconstruction loss; 0 leaves it out.",
+    )
+    mask_probability: float = Field(
+        default=0.2, ge=0.0, lt=1.0, description="Share of a clip's frames hidden in training."
+    )
+    mask_span_frames: int = Field(default=5, ge=1, le=1000, description="Length of one hidden span (frames).")
+    max_frames: int = Field(
+        default=600,
+        ge=8,
+        le=100_000,
+        description="Longest piece of a clip that is trained on (frames, random window); reading uses all frames.",
+    )
+    patience: int = Field(
+        default=6,
+        ge=0,
+        le=10_000,
+        description="Epochs without a better validation score before stopping; 0: never.",
+    )
+    validation_score: Literal["waf", "uar"] = Field(
+        default="waf",
+        description="Score on the validation clips that picks the epoch: weighted F1, or mean recall.",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="Arithmetic of the training steps; bfloat16 where the processor is faster in it.",
+    )
+    checkpoint_seconds: float = Field(
+        default=10.0, ge=0.0, le=3600.0, description="Least time between two epoch checkpoints (seconds)."
+    )
+    seed: int = Field(default=1, ge=0, description="Seed of initialisation, order, masks and dropout.")
