@@ -1,0 +1,91 @@
+"""The small, JSON-sized references that cross task borders. Never tensors, sessions or open files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from infra.artifacts import ArtifactRef
+from mer.features.spec import FeatureSpec
+
+
+@dataclass(frozen=True)
+class DatasetRef:
+    """A snapshot of a corpus: an artifact listing clips, visible labels, folds and splits."""
+
+    ref: ArtifactRef
+    corpus: str
+    membership: str
+    """Hash of the snapshot's rows."""
+    views: tuple[str, ...]
+    """`fold0`, ..., `final`."""
+    clips: int
+    labelled: int
+    unlabelled: int
+    holdout: int
+
+
+@dataclass(frozen=True)
+class FeatureSetRef:
+    """All clips' features under one key; the shards are found through the catalogue."""
+
+    stream: str
+    key: str
+    spec: FeatureSpec | None
+    """None for derived sets (adapted, aligned), whose key names the model that made them."""
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """What is missing from a feature set, cut into shards."""
+
+    features: FeatureSetRef
+    shards: tuple[tuple[str, ...], ...]
+    """Clip ids per shard."""
+    present: int
+    """Clips that already have features."""
+
+
+@dataclass(frozen=True)
+class ViewSpaces:
+    """The encoders one view has learnt, and the feature sets they give."""
+
+    view: str
+    read_layer: int | None = None
+    """Hidden state the acoustic stream reads (chosen on this view's training clips)."""
+    block_start: int | None = None
+    adapter: ArtifactRef | None = None
+    adapted: FeatureSetRef | None = None
+    alignment: ArtifactRef | None = None
+    aligned: FeatureSetRef | None = None
+
+
+@dataclass(frozen=True)
+class FusedView:
+    """A fusion model trained on one view, and its predictions for that view's test, holdout and unlabelled clips."""
+
+    view: str
+    system: str
+    """`fused`, a single stream's name, or `fused+pseudo`."""
+    model: ArtifactRef
+    posteriors: ArtifactRef
+    validation_waf: float
+    """Weighted F1 on the view's validation speakers: what choices are made by."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered model version."""
+
+    name: str
+    version: int
+    ref: ArtifactRef
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What the gate decided, and which version is served now."""
+
+    decision: str
+    reason: str
+    champion: int | None
