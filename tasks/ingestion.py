@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import task
 
-from infra.catalogue import ClipRow
-from mer.corpora import RecognisedCorpus, recognise
+from infra.catalogue import ClipUpsert
+from mer.clips import CorpusEntry
 from mer.errors import MediaError, QuarantineReason
-from mer.media.content_hash import sha256_file
-from mer.media.probe import MediaLimits, Probe, probe, require_streams
-from tasks.workspace import workspace
+from tasks.workspace import Workspace, workspace
 
 
 @dataclass(frozen=True)
@@ -22,10 +21,10 @@ class Listing:
 
     corpus: str
     root: str
+    format: str
     entries: int
     fresh: tuple[int, ...]
     """Positions (in the recognised order) of files that are new or changed since the last scan."""
-    left_out: int
     notes: tuple[str, ...]
 
 
@@ -34,9 +33,10 @@ class IngestReport:
     """Every entry of the corpus is accepted or quarantined; the counts add up."""
 
     corpus: str
+    entries: int
     accepted: int
     quarantined: dict[str, int]
-    """Quarantined clips by reason code."""
+    """Quarantined files by reason code."""
     labelled: int
     unlabelled: int
     speakers: int
@@ -44,20 +44,106 @@ class IngestReport:
 
 
 @task(name="list corpus")
-def list_corpus(root: str, name: str, emotions: Sequence[str]) -> Listing:
+def list_corpus(root: str, corpus: str, emotions: Sequence[str]) -> Listing:
     """Recognise the corpus at `root` and find the files not yet catalogued (by path, size and modification time)."""
-    found = _recognise(root, name, emotions)
+    from mer.corpora import recognise
+
+    found = recognise(Path(root), emotions=emotions, name=corpus)
     space = workspace()
-    space.catalogue.upsert_corpus(name, root=str(Path(root).resolve()), format=found.format, emotions=list(found.emotions))
-    known = space.catalogue.known_files(name)
-    fresh = [i for i, entry in enumerate(found.entries) if known.get(str(entry.media)) != _stamp(entry.media)]
+    space.catalogue.upsert_corpus(corpus, root=found.root, format=found.format, emotions=list(found.emotions))
     for item in found.left_out:
-        space.catalogue.quarantine(name, item.name, str(item.path or ""), item.reason.value, item.detail)
+        space.catalogue.quarantine(corpus, item.name, item.path, item.reason, item.detail)
+    known = space.catalogue.known_files(corpus)
+    fresh = tuple(i for i, entry in enumerate(found.entries) if known.get(str(entry.media)) != file_stamp(entry.media))
     return Listing(
-        corpus=name,
+        corpus=corpus,
         root=root,
-        entries=len(found.entries),
-        fresh=tuple(fresh),
-        left_out=len(found.left_out),
+        format=found.format,
+        entries=len(found.entries) + len(found.left_out),
+        fresh=fresh,
         notes=tuple(found.notes),
     )
+
+
+@task(name="probe shard")
+def probe_shard(listing: Listing, emotions: Sequence[str], positions: Sequence[int], require_audio: bool) -> int:
+    """Probe, hash and catalogue the files at these positions; unusable ones are quarantined with a reason."""
+    from mer.corpora import recognise
+
+    space = workspace()
+    entries = recognise(Path(listing.root), emotions=emotions, name=listing.corpus).entries
+    accepted: list[ClipUpsert] = []
+    for entry in (entries[position] for position in positions):
+        try:
+            accepted.append(_examine(entry, require_audio))
+        except MediaError as error:
+            _set_aside(space, listing.corpus, entry, error.reason, str(error))
+    space.catalogue.upsert_clips(listing.corpus, accepted)
+    return len(accepted)
+
+
+@task(name="write labels")
+def write_labels(listing: Listing, emotions: Sequence[str], probed: int) -> IngestReport:
+    """Write the corpus' gold labels for every catalogued clip, and account for every entry."""
+    from mer.corpora import recognise
+
+    space = workspace()
+    entries = {str(e.media): e for e in recognise(Path(listing.root), emotions=emotions, name=listing.corpus).entries}
+    rows = space.catalogue.clips(listing.corpus)
+    gold = [
+        (row.clip_id, entries[str(row.path)].emotion, entries[str(row.path)].valence)
+        for row in rows
+        if str(row.path) in entries
+    ]
+    space.catalogue.set_gold_labels(listing.corpus, gold)
+    labelled = sum(emotion is not None for _, emotion, _ in gold)
+    return IngestReport(
+        corpus=listing.corpus,
+        entries=listing.entries,
+        accepted=len(rows),
+        quarantined=dict(Counter(item.reason for item in space.catalogue.quarantined(listing.corpus))),
+        labelled=labelled,
+        unlabelled=len(rows) - labelled,
+        speakers=len({row.speaker for row in rows} - {None}),
+        probed_now=probed,
+    )
+
+
+def file_stamp(path: Path) -> tuple[int, int] | None:
+    """(size in bytes, modification time in ns): a file with the stamp it was catalogued with is not read again."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _examine(entry: CorpusEntry, require_audio: bool) -> ClipUpsert:
+    from mer.media.content_hash import sha256_file
+    from mer.media.probe import probe, require_streams
+
+    stamp = file_stamp(entry.media)
+    if stamp is None:
+        raise MediaError(QuarantineReason.MISSING_MEDIA, f"{entry.media.name}: the file is not there any more")
+    found = probe(entry.media)
+    require_streams(found, audio=require_audio, video=False)
+    return ClipUpsert(
+        clip_id=sha256_file(entry.media),
+        name=entry.name,
+        path=str(entry.media),
+        size=stamp[0],
+        mtime_ns=stamp[1],
+        duration_seconds=found.duration_seconds,
+        has_audio=found.has_audio,
+        has_video=found.has_video,
+        width=found.width,
+        height=found.height,
+        speaker=entry.speaker,
+        split=entry.split.value,
+        fold=entry.fold,
+        transcript=entry.transcript,
+    )
+
+
+def _set_aside(space: Workspace, corpus: str, entry: CorpusEntry, reason: QuarantineReason, detail: str) -> None:
+    space.catalogue.quarantine(corpus, entry.name, str(entry.media), reason.value, detail)

@@ -1,0 +1,44 @@
+"""How features become a stream's one utterance vector: shared by training and by the predictor, so that both see the same."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mer.errors import ConfigError
+from mer.features.dataset import FeatureTable
+
+
+def select_layer(states: FeatureTable, layer: int) -> FeatureTable:
+    """One hidden state of all-layer features: (clips, layers + 1, width) -> (clips, width)."""
+    return FeatureTable(clip_ids=states.clip_ids, values=states.values[:, layer], present=states.present)
+
+
+def acoustic_stream(frozen: FeatureTable, adapted: FeatureTable | None, *, keep_frozen: bool) -> FeatureTable:
+    """The acoustic vector: adapted state, with the frozen best layer beside it if asked for."""
+    if adapted is None:
+        return frozen
+    return concatenate(adapted, frozen) if keep_frozen else adapted
+
+
+def visual_stream(raw: FeatureTable | None, aligned: FeatureTable | None, *, keep_unaligned: bool) -> FeatureTable:
+    """The visual vector: aligned embedding, with the unaligned vector beside it if asked for.
+
+    Raises:
+        ConfigError: face crops without an alignment (pixels are no features).
+    """
+    if aligned is not None and raw is not None and keep_unaligned:
+        return concatenate(aligned, raw)
+    table = aligned if aligned is not None else raw
+    if table is None or table.values.dtype == np.uint8:
+        raise ConfigError(
+            "visual stream: expected feature vectors, found face crops; give the recipe `visual.alignment` "
+            "(which trains an encoder on them) or name a visual encoder as the source"
+        )
+    return table
+
+
+def concatenate(*tables: FeatureTable) -> FeatureTable:
+    """Concatenate vectors of the same clips along the features; present where all are."""
+    values = np.concatenate([table.values.reshape(len(table.clip_ids), -1) for table in tables], axis=1)
+    present = np.logical_and.reduce([table.present for table in tables])
+    return FeatureTable(clip_ids=tables[0].clip_ids, values=values, present=present)

@@ -1,0 +1,112 @@
+"""Alignment pre-training of the visual stream into one view's acoustic space, and the aligned features it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from prefect import task
+
+from infra.artifacts import ArtifactRef
+from mer.recipes import Recipe
+from tasks.dataset import load_view
+from tasks.features import commit_shard, cut, feature_table, missing_clips
+from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.stage import Produced, StageResult, StageRun, digest, run_stage
+from tasks.streams import acoustic_space
+from tasks.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.alignment.pretrain import Alignment
+    from mer.features.extract import ClipFeature
+
+ALIGN_CODE = ("mer.alignment", "mer.encoders.visual", "mer.training")
+
+
+@task(name="align", task_run_name="align {view}", tags=["gpu"])
+def align_view(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    acoustic: FeatureSetRef,
+    visual: FeatureSetRef,
+    spaces: ViewSpaces,
+    view: str,
+    parent_run: str | None,
+) -> StageResult:
+    """InfoNCE of the view's training and unlabelled clips (labels unused); retrieval is measured on validation speakers."""
+    config = recipe.visual.alignment if recipe.visual else None
+    if config is None:
+        raise ValueError(f"recipe {recipe.name} has no visual alignment")
+    examples, partition = load_view(workspace(), dataset, recipe, view)
+
+    def produce(run: StageRun) -> Produced:
+        from mer.alignment.pretrain import pretrain_alignment, save_alignment
+
+        keep = np.flatnonzero(partition.unsupervised | partition.validation)
+        clip_ids = [examples.clip_ids[i] for i in keep]
+        seen = feature_table(run.space, visual, clip_ids)
+        heard = acoustic_space(run.space, acoustic, spaces, clip_ids)
+        both = seen.present & heard.present
+        alignment = pretrain_alignment(
+            seen.values[both],
+            heard.values[both],
+            partition.unsupervised[keep][both],
+            partition.validation[keep][both],
+            config,
+            source=visual.spec.encoder if visual.spec else None,
+            checkpoint=run.checkpoint,
+        )
+        folder = run.folder / "alignment"
+        save_alignment(folder, alignment)
+        return Produced(
+            files={path.name: path for path in sorted(folder.iterdir())},
+            meta={name: round(float(value), 6) for name, value in alignment.retrieval.items()},
+            metrics=alignment.retrieval,
+            history=alignment.history,
+        )
+
+    return run_stage(
+        "alignment",
+        inputs={
+            "view": partition.digest(examples, unlabelled=True),
+            "acoustic": spaces.adapted.key if spaces.adapted else f"{acoustic.key}/{spaces.read_layer}",
+            "visual": visual.key,
+        },
+        config={"alignment": config.model_dump(mode="json")},
+        code=ALIGN_CODE,
+        produce=produce,
+        label=f"align {view}",
+        parent_run=parent_run,
+    )
+
+
+@task(name="embed visual", task_run_name="embed visual {view}", tags=["gpu"])
+def embed_visual(
+    recipe: Recipe, visual: FeatureSetRef, alignment: ArtifactRef, view: str, clip_ids: Sequence[str]
+) -> FeatureSetRef:
+    """Aligned features of all clips that lack them, shard by shard; keyed by the alignment."""
+    space = workspace()
+    aligned = FeatureSetRef(
+        stream="visual", key=digest({"alignment": alignment.sha256, "visual": visual.key}), spec=None
+    )
+    missing = missing_clips(space, aligned.key, clip_ids)
+    model = open_alignment(space, alignment) if missing else None
+    for shard in cut(missing, recipe.shard_clips):
+        if model is not None:
+            commit_shard(space, aligned.key, shard, lambda shard=shard: _embed(space, model, visual, shard))
+    return aligned
+
+
+def open_alignment(space: Workspace, alignment: ArtifactRef) -> Alignment:
+    """The trained alignment."""
+    from mer.alignment.pretrain import load_alignment
+
+    return load_alignment(space.artifacts.fetch(alignment))
+
+
+def _embed(space: Workspace, model: Alignment, visual: FeatureSetRef, clip_ids: Sequence[str]) -> list[ClipFeature]:
+    from mer.alignment.pretrain import aligned_table
+    from mer.features.dataset import table_rows
+
+    return table_rows(aligned_table(model, feature_table(space, visual, clip_ids)))

@@ -1,0 +1,61 @@
+"""What the fusion of a view reads: its streams' utterance vectors, resolved from feature references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from mer.recipes import Recipe
+from tasks.features import feature_table
+from tasks.references import FeatureSetRef, ViewSpaces
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mer.features.dataset import FeatureTable
+
+
+def view_streams(
+    space: Workspace,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: ViewSpaces,
+    clip_ids: Sequence[str],
+    only: Sequence[str] | None = None,
+) -> dict[str, FeatureTable]:
+    """Stream name -> utterance vectors (clips, width) as this view's encoders give them."""
+    from mer.predictor.streams import acoustic_stream, visual_stream
+
+    tables: dict[str, FeatureTable] = {}
+    for stream in only or recipe.streams:
+        if stream == "acoustic" and recipe.acoustic is not None:
+            adapted = feature_table(space, spaces.adapted, clip_ids) if spaces.adapted else None
+            frozen = frozen_layer(space, features["acoustic"], spaces, clip_ids)
+            tables[stream] = acoustic_stream(frozen, adapted, keep_frozen=recipe.acoustic.keep_frozen)
+        elif stream == "visual" and recipe.visual is not None:
+            aligned = feature_table(space, spaces.aligned, clip_ids) if spaces.aligned else None
+            needs_raw = aligned is None or recipe.visual.keep_unaligned
+            raw = feature_table(space, features["visual"], clip_ids) if needs_raw else None
+            tables[stream] = visual_stream(raw, aligned, keep_unaligned=recipe.visual.keep_unaligned)
+        else:
+            tables[stream] = feature_table(space, features[stream], clip_ids)
+    return tables
+
+
+def frozen_layer(
+    space: Workspace, acoustic: FeatureSetRef, spaces: ViewSpaces, clip_ids: Sequence[str]
+) -> FeatureTable:
+    """The hidden state the view's layer study chose, pooled: values (clips, 2 * width)."""
+    from mer.predictor.streams import select_layer
+
+    if spaces.read_layer is None:
+        raise ValueError(f"view {spaces.view}: no layer study was run for the acoustic stream")
+    return select_layer(feature_table(space, acoustic, clip_ids), spaces.read_layer)
+
+
+def acoustic_space(
+    space: Workspace, acoustic: FeatureSetRef, spaces: ViewSpaces, clip_ids: Sequence[str]
+) -> FeatureTable:
+    """The acoustic space the visual stream is aligned to: adapted where there is an adapter, else the chosen layer."""
+    if spaces.adapted is not None:
+        return feature_table(space, spaces.adapted, clip_ids)
+    return frozen_layer(space, acoustic, spaces, clip_ids)
