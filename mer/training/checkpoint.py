@@ -1,0 +1,77 @@
+"""One file in which a killed training run is found again: tensors and a JSON record, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, uint8
+
+_META = "meta"
+_SHA256 = "sha256"
+
+
+class Checkpoint:
+    """A checkpoint file that is either complete and verified, or treated as absent.
+
+    Args:
+        path: the file (safetensors; the JSON record is in its header). Its folder is created on save.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Replace the checkpoint by `tensors` and the JSON record `meta`.
+
+        A kill at any point leaves the old or the new one. Tensors are copied to the processor's memory; views
+        and shared storages are made contiguous first.
+        """
+        own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        record = json.dumps(meta, sort_keys=True, allow_nan=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".tmp", dir=self.path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            save_file(own, temporary, metadata={_META: record, _SHA256: content_digest(own, record)})
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The saved tensors and record; None where there is no checkpoint or its bytes are not as saved."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        except (OSError, SafetensorError, ValueError, TypeError):
+            return None
+        record = header.get(_META, "")
+        if header.get(_SHA256) != content_digest(tensors, record):
+            return None
+        meta: dict[str, Any] = json.loads(record)
+        return tensors, meta
+
+    def clear(self) -> None:
+        """Remove the checkpoint, if there is one."""
+        self.path.unlink(missing_ok=True)
+
+
+def content_digest(tensors: Mapping[str, Tensor], record: str = "") -> str:
+    """sha256 (hex) over names, types, shapes and bytes of `tensors`, and the text `record`."""
+    digest = hashlib.sha256(record.encode("utf-8"))
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(uint8).numpy().data)
+    return digest.hexdigest()
