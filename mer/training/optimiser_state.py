@@ -13,7 +13,7 @@ _PREFIX = "optimiser"
 def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
     """The tensors of the state of every parameter, named `optimiser.<parameter index>.<name>`.
 
-    Parameters count in the order of the parameter groups. State that is no tensor is left out (Adam has none).
+    Parameters count in the order of the parameter groups. Adam has no state but tensors.
     """
     state = optimiser.state_dict()["state"]
     return {
