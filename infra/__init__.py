@@ -1,1 +1,1 @@
-"""Stores and servers: settings, objects, artifacts, catalogue, tracking, studies, local services. Knows no model."""
+"""Stores and servers: settings, objects, artifacts, catalogue, tracking, services. Knows no model."""

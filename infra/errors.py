@@ -1,0 +1,101 @@
+"""The exception tree of stores and servers.
+
+    InfraError                    expected / found / what to do, plus data attributes
+    ├── SettingsError             a setting that cannot work (unknown URL scheme, missing key)
+    ├── InvalidKey                an object key or file name that could leave its folder
+    ├── StoreUnavailable          transient: the object store did not answer, or broke off
+    ├── StoreFull                 the disk is full; carries path and bytes wanted
+    ├── StoreUnsuitable           the object store ignores conditional creation
+    ├── ObjectMissing             no object under this key
+    ├── ArtifactMissing           no manifest, or a manifest whose file is gone
+    ├── ArtifactCorrupt           bytes that do not match their sha256
+    ├── CatalogueUnavailable      transient: database locked, restarting or unreachable
+    ├── CatalogueError            a row that does not exist, or a schema of another version
+    ├── LeaseHeld                 transient: somebody else holds the lease
+    ├── LeaseLost                 the lease expired and was taken over: stop writing
+    └── ServiceFailed             a local server did not start or did not stop
+
+`transient` says whether trying the same thing again may help.
+"""
+
+from __future__ import annotations
+
+
+class InfraError(Exception):
+    """Base of all errors of stores and servers."""
+
+    transient: bool = False
+
+
+class SettingsError(InfraError):
+    """A setting that cannot work as given."""
+
+
+class InvalidKey(InfraError):
+    """An object key or file name that is not a plain relative name."""
+
+
+class StoreUnavailable(InfraError):
+    """The object store did not answer or broke off."""
+
+    transient = True
+
+
+class StoreFull(InfraError):
+    """No space left where `path` was to be written; `bytes_wanted` is its size (None where unknown)."""
+
+    def __init__(self, path: str, bytes_wanted: int | None) -> None:
+        size = "an unknown number of" if bytes_wanted is None else str(bytes_wanted)
+        super().__init__(f"no space left: {size} bytes wanted for {path}; free some and run again")
+        self.path = path
+        self.bytes_wanted = bytes_wanted
+
+
+class StoreUnsuitable(InfraError):
+    """The object store ignores conditional creation, on which commits rest."""
+
+
+class ObjectMissing(InfraError):
+    """No object under `key`."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"no object {key!r} in the store")
+        self.key = key
+
+
+class ArtifactMissing(InfraError):
+    """An artifact without manifest, or whose manifest lists an object that is gone."""
+
+
+class ArtifactCorrupt(InfraError):
+    """Stored bytes that do not match their sha256; discard the artifact and compute it again."""
+
+
+class CatalogueUnavailable(InfraError):
+    """The database is locked, restarting or unreachable."""
+
+    transient = True
+
+
+class CatalogueError(InfraError):
+    """A row that should exist does not, or the schema is of another version."""
+
+
+class LeaseHeld(InfraError):
+    """The lease `name` is held by `holder` for `seconds_left` more seconds unless renewed."""
+
+    transient = True
+
+    def __init__(self, name: str, holder: str, seconds_left: float) -> None:
+        super().__init__(f"lease {name!r} is held by {holder!r} for another {seconds_left:.0f} s")
+        self.name = name
+        self.holder = holder
+        self.seconds_left = seconds_left
+
+
+class LeaseLost(InfraError):
+    """The lease expired and was taken over: the holder of this token must stop writing."""
+
+
+class ServiceFailed(InfraError):
+    """A local server did not start, or did not stop."""

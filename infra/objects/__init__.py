@@ -1,0 +1,34 @@
+"""Object store behind one small interface: a local folder (default) or S3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from infra.errors import SettingsError
+from infra.objects.folder import FolderStore
+from infra.objects.interface import ObjectStore, check_key
+from infra.settings import Settings
+
+__all__ = ["FolderStore", "ObjectStore", "check_key", "open_store"]
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """Open the store that `settings.object_store_url` names.
+
+    Raises:
+        SettingsError: unknown scheme, or S3 without credentials.
+        StoreUnavailable: S3 does not answer within `store_timeout_seconds`.
+        StoreUnsuitable: the S3 server ignores conditional creation.
+    """
+    parts = urlsplit(settings.object_store_url)
+    if parts.scheme == "file" and not parts.netloc:
+        return FolderStore(Path(unquote(parts.path)))
+    if parts.scheme == "s3":
+        from infra.objects.s3 import open_s3_store  # the S3 clients take .5 s to import
+
+        return open_s3_store(settings)
+    raise SettingsError(
+        "expected MER_OBJECT_STORE_URL as file:///FOLDER or s3://BUCKET?endpoint=URL, "
+        f"found scheme {parts.scheme!r}"
+    )

@@ -1,0 +1,159 @@
+"""Objects as files below a local folder: written under a staging name, synced, then moved into place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from infra.errors import InvalidKey, ObjectMissing, StoreFull, StoreUnavailable
+from infra.objects.interface import CHUNK_BYTES, check_key
+
+STAGING = ".staging"
+STAGING_TTL_SECONDS = 3600.0
+"""A staging file this old belongs to a dead writer."""
+
+
+class FolderStore:
+    """`ObjectStore` in a local (or mounted) folder; safe among processes on one file system."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._staging = self._root / STAGING
+        try:
+            self._staging.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"cannot create the object folder {self._root}: {error}") from error
+        self.sweep_staging()
+
+    @property
+    def url(self) -> str:
+        """`file://` address of the folder."""
+        return self._root.as_uri()
+
+    def put(self, key: str, data: bytes | Path, *, if_absent: bool = False) -> bool:
+        """See `ObjectStore.put`."""
+        target = self._path(key)
+        if if_absent and target.exists():
+            return False
+        staged = self._staging / uuid.uuid4().hex
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write_synced(staged, data)
+            if if_absent:
+                os.link(staged, target)  # fails if the name exists: the one atomic test-and-create
+            else:
+                staged.replace(target)
+            _sync_folder(target.parent)
+        except FileExistsError:
+            if target.is_file():
+                return False
+            raise InvalidKey(f"a prefix of {key!r} is an object itself") from None
+        except (NotADirectoryError, IsADirectoryError) as error:
+            raise InvalidKey(f"{key!r} is both an object and a folder of objects") from error
+        except OSError as error:
+            size = len(data) if isinstance(data, bytes) else _size_of(data)
+            raise _translated(error, target, size) from error
+        finally:
+            staged.unlink(missing_ok=True)
+        return True
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """See `ObjectStore.stream`."""
+        path = self._path(key)
+        try:
+            with path.open("rb") as source:
+                while chunk := source.read(CHUNK_BYTES):
+                    yield chunk
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise ObjectMissing(key) from None
+        except OSError as error:
+            raise _translated(error, path, None) from error
+
+    def get(self, key: str) -> bytes:
+        """See `ObjectStore.get`."""
+        return b"".join(self.stream(key))
+
+    def get_file(self, key: str, path: Path) -> None:
+        """See `ObjectStore.get_file`."""
+        partial = path.with_name(f".{uuid.uuid4().hex}.partial")
+        try:
+            with partial.open("xb") as sink:
+                for chunk in self.stream(key):
+                    sink.write(chunk)
+            partial.replace(path)
+        except OSError as error:
+            raise _translated(error, path, None) from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def exists(self, key: str) -> bool:
+        """See `ObjectStore.exists`."""
+        return self._path(key).is_file()
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """See `ObjectStore.list`."""
+        start = self._path(prefix) if prefix else self._root
+        for path in sorted(start.rglob("*")):
+            key = path.relative_to(self._root).as_posix()
+            if path.is_file() and not key.startswith(f"{STAGING}/"):
+                yield key
+
+    def delete(self, key: str) -> None:
+        """See `ObjectStore.delete`."""
+        path = self._path(key)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _translated(error, path, None) from error
+
+    def sweep_staging(self, older_than_seconds: float = STAGING_TTL_SECONDS) -> int:
+        """Remove staging files of dead writers; returns how many."""
+        removed = 0
+        for path in self._staging.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # its writer, or another sweeper, was faster
+                if time.time() - path.stat().st_mtime > older_than_seconds:
+                    path.unlink()
+                    removed += 1
+        return removed
+
+    def _path(self, key: str) -> Path:
+        return self._root / check_key(key)
+
+
+def _write_synced(path: Path, data: bytes | Path) -> None:
+    with path.open("xb") as sink:
+        if isinstance(data, bytes):
+            sink.write(data)
+        else:
+            with data.open("rb") as source:
+                shutil.copyfileobj(source, sink, CHUNK_BYTES)
+        sink.flush()
+        os.fsync(sink.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """A name survives a power cut only once its folder is synced."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _translated(error: OSError, path: Path, size: int | None) -> StoreFull | StoreUnavailable:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(str(path), size)
+    return StoreUnavailable(f"cannot access {path}: {error}")

@@ -1,0 +1,107 @@
+"""Where things are: the one place that reads the environment.
+
+Every field is set by an environment variable `MER_<NAME>`, e.g. `MER_HOME`, `MER_DATABASE_URL`. The defaults
+need no server: everything lies below `home`. Credentials are `SecretStr`, so that no log or repr shows them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _sqlite_below_home(name: str) -> Any:
+    def default(data: dict[str, Any]) -> SecretStr:
+        return SecretStr(f"sqlite:///{data['home'] / name}")
+
+    return default
+
+
+class Settings(BaseSettings):
+    """Addresses, credentials and limits of this installation."""
+
+    model_config = SettingsConfigDict(env_prefix="MER_", extra="forbid", frozen=True)
+
+    home: Path = Field(
+        default=Path(".mer"),
+        validate_default=True,
+        description="Folder of everything this installation writes.",
+    )
+    database_url: SecretStr = Field(
+        default_factory=_sqlite_below_home("catalogue.db"),
+        description="SQLAlchemy URL of the catalogue: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DB.",
+    )
+    object_store_url: str = Field(
+        default_factory=lambda data: (data["home"] / "objects").as_uri(),
+        description="file:///FOLDER or s3://BUCKET[/PREFIX]?endpoint=http://HOST:PORT[&region=NAME].",
+    )
+    s3_access_key: SecretStr | None = Field(default=None, description="Access key of the S3 object store.")
+    s3_secret_key: SecretStr | None = Field(default=None, description="Secret key of the S3 object store.")
+    mlflow_tracking_uri: SecretStr = Field(
+        default_factory=_sqlite_below_home("mlflow/mlflow.db"),
+        description="MLflow tracking server (http://HOST:PORT) or database (sqlite:///PATH).",
+    )
+    prefect_api_url: str | None = Field(
+        default=None,
+        description="API of a Prefect server (http://HOST:PORT/api); none: a local one is started.",
+    )
+    optuna_storage_url: SecretStr = Field(
+        default_factory=_sqlite_below_home("optuna.db"), description="SQLAlchemy URL of Optuna's storage."
+    )
+    data_folder: Path = Field(
+        default_factory=lambda data: data["home"] / "data",
+        description="Folder for generated corpora (the demo corpus lies in `demo` below it).",
+    )
+    compute_threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Threads of one compute task; none: as many as there are cores.",
+    )
+    store_timeout_seconds: float = Field(
+        default=45.0,
+        gt=0,
+        le=600,
+        description="Longest time in seconds to wait out an unreachable object store.",
+    )
+    catalogue_timeout_seconds: float = Field(
+        default=30.0, gt=0, le=600, description="Longest time in seconds to wait for a locked catalogue."
+    )
+
+    @field_validator("home", "data_folder")
+    @classmethod
+    def _absolute(cls, folder: Path) -> Path:
+        return folder.expanduser().resolve()  # servers and workers have other working directories
+
+    @property
+    def cache_folder(self) -> Path:
+        """Local verified copies of artifacts, one folder each, named by manifest sha256."""
+        return self.home / "cache"
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Epoch checkpoints of running stages, named by stage key."""
+        return self.home / "checkpoints"
+
+    @property
+    def weights_folder(self) -> Path:
+        """Encoder weights converted once."""
+        return self.home / "weights"
+
+    @property
+    def spool_folder(self) -> Path:
+        """What could not be sent to MLflow yet."""
+        return self.home / "spool"
+
+    @property
+    def services_folder(self) -> Path:
+        """State, logs and data of local servers."""
+        return self.home / "services"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment; keyword arguments take precedence (command line options, tests)."""
+    return Settings(**overrides)
