@@ -1,9 +1,8 @@
-"""Artifacts: results of stages, visible if and only if their manifest exists, verified by sha256 on every
-read.
+"""Artifacts: results of stages, visible exactly when their manifest exists, verified by sha256 on read.
 
-Files lie content-addressed in `blobs/<aa>/<sha256>`; the manifest `manifests/<kind>/<key>.json` lists them
-and is created last, conditionally: of two writers of one key the first wins and the second adopts its result.
-The manifest holds no time or host, so equal results have equal references.
+Files lie content-addressed in `blobs/<aa>/<sha256>`; the manifest `manifests/<kind>/<key>.json` lists them and
+is created last, conditionally: of two writers of one key the first wins and the second adopts its result. The
+manifest holds no time or host, so equal results have equal references.
 """
 
 from __future__ import annotations
@@ -60,8 +59,22 @@ class Manifest(BaseModel):
     meta: dict[str, Scalar] = Field(description="Small facts about the result.")
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON: equal manifests have equal bytes. Raises ValueError for NaN or infinity in `meta`."""
-        return json.dumps(self.model_dump(), sort_keys=True, indent=1, allow_nan=False).encode()
+        """Canonical JSON with a checksum of itself. Raises ValueError for NaN or infinity in `meta`."""
+        content = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        checksum = hashlib.sha256(content.encode()).hexdigest()
+        return f'{{"checksum":"{checksum}","manifest":{content}}}\n'.encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Manifest:
+        """Read what `to_bytes` wrote. Raises ArtifactCorrupt if a single byte differs."""
+        try:
+            manifest = cls.model_validate(json.loads(data)["manifest"])
+            intact = manifest.to_bytes() == data
+        except (ValidationError, ValueError, LookupError, TypeError, RecursionError) as error:
+            raise ArtifactCorrupt(f"not a manifest: {error}") from error
+        if not intact:
+            raise ArtifactCorrupt("a manifest that does not match its own checksum")
+        return manifest
 
 
 class ArtifactStore:
@@ -105,7 +118,7 @@ class ArtifactStore:
         try:
             data = self._objects.get(_manifest_key(kind, key))
             reference = _reference(data)
-        except (ObjectMissing, ValidationError):
+        except (ObjectMissing, ArtifactCorrupt):
             return None
         return reference if (reference.kind, reference.key) == (kind, key) else None
 
@@ -121,10 +134,7 @@ class ArtifactStore:
             raise ArtifactCorrupt(
                 f"the manifest of {ref.kind}/{ref.key} is not the one referred to ({ref.sha256[:12]}...)"
             )
-        try:
-            return Manifest.model_validate_json(data)
-        except ValidationError as error:
-            raise ArtifactCorrupt(f"the manifest of {ref.kind}/{ref.key} cannot be read: {error}") from error
+        return Manifest.from_bytes(data)
 
     def verify(self, ref: ArtifactRef) -> None:
         """Read every byte and compare. Raises ArtifactMissing or ArtifactCorrupt."""
@@ -149,7 +159,7 @@ class ArtifactStore:
         return target
 
     def read(self, ref: ArtifactRef, name: str) -> bytes:
-        """One file's content, verified. Raises ArtifactMissing (also for an unknown name) or ArtifactCorrupt."""
+        """One file's content, verified. Raises ArtifactMissing (also: unknown name) or ArtifactCorrupt."""
         files = self.manifest(ref).files
         if name not in files:
             raise ArtifactMissing(f"artifact {ref.kind}/{ref.key} has no file {name!r}, only {sorted(files)}")
@@ -172,8 +182,8 @@ class ArtifactStore:
         """
         manifest_key = _manifest_key(ref.kind, ref.key)
         try:
-            files = Manifest.model_validate_json(self._objects.get(manifest_key)).files
-        except (ObjectMissing, ValidationError):
+            files = Manifest.from_bytes(self._objects.get(manifest_key)).files
+        except (ObjectMissing, ArtifactCorrupt):
             files = {}
         self._objects.delete(manifest_key)
         for name, entry in files.items():
@@ -218,7 +228,7 @@ def _file_gone(ref: ArtifactRef, name: str) -> ArtifactMissing:
 
 
 def _reference(manifest: bytes) -> ArtifactRef:
-    parsed = Manifest.model_validate_json(manifest)
+    parsed = Manifest.from_bytes(manifest)
     digest = hashlib.sha256(manifest).hexdigest()
     return ArtifactRef(kind=parsed.kind, key=parsed.key, sha256=digest, meta=parsed.meta)
 

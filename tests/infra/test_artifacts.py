@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from infra.artifacts import ArtifactRef, ArtifactStore
 from infra.errors import ArtifactCorrupt, ArtifactMissing, InvalidKey
 from infra.objects import FolderStore

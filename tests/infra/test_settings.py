@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from infra.settings import load_settings
 from pydantic import ValidationError
+
+from infra.settings import load_settings
 
 
 def test_defaults_lie_below_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
