@@ -86,6 +86,11 @@ def load_examples(space: Workspace, dataset: DatasetRef) -> tuple[Examples, np.n
     return examples, np.asarray(table["holdout"], dtype=bool)
 
 
+def clip_ids_of(dataset: DatasetRef) -> tuple[str, ...]:
+    """Ids of all clips of a snapshot, sorted."""
+    return load_examples(workspace(), dataset)[0].clip_ids
+
+
 def load_view(space: Workspace, dataset: DatasetRef, recipe: Recipe, view: str) -> tuple[Examples, Partition]:
     """The examples with only the labels that `view` may see, and its partition."""
     examples, partition = load_partitions(space, dataset, recipe)

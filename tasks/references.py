@@ -53,6 +53,7 @@ class ViewSpaces:
     read_layer: int | None = None
     """Hidden state the acoustic stream reads (chosen on this view's training clips)."""
     block_start: int | None = None
+    block_stop: int | None = None
     adapter: ArtifactRef | None = None
     adapted: FeatureSetRef | None = None
     alignment: ArtifactRef | None = None

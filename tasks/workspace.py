@@ -16,7 +16,7 @@ from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
 
 _lock = threading.Lock()
-_open: dict[str, Workspace] = {}
+_open: dict[Settings, Workspace] = {}
 
 
 @dataclass(frozen=True)
@@ -31,24 +31,23 @@ class Workspace:
     @property
     def weights(self) -> Path:
         """Folder of converted encoder weights."""
-        return self.settings.home / "weights"
+        return self.settings.weights_folder
 
     @property
     def work(self) -> Path:
         """Folder of unfinished stages: checkpoints live here until the stage commits."""
-        return self.settings.home / "work"
+        return self.settings.checkpoint_folder
 
 
 def workspace() -> Workspace:
     """The workspace the environment asks for, opened once per process."""
     settings = load_settings()
-    key = settings.model_dump_json()
     with _lock:
-        if key not in _open:
-            _open[key] = Workspace(
+        if settings not in _open:
+            _open[settings] = Workspace(
                 settings=settings,
-                catalogue=open_catalogue(settings.database_url),
-                artifacts=ArtifactStore(open_store(settings), cache=settings.home / "cache"),
+                catalogue=open_catalogue(settings),
+                artifacts=ArtifactStore(open_store(settings), cache=settings.cache_folder),
                 tracker=Tracker(settings),
             )
-        return _open[key]
+        return _open[settings]

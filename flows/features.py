@@ -1,0 +1,46 @@
+"""Feature extraction: every stream of a recipe, sharded over the workers; only clips without features are touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect import flow
+from prefect.futures import wait
+
+from flows.ingest import ingest_corpus
+from flows.options import DemoOptions
+from flows.reporting import ShardProgress
+from mer.features.spec import FeatureSpec
+from mer.recipes import Recipe, load_recipe
+from tasks.features import extract_shard, plan_features
+from tasks.references import DatasetRef, FeatureSetRef
+from tasks.dataset import clip_ids_of
+
+
+@flow(name="features")
+def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
+    """Extract the frozen features of every stream of the recipe."""
+    recipe = load_recipe(options.recipe)
+    dataset, _ = ingest_corpus(recipe, options)
+    return extract_streams(dataset, recipe)
+
+
+def extract_streams(dataset: DatasetRef, recipe: Recipe) -> dict[str, FeatureSetRef]:
+    """All streams of the recipe over all clips of the snapshot."""
+    clip_ids = clip_ids_of(dataset)
+    return {
+        stream: extract(dataset, recipe, stream, getattr(recipe, stream).features, clip_ids)
+        for stream in recipe.streams
+    }
+
+
+def extract(
+    dataset: DatasetRef, recipe: Recipe, stream: str, spec: FeatureSpec, clip_ids: Sequence[str]
+) -> FeatureSetRef:
+    """One feature set: plan what is missing, extract it in shards, each committed by itself."""
+    plan = plan_features(stream, spec, clip_ids, recipe.shard_clips)
+    progress = ShardProgress(stream, len(plan.shards))
+    shards = [extract_shard.submit(dataset.corpus, plan.features, shard) for shard in plan.shards]
+    for shard in shards:
+        progress.advance(shard.result())
+    return plan.features

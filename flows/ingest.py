@@ -1,0 +1,40 @@
+"""Ingestion: clips and labels of a corpus folder into the catalogue, a snapshot out.
+
+Every entry of the folder is accepted or quarantined with a reason; only new or changed files are read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows.options import DemoOptions
+from flows.reporting import show_ingest
+from mer.recipes import Recipe, load_recipe
+from tasks.dataset import snapshot_dataset
+from tasks.demo import make_demo_corpus
+from tasks.features import cut
+from tasks.ingestion import IngestReport, list_corpus, probe_shard, write_labels
+from tasks.references import DatasetRef
+
+
+@flow(name="ingest")
+def ingest(options: DemoOptions) -> DatasetRef:
+    """Ingest a corpus: recognise, probe, hash, catalogue or quarantine, and freeze a snapshot."""
+    return ingest_corpus(load_recipe(options.recipe), options)[0]
+
+
+def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, IngestReport]:
+    """The method: list what is there, probe what is new, write the labels, freeze the snapshot."""
+    root = options.corpus or make_demo_corpus(options.demo_clips, options.demo_seed)
+    name = options.corpus_name or Path(root).resolve().name
+    listing = list_corpus(root, name, recipe.emotions)
+    shards = cut(listing.fresh, recipe.shard_clips)
+    probed = [
+        probe_shard.submit(listing, recipe.emotions, shard, recipe.require_audio and recipe.acoustic is not None)
+        for shard in shards
+    ]
+    report = write_labels(listing, recipe.emotions, sum(future.result() for future in probed))
+    show_ingest(report)
+    return snapshot_dataset(name, recipe), report

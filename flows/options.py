@@ -1,0 +1,55 @@
+"""Parameters of the flows: what the Prefect UI shows as a form, and what the command line fills in."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class FlowOptions(BaseModel):
+    """What every flow over a corpus needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: str = Field(
+        default="demo", description="A built-in recipe (demo, ravdess) or the path of a recipe's YAML file."
+    )
+    corpus: str = Field(
+        default="",
+        description="Folder of clips and labels. Empty: the demo corpus, made in the data folder on first use.",
+    )
+    corpus_name: str = Field(
+        default="", description="Name in the catalogue. Empty: the folder's name. Keep it to add new clips later."
+    )
+
+
+class DemoOptions(FlowOptions):
+    """Size of the corpus that is made when none is given."""
+
+    demo_clips: int = Field(default=200, ge=30, le=20_000, description="Clips of the demo corpus (usable ones).")
+    demo_seed: int = Field(default=2023, ge=0, description="Seed of the demo corpus.")
+
+
+class RetrainOptions(DemoOptions):
+    """The main flow."""
+
+    promote: bool = Field(
+        default=True, description="Let the gate promote the new version; off: it is registered as a challenger only."
+    )
+
+
+class SearchOptions(DemoOptions):
+    """Search over layers and fusion hyper-parameters, on training folds only."""
+
+    study: str = Field(default="", description="Name of the study; empty: made from recipe and corpus. Resumed if it exists.")
+    trials: int = Field(default=20, ge=1, le=10_000, description="Trials the study shall have in the end.")
+
+
+class PredictOptions(BaseModel):
+    """Prediction with the champion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    paths: tuple[str, ...] = Field(min_length=1, description="Media files, or folders of them.")
+    out: str = Field(default="predictions.csv", description="CSV to write: name,discrete,valence,confidence.")
+    model: str = Field(default="demo", description="Registered model name (the recipe's name).")
+    version: int | None = Field(default=None, ge=1, description="Version; empty: the champion.")

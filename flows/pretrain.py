@@ -1,0 +1,121 @@
+"""Pre-training (system A): layer study -> PEFT on the best block -> alignment of vision into the acoustic space, per view.
+
+Every outer fold is a view of its own, and so is the model that is served: layers, adapters and alignment of a fold never see
+that fold's labels. Layers below a block are computed once for all clips and cached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from prefect import flow
+
+from flows.features import extract, extract_streams
+from flows.ingest import ingest_corpus
+from flows.options import DemoOptions
+from flows.reporting import show_layers, show_retrieval
+from mer.recipes import Recipe, load_recipe
+from tasks.adaptation import adapt_view, embed_acoustic, study_layers_of_view
+from tasks.alignment import align_view, embed_visual
+from tasks.dataset import clip_ids_of
+from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
+
+
+@flow(name="pretrain")
+def pretrain(options: DemoOptions) -> dict[str, ViewSpaces]:
+    """Layer study, adaptation and alignment of every view of a corpus."""
+    recipe = load_recipe(options.recipe)
+    dataset, _ = ingest_corpus(recipe, options)
+    return pretrain_views(dataset, recipe, extract_streams(dataset, recipe), parent_run=None)
+
+
+def pretrain_views(
+    dataset: DatasetRef, recipe: Recipe, features: Mapping[str, FeatureSetRef], parent_run: str | None
+) -> dict[str, ViewSpaces]:
+    """The method, in three passes over the views."""
+    spaces = {view: ViewSpaces(view=view) for view in dataset.views}
+    if recipe.acoustic is not None:
+        spaces = study_layers(dataset, recipe, features, spaces, parent_run)
+        if recipe.acoustic.adaptation is not None:
+            spaces = adapt_blocks(dataset, recipe, spaces, parent_run)
+        if recipe.visual is not None and recipe.visual.alignment is not None:
+            spaces = align_vision(dataset, recipe, features, spaces, parent_run)
+    return spaces
+
+
+def study_layers(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: Mapping[str, ViewSpaces],
+    parent_run: str | None,
+) -> dict[str, ViewSpaces]:
+    """Score the layers on each view's training clips; each view chooses its own block."""
+    studies = {
+        view: study_layers_of_view.submit(dataset, recipe, features["acoustic"], view, parent_run) for view in spaces
+    }
+    results = {view: study.result() for view, study in studies.items()}
+    show_layers(results)
+    return {
+        view: replace(
+            spaces[view],
+            read_layer=int(result.meta["best_layer"]),
+            block_start=int(result.meta["start"]),
+            block_stop=int(result.meta["stop"]),
+        )
+        for view, result in results.items()
+    }
+
+
+def adapt_blocks(
+    dataset: DatasetRef, recipe: Recipe, spaces: Mapping[str, ViewSpaces], parent_run: str | None
+) -> dict[str, ViewSpaces]:
+    """Cache the frozen prefix once per block start, adapt each view's block, and embed all clips."""
+    assert recipe.acoustic is not None
+    clip_ids = clip_ids_of(dataset)
+    starts = sorted({space.block_start for space in spaces.values() if space.block_start is not None})
+    prefixes = {
+        start: extract(dataset, recipe, f"prefix {start}", recipe.acoustic.features.prefix(start), clip_ids)
+        for start in starts
+    }
+    adapters = {
+        view: adapt_view.submit(
+            dataset, recipe, prefixes[space.block_start], space.block_start, space.block_stop, view, parent_run
+        )
+        for view, space in spaces.items()
+    }
+    embedded = {
+        view: embed_acoustic.submit(
+            recipe, prefixes[spaces[view].block_start], adapter.result().ref, view, clip_ids
+        )
+        for view, adapter in adapters.items()
+    }
+    return {
+        view: replace(spaces[view], adapter=adapters[view].result().ref, adapted=embedded[view].result())
+        for view in spaces
+    }
+
+
+def align_vision(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: Mapping[str, ViewSpaces],
+    parent_run: str | None,
+) -> dict[str, ViewSpaces]:
+    """Pull each view's visual embedding toward its acoustic space, and embed all clips."""
+    clip_ids = clip_ids_of(dataset)
+    aligned = {
+        view: align_view.submit(dataset, recipe, features["acoustic"], features["visual"], space, view, parent_run)
+        for view, space in spaces.items()
+    }
+    embedded = {
+        view: embed_visual.submit(recipe, features["visual"], alignment.result().ref, view, clip_ids)
+        for view, alignment in aligned.items()
+    }
+    show_retrieval({view: alignment.result() for view, alignment in aligned.items()})
+    return {
+        view: replace(space, alignment=aligned[view].result().ref, aligned=embedded[view].result())
+        for view, space in spaces.items()
+    }

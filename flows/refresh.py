@@ -1,0 +1,61 @@
+"""Pseudo-label refresh (system B): confident predictions on unlabelled clips train one more round; true labels choose.
+
+Each outer fold labels the unlabelled clips with its own model, so no test label reaches a pseudo-label, and the round is kept
+only if it helps on the validation speakers' true labels, averaged over the views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from prefect import flow
+
+from flows.features import extract_streams
+from flows.ingest import ingest_corpus
+from flows.options import DemoOptions
+from flows.pretrain import pretrain_views
+from flows.reporting import show_refresh
+from flows.train import FUSED, train_systems, train_with_pseudo_labels
+from mer.recipes import Recipe, load_recipe
+from mer.training.partition import FINAL_VIEW
+from tasks.pseudo_labels import record_generation, select_view
+from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
+
+
+@flow(name="refresh")
+def refresh(options: DemoOptions) -> str:
+    """One round of self-training on what is unlabelled now; returns the system that validation speakers prefer."""
+    recipe = load_recipe(options.recipe)
+    dataset, _ = ingest_corpus(recipe, options)
+    features = extract_streams(dataset, recipe)
+    spaces = pretrain_views(dataset, recipe, features, parent_run=None)
+    fused = train_systems(dataset, recipe, features, spaces, parent_run=None)
+    return refresh_pseudo_labels(dataset, recipe, features, spaces, fused, parent_run=None)[1]
+
+
+def refresh_pseudo_labels(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: Mapping[str, ViewSpaces],
+    fused: Sequence[FusedView],
+    parent_run: str | None,
+) -> tuple[list[FusedView], str]:
+    """Select, retrain, compare; returns all systems, and the name of the one to serve."""
+    if recipe.pseudo_labels is None or dataset.unlabelled == 0:
+        return list(fused), FUSED
+    voters = {item.view: item for item in fused if item.system == FUSED}
+    selections = {view: select_view.submit(dataset, recipe, voter, view, parent_run) for view, voter in voters.items()}
+    selected = {view: selection.result() for view, selection in selections.items()}
+    usable = {view: result.ref for view, result in selected.items() if int(result.meta["selected"])}
+    if set(usable) != set(voters):
+        show_refresh(selected, None, None)
+        return list(fused), FUSED
+    again = train_with_pseudo_labels(dataset, recipe, features, spaces, usable, parent_run)
+    before, after = (fmean(item.validation_waf for item in items) for items in (voters.values(), again))
+    show_refresh(selected, before, after)
+    if after > before:
+        record_generation(dataset, recipe, voters[FINAL_VIEW], selected[FINAL_VIEW])
+        return [*fused, *again], again[0].system
+    return [*fused, *again], FUSED

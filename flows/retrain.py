@@ -1,0 +1,60 @@
+"""Retraining, the main flow: clips in, a served model out, which is never worse than the one before.
+
+ingest -> features -> layer study -> PEFT -> alignment -> fusion -> pseudo-labels -> evaluation -> registration -> promotion.
+Every stage is found again by its key; new clips cost work in proportion to themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.features import extract_streams
+from flows.ingest import ingest_corpus
+from flows.options import RetrainOptions
+from flows.pretrain import pretrain_views
+from flows.refresh import refresh_pseudo_labels
+from flows.reporting import show_promotion, show_systems
+from flows.train import train_systems
+from mer.recipes import load_recipe
+from mer.training.partition import FINAL_VIEW
+from tasks.evaluation import evaluate, read_report
+from tasks.exclusive import exclusively
+from tasks.promotion import gate_and_promote, register
+from tasks.references import ModelVersion, Promotion
+
+
+@dataclass(frozen=True)
+class RetrainReport:
+    """What a retraining run ended with."""
+
+    model: ModelVersion
+    promotion: Promotion | None
+    served: str
+    headline: dict[str, float]
+
+
+@flow(name="retrain")
+def retrain(options: RetrainOptions) -> RetrainReport:
+    """From a corpus folder to a registered version and, if the gate lets it, a new champion."""
+    recipe = load_recipe(options.recipe)
+    parent_run = f"retrain {flow_run.name or recipe.name}"
+    with exclusively(f"retrain/{recipe.name}") as fencing_token:
+        dataset, _ = ingest_corpus(recipe, options)
+        features = extract_streams(dataset, recipe)
+        spaces = pretrain_views(dataset, recipe, features, parent_run)
+        supervised = train_systems(dataset, recipe, features, spaces, parent_run)
+        fused, served = refresh_pseudo_labels(dataset, recipe, features, spaces, supervised, parent_run)
+        evaluation = evaluate(dataset, recipe, fused, served, parent_run)
+        final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
+        version = register(dataset, recipe, spaces[FINAL_VIEW], final, evaluation, parent_run)
+        promotion = (
+            gate_and_promote(dataset, recipe, version, evaluation, fencing_token) if options.promote else None
+        )
+    show_systems(read_report(evaluation), dataset)
+    show_promotion(version, promotion)
+    return RetrainReport(
+        model=version, promotion=promotion, served=served, headline=dict(version.metrics)
+    )

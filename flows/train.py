@@ -1,0 +1,69 @@
+"""Fusion training: attention over adapted acoustic, aligned visual and lexical streams; every system on every view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prefect import flow
+
+from flows.features import extract_streams
+from flows.ingest import ingest_corpus
+from flows.options import DemoOptions
+from flows.pretrain import pretrain_views
+from flows.reporting import show_systems
+from infra.artifacts import ArtifactRef
+from mer.recipes import Recipe, load_recipe
+from tasks.evaluation import evaluate, read_report
+from tasks.fusion import fuse_view
+from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
+
+FUSED = "fused"
+
+
+@flow(name="train")
+def train(options: DemoOptions) -> list[FusedView]:
+    """Train and score the fusion and every single stream, supervised only."""
+    recipe = load_recipe(options.recipe)
+    dataset, _ = ingest_corpus(recipe, options)
+    features = extract_streams(dataset, recipe)
+    spaces = pretrain_views(dataset, recipe, features, parent_run=None)
+    fused = train_systems(dataset, recipe, features, spaces, parent_run=None)
+    show_systems(read_report(evaluate(dataset, recipe, fused, FUSED, None)), dataset)
+    return fused
+
+
+def train_systems(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: Mapping[str, ViewSpaces],
+    parent_run: str | None,
+) -> list[FusedView]:
+    """The fusion of all streams, and each stream alone for comparison."""
+    systems: dict[str, tuple[str, ...]] = {FUSED: recipe.streams}
+    if len(recipe.streams) > 1:
+        systems |= {stream: (stream,) for stream in recipe.streams}
+    runs = [
+        fuse_view.submit(dataset, recipe, features, space, view, system, streams, None, parent_run)
+        for system, streams in systems.items()
+        for view, space in spaces.items()
+    ]
+    return [run.result() for run in runs]
+
+
+def train_with_pseudo_labels(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: Mapping[str, ViewSpaces],
+    pseudo: Mapping[str, ArtifactRef],
+    parent_run: str | None,
+) -> list[FusedView]:
+    """The fusion of all streams once more, from scratch, with each view's own pseudo-labels."""
+    runs = [
+        fuse_view.submit(
+            dataset, recipe, features, spaces[view], view, f"{FUSED}+pseudo", recipe.streams, labels, parent_run
+        )
+        for view, labels in pseudo.items()
+    ]
+    return [run.result() for run in runs]

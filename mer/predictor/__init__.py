@@ -1,0 +1,1 @@
+"""The served model: a package folder in memory, clips in, calibrated posteriors out."""

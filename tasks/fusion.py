@@ -1,0 +1,163 @@
+"""Fusion training on one view, and that model's posteriors on the clips the view may be scored on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from prefect import task
+
+from infra.artifacts import ArtifactRef
+from mer.fusion.config import FusionConfig
+from mer.recipes import Recipe
+from tasks.dataset import load_view
+from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
+from tasks.stage import Produced, StageRun, digest, run_stage
+from tasks.streams import view_streams
+from tasks.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.ensemble.posteriors import Posteriors
+    from mer.training.examples import Examples
+    from mer.training.partition import Partition
+
+FUSION_CODE = ("mer.fusion", "mer.ensemble", "mer.training", "mer.predictor.streams")
+
+
+@task(name="fuse", task_run_name="fuse {view} {system}", tags=["gpu"])
+def fuse_view(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: ViewSpaces,
+    view: str,
+    system: str,
+    only: Sequence[str] | None = None,
+    pseudo: ArtifactRef | None = None,
+    parent_run: str | None = None,
+) -> FusedView:
+    """Train the fusion of a view (all streams, or `only` some; with pseudo-labels if given) and predict its other clips."""
+    space = workspace()
+    examples, partition = load_view(space, dataset, recipe, view)
+    streams = tuple(only or recipe.streams)
+    inputs = {
+        "view": partition.digest(examples, unlabelled=False),
+        "streams": {name: _stream_identity(name, features, spaces) for name in streams},
+        "pseudo": pseudo.sha256 if pseudo else None,
+    }
+    config = {"fusion": recipe.fusion.model_dump(mode="json"), "emotions": list(recipe.emotions)}
+
+    def train(run: StageRun) -> Produced:
+        from mer.fusion.fit import fit_fusion, save_fusion
+
+        learnt, train_mask = _with_pseudo_labels(run.space, examples, partition, pseudo)
+        keep = np.flatnonzero(train_mask | partition.validation)
+        tables = view_streams(run.space, recipe, features, spaces, [examples.clip_ids[i] for i in keep], streams)
+        fitted = fit_fusion(
+            tables,
+            learnt.subset(keep),
+            train_mask[keep],
+            partition.validation[keep],
+            recipe.emotions,
+            recipe.fusion,
+            checkpoint=run.checkpoint,
+        )
+        folder = run.folder / "fusion"
+        save_fusion(folder, fitted)
+        return Produced(
+            files={path.name: path for path in sorted(folder.iterdir())},
+            meta={"validation_waf": float(fitted.best_score), "best_epoch": int(fitted.best_epoch)},
+            metrics={"validation_waf": float(fitted.best_score), "best_epoch": float(fitted.best_epoch)},
+            history=fitted.history,
+        )
+
+    trained = run_stage(
+        "fusion",
+        inputs=inputs,
+        config=config,
+        code=FUSION_CODE,
+        produce=train,
+        label=f"fuse {view} {system}",
+        parent_run=parent_run,
+    )
+    asked = [examples.clip_ids[i] for i in np.flatnonzero(partition.test | partition.unlabelled)]
+    posteriors = predict_with(space, recipe, features, spaces, trained.ref, asked, streams)
+    return FusedView(
+        view=view,
+        system=system,
+        model=trained.ref,
+        posteriors=posteriors,
+        validation_waf=float(trained.meta["validation_waf"]),
+    )
+
+
+def predict_with(
+    space: Workspace,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: ViewSpaces,
+    model: ArtifactRef,
+    clip_ids: Sequence[str],
+    streams: Sequence[str],
+) -> ArtifactRef:
+    """Posteriors of a fusion model on these clips, as an artifact."""
+
+    def produce(run: StageRun) -> Produced:
+        from mer.fusion.fit import load_fusion, predict_fusion
+
+        fitted = load_fusion(run.space.artifacts.fetch(model))
+        tables = view_streams(run.space, recipe, features, spaces, clip_ids, streams)
+        return Produced(
+            files={"posteriors.parquet": predict_fusion(fitted, tables).to_parquet()},
+            meta={"clips": len(clip_ids)},
+        )
+
+    identities = {name: _stream_identity(name, features, spaces) for name in streams}
+    return run_stage(
+        "posteriors",
+        inputs={"model": model.sha256, "streams": identities, "clips": digest(sorted(clip_ids))},
+        config={},
+        code=FUSION_CODE,
+        produce=produce,
+    ).ref
+
+
+def load_posteriors(space: Workspace, ref: ArtifactRef) -> Posteriors:
+    """Posteriors from their artifact."""
+    from mer.ensemble.posteriors import Posteriors
+
+    return Posteriors.from_parquet(space.artifacts.read(ref, "posteriors.parquet"))
+
+
+def fusion_config_digest(config: FusionConfig) -> str:
+    """Short name of a fusion configuration."""
+    return digest(config.model_dump(mode="json"))[:12]
+
+
+def _stream_identity(name: str, features: Mapping[str, FeatureSetRef], spaces: ViewSpaces) -> list[str | int | None]:
+    if name == "acoustic":
+        return [features[name].key, spaces.read_layer, spaces.adapted.key if spaces.adapted else None]
+    if name == "visual":
+        return [features[name].key, spaces.aligned.key if spaces.aligned else None]
+    return [features[name].key]
+
+
+def _with_pseudo_labels(
+    space: Workspace, examples: Examples, partition: Partition, pseudo: ArtifactRef | None
+) -> tuple[Examples, np.ndarray]:
+    if pseudo is None:
+        return examples, partition.train
+    from mer.selftraining.selection import PseudoLabels
+
+    chosen = PseudoLabels.from_parquet(space.artifacts.read(pseudo, "pseudo_labels.parquet"))
+    position = {clip_id: i for i, clip_id in enumerate(examples.clip_ids)}
+    at = np.array([position[clip_id] for clip_id in chosen.clip_ids], dtype=np.int64)
+    if not partition.unlabelled[at].all():
+        raise ValueError("pseudo-labels name clips that are not unlabelled clips of this view (invariant I10)")
+    emotion, valence, weight = examples.emotion.copy(), examples.valence.copy(), examples.weight.copy()
+    emotion[at], valence[at], weight[at] = chosen.emotion, chosen.valence, chosen.confidence
+    train = partition.train.copy()
+    train[at] = True
+    return replace(examples, emotion=emotion, valence=valence, weight=weight), train

@@ -1,0 +1,103 @@
+"""Registration and promotion: a version is registered once per key; the gate alone decides whether it is served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from prefect import task
+
+from infra.artifacts import ArtifactRef
+from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, FUSION_FOLDER, RECORD, ModelPackage
+from mer.recipes import Recipe
+from tasks.dataset import load_partitions
+from tasks.references import DatasetRef, FusedView, ModelVersion, Promotion, ViewSpaces
+from tasks.stage import Produced, StageResult, StageRun, run_stage
+from tasks.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.ensemble.posteriors import Posteriors
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+@task(name="register")
+def register(
+    dataset: DatasetRef, recipe: Recipe, spaces: ViewSpaces, served: FusedView, evaluation: StageResult, parent_run: str | None
+) -> ModelVersion:
+    """Commit the model package and register it as the next version (the same package: the same version)."""
+
+    def produce(run: StageRun) -> Produced:
+        package = ModelPackage(
+            recipe=recipe,
+            read_layer=spaces.read_layer,
+            block=None if spaces.block_start is None or spaces.block_stop is None else (spaces.block_start, spaces.block_stop),
+            temperature=float(evaluation.meta["temperature"]),
+            system=served.system,
+        )
+        files: dict[str, Path | bytes] = {RECORD: package.write(run.folder)}
+        parts = {FUSION_FOLDER: served.model, ADAPTER_FOLDER: spaces.adapter, ALIGNMENT_FOLDER: spaces.alignment}
+        for name, ref in parts.items():
+            if ref is not None:
+                files |= {f"{name}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())}
+        return Produced(files=files, meta={"system": served.system})
+
+    package = run_stage(
+        "model",
+        inputs={
+            "fusion": served.model.sha256,
+            "adapter": spaces.adapter.sha256 if spaces.adapter else None,
+            "alignment": spaces.alignment.sha256 if spaces.alignment else None,
+            "evaluation": evaluation.ref.sha256,
+        },
+        config={"recipe": recipe.model_dump(mode="json")},
+        code=("mer.predictor",),
+        produce=produce,
+    )
+    space = workspace()
+    metrics = {name: float(value) for name, value in evaluation.meta.items() if isinstance(value, int | float)}
+    version = space.catalogue.add_model_version(
+        recipe.name,
+        artifact=package.ref,
+        evaluation=evaluation.ref,
+        snapshot=dataset.membership,
+        metrics=metrics,
+        idempotency_key=package.ref.key,
+    )
+    if package.ran and parent_run is not None:
+        space.tracker.register_version(recipe.name, version, package.ref, parent=parent_run, metrics=metrics)
+    return ModelVersion(name=recipe.name, version=version, ref=package.ref, metrics=metrics)
+
+
+@task(name="gate and promote")
+def gate_and_promote(
+    dataset: DatasetRef, recipe: Recipe, challenger: ModelVersion, evaluation: StageResult, fencing_token: int | None
+) -> Promotion:
+    """Compare the challenger with the champion on clips neither trained on; promote it if the gate lets it pass."""
+    space = workspace()
+    champion = space.catalogue.champion(recipe.name)
+    if champion is not None and champion.version == challenger.version:
+        return Promotion(decision="kept", reason="this version is the champion already", champion=champion.version)
+    if (earlier := space.catalogue.decision_on(recipe.name, challenger.version, against=champion and champion.version)) is not None:
+        return Promotion(decision="rejected", reason=earlier, champion=champion.version if champion else None)
+    from mer.evaluation.gate import decide, decide_first
+
+    truth = _truth(space, dataset, recipe)
+    new = _scored_on(space, evaluation.ref)
+    if champion is None:
+        decision = decide_first(_aligned(new, truth), recipe.gate)
+    else:
+        old = _scored_on(space, champion.evaluation)
+        decision = decide(_aligned(new, truth), _aligned(old, truth), recipe.gate)
+    space.catalogue.set_alias(
+        recipe.name,
+        CHAMPION if decision.promote else CHALLENGER,
+        challenger.version,
+        reason=decision.reason,
+        evidence=decision.to_json(),
+        fencing_token=fencing_token,
+    )
+    return Promotion(decision="promoted", reason=decision.reason, champion=challenger.version)
