@@ -1,0 +1,275 @@
+"""The command line. Answers `--help` within a second: whatever is heavy is imported inside the commands.
+
+One command line is one caller of the flows; the Prefect UI and schedules are others.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="mer",
+    help="Multimodal emotion recognition: from clips and labels to a served, calibrated model.",
+    epilog="First steps: `mer run` (demo corpus, everything), then `mer models` and `mer predict CLIP.mp4`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RecipeOption = Annotated[str, typer.Option("--recipe", help="Built-in recipe (demo, ravdess) or a recipe's YAML file.")]
+CorpusOption = Annotated[
+    str, typer.Option("--corpus", help="Folder of clips and labels. Left out: the demo corpus, made on first use.")
+]
+NameOption = Annotated[str, typer.Option("--name", help="Name in the catalogue. Left out: the folder's name.")]
+ClipsOption = Annotated[int, typer.Option("--demo-clips", help="Clips of the demo corpus, if none is given.")]
+
+
+@app.command()
+def run(
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    demo_clips: ClipsOption = 200,
+    promote: Annotated[bool, typer.Option(help="Let the gate promote the new version.")] = True,
+) -> None:
+    """Run the whole pipeline: ingest, features, layer study, PEFT, alignment, fusion, pseudo-labels, registration, promotion."""
+    started = _servers()
+    from flows.options import RetrainOptions
+    from flows.retrain import retrain
+
+    options = RetrainOptions(recipe=recipe, corpus=corpus, corpus_name=name, demo_clips=demo_clips, promote=promote)
+    retrain(options)
+    _addresses(started)
+
+
+@app.command()
+def ingest(
+    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+) -> None:
+    """Read a corpus into the catalogue: recognise, probe, hash; unusable files are quarantined with a reason."""
+    _flow("flows.ingest", "ingest", recipe, corpus, name, demo_clips)
+
+
+@app.command()
+def features(
+    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+) -> None:
+    """Extract the frozen features of every stream; only clips that lack them are touched."""
+    _flow("flows.features", "features", recipe, corpus, name, demo_clips)
+
+
+@app.command()
+def layers(
+    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+) -> None:
+    """Study which layers of the speech encoder carry emotion, per outer fold, and choose the block to adapt."""
+    _flow("flows.pretrain", "layers", recipe, corpus, name, demo_clips)
+
+
+@app.command()
+def adapt(
+    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+) -> None:
+    """Adapt the chosen layers by PEFT (layer study included)."""
+    _flow("flows.pretrain", "adapt", recipe, corpus, name, demo_clips)
+
+
+@app.command()
+def align(
+    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+) -> None:
+    """Pre-train the alignment of vision into the acoustic space (layer study and adaptation included)."""
+    _flow("flows.pretrain", "pretrain", recipe, corpus, name, demo_clips)
+
+
+@app.command()
+def train(
+    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+) -> None:
+    """Train and score the fusion and every single stream on the outer folds, without registering anything."""
+    _flow("flows.train", "train", recipe, corpus, name, demo_clips)
+
+
+@app.command()
+def refresh(
+    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+) -> None:
+    """One round of pseudo-labels on what is unlabelled now, kept only if true labels of held-out speakers say so."""
+    _flow("flows.refresh", "refresh", recipe, corpus, name, demo_clips)
+
+
+@app.command()
+def search(
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    demo_clips: ClipsOption = 200,
+    trials: Annotated[int, typer.Option(help="Trials the study shall have in the end.")] = 20,
+    study: Annotated[str, typer.Option(help="Name of the study; resumed if it exists.")] = "",
+) -> None:
+    """Search layers and fusion hyper-parameters with Optuna, judged on validation speakers of the training folds."""
+    started = _servers()
+    from flows.options import SearchOptions
+    from flows.search import search as search_flow
+
+    options = SearchOptions(
+        recipe=recipe, corpus=corpus, corpus_name=name, demo_clips=demo_clips, trials=trials, study=study
+    )
+    search_flow(options)
+    _addresses(started)
+
+
+@app.command()
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="Media files, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
+    model: Annotated[str, typer.Option(help="Registered model (the recipe's name).")] = "demo",
+    version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
+) -> None:
+    """Predict emotion and valence of clips with the champion: name,discrete,valence,confidence."""
+    from rich.progress import Progress
+
+    from tasks.prediction import predict_files
+
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        _fail(f"no such file or folder: {', '.join(missing)}")
+    with Progress(transient=True) as bar:
+        line = bar.add_task("predicting", total=None)
+        report = predict_files.fn(
+            [str(path) for path in paths],
+            str(out),
+            model,
+            version,
+            lambda done, total: bar.update(line, completed=done, total=total),
+        )
+    typer.echo(f"{report.predicted} predictions by {report.model} version {report.version} in {report.out}")
+    for path, reason in report.unusable:
+        typer.echo(f"not predicted: {path}: {reason}", err=True)
+
+
+@app.command("demo-data")
+def demo_data(
+    out: Annotated[Path, typer.Argument(help="Folder to make the corpus in.")],
+    clips: Annotated[int, typer.Option(help="Usable clips.")] = 200,
+    seed: Annotated[int, typer.Option(help="Same seed, same corpus.")] = 2023,
+) -> None:
+    """Make the demo corpus: talking faces (h264 + AAC), speech with emotional prosody, transcripts, labels, broken files."""
+    from rich.progress import Progress
+
+    from mer.demo.corpus import DemoConfig, generate_demo
+
+    with Progress(transient=True) as bar:
+        line = bar.add_task("making clips", total=None)
+        config = DemoConfig(clips=clips, seed=seed)
+        root = generate_demo(out, config, lambda done, total: bar.update(line, completed=done, total=total))
+    typer.echo(f"demo corpus in {root}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Registered model (the recipe's name).")] = "demo",
+    version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write report.json and figures to.")] = None,
+) -> None:
+    """Show the evaluation of a version: out-of-fold scores with intervals, holdout, calibration; `--out` writes the figures."""
+    from flows.inspection import show_evaluation
+
+    show_evaluation(model, version, out)
+
+
+@app.command()
+def models(
+    model: Annotated[str, typer.Argument(help="Only this model.")] = "",
+    rollback: Annotated[bool, typer.Option(help="Put the previous champion of MODEL back.")] = False,
+) -> None:
+    """List versions, champions and the audit of promotions; `--rollback` puts the previous champion back."""
+    from flows.inspection import roll_back, show_models
+
+    if rollback:
+        if not model:
+            _fail("--rollback needs the MODEL to roll back; `mer models` lists them")
+        roll_back(model)
+    show_models(model)
+
+
+@app.command()
+def status() -> None:
+    """Show the data folder, servers, corpora, quarantine and unfinished stages."""
+    from flows.inspection import show_status
+
+    show_status()
+
+
+@app.command()
+def up() -> None:
+    """Start the local Prefect and MLflow servers in the background (`mer down` stops them)."""
+    _addresses(_servers())
+
+
+@app.command()
+def down() -> None:
+    """Stop the local servers and workers."""
+    from infra.services import stop_all
+    from infra.settings import load_settings
+
+    stopped = stop_all(load_settings())
+    typer.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+@app.command()
+def deploy() -> None:
+    """Register the deployments of prefect.yaml and start a worker in the background."""
+    started = _servers()
+    from flows.deployments import deploy_all
+
+    deploy_all()
+    _addresses(started)
+
+
+def _flow(module: str, name: str, recipe: str, corpus: str, corpus_name: str, demo_clips: int) -> None:
+    started = _servers()
+    from importlib import import_module
+
+    from flows.options import DemoOptions
+
+    options = DemoOptions(recipe=recipe, corpus=corpus, corpus_name=corpus_name, demo_clips=demo_clips)
+    getattr(import_module(module), name)(options)
+    _addresses(started)
+
+
+def _servers() -> dict[str, str]:
+    from flows.servers import ensure_servers
+
+    return ensure_servers()
+
+
+def _addresses(servers: dict[str, str]) -> None:
+    for name, address in servers.items():
+        typer.echo(f"{name:<8} {address}")
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"mer: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def main() -> Any:
+    """Entry point: errors of ours are one line on stderr, not a traceback."""
+    try:
+        return app(standalone_mode=True)
+    except Exception as error:
+        from flows.inspection import is_ours
+
+        if not is_ours(error):
+            raise
+        typer.echo(f"mer: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

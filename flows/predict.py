@@ -1,0 +1,14 @@
+"""Prediction: the champion answers for clips it has never seen."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.options import PredictOptions
+from tasks.prediction import PredictionReport, predict_files
+
+
+@flow(name="predict")
+def predict(options: PredictOptions) -> PredictionReport:
+    """Write `name,discrete,valence,confidence` for every media file under the paths."""
+    return predict_files(options.paths, options.out, options.model, options.version)

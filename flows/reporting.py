@@ -1,0 +1,148 @@
+"""What a person sees of a run: tables and progress in the terminal, and the same as artifacts in the Prefect UI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prefect.artifacts import (
+    create_image_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from rich.console import Console
+from rich.table import Table
+
+from tasks.ingestion import IngestReport
+from tasks.references import DatasetRef, ModelVersion, Promotion
+from tasks.stage import StageResult
+
+console = Console(highlight=False)
+
+
+class ShardProgress:
+    """Progress over the shards of one feature set: a bar in the Prefect UI, lines in the terminal."""
+
+    def __init__(self, stream: str, shards: int) -> None:
+        self._stream, self._shards, self._done, self._seconds = stream, shards, 0, 0.0
+        self._artifact = (
+            create_progress_artifact(progress=0.0, key="features", description=f"features: {stream}")
+            if shards
+            else None
+        )
+
+    def advance(self, shard: StageResult) -> None:
+        """Count one finished shard."""
+        self._done += 1
+        self._seconds += shard.seconds if shard.ran else 0.0
+        if self._artifact is not None:
+            update_progress_artifact(self._artifact, progress=100.0 * self._done / self._shards)
+        console.print(
+            f"  [dim]features[/] {self._stream}: shard {self._done}/{self._shards} in {shard.seconds:.1f} s"
+        )
+
+
+def show_ingest(report: IngestReport) -> None:
+    """One line of counts that add up, and the reasons of what was set aside."""
+    aside = sum(report.quarantined.values())
+    console.print(
+        f"[bold]corpus {report.corpus}[/]: {report.entries} entries = {report.accepted} accepted + {aside} quarantined; "
+        f"{report.labelled} labelled, {report.unlabelled} unlabelled, {report.speakers} speakers; "
+        f"{report.probed_now} files read now"
+    )
+    if report.quarantined:
+        rows = [{"reason": reason, "files": count} for reason, count in sorted(report.quarantined.items())]
+        create_table_artifact(rows, key="quarantine", description=f"quarantined files of {report.corpus}")
+        console.print("  quarantined: " + ", ".join(f"{row['reason']} {row['files']}" for row in rows))
+
+
+def show_layers(studies: Mapping[str, StageResult]) -> None:
+    """Score of every layer and the chosen block, per view."""
+    table = Table(title="layer study (score on inner speaker-held-out folds)", title_justify="left")
+    table.add_column("view")
+    final = [float(score) for score in str(studies["final"].meta["scores"]).split(",")]
+    for layer in range(len(final)):
+        table.add_column(str(layer), justify="right")
+    table.add_column("adapted block")
+    rows = []
+    for view, study in studies.items():
+        scores = [float(score) for score in str(study.meta["scores"]).split(",")]
+        best = scores.index(max(scores))
+        cells = [f"[bold]{score:.3f}[/]" if i == best else f"{score:.3f}" for i, score in enumerate(scores)]
+        block = f"layers {int(study.meta['start']) + 1}-{study.meta['stop']}"
+        table.add_row(view, *cells, block)
+        rows.append({"view": view, **{f"layer {i}": score for i, score in enumerate(scores)}, "block": block})
+    console.print(table)
+    create_table_artifact(rows, key="layer-study", description="score by hidden state (0 = convolutional front end)")
+
+
+def show_retrieval(alignments: Mapping[str, StageResult]) -> None:
+    """Retrieval of the true partner on held-out clips, per view."""
+    rows = [{"view": view, **alignment.meta} for view, alignment in alignments.items()]
+    create_table_artifact(rows, key="alignment", description="audio<->video retrieval on validation speakers")
+    final = alignments["final"].meta
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in final.items() if isinstance(value, float))
+    console.print(f"[bold]alignment[/] (final view): {shown}")
+
+
+def show_refresh(selected: Mapping[str, StageResult], before: float | None, after: float | None) -> None:
+    """How many pseudo-labels each view chose, and whether the round was kept."""
+    counts = ", ".join(f"{view} {result.meta['selected']}" for view, result in selected.items())
+    if before is None or after is None:
+        verdict = "too few confident clips: supervised model kept"
+    else:
+        kept = "round kept" if after > before else "round not kept"
+        verdict = f"validation WAF {before:.3f} -> {after:.3f}: {kept}"
+    console.print(f"[bold]pseudo-labels[/]: {counts}; {verdict}")
+    create_markdown_artifact(f"pseudo-labels per view: {counts}\n\n{verdict}", key="pseudo-labels")
+
+
+def show_systems(report: Mapping[str, Any], dataset: DatasetRef) -> None:
+    """The result table: every system out of fold, with intervals, and the served one on the holdout."""
+    rows = report["systems"]
+    folds = len(rows[0]["accuracy_folds"])
+    table = Table(
+        title=f"{dataset.labelled} labelled clips, {folds} speaker-independent folds, out-of-fold", title_justify="left"
+    )
+    table.add_column("system")
+    for column in ("accuracy", "WAF", "95 % interval", "macro-F1"):
+        table.add_column(column, justify="right")
+    for fold in range(folds):
+        table.add_column(f"fold {fold}", justify="right")
+    for row in rows:
+        mark = " *" if row["system"] == report["served"] else ""
+        table.add_row(
+            row["system"] + mark,
+            f"{row['accuracy']:.3f}",
+            f"{row['waf']:.3f}",
+            f"{row['waf_low']:.3f}-{row['waf_high']:.3f}",
+            f"{row['macro_f1']:.3f}",
+            *(f"{value:.3f}" for value in row["accuracy_folds"]),
+        )
+    console.print(table)
+    console.print(f"* served; intervals by speaker bootstrap; chance accuracy {report['chance']:.3f}")
+    if report.get("holdout"):
+        holdout = report["holdout"]
+        console.print(
+            f"holdout of true labels ({holdout['clips']} clips): accuracy {holdout['accuracy']:.3f}, "
+            f"WAF {holdout['waf']:.3f} ({holdout['waf_low']:.3f}-{holdout['waf_high']:.3f})"
+        )
+    for note in report.get("notes", ()):
+        console.print(f"[dim]{note}[/]")
+    flat = [{name: value for name, value in row.items() if name != "accuracy_folds"} for row in rows]
+    create_table_artifact(flat, key="systems", description="out-of-fold scores by system")
+
+
+def show_image(url: str, key: str, description: str) -> None:
+    """An image in the Prefect UI, by address."""
+    create_image_artifact(image_url=url, key=key, description=description)
+
+
+def show_promotion(version: ModelVersion, promotion: Promotion | None) -> None:
+    """Which version was registered and what the gate decided."""
+    decided = f"{promotion.decision}: {promotion.reason}" if promotion else "registered only, no promotion asked for"
+    champion = f"; champion is version {promotion.champion}" if promotion and promotion.champion else ""
+    console.print(f"[bold]model {version.name} version {version.version}[/]: {decided}{champion}")
+    create_markdown_artifact(f"**{version.name} v{version.version}**: {decided}{champion}", key="promotion")

@@ -1,0 +1,30 @@
+"""The servers a run talks to: those that are configured, or local ones started in the background."""
+
+from __future__ import annotations
+
+import os
+
+from infra.services import start
+from infra.settings import load_settings
+
+
+def ensure_servers() -> dict[str, str]:
+    """Start local Prefect and MLflow servers unless others are configured; returns the addresses of their UIs.
+
+    Must run before `prefect` is imported: Prefect reads its settings once.
+    """
+    settings = load_settings()
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")  # our tables say what happened; errors still show
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    api = settings.prefect_api_url or os.environ.get("PREFECT_API_URL")
+    if api is None:
+        api = f"{start('prefect', settings)}/api"
+    os.environ["PREFECT_API_URL"] = api
+    os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
+    addresses = {"Prefect": api.removesuffix("/api")}
+    tracking = settings.mlflow_tracking_uri.get_secret_value()
+    if tracking.startswith("http"):
+        addresses["MLflow"] = tracking
+    else:
+        addresses["MLflow"] = start("mlflow", settings)
+    return addresses
