@@ -54,7 +54,7 @@ def align_view(
             partition.unsupervised[keep][both],
             partition.validation[keep][both],
             config,
-            source=visual.spec.encoder if visual.spec else None,
+            source=recipe.visual.encoder if recipe.visual else None,
             checkpoint=run.checkpoint,
         )
         folder = run.folder / "alignment"
@@ -73,7 +73,7 @@ def align_view(
             "acoustic": spaces.adapted.key if spaces.adapted else f"{acoustic.key}/{spaces.read_layer}",
             "visual": visual.key,
         },
-        config={"alignment": config.model_dump(mode="json")},
+        config={"alignment": config.model_dump(mode="json"), "encoder": recipe.visual.encoder if recipe.visual else None},
         code=ALIGN_CODE,
         produce=produce,
         label=f"align {view}",

@@ -45,6 +45,9 @@ class VisualStream(_Frozen):
     """The face stream: face crops for a trainable encoder, or precomputed vectors, aligned into the acoustic space."""
 
     features: FeatureSpec = Field(description="Face crops (`crops:`), an encoder's features, or precomputed files.")
+    encoder: str | None = Field(
+        default=None, description="Trainable encoder of face crops that the alignment trains, e.g. `seed:clip-tiny`."
+    )
     alignment: AlignmentConfig | None = Field(
         default=None, description="Alignment pre-training toward the acoustic space; none: features as they are."
     )
