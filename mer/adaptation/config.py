@@ -10,15 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 class AdaptationConfig(BaseModel):
     """Parameter-efficient fine-tuning of one block of layers (system A, 2).
 
-    Known: only the most effective layers are adapted; bottleneck adapters; masked reconstruction plus cross-entropy.
-    Reconstruction: LoRA and DoRA as alternatives, the sizes, the targets of the reconstruction and the schedule.
+    Known: only the most effective layers are adapted; bottleneck adapters; masked reconstruction plus
+    cross-entropy. Reconstruction: LoRA and DoRA as alternatives, the sizes, the targets of the reconstruction
+    and the schedule.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["lora", "dora", "bottleneck"] = Field(
         default="lora",
-        description="Low-rank updates of attention and MLP matrices (lora, dora), or an adapter after each layer.",
+        description="Low-rank updates of attention and MLP matrices, or an adapter after each layer.",
     )
     rank: int = Field(
         default=16, ge=1, le=1024, description="Rank of the update, or width of the bottleneck (features)."
@@ -76,7 +77,7 @@ class AdaptationConfig(BaseModel):
         default=600,
         ge=8,
         le=100_000,
-        description="Longest piece of a clip that is trained on (frames, random window); reading uses all frames.",
+        description="Longest piece of a clip trained on (frames, random window); reading uses all.",
     )
     patience: int = Field(
         default=6,
@@ -87,12 +88,5 @@ class AdaptationConfig(BaseModel):
     validation_score: Literal["waf", "uar"] = Field(
         default="waf",
         description="Score on the validation clips that picks the epoch: weighted F1, or mean recall.",
-    )
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32",
-        description="Arithmetic of the training steps; bfloat16 where the processor is faster in it.",
-    )
-    checkpoint_seconds: float = Field(
-        default=10.0, ge=0.0, le=3600.0, description="Least time between two epoch checkpoints (seconds)."
     )
     seed: int = Field(default=1, ge=0, description="Seed of initialisation, order, masks and dropout.")

@@ -1,1 +1,4 @@
-"""Alignment of the visual stream with the acoustic space (system A, 3): contrastive pre-training and retrieval."""
+"""Alignment of the visual stream with the acoustic space (system A, 3).
+
+Contrastive pre-training and retrieval.
+"""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class AlignmentConfig(BaseModel):
-    """Symmetric InfoNCE between the visual and the acoustic embedding of the same clip (system A, 3; reconstruction)."""
+    """Symmetric InfoNCE between a clip's visual and acoustic embedding (system A, 3; reconstruction)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,8 +23,8 @@ class AlignmentConfig(BaseModel):
     )
     acoustic_projector: Literal["linear", "whiten"] = Field(
         default="linear",
-        description="How the fixed acoustic embedding enters the joint space: a trained linear map, or its leading "
-        "principal components with equal variance, fitted on the training clips and never trained.",
+        description="How the fixed acoustic embedding enters the joint space: a trained linear map, or its "
+        "leading principal components at equal variance, fitted on training clips and then fixed.",
     )
     acoustic_components: int = Field(
         default=64,
@@ -72,9 +72,6 @@ class AlignmentConfig(BaseModel):
     )
     shuffle_pairs: bool = Field(
         default=False,
-        description="Control run: pair every training clip with the sound of another; retrieval must stay at chance.",
-    )
-    checkpoint_seconds: float = Field(
-        default=10.0, ge=0.0, le=3600.0, description="Least time between two epoch checkpoints (seconds)."
+        description="Control run: every training clip gets another's sound; retrieval must stay at chance.",
     )
     seed: int = Field(default=1, ge=0, description="Seed of initialisation, order, frame choice and dropout.")

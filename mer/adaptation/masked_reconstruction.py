@@ -1,0 +1,66 @@
+"""L_mask: predict frames the block was not shown.
+
+Known (system A, 2): adapters are trained with a masked reconstruction loss plus cross-entropy.
+Reconstruction: which frames are hidden (spans, replaced by one learned vector) and what is predicted.
+Without a codebook of cluster targets the target is the frozen encoder's own hidden state `stop` at the
+hidden frames, each frame normalised over its features (as in data2vec), so the adapted block is held to
+the structure of speech the frozen one knew.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def span_mask(valid: Tensor, probability: float, span_frames: int, generator: torch.Generator) -> Tensor:
+    """Choose spans of frames to hide.
+
+    Args:
+        valid: (batch, frames) True at valid frames.
+        probability: expected share of valid frames to hide, [0, 1).
+        span_frames: length of a span in frames; spans may overlap and are cut at the clip's end.
+        generator: draws the spans (on the CPU, so that every device hides the same frames).
+
+    Returns:
+        (batch, frames) True at hidden frames; never a padded one, and never all frames of a clip.
+    """
+    batch, frames = valid.shape
+    # A frame stays visible if none of the `span` places that reach it starts a span: (1 - start)^span = 1
+    # - p.
+    start_probability = 1.0 - (1.0 - probability) ** (1.0 / span_frames)
+    starts = (torch.rand(batch, frames + span_frames - 1, generator=generator) < start_probability).float()
+    hidden = functional.max_pool1d(starts[:, None], span_frames, stride=1)[:, 0] > 0  # (batch, frames)
+    hidden = hidden.to(valid.device) & valid
+    swallowed = (hidden == valid).all(dim=1, keepdim=True)
+    return hidden & ~swallowed
+
+
+class MaskedReconstruction(nn.Module):
+    """The vector put in a hidden frame's place, and the linear map that predicts the frame."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mask_vector = nn.Parameter(torch.zeros(width))
+        self.predict = nn.Linear(width, width)
+
+    def hide(self, hidden: Tensor, hide: Tensor) -> Tensor:
+        """Replace frames of state `start` (batch, frames, width) where `hide` (batch, frames) is True."""
+        return torch.where(hide.unsqueeze(-1), self.mask_vector.to(hidden.dtype), hidden)
+
+    def loss(self, adapted: Tensor, frozen: Tensor, hide: Tensor) -> Tensor:
+        """Mean squared error at the hidden frames.
+
+        Args:
+            adapted: (batch, frames, width) adapted hidden state `stop`, computed with the frames hidden.
+            frozen: (batch, frames, width) the frozen encoder's hidden state `stop`, computed with all frames.
+            hide: (batch, frames) True at hidden frames; none gives a loss of 0.
+
+        Returns:
+            () mean over hidden frames and features; a frame's target has mean 0 and variance 1.
+        """
+        target = functional.layer_norm(frozen, frozen.shape[-1:])
+        error = (self.predict(adapted) - target).square().mean(dim=-1)  # (batch, frames)
+        weight = hide.to(error.dtype)
+        return (error * weight).sum() / weight.sum().clamp(min=1.0)
