@@ -33,6 +33,8 @@ class QuarantineReason(StrEnum):
     MISSING_MEDIA = "missing_media"
     BAD_FEATURES = "bad_features"
     CONFLICTING_LABELS = "conflicting_labels"
+    OUTSIDE_ROOT = "outside_root"
+    AMBIGUOUS_MEDIA = "ambiguous_media"
 
 
 class MerError(Exception):

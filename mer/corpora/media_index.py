@@ -1,0 +1,117 @@
+"""The media files below a root, by stem: which file belongs to a name.
+
+Links are followed only to files inside the root, folders that are links not at all: a corpus from elsewhere
+cannot make us read (and later serve) a file of the system.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mer.corpora.reading import LeftOut
+from mer.errors import MediaError, QuarantineReason
+from mer.media.sniff import check_name, printable
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp"}
+)
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac", ".wma", ".aif", ".aiff"}
+)
+
+_NOT_MEDIA_FOLDERS = frozenset({"features", "openface_face"})
+"""Precomputed features: large, and never clips."""
+
+
+@dataclass
+class MediaIndex:
+    """Usable media files by stem, and the files left out."""
+
+    root: Path
+    by_stem: dict[str, list[Path]] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def files(self) -> Iterator[Path]:
+        """All usable media files."""
+        for paths in self.by_stem.values():
+            yield from paths
+
+    def choose(self, stem: str) -> Path | None:
+        """The clip's file: video before audio (it holds both), then the folder named video/ or audio/.
+
+        Raises:
+            MediaError: `ambiguous_media` where two files have an equal claim.
+        """
+        candidates = self.by_stem.get(stem, [])
+        if len(candidates) < 2:
+            return candidates[0] if candidates else None
+        videos = [path for path in candidates if path.suffix.lower() in VIDEO_SUFFIXES]
+        candidates = videos or candidates
+        named = [path for path in candidates if path.parent in {self.root / "video", self.root / "audio"}]
+        candidates = named or candidates
+        if len(candidates) > 1:
+            found = ", ".join(str(path.relative_to(self.root)) for path in sorted(candidates)[:3])
+            raise MediaError(
+                QuarantineReason.AMBIGUOUS_MEDIA,
+                f"{len(candidates)} files are called {stem} ({found}): give the table a `path` column",
+            )
+        return candidates[0]
+
+
+def index_media(root: Path) -> MediaIndex:
+    """Find all media files below `root` (absolute), by suffix; hidden files and folders are passed over."""
+    index = MediaIndex(root)
+    for folder, folders, files in os.walk(root):
+        here = Path(folder)
+        for name in sorted(folders):
+            if (here / name).is_symlink():
+                index.notes.append(
+                    f"folder {printable(str((here / name).relative_to(root)))} is a link: not followed"
+                )
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not (here == root and name in _NOT_MEDIA_FOLDERS)
+        )
+        for name in sorted(files):
+            path = here / name
+            if not name.startswith(".") and path.suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES:
+                _add(index, path)
+    return index
+
+
+def _add(index: MediaIndex, path: Path) -> None:
+    try:
+        check_name(path.name)
+        check_inside(path, index.root)
+    except MediaError as error:
+        index.left_out.append(
+            LeftOut(printable(path.stem), Path(printable(str(path))), error.reason, str(error))
+        )
+        return
+    index.by_stem.setdefault(path.stem, []).append(path)
+
+
+def check_inside(path: Path, root: Path) -> None:
+    """Refuse what is no regular file, and links that lead out of the root.
+
+    Raises:
+        MediaError: `missing_media`, `not_a_regular_file` or `outside_root`.
+    """
+    try:
+        resolved = path.resolve(strict=True)
+        status = resolved.stat()
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links
+        raise MediaError(QuarantineReason.MISSING_MEDIA, f"{printable(path.name)}: {error}") from error
+    if not resolved.is_relative_to(root.resolve()):
+        raise MediaError(
+            QuarantineReason.OUTSIDE_ROOT, f"{path.name} is a link to a file outside the corpus folder"
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError(QuarantineReason.NOT_A_REGULAR_FILE, f"{path.name} is not a regular file")

@@ -1,0 +1,145 @@
+"""Cells of a label table -> typed rows; every problem of the table is collected before one is reported."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from mer.clips import Split
+from mer.corpora.reading import LabelMap
+from mer.corpora.table_file import Cells
+from mer.emotions import VALENCE_RANGE, canonical_emotion
+from mer.errors import CorpusError
+
+KNOWN_COLUMNS = ("name", "path", "emotion", "valence", "speaker", "transcript", "split", "fold")
+
+_SPLITS = {
+    "": Split.TRAIN, "train": Split.TRAIN, "test": Split.TEST,
+    "unlabelled": Split.UNLABELLED, "unlabeled": Split.UNLABELLED,
+}  # fmt: skip
+_MISSING_NUMBERS = frozenset({"", "nan", "none", "null", "na", "n/a"})
+_PROBLEMS_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRow:
+    """One row of the table, typed; labels already members of the emotion set."""
+
+    name: str
+    path: str | None
+    emotion: str | None
+    valence: float | None
+    speaker: str | None
+    transcript: str | None
+    split: Split
+    fold: int | None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is anything to learn from."""
+        return self.emotion is not None or self.valence is not None
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What must agree where a name has several rows."""
+        return (self.path, self.emotion, self.valence, self.speaker, self.split, self.fold)
+
+
+def parse_rows(
+    cells: Cells, table: str, emotions: Sequence[str], label_map: LabelMap
+) -> tuple[list[LabelRow], list[str]]:
+    """Type all rows; returns them with notes on mapped labels and ignored columns.
+
+    Raises:
+        CorpusError: neither `name` nor `path`, no rows, or the first problems of the cells with their row
+        numbers.
+    """
+    if not {"name", "path"} & set(cells.columns):
+        raise CorpusError(
+            f"{table}: expected a column `name` or `path`, found {', '.join(cells.columns) or 'no header'}"
+        )
+    if not cells.rows:
+        raise CorpusError(f"{table} has a header and no rows")
+    problems: list[str] = []
+    mapped: Counter[tuple[str, str]] = Counter()
+    rows: list[LabelRow] = []
+    for number, values in enumerate(cells.rows, start=2):  # the header is row 1
+        try:
+            rows.append(_parse(values, emotions, label_map, mapped))
+        except CorpusError as error:
+            problems.append(f"row {number}: {error}")
+    if problems:
+        more = f"\n  and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
+        raise CorpusError(f"{table} cannot be used:\n  " + "\n  ".join(problems[:_PROBLEMS_SHOWN]) + more)
+    notes = [f"label {own!r} -> {ours} ({count} rows)" for (own, ours), count in sorted(mapped.items())]
+    if ignored := [column for column in cells.columns if column and column not in KNOWN_COLUMNS]:
+        notes.append(f"columns not used: {', '.join(ignored)}")
+    return rows, notes
+
+
+def _parse(
+    values: dict[str, str], emotions: Sequence[str], label_map: LabelMap, mapped: Counter[tuple[str, str]]
+) -> LabelRow:
+    path = values.get("path") or None
+    name = values.get("name") or (PurePosixPath(path).stem if path else "")
+    if not name:
+        raise CorpusError("the name is empty")
+    split = _SPLITS.get(values.get("split", "").lower())
+    if split is None:
+        raise CorpusError(f"unknown split {values['split']!r}: expected train, test, unlabelled or nothing")
+    emotion = _emotion(values.get("emotion", ""), emotions, label_map, mapped)
+    hidden = split is Split.UNLABELLED  # a filler label of an unlabelled clip is no label
+    return LabelRow(
+        name=name,
+        path=path,
+        emotion=None if hidden else emotion,
+        valence=None if hidden else _valence(values.get("valence", "")),
+        speaker=values.get("speaker") or None,
+        transcript=values.get("transcript") or None,
+        split=split,
+        fold=_fold(values.get("fold", "")),
+    )
+
+
+def _emotion(
+    own: str, emotions: Sequence[str], label_map: LabelMap, mapped: Counter[tuple[str, str]]
+) -> str | None:
+    if not own:
+        return None
+    if own in label_map:
+        emotion = label_map[own]
+    else:
+        emotion = canonical_emotion(own, emotions)
+    if emotion != own:
+        mapped[own, emotion or "no label"] += 1
+    return emotion
+
+
+def _valence(text: str) -> float | None:
+    if text.lower() in _MISSING_NUMBERS:
+        return None
+    low, high = VALENCE_RANGE
+    try:
+        value = float(text)
+    except ValueError:
+        raise CorpusError(f"valence {text!r} is no number") from None
+    if not (math.isfinite(value) and low <= value <= high):
+        raise CorpusError(
+            f"valence {text} is outside [{low:g}, {high:g}]: leave the cell empty where it is missing"
+        )
+    return value
+
+
+def _fold(text: str) -> int | None:
+    if text.lower() in _MISSING_NUMBERS:
+        return None
+    try:
+        value = float(text)  # spreadsheets write 3 as 3.0
+    except ValueError:
+        value = -1.0
+    if not (value.is_integer() and value >= 0):
+        raise CorpusError(f"fold {text!r} is no whole number >= 0")
+    return int(value)

@@ -1,0 +1,3 @@
+"""Reading clips: probe, audio, frames, faces. Every failure is a `MediaError` with a quarantine reason;
+nothing hangs.
+"""

@@ -1,0 +1,185 @@
+"""Facts about one media file, found without trusting its name, its header or its size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+
+from mer.errors import MediaError, QuarantineReason
+from mer.media.opening import (
+    DEFAULT_LIMITS,
+    Deadline,
+    MediaLimits,
+    bound_decoder,
+    open_media,
+    usable_stream,
+)
+from mer.media.sniff import Container
+
+__all__ = ["MediaLimits", "Probe", "probe", "require_streams"]
+
+_DECLARED_SLACK_SECONDS = 0.5
+_DECLARED_SLACK_SHARE = 0.1
+_PACKETS_TRIED = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What a file holds. Only streams of which at least one frame could be decoded are counted."""
+
+    duration_seconds: float
+    """Real duration: the longest usable stream, from the time stamps of its packets."""
+    has_audio: bool
+    has_video: bool
+    width: int | None
+    height: int | None
+    fps: float | None
+    """Mean frame rate: frames over duration; None for fewer than two frames."""
+    video_frames: int
+    sample_rate: int | None
+    channels: int | None
+    container: str
+    """FFmpeg's demuxer name, from the first bytes of the file."""
+    audio_codec: str | None
+    video_codec: str | None
+
+
+@dataclass
+class _Tally:
+    """Running account of one stream's packets."""
+
+    stream: Any
+    packets: int = 0
+    first: float | None = None
+    last: float = 0.0
+    decoded: bool = False
+    attempts: int = 0
+
+    @property
+    def seconds(self) -> float:
+        return max(0.0, self.last - self.first) if self.first is not None else 0.0
+
+    def add(self, packet: Any) -> None:
+        self.packets += 1
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is not None and packet.time_base is not None:
+            start = float(stamp * packet.time_base)
+            end = start + float((packet.duration or 0) * packet.time_base)
+            self.first = start if self.first is None else min(self.first, start)
+            self.last = max(self.last, end)
+        if not self.decoded and self.attempts < _PACKETS_TRIED:
+            self._try_decoding(packet)
+
+    def _try_decoding(self, packet: Any) -> None:
+        self.attempts += 1
+        try:
+            self.decoded = bool(packet.decode())
+        except (av.error.FFmpegError, ValueError, MemoryError):
+            return  # one corrupt packet: the next may do
+
+
+def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Probe:
+    """Find out what a file holds: read every packet, decode one frame of each stream.
+
+    Reads the whole file once (about 1 ms for a short clip), so a declared duration is checked against the
+    real one.
+
+    Raises:
+        MediaError: whatever makes the clip unusable, with its reason; audio and video absent are told apart
+        by
+            `require_streams`, here only `no_usable_stream` (neither) is an error.
+    """
+    deadline = Deadline(limits.timeout_seconds, path.name)
+    with open_media(path, limits) as (container, kind):
+        declared = container.duration / av.time_base if container.duration else 0.0
+        if declared > limits.max_seconds:
+            raise _too_long(path, declared, limits)
+        tallies = _tally_packets(container, path, limits, deadline)
+    audio, video = tallies.get("audio"), tallies.get("video")
+    if audio is None and video is None:
+        raise MediaError(
+            QuarantineReason.NO_USABLE_STREAM, f"{path.name} has no audio or video that can be decoded"
+        )
+    seconds = max(tally.seconds for tally in tallies.values())
+    if kind is not Container.MPEG_TS:  # its declared duration is itself read off time stamps, which may wrap
+        _check_not_cut(path, declared, seconds)
+    return Probe(
+        duration_seconds=seconds,
+        has_audio=audio is not None,
+        has_video=video is not None,
+        width=video.stream.codec_context.width if video else None,
+        height=video.stream.codec_context.height if video else None,
+        fps=_frame_rate(video) if video else None,
+        video_frames=video.packets if video else 0,
+        sample_rate=audio.stream.codec_context.sample_rate if audio else None,
+        channels=audio.stream.codec_context.channels if audio else None,
+        container=kind.demuxer,
+        audio_codec=audio.stream.codec_context.name if audio else None,
+        video_codec=video.stream.codec_context.name if video else None,
+    )
+
+
+def require_streams(found: Probe, *, audio: bool = True, video: bool = False) -> None:
+    """Refuse a clip that lacks a stream the caller cannot do without.
+
+    Raises:
+        MediaError: `no_audio` or `no_usable_stream` (no video).
+    """
+    if audio and not found.has_audio:
+        raise MediaError(QuarantineReason.NO_AUDIO, "expected an audio track that can be decoded, found none")
+    if video and not found.has_video:
+        raise MediaError(
+            QuarantineReason.NO_USABLE_STREAM, "expected a video track that can be decoded, found none"
+        )
+
+
+def _tally_packets(container: Any, path: Path, limits: MediaLimits, deadline: Deadline) -> dict[str, _Tally]:
+    """Read all packets; returns the tallies of the streams of which a frame could be decoded."""
+    tallies: dict[str, _Tally] = {}
+    for kind in ("audio", "video"):
+        stream = usable_stream(container, kind)
+        if stream is not None:
+            bound_decoder(stream, limits)
+            tallies[kind] = _Tally(stream)
+    by_index = {tally.stream.index: tally for tally in tallies.values()}
+    try:
+        for packet in container.demux([tally.stream for tally in tallies.values()]):
+            deadline.check()
+            if (
+                packet.size == 0
+            ):  # flush packet at the end: decoders with delay give their first frame only now
+                for tally in by_index.values():
+                    if not tally.decoded and tally.packets and packet.stream_index == tally.stream.index:
+                        tally._try_decoding(packet)
+                continue
+            tally = by_index[packet.stream_index]
+            tally.add(packet)
+            if tally.seconds > limits.max_seconds:
+                raise _too_long(path, tally.seconds, limits)
+    except av.error.ExitError:
+        raise
+    except av.error.FFmpegError:
+        pass  # unreadable from here on: the durations below tell whether too much is missing
+    return {kind: tally for kind, tally in tallies.items() if tally.decoded}
+
+
+def _too_long(path: Path, seconds: float, limits: MediaLimits) -> MediaError:
+    return MediaError(
+        QuarantineReason.TOO_LONG,
+        f"{path.name} lasts {seconds:.0f} s, the limit is {limits.max_seconds:.0f} s",
+    )
+
+
+def _check_not_cut(path: Path, declared: float, real: float) -> None:
+    if real > 0 and declared - real > max(_DECLARED_SLACK_SECONDS, _DECLARED_SLACK_SHARE * declared):
+        raise MediaError(
+            QuarantineReason.TRUNCATED,
+            f"{path.name} was cut: it declares {declared:.1f} s and holds {real:.1f} s",
+        )
+
+
+def _frame_rate(video: _Tally) -> float | None:
+    return video.packets / video.seconds if video.packets > 1 and video.seconds > 0 else None
