@@ -44,3 +44,14 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.clip_ids)
+
+    def subset(self, rows: NDArray[np.int64]) -> Examples:
+        """The examples at these positions, in this order."""
+        return Examples(
+            clip_ids=tuple(self.clip_ids[i] for i in rows),
+            emotion=self.emotion[rows],
+            valence=self.valence[rows],
+            speaker=tuple(self.speaker[i] for i in rows),
+            fold=self.fold[rows],
+            weight=self.weight[rows],
+        )

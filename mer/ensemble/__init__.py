@@ -1,0 +1,1 @@
+"""Predictions as posteriors, and what combines them. Imports nothing by itself."""

@@ -1,0 +1,1 @@
+"""Scores, how sure we are of them, and the gate between challenger and champion."""

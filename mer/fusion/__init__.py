@@ -1,0 +1,1 @@
+"""Fusion of the streams into emotion and valence. Imports nothing by itself; options are in `config`."""

@@ -1,0 +1,1 @@
+"""Learning from unlabelled clips through confident predictions. Imports nothing by itself."""
