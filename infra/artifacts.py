@@ -1,8 +1,8 @@
 """Artifacts: results of stages, visible exactly when their manifest exists, verified by sha256 on read.
 
-Files lie content-addressed in `blobs/<aa>/<sha256>`; the manifest `manifests/<kind>/<key>.json` lists them and
-is created last, conditionally: of two writers of one key the first wins and the second adopts its result. The
-manifest holds no time or host, so equal results have equal references.
+Files lie content-addressed in `blobs/<aa>/<sha256>`; the manifest `manifests/<kind>/<key>.json` lists them
+and is created last, conditionally: of two writers of one key the first wins and the second adopts its result.
+The manifest holds no time or host, so equal results have equal references.
 """
 
 from __future__ import annotations

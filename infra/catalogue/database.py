@@ -1,0 +1,155 @@
+"""The connection: one engine, explicit reading and writing transactions, driver errors turned into ours."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from infra.errors import CatalogueError, CatalogueUnavailable, SettingsError, StoreFull
+
+
+class Database:
+    """An engine and its two kinds of transactions."""
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        """`timeout_seconds`: longest wait for a lock or a connection."""
+        self._url = parse_url(url)
+        self._timeout_seconds = timeout_seconds
+        self.is_postgres = self._url.get_backend_name() == "postgresql"
+        self.engine = self._create_engine()
+        self._writer = self.engine.execution_options(mer_writes=True)
+
+    @property
+    def shown_url(self) -> str:
+        """The address without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the catalogue."""
+        with self._translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that commits completely or not at all.
+
+        On SQLite it takes the write lock at its beginning: two that both read before they write would
+        otherwise deadlock.
+        """
+        with self._translated(), self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+    def _create_engine(self) -> Engine:
+        if self.is_postgres:
+            milliseconds = int(self._timeout_seconds * 1000)
+            return create_engine(
+                self._url,
+                pool_pre_ping=True,
+                pool_timeout=self._timeout_seconds,
+                json_serializer=finite_json,
+                connect_args={
+                    "connect_timeout": max(2, int(self._timeout_seconds)),
+                    "options": f"-c lock_timeout={milliseconds} -c timezone=UTC",
+                },
+            )
+        if self._url.database:
+            try:
+                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise CatalogueUnavailable(
+                    f"cannot create the folder of {self.shown_url}: {error}"
+                ) from error
+        engine = create_engine(
+            self._url, connect_args={"timeout": self._timeout_seconds}, json_serializer=finite_json
+        )
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            if "disk is full" in str(error) or "No space left" in str(error):
+                raise StoreFull(self.shown_url, None) from error
+            raise CatalogueUnavailable(
+                f"the catalogue at {self.shown_url} does not answer: {_cause(error)}"
+            ) from error
+        except IntegrityError as error:
+            raise CatalogueError(f"a row contradicts the catalogue: {_cause(error)}") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise CatalogueUnavailable(
+                    f"the catalogue at {self.shown_url} broke off: {_cause(error)}"
+                ) from error
+            raise
+
+
+def parse_url(url: str) -> URL:
+    """SQLAlchemy URL of a supported database; `postgresql://` means psycopg 3."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsError(
+            "the database URL cannot be read: expected sqlite:///PATH or postgresql://..."
+        ) from error
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in ("postgresql+psycopg", "sqlite"):
+        raise SettingsError(f"expected a sqlite or postgresql database, found {parsed.drivername!r}")
+    if parsed.drivername == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise SettingsError(
+            "expected a database file: an SQLite database in memory is lost with its connection"
+        )
+    return parsed
+
+
+def finite_json(value: Any) -> str:
+    """JSON with null for NaN and infinities, which JSON does not have (a class without clips has no recall)."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _configure_sqlite(connection: SqliteConnection, _record: Any) -> None:
+    connection.isolation_level = None  # no implicit BEGIN by the driver: `_begin_sqlite` says when
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("mer_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _cause(error: Exception) -> str:
+    """First line of the driver's message: without the statement and its parameters."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

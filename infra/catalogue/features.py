@@ -1,0 +1,54 @@
+"""Which shard holds a clip's features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import delete, insert, select, update
+
+from infra.artifacts import ArtifactRef
+from infra.catalogue.bulk import upsert
+from infra.catalogue.database import Database
+from infra.catalogue.tables import Feature, FeatureShard
+
+
+class FeatureCatalogue:
+    """Shards by feature key (the hash of feature specification, weights and extractor version)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def register_features(self, feature_key: str, shard: ArtifactRef, clip_ids: Sequence[str]) -> None:
+        """Say that `shard` holds the features of `clip_ids`; replaces what was known of these clips."""
+        same = (FeatureShard.feature_key == feature_key) & (FeatureShard.artifact_key == shard.key)
+        artifact = shard.model_dump()
+        with self._database.writing() as connection:
+            shard_id = connection.scalar(select(FeatureShard.id).where(same))
+            if shard_id is None:
+                values = {"feature_key": feature_key, "artifact_key": shard.key, "artifact": artifact}
+                statement = insert(FeatureShard).values(values).returning(FeatureShard.id)
+                shard_id = connection.execute(statement).scalar_one()
+            else:
+                connection.execute(update(FeatureShard).where(same).values(artifact=artifact))
+            rows = [{"feature_key": feature_key, "clip_id": c, "shard_id": shard_id} for c in clip_ids]
+            upsert(connection, Feature, rows)
+
+    def features_of(self, feature_key: str, clip_ids: Iterable[str]) -> dict[str, ArtifactRef]:
+        """Shard of every clip that has features; clips without are left out."""
+        wanted = set(clip_ids)
+        shards = select(FeatureShard.id, FeatureShard.artifact).where(FeatureShard.feature_key == feature_key)
+        members = select(Feature.clip_id, Feature.shard_id).where(Feature.feature_key == feature_key)
+        with self._database.reading() as connection:
+            refs = {row.id: ArtifactRef.model_validate(row.artifact) for row in connection.execute(shards)}
+            return {
+                clip_id: refs[shard_id]
+                for clip_id, shard_id in connection.execute(members)
+                if clip_id in wanted
+            }
+
+    def forget_shard(self, shard: ArtifactRef) -> None:
+        """Forget a shard that turned out to be damaged or gone, so that its clips are extracted again."""
+        ids = select(FeatureShard.id).where(FeatureShard.artifact_key == shard.key)
+        with self._database.writing() as connection:
+            connection.execute(delete(Feature).where(Feature.shard_id.in_(ids)))
+            connection.execute(delete(FeatureShard).where(FeatureShard.artifact_key == shard.key))

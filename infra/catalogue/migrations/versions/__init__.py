@@ -1,0 +1,1 @@
+"""Revisions, oldest first by number. New: `python -m infra.catalogue.migrations MESSAGE`."""

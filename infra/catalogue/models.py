@@ -1,0 +1,232 @@
+"""Model versions, their aliases, and the audit of every change of an alias, written in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from infra.artifacts import ArtifactRef
+from infra.catalogue.bulk import upsert
+from infra.catalogue.database import Database
+from infra.catalogue.leases import FencingToken, require_current
+from infra.catalogue.tables import Model, ModelAlias, ModelVersion, Promotion, utc_now
+from infra.errors import CatalogueError
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersionRow:
+    """A complete model."""
+
+    name: str
+    version: int
+    artifact: ArtifactRef
+    snapshot_id: str | None
+    metrics: dict[str, Any]
+    idempotency_key: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromotionRow:
+    """One change of an alias."""
+
+    id: int
+    name: str
+    alias: str
+    version: int
+    previous_version: int | None
+    action: str
+    """`set` or `rollback`."""
+    reason: str
+    lease_name: str | None
+    fencing_token: int | None
+    idempotency_key: str | None
+    created_at: datetime
+
+
+class ModelCatalogue:
+    """The authority on which version is champion (MLflow's registry is a mirror of it)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_model_version(
+        self,
+        name: str,
+        artifact: ArtifactRef,
+        *,
+        snapshot_id: str | None,
+        metrics: Mapping[str, Any],
+        idempotency_key: str,
+    ) -> int:
+        """Register a model; returns its version (1, 2, ...). The same key gives the same version."""
+        with self._database.writing() as connection:
+            latest = _lock_model(connection, name, create=True)
+            same = (ModelVersion.name == name) & (ModelVersion.idempotency_key == idempotency_key)
+            existing = connection.scalar(select(ModelVersion.version).where(same))
+            if existing is not None:
+                return existing
+            connection.execute(update(Model).where(Model.name == name).values(latest_version=latest + 1))
+            connection.execute(
+                insert(ModelVersion).values(
+                    name=name,
+                    version=latest + 1,
+                    artifact=artifact.model_dump(),
+                    snapshot_id=snapshot_id,
+                    metrics=dict(metrics),
+                    idempotency_key=idempotency_key,
+                    created_at=utc_now(),
+                )
+            )
+        return latest + 1
+
+    def set_alias(
+        self,
+        name: str,
+        alias: str,
+        version: int,
+        reason: str,
+        *,
+        fencing_token: FencingToken | None = None,
+        idempotency_key: str | None = None,
+    ) -> PromotionRow:
+        """Point `alias` at `version` and write the audit row with it.
+
+        Pointing it where it points already, or again with a known `idempotency_key` (even after a rollback),
+        changes nothing and returns the audit row there is.
+
+        Raises:
+            CatalogueError: no such version.
+            LeaseLost: `fencing_token` is not the newest of its lease.
+        """
+        with self._database.writing() as connection:
+            _lock_model(connection, name)
+            if fencing_token is not None:
+                require_current(connection, fencing_token)
+            audit = _audit(connection, name, alias)
+            done = [
+                row for row in audit if idempotency_key is not None and row.idempotency_key == idempotency_key
+            ]
+            if done:
+                return done[-1]
+            current = audit[-1].version if audit else None
+            if current == version:
+                return audit[-1]
+            entry = {
+                "version": version,
+                "previous_version": current,
+                "action": "set",
+                "reason": reason,
+                "lease_name": fencing_token.lease if fencing_token else None,
+                "fencing_token": fencing_token.value if fencing_token else None,
+                "idempotency_key": idempotency_key,
+            }
+            return _move_alias(connection, name, alias, entry)
+
+    def rollback(self, name: str, reason: str, *, alias: str = CHAMPION) -> PromotionRow:
+        """Point `alias` back to what it was before; a second rollback goes one further back.
+
+        Raises CatalogueError if there is nothing to go back to.
+        """
+        with self._database.writing() as connection:
+            _lock_model(connection, name)
+            history = _history(_audit(connection, name, alias))
+            if len(history) < 2:
+                raise CatalogueError(f"{name!r} has no earlier {alias} to go back to")
+            entry = {
+                "version": history[-2],
+                "previous_version": history[-1],
+                "action": "rollback",
+                "reason": reason,
+                "lease_name": None,
+                "fencing_token": None,
+                "idempotency_key": None,
+            }
+            return _move_alias(connection, name, alias, entry)
+
+    def aliased(self, name: str, alias: str) -> ModelVersionRow | None:
+        """The version an alias points at."""
+        same = (ModelAlias.name == ModelVersion.name) & (ModelAlias.version == ModelVersion.version)
+        query = select(ModelVersion.__table__).join(ModelAlias, same)
+        with self._database.reading() as connection:
+            row = connection.execute(query.where(ModelAlias.name == name, ModelAlias.alias == alias)).first()
+        return None if row is None else _version(row)
+
+    def champion(self, name: str) -> ModelVersionRow | None:
+        """The version in use."""
+        return self.aliased(name, CHAMPION)
+
+    def version(self, name: str, version: int) -> ModelVersionRow:
+        """One version. Raises CatalogueError if there is none."""
+        query = select(ModelVersion.__table__).where(
+            ModelVersion.name == name, ModelVersion.version == version
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise CatalogueError(f"no version {version} of model {name!r}")
+        return _version(row)
+
+    def versions(self, name: str | None = None) -> list[ModelVersionRow]:
+        """Versions (of one model), by name and number."""
+        query = select(ModelVersion.__table__).order_by(ModelVersion.name, ModelVersion.version)
+        with self._database.reading() as connection:
+            rows = connection.execute(query if name is None else query.where(ModelVersion.name == name)).all()
+        return [_version(row) for row in rows]
+
+    def promotions(self, name: str, alias: str | None = CHAMPION) -> list[PromotionRow]:
+        """Audit of an alias (None: of all), oldest first."""
+        with self._database.reading() as connection:
+            return _audit(connection, name, alias)
+
+
+def _lock_model(connection: Connection, name: str, *, create: bool = False) -> int:
+    """Lock the line of versions until the end of the transaction; returns the latest version."""
+    if create:
+        upsert(connection, Model, [{"name": name, "latest_version": 0}], update=False)
+    latest = connection.scalar(select(Model.latest_version).where(Model.name == name).with_for_update())
+    if latest is None:
+        raise CatalogueError(f"no model {name!r} in the catalogue")
+    return latest
+
+
+def _audit(connection: Connection, name: str, alias: str | None) -> list[PromotionRow]:
+    query = select(Promotion.__table__).where(Promotion.name == name).order_by(Promotion.id)
+    if alias is not None:
+        query = query.where(Promotion.alias == alias)
+    return [PromotionRow(**row) for row in connection.execute(query).mappings()]
+
+
+def _move_alias(connection: Connection, name: str, alias: str, entry: Mapping[str, Any]) -> PromotionRow:
+    version = entry["version"]
+    known = select(ModelVersion.version).where(ModelVersion.name == name, ModelVersion.version == version)
+    if connection.scalar(known) is None:
+        raise CatalogueError(f"no version {version} of model {name!r}: alias {alias!r} stays where it is")
+    upsert(connection, ModelAlias, [{"name": name, "alias": alias, "version": version}])
+    statement = insert(Promotion).values(name=name, alias=alias, created_at=utc_now(), **entry)
+    number = connection.execute(statement.returning(Promotion.id)).scalar_one()
+    row = connection.execute(select(Promotion.__table__).where(Promotion.id == number)).mappings().one()
+    return PromotionRow(**row)
+
+
+def _history(audit: Sequence[PromotionRow]) -> list[int]:
+    """Versions the alias came through, the present one last, with what was rolled back taken out."""
+    history: list[int] = []
+    for row in audit:
+        if row.action == "rollback":
+            history.pop()
+        else:
+            history.append(row.version)
+    return history
+
+
+def _version(row: Row[Any]) -> ModelVersionRow:
+    values = dict(row._mapping)
+    return ModelVersionRow(**{**values, "artifact": ArtifactRef.model_validate(values["artifact"])})

@@ -1,0 +1,52 @@
+"""Which stage made which artifact, with which code: for lineage and clean-up, not for existence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from infra.artifacts import ArtifactRef
+from infra.catalogue.bulk import upsert
+from infra.catalogue.database import Database
+from infra.catalogue.tables import Artifact, utc_now
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactRecord:
+    """An artifact's origin."""
+
+    ref: ArtifactRef
+    stage: str
+    code_version: str
+    created_at: datetime
+
+
+class ArtifactRecords:
+    """Origins of artifacts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record_artifact(self, ref: ArtifactRef, stage: str, code_version: str) -> None:
+        """Remember where `ref` came from; a later one of the same kind and key replaces it."""
+        row = {**ref.model_dump(), "stage": stage, "code_version": code_version, "created_at": utc_now()}
+        with self._database.writing() as connection:
+            upsert(connection, Artifact, [row])
+
+    def artifacts(self, stage: str | None = None) -> list[ArtifactRecord]:
+        """Recorded artifacts (of one stage), oldest first."""
+        query = select(Artifact.__table__).order_by(Artifact.created_at, Artifact.kind, Artifact.key)
+        if stage is not None:
+            query = query.where(Artifact.stage == stage)
+        with self._database.reading() as connection:
+            return [
+                ArtifactRecord(
+                    ref=ArtifactRef(kind=row.kind, key=row.key, sha256=row.sha256, meta=row.meta),
+                    stage=row.stage,
+                    code_version=row.code_version,
+                    created_at=row.created_at,
+                )
+                for row in connection.execute(query)
+            ]

@@ -1,0 +1,105 @@
+"""Data set snapshots: a list of clips with the labels they had, named by its own hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from infra.catalogue.bulk import upsert
+from infra.catalogue.clips import ClipRow
+from infra.catalogue.database import Database
+from infra.catalogue.tables import Snapshot, SnapshotMember, utc_now
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotRow:
+    """A snapshot as catalogued."""
+
+    id: str
+    """sha256 (hex) over the members."""
+    corpus_id: int
+    clip_count: int
+    labelled_count: int
+    """Clips with a gold emotion."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotMemberRow:
+    """A clip with the labels it had when the snapshot was taken."""
+
+    clip_id: str
+    emotion: str | None
+    valence: float | None
+    speaker: str | None
+    split: str
+    fold: int | None
+    transcript: str | None
+
+
+class SnapshotCatalogue:
+    """Snapshots are written once and never change."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def snapshot(self, corpus_id: int, clips: Sequence[ClipRow]) -> SnapshotRow:
+        """Record exactly these clips with these labels; equal members give the same snapshot."""
+        snapshot_id = membership_hash(clips)
+        labelled = sum(clip.emotion is not None for clip in clips)
+        header = {
+            "id": snapshot_id,
+            "corpus_id": corpus_id,
+            "clip_count": len(clips),
+            "labelled_count": labelled,
+            "created_at": utc_now(),
+        }
+        with self._database.writing() as connection:
+            query = select(Snapshot.__table__).where(Snapshot.id == snapshot_id)
+            known = connection.execute(query).mappings().first()
+            if known is None:
+                upsert(connection, Snapshot, [header], update=False)
+                members = [{"snapshot_id": snapshot_id, **_member(clip)} for clip in clips]
+                upsert(connection, SnapshotMember, members, update=False)
+                known = connection.execute(query).mappings().one()
+        return SnapshotRow(**known)
+
+    def members(self, snapshot_id: str) -> list[SnapshotMemberRow]:
+        """Members by clip id."""
+        columns = [column for column in SnapshotMember.__table__.columns if column.name != "snapshot_id"]
+        query = (
+            select(*columns).where(SnapshotMember.snapshot_id == snapshot_id).order_by(SnapshotMember.clip_id)
+        )
+        with self._database.reading() as connection:
+            return [SnapshotMemberRow(**row) for row in connection.execute(query).mappings()]
+
+    def count(self) -> int:
+        """How many snapshots there are."""
+        with self._database.reading() as connection:
+            return connection.scalar(select(func.count()).select_from(Snapshot)) or 0
+
+
+def membership_hash(clips: Iterable[ClipRow | SnapshotMemberRow]) -> str:
+    """sha256 (hex) over (clip_id, emotion, valence, speaker, split, fold, transcript), sorted by clip."""
+    digest = hashlib.sha256()
+    for clip in sorted(clips, key=lambda c: c.clip_id):
+        line = json.dumps(list(_member(clip).values()), ensure_ascii=True, separators=(",", ":"))
+        digest.update(line.encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _member(clip: ClipRow | SnapshotMemberRow) -> dict[str, str | float | int | None]:
+    return {
+        "clip_id": clip.clip_id,
+        "emotion": clip.emotion,
+        "valence": clip.valence,
+        "speaker": clip.speaker,
+        "split": clip.split,
+        "fold": clip.fold,
+        "transcript": clip.transcript,
+    }

@@ -1,0 +1,310 @@
+"""The catalogue's schema (SQLAlchemy 2, typed). Rows of these classes never leave the package.
+
+A clip is content (sha256 of its media) within a corpus; `media_files` says under which paths that content
+lies, so a rescan need not hash again and two equal files are one clip. Changes of this schema come with a
+migration.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+ClipId = String(64)
+"""sha256 (hex)."""
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """Time zone aware on both databases (SQLite drops the zone)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Say what SQLite forgot: stored times are UTC."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def utc_now() -> datetime:
+    """Now, time zone aware."""
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    """Naming convention: SQLite cannot alter unnamed constraints."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Corpus(Base):
+    """A folder of clips with one emotion set."""
+
+    __tablename__ = "corpora"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    root: Mapped[str] = mapped_column(Text)
+    format: Mapped[str] = mapped_column(String(50))
+    emotions: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+
+
+class Clip(Base):
+    """A piece of content, as its corpus describes it."""
+
+    __tablename__ = "clips"
+
+    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpora.id"), primary_key=True)
+    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    path: Mapped[str] = mapped_column(Text)
+    duration_seconds: Mapped[float | None] = mapped_column(Float)
+    has_audio: Mapped[bool] = mapped_column(Boolean)
+    has_video: Mapped[bool] = mapped_column(Boolean)
+    width: Mapped[int | None] = mapped_column(Integer)
+    height: Mapped[int | None] = mapped_column(Integer)
+    speaker: Mapped[str | None] = mapped_column(Text)
+    split: Mapped[str] = mapped_column(String(20))
+    fold: Mapped[int | None] = mapped_column(Integer)
+
+
+class MediaFile(Base):
+    """A path at which a clip's content was found, with what tells a change without hashing."""
+
+    __tablename__ = "media_files"
+    __table_args__ = (
+        ForeignKeyConstraint(["corpus_id", "clip_id"], ["clips.corpus_id", "clips.clip_id"]),
+        Index(None, "corpus_id", "clip_id"),
+    )
+
+    corpus_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    path: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    size: Mapped[int] = mapped_column(BigInteger)
+    mtime_ns: Mapped[int] = mapped_column(BigInteger)
+    clip_id: Mapped[str] = mapped_column(ClipId)
+
+
+class Transcript(Base):
+    """What is said in a clip, by source (`corpus`, or a recogniser)."""
+
+    __tablename__ = "transcripts"
+
+    corpus_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
+    source: Mapped[str] = mapped_column(String(50), primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (ForeignKeyConstraint(["corpus_id", "clip_id"], ["clips.corpus_id", "clips.clip_id"]),)
+
+
+class GoldLabel(Base):
+    """The corpus owner's label."""
+
+    __tablename__ = "gold_labels"
+    __table_args__ = (ForeignKeyConstraint(["corpus_id", "clip_id"], ["clips.corpus_id", "clips.clip_id"]),)
+
+    corpus_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
+    emotion: Mapped[str | None] = mapped_column(String(50))
+    valence: Mapped[float | None] = mapped_column(Float)
+
+
+class Quarantine(Base):
+    """A file set aside, with the reason code."""
+
+    __tablename__ = "quarantine"
+
+    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpora.id"), primary_key=True)
+    path: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(String(50))
+    detail: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+
+
+class Generation(Base):
+    """One round of pseudo-labelling: which model, under which policy."""
+
+    __tablename__ = "generations"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpora.id"))
+    model: Mapped[dict[str, Any]] = mapped_column(JSON)
+    policy: Mapped[dict[str, Any]] = mapped_column(JSON)
+    counts: Mapped[dict[str, int]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    withdrawn_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class PseudoLabel(Base):
+    """A model's label of an unlabelled clip."""
+
+    __tablename__ = "pseudo_labels"
+
+    generation_id: Mapped[int] = mapped_column(ForeignKey("generations.id"), primary_key=True)
+    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
+    emotion: Mapped[str] = mapped_column(String(50))
+    confidence: Mapped[float] = mapped_column(Float)
+    valence: Mapped[float | None] = mapped_column(Float)
+
+
+class Artifact(Base):
+    """A committed artifact and what made it (the store's manifest is the authority on its existence)."""
+
+    __tablename__ = "artifacts"
+
+    kind: Mapped[str] = mapped_column(String(100), primary_key=True)
+    key: Mapped[str] = mapped_column(String(100), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    meta: Mapped[dict[str, Any]] = mapped_column(JSON)
+    stage: Mapped[str] = mapped_column(String(100))
+    code_version: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+
+
+class FeatureShard(Base):
+    """An artifact with the features of some hundreds of clips."""
+
+    __tablename__ = "feature_shards"
+    __table_args__ = (UniqueConstraint("feature_key", "artifact_key"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    feature_key: Mapped[str] = mapped_column(String(64))
+    artifact_key: Mapped[str] = mapped_column(String(100))
+    artifact: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Feature(Base):
+    """In which shard a clip's features lie."""
+
+    __tablename__ = "features"
+
+    feature_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
+    shard_id: Mapped[int] = mapped_column(ForeignKey("feature_shards.id"), index=True)
+
+
+class Snapshot(Base):
+    """A data set as it was at one moment; its id is the hash of its members."""
+
+    __tablename__ = "snapshots"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpora.id"))
+    clip_count: Mapped[int] = mapped_column(Integer)
+    labelled_count: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+
+
+class SnapshotMember(Base):
+    """A clip of a snapshot with the labels it had then."""
+
+    __tablename__ = "snapshot_members"
+
+    snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshots.id"), primary_key=True)
+    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
+    emotion: Mapped[str | None] = mapped_column(String(50))
+    valence: Mapped[float | None] = mapped_column(Float)
+    speaker: Mapped[str | None] = mapped_column(Text)
+    split: Mapped[str] = mapped_column(String(20))
+    fold: Mapped[int | None] = mapped_column(Integer)
+    transcript: Mapped[str | None] = mapped_column(Text)
+
+
+class Model(Base):
+    """A line of model versions; the row is locked while a version or alias changes."""
+
+    __tablename__ = "models"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    latest_version: Mapped[int] = mapped_column(Integer)
+
+
+class ModelVersion(Base):
+    """A complete model."""
+
+    __tablename__ = "model_versions"
+    __table_args__ = (UniqueConstraint("name", "idempotency_key"),)
+
+    name: Mapped[str] = mapped_column(ForeignKey("models.name"), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    artifact: Mapped[dict[str, Any]] = mapped_column(JSON)
+    snapshot_id: Mapped[str | None] = mapped_column(ForeignKey("snapshots.id"))
+    metrics: Mapped[dict[str, Any]] = mapped_column(JSON)
+    idempotency_key: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+
+
+class ModelAlias(Base):
+    """Which version `champion` or `challenger` is."""
+
+    __tablename__ = "model_aliases"
+    __table_args__ = (
+        ForeignKeyConstraint(["name", "version"], ["model_versions.name", "model_versions.version"]),
+    )
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    alias: Mapped[str] = mapped_column(String(50), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer)
+
+
+class Promotion(Base):
+    """Audit: every change of an alias, written in the same transaction."""
+
+    __tablename__ = "promotions"
+    __table_args__ = (
+        ForeignKeyConstraint(["name", "version"], ["model_versions.name", "model_versions.version"]),
+        UniqueConstraint("name", "alias", "idempotency_key"),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    alias: Mapped[str] = mapped_column(String(50))
+    version: Mapped[int] = mapped_column(Integer)
+    previous_version: Mapped[int | None] = mapped_column(Integer)
+    action: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
+    lease_name: Mapped[str | None] = mapped_column(String(200))
+    fencing_token: Mapped[int | None] = mapped_column(BigInteger)
+    idempotency_key: Mapped[str | None] = mapped_column(String(200))
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+
+
+class Lease(Base):
+    """Who may write, until when; `token` grows with every new holder and is never reused."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(200))
+    token: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[float] = mapped_column(Float)
+    """Seconds since the epoch, by the clock of the database (0: released)."""
