@@ -80,7 +80,8 @@ class Posteriors:
 
     @classmethod
     def averaged(cls, members: Sequence[Posteriors]) -> Posteriors:
-        """Mean of raw logits and of valence over models that predicted the same clips (as the baseline does).
+        """Mean of raw logits and of valence over models that predicted the same clips (as the baseline
+        does).
 
         Raises:
             ConfigError: no members, or members that predicted different clips.
@@ -93,8 +94,8 @@ class Posteriors:
         aligned = [member.restricted(own) for member in members]
         return cls(
             clip_ids=own,
-            logits=np.mean([member.logits for member in aligned], axis=0, dtype=np.float64).astype(
-                np.float32
+            logits=np.asarray(
+                np.mean([m.logits for m in aligned], axis=0, dtype=np.float64), dtype=np.float32
             ),
             valence=np.asarray(
                 np.mean([m.valence for m in aligned], axis=0, dtype=np.float64), dtype=np.float32

@@ -46,7 +46,7 @@ class GateConfig(BaseModel):
         default=0.0,
         ge=0.0,
         le=0.2,
-        description="How much worse than the champion the lower bound may be (WAF, 0.01 = one point); 0 asks for better.",
+        description="How far below 0 the lower bound may lie (WAF; 0.01 = one point). 0: better.",
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Confidence of the one-sided bound.")
     resamples: int = Field(
@@ -165,8 +165,8 @@ def _judge(
     promote = difference > 0 and lower > -config.margin
     verdict = "promoted" if promote else "kept out"
     reason = (
-        f"{verdict}: WAF {new:.4f} against {old:.4f} of the {against}, difference {difference:+.4f}, one-sided "
-        f"{config.confidence:.0%} lower bound {lower:+.4f} (must be above {-config.margin:+.4f}; "
+        f"{verdict}: WAF {new:.4f} against {old:.4f} of the {against}, difference {difference:+.4f}, "
+        f"one-sided {config.confidence:.0%} lower bound {lower:+.4f} (must be above {-config.margin:+.4f}; "
         f"{clips} clips, {groups} groups)"
     )
     return GateDecision(

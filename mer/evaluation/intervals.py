@@ -46,7 +46,9 @@ class Resampled:
     groups: int
 
     def lower(self, confidence: float) -> float:
-        """Lower end of the one-sided interval: point - t * standard error, t with groups - 1 degrees of freedom."""
+        """Lower end of the one-sided interval: point - t * standard error, t with groups - 1 degrees of
+        freedom.
+        """
         from scipy.stats import t
 
         if self.groups < 2:
@@ -56,7 +58,9 @@ class Resampled:
 
 
 def resampling_groups(speakers: Sequence[str | None], count: int) -> NDArray[np.int64]:
-    """(N,) group per clip: its speaker; a clip of unknown speaker, or all clips of a single speaker, by itself."""
+    """(N,) group per clip: its speaker; a clip of unknown speaker, or all clips of a single speaker, by
+    itself.
+    """
     if len(set(speakers)) <= 1:
         return np.arange(count, dtype=np.int64)
     names = [f"clip:{row}" if who is None else f"speaker:{who}" for row, who in enumerate(speakers)]
@@ -87,7 +91,7 @@ def resampled_scores(counts: Floats, weights: Floats, score: Score) -> Floats:
 
 
 def widened(samples: Floats, groups: int) -> Floats:
-    """Resampled scores with their deviations stretched by sqrt(G / (G - 1)) for the small number of groups."""
+    """Resampled scores with their deviations stretched by sqrt(G / (G - 1)) for few groups."""
     if groups < 2:
         return samples
     centre = samples.mean(axis=-1, keepdims=True)
@@ -136,7 +140,7 @@ def single_scores(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Resampled:
-    """A score of one model, with what resampling speakers does to it; arguments as in `bootstrap_interval`."""
+    """A score of one model under resampling of speakers; arguments as in `bootstrap_interval`."""
     counts = group_confusions(truth, predicted, resampling_groups(speakers, len(truth)), classes)
     samples = resampled_scores(counts, resample_weights(len(counts), resamples, seed), score)
     point = float(score(counts.sum(axis=0)))
@@ -154,7 +158,9 @@ def paired_differences(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Resampled:
-    """Score of `first` minus score of `second` on the same clips, each resample drawing the same speakers for both."""
+    """Score of `first` minus score of `second` on the same clips, each resample drawing the same speakers
+    for both.
+    """
     groups = resampling_groups(speakers, len(truth))
     one = group_confusions(truth, first, groups, classes)
     two = group_confusions(truth, second, groups, classes)

@@ -1,4 +1,5 @@
-"""The field's scores, computed from confusion counts so that thousands of bootstrap resamples cost one matrix product.
+"""The field's scores, computed from confusion counts so that thousands of bootstrap resamples cost one
+matrix product.
 
 Official (MERTools, read at source): WAF is the weighted F1; MER2023 MULTI and NOISE score `WAF - 0.25 *
 MSE(valence)`.
@@ -62,7 +63,9 @@ def waf(counts: NDArray[np.generic]) -> Floats:
 
 
 def macro_f1(counts: NDArray[np.generic]) -> Floats:
-    """Plain mean of F1 over the classes that are true or predicted somewhere (as scikit-learn's default does)."""
+    """Plain mean of F1 over the classes that are true or predicted somewhere (as scikit-learn's default
+    does).
+    """
     return _mean_over(per_class_f1(counts), (counts.sum(axis=-1) + counts.sum(axis=-2)) > 0)
 
 

@@ -60,7 +60,9 @@ class PseudoLabels:
     """Selected clips per class name; every class is listed."""
 
     def to_parquet(self) -> bytes:
-        """The selection as a Parquet file (clip_id, emotion, confidence, valence; class names in its metadata)."""
+        """The selection as a Parquet file (clip_id, emotion, confidence, valence; class names in its
+        metadata).
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
