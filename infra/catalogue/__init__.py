@@ -4,31 +4,54 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
-from infra.catalogue.clips import ClipCatalogue
+from infra.catalogue.clips import ClipCatalogue, ClipRow, ClipUpsert, KnownFile
+from infra.catalogue.corpora import CorpusCatalogue, CorpusRow
 from infra.catalogue.database import Database
 from infra.catalogue.features import FeatureCatalogue
-from infra.catalogue.labels import LabelCatalogue
-from infra.catalogue.leases import Leases
-from infra.catalogue.models import ModelCatalogue
-from infra.catalogue.records import ArtifactRecords
+from infra.catalogue.labels import GenerationRow, LabelCatalogue, PseudoLabelRow
+from infra.catalogue.leases import Lease, LeaseCatalogue
+from infra.catalogue.models import ModelCatalogue, ModelVersionRow, PromotionRow
+from infra.catalogue.quarantine import QuarantineCatalogue, QuarantinedFile
+from infra.catalogue.records import ArtifactRecord, ArtifactRecords
 from infra.catalogue.schema import migrate
-from infra.catalogue.snapshots import SnapshotCatalogue
+from infra.catalogue.snapshots import SnapshotCatalogue, SnapshotMemberRow, SnapshotRow
+from infra.settings import Settings
 
-__all__ = ["Catalogue", "open_catalogue"]
+__all__ = [
+    "ArtifactRecord",
+    "Catalogue",
+    "ClipRow",
+    "ClipUpsert",
+    "CorpusRow",
+    "GenerationRow",
+    "KnownFile",
+    "Lease",
+    "ModelVersionRow",
+    "PromotionRow",
+    "PseudoLabelRow",
+    "QuarantinedFile",
+    "SnapshotMemberRow",
+    "SnapshotRow",
+    "open_catalogue",
+]
 
 
-class Catalogue:
-    """One small class for each concern, over one database. Open one per process; safe among threads."""
+class Catalogue(
+    CorpusCatalogue,
+    ClipCatalogue,
+    QuarantineCatalogue,
+    LabelCatalogue,
+    FeatureCatalogue,
+    SnapshotCatalogue,
+    ArtifactRecords,
+    ModelCatalogue,
+    LeaseCatalogue,
+):
+    """All concerns over one database, one module each. Open one per process; safe among threads."""
 
     def __init__(self, database: Database) -> None:
+        super().__init__(database)
         self.database = database
-        self.clips = ClipCatalogue(database)
-        self.labels = LabelCatalogue(database)
-        self.features = FeatureCatalogue(database)
-        self.snapshots = SnapshotCatalogue(database)
-        self.records = ArtifactRecords(database)
-        self.models = ModelCatalogue(database)
-        self.leases = Leases(database)
 
     def close(self) -> None:
         """Give all connections back."""
@@ -41,16 +64,21 @@ class Catalogue:
         self.close()
 
 
-def open_catalogue(url: str | SecretStr, timeout_seconds: float = 30.0) -> Catalogue:
-    """Open the catalogue, creating or migrating its schema if needed.
+def open_catalogue(where: Settings | SecretStr | str, timeout_seconds: float | None = None) -> Catalogue:
+    """Open the catalogue of an installation, or at a database URL, creating or migrating its schema if
+    needed.
 
-    `timeout_seconds`: longest wait for a lock or a connection.
+    `timeout_seconds`: longest wait for a lock or a connection (default: the setting, or 30).
 
     Raises:
         SettingsError: not the URL of a supported database.
         CatalogueUnavailable: it does not answer.
         CatalogueError: its schema was written by a newer version of this code.
     """
-    database = Database(url.get_secret_value() if isinstance(url, SecretStr) else url, timeout_seconds)
+    if isinstance(where, Settings):
+        timeout_seconds = timeout_seconds or where.catalogue_timeout_seconds
+        where = where.database_url
+    url = where.get_secret_value() if isinstance(where, SecretStr) else where
+    database = Database(url, timeout_seconds or 30.0)
     migrate(database)
     return Catalogue(database)

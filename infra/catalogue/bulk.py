@@ -1,16 +1,15 @@
-"""Many rows at once: `INSERT ... ON CONFLICT` on SQLite, COPY into a temporary table on Postgres."""
+"""Many rows at once: one prepared `INSERT ... ON CONFLICT` on SQLite, COPY into a temporary table on Postgres."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Table
 
 from infra.catalogue.tables import Base
 
-COPY_FROM_ROWS = 200
+COPY_FROM_ROWS = 50
 """Below this a plain statement is faster than a temporary table."""
 
 
@@ -22,50 +21,62 @@ def upsert(
     Of several rows with one primary key the first counts.
     """
     table = cast(Table, model.__table__)
-    unique = _first_of_each_key(rows, [column.name for column in table.primary_key])
+    keys = [column.name for column in table.primary_key]
+    unique = _first_of_each_key(rows, keys)
     if not unique:
         return
-    if connection.dialect.name == "postgresql" and len(unique) >= COPY_FROM_ROWS:
-        _copy(connection, table, unique, update=update)
-        return
     columns = list(unique[0])
-    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
-    keys = [column.name for column in table.primary_key]
-    changed = {name: insert.excluded[name] for name in columns if name not in keys}
-    if update and changed:
-        statement = insert.on_conflict_do_update(index_elements=keys, set_=changed)
+    converted = _driver_values(connection, table, columns, unique)
+    changed = [name for name in columns if name not in keys] if update else []
+    # Every identifier in the statements comes from our own table definitions, never from data.
+    assigned = ", ".join(f"{name} = excluded.{name}" for name in changed)
+    action = f"UPDATE SET {assigned}" if assigned else "NOTHING"
+    into, conflict = (
+        f"INSERT INTO {table.name} ({', '.join(columns)})",
+        f"ON CONFLICT ({', '.join(keys)}) DO {action}",
+    )
+    if connection.dialect.name == "postgresql" and len(unique) >= COPY_FROM_ROWS:
+        staged = f"staged_{table.name}"
+        _copy_to_temporary(connection, table.name, staged, columns, converted)
+        connection.exec_driver_sql(f"{into} SELECT {', '.join(columns)} FROM {staged} {conflict}")
+        connection.exec_driver_sql(f"DROP TABLE {staged}")
     else:
-        statement = insert.on_conflict_do_nothing(index_elements=keys)
-    connection.execute(statement, [dict(row) for row in unique])
+        mark = "%s" if connection.dialect.name == "postgresql" else "?"
+        statement = f"{into} VALUES ({', '.join([mark] * len(columns))}) {conflict}"
+        connection.exec_driver_sql(statement, list(converted))
 
 
 def _first_of_each_key(rows: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> list[Mapping[str, Any]]:
     first: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for row in rows:
         first.setdefault(tuple(row[key] for key in keys), row)
-    return list(first.values())
+    return [first[key] for key in sorted(first)]  # one order for all writers: no deadlocks on Postgres
 
 
-def _copy(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, update: bool) -> None:
-    columns = list(rows[0])
-    quote = connection.dialect.identifier_preparer.quote
-    listed = ", ".join(quote(name) for name in columns)
-    target, staged = quote(table.name), quote(f"staged_{table.name}")
-    keys = [column.name for column in table.primary_key]
-    changed = ", ".join(f"{quote(n)} = EXCLUDED.{quote(n)}" for n in columns if n not in keys)
-    action = f"DO UPDATE SET {changed}" if update and changed else "DO NOTHING"
-    # Every identifier below comes from our own table definitions, never from data.
-    connection.execute(
-        text(f"CREATE TEMPORARY TABLE {staged} ON COMMIT DROP AS SELECT {listed} FROM {target} LIMIT 0")
+def _driver_values(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> Iterable[tuple[Any, ...]]:
+    """Rows as tuples of what the driver takes (JSON as text, times as the database wants them)."""
+    dialect = connection.dialect
+    converters: list[Callable[[Any], Any]] = [
+        table.c[name].type.dialect_impl(dialect).bind_processor(dialect) or _unchanged for name in columns
+    ]
+    pairs = list(zip(columns, converters, strict=True))
+    return (tuple([convert(row[name]) for name, convert in pairs]) for row in rows)
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def _copy_to_temporary(
+    connection: Connection, table: str, staged: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    listed = ", ".join(columns)
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE {staged} ON COMMIT DROP AS SELECT {listed} FROM {table} LIMIT 0"
     )
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"COPY {staged} ({listed}) FROM STDIN") as copy:
         for row in rows:
-            copy.write_row([row[name] for name in columns])
-    conflict = ", ".join(quote(name) for name in keys)
-    connection.execute(
-        text(
-            f"INSERT INTO {target} ({listed}) SELECT {listed} FROM {staged} ON CONFLICT ({conflict}) {action}"
-        )
-    )
-    connection.execute(text(f"DROP TABLE {staged}"))
+            copy.write_row(row)

@@ -1,35 +1,26 @@
-"""Corpora, their clips, and what was set aside."""
+"""Clips of a corpus, the files they were found in, and their gold labels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import exists, select
 
 from infra.catalogue.bulk import upsert
+from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
-from infra.catalogue.tables import Clip, Corpus, GoldLabel, MediaFile, Quarantine, Transcript, utc_now
-from infra.errors import CatalogueError
+from infra.catalogue.quarantine import forget_media, release_paths, storable
+from infra.catalogue.tables import Clip, GoldLabel, MediaFile, Transcript
 
 CORPUS_TRANSCRIPT = "corpus"
 """Source of transcripts that the corpus came with."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorpusRow:
-    """A corpus as catalogued."""
-
-    id: int
-    name: str
-    root: str
-    format: str
-    emotions: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class IngestedClip:
+class ClipUpsert:
     """A probed and hashed media file, with what its corpus says about it."""
 
     clip_id: str
@@ -60,7 +51,7 @@ class ClipRow:
 
     clip_id: str
     name: str
-    path: str
+    path: Path
     duration_seconds: float | None
     has_audio: bool
     has_video: bool
@@ -82,91 +73,56 @@ class KnownFile(NamedTuple):
     clip_id: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class QuarantinedFile:
-    """A file set aside, and why."""
-
-    name: str
-    path: str
-    reason: str
-    detail: str
-
-
 class ClipCatalogue:
-    """Corpora and clips. `corpus_id` is what `upsert_corpus` returned."""
+    """Clips by corpus. Raises CatalogueError for a corpus that is not catalogued."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def upsert_corpus(self, name: str, root: str, format: str, emotions: Sequence[str]) -> int:
-        """Catalogue a corpus or bring it up to date; returns its id."""
-        values: dict[str, Any] = {"root": root, "format": format, "emotions": list(emotions)}
-        with self._database.writing() as connection:
-            found = connection.scalar(select(Corpus.id).where(Corpus.name == name).with_for_update())
-            if found is not None:
-                connection.execute(update(Corpus).where(Corpus.id == found).values(values))
-                return found
-            return connection.execute(
-                insert(Corpus).values(name=name, **values).returning(Corpus.id)
-            ).scalar_one()
-
-    def corpus(self, name: str) -> CorpusRow | None:
-        """The corpus of this name."""
-        return next((corpus for corpus in self.corpora() if corpus.name == name), None)
-
-    def corpora(self) -> list[CorpusRow]:
-        """All corpora by name."""
-        columns = (Corpus.id, Corpus.name, Corpus.root, Corpus.format, Corpus.emotions)
-        with self._database.reading() as connection:
-            rows = connection.execute(select(*columns).order_by(Corpus.name)).all()
-        return [
-            CorpusRow(
-                id=row.id, name=row.name, root=row.root, format=row.format, emotions=tuple(row.emotions)
-            )
-            for row in rows
-        ]
-
-    def known_files(self, corpus_id: int) -> dict[str, KnownFile]:
+    def known_files(self, corpus: str) -> dict[str, KnownFile]:
         """Files accepted before, by path."""
-        query = select(MediaFile.path, MediaFile.size, MediaFile.mtime_ns, MediaFile.clip_id)
+        columns = (MediaFile.path, MediaFile.size, MediaFile.mtime_ns, MediaFile.clip_id)
         with self._database.reading() as connection:
-            rows = connection.execute(query.where(MediaFile.corpus_id == corpus_id)).all()
+            same = MediaFile.corpus_id == corpus_id(connection, corpus)
+            rows = connection.execute(select(*columns).where(same)).all()
         return {path: KnownFile(size, mtime_ns, clip_id) for path, size, mtime_ns, clip_id in rows}
 
-    def upsert_clips(self, corpus_id: int, rows: Sequence[IngestedClip]) -> None:
+    def upsert_clips(self, corpus: str, rows: Sequence[ClipUpsert]) -> None:
         """Catalogue accepted files, all or none; each leaves the quarantine if it was there.
 
-        Two files of equal content are one clip under the name of the first.
+        Two files of equal content are one clip, under the name of the first.
         """
         with self._database.writing() as connection:
-            upsert(connection, Clip, [_clip_values(corpus_id, row) for row in rows])
-            upsert(connection, MediaFile, [_file_values(corpus_id, row) for row in rows])
-            upsert(connection, Transcript, [_transcript(corpus_id, row) for row in rows if row.transcript])
-            _release(connection, corpus_id, {row.path for row in rows})
+            number = corpus_id(connection, corpus)
+            upsert(connection, Clip, [_clip_values(number, row) for row in rows])
+            upsert(connection, MediaFile, [_file_values(number, row) for row in rows])
+            upsert(connection, Transcript, [_transcript(number, row) for row in rows if row.transcript])
+            release_paths(connection, number, {row.path for row in rows})
 
-    def forget_files(self, corpus_id: int, paths: Iterable[str]) -> None:
+    def forget_files(self, corpus: str, paths: Iterable[str]) -> None:
         """Files that are no longer there; a clip without any file is no longer listed."""
         with self._database.writing() as connection:
-            _forget(connection, corpus_id, paths)
+            forget_media(connection, corpus_id(connection, corpus), set(paths))
 
-    def set_gold_labels(self, corpus_id: int, rows: Iterable[tuple[str, str | None, float | None]]) -> None:
+    def set_gold_labels(self, corpus: str, rows: Iterable[tuple[str, str | None, float | None]]) -> None:
         """Set (clip_id, emotion, valence in [-5, 5]) of catalogued clips; None (or NaN) where missing.
 
         Raises CatalogueError if a clip is not catalogued; no label is set then.
         """
-        values = [
-            {
-                "corpus_id": corpus_id,
-                "clip_id": clip_id,
-                "emotion": emotion,
-                "valence": None if valence is None or valence != valence else valence,
-            }
-            for clip_id, emotion, valence in rows
-        ]
         with self._database.writing() as connection:
+            number = corpus_id(connection, corpus)
+            values = [
+                {
+                    "corpus_id": number,
+                    "clip_id": clip_id,
+                    "emotion": emotion,
+                    "valence": None if valence is None or valence != valence else float(valence),
+                }
+                for clip_id, emotion, valence in rows
+            ]
             upsert(connection, GoldLabel, values)
 
-    def clips(self, corpus_id: int) -> list[ClipRow]:
+    def clips(self, corpus: str) -> list[ClipRow]:
         """Clips of the corpus that have a file, by clip id."""
         at_home = exists().where(MediaFile.corpus_id == Clip.corpus_id, MediaFile.clip_id == Clip.clip_id)
         same_label = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.clip_id == Clip.clip_id)
@@ -181,63 +137,15 @@ class ClipCatalogue:
             .select_from(Clip)
             .outerjoin(GoldLabel, same_label)
             .outerjoin(Transcript, same_text)
-            .where(Clip.corpus_id == corpus_id, at_home)
             .order_by(Clip.clip_id)
         )
         with self._database.reading() as connection:
-            return [ClipRow(**row) for row in connection.execute(query).mappings()]
-
-    def quarantine(self, corpus_id: int, name: str, path: str, reason: str, detail: str) -> None:
-        """Set one file aside; see `quarantine_all`."""
-        self.quarantine_all(corpus_id, [QuarantinedFile(name=name, path=path, reason=reason, detail=detail)])
-
-    def quarantine_all(self, corpus_id: int, files: Sequence[QuarantinedFile]) -> None:
-        """Set files aside with a reason code; a file accepted before is accepted no longer."""
-        values = [
-            {
-                "corpus_id": corpus_id,
-                "path": storable(file.path),
-                "name": storable(file.name),
-                "reason": file.reason,
-                "detail": storable(file.detail),
-                "created_at": utc_now(),
-            }
-            for file in files
-        ]
-        with self._database.writing() as connection:
-            upsert(connection, Quarantine, values)
-            _forget(connection, corpus_id, [str(row["path"]) for row in values])
-
-    def quarantined(self, corpus_id: int) -> list[QuarantinedFile]:
-        """Files set aside, by path."""
-        query = (
-            select(Quarantine.name, Quarantine.path, Quarantine.reason, Quarantine.detail)
-            .where(Quarantine.corpus_id == corpus_id)
-            .order_by(Quarantine.path)
-        )
-        with self._database.reading() as connection:
-            return [QuarantinedFile(**row) for row in connection.execute(query).mappings()]
-
-    def release(self, corpus_id: int, paths: Iterable[str]) -> None:
-        """Take files that are no longer there out of the quarantine."""
-        with self._database.writing() as connection:
-            _release(connection, corpus_id, {storable(path) for path in paths})
+            query = query.where(Clip.corpus_id == corpus_id(connection, corpus), at_home)
+            rows = connection.execute(query).mappings().all()
+        return [ClipRow(**{**row, "path": Path(row["path"])}) for row in rows]
 
 
-def storable(text: str) -> str:
-    """`text` with what no database stores (lone surrogates of undecodable file names, NUL) as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
-
-
-def corpus_name(connection: Connection, corpus_id: int) -> str:
-    """Name of a catalogued corpus. Raises CatalogueError if there is none of this id."""
-    name = connection.scalar(select(Corpus.name).where(Corpus.id == corpus_id))
-    if name is None:
-        raise CatalogueError(f"no corpus with id {corpus_id} in the catalogue")
-    return name
-
-
-def _clip_values(corpus_id: int, row: IngestedClip) -> dict[str, Any]:
+def _clip_values(corpus_id: int, row: ClipUpsert) -> dict[str, Any]:
     return {
         "corpus_id": corpus_id,
         "clip_id": row.clip_id,
@@ -248,13 +156,13 @@ def _clip_values(corpus_id: int, row: IngestedClip) -> dict[str, Any]:
         "has_video": row.has_video,
         "width": row.width,
         "height": row.height,
-        "speaker": row.speaker,
+        "speaker": None if row.speaker is None else storable(row.speaker),
         "split": str(row.split),
         "fold": row.fold,
     }
 
 
-def _file_values(corpus_id: int, row: IngestedClip) -> dict[str, Any]:
+def _file_values(corpus_id: int, row: ClipUpsert) -> dict[str, Any]:
     return {
         "corpus_id": corpus_id,
         "path": row.path,
@@ -265,24 +173,10 @@ def _file_values(corpus_id: int, row: IngestedClip) -> dict[str, Any]:
     }
 
 
-def _transcript(corpus_id: int, row: IngestedClip) -> dict[str, Any]:
+def _transcript(corpus_id: int, row: ClipUpsert) -> dict[str, Any]:
     return {
         "corpus_id": corpus_id,
         "clip_id": row.clip_id,
         "source": CORPUS_TRANSCRIPT,
         "text": storable(row.transcript or ""),
     }
-
-
-def _release(connection: Connection, corpus_id: int, paths: set[str]) -> None:
-    held = connection.scalars(select(Quarantine.path).where(Quarantine.corpus_id == corpus_id))
-    for path in paths.intersection(held):
-        connection.execute(
-            delete(Quarantine).where(Quarantine.corpus_id == corpus_id, Quarantine.path == path)
-        )
-
-
-def _forget(connection: Connection, corpus_id: int, paths: Iterable[str]) -> None:
-    known = set(connection.scalars(select(MediaFile.path).where(MediaFile.corpus_id == corpus_id)))
-    for path in known.intersection(paths):
-        connection.execute(delete(MediaFile).where(MediaFile.corpus_id == corpus_id, MediaFile.path == path))

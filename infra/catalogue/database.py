@@ -121,7 +121,7 @@ def parse_url(url: str) -> URL:
 
 
 def finite_json(value: Any) -> str:
-    """JSON with null for NaN and infinities, which JSON does not have (a class without clips has no recall)."""
+    """JSON with null for NaN and infinities, which it lacks (a class without clips has no recall)."""
     return json.dumps(_finite(value), allow_nan=False)
 
 

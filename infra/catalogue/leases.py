@@ -1,20 +1,22 @@
 """Leases: who may write. Each new holder gets a higher fencing token; a write under an older one is refused.
 
-A lease alone does not stop a holder that was paused past its end: so what is to be protected takes the token
-along and
-`require_current` checks it inside the same transaction.
+A lease alone does not stop a holder that was paused past its end: so whoever writes what is to be protected
+takes the token along, and `require_current` checks it inside the same transaction. Tokens grow over all
+leases, so that a token alone says which lease it belongs to.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, func, select, text, update
 
 from infra.catalogue.bulk import upsert
 from infra.catalogue.database import Database
@@ -23,70 +25,79 @@ from infra.errors import CatalogueUnavailable, LeaseHeld, LeaseLost
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_TTL_SECONDS = 60.0
+_TOKEN_LOCK = 0x6C656173  # "leas", the number of the advisory lock that orders tokens on Postgres
+
 
 @dataclass(frozen=True)
-class FencingToken:
-    """Proof of holding lease `lease`; small and serialisable, goes along with what is written."""
+class Lease:
+    """A lease held. `token` goes along with what is written under it."""
 
-    lease: str
-    value: int
+    name: str
+    holder: str
+    token: int
 
 
-class Leases:
+class LeaseCatalogue:
     """Leases by name, e.g. `retrain/ravdess`."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] | None = None) -> None:
-        """`clock`: seconds since the epoch; by default the database server's: machines need not agree."""
+    clock: Callable[[], float] | None = None
+    """Seconds since the epoch; None: the database server's clock, so that machines need not agree."""
+
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
 
-    def acquire(self, name: str, holder: str, ttl_seconds: float) -> FencingToken:
-        """Take the lease if it is free or has run out.
+    def acquire_lease(
+        self, name: str, ttl_seconds: float = DEFAULT_TTL_SECONDS, holder: str | None = None
+    ) -> Lease:
+        """Take the lease if it is free or has run out; `holder` is shown to others (default: host and
+        process).
 
-        Raises LeaseHeld (also for the holder itself: two equal runs are two holders).
+        Raises LeaseHeld, also to the holder itself: two equal runs are two holders.
         """
+        holder = holder or f"{socket.gethostname()}:{os.getpid()}"
         with self._database.writing() as connection:
-            first = {"name": name, "holder": holder, "token": 0, "expires_at": 0.0}
-            upsert(connection, LeaseTable, [first], update=False)
-            query = select(LeaseTable.holder, LeaseTable.token, LeaseTable.expires_at)
-            row = connection.execute(query.where(LeaseTable.name == name).with_for_update()).one()
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _TOKEN_LOCK})
+            query = select(LeaseTable.holder, LeaseTable.expires_at).where(LeaseTable.name == name)
+            row = connection.execute(query.with_for_update()).first()
             now = self._now(connection)
-            if row.expires_at > now:
+            if row is not None and row.expires_at > now:
                 raise LeaseHeld(name, row.holder, row.expires_at - now)
-            values = {"holder": holder, "token": row.token + 1, "expires_at": now + ttl_seconds}
-            connection.execute(update(LeaseTable).where(LeaseTable.name == name).values(values))
-        return FencingToken(name, row.token + 1)
+            token = (connection.scalar(select(func.max(LeaseTable.token))) or 0) + 1
+            values = {"name": name, "holder": holder, "token": token, "expires_at": now + ttl_seconds}
+            upsert(connection, LeaseTable, [values])
+        return Lease(name, holder, token)
 
-    def renew(self, token: FencingToken, ttl_seconds: float) -> None:
+    def renew_lease(self, lease: Lease, ttl_seconds: float = DEFAULT_TTL_SECONDS) -> None:
         """Extend the lease; one that ran out but was not taken over is still ours. Raises LeaseLost."""
         with self._database.writing() as connection:
-            require_current(connection, token)
-            self._set_expiry(connection, token, self._now(connection) + ttl_seconds)
+            require_current(connection, lease.token)
+            self._set_expiry(connection, lease, self._now(connection) + ttl_seconds)
 
-    def release(self, token: FencingToken) -> None:
+    def release_lease(self, lease: Lease) -> None:
         """Give the lease back; no error if it was lost."""
         with self._database.writing() as connection:
-            self._set_expiry(connection, token, 0.0)
+            self._set_expiry(connection, lease, 0.0)
 
-    def check(self, token: FencingToken) -> None:
+    def check_lease(self, token: int) -> None:
         """Raise LeaseLost if a newer holder exists."""
         with self._database.reading() as connection:
             require_current(connection, token, lock=False)
 
     @contextmanager
-    def hold(self, name: str, holder: str, ttl_seconds: float = 60.0) -> Iterator[FencingToken]:
+    def hold_lease(self, name: str, ttl_seconds: float = DEFAULT_TTL_SECONDS) -> Iterator[Lease]:
         """Hold the lease for the block, renewed in the background every third of its time.
 
-        Raises LeaseHeld at the beginning. A loss during the block shows where the token is used (`check`,
-        aliases).
+        Raises LeaseHeld at the beginning. A loss during the block shows where the token is used.
         """
-        token = self.acquire(name, holder, ttl_seconds)
+        lease = self.acquire_lease(name, ttl_seconds)
         done = threading.Event()
 
         def renew() -> None:
             while not done.wait(ttl_seconds / 3):
                 try:
-                    self.renew(token, ttl_seconds)
+                    self.renew_lease(lease, ttl_seconds)
                 except CatalogueUnavailable as error:
                     logger.warning("lease %s could not be renewed yet: %s", name, error)
                 except LeaseLost as error:
@@ -96,30 +107,27 @@ class Leases:
         thread = threading.Thread(target=renew, name=f"lease {name}", daemon=True)
         thread.start()
         try:
-            yield token
+            yield lease
         finally:
             done.set()
             thread.join()
-            self.release(token)
+            self.release_lease(lease)
 
-    def _set_expiry(self, connection: Connection, token: FencingToken, expires_at: float) -> None:
-        ours = (LeaseTable.name == token.lease) & (LeaseTable.token == token.value)
+    def _set_expiry(self, connection: Connection, lease: Lease, expires_at: float) -> None:
+        ours = LeaseTable.token == lease.token
         connection.execute(update(LeaseTable).where(ours).values(expires_at=expires_at))
 
     def _now(self, connection: Connection) -> float:
-        if self._clock is not None:
-            return self._clock()
+        if self.clock is not None:
+            return self.clock()
         if connection.dialect.name == "postgresql":
-            return float(
-                connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
-            )
+            seconds = text("SELECT extract(epoch FROM clock_timestamp())")
+            return float(connection.execute(seconds).scalar_one())
         return time.time()
 
 
-def require_current(connection: Connection, token: FencingToken, *, lock: bool = True) -> None:
+def require_current(connection: Connection, token: int, *, lock: bool = True) -> None:
     """Raise LeaseLost unless `token` is the newest of its lease; with `lock` it stays so until the commit."""
-    query = select(LeaseTable.holder, LeaseTable.token).where(LeaseTable.name == token.lease)
-    row = connection.execute(query.with_for_update() if lock else query).first()
-    if row is None or row.token != token.value:
-        newer = "nobody known" if row is None else f"{row.holder!r} with token {row.token}"
-        raise LeaseLost(f"lease {token.lease!r} with token {token.value} was lost to {newer}: stop writing")
+    query = select(LeaseTable.name).where(LeaseTable.token == token)
+    if connection.scalar(query.with_for_update() if lock else query) is None:
+        raise LeaseLost(f"the lease with token {token} was lost to a newer holder: stop writing")

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from infra.artifacts import ArtifactRef
 from infra.catalogue.bulk import upsert
 from infra.catalogue.database import Database
-from infra.catalogue.leases import FencingToken, require_current
+from infra.catalogue.leases import require_current
 from infra.catalogue.tables import Model, ModelAlias, ModelVersion, Promotion, utc_now
 from infra.errors import CatalogueError
 
@@ -27,6 +27,8 @@ class ModelVersionRow:
     name: str
     version: int
     artifact: ArtifactRef
+    evaluation: ArtifactRef | None
+    """Its evaluation, for later comparison with challengers."""
     snapshot_id: str | None
     metrics: dict[str, Any]
     idempotency_key: str
@@ -42,10 +44,13 @@ class PromotionRow:
     alias: str
     version: int
     previous_version: int | None
+    champion_version: int | None
+    """Champion at that moment, before the change."""
     action: str
     """`set` or `rollback`."""
     reason: str
-    lease_name: str | None
+    evidence: str | None
+    """What the decision rested on (JSON text)."""
     fencing_token: int | None
     idempotency_key: str | None
     created_at: datetime
@@ -62,7 +67,8 @@ class ModelCatalogue:
         name: str,
         artifact: ArtifactRef,
         *,
-        snapshot_id: str | None,
+        evaluation: ArtifactRef | None = None,
+        snapshot: str | None = None,
         metrics: Mapping[str, Any],
         idempotency_key: str,
     ) -> int:
@@ -79,7 +85,8 @@ class ModelCatalogue:
                     name=name,
                     version=latest + 1,
                     artifact=artifact.model_dump(),
-                    snapshot_id=snapshot_id,
+                    evaluation=None if evaluation is None else evaluation.model_dump(),
+                    snapshot_id=snapshot,
                     metrics=dict(metrics),
                     idempotency_key=idempotency_key,
                     created_at=utc_now(),
@@ -94,7 +101,8 @@ class ModelCatalogue:
         version: int,
         reason: str,
         *,
-        fencing_token: FencingToken | None = None,
+        evidence: str | None = None,
+        fencing_token: int | None = None,
         idempotency_key: str | None = None,
     ) -> PromotionRow:
         """Point `alias` at `version` and write the audit row with it.
@@ -116,16 +124,19 @@ class ModelCatalogue:
             ]
             if done:
                 return done[-1]
-            current = audit[-1].version if audit else None
-            if current == version:
-                return audit[-1]
+            champion = _aliased_version(connection, name, CHAMPION)
+            last = audit[-1] if audit else None
+            # A challenger that lost against another champion than today's is a new decision.
+            if last and last.version == version and (alias == CHAMPION or last.champion_version == champion):
+                return last
             entry = {
                 "version": version,
-                "previous_version": current,
+                "previous_version": last.version if last else None,
+                "champion_version": champion,
                 "action": "set",
                 "reason": reason,
-                "lease_name": fencing_token.lease if fencing_token else None,
-                "fencing_token": fencing_token.value if fencing_token else None,
+                "evidence": evidence,
+                "fencing_token": fencing_token,
                 "idempotency_key": idempotency_key,
             }
             return _move_alias(connection, name, alias, entry)
@@ -143,9 +154,10 @@ class ModelCatalogue:
             entry = {
                 "version": history[-2],
                 "previous_version": history[-1],
+                "champion_version": _aliased_version(connection, name, CHAMPION),
                 "action": "rollback",
                 "reason": reason,
-                "lease_name": None,
+                "evidence": None,
                 "fencing_token": None,
                 "idempotency_key": None,
             }
@@ -163,7 +175,14 @@ class ModelCatalogue:
         """The version in use."""
         return self.aliased(name, CHAMPION)
 
-    def version(self, name: str, version: int) -> ModelVersionRow:
+    def decision_on(self, name: str, version: int, *, against: int | None) -> str | None:
+        """Why `version` stayed challenger against champion `against`, if that was decided before."""
+        with self._database.reading() as connection:
+            audit = _audit(connection, name, CHALLENGER)
+        lost = [row.reason for row in audit if (row.version, row.champion_version) == (version, against)]
+        return lost[-1] if lost else None
+
+    def model_version(self, name: str, version: int) -> ModelVersionRow:
         """One version. Raises CatalogueError if there is none."""
         query = select(ModelVersion.__table__).where(
             ModelVersion.name == name, ModelVersion.version == version
@@ -174,7 +193,7 @@ class ModelCatalogue:
             raise CatalogueError(f"no version {version} of model {name!r}")
         return _version(row)
 
-    def versions(self, name: str | None = None) -> list[ModelVersionRow]:
+    def model_versions(self, name: str | None = None) -> list[ModelVersionRow]:
         """Versions (of one model), by name and number."""
         query = select(ModelVersion.__table__).order_by(ModelVersion.name, ModelVersion.version)
         with self._database.reading() as connection:
@@ -216,6 +235,11 @@ def _move_alias(connection: Connection, name: str, alias: str, entry: Mapping[st
     return PromotionRow(**row)
 
 
+def _aliased_version(connection: Connection, name: str, alias: str) -> int | None:
+    same = (ModelAlias.name == name) & (ModelAlias.alias == alias)
+    return connection.scalar(select(ModelAlias.version).where(same))
+
+
 def _history(audit: Sequence[PromotionRow]) -> list[int]:
     """Versions the alias came through, the present one last, with what was rolled back taken out."""
     history: list[int] = []
@@ -229,4 +253,7 @@ def _history(audit: Sequence[PromotionRow]) -> list[int]:
 
 def _version(row: Row[Any]) -> ModelVersionRow:
     values = dict(row._mapping)
-    return ModelVersionRow(**{**values, "artifact": ArtifactRef.model_validate(values["artifact"])})
+    evaluation = values["evaluation"]
+    values["artifact"] = ArtifactRef.model_validate(values["artifact"])
+    values["evaluation"] = None if evaluation is None else ArtifactRef.model_validate(evaluation)
+    return ModelVersionRow(**values)

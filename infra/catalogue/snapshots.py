@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from infra.catalogue.bulk import upsert
 from infra.catalogue.clips import ClipRow
+from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
 from infra.catalogue.tables import Snapshot, SnapshotMember, utc_now
 
@@ -22,7 +23,7 @@ class SnapshotRow:
 
     id: str
     """sha256 (hex) over the members."""
-    corpus_id: int
+    corpus: str
     clip_count: int
     labelled_count: int
     """Clips with a gold emotion."""
@@ -48,28 +49,29 @@ class SnapshotCatalogue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def snapshot(self, corpus_id: int, clips: Sequence[ClipRow]) -> SnapshotRow:
+    def snapshot(self, corpus: str, clips: Sequence[ClipRow]) -> SnapshotRow:
         """Record exactly these clips with these labels; equal members give the same snapshot."""
         snapshot_id = membership_hash(clips)
         labelled = sum(clip.emotion is not None for clip in clips)
-        header = {
-            "id": snapshot_id,
-            "corpus_id": corpus_id,
-            "clip_count": len(clips),
-            "labelled_count": labelled,
-            "created_at": utc_now(),
-        }
+        columns = (Snapshot.id, Snapshot.clip_count, Snapshot.labelled_count, Snapshot.created_at)
+        query = select(*columns).where(Snapshot.id == snapshot_id)
         with self._database.writing() as connection:
-            query = select(Snapshot.__table__).where(Snapshot.id == snapshot_id)
+            header = {
+                "id": snapshot_id,
+                "corpus_id": corpus_id(connection, corpus),
+                "clip_count": len(clips),
+                "labelled_count": labelled,
+                "created_at": utc_now(),
+            }
             known = connection.execute(query).mappings().first()
             if known is None:
                 upsert(connection, Snapshot, [header], update=False)
                 members = [{"snapshot_id": snapshot_id, **_member(clip)} for clip in clips]
                 upsert(connection, SnapshotMember, members, update=False)
                 known = connection.execute(query).mappings().one()
-        return SnapshotRow(**known)
+        return SnapshotRow(corpus=corpus, **known)
 
-    def members(self, snapshot_id: str) -> list[SnapshotMemberRow]:
+    def snapshot_members(self, snapshot_id: str) -> list[SnapshotMemberRow]:
         """Members by clip id."""
         columns = [column for column in SnapshotMember.__table__.columns if column.name != "snapshot_id"]
         query = (
@@ -77,11 +79,6 @@ class SnapshotCatalogue:
         )
         with self._database.reading() as connection:
             return [SnapshotMemberRow(**row) for row in connection.execute(query).mappings()]
-
-    def count(self) -> int:
-        """How many snapshots there are."""
-        with self._database.reading() as connection:
-            return connection.scalar(select(func.count()).select_from(Snapshot)) or 0
 
 
 def membership_hash(clips: Iterable[ClipRow | SnapshotMemberRow]) -> str:

@@ -157,7 +157,7 @@ class Generation(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     key: Mapped[str] = mapped_column(String(64), unique=True)
     corpus_id: Mapped[int] = mapped_column(ForeignKey("corpora.id"))
-    model: Mapped[dict[str, Any]] = mapped_column(JSON)
+    artifact: Mapped[dict[str, Any]] = mapped_column(JSON)
     policy: Mapped[dict[str, Any]] = mapped_column(JSON)
     counts: Mapped[dict[str, int]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
@@ -257,6 +257,7 @@ class ModelVersion(Base):
     name: Mapped[str] = mapped_column(ForeignKey("models.name"), primary_key=True)
     version: Mapped[int] = mapped_column(Integer, primary_key=True)
     artifact: Mapped[dict[str, Any]] = mapped_column(JSON)
+    evaluation: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     snapshot_id: Mapped[str | None] = mapped_column(ForeignKey("snapshots.id"))
     metrics: Mapped[dict[str, Any]] = mapped_column(JSON)
     idempotency_key: Mapped[str] = mapped_column(String(200))
@@ -290,21 +291,23 @@ class Promotion(Base):
     alias: Mapped[str] = mapped_column(String(50))
     version: Mapped[int] = mapped_column(Integer)
     previous_version: Mapped[int | None] = mapped_column(Integer)
+    champion_version: Mapped[int | None] = mapped_column(Integer)
+    """Champion at that moment, before the change."""
     action: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str] = mapped_column(Text)
-    lease_name: Mapped[str | None] = mapped_column(String(200))
+    evidence: Mapped[str | None] = mapped_column(Text)
     fencing_token: Mapped[int | None] = mapped_column(BigInteger)
     idempotency_key: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
 
 
 class Lease(Base):
-    """Who may write, until when; `token` grows with every new holder and is never reused."""
+    """Who may write, until when; `token` grows with every acquisition of any lease."""
 
     __tablename__ = "leases"
 
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
     holder: Mapped[str] = mapped_column(String(200))
-    token: Mapped[int] = mapped_column(BigInteger)
+    token: Mapped[int] = mapped_column(BigInteger, unique=True)
     expires_at: Mapped[float] = mapped_column(Float)
     """Seconds since the epoch, by the clock of the database (0: released)."""

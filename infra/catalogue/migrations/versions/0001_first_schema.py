@@ -12,7 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-
     op.create_table(
         "artifacts",
         sa.Column("kind", sa.String(length=100), nullable=False),
@@ -53,6 +52,7 @@ def upgrade() -> None:
         sa.Column("token", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
+        sa.UniqueConstraint("token", name=op.f("uq_leases_token")),
     )
     op.create_table(
         "models",
@@ -93,7 +93,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("corpus_id", sa.Integer(), nullable=False),
-        sa.Column("model", sa.JSON(), nullable=False),
+        sa.Column("artifact", sa.JSON(), nullable=False),
         sa.Column("policy", sa.JSON(), nullable=False),
         sa.Column("counts", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -161,6 +161,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("artifact", sa.JSON(), nullable=False),
+        sa.Column("evaluation", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("snapshot_id", sa.String(length=64), nullable=True),
         sa.Column("metrics", sa.JSON(), nullable=False),
         sa.Column("idempotency_key", sa.String(length=200), nullable=False),
@@ -231,9 +232,10 @@ def upgrade() -> None:
         sa.Column("alias", sa.String(length=50), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("previous_version", sa.Integer(), nullable=True),
+        sa.Column("champion_version", sa.Integer(), nullable=True),
         sa.Column("action", sa.String(length=20), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("lease_name", sa.String(length=200), nullable=True),
+        sa.Column("evidence", sa.Text(), nullable=True),
         sa.Column("fencing_token", sa.BigInteger(), nullable=True),
         sa.Column("idempotency_key", sa.String(length=200), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -250,7 +252,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-
     op.drop_table("promotions")
     op.drop_table("model_aliases")
     op.drop_table("transcripts")
