@@ -1,0 +1,160 @@
+"""Hidden states of transformer encoders, and encoders whose layers can be run in part.
+
+Numbering everywhere: hidden state 0 is what enters the first transformer layer (the convolutional front end
+with positions), hidden state l is what layer l gives, and the last one has been through the encoder's final
+norm, where it has one. That is the numbering of published layer studies and of `output_hidden_states` up to
+transformers 4; transformers 5 returns the last state of HuBERT-like encoders before their final norm.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mer.errors import ConfigError
+
+
+class SpeechEncoder(Protocol):
+    """A frozen speech encoder: waveform in, hidden states out."""
+
+    width: int
+    """Features of a hidden state."""
+    layer_count: int
+    """Transformer layers; there is one hidden state more."""
+    frames_per_second: float
+    """Rate of the hidden states, Hz."""
+    minimum_samples: int
+    """Shortest waveform that gives a frame, samples at 16 kHz."""
+
+    def states(self, waveform: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """Hidden states `wanted` (ascending) of one waveform (time,) at 16 kHz, each (frames, width).
+
+        Layers above the last wanted one are not run.
+        """
+        ...
+
+
+class LayeredEncoder(SpeechEncoder, Protocol):
+    """A speech encoder that can be entered and left at any layer."""
+
+    module: nn.Module
+    """The transformers model (for parameter-efficient fine-tuning)."""
+
+    def hidden_states(self, waveform: Tensor) -> Tensor:
+        """All hidden states of one waveform (time,) at 16 kHz: (layers + 1, frames, width)."""
+        ...
+
+    def run_layers(self, hidden: Tensor, mask: Tensor, start: int, stop: int) -> list[Tensor]:
+        """Run layers start..stop-1: hidden state `start` -> hidden states start+1..stop.
+
+        Args:
+            hidden: (batch, frames, width) hidden state `start`, right-padded.
+            mask: bool (batch, frames), True at real frames; padding changes nothing at real frames.
+            start: hidden state given.
+            stop: hidden state wanted, start < stop <= layer_count.
+
+        Returns:
+            stop - start tensors (batch, frames, width); values at padded frames mean nothing.
+        """
+        ...
+
+    def layer_module_names(self, start: int, stop: int) -> tuple[str, ...]:
+        """Full names within `module` of the linear maps (attention and MLP) of layers start..stop-1."""
+        ...
+
+
+class LayerStack(ABC):
+    """What layered encoders share: enter at the front end, run layers, leave after the last one wanted.
+
+    Subclasses set the attributes and say what the front end and one layer are.
+    """
+
+    width: int
+    layer_count: int
+    frames_per_second: float
+    minimum_samples: int
+    module: Any
+    layers_name: str
+    """Name of the layer list within `module`."""
+    linear_names: tuple[str, ...]
+    """Names of the linear maps within a layer: attention q, k, v, o and the MLP."""
+
+    @abstractmethod
+    def front_end(self, waveform: Tensor) -> Tensor:
+        """(time,) -> hidden state 0, (1, frames, width)."""
+
+    @abstractmethod
+    def final_norm(self, hidden: Tensor) -> Tensor:
+        """What the encoder does after its last layer."""
+
+    @abstractmethod
+    def run_each(self, hidden: Tensor, mask: Tensor | None, layers: Iterable[int]) -> Iterable[Tensor]:
+        """Raw outputs (batch, frames, width) of these consecutive layers; mask None: no padding."""
+
+    def states(self, waveform: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """See `SpeechEncoder.states`."""
+        with torch.inference_mode():
+            hidden = self.front_end(waveform)
+            found = {0: hidden}
+            if max(wanted) > 0:
+                outputs = self.run_each(hidden, None, range(max(wanted)))
+                for index, state in enumerate(outputs, start=1):
+                    if index in wanted:
+                        found[index] = self.final_norm(state) if index == self.layer_count else state
+            return [found[index][0] for index in wanted]
+
+    def hidden_states(self, waveform: Tensor) -> Tensor:
+        """See `LayeredEncoder.hidden_states`."""
+        return torch.stack(self.states(waveform, range(self.layer_count + 1)))
+
+    def run_layers(self, hidden: Tensor, mask: Tensor, start: int, stop: int) -> list[Tensor]:
+        """See `LayeredEncoder.run_layers`."""
+        if not 0 <= start < stop <= self.layer_count:
+            raise ConfigError(
+                f"expected layers 0 <= start < stop <= {self.layer_count}, found {start}, {stop}"
+            )
+        outputs = list(self.run_each(hidden, None if bool(mask.all()) else mask, range(start, stop)))
+        if stop == self.layer_count:
+            outputs[-1] = self.final_norm(outputs[-1])
+        return outputs
+
+    def layer_module_names(self, start: int, stop: int) -> tuple[str, ...]:
+        """See `LayeredEncoder.layer_module_names`."""
+        return tuple(
+            f"{self.layers_name}.{layer}.{linear}"
+            for layer in range(start, stop)
+            for linear in self.linear_names
+        )
+
+
+def attention_bias(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """Additive attention mask (batch, 1, 1, frames) of a frame mask (batch, frames); None where nothing is
+    padded.
+
+    The lowest finite value instead of minus infinity: a row without any real frame gives no NaN.
+    """
+    if mask is None:
+        return None
+    bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return bias.masked_fill(~mask.to(torch.bool), torch.finfo(dtype).min)[:, None, None, :]
+
+
+def state_indices(layers: str | Sequence[int], layer_count: int) -> tuple[int, ...]:
+    """Hidden states asked for, as indices 0..layer_count.
+
+    Raises:
+        ConfigError: the encoder has no such hidden state, or one is named twice.
+    """
+    if layers == "all":
+        return tuple(range(layer_count + 1))
+    if layers == "output":
+        return (layer_count,)
+    numbers = [int(one) for one in layers]
+    found = tuple(one + layer_count + 1 if one < 0 else one for one in numbers)
+    if any(not 0 <= one <= layer_count for one in found) or len(set(found)) != len(found):
+        raise ConfigError(f"expected hidden states within 0..{layer_count}, each once, found {numbers}")
+    return found

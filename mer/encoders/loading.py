@@ -1,0 +1,71 @@
+"""`from_pretrained`, strictly: a checked local folder, safetensors only, float32, and every weight found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from mer.encoders.weight_files import read_json
+from mer.encoders.weights import ResolvedWeights
+from mer.errors import ConfigError, WeightsError
+
+
+def model_type(resolved: ResolvedWeights) -> str:
+    """`model_type` of the weights' configuration.
+
+    Raises:
+        ConfigError: the source has no weights (`crops:`, `files:`, `seed:`).
+    """
+    if resolved.folder is None:
+        raise ConfigError(f"{resolved.source}: expected an encoder with weights, found a source without")
+    return str(read_json(resolved.folder / "config.json").get("model_type", ""))
+
+
+def pretrained(model_class: Any, resolved: ResolvedWeights, unused: tuple[str, ...] = ()) -> Any:
+    """Load `model_class` from the resolved folder: evaluation mode, float32, CPU, no gradients.
+
+    Args:
+        model_class: a transformers class with `from_pretrained`.
+        resolved: checked weights.
+        unused: prefixes of parameters that may be missing because they are never used here.
+
+    Raises:
+        WeightsError: a weight is missing (it would silently be random), or the files cannot be read.
+    """
+    options: dict[str, Any] = {"dtype": torch.float32, "output_loading_info": True, "use_safetensors": True}
+    try:
+        with _quietly():
+            model, report = model_class.from_pretrained(
+                resolved.folder, local_files_only=True, trust_remote_code=False, **options
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{resolved.source}: cannot be loaded as {model_class.__name__}: {error}"
+        ) from error
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith(unused or ("\0",)))
+    if missing or report.get("mismatched_keys"):
+        raise WeightsError(
+            f"{resolved.source}: {len(missing)} weights of {model_class.__name__} are missing "
+            f"({', '.join(missing[:3])}), mismatched: {report.get('mismatched_keys')}"
+        )
+    return model.eval().requires_grad_(False)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No progress bar and no loading report: parts of a checkpoint are left out on purpose, and checked
+    here.
+    """
+    bar, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bar:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,121 @@
+"""A folder of weights: what may be in it, and its identity. A folder is refused rather than half trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mer.errors import WeightsError
+
+WEIGHT_PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model")
+"""Files that decide what an encoder computes: tensors, configurations, vocabularies."""
+
+_CONFIGURATIONS = (
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+)
+_MAX_JSON_BYTES = 64 << 20
+
+
+def check_folder(folder: Path) -> None:
+    """Check that the folder holds a configuration and safetensors, and that nothing in it asks to run code.
+
+    Raises:
+        WeightsError: no config.json, no safetensors (pickled `.bin` files do not count), a header that lies
+            about
+            the file, or a configuration with `auto_map` (code that comes with the weights).
+    """
+    if not (folder / "config.json").is_file():
+        raise WeightsError(f"{folder}: expected config.json and safetensors, found no config.json")
+    for name in _CONFIGURATIONS:
+        if "auto_map" in read_json(folder / name):
+            raise WeightsError(
+                f"{folder / name}: `auto_map` asks to run code from the weights folder: refused"
+            )
+    tensors = sorted(folder.glob("*.safetensors"))
+    if not tensors:
+        pickled = sorted(path.name for path in folder.glob("*.bin"))
+        found = f"only {', '.join(pickled)} (pickle runs code: convert to safetensors)" if pickled else "none"
+        raise WeightsError(f"{folder}: expected *.safetensors, found {found}")
+    for path in tensors:
+        check_safetensors(path)
+
+
+def check_safetensors(path: Path) -> None:
+    """Raise WeightsError unless the header is sound and describes exactly the bytes of the file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: not a sound safetensors file: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; an absent file reads as an empty one.
+
+    Raises:
+        WeightsError: not JSON, not an object, or unreasonably large.
+    """
+    if not path.is_file():
+        return {}
+    if path.stat().st_size > _MAX_JSON_BYTES:
+        raise WeightsError(f"{path}: expected at most {_MAX_JSON_BYTES} bytes of JSON")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise WeightsError(f"{path}: expected a JSON object, found {type(values).__name__}")
+    return values
+
+
+def identity_of_folder(folder: Path, cache: Path) -> str:
+    """Identity `sha256:...` over the contents (not the place) of everything that decides what the encoder
+    computes.
+    """
+    files = sorted({path for pattern in WEIGHT_PATTERNS for path in folder.glob(pattern) if path.is_file()})
+    lines = [f"{path.name} {sha256_remembered(path, cache)}\n" for path in files]
+    return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def sha256_remembered(path: Path, cache: Path) -> str:
+    """sha256 (hex) of a file, remembered in `cache/checksums` as long as its size and modification time
+    stay.
+    """
+    status = path.stat()
+    place = str(path.resolve())
+    stamp = {"path": place, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    record = cache / "checksums" / (hashlib.sha256(place.encode()).hexdigest()[:32] + ".json")
+    try:
+        known = json.loads(record.read_text(encoding="utf-8"))
+        if isinstance(known, dict) and {name: known.get(name) for name in stamp} == stamp:
+            return str(known["sha256"])
+    except (OSError, ValueError, KeyError):
+        pass  # never hashed, or the record is damaged: hash again
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    write_atomically(record, json.dumps(stamp | {"sha256": digest}).encode())
+    return digest
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that others see it whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,50 @@
+"""Whisper's encoder (Radford et al. 2022): always 30 seconds of log-mel frames; frames after the speech are
+cut off.
+
+Its attention sees the padding (it was trained so), so hidden states are those of the padded input and layers
+cannot be entered from cached, cut states: it gives features, but is not a `LayeredEncoder`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+HOP_SAMPLES = 2 * 160
+"""Samples of 16 kHz sound per hidden frame: mel hop 160, second convolution of stride 2."""
+
+
+class WhisperSpeech:
+    """Whisper's encoder as a `SpeechEncoder`.
+
+    Args:
+        encoder: `WhisperEncoder`.
+        extractor: `WhisperFeatureExtractor` of the same checkpoint.
+    """
+
+    frames_per_second = 16_000 / HOP_SAMPLES
+    minimum_samples = HOP_SAMPLES
+
+    def __init__(self, encoder: Any, extractor: Any) -> None:
+        self.module = encoder
+        self._extractor = extractor
+        self.width = int(encoder.config.d_model)
+        self.layer_count = int(encoder.config.encoder_layers)
+
+    def states(self, waveform: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+        """Hidden states `wanted`, each (frames, width); sound after 30 seconds is not seen."""
+        encoder = self.module
+        with torch.inference_mode():
+            mel = self._extractor(waveform.numpy(), sampling_rate=16_000, return_tensors="pt").input_features
+            hidden = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(mel)))).transpose(1, 2)
+            hidden = hidden + encoder.embed_positions.weight
+            found = {0: hidden}
+            for index in range(1, max(wanted) + 1):
+                hidden = encoder.layers[index - 1](hidden, None)
+                found[index] = encoder.layer_norm(hidden) if index == self.layer_count else hidden
+        frames = min(hidden.shape[1], -(-waveform.numel() // HOP_SAMPLES))
+        return [found[index][0, :frames] for index in wanted]

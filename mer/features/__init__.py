@@ -1,0 +1,1 @@
+"""Features: what a clip looks like to a frozen encoder, pooled or framewise, written in shards."""

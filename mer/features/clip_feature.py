@@ -1,0 +1,47 @@
+"""One clip's feature, and what extracts it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.clips import Clip
+from mer.features.spec import FeatureSpec
+
+
+@dataclass(frozen=True)
+class ClipFeature:
+    """Values of one clip under one spec."""
+
+    values: NDArray[Any]
+    """(T, ...) float32, or uint8 for face crops."""
+    present: bool
+    """False: the clip has no such stream; the values are zeros (1, ...) and the modality is masked."""
+    flags: tuple[str, ...] = ()
+    """What is odd about it: `no_face`, `too_short`, `no_transcript`, or the reason why it is absent."""
+
+
+class Extractor(Protocol):
+    """Turns clips into features of one spec."""
+
+    spec: FeatureSpec
+
+    def extract(self, clip: Clip) -> ClipFeature:
+        """Extract one clip.
+
+        Raises:
+            MediaError: this clip's media (or feature file) cannot be used.
+        """
+        ...
+
+    def absent(self, *flags: str) -> ClipFeature:
+        """The masked feature of a clip that lacks the stream."""
+        ...
+
+
+def masked(values: NDArray[Any], flags: tuple[str, ...]) -> ClipFeature:
+    """An absent feature of this shape."""
+    return ClipFeature(values=np.zeros_like(values), present=False, flags=flags)

@@ -1,0 +1,158 @@
+"""What a feature is, exactly: everything that decides its values, and the key that follows. Imports no
+torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mer.errors import WeightsError
+
+EXTRACTOR_VERSION = 1
+"""Raised whenever the same spec and weights would give other values: old shards are then not found."""
+
+HAAR = "haar"
+"""Name of the face detector inside the OpenCV wheel."""
+
+FILES_PREFIX, CROPS_SOURCE = "files:", "crops:"
+
+Layers = Literal["all", "output"] | tuple[int, ...]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AudioPreparation(_Frozen):
+    """How a waveform is prepared before the speech encoder sees it."""
+
+    trim_silence: bool = Field(default=True, description="Cut silence at both ends.")
+    peak_normalise: bool = Field(
+        default=True, description="Scale so that the largest absolute sample is .95."
+    )
+    max_seconds: float = Field(
+        default=30.0,
+        gt=0.0,
+        le=600.0,
+        description="Longest stretch that is read, seconds; the rest is left out.",
+    )
+
+
+class FramePreparation(_Frozen):
+    """How a video becomes face crops."""
+
+    frames: int = Field(
+        default=8, ge=1, le=512, description="Frames sampled uniformly over the clip (number)."
+    )
+    size: int = Field(default=64, ge=16, le=1024, description="Side of the square face crops, pixels.")
+    margin: float = Field(
+        default=0.3,
+        ge=0.0,
+        le=2.0,
+        description="Added around the face on each side, share of its longer side.",
+    )
+    detector: str | None = Field(
+        default=None,
+        description="Path of YuNet's ONNX file, or `haar` (weaker, inside OpenCV); "
+        "none: faces already fill the picture, the middle square is taken.",
+    )
+
+
+class FeatureSpec(_Frozen):
+    """Definition of one feature set.
+
+    Values per clip, always with a leading time axis T (1 when pooled):
+
+    - all or chosen hidden states, stacked: (T, states, width), 2 * width for `mean_std`;
+    - hidden states summed or averaged over layers, or the encoder's output: (T, width);
+    - face crops: (1, frames, size, size, 3) uint8.
+    """
+
+    modality: Literal["acoustic", "visual", "lexical"] = Field(description="Stream the feature belongs to.")
+    source: str = Field(
+        min_length=1,
+        description="`wheel:moonshine-tiny`, `wheel:all-minilm-l6-v2`, `seed:clip-tiny`, `files:<folder "
+        "below features/>`, `crops:` (face crops themselves), a local folder, or `org/name@<40 hex digits>`.",
+    )
+    layers: Layers = Field(
+        default="output",
+        description="`all` hidden states (0 = front end), some by index (negative ones count from the end), "
+        "or `output`: last hidden state (speech, text), projected image features (CLIP), class token (other "
+        "vision). Default: `all` for speech, `output` otherwise.",
+    )
+    pooling: Literal["mean", "mean_std", "frames"] = Field(
+        default="mean",
+        description="Over time: mean, mean and population standard deviation side by side, or every frame. "
+        "Default: mean_std for speech, mean otherwise.",
+    )
+    reduce_layers: Literal["stack", "sum", "mean"] = Field(
+        default="stack",
+        description="What becomes of several hidden states: an axis of their own, sum, or mean.",
+    )
+    audio: AudioPreparation = Field(default_factory=AudioPreparation, description="Speech only.")
+    frames: FramePreparation = Field(default_factory=FramePreparation, description="Video only.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_modality(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("modality") != "acoustic":
+            return values
+        precomputed = str(values.get("source", "")).startswith(FILES_PREFIX)
+        return values if precomputed else {"layers": "all", "pooling": "mean_std"} | values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FeatureSpec:
+        if isinstance(self.layers, tuple) and (not self.layers or len(set(self.layers)) != len(self.layers)):
+            raise ValueError("layers: expected at least one hidden state, each once")
+        if self.source == CROPS_SOURCE and self.modality != "visual":
+            raise ValueError(f"source {CROPS_SOURCE!r} is visual, found modality {self.modality!r}")
+        if self.precomputed and self.layers != "output":
+            raise ValueError("layers: precomputed files have one layer only, expected `output`")
+        return self
+
+    @property
+    def precomputed(self) -> bool:
+        """Whether the values are read from npy files below the corpus root."""
+        return self.source.startswith(FILES_PREFIX)
+
+    def reading(self, layers: tuple[int, ...]) -> FeatureSpec:
+        """The same feature with these hidden states only, stacked: (T, len(layers), width)."""
+        return self.model_copy(update={"layers": layers, "reduce_layers": "stack"})
+
+    def prefix(self, layer: int) -> FeatureSpec:
+        """Hidden state `layer` frame by frame, (frames, 1, width): what adaptation of later layers starts
+        from.
+        """
+        return self.model_copy(update={"layers": (layer,), "reduce_layers": "stack", "pooling": "frames"})
+
+    def key(self, weights_identity: str) -> str:
+        """Key of this feature set: sha256 (hex) over what decides the values, and nothing else.
+
+        The source is represented by its weights' identity and the detector by its content, so that moving
+        files recomputes nothing.
+
+        Raises:
+            WeightsError: the face detector's file is absent.
+        """
+        parts: dict[str, Any] = self.model_dump(mode="json", exclude={"source", "audio", "frames"})
+        if self.modality == "acoustic" and not self.precomputed:
+            parts["audio"] = self.audio.model_dump(mode="json")
+        if self.modality == "visual" and not self.precomputed:
+            parts["frames"] = self.frames.model_dump(mode="json") | {"detector": self._detector_identity()}
+        record = {"spec": parts, "weights": weights_identity, "extractor": EXTRACTOR_VERSION}
+        canonical = json.dumps(record, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def _detector_identity(self) -> str | None:
+        detector = self.frames.detector
+        if detector is None or detector == HAAR:
+            return detector
+        try:
+            return "sha256:" + hashlib.sha256(Path(detector).read_bytes()).hexdigest()
+        except OSError as error:
+            raise WeightsError(f"face detector: expected a file at {detector}, found none") from error
