@@ -1,4 +1,4 @@
-"""Many rows at once: one prepared `INSERT ... ON CONFLICT` on SQLite, COPY into a temporary table on Postgres."""
+"""Many rows at once: `INSERT ... ON CONFLICT` on SQLite, COPY into a temporary table on Postgres."""
 
 from __future__ import annotations
 

@@ -127,8 +127,8 @@ class LabelCatalogue:
 
 def _generations() -> Select[Any]:
     columns = (
-        Generation.key, Corpus.name.label("corpus"), Generation.artifact, Generation.policy, Generation.counts,
-        Generation.created_at, Generation.withdrawn_at,
+        Generation.key, Corpus.name.label("corpus"), Generation.artifact, Generation.policy,
+        Generation.counts, Generation.created_at, Generation.withdrawn_at,
     )  # fmt: skip
     return select(*columns).join(Corpus, Corpus.id == Generation.corpus_id)
 
@@ -155,7 +155,7 @@ def _label(generation_id: int, row: PseudoLabelRow) -> dict[str, Any]:
 
 
 def _check_unlabelled(connection: Connection, number: int, corpus: str, clip_ids: Sequence[str]) -> None:
-    """The last line of defence against test clips in training (the selection excludes them too)."""
+    """The last line of defence against test clips in training (the selection leaves them out too)."""
     same = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.clip_id == Clip.clip_id)
     query = select(Clip.clip_id, Clip.split, GoldLabel.emotion).outerjoin(GoldLabel, same)
     rows = connection.execute(query.where(Clip.corpus_id == number))

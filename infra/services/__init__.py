@@ -1,0 +1,132 @@
+"""Local servers from wheels, in the background: no docker, no system package, nothing listening beyond
+loopback.
+
+    start("prefect", settings)   -> http://127.0.0.1:PORT     (its API is below /api)
+    start("mlflow", settings)    -> http://127.0.0.1:PORT
+    stop_all(settings)
+
+State, logs and data lie below `<home>`; starting what runs already returns its address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from infra.errors import ServiceFailed
+from infra.services.process import ServiceProcess, inherited_environment
+from infra.services.servers import Server, free_port, mlflow_server, prefect_server
+from infra.settings import Settings, load_settings
+
+__all__ = ["SERVICES", "ServiceStatus", "start", "start_command", "status", "stop", "stop_all"]
+
+_ATTEMPTS = 3
+"""A port found free may be taken before the server binds it."""
+
+_PATIENCE_SECONDS = 30.0
+"""A running server that does not answer for so long is replaced; a busy machine is no reason to kill it sooner."""
+
+_SERVERS: Mapping[str, Callable[[Settings, int], Server]] = MappingProxyType(
+    {"prefect": prefect_server, "mlflow": mlflow_server}
+)
+SERVICES: tuple[str, ...] = tuple(_SERVERS)
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """A service as it is now."""
+
+    name: str
+    address: str | None
+    """None: not running."""
+    processes: int
+    memory_bytes: int
+    """Resident memory of its processes together."""
+
+
+def start(name: str, settings: Settings | None = None) -> str:
+    """Start a local server unless it runs, wait until it is ready, and return its address.
+
+    Raises:
+        ServiceFailed: unknown name, early exit or not ready in time; the message ends with its log.
+    """
+    settings = settings or load_settings()
+    process = _process(name, settings)
+    with process.exclusively():
+        state = process.state()
+        port = urlsplit(state.address).port if state is not None else None
+        if state is not None and process.members():
+            server = _SERVERS[name](settings, port or 0)
+            with suppress(ServiceFailed):  # half dead (a start that was killed): stopped, then started anew
+                process.wait_ready(server.ready, _PATIENCE_SECONDS)
+                return state.address
+        for attempt in range(_ATTEMPTS):
+            server = _SERVERS[name](settings, free_port(port if attempt == 0 else None))
+            process.launch(server.command, server.address, server.environment, server.folder)
+            try:
+                process.wait_ready(server.ready, server.start_seconds)
+            except ServiceFailed:
+                if process.members() or attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return server.address
+    raise ServiceFailed(f"{name} could not be started")
+
+
+def stop(name: str, settings: Settings | None = None) -> bool:
+    """Stop a local server and all its processes; returns whether it was running."""
+    process = _process(name, settings or load_settings())
+    with process.exclusively():
+        return process.stop()
+
+
+def stop_all(settings: Settings | None = None) -> list[str]:
+    """Stop every local server of this home; returns the names of those that ran."""
+    folder = (settings or load_settings()).services_folder
+    names = sorted({path.stem for path in folder.glob("*.json")}, key=lambda name: (name in SERVICES, name))
+    stopped = []
+    for name in names:  # what talks to the servers before the servers themselves
+        process = ServiceProcess(name, folder)
+        with process.exclusively():
+            if process.stop():
+                stopped.append(name)
+    return stopped
+
+
+def start_command(
+    name: str, command: Sequence[str], environment: Mapping[str, str], settings: Settings | None = None
+) -> bool:
+    """Run a long-lived command (a worker) in the background under `name`; False if it runs already.
+
+    `environment` is added to this process' own. `stop_all` stops it before the servers.
+    """
+    settings = settings or load_settings()
+    process = ServiceProcess(name, settings.services_folder)
+    with process.exclusively():
+        if process.members():
+            return False
+        process.launch(command, "", {**inherited_environment(), **environment}, settings.home / name)
+    return True
+
+
+def status(settings: Settings | None = None) -> list[ServiceStatus]:
+    """Every known service, running or not."""
+    settings = settings or load_settings()
+    found = []
+    for name in SERVICES:
+        process = _process(name, settings)
+        members = process.members()
+        state = process.state()
+        memory = sum(member.memory_info().rss for member in members)
+        address = state.address if state is not None and members else None
+        found.append(ServiceStatus(name, address, len(members), memory))
+    return found
+
+
+def _process(name: str, settings: Settings) -> ServiceProcess:
+    if name not in _SERVERS:
+        raise ServiceFailed(f"expected a service among {', '.join(SERVICES)}, found {name!r}")
+    return ServiceProcess(name, settings.services_folder)

@@ -1,0 +1,168 @@
+"""One background process group a service: started in its own session, known by a state file, stopped as a
+group.
+
+The state file is written before the process exists for others, so a killed starter leaves nothing that cannot
+be stopped. The processes carry a random mark in their environment: what is stopped is what was started,
+whatever became of the ids.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from infra.errors import ServiceFailed
+
+MARK = "MER_SERVICE_MARK"
+STOP_SECONDS = 10.0
+"""Time to end by itself before it is killed."""
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """What is known of a started service."""
+
+    name: str
+    address: str
+    pid: int
+    """Leader of the process group."""
+    mark: str
+    started: float
+    """Seconds since the epoch."""
+
+
+class ServiceProcess:
+    """The process group of one service, below one folder."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._state = folder / f"{name}.json"
+        self._lock = folder / f"{name}.lock"
+        self._folder = folder
+
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Starters and stoppers of one service wait for each other."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def state(self) -> ServiceState | None:
+        """What was started last, running or not."""
+        try:
+            return ServiceState(**json.loads(self._state.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def members(self) -> list[psutil.Process]:
+        """Living processes of the group, by mark."""
+        state = self.state()
+        return [] if state is None else _marked(state.mark)
+
+    def launch(self, command: Sequence[str], address: str, environment: Mapping[str, str], cwd: Path) -> None:
+        """Start `command` in a session of its own, with its output in the log."""
+        mark = uuid.uuid4().hex
+        state = ServiceState(name=self.name, address=address, pid=0, mark=mark, started=time.time())
+        self._write(state)
+        cwd.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            try:
+                process = subprocess.Popen(
+                    list(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=cwd,
+                    env={**environment, MARK: mark},
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise ServiceFailed(f"{self.name} cannot be started: {error}") from error
+        _children[process.pid] = process
+        self._write(ServiceState(self.name, address, process.pid, mark, state.started))
+
+    def wait_ready(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
+        """Wait until `ready()`. Raises ServiceFailed with the end of the log on an early exit or time-out."""
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            if not self.members():
+                raise ServiceFailed(
+                    f"{self.name} ended while starting; the end of {self.log}:\n{self._log_tail()}"
+                )
+            if ready():
+                return
+            time.sleep(0.1)
+        self.stop()
+        raise ServiceFailed(f"{self.name} was not ready within {timeout_seconds:.0f} s; {self._log_tail()}")
+
+    def stop(self) -> bool:
+        """End the whole group; returns whether anything was running. Raises ServiceFailed if something survives."""
+        members = self.members()
+        _signal(members, signal.SIGTERM)
+        _wait_gone(members, STOP_SECONDS)
+        survivors = self.members()
+        _signal(survivors, signal.SIGKILL)
+        _wait_gone(survivors, STOP_SECONDS)
+        if left := self.members():
+            raise ServiceFailed(f"{self.name} did not stop: {len(left)} processes are left, e.g. {left[0]}")
+        self._state.unlink(missing_ok=True)
+        return bool(members)
+
+    def _write(self, state: ServiceState) -> None:
+        partial = self._state.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(state)), encoding="utf-8")
+        partial.replace(self._state)
+
+    def _log_tail(self) -> str:
+        try:
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            lines = []
+        return "\n".join([f"the end of {self.log}:", *lines[-20:]])
+
+
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Services this process started: they must be reaped here, or they stay as zombies until it ends."""
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    for child in _children.values():
+        child.poll()
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(
+            psutil.NoSuchProcess
+        ):  # psutil checks the start time: a reused id is no match
+            process.send_signal(number)
+
+
+def _wait_gone(processes: Sequence[psutil.Process], timeout_seconds: float) -> None:
+    psutil.wait_procs(list(processes), timeout=timeout_seconds)
+
+
+def inherited_environment(*, without: Sequence[str] = ()) -> dict[str, str]:
+    """This process' environment for a child, without variables that begin with one of `without`."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(tuple(without) or ("\0",))
+    }

@@ -1,0 +1,90 @@
+"""How each local server is started and asked whether it is ready. All listen on loopback only."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from infra.services.process import inherited_environment
+from infra.settings import Settings
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server about to be started."""
+
+    command: tuple[str, ...]
+    address: str
+    ready: Callable[[], bool]
+    folder: Path
+    """Its working and data folder."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    start_seconds: float = 120.0
+
+
+def prefect_server(settings: Settings, port: int) -> Server:
+    """Prefect's API and UI over an SQLite database of its own."""
+    home = settings.home / "prefect"
+    environment = inherited_environment(without=("PREFECT_",)) | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_API_HOST": LOOPBACK,
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "DO_NOT_TRACK": "1",
+    }
+    command = (sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port))
+    address = f"http://{LOOPBACK}:{port}"
+    return Server(command, address, lambda: answers(f"{address}/api/health"), home, environment)
+
+
+def mlflow_server(settings: Settings, port: int) -> Server:
+    """MLflow's API and UI over an SQLite database of its own; what it serves as artifacts is figures only."""
+    home = settings.home / "mlflow"
+    environment = inherited_environment(without=("MLFLOW_",)) | {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # otherwise 22 processes and 3 GB
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+    }
+    command = (
+        sys.executable, "-m", "mlflow", "server",
+        "--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}",
+        "--artifacts-destination", (home / "artifacts").as_uri(),
+        "--host", LOOPBACK, "--port", str(port), "--workers", "1",
+        "--allowed-hosts", f"{LOOPBACK}:{port},localhost:{port}",
+    )  # fmt: skip
+    address = f"http://{LOOPBACK}:{port}"
+    return Server(command, address, lambda: answers(f"{address}/health"), home, environment)
+
+
+def free_port(preferred: int | None = None) -> int:
+    """A port nobody listens on: `preferred` (an address one may have open in a browser), else any."""
+    for port in (preferred, 0):
+        if port is None:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no free port on the loopback interface")
+
+
+def answers(url: str, timeout_seconds: float = 2.0) -> bool:
+    """Whether a GET of `url` succeeds; proxies of the environment are not asked."""
+    try:
+        with build_opener(ProxyHandler({})).open(url, timeout=timeout_seconds) as response:
+            return 200 <= int(response.status) < 300
+    except (URLError, OSError, http.client.HTTPException):
+        return False
