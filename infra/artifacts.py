@@ -172,7 +172,7 @@ class ArtifactStore:
 
     def uri(self, ref: ArtifactRef) -> str:
         """Address of the manifest, for MLflow and reports."""
-        return f"{self._objects.url}/{_manifest_key(ref.kind, ref.key)}"
+        return manifest_uri(self._objects.url, ref)
 
     def discard(self, ref: ArtifactRef) -> None:
         """Take a damaged artifact out of sight, so that it is computed again.
@@ -221,6 +221,11 @@ class ArtifactStore:
             raise ArtifactCorrupt(
                 f"file {name!r} of artifact {ref.kind}/{ref.key}: expected sha256 {expected}, found {found}"
             )
+
+
+def manifest_uri(store_url: str, ref: ArtifactRef) -> str:
+    """Address of an artifact's manifest in the store at `store_url` (whose query, if any, is left out)."""
+    return f"{store_url.partition('?')[0].rstrip('/')}/{_manifest_key(ref.kind, ref.key)}"
 
 
 def _file_gone(ref: ArtifactRef, name: str) -> ArtifactMissing:
