@@ -1,0 +1,167 @@
+"""Tracking: what a run did, in MLflow, without ever stopping the run.
+
+Every record is an event that is written to the spool and then sent. If MLflow does not answer, the event
+stays and is sent before the next one, or by `replay` at the next start. MLflow is imported only when
+something is sent (it takes seconds).
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from infra.artifacts import ArtifactRef, manifest_uri
+from infra.settings import Settings
+from infra.tracking.mlflow_sink import MlflowSink
+from infra.tracking.spool import Spool
+
+__all__ = ["Tracker"]
+
+EXPERIMENT = "mer"
+Status = Literal["FINISHED", "FAILED"]
+
+
+class Tracker:
+    """Runs by name: a parent run for a flow run, stage runs below it."""
+
+    def __init__(self, settings: Settings, experiment: str = EXPERIMENT) -> None:
+        self._spool = Spool(settings.spool_folder)
+        self._sink = MlflowSink(settings.mlflow_tracking_uri.get_secret_value(), experiment)
+        self._store_url = settings.object_store_url
+
+    def log_stage(
+        self,
+        *,
+        parent: str,
+        name: str,
+        idempotency_key: str,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        history: Sequence[Mapping[str, float]] = (),
+        figures: Mapping[str, bytes] | None = None,
+        tags: Mapping[str, str] | None = None,
+        seconds: float = 0.0,
+        status: Status = "FINISHED",
+    ) -> None:
+        """Record a stage as a finished run nested in the run `parent`.
+
+        Args:
+            parent: name of the parent run, which must be unique (a flow run's).
+            name: shown name.
+            idempotency_key: the same key below the same parent is the same run.
+            params: configuration.
+            metrics: final figures; NaN and infinities are left out.
+            history: figures by epoch; the step is `epoch` where given, else the position.
+            figures: PNG images by file name.
+            tags: further tags.
+            seconds: how long the stage took.
+            status: how it ended.
+        """
+        points = _points(metrics or {}, history)
+        self._run(
+            f"{parent}/{idempotency_key}", name, parent, points, params, figures, tags, None, seconds, status
+        )
+
+    def log_run(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        figures: Mapping[str, bytes] | None = None,
+        tags: Mapping[str, str] | None = None,
+        dataset: tuple[str, str, int] | None = None,
+        status: Status | None = None,
+    ) -> None:
+        """Add to the parent run `name` (created if need be); `status` ends it.
+
+        `dataset`: name, membership hash and number of clips of the snapshot it was trained on.
+        """
+        described = None
+        if dataset is not None:
+            corpus, digest, clips = dataset
+            described = {"name": corpus, "digest": digest, "profile": f'{{"clips": {clips}}}'}
+        self._run(name, name, None, _points(metrics or {}, ()), params, figures, tags, described, 0.0, status)
+
+    def register_version(
+        self, name: str, version: int, ref: ArtifactRef, *, parent: str | None, metrics: Mapping[str, float]
+    ) -> None:
+        """Mirror a version of the catalogue in MLflow's registry: address and sha256, no weights."""
+        self._record(
+            {
+                "type": "model_version",
+                "name": name,
+                "version": version,
+                "kind": ref.kind,
+                "artifact_key": ref.key,
+                "uri": manifest_uri(self._store_url, ref),
+                "sha256": ref.sha256,
+                "run": parent,
+                "metrics": {key: value for key, value in metrics.items() if math.isfinite(value)},
+            }
+        )
+
+    def set_alias(self, name: str, alias: str, version: int, *, order: int) -> None:
+        """Mirror an alias of the catalogue; `order`: id of its audit row, so that a late replay undoes nothing."""
+        self._record({"type": "alias", "name": name, "alias": alias, "version": version, "order": order})
+
+    def replay(self) -> int:
+        """Send what an earlier process could not; returns how many events were sent. Call at start."""
+        return self._spool.drain(self._sink.send)
+
+    def waiting(self) -> int:
+        """Events not sent yet."""
+        return self._spool.waiting()
+
+    def reachable(self) -> bool:
+        """Whether MLflow answers now."""
+        return self._sink.reachable()
+
+    def _run(
+        self,
+        key: str,
+        name: str,
+        parent: str | None,
+        points: list[tuple[str, float, int]],
+        params: Mapping[str, Any] | None,
+        figures: Mapping[str, bytes] | None,
+        tags: Mapping[str, str] | None,
+        dataset: Mapping[str, Any] | None,
+        seconds: float,
+        status: Status | None,
+    ) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        self._record(
+            {
+                "type": "run",
+                "key": key,
+                "name": name,
+                "parent": parent,
+                "start_ms": now_ms - int(seconds * 1000),
+                "end_ms": now_ms,
+                "metrics": points,
+                "params": {key: str(value) for key, value in (params or {}).items()},
+                "figures": {n: base64.b64encode(content).decode() for n, content in (figures or {}).items()},
+                "tags": {key: str(value) for key, value in (tags or {}).items()},
+                "dataset": dataset,
+                "status": status,
+            }
+        )
+
+    def _record(self, event: Mapping[str, Any]) -> None:
+        self._spool.add(event)
+        self._spool.drain(self._sink.send)
+
+
+def _points(
+    metrics: Mapping[str, float], history: Sequence[Mapping[str, float]]
+) -> list[tuple[str, float, int]]:
+    """(name, value, step) of every finite figure."""
+    points = [(name, float(value), 0) for name, value in metrics.items()]
+    for position, entry in enumerate(history):
+        step = int(entry.get("epoch", position))
+        points += [(name, float(value), step) for name, value in entry.items() if name != "epoch"]
+    return [point for point in points if math.isfinite(point[1])]

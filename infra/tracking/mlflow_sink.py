@@ -1,0 +1,222 @@
+"""Sends tracking events to MLflow. Sending an event again changes nothing: runs and versions are found by a
+key in their tags, metrics carry the time of the event (MLflow keeps equal points once), parameters and
+figures are overwritten with the same.
+
+Weights never go to MLflow: a model version there holds the address and sha256 of the artifact.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.request import url2pathname
+
+from infra.services.servers import answers
+from infra.tracking.spool import EventRefused, TrackingDown
+
+KEY_TAG = "mer.key"
+PARENT_TAG = "mlflow.parentRunId"
+_PROBE_SECONDS = 3.0
+_BATCH_METRICS, _BATCH_PARAMS, _BATCH_TAGS = 1000, 100, 100
+"""MLflow's limits of one request."""
+_VALUE_CHARACTERS = 6000
+_FOR_GOOD = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "FEATURE_DISABLED", "ENDPOINT_NOT_FOUND"}
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the default of 7 means minutes; the spool is our retry
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+class MlflowSink:
+    """One tracking server or database, one experiment."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        self._uri = uri
+        self._experiment = experiment
+        self._opened: tuple[Any, str] | None = None
+
+    def reachable(self) -> bool:
+        """Whether a server answers now (a database file always does)."""
+        return not self._uri.startswith("http") or answers(f"{self._uri.rstrip('/')}/health", _PROBE_SECONDS)
+
+    def send(self, event: Mapping[str, Any]) -> None:
+        """Apply one event. Raises TrackingDown or EventRefused."""
+        if not self.reachable():
+            raise TrackingDown(f"no answer from {_without_password(self._uri)}")
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+
+        try:
+            _HANDLERS[event["type"]](self, event)
+        except MlflowException as error:
+            if error.error_code in _FOR_GOOD:
+                raise EventRefused(str(error)) from error
+            raise TrackingDown(str(error)) from error
+        except (RequestException, OSError) as error:
+            raise TrackingDown(str(error)) from error
+
+    def run_id(self, key: str) -> str | None:
+        """MLflow's id of the run with this key."""
+        client, experiment = self._client()
+        found = client.search_runs(
+            [experiment], filter_string=f"tags.`{KEY_TAG}` = '{_quoted(key)}'", max_results=1
+        )
+        return str(found[0].info.run_id) if found else None
+
+    def _client(self) -> tuple[Any, str]:
+        if self._opened is None:
+            for name, value in _ENVIRONMENT.items():
+                os.environ.setdefault(name, value)
+            from mlflow.tracking import MlflowClient
+
+            location = None
+            if self._uri.startswith("sqlite:///"):
+                folder = Path(url2pathname(self._uri.removeprefix("sqlite:///"))).parent
+                folder.mkdir(parents=True, exist_ok=True)
+                location = (folder / "artifacts").as_uri()
+            client = MlflowClient(self._uri, self._uri)
+            known = client.get_experiment_by_name(self._experiment)
+            if known is not None:
+                experiment = known.experiment_id
+            else:
+                experiment = client.create_experiment(self._experiment, artifact_location=location)
+            self._opened = client, str(experiment)
+        return self._opened
+
+    def _find_or_create(self, key: str, name: str, start_ms: int, parent: str | None) -> str:
+        if (found := self.run_id(key)) is not None:
+            return found
+        client, experiment = self._client()
+        tags = {KEY_TAG: key}
+        if parent is not None:
+            tags[PARENT_TAG] = self._find_or_create(parent, parent, start_ms, None)
+        run = client.create_run(experiment, start_time=start_ms, tags=tags, run_name=name)
+        return str(run.info.run_id)
+
+    def _run(self, event: Mapping[str, Any]) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        client, _ = self._client()
+        run_id = self._find_or_create(event["key"], event["name"], event["start_ms"], event["parent"])
+        metrics = [Metric(_name(k), v, event["end_ms"], step) for k, v, step in event["metrics"]]
+        for batch in _batches(metrics, _BATCH_METRICS):
+            client.log_batch(run_id, metrics=batch)
+        params = [Param(_name(k), str(v)[:_VALUE_CHARACTERS]) for k, v in event["params"].items()]
+        for batch in _batches(params, _BATCH_PARAMS):
+            client.log_batch(run_id, params=batch)
+        tags = [RunTag(k, str(v)) for k, v in event["tags"].items()]
+        for batch in _batches(tags, _BATCH_TAGS):
+            client.log_batch(run_id, tags=batch)
+        self._figures(run_id, event["figures"])
+        self._dataset(run_id, event["dataset"])
+        if event["status"] is not None:
+            client.set_terminated(run_id, status=event["status"], end_time=event["end_ms"])
+
+    def _figures(self, run_id: str, figures: Mapping[str, str]) -> None:
+        client, _ = self._client()
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in figures.items():
+                path = Path(folder) / re.sub(r"[^A-Za-z0-9._-]", "_", name)
+                path.write_bytes(base64.b64decode(content))
+                client.log_artifact(run_id, str(path), "figures")
+
+    def _dataset(self, run_id: str, dataset: Mapping[str, Any] | None) -> None:
+        if dataset is None:
+            return
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        client, _ = self._client()
+        described = Dataset(
+            name=dataset["name"],
+            digest=dataset["digest"][:36],
+            source_type="mer-catalogue",
+            source=f'{{"snapshot": "{dataset["digest"]}"}}',
+            profile=dataset["profile"],
+        )
+        client.log_inputs(run_id, [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
+
+    def _model_version(self, event: Mapping[str, Any]) -> None:
+        client, _ = self._client()
+        name = event["name"]
+        if self._mirrored(name, event["version"]) is not None:
+            return
+        _create_model(client, name)
+        run_id = None if event["run"] is None else self.run_id(event["run"])
+        # A made-up scheme: MLflow's server refuses sources of the local file system, and must never load one anyway.
+        client.create_model_version(
+            name,
+            source=f"mer-artifact://{event['kind']}/{event['artifact_key']}",
+            run_id=run_id,
+            tags={
+                "mer.version": str(event["version"]),
+                "mer.uri": event["uri"],
+                "mer.sha256": event["sha256"],
+                **{f"metric.{_name(k)}": str(v) for k, v in event["metrics"].items()},
+            },
+        )
+
+    def _alias(self, event: Mapping[str, Any]) -> None:
+        client, _ = self._client()
+        name, alias = event["name"], event["alias"]
+        order_tag = f"mer.order.{alias}"
+        _create_model(client, name)
+        if int(client.get_registered_model(name).tags.get(order_tag, -1)) >= event["order"]:
+            return  # a later change came first
+        mirrored = self._mirrored(name, event["version"])
+        if mirrored is None:
+            raise EventRefused(f"version {event['version']} of {name!r} is not in MLflow's registry")
+        client.set_registered_model_alias(name, alias, mirrored)
+        client.set_registered_model_tag(name, order_tag, str(event["order"]))
+
+    def _mirrored(self, name: str, version: int) -> str | None:
+        """MLflow's number of our version (its own count may differ)."""
+        client, _ = self._client()
+        for found in client.search_model_versions(f"name = '{_quoted(name)}'"):
+            if found.tags.get("mer.version") == str(version):
+                return str(found.version)
+        return None
+
+
+_HANDLERS: Mapping[str, Any] = {
+    "run": MlflowSink._run,
+    "model_version": MlflowSink._model_version,
+    "alias": MlflowSink._alias,
+}
+
+
+def _create_model(client: Any, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _name(text: str) -> str:
+    """MLflow takes letters, digits and `_-. /` in names."""
+    return re.sub(r"[^A-Za-z0-9_\-. /]", "_", text)[:250]
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _without_password(uri: str) -> str:
+    return re.sub(r"//[^/@]*@", "//***@", uri)
+
+
+def _batches(items: Iterable[Any], size: int) -> Iterable[Sequence[Any]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
