@@ -20,11 +20,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RecipeOption = Annotated[str, typer.Option("--recipe", help="Built-in recipe (demo, ravdess) or a recipe's YAML file.")]
-CorpusOption = Annotated[
-    str, typer.Option("--corpus", help="Folder of clips and labels. Left out: the demo corpus, made on first use.")
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", help="Built-in recipe (demo, ravdess) or a recipe's YAML file.")
 ]
-NameOption = Annotated[str, typer.Option("--name", help="Name in the catalogue. Left out: the folder's name.")]
+CorpusOption = Annotated[
+    str,
+    typer.Option(
+        "--corpus", help="Folder of clips and labels. Left out: the demo corpus, made on first use."
+    ),
+]
+NameOption = Annotated[
+    str, typer.Option("--name", help="Name in the catalogue. Left out: the folder's name.")
+]
 ClipsOption = Annotated[int, typer.Option("--demo-clips", help="Clips of the demo corpus, if none is given.")]
 
 
@@ -41,14 +48,19 @@ def run(
     from flows.options import RetrainOptions
     from flows.retrain import retrain
 
-    options = RetrainOptions(recipe=recipe, corpus=corpus, corpus_name=name, demo_clips=demo_clips, promote=promote)
+    options = RetrainOptions(
+        recipe=recipe, corpus=corpus, corpus_name=name, demo_clips=demo_clips, promote=promote
+    )
     retrain(options)
     _addresses(started)
 
 
 @app.command()
 def ingest(
-    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    demo_clips: ClipsOption = 200,
 ) -> None:
     """Read a corpus into the catalogue: recognise, probe, hash; unusable files are quarantined with a reason."""
     _flow("flows.ingest", "ingest", recipe, corpus, name, demo_clips)
@@ -56,7 +68,10 @@ def ingest(
 
 @app.command()
 def features(
-    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    demo_clips: ClipsOption = 200,
 ) -> None:
     """Extract the frozen features of every stream; only clips that lack them are touched."""
     _flow("flows.features", "features", recipe, corpus, name, demo_clips)
@@ -64,7 +79,10 @@ def features(
 
 @app.command()
 def layers(
-    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    demo_clips: ClipsOption = 200,
 ) -> None:
     """Study which layers of the speech encoder carry emotion, per outer fold, and choose the block to adapt."""
     _flow("flows.pretrain", "layers", recipe, corpus, name, demo_clips)
@@ -72,7 +90,10 @@ def layers(
 
 @app.command()
 def adapt(
-    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    demo_clips: ClipsOption = 200,
 ) -> None:
     """Adapt the chosen layers by PEFT (layer study included)."""
     _flow("flows.pretrain", "adapt", recipe, corpus, name, demo_clips)
@@ -80,7 +101,10 @@ def adapt(
 
 @app.command()
 def align(
-    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    demo_clips: ClipsOption = 200,
 ) -> None:
     """Pre-train the alignment of vision into the acoustic space (layer study and adaptation included)."""
     _flow("flows.pretrain", "pretrain", recipe, corpus, name, demo_clips)
@@ -88,7 +112,10 @@ def align(
 
 @app.command()
 def train(
-    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    demo_clips: ClipsOption = 200,
 ) -> None:
     """Train and score the fusion and every single stream on the outer folds, without registering anything."""
     _flow("flows.train", "train", recipe, corpus, name, demo_clips)
@@ -96,7 +123,10 @@ def train(
 
 @app.command()
 def refresh(
-    recipe: RecipeOption = "demo", corpus: CorpusOption = "", name: NameOption = "", demo_clips: ClipsOption = 200
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    demo_clips: ClipsOption = 200,
 ) -> None:
     """One round of pseudo-labels on what is unlabelled now, kept only if true labels of held-out speakers say so."""
     _flow("flows.refresh", "refresh", recipe, corpus, name, demo_clips)

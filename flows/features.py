@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prefect import flow
-from prefect.futures import wait
 
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.reporting import ShardProgress
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe, load_recipe
+from tasks.dataset import clip_ids_of
 from tasks.features import extract_shard, plan_features
 from tasks.references import DatasetRef, FeatureSetRef
-from tasks.dataset import clip_ids_of
 
 
 @flow(name="features")

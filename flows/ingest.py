@@ -32,7 +32,9 @@ def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, Ing
     listing = list_corpus(root, name, recipe.emotions)
     shards = cut(listing.fresh, recipe.shard_clips)
     probed = [
-        probe_shard.submit(listing, recipe.emotions, shard, recipe.require_audio and recipe.acoustic is not None)
+        probe_shard.submit(
+            listing, recipe.emotions, shard, recipe.require_audio and recipe.acoustic is not None
+        )
         for shard in shards
     ]
     report = write_labels(listing, recipe.emotions, sum(future.result() for future in probed))

@@ -18,14 +18,17 @@ class FlowOptions(BaseModel):
         description="Folder of clips and labels. Empty: the demo corpus, made in the data folder on first use.",
     )
     corpus_name: str = Field(
-        default="", description="Name in the catalogue. Empty: the folder's name. Keep it to add new clips later."
+        default="",
+        description="Name in the catalogue. Empty: the folder's name. Keep it to add new clips later.",
     )
 
 
 class DemoOptions(FlowOptions):
     """Size of the corpus that is made when none is given."""
 
-    demo_clips: int = Field(default=200, ge=30, le=20_000, description="Clips of the demo corpus (usable ones).")
+    demo_clips: int = Field(
+        default=200, ge=30, le=20_000, description="Clips of the demo corpus (usable ones)."
+    )
     demo_seed: int = Field(default=2023, ge=0, description="Seed of the demo corpus.")
 
 
@@ -33,14 +36,17 @@ class RetrainOptions(DemoOptions):
     """The main flow."""
 
     promote: bool = Field(
-        default=True, description="Let the gate promote the new version; off: it is registered as a challenger only."
+        default=True,
+        description="Let the gate promote the new version; off: it is registered as a challenger only.",
     )
 
 
 class SearchOptions(DemoOptions):
     """Search over layers and fusion hyper-parameters, on training folds only."""
 
-    study: str = Field(default="", description="Name of the study; empty: made from recipe and corpus. Resumed if it exists.")
+    study: str = Field(
+        default="", description="Name of the study; empty: made from recipe and corpus. Resumed if it exists."
+    )
     trials: int = Field(default=20, ge=1, le=10_000, description="Trials the study shall have in the end.")
 
 

@@ -53,7 +53,8 @@ def study_layers(
 ) -> dict[str, ViewSpaces]:
     """Score the layers on each view's training clips; each view chooses its own block."""
     studies = {
-        view: study_layers_of_view.submit(dataset, recipe, features["acoustic"], view, parent_run) for view in spaces
+        view: study_layers_of_view.submit(dataset, recipe, features["acoustic"], view, parent_run)
+        for view in spaces
     }
     results = {view: study.result() for view, study in studies.items()}
     show_layers(results)
@@ -81,7 +82,13 @@ def adapt_blocks(
     }
     adapters = {
         view: adapt_view.submit(
-            dataset, recipe, prefixes[space.block_start], space.block_start, space.block_stop, view, parent_run
+            dataset,
+            recipe,
+            prefixes[space.block_start],
+            space.block_start,
+            space.block_stop,
+            view,
+            parent_run,
         )
         for view, space in spaces.items()
     }
@@ -107,7 +114,9 @@ def align_vision(
     """Pull each view's visual embedding toward its acoustic space, and embed all clips."""
     clip_ids = clip_ids_of(dataset)
     aligned = {
-        view: align_view.submit(dataset, recipe, features["acoustic"], features["visual"], space, view, parent_run)
+        view: align_view.submit(
+            dataset, recipe, features["acoustic"], features["visual"], space, view, parent_run
+        )
         for view, space in spaces.items()
     }
     embedded = {

@@ -46,7 +46,9 @@ def refresh_pseudo_labels(
     if recipe.pseudo_labels is None or dataset.unlabelled == 0:
         return list(fused), FUSED
     voters = {item.view: item for item in fused if item.system == FUSED}
-    selections = {view: select_view.submit(dataset, recipe, voter, view, parent_run) for view, voter in voters.items()}
+    selections = {
+        view: select_view.submit(dataset, recipe, voter, view, parent_run) for view, voter in voters.items()
+    }
     selected = {view: selection.result() for view, selection in selections.items()}
     usable = {view: result.ref for view, result in selected.items() if int(result.meta["selected"])}
     if set(usable) != set(voters):

@@ -75,7 +75,9 @@ def show_layers(studies: Mapping[str, StageResult]) -> None:
         table.add_row(view, *cells, block)
         rows.append({"view": view, **{f"layer {i}": score for i, score in enumerate(scores)}, "block": block})
     console.print(table)
-    create_table_artifact(rows, key="layer-study", description="score by hidden state (0 = convolutional front end)")
+    create_table_artifact(
+        rows, key="layer-study", description="score by hidden state (0 = convolutional front end)"
+    )
 
 
 def show_retrieval(alignments: Mapping[str, StageResult]) -> None:
@@ -104,7 +106,8 @@ def show_systems(report: Mapping[str, Any], dataset: DatasetRef) -> None:
     rows = report["systems"]
     folds = len(rows[0]["accuracy_folds"])
     table = Table(
-        title=f"{dataset.labelled} labelled clips, {folds} speaker-independent folds, out-of-fold", title_justify="left"
+        title=f"{dataset.labelled} labelled clips, {folds} speaker-independent folds, out-of-fold",
+        title_justify="left",
     )
     table.add_column("system")
     for column in ("accuracy", "WAF", "95 % interval", "macro-F1"):
@@ -142,7 +145,11 @@ def show_image(url: str, key: str, description: str) -> None:
 
 def show_promotion(version: ModelVersion, promotion: Promotion | None) -> None:
     """Which version was registered and what the gate decided."""
-    decided = f"{promotion.decision}: {promotion.reason}" if promotion else "registered only, no promotion asked for"
+    decided = (
+        f"{promotion.decision}: {promotion.reason}"
+        if promotion
+        else "registered only, no promotion asked for"
+    )
     champion = f"; champion is version {promotion.champion}" if promotion and promotion.champion else ""
     console.print(f"[bold]model {version.name} version {version.version}[/]: {decided}{champion}")
     create_markdown_artifact(f"**{version.name} v{version.version}**: {decided}{champion}", key="promotion")

@@ -55,6 +55,4 @@ def retrain(options: RetrainOptions) -> RetrainReport:
         )
     show_systems(read_report(evaluation), dataset)
     show_promotion(version, promotion)
-    return RetrainReport(
-        model=version, promotion=promotion, served=served, headline=dict(version.metrics)
-    )
+    return RetrainReport(model=version, promotion=promotion, served=served, headline=dict(version.metrics))

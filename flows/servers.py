@@ -14,7 +14,9 @@ def ensure_servers() -> dict[str, str]:
     Must run before `prefect` is imported: Prefect reads its settings once.
     """
     settings = load_settings()
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")  # our tables say what happened; errors still show
+    os.environ.setdefault(
+        "PREFECT_LOGGING_LEVEL", "WARNING"
+    )  # our tables say what happened; errors still show
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     api = settings.prefect_api_url or os.environ.get("PREFECT_API_URL")
     if api is None:

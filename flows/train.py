@@ -62,7 +62,15 @@ def train_with_pseudo_labels(
     """The fusion of all streams once more, from scratch, with each view's own pseudo-labels."""
     runs = [
         fuse_view.submit(
-            dataset, recipe, features, spaces[view], view, f"{FUSED}+pseudo", recipe.streams, labels, parent_run
+            dataset,
+            recipe,
+            features,
+            spaces[view],
+            view,
+            f"{FUSED}+pseudo",
+            recipe.streams,
+            labels,
+            parent_run,
         )
         for view, labels in pseudo.items()
     ]

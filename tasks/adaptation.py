@@ -32,8 +32,9 @@ def study_layers_of_view(
     examples, partition = load_view(workspace(), dataset, recipe, view)
 
     def produce(run: StageRun) -> Produced:
-        from mer.adaptation.layer_study import study_layers
         from mer.evaluation.figures import layer_curve
+
+        from mer.adaptation.layer_study import study_layers
 
         clip_ids = [examples.clip_ids[i] for i in np.flatnonzero(partition.train)]
         table = feature_table(run.space, features, clip_ids)
@@ -43,7 +44,9 @@ def study_layers_of_view(
             [examples.speaker[i] for i in np.flatnonzero(partition.train)[table.present]],
             stream.layer_study,
         )
-        figure = layer_curve(study.mean, study.low, study.high, (study.best_block.start, study.best_block.stop))
+        figure = layer_curve(
+            study.mean, study.low, study.high, (study.best_block.start, study.best_block.stop)
+        )
         return Produced(
             files={"study.json": study.to_json().encode(), "layers.png": figure},
             meta={
@@ -139,7 +142,9 @@ def embed_acoustic(
     block: AdaptedBlock | None = None
     for shard in cut(missing_clips(space, adapted.key, clip_ids), recipe.shard_clips):
         block = block or open_adapter(space, recipe, adapter)
-        commit_shard(space, adapted.key, shard, lambda shard=shard, block=block: _embed(space, block, prefix, shard))
+        commit_shard(
+            space, adapted.key, shard, lambda shard=shard, block=block: _embed(space, block, prefix, shard)
+        )
     return adapted
 
 
@@ -152,7 +157,9 @@ def open_adapter(space: Workspace, recipe: Recipe, adapter: ArtifactRef) -> Adap
     return load_adapter(space.artifacts.fetch(adapter), load_acoustic(weights), weights.identity)
 
 
-def _embed(space: Workspace, block: AdaptedBlock, prefix: FeatureSetRef, clip_ids: Sequence[str]) -> list[ClipFeature]:
+def _embed(
+    space: Workspace, block: AdaptedBlock, prefix: FeatureSetRef, clip_ids: Sequence[str]
+) -> list[ClipFeature]:
     from mer.adaptation.finetune import adapted_features
     from mer.features.dataset import table_rows
 

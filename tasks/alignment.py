@@ -73,7 +73,10 @@ def align_view(
             "acoustic": spaces.adapted.key if spaces.adapted else f"{acoustic.key}/{spaces.read_layer}",
             "visual": visual.key,
         },
-        config={"alignment": config.model_dump(mode="json"), "encoder": recipe.visual.encoder if recipe.visual else None},
+        config={
+            "alignment": config.model_dump(mode="json"),
+            "encoder": recipe.visual.encoder if recipe.visual else None,
+        },
         code=ALIGN_CODE,
         produce=produce,
         label=f"align {view}",
@@ -105,7 +108,9 @@ def open_alignment(space: Workspace, alignment: ArtifactRef) -> Alignment:
     return load_alignment(space.artifacts.fetch(alignment))
 
 
-def _embed(space: Workspace, model: Alignment, visual: FeatureSetRef, clip_ids: Sequence[str]) -> list[ClipFeature]:
+def _embed(
+    space: Workspace, model: Alignment, visual: FeatureSetRef, clip_ids: Sequence[str]
+) -> list[ClipFeature]:
     from mer.alignment.pretrain import aligned_table
     from mer.features.dataset import table_rows
 

@@ -38,14 +38,18 @@ def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
         _write_parquet(columns, buffer)
         labelled = np.asarray(columns["emotion"]) >= 0
         holdout = np.asarray(columns["holdout"])
-        views = [f"fold{fold}" for fold in sorted({int(fold) for fold in columns["fold"] if fold >= 0})] + ["final"]
+        views = [f"fold{fold}" for fold in sorted({int(fold) for fold in columns["fold"] if fold >= 0})] + [
+            "final"
+        ]
         counts = {
             "clips": len(rows),
             "labelled": int((labelled & ~holdout).sum()),
             "unlabelled": int((~labelled).sum()),
             "holdout": int((labelled & holdout).sum()),
         }
-        return Produced(files={"examples.parquet": buffer.getvalue()}, meta={**counts, "views": ",".join(views)})
+        return Produced(
+            files={"examples.parquet": buffer.getvalue()}, meta={**counts, "views": ",".join(views)}
+        )
 
     result = run_stage(
         "dataset",
@@ -67,7 +71,9 @@ def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
     )
 
 
-def load_examples(space: Workspace, dataset: DatasetRef) -> tuple[Examples, np.ndarray[Any, np.dtype[np.bool_]]]:
+def load_examples(
+    space: Workspace, dataset: DatasetRef
+) -> tuple[Examples, np.ndarray[Any, np.dtype[np.bool_]]]:
     """All clips of a snapshot as arrays, and the (clips,) holdout mask. For the evaluator; stages use `load_view`."""
     import pyarrow.parquet as pq
 
@@ -122,7 +128,9 @@ def _require_labels(rows: Sequence[ClipRow], recipe: Recipe) -> None:
 def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -> dict[str, list[Any]]:
     from mer.training.folds import assign_folds
 
-    emotion = np.array([-1 if row.emotion is None else emotions.index(row.emotion) for row in rows], dtype=np.int64)
+    emotion = np.array(
+        [-1 if row.emotion is None else emotions.index(row.emotion) for row in rows], dtype=np.int64
+    )
     holdout = np.array([row.split == Split.TEST for row in rows], dtype=bool)
     trains = (emotion >= 0) & ~holdout
     fold = np.full(len(rows), -1, dtype=np.int64)
@@ -131,7 +139,11 @@ def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -
         fold[trains] = [row.fold for row in chosen]
     else:
         fold[trains] = assign_folds(
-            [row.speaker for row in chosen], [row.clip_id for row in chosen], emotion[trains], plan.count, plan.seed
+            [row.speaker for row in chosen],
+            [row.clip_id for row in chosen],
+            emotion[trains],
+            plan.count,
+            plan.seed,
         )
     return {
         "clip_id": [row.clip_id for row in rows],

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mer.training.examples import Examples
     from mer.training.partition import Partition
 
+OUT_OF_FOLD, HOLDOUT = "out_of_fold.parquet", "holdout.parquet"
 EVALUATION_CODE = ("mer.evaluation", "mer.ensemble")
 
 
@@ -36,7 +37,9 @@ def evaluate(
         from mer.evaluation.report import evaluate_systems
 
         out_of_fold = {
-            system: _out_of_fold(run.space, [item for item in fused if item.system == system], examples, partitions)
+            system: _out_of_fold(
+                run.space, [item for item in fused if item.system == system], examples, partitions
+            )
             for system in dict.fromkeys(item.system for item in fused)
         }
         final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
@@ -47,8 +50,8 @@ def evaluate(
         return Produced(
             files={
                 "report.json": json.dumps(report.to_json(), indent=1).encode(),
-                "out_of_fold.parquet": out_of_fold[served].to_parquet(),
-                "holdout.parquet": holdout.to_parquet(),
+                OUT_OF_FOLD: out_of_fold[served].to_parquet(),
+                HOLDOUT: holdout.to_parquet(),
                 **report.figures,
             },
             meta={"served": served, "temperature": report.temperature, **report.headline},

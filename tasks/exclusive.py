@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,19 +17,5 @@ def exclusively(name: str) -> Iterator[int]:
     Raises:
         LeaseHeld: another run holds it.
     """
-    catalogue = workspace().catalogue
-    lease = catalogue.acquire_lease(name, ttl_seconds=LEASE_SECONDS)
-    stop = threading.Event()
-
-    def renew() -> None:
-        while not stop.wait(LEASE_SECONDS / 4):
-            catalogue.renew_lease(lease, ttl_seconds=LEASE_SECONDS)
-
-    keeper = threading.Thread(target=renew, name=f"lease {name}", daemon=True)
-    keeper.start()
-    try:
+    with workspace().catalogue.hold_lease(name, ttl_seconds=LEASE_SECONDS) as lease:
         yield lease.token
-    finally:
-        stop.set()
-        keeper.join()
-        catalogue.release_lease(lease)

@@ -35,7 +35,9 @@ def plan_features(stream: str, spec: FeatureSpec, clip_ids: Sequence[str], shard
     identity = resolve_weights(spec.source, space.weights).identity
     features = FeatureSetRef(stream=stream, key=spec.key(identity), spec=spec)
     missing = missing_clips(space, features.key, clip_ids)
-    return ShardPlan(features=features, shards=cut(missing, shard_clips), present=len(clip_ids) - len(missing))
+    return ShardPlan(
+        features=features, shards=cut(missing, shard_clips), present=len(clip_ids) - len(missing)
+    )
 
 
 @task(name="extract shard", tags=["gpu"])
@@ -129,6 +131,8 @@ def _shards(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) 
 
     have = space.catalogue.features_of(features.key, list(clip_ids))
     if absent := len(set(clip_ids) - set(have)):
-        raise ArtifactMissing(f"{features.stream} features {features.key[:12]}: {absent} clips are not extracted yet")
+        raise ArtifactMissing(
+            f"{features.stream} features {features.key[:12]}: {absent} clips are not extracted yet"
+        )
     refs: dict[str, ArtifactRef] = {ref.key: ref for ref in have.values()}
     return [read_shard(space.artifacts.fetch(ref)) for ref in refs.values()]

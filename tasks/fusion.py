@@ -54,7 +54,9 @@ def fuse_view(
 
         learnt, train_mask = _with_pseudo_labels(run.space, examples, partition, pseudo)
         keep = np.flatnonzero(train_mask | partition.validation)
-        tables = view_streams(run.space, recipe, features, spaces, [examples.clip_ids[i] for i in keep], streams)
+        tables = view_streams(
+            run.space, recipe, features, spaces, [examples.clip_ids[i] for i in keep], streams
+        )
         fitted = fit_fusion(
             tables,
             learnt.subset(keep),
@@ -136,7 +138,9 @@ def fusion_config_digest(config: FusionConfig) -> str:
     return digest(config.model_dump(mode="json"))[:12]
 
 
-def _stream_identity(name: str, features: Mapping[str, FeatureSetRef], spaces: ViewSpaces) -> list[str | int | None]:
+def _stream_identity(
+    name: str, features: Mapping[str, FeatureSetRef], spaces: ViewSpaces
+) -> list[str | int | None]:
     if name == "acoustic":
         return [features[name].key, spaces.read_layer, spaces.adapted.key if spaces.adapted else None]
     if name == "visual":
@@ -155,7 +159,9 @@ def _with_pseudo_labels(
     position = {clip_id: i for i, clip_id in enumerate(examples.clip_ids)}
     at = np.array([position[clip_id] for clip_id in chosen.clip_ids], dtype=np.int64)
     if not partition.unlabelled[at].all():
-        raise ValueError("pseudo-labels name clips that are not unlabelled clips of this view (invariant I10)")
+        raise ValueError(
+            "pseudo-labels name clips that are not unlabelled clips of this view (invariant I10)"
+        )
     emotion, valence, weight = examples.emotion.copy(), examples.valence.copy(), examples.weight.copy()
     emotion[at], valence[at], weight[at] = chosen.emotion, chosen.valence, chosen.confidence
     train = partition.train.copy()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import task
 
-from infra.catalogue import ClipUpsert
+from infra.catalogue import ClipUpsert, KnownFile
 from mer.clips import CorpusEntry
 from mer.errors import MediaError, QuarantineReason
 from tasks.workspace import Workspace, workspace
@@ -54,7 +54,11 @@ def list_corpus(root: str, corpus: str, emotions: Sequence[str]) -> Listing:
     for item in found.left_out:
         space.catalogue.quarantine(corpus, item.name, item.path, item.reason, item.detail)
     known = space.catalogue.known_files(corpus)
-    fresh = tuple(i for i, entry in enumerate(found.entries) if known.get(str(entry.media)) != file_stamp(entry.media))
+    fresh = tuple(
+        i
+        for i, entry in enumerate(found.entries)
+        if _stamp_of(known.get(str(entry.media))) != file_stamp(entry.media)
+    )
     return Listing(
         corpus=corpus,
         root=root,
@@ -66,7 +70,9 @@ def list_corpus(root: str, corpus: str, emotions: Sequence[str]) -> Listing:
 
 
 @task(name="probe shard")
-def probe_shard(listing: Listing, emotions: Sequence[str], positions: Sequence[int], require_audio: bool) -> int:
+def probe_shard(
+    listing: Listing, emotions: Sequence[str], positions: Sequence[int], require_audio: bool
+) -> int:
     """Probe, hash and catalogue the files at these positions; unusable ones are quarantined with a reason."""
     from mer.corpora import recognise
 
@@ -88,13 +94,12 @@ def write_labels(listing: Listing, emotions: Sequence[str], probed: int) -> Inge
     from mer.corpora import recognise
 
     space = workspace()
-    entries = {str(e.media): e for e in recognise(Path(listing.root), emotions=emotions, name=listing.corpus).entries}
+    entries = {
+        str(e.media): e for e in recognise(Path(listing.root), emotions=emotions, name=listing.corpus).entries
+    }
+    _follow_the_table(space, listing.corpus, entries)
     rows = space.catalogue.clips(listing.corpus)
-    gold = [
-        (row.clip_id, entries[str(row.path)].emotion, entries[str(row.path)].valence)
-        for row in rows
-        if str(row.path) in entries
-    ]
+    gold = [(row.clip_id, entries[str(row.path)].emotion, entries[str(row.path)].valence) for row in rows]
     space.catalogue.set_gold_labels(listing.corpus, gold)
     labelled = sum(emotion is not None for _, emotion, _ in gold)
     return IngestReport(
@@ -109,6 +114,36 @@ def write_labels(listing: Listing, emotions: Sequence[str], probed: int) -> Inge
     )
 
 
+def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, CorpusEntry]) -> None:
+    """Forget files that are gone, and take over what the owner's table now says of files that are unchanged."""
+    known = space.catalogue.known_files(corpus)
+    space.catalogue.forget_files(corpus, [path for path in known if path not in entries])
+    changed = []
+    for row in space.catalogue.clips(corpus):
+        path, entry = str(row.path), entries[str(row.path)]
+        told = (entry.name, entry.speaker, entry.split.value, entry.fold, entry.transcript)
+        if told != (row.name, row.speaker, row.split, row.fold, row.transcript):
+            changed.append(
+                ClipUpsert(
+                    clip_id=row.clip_id,
+                    name=entry.name,
+                    path=path,
+                    size=known[path].size,
+                    mtime_ns=known[path].mtime_ns,
+                    duration_seconds=row.duration_seconds,
+                    has_audio=row.has_audio,
+                    has_video=row.has_video,
+                    width=row.width,
+                    height=row.height,
+                    speaker=entry.speaker,
+                    split=entry.split.value,
+                    fold=entry.fold,
+                    transcript=entry.transcript,
+                )
+            )
+    space.catalogue.upsert_clips(corpus, changed)
+
+
 def file_stamp(path: Path) -> tuple[int, int] | None:
     """(size in bytes, modification time in ns): a file with the stamp it was catalogued with is not read again."""
     try:
@@ -118,13 +153,19 @@ def file_stamp(path: Path) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
+def _stamp_of(known: KnownFile | None) -> tuple[int, int] | None:
+    return (known.size, known.mtime_ns) if known is not None else None
+
+
 def _examine(entry: CorpusEntry, require_audio: bool) -> ClipUpsert:
     from mer.media.content_hash import sha256_file
     from mer.media.probe import probe, require_streams
 
     stamp = file_stamp(entry.media)
     if stamp is None:
-        raise MediaError(QuarantineReason.MISSING_MEDIA, f"{entry.media.name}: the file is not there any more")
+        raise MediaError(
+            QuarantineReason.MISSING_MEDIA, f"{entry.media.name}: the file is not there any more"
+        )
     found = probe(entry.media)
     require_streams(found, audio=require_audio, video=False)
     return ClipUpsert(
@@ -145,5 +186,7 @@ def _examine(entry: CorpusEntry, require_audio: bool) -> ClipUpsert:
     )
 
 
-def _set_aside(space: Workspace, corpus: str, entry: CorpusEntry, reason: QuarantineReason, detail: str) -> None:
+def _set_aside(
+    space: Workspace, corpus: str, entry: CorpusEntry, reason: QuarantineReason, detail: str
+) -> None:
     space.catalogue.quarantine(corpus, entry.name, str(entry.media), reason.value, detail)

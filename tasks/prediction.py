@@ -29,7 +29,11 @@ class PredictionReport:
 
 @task(name="predict", tags=["gpu"])
 def predict_files(
-    paths: Sequence[str], out: str, model: str, version: int | None, progress: Callable[[int, int], None] | None = None
+    paths: Sequence[str],
+    out: str,
+    model: str,
+    version: int | None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> PredictionReport:
     """Predict every media file under `paths` with a model version (default: the champion) and write the table."""
     from mer.predictor.predictor import Predictor, answer_table
@@ -38,7 +42,9 @@ def predict_files(
     chosen = space.catalogue.model_version(model, version) if version else space.catalogue.champion(model)
     if chosen is None:
         asked = f"version {version}" if version else "champion"
-        raise LookupError(f"model {model!r} has no {asked}: expected a registered one; `mer models` lists them")
+        raise LookupError(
+            f"model {model!r} has no {asked}: expected a registered one; `mer models` lists them"
+        )
     usable: list[Clip] = []
     unusable: list[tuple[str, str]] = []
     for path in media_files(paths):

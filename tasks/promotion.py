@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from prefect import task
 
 from infra.artifacts import ArtifactRef
 from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, FUSION_FOLDER, RECORD, ModelPackage
 from mer.recipes import Recipe
 from tasks.dataset import load_partitions
+from tasks.evaluation import HOLDOUT, OUT_OF_FOLD
 from tasks.references import DatasetRef, FusedView, ModelVersion, Promotion, ViewSpaces
 from tasks.stage import Produced, StageResult, StageRun, run_stage
 from tasks.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
-    from mer.ensemble.posteriors import Posteriors
+    from mer.evaluation.gate import ScoredClips
+    from mer.training.examples import Examples
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
 @task(name="register")
 def register(
-    dataset: DatasetRef, recipe: Recipe, spaces: ViewSpaces, served: FusedView, evaluation: StageResult, parent_run: str | None
+    dataset: DatasetRef,
+    recipe: Recipe,
+    spaces: ViewSpaces,
+    served: FusedView,
+    evaluation: StageResult,
+    parent_run: str | None,
 ) -> ModelVersion:
     """Commit the model package and register it as the next version (the same package: the same version)."""
 
@@ -34,15 +38,23 @@ def register(
         package = ModelPackage(
             recipe=recipe,
             read_layer=spaces.read_layer,
-            block=None if spaces.block_start is None or spaces.block_stop is None else (spaces.block_start, spaces.block_stop),
+            block=None
+            if spaces.block_start is None or spaces.block_stop is None
+            else (spaces.block_start, spaces.block_stop),
             temperature=float(evaluation.meta["temperature"]),
             system=served.system,
         )
         files: dict[str, Path | bytes] = {RECORD: package.write(run.folder)}
-        parts = {FUSION_FOLDER: served.model, ADAPTER_FOLDER: spaces.adapter, ALIGNMENT_FOLDER: spaces.alignment}
+        parts = {
+            FUSION_FOLDER: served.model,
+            ADAPTER_FOLDER: spaces.adapter,
+            ALIGNMENT_FOLDER: spaces.alignment,
+        }
         for name, ref in parts.items():
             if ref is not None:
-                files |= {f"{name}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())}
+                files |= {
+                    f"{name}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())
+                }
         return Produced(files=files, meta={"system": served.system})
 
     package = run_stage(
@@ -58,7 +70,9 @@ def register(
         produce=produce,
     )
     space = workspace()
-    metrics = {name: float(value) for name, value in evaluation.meta.items() if isinstance(value, int | float)}
+    metrics = {
+        name: float(value) for name, value in evaluation.meta.items() if isinstance(value, int | float)
+    }
     version = space.catalogue.add_model_version(
         recipe.name,
         artifact=package.ref,
@@ -74,30 +88,61 @@ def register(
 
 @task(name="gate and promote")
 def gate_and_promote(
-    dataset: DatasetRef, recipe: Recipe, challenger: ModelVersion, evaluation: StageResult, fencing_token: int | None
+    dataset: DatasetRef,
+    recipe: Recipe,
+    challenger: ModelVersion,
+    evaluation: StageResult,
+    fencing_token: int | None,
 ) -> Promotion:
     """Compare the challenger with the champion on clips neither trained on; promote it if the gate lets it pass."""
     space = workspace()
     champion = space.catalogue.champion(recipe.name)
     if champion is not None and champion.version == challenger.version:
-        return Promotion(decision="kept", reason="this version is the champion already", champion=champion.version)
-    if (earlier := space.catalogue.decision_on(recipe.name, challenger.version, against=champion and champion.version)) is not None:
-        return Promotion(decision="rejected", reason=earlier, champion=champion.version if champion else None)
+        return Promotion(
+            decision="kept", reason="this version is the champion already", champion=champion.version
+        )
+    serving = champion.version if champion else None
+    if (earlier := space.catalogue.decision_on(recipe.name, challenger.version, against=serving)) is not None:
+        return Promotion(decision="rejected", reason=earlier, champion=serving)
     from mer.evaluation.gate import decide, decide_first
 
-    truth = _truth(space, dataset, recipe)
-    new = _scored_on(space, evaluation.ref)
-    if champion is None:
-        decision = decide_first(_aligned(new, truth), recipe.gate)
+    truth, _ = load_partitions(space, dataset, recipe)
+    new = _scored(space, truth, evaluation.ref)
+    if champion is None or champion.evaluation is None:
+        decision = decide_first(new, recipe.gate)
     else:
-        old = _scored_on(space, champion.evaluation)
-        decision = decide(_aligned(new, truth), _aligned(old, truth), recipe.gate)
-    space.catalogue.set_alias(
+        decision = decide(new, _scored(space, truth, champion.evaluation), recipe.gate)
+    alias = CHAMPION if decision.promote else CHALLENGER
+    audit = space.catalogue.set_alias(
         recipe.name,
-        CHAMPION if decision.promote else CHALLENGER,
+        alias,
         challenger.version,
-        reason=decision.reason,
+        decision.reason,
         evidence=decision.to_json(),
         fencing_token=fencing_token,
     )
-    return Promotion(decision="promoted", reason=decision.reason, champion=challenger.version)
+    space.tracker.set_alias(recipe.name, alias, challenger.version, order=audit.id)
+    return Promotion(
+        decision="promoted" if decision.promote else "rejected",
+        reason=decision.reason,
+        champion=challenger.version if decision.promote else serving,
+    )
+
+
+def _scored(space: Workspace, truth: Examples, evaluation: ArtifactRef) -> ScoredClips:
+    """A version's predictions on clips it learnt nothing from: out-of-fold ones and the holdout's, with today's labels."""
+    from mer.ensemble.posteriors import Posteriors
+    from mer.evaluation.gate import ScoredClips
+
+    position = {clip_id: row for row, clip_id in enumerate(truth.clip_ids)}
+    posteriors = Posteriors.joined(
+        [Posteriors.from_parquet(space.artifacts.read(evaluation, name)) for name in (OUT_OF_FOLD, HOLDOUT)]
+    )
+    usable = [c for c in posteriors.clip_ids if c in position and truth.emotion[position[c]] >= 0]
+    rows = [position[clip_id] for clip_id in usable]
+    return ScoredClips(
+        clip_ids=tuple(usable),
+        truth=truth.emotion[rows],
+        predicted=posteriors.restricted(usable).predicted,
+        speaker=tuple(truth.speaker[row] for row in rows),
+    )

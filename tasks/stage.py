@@ -150,6 +150,7 @@ def _track(
         idempotency_key=ref.key,
         params=flatten(config),
         metrics={**produced.metrics, "stage_seconds": seconds},
+        seconds=seconds,
         history=produced.history,
         figures=produced.figures,
         tags={"artifact": f"{ref.kind}/{ref.key}", "artifact_sha256": ref.sha256},

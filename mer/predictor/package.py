@@ -1,7 +1,7 @@
 """A model version as one folder: everything a prediction needs except the public encoders' weights, which it names and pins.
 
-    package.json                    this module's record: recipe, chosen layers, temperature
-    fusion/  adapter/  alignment/   safetensors + JSON, as their stages wrote them
+package.json                    this module's record: recipe, chosen layers, temperature
+fusion/  adapter/  alignment/   safetensors + JSON, as their stages wrote them
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ class ModelPackage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: Recipe = Field(description="The recipe that made it.")
-    read_layer: int | None = Field(default=None, ge=0, description="Frozen hidden state the acoustic stream reads.")
-    block: tuple[int, int] | None = Field(default=None, description="Adapted block (start, stop), if adapted.")
+    read_layer: int | None = Field(
+        default=None, ge=0, description="Frozen hidden state the acoustic stream reads."
+    )
+    block: tuple[int, int] | None = Field(
+        default=None, description="Adapted block (start, stop), if adapted."
+    )
     temperature: float = Field(default=1.0, gt=0.0, description="Calibration temperature of the posteriors.")
     system: str = Field(description="Which fusion was chosen: `fused` or `fused+pseudo`.")
 

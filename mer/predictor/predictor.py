@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from mer.clips import Clip
 from mer.encoders import load_acoustic, resolve_weights
 from mer.ensemble.posteriors import Posteriors
@@ -46,7 +45,9 @@ class Predictor:
         self._fusion: FittedFusion = load_fusion(folder / FUSION_FOLDER)
         self._extractors: dict[str, Extractor] = {}
 
-    def predict(self, clips: Sequence[Clip], progress: Progress | None = None, batch_clips: int = 64) -> list[Prediction]:
+    def predict(
+        self, clips: Sequence[Clip], progress: Progress | None = None, batch_clips: int = 64
+    ) -> list[Prediction]:
         """Predictions in the order of `clips`; `progress(done, total)` is called after every batch."""
         answers: list[Prediction] = []
         for begin in range(0, len(clips), batch_clips):
@@ -58,7 +59,9 @@ class Predictor:
 
     def posteriors(self, clips: Sequence[Clip]) -> Posteriors:
         """Uncalibrated posteriors of these clips."""
-        return predict_fusion(self._fusion, {name: self._stream(name, clips) for name in self.package.recipe.streams})
+        return predict_fusion(
+            self._fusion, {name: self._stream(name, clips) for name in self.package.recipe.streams}
+        )
 
     def _answers(self, clips: Sequence[Clip], posteriors: Posteriors) -> list[Prediction]:
         probabilities = posteriors.probabilities(self.package.temperature)

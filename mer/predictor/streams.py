@@ -20,7 +20,9 @@ def acoustic_stream(frozen: FeatureTable, adapted: FeatureTable | None, *, keep_
     return concatenate(adapted, frozen) if keep_frozen else adapted
 
 
-def visual_stream(raw: FeatureTable | None, aligned: FeatureTable | None, *, keep_unaligned: bool) -> FeatureTable:
+def visual_stream(
+    raw: FeatureTable | None, aligned: FeatureTable | None, *, keep_unaligned: bool
+) -> FeatureTable:
     """The visual vector: aligned embedding, with the unaligned vector beside it if asked for.
 
     Raises:

@@ -30,8 +30,12 @@ class _Frozen(BaseModel):
 class AcousticStream(_Frozen):
     """The speech stream: every layer pooled for the layer study, then PEFT on the chosen block (system A, 1 and 2)."""
 
-    features: FeatureSpec = Field(description="Frozen features: all hidden states, mean+std pooled per layer.")
-    layer_study: LayerStudyConfig = Field(default_factory=LayerStudyConfig, description="How layers are scored.")
+    features: FeatureSpec = Field(
+        description="Frozen features: all hidden states, mean+std pooled per layer."
+    )
+    layer_study: LayerStudyConfig = Field(
+        default_factory=LayerStudyConfig, description="How layers are scored."
+    )
     adaptation: AdaptationConfig | None = Field(
         default=None, description="PEFT on the chosen block; none: the frozen best layer is used."
     )
@@ -44,15 +48,20 @@ class AcousticStream(_Frozen):
 class VisualStream(_Frozen):
     """The face stream: face crops for a trainable encoder, or precomputed vectors, aligned into the acoustic space."""
 
-    features: FeatureSpec = Field(description="Face crops (`crops:`), an encoder's features, or precomputed files.")
+    features: FeatureSpec = Field(
+        description="Face crops (`crops:`), an encoder's features, or precomputed files."
+    )
     encoder: str | None = Field(
-        default=None, description="Trainable encoder of face crops that the alignment trains, e.g. `seed:clip-tiny`."
+        default=None,
+        description="Trainable encoder of face crops that the alignment trains, e.g. `seed:clip-tiny`.",
     )
     alignment: AlignmentConfig | None = Field(
-        default=None, description="Alignment pre-training toward the acoustic space; none: features as they are."
+        default=None,
+        description="Alignment pre-training toward the acoustic space; none: features as they are.",
     )
     keep_unaligned: bool = Field(
-        default=False, description="Give the fusion the unaligned vector beside the aligned one (vectors only)."
+        default=False,
+        description="Give the fusion the unaligned vector beside the aligned one (vectors only).",
     )
 
 
@@ -65,10 +74,17 @@ class LexicalStream(_Frozen):
 class FoldPlan(_Frozen):
     """The honest protocol: outer speaker-independent folds, and validation speakers inside the training folds."""
 
-    count: int = Field(default=5, ge=2, le=20, description="Number of outer folds, where the corpus publishes none.")
-    use_published: bool = Field(default=True, description="Use the corpus' own `fold` column when it has one.")
+    count: int = Field(
+        default=5, ge=2, le=20, description="Number of outer folds, where the corpus publishes none."
+    )
+    use_published: bool = Field(
+        default=True, description="Use the corpus' own `fold` column when it has one."
+    )
     validation_share: float = Field(
-        default=0.2, gt=0.0, lt=0.5, description="Share of training clips (whole speakers) held out to choose by."
+        default=0.2,
+        gt=0.0,
+        lt=0.5,
+        description="Share of training clips (whole speakers) held out to choose by.",
     )
     seed: int = Field(default=7, ge=0, description="Seed of the fold assignment.")
 
@@ -78,19 +94,24 @@ class Recipe(_Frozen):
 
     name: str = Field(description="Registered model name, and the name of the flow's runs.")
     description: str = Field(default="", description="One line for listings.")
-    emotions: tuple[str, ...] = Field(default=MER_EMOTIONS, min_length=2, description="Classes, in index order.")
+    emotions: tuple[str, ...] = Field(
+        default=MER_EMOTIONS, min_length=2, description="Classes, in index order."
+    )
     acoustic: AcousticStream | None = Field(default=None, description="Speech stream.")
     visual: VisualStream | None = Field(default=None, description="Face stream.")
     lexical: LexicalStream | None = Field(default=None, description="Text stream.")
     require_audio: bool = Field(
-        default=True, description="Quarantine clips without a usable audio track (otherwise the stream is masked)."
+        default=True,
+        description="Quarantine clips without a usable audio track (otherwise the stream is masked).",
     )
     folds: FoldPlan = Field(default_factory=FoldPlan, description="Cross-validation protocol.")
     fusion: FusionConfig = Field(default_factory=FusionConfig, description="Fusion model and its training.")
     pseudo_labels: SelectionConfig | None = Field(
         default=None, description="One round of self-training on unlabelled clips; none: supervised only."
     )
-    gate: GateConfig = Field(default_factory=GateConfig, description="When a challenger may replace the champion.")
+    gate: GateConfig = Field(
+        default_factory=GateConfig, description="When a challenger may replace the champion."
+    )
     shard_clips: int = Field(default=256, ge=1, le=4096, description="Clips per feature shard and per task.")
     seed: int = Field(default=1, ge=0, description="Base seed of every training stage.")
 
@@ -99,7 +120,9 @@ class Recipe(_Frozen):
     def _named_set(cls, value: Any) -> Any:
         if isinstance(value, str):
             if value not in EMOTION_SETS:
-                raise ValueError(f"unknown emotion set {value!r}: expected one of {', '.join(EMOTION_SETS)}, or a list")
+                raise ValueError(
+                    f"unknown emotion set {value!r}: expected one of {', '.join(EMOTION_SETS)}, or a list"
+                )
             return EMOTION_SETS[value]
         return value
 
@@ -112,7 +135,11 @@ class Recipe(_Frozen):
 def recipe_names() -> tuple[str, ...]:
     """Names of the built-in recipes."""
     return tuple(
-        sorted(entry.name.removesuffix(".yaml") for entry in files(__package__).iterdir() if entry.name.endswith(".yaml"))
+        sorted(
+            entry.name.removesuffix(".yaml")
+            for entry in files(__package__).iterdir()
+            if entry.name.endswith(".yaml")
+        )
     )
 
 
@@ -145,7 +172,8 @@ def parse_recipe(text: str, *, origin: str) -> Recipe:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         problems = "\n".join(
-            f"  {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+            f"  {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()
         )
         raise ConfigError(f"recipe {origin} cannot be used:\n{problems}") from error
     if not recipe.streams:

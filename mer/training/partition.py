@@ -72,7 +72,9 @@ def partitions(
     views: dict[str, Partition] = {}
     for fold in sorted({int(fold) for fold in examples.fold[labelled]}):
         test = labelled & (examples.fold == fold)
-        views[f"fold{fold}"] = _view(f"fold{fold}", examples, labelled & ~test, test, unlabelled, validation_share, seed)
+        views[f"fold{fold}"] = _view(
+            f"fold{fold}", examples, labelled & ~test, test, unlabelled, validation_share, seed
+        )
     views[FINAL_VIEW] = _view(FINAL_VIEW, examples, labelled, holdout, unlabelled, validation_share, seed)
     return views
 
@@ -86,7 +88,11 @@ def _view(
     share: float,
     seed: int,
 ) -> Partition:
-    validation = inner_validation(examples.speaker, examples.clip_ids, examples.emotion, training, share, seed)
+    validation = inner_validation(
+        examples.speaker, examples.clip_ids, examples.emotion, training, share, seed
+    )
     tested = {examples.speaker[i] for i in np.flatnonzero(test)} - {None}
     own = unlabelled & np.array([speaker not in tested for speaker in examples.speaker], dtype=bool)
-    return Partition(view=name, train=training & ~validation, validation=validation, test=test, unlabelled=own)
+    return Partition(
+        view=name, train=training & ~validation, validation=validation, test=test, unlabelled=own
+    )
