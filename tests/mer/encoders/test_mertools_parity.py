@@ -1,0 +1,59 @@
+"""Our features are those of zeroQiaoba/MERTools: files it wrote (transformers 4.57) against ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mer.clips import Clip
+from mer.encoders.weights import resolve_weights
+from mer.features.extract import build_extractor
+from mer.features.faces import FaceExtractor
+from mer.features.spec import AudioPreparation, FeatureSpec
+
+AS_IS = AudioPreparation(trim_silence=False, peak_normalise=False)
+
+
+@pytest.fixture
+def parity(shared_data: Path) -> Path:
+    return shared_data / "data" / "mertools-parity"
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    assert found.shape == expected.shape
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("pooling", "suffix"), [("mean", "UTT"), ("frames", "FRA")])
+def test_hubert_sum_of_last_four_hidden_states(
+    parity: Path, tmp_path: Path, pooling: str, suffix: str
+) -> None:
+    spec = FeatureSpec(
+        modality="acoustic",
+        source=str(parity / "models" / "hubert-tiny-random"),
+        layers=(-4, -3, -2, -1),
+        reduce_layers="sum",
+        pooling=pooling,
+        audio=AS_IS,
+    )
+    extractor = build_extractor(spec, tmp_path)
+    recordings = sorted((parity / "audio").glob("*.wav"))
+    assert len(recordings) == 3
+    for path in recordings:
+        clip = Clip(clip_id=path.stem, name=path.stem, path=path, corpus_root=parity)
+        expected = np.load(parity / "features" / f"hubert-tiny-random-{suffix}" / f"{path.stem}.npy")
+        assert relative_error(extractor.extract(clip).values, np.atleast_2d(expected)) < 1e-4
+
+
+@pytest.mark.parametrize(("pooling", "suffix"), [("mean", "UTT"), ("frames", "FRA")])
+def test_clip_projected_image_features(parity: Path, tmp_path: Path, pooling: str, suffix: str) -> None:
+    source = str(parity / "models" / "clip-tiny-random")
+    spec = FeatureSpec(modality="visual", source=source, pooling=pooling)
+    extractor = FaceExtractor(spec, resolve_weights(source, tmp_path))
+    for name in ("face_0", "face_1"):
+        faces = np.load(parity / "openface_face" / name / f"{name}.npy")[..., ::-1]  # stored as BGR
+        expected = np.load(parity / "features" / f"clip-tiny-random-{suffix}" / f"{name}.npy")
+        found = extractor.encode(np.ascontiguousarray(faces)).values
+        assert relative_error(found, np.atleast_2d(expected)) < 1e-4
