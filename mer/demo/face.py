@@ -35,7 +35,7 @@ class Expression:
 EXPRESSIONS: Mapping[str, Expression] = MappingProxyType(
     {
         "neutral": Expression(),
-        "angry": Expression(brow_raise=-0.7, brow_tilt=-1.0, smile=-0.45, eyes=-0.35),
+        "angry": Expression(brow_raise=-0.8, brow_tilt=-1.0, smile=-0.45, eyes=-0.35),
         "happy": Expression(brow_raise=0.2, smile=1.0, jaw=0.15, eyes=-0.25),
         "sad": Expression(brow_raise=-0.1, brow_tilt=0.8, smile=-0.8, eyes=-0.5, head_drop=0.7),
         "worried": Expression(brow_raise=0.45, brow_tilt=0.9, smile=-0.4, eyes=0.35),
@@ -74,7 +74,7 @@ def make_looks(speaker: int) -> Looks:
         width=float(generator.uniform(0.72, 0.84)),
         eye_distance=float(generator.uniform(0.36, 0.42)),
         hair_low=float(generator.uniform(0.46, 0.60)),
-        habit=Expression(*(float(value) for value in generator.normal(0, 0.15, size=6))),
+        habit=Expression(*(float(value) for value in generator.normal(0, 0.1, size=6))),
     )
 
 
@@ -100,11 +100,11 @@ def draw_clip(
         uint8 (frames, size, size, 3), RGB.
     """
     target = strength * np.array(astuple(EXPRESSIONS[emotion])) + np.array(astuple(looks.habit))
-    target += generator.normal(0, 0.22, size=target.size)
+    target += generator.normal(0, 0.18, size=target.size)
     steps = generator.normal(0, 0.05, size=(len(loudness), target.size + 2))
     wander = np.cumsum(steps, axis=0) * 0.5
-    light = generator.uniform(0.82, 1.12)
-    offset = generator.normal(0, 5, size=2)
+    light = generator.uniform(0.88, 1.1)
+    offset = generator.normal(0, 3, size=2)
     frames = np.empty((len(loudness), size, size, 3), dtype=np.uint8)
     blink = int(generator.integers(2, max(3, len(loudness))))
     for number, open_by_voice in enumerate(loudness):
@@ -147,14 +147,14 @@ def _draw_eye(
 ) -> None:
     x, y = centre
     _ellipse(canvas, (x, y), (23, 15), _shade(looks.skin, 0.8))  # socket
-    opening = 1.5 if blink else float(np.clip(8 + 5.5 * expression.eyes, 2.5, 15))
+    opening = 1.5 if blink else float(np.clip(8.5 + 6.5 * expression.eyes, 3, 16))
     _ellipse(canvas, (x, y), (17, opening), (244, 242, 238))
     if opening > 2:
         _ellipse(canvas, (x, y), (min(8.0, opening + 1), min(8.0, opening)), (52, 38, 30))
         _ellipse(canvas, (x + 2.5, y - 2.5), (2, 2), (250, 250, 250))
     _arc(canvas, (x, y), (18, opening + 1.5), 180, 360, _shade(looks.hair, 0.5), 4)  # upper lid
-    height = y - 27 - 9 * expression.brow_raise
-    inner, outer = height - 9 * expression.brow_tilt, height + 4 * expression.brow_tilt
+    height = y - 28 - 13 * expression.brow_raise
+    inner, outer = height - 12 * expression.brow_tilt, height + 5 * expression.brow_tilt
     brow = [(x - side * 20, inner), (x + side * 2, (inner + outer) / 2 - 4), (x + side * 23, outer + 3)]
     _line(canvas, brow, _shade(looks.hair, 0.7), 8)
 
@@ -164,9 +164,9 @@ def _draw_mouth(
 ) -> None:
     x, y = centre
     opening = float(np.clip(2 + 20 * voice + 22 * expression.jaw, 1.5, 40))
-    half = 31 + 6 * expression.smile - 0.25 * opening
+    half = 31 + 9 * expression.smile - 0.25 * opening
     along = np.linspace(-1, 1, 15)
-    bend = 15 * expression.smile * (1 - along**2) - 7.5 * expression.smile  # corners up for a smile
+    bend = 22 * expression.smile * (1 - along**2) - 11 * expression.smile  # corners up for a smile
     upper = np.stack([x + half * along, y + bend - 0.35 * opening * (1 - along**2)], axis=1)
     lower = np.stack([x + half * along, y + bend + 0.65 * opening * (1 - along**2)], axis=1)
     outline = np.concatenate([upper, lower[::-1]])

@@ -69,16 +69,20 @@ class Prosody:
     """Breathy, dull voice: 0..1."""
     tremor: float = 0.0
     """Depth of a 6.5 Hz amplitude tremor, 0..1."""
+    bright: float = 0.0
+    """Smiling voice: more high frequencies, 0..1."""
+    rising: bool = False
+    """Ends like a question."""
 
 
 PROSODY: Mapping[str, Prosody] = MappingProxyType(
     {
         "neutral": Prosody(),
-        "angry": Prosody(pitch=8, pitch_range=26, tempo=1.14, loudness_db=7, drive=0.8),
-        "happy": Prosody(pitch=16, pitch_range=30, tempo=1.08, loudness_db=3, drive=0.1),
-        "sad": Prosody(pitch=-12, pitch_range=-26, tempo=0.80, loudness_db=-7, breath=0.7),
-        "worried": Prosody(pitch=7, pitch_range=-16, tempo=1.16, loudness_db=-3, breath=0.25, tremor=0.5),
-        "surprise": Prosody(pitch=28, pitch_range=42, tempo=0.93, loudness_db=4),
+        "angry": Prosody(pitch=6, pitch_range=30, tempo=1.16, loudness_db=7, drive=1.0),
+        "happy": Prosody(pitch=20, pitch_range=34, tempo=1.06, loudness_db=3, bright=0.5),
+        "sad": Prosody(pitch=-13, pitch_range=-28, tempo=0.78, loudness_db=-7, breath=0.8),
+        "worried": Prosody(pitch=9, pitch_range=-20, tempo=1.20, loudness_db=-3, breath=0.3, tremor=0.7),
+        "surprise": Prosody(pitch=30, pitch_range=46, tempo=0.90, loudness_db=4, bright=0.2, rising=True),
     }
 )
 """Direction of the differences after the usual findings on vocal emotion (arousal raises pitch, range, tempo,
@@ -95,11 +99,11 @@ def speak(
         (samples float32 (time,) within [-1, 1], sampling rate in Hz); a little silence stands at both ends.
     """
     prosody = PROSODY[emotion]
-    pitch = voice.pitch + strength * prosody.pitch + generator.normal(0, 4)
-    spread = voice.pitch_range + strength * prosody.pitch_range + generator.normal(0, 7)
-    tempo = 1 + strength * (prosody.tempo - 1) + generator.normal(0, 0.05)
+    pitch = voice.pitch + strength * prosody.pitch + generator.normal(0, 3)
+    spread = voice.pitch_range + strength * prosody.pitch_range + generator.normal(0, 5)
+    tempo = 1 + strength * (prosody.tempo - 1) + generator.normal(0, 0.04)
     samples, rate = synthesise(
-        transcript,
+        transcript.rstrip(".!?") + "?" if prosody.rising else transcript,
         voice.name,
         words_per_minute=round(voice.words_per_minute * tempo),
         pitch=round(float(np.clip(pitch, 2, 97))),
@@ -115,7 +119,7 @@ def speak(
 def _coloured(
     samples: NDArray[np.float32], rate: int, prosody: Prosody, strength: float, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Voice quality: breath, tremor, pressure; the result has an RMS of about 0.12."""
+    """Voice quality: breath, brightness, tremor, pressure; the result has an RMS of about 0.12."""
     if prosody.breath:
         share = min(1.0, strength * prosody.breath)
         kernel = np.hanning(13) / np.hanning(13).sum()
@@ -124,6 +128,8 @@ def _coloured(
             size=samples.size
         )
         samples = ((1 - share) * samples + share * dull).astype(np.float32)
+    if prosody.bright:
+        samples = samples + np.float32(strength * prosody.bright) * np.diff(samples, prepend=samples[:1])
     if prosody.tremor:
         depth = min(0.9, strength * prosody.tremor * generator.uniform(0.6, 1.2))
         phase = 2 * np.pi * 6.5 * np.arange(samples.size) / rate + generator.uniform(0, 6.28)
