@@ -18,6 +18,7 @@ from tasks.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from mer.adaptation.finetune import AdaptedBlock
+    from mer.features.clip_feature import ClipFeature
 
 STUDY_CODE = ("mer.adaptation.layer_study", "mer.training")
 ADAPT_CODE = ("mer.adaptation", "mer.encoders", "mer.training")

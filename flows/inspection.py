@@ -1,0 +1,109 @@
+"""What is there: models, evaluations, servers, corpora. Read-only, but for the rollback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from infra.catalogue import ModelVersionRow
+from infra.errors import InfraError
+from infra.services import status as service_status
+from mer.errors import MerError
+from tasks.workspace import Workspace, workspace
+
+console = Console(highlight=False)
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether an error (or what it came from) is one whose message says all a user needs."""
+    return isinstance(error, MerError | InfraError | LookupError)
+
+
+def show_models(model: str) -> None:
+    """Versions, aliases and the audit of promotions."""
+    catalogue = workspace().catalogue
+    versions = catalogue.model_versions(model or None)
+    if not versions:
+        console.print("no model is registered yet: `mer run` makes one")
+        return
+    table = Table(title="model versions", title_justify="left")
+    for column in ("model", "version", "alias", "accuracy", "WAF", "holdout WAF", "registered"):
+        table.add_column(column, justify="right" if column in ("version", "accuracy", "WAF", "holdout WAF") else "left")
+    for row in versions:
+        aliases = [name for name in ("champion", "challenger") if _is(catalogue.aliased(row.name, name), row)]
+        table.add_row(
+            row.name,
+            str(row.version),
+            ", ".join(aliases),
+            *(_figure(row, name) for name in ("accuracy", "waf", "holdout_waf")),
+            f"{row.created_at:%Y-%m-%d %H:%M}",
+        )
+    console.print(table)
+    for name in dict.fromkeys(row.name for row in versions):
+        for entry in catalogue.promotions(name, alias=None):
+            console.print(f"  {entry.created_at:%Y-%m-%d %H:%M} {name} v{entry.version} {entry.alias}: {entry.reason}")
+
+
+def roll_back(model: str) -> None:
+    """Put the previous champion back."""
+    audit = workspace().catalogue.rollback(model, "rolled back from the command line")
+    console.print(f"[bold]{model}[/]: champion is version {audit.version} again")
+
+
+def show_evaluation(model: str, version: int | None, out: Path | None) -> None:
+    """Print the report of a version; write it and its figures to a folder if asked to."""
+    space = workspace()
+    row = space.catalogue.model_version(model, version) if version else space.catalogue.champion(model)
+    if row is None or row.evaluation is None:
+        raise LookupError(f"model {model!r} has no champion with an evaluation; `mer models` lists what there is")
+    report = json.loads(space.artifacts.read(row.evaluation, "report.json"))
+    _print_report(row, report)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for path in space.artifacts.fetch(row.evaluation).iterdir():
+            if path.suffix in (".json", ".png"):
+                (out / path.name).write_bytes(path.read_bytes())
+        console.print(f"report.json and figures are in {out}")
+
+
+def show_status() -> None:
+    """Data folder, servers, corpora with their counts, quarantine, unfinished stages."""
+    space = workspace()
+    console.print(f"[bold]home[/] {space.settings.home}")
+    for service in service_status(space.settings):
+        if service.address:
+            memory = service.memory_bytes / 2**20
+            console.print(f"  {service.name}: {service.address} ({service.processes} processes, {memory:.0f} MiB)")
+    for corpus in space.catalogue.corpora():
+        rows = space.catalogue.clips(corpus.name)
+        labelled = sum(row.emotion is not None for row in rows)
+        console.print(f"[bold]corpus {corpus.name}[/] ({corpus.format}) {len(rows)} clips, {labelled} labelled: {corpus.root}")
+        for item in space.catalogue.quarantined(corpus.name):
+            console.print(f"  quarantined {item.name}: {item.reason}: {item.detail}", markup=False)
+    _show_unfinished(space)
+    if waiting := space.tracker.waiting():
+        console.print(f"{waiting} tracking events wait for MLflow; they are sent with the next run")
+
+
+def _show_unfinished(space: Workspace) -> None:
+    folder = space.settings.checkpoint_folder
+    stages = sorted(path for path in folder.glob("*/*") if path.is_dir()) if folder.is_dir() else []
+    for path in stages:
+        console.print(f"unfinished: {path.parent.name} {path.name[:12]} (the next run goes on from its checkpoint)")
+
+
+def _print_report(row: ModelVersionRow, report: dict[str, object]) -> None:
+    console.print(f"[bold]{row.name} version {row.version}[/], served system: {report['served']}")
+    console.print_json(json.dumps({name: report[name] for name in ("systems", "holdout", "calibration")}))
+
+
+def _is(aliased: ModelVersionRow | None, row: ModelVersionRow) -> bool:
+    return aliased is not None and aliased.version == row.version
+
+
+def _figure(row: ModelVersionRow, name: str) -> str:
+    value = row.metrics.get(name)
+    return f"{value:.3f}" if isinstance(value, int | float) else ""

@@ -1,0 +1,148 @@
+"""The evaluation of a training run: every system out of fold, the served one calibrated and on the holdout, with figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.ensemble.posteriors import Posteriors
+from mer.evaluation.calibration import expected_calibration_error, fit_temperature, reliability_bins
+from mer.evaluation.figures import confusion_figure, reliability_figure
+from mer.evaluation.intervals import bootstrap_interval
+from mer.evaluation.metrics import (
+    accuracy,
+    combined_score,
+    confusion,
+    macro_f1,
+    per_class_recall,
+    valence_mse,
+    waf,
+)
+from mer.training.examples import Examples
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """What is known about a training run."""
+
+    served: str
+    systems: tuple[dict[str, Any], ...]
+    """One row of scores per system, out of fold."""
+    holdout: dict[str, Any] | None
+    """The served system on the fixed holdout of true labels; None where there is none."""
+    calibration: dict[str, float]
+    temperature: float
+    chance: float
+    """Accuracy of always naming the most frequent class."""
+    headline: dict[str, float]
+    """The served system's figures, flat."""
+    figures: dict[str, bytes]
+    """PNG images by file name."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the figures, as JSON values."""
+        return {
+            "served": self.served,
+            "systems": list(self.systems),
+            "holdout": self.holdout,
+            "calibration": self.calibration,
+            "temperature": self.temperature,
+            "chance": self.chance,
+            "headline": self.headline,
+        }
+
+
+def evaluate_systems(
+    examples: Examples,
+    out_of_fold: Mapping[str, Posteriors],
+    holdout: Posteriors,
+    emotions: Sequence[str],
+    *,
+    served: str,
+) -> EvaluationReport:
+    """Score systems on the clips they did not train on.
+
+    Args:
+        examples: all clips with their true labels.
+        out_of_fold: system name -> posteriors of the cross-validation clips, each by a model that did not see it.
+        holdout: posteriors of the served system on the fixed holdout (may be empty).
+        emotions: class names in index order.
+        served: the system that will be served; it is calibrated on its out-of-fold logits.
+    """
+    rows = tuple(
+        {"system": name, **_scores(examples, posteriors, emotions), "accuracy_folds": _by_fold(examples, posteriors)}
+        for name, posteriors in out_of_fold.items()
+    )
+    own, truth = out_of_fold[served], _truth(examples, out_of_fold[served])
+    temperature = fit_temperature(own.logits, truth)
+    calibration = {
+        "ece_before": expected_calibration_error(own.probabilities(), truth),
+        "ece_after": expected_calibration_error(own.probabilities(temperature), truth),
+        "temperature": temperature,
+    }
+    held = _scores(examples, holdout, emotions) if len(holdout) else None
+    counts = confusion(truth, own.predicted, len(emotions))
+    figures = {
+        "confusion_matrix.png": confusion_figure(counts, emotions),
+        "reliability.png": reliability_figure(reliability_bins(own.probabilities(temperature), truth)),
+    }
+    row = next(row for row in rows if row["system"] == served)
+    headline = {name: value for name, value in row.items() if isinstance(value, float) and math.isfinite(value)}
+    headline |= {f"holdout_{k}": v for k, v in (held or {}).items() if isinstance(v, float) and math.isfinite(v)}
+    return EvaluationReport(
+        served=served,
+        systems=rows,
+        holdout=held,
+        calibration=calibration,
+        temperature=temperature,
+        chance=float(counts.sum(axis=1).max() / counts.sum()),
+        headline=headline,
+        figures=figures,
+    )
+
+
+def _scores(examples: Examples, posteriors: Posteriors, emotions: Sequence[str]) -> dict[str, Any]:
+    rows = _rows(examples, posteriors)
+    truth, predicted = examples.emotion[rows], posteriors.predicted
+    counts = confusion(truth, predicted, len(emotions))
+    speakers = [examples.speaker[row] for row in rows]
+    interval = bootstrap_interval(truth, predicted, speakers, len(emotions))
+    around = bootstrap_interval(truth, predicted, speakers, len(emotions), score=accuracy)
+    error = valence_mse(examples.valence[rows], posteriors.valence)
+    known = math.isfinite(error)
+    return {
+        "clips": len(rows),
+        "accuracy": float(accuracy(counts)),
+        "accuracy_low": around.low,
+        "accuracy_high": around.high,
+        "waf": interval.point,
+        "waf_low": interval.low,
+        "waf_high": interval.high,
+        "macro_f1": float(macro_f1(counts)),
+        "recall": {name: float(value) for name, value in zip(emotions, per_class_recall(counts), strict=True)},
+        # JSON has no NaN: a corpus without valence has no such figures
+        "valence_mse": error if known else None,
+        "combined_score": combined_score(interval.point, error) if known else None,
+        "speakers_or_clips": interval.groups,
+    }
+
+
+def _by_fold(examples: Examples, posteriors: Posteriors) -> list[float]:
+    rows = _rows(examples, posteriors)
+    right = posteriors.predicted == examples.emotion[rows]
+    folds = examples.fold[rows]
+    return [float(right[folds == fold].mean()) for fold in np.unique(folds)]
+
+
+def _rows(examples: Examples, posteriors: Posteriors) -> NDArray[np.int64]:
+    position = {clip_id: row for row, clip_id in enumerate(examples.clip_ids)}
+    return np.array([position[clip_id] for clip_id in posteriors.clip_ids], dtype=np.int64)
+
+
+def _truth(examples: Examples, posteriors: Posteriors) -> NDArray[np.int64]:
+    return np.asarray(examples.emotion[_rows(examples, posteriors)])
