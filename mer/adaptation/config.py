@@ -11,7 +11,8 @@ class AdaptationConfig(BaseModel):
     """Parameter-efficient fine-tuning of one block of layers (system A, 2).
 
     Known: only the most effective layers are adapted; bottleneck adapters; masked reconstruction plus
-    cross-entropy. Reconstruction: LoRA and DoRA as alternatives, the sizes, the targets of the reconstruction
+    cross-entropy. Reconstruction: LoRA and DoRA as alternatives, the sizes, the targets of the
+    reconstruction
     and the schedule.
     """
 
@@ -95,28 +96,43 @@ class AdaptationConfig(BaseModel):
 class LayerStudyConfig(BaseModel):
     """How the layers of an encoder are scored (system A, 1).
 
-    Known: the contribution of every layer is measured, and the most effective ones are adapted. Reconstruction: a linear head
+    Known: the contribution of every layer is measured, and the most effective ones are adapted.
+    Reconstruction: a linear head
     on pooled hidden states, speaker-independent folds, and the block with the best lower bound.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    folds: int = Field(default=5, ge=2, le=20, description="Speaker-independent folds inside the training clips.")
-    seeds: int = Field(default=3, ge=1, le=100, description="Different fold assignments; scores are pooled over them.")
-    l2: float = Field(
-        default=0.05, gt=0.0, le=100.0, description="L2 penalty of the head, relative to the mean cross-entropy."
+    folds: int = Field(
+        default=5, ge=2, le=20, description="Speaker-independent folds inside the training clips."
     )
-    iterations: int = Field(default=200, ge=1, le=10_000, description="Most steps of the solver.")
+    seeds: int = Field(
+        default=3, ge=1, le=100, description="Different fold assignments; scores are pooled over them."
+    )
+    l2: float = Field(
+        default=0.1,
+        gt=0.0,
+        le=100.0,
+        description="L2 penalty of the head, relative to the mean cross-entropy.",
+    )
+    iterations: int = Field(default=300, ge=1, le=10_000, description="Most steps of the solver.")
     tolerance: float = Field(
-        default=1e-5, ge=0.0, le=1.0, description="Largest change of a logit per step at which the solver stops."
+        default=1e-3,
+        ge=0.0,
+        le=1.0,
+        description="Largest change of a logit per step at which the solver stops.",
     )
     score: Literal["accuracy", "waf"] = Field(default="accuracy", description="Accuracy, or weighted F1.")
     block_length: int | None = Field(
         default=None,
         ge=1,
         le=200,
-        description="Layers in the chosen block; none: a quarter of the encoder (the paper's 6 of 24), at least 2.",
+        description="Layers in the block; none: a quarter of the encoder (the paper's 6 of 24), at least 2.",
     )
-    resamples: int = Field(default=1000, ge=100, le=100_000, description="Bootstrap resamples (of whole speakers).")
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Coverage of the two-sided intervals.")
+    resamples: int = Field(
+        default=1000, ge=100, le=100_000, description="Bootstrap resamples (of whole speakers)."
+    )
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1.0, description="Coverage of the two-sided intervals."
+    )
     seed: int = Field(default=1, ge=0, description="Seed of the fold assignments and the bootstrap.")

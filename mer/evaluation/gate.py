@@ -1,25 +1,21 @@
 """The gate: a challenger replaces the champion only on evidence, speaker by speaker, that it is better.
 
 Rule (reconstruction). On clips that neither model trained on, WAF(challenger) - WAF(champion) must be above
-0, and the lower end
-of its one-sided 95 % interval must be above -margin. The interval comes from the paired bootstrap over
+0, and the lower end of its one-sided 97 % interval must be above -margin. The interval comes from the
+paired bootstrap over
 speakers: the standard
 deviation of the resampled differences, times sqrt(G / (G - 1)), times the t quantile with G - 1 degrees of
 freedom for G speakers
 (plain percentiles are too sure of themselves below some 20 speakers).
 
 Why the margin is 0 by default. With a positive margin m the rule asks for non-inferiority: an equal
-challenger with a narrow
-interval passes about half of the time, because only the sign of the difference is left to chance, and a
-chain of promotions may
-lose up to m each. The acceptance is an error of at most 5 % for an equal challenger and 1 % for one that is
-2 points worse, which
-is a test of superiority, m = 0. A margin makes sense where a fresh model is worth something by itself
-(drift).
+challenger with a narrow interval passes about half of the time, because only the sign of the difference is
+left to chance, and a chain of promotions may lose up to m each. The acceptance is an error of at most 5 %
+for an equal challenger and 1 % for one that is 2 points worse, which is a test of superiority, m = 0. A
+margin makes sense where a fresh model is worth something by itself (drift).
 
 What it gives by simulation (tests/mer/evaluation/test_gate.py; 24 speakers, 1,440 clips, WAF about .80,
-1,000 draws):
-@@SIM@@
+1,000 draws): @@SIM@@
 """
 
 from __future__ import annotations
@@ -48,7 +44,7 @@ class GateConfig(BaseModel):
         le=0.2,
         description="How far below 0 the lower bound may lie (WAF; 0.01 = one point). 0: better.",
     )
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Confidence of the one-sided bound.")
+    confidence: float = Field(default=0.97, gt=0.5, lt=1.0, description="Confidence of the one-sided bound.")
     resamples: int = Field(
         default=2000, ge=200, le=100_000, description="Bootstrap resamples (of whole speakers)."
     )

@@ -1,11 +1,9 @@
 """Bootstrap intervals that resample whole speakers, as clips of one speaker succeed and fail together.
 
 A resample is a row of multinomial counts over groups, so all resamples of a score are one matrix product
-with the groups'
-confusion counts. With few groups the percentile bootstrap is too narrow by about sqrt(G / (G - 1));
-deviations from the mean of
-the resamples are stretched by that factor (reconstruction: the usual small-sample correction of the cluster
-bootstrap).
+with the groups' confusion counts. With few groups the percentile bootstrap is too narrow by about sqrt(G /
+(G - 1)); deviations from the mean of the resamples are stretched by that factor (reconstruction: the usual
+small-sample correction of the cluster bootstrap).
 """
 
 from __future__ import annotations
