@@ -21,6 +21,16 @@ TEXT_TYPES = (
     "bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "electra", "albert", "deberta", "deberta-v2",
 )  # fmt: skip
 
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "spm.model",
+)
+"""Files that hold a vocabulary; one of them must be there."""
+
 
 class TextEncoder:
     """A frozen bidirectional text encoder.
@@ -69,6 +79,7 @@ def load_lexical(resolved: ResolvedWeights) -> TextEncoder:
         raise ConfigError(
             f"{resolved.source}: expected a text encoder of type {', '.join(TEXT_TYPES)}, found {kind!r}"
         )
+    _check_vocabulary(resolved)
     model = pretrained(AutoModel, resolved, unused=("pooler.",))
     try:
         tokenizer = AutoTokenizer.from_pretrained(
@@ -79,6 +90,13 @@ def load_lexical(resolved: ResolvedWeights) -> TextEncoder:
     if not tokenizer.is_fast:
         raise WeightsError(f"{resolved.source}: expected tokenizer.json (a fast tokenizer), found none")
     return TextEncoder(model, tokenizer, _max_tokens(resolved, model, tokenizer))
+
+
+def _check_vocabulary(resolved: ResolvedWeights) -> None:
+    # Without any vocabulary transformers builds an empty tokenizer, to which every word is unknown.
+    assert resolved.folder is not None
+    if not any((resolved.folder / name).is_file() for name in VOCABULARIES):
+        raise WeightsError(f"{resolved.source}: expected a tokenizer ({', '.join(VOCABULARIES)}), found none")
 
 
 def _max_tokens(resolved: ResolvedWeights, model: Any, tokenizer: Any) -> int:

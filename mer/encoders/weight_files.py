@@ -28,8 +28,7 @@ def check_folder(folder: Path) -> None:
 
     Raises:
         WeightsError: no config.json, no safetensors (pickled `.bin` files do not count), a header that lies
-            about
-            the file, or a configuration with `auto_map` (code that comes with the weights).
+            about the file, or a configuration with `auto_map` (code that comes with the weights).
     """
     if not (folder / "config.json").is_file():
         raise WeightsError(f"{folder}: expected config.json and safetensors, found no config.json")

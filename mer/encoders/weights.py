@@ -76,7 +76,7 @@ def resolve_weights(source: str, cache: Path, *, local_files_only: bool = False)
     if hub := _HUB.fullmatch(source):
         return _from_hub(source, hub["repo"], hub["revision"], local_files_only)
     folder = Path(source).expanduser()
-    if not folder.is_dir():
+    if not source or not folder.is_dir():
         raise ConfigError(
             f"source {source!r}: expected a folder, or org/name@<40 hex digits of a revision> "
             "(branches and tags move, so they are not accepted), found neither"
