@@ -63,4 +63,5 @@ class MaskedReconstruction(nn.Module):
         target = functional.layer_norm(frozen, frozen.shape[-1:])
         error = (self.predict(adapted) - target).square().mean(dim=-1)  # (batch, frames)
         weight = hide.to(error.dtype)
-        return (error * weight).sum() / weight.sum().clamp(min=1.0)
+        mean: Tensor = (error * weight).sum() / weight.sum().clamp(min=1.0)
+        return mean

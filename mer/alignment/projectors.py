@@ -1,0 +1,85 @@
+"""The two ways into the joint space.
+
+Reconstruction. The acoustic side is the target: its embedding is fixed (no gradient reaches an acoustic
+encoder) and enters the joint space by a linear map alone. That map is needed, not a convenience: the
+embedding's leading directions are speaker and channel, which no face shows, and the linear map may turn
+away from them; being linear, it cannot invent structure the acoustic space does not have. `whiten` leaves
+even that out. The visual side is free: a trainable encoder of face crops where there is one, then a small
+MLP.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class AcousticProjector(nn.Module):
+    """Fixed acoustic embedding -> unit vector of the joint space.
+
+    Args:
+        features: width of the acoustic embedding. components: principal components kept; already limited
+        by `features` and by the clips they are fitted on. embedding_size: width of the joint space. kind:
+        `linear` trains a map of the components; `whiten` uses the components (embedding_size of them) as
+        they are.
+    """
+
+    mean: Tensor
+    basis: Tensor
+
+    def __init__(
+        self, features: int, components: int, embedding_size: int, kind: Literal["linear", "whiten"]
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("basis", torch.zeros(features, components))
+        self.map: nn.Module = (
+            nn.Linear(components, embedding_size, bias=False) if kind == "linear" else nn.Identity()
+        )
+
+    def fit(self, acoustic: Tensor) -> None:
+        """Standardise (clips, features), find the principal components and scale each to variance 1."""
+        mean, deviation = acoustic.mean(dim=0), acoustic.std(dim=0, correction=0).clamp(min=1e-6)
+        standard = (acoustic - mean) / deviation
+        _, singular, directions = torch.linalg.svd(standard.double(), full_matrices=False)
+        kept = self.basis.shape[1]
+        # The sign of a direction is arbitrary: fix it, so that the same clips give the same space everywhere.
+        largest = directions[:kept].abs().argmax(dim=1, keepdim=True)
+        directions = directions[:kept] * directions[:kept].gather(1, largest).sign()
+        scale = len(acoustic) ** 0.5 / singular[:kept].clamp(min=1e-3)
+        self.mean.copy_(mean)
+        self.basis.copy_((directions * scale[:, None]).T.float() / deviation[:, None])
+
+    def forward(self, acoustic: Tensor) -> Tensor:
+        """(batch, features) -> (batch, embedding_size) of unit length."""
+        return functional.normalize(self.map((acoustic - self.mean) @ self.basis), dim=-1)
+
+
+class VisualProjector(nn.Module):
+    """Visual vector -> unit vector of the joint space, by one hidden layer and a linear way past it."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, features: int, hidden_size: int, embedding_size: int, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = nn.Linear(features, hidden_size)
+        self.out = nn.Linear(hidden_size, embedding_size)
+        self.past = nn.Linear(features, embedding_size, bias=False)
+
+    def fit(self, vectors: Tensor) -> None:
+        """Take mean and deviation of (clips, features)."""
+        self.mean.copy_(vectors.mean(dim=0))
+        self.deviation.copy_(vectors.std(dim=0, correction=0).clamp(min=1e-6))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(batch, features) -> (batch, embedding_size) of unit length."""
+        standard = self.dropout((vectors - self.mean) / self.deviation)
+        hidden = self.dropout(functional.gelu(self.hidden(standard)))
+        return functional.normalize(self.out(hidden) + self.past(standard), dim=-1)
