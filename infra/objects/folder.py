@@ -39,7 +39,7 @@ class FolderStore:
     def put(self, key: str, data: bytes | Path, *, if_absent: bool = False) -> bool:
         """See `ObjectStore.put`."""
         target = self._path(key)
-        if if_absent and target.exists():
+        if if_absent and target.is_file():
             return False
         staged = self._staging / uuid.uuid4().hex
         try:

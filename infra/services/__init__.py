@@ -3,34 +3,46 @@ loopback.
 
     start("prefect", settings)   -> http://127.0.0.1:PORT     (its API is below /api)
     start("mlflow", settings)    -> http://127.0.0.1:PORT
+    start("s3", settings)        -> s3://mer?endpoint=http://127.0.0.1:PORT     (keys: s3_credentials)
+    start("postgres", settings)  -> postgresql://postgres:PASSWORD@127.0.0.1:PORT/postgres
     stop_all(settings)
 
-State, logs and data lie below `<home>`; starting what runs already returns its address.
+State, logs and data lie below `<home>`. Starting what runs already returns its address.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
-from urllib.parse import urlsplit
 
 from infra.errors import ServiceFailed
+from infra.services.postgres import postgres_server
 from infra.services.process import ServiceProcess, inherited_environment
-from infra.services.servers import Server, free_port, mlflow_server, prefect_server
+from infra.services.servers import Server, free_port, mlflow_server, prefect_server, s3_credentials, s3_server
 from infra.settings import Settings, load_settings
 
-__all__ = ["SERVICES", "ServiceStatus", "start", "start_command", "status", "stop", "stop_all"]
+__all__ = [
+    "SERVICES",
+    "ServiceStatus",
+    "s3_credentials",
+    "start",
+    "start_command",
+    "status",
+    "stop",
+    "stop_all",
+]
 
 _ATTEMPTS = 3
 """A port found free may be taken before the server binds it."""
 
 _PATIENCE_SECONDS = 30.0
-"""A running server that does not answer for so long is replaced; a busy machine is no reason to kill it sooner."""
+"""A running server that is silent for so long is replaced; a busy machine is no reason to do it sooner."""
 
 _SERVERS: Mapping[str, Callable[[Settings, int], Server]] = MappingProxyType(
-    {"prefect": prefect_server, "mlflow": mlflow_server}
+    {"prefect": prefect_server, "mlflow": mlflow_server, "s3": s3_server, "postgres": postgres_server}
 )
 SERVICES: tuple[str, ...] = tuple(_SERVERS)
 
@@ -41,7 +53,7 @@ class ServiceStatus:
 
     name: str
     address: str | None
-    """None: not running."""
+    """Without password; None: not running."""
     processes: int
     memory_bytes: int
     """Resident memory of its processes together."""
@@ -57,7 +69,7 @@ def start(name: str, settings: Settings | None = None) -> str:
     process = _process(name, settings)
     with process.exclusively():
         state = process.state()
-        port = urlsplit(state.address).port if state is not None else None
+        port = state.port if state is not None else None
         if state is not None and process.members():
             server = _SERVERS[name](settings, port or 0)
             with suppress(ServiceFailed):  # half dead (a start that was killed): stopped, then started anew
@@ -65,7 +77,14 @@ def start(name: str, settings: Settings | None = None) -> str:
                 return state.address
         for attempt in range(_ATTEMPTS):
             server = _SERVERS[name](settings, free_port(port if attempt == 0 else None))
-            process.launch(server.command, server.address, server.environment, server.folder)
+            process.launch(
+                server.command,
+                server.environment,
+                server.folder,
+                address=server.address,
+                port=server.port,
+                user=server.user,
+            )
             try:
                 process.wait_ready(server.ready, server.start_seconds)
             except ServiceFailed:
@@ -108,7 +127,7 @@ def start_command(
     with process.exclusively():
         if process.members():
             return False
-        process.launch(command, "", {**inherited_environment(), **environment}, settings.home / name)
+        process.launch(command, {**inherited_environment(), **environment}, settings.home / name)
     return True
 
 
@@ -121,7 +140,7 @@ def status(settings: Settings | None = None) -> list[ServiceStatus]:
         members = process.members()
         state = process.state()
         memory = sum(member.memory_info().rss for member in members)
-        address = state.address if state is not None and members else None
+        address = re.sub(r"//[^/@]*@", "//", state.address) if state is not None and members else None
         found.append(ServiceStatus(name, address, len(members), memory))
     return found
 

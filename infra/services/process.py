@@ -17,7 +17,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -35,6 +35,7 @@ class ServiceState:
 
     name: str
     address: str
+    port: int
     pid: int
     """Leader of the process group."""
     mark: str
@@ -68,14 +69,23 @@ class ServiceProcess:
             return None
 
     def members(self) -> list[psutil.Process]:
-        """Living processes of the group, by mark."""
+        """Its living processes."""
         state = self.state()
-        return [] if state is None else _marked(state.mark)
+        return [] if state is None else _with_mark(state.mark)
 
-    def launch(self, command: Sequence[str], address: str, environment: Mapping[str, str], cwd: Path) -> None:
-        """Start `command` in a session of its own, with its output in the log."""
+    def launch(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: Path,
+        *,
+        address: str = "",
+        port: int = 0,
+        user: str | None = None,
+    ) -> None:
+        """Start `command` in a session of its own (as system user `user`), with its output in the log."""
         mark = uuid.uuid4().hex
-        state = ServiceState(name=self.name, address=address, pid=0, mark=mark, started=time.time())
+        state = ServiceState(self.name, address, port, 0, mark, time.time())
         self._write(state)
         cwd.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
@@ -88,20 +98,19 @@ class ServiceProcess:
                     cwd=cwd,
                     env={**environment, MARK: mark},
                     start_new_session=True,
+                    user=user,
                 )
             except OSError as error:
                 raise ServiceFailed(f"{self.name} cannot be started: {error}") from error
         _children[process.pid] = process
-        self._write(ServiceState(self.name, address, process.pid, mark, state.started))
+        self._write(replace(state, pid=process.pid))
 
     def wait_ready(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
         """Wait until `ready()`. Raises ServiceFailed with the end of the log on an early exit or time-out."""
         deadline = time.monotonic() + timeout_seconds
         while time.monotonic() < deadline:
             if not self.members():
-                raise ServiceFailed(
-                    f"{self.name} ended while starting; the end of {self.log}:\n{self._log_tail()}"
-                )
+                raise ServiceFailed(f"{self.name} ended while starting; {self._log_tail()}")
             if ready():
                 return
             time.sleep(0.1)
@@ -109,7 +118,7 @@ class ServiceProcess:
         raise ServiceFailed(f"{self.name} was not ready within {timeout_seconds:.0f} s; {self._log_tail()}")
 
     def stop(self) -> bool:
-        """End the whole group; returns whether anything was running. Raises ServiceFailed if something survives."""
+        """End the whole group; returns whether anything ran. Raises ServiceFailed if something survives."""
         members = self.members()
         _signal(members, signal.SIGTERM)
         _wait_gone(members, STOP_SECONDS)
@@ -117,12 +126,13 @@ class ServiceProcess:
         _signal(survivors, signal.SIGKILL)
         _wait_gone(survivors, STOP_SECONDS)
         if left := self.members():
-            raise ServiceFailed(f"{self.name} did not stop: {len(left)} processes are left, e.g. {left[0]}")
+            raise ServiceFailed(f"{self.name} did not stop: {len(left)} processes left, e.g. {left[0]}")
         self._state.unlink(missing_ok=True)
         return bool(members)
 
     def _write(self, state: ServiceState) -> None:
         partial = self._state.with_suffix(".partial")
+        partial.touch(mode=0o600)  # an address may hold a password
         partial.write_text(json.dumps(asdict(state)), encoding="utf-8")
         partial.replace(self._state)
 
@@ -138,15 +148,23 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 """Services this process started: they must be reaped here, or they stay as zombies until it ends."""
 
 
-def _marked(mark: str) -> list[psutil.Process]:
+def _with_mark(mark: str) -> list[psutil.Process]:
+    """Processes that carry the mark, and their descendants (Postgres overwrites its environment)."""
     for child in _children.values():
         child.poll()
-    found = []
+    found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+            if process.environ().get(MARK) == mark:
+                found |= {member.pid: member for member in (process, *process.children(recursive=True))}
+    return [process for process in found.values() if _is_alive(process)]
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import os
+import secrets
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
+
+from pydantic import SecretStr
 
 from infra.services.process import inherited_environment
 from infra.settings import Settings
@@ -22,11 +27,14 @@ class Server:
     """A server about to be started."""
 
     command: tuple[str, ...]
+    port: int
     address: str
     ready: Callable[[], bool]
     folder: Path
     """Its working and data folder."""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str]
+    user: str | None = None
+    """System user to run as; None: this process'."""
     start_seconds: float = 120.0
 
 
@@ -44,7 +52,7 @@ def prefect_server(settings: Settings, port: int) -> Server:
     }
     command = (sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port))
     address = f"http://{LOOPBACK}:{port}"
-    return Server(command, address, lambda: answers(f"{address}/api/health"), home, environment)
+    return Server(command, port, address, lambda: answers(f"{address}/api/health"), home, environment)
 
 
 def mlflow_server(settings: Settings, port: int) -> Server:
@@ -63,7 +71,48 @@ def mlflow_server(settings: Settings, port: int) -> Server:
         "--allowed-hosts", f"{LOOPBACK}:{port},localhost:{port}",
     )  # fmt: skip
     address = f"http://{LOOPBACK}:{port}"
-    return Server(command, address, lambda: answers(f"{address}/health"), home, environment)
+    return Server(command, port, address, lambda: answers(f"{address}/health"), home, environment)
+
+
+def s3_server(settings: Settings, port: int) -> Server:
+    """SeaweedFS: an S3 server that honours conditional creation. Its keys: `s3_credentials`."""
+    home = settings.services_folder / "s3"
+    access, secret = s3_credentials(settings)
+    environment = inherited_environment(without=("AWS_", "WEED_")) | {
+        "AWS_ACCESS_KEY_ID": access.get_secret_value(),
+        "AWS_SECRET_ACCESS_KEY": secret.get_secret_value(),
+    }
+    inner = [
+        f"-{part}.port{kind}={free_port()}"
+        for part in ("master", "volume", "filer")
+        for kind in ("", ".grpc")
+    ]
+    command = (
+        str(Path(sys.executable).parent / "weed"), "server", f"-dir={home}", f"-ip={LOOPBACK}",
+        f"-ip.bind={LOOPBACK}", "-master.volumeSizeLimitMB=1024", "-volume.max=100", "-filer", "-s3",
+        f"-s3.port={port}", f"-s3.port.grpc={free_port()}", "-s3.iam=false", *inner,
+    )  # fmt: skip
+    endpoint = f"http://{LOOPBACK}:{port}"
+    ready = f"{endpoint}/healthz"
+    return Server(command, port, f"s3://mer?endpoint={endpoint}", lambda: answers(ready), home, environment)
+
+
+def s3_credentials(settings: Settings) -> tuple[SecretStr, SecretStr]:
+    """Access and secret key of the local S3 server: those of the settings, or made up once."""
+    if settings.s3_access_key is not None and settings.s3_secret_key is not None:
+        return settings.s3_access_key, settings.s3_secret_key
+    return SecretStr("mer"), SecretStr(made_up_secret(settings, "s3"))
+
+
+def made_up_secret(settings: Settings, name: str) -> str:
+    """A random secret of this home, the same at every call; its file is for its owner only."""
+    path = settings.services_folder / f"{name}.secret"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(16))
+    return path.read_text(encoding="ascii")
 
 
 def free_port(preferred: int | None = None) -> int:

@@ -105,7 +105,7 @@ class Tracker:
         )
 
     def set_alias(self, name: str, alias: str, version: int, *, order: int) -> None:
-        """Mirror an alias of the catalogue; `order`: id of its audit row, so that a late replay undoes nothing."""
+        """Mirror an alias of the catalogue; `order` (id of its audit row) keeps a late replay harmless."""
         self._record({"type": "alias", "name": name, "alias": alias, "version": version, "order": order})
 
     def replay(self) -> int:

@@ -151,7 +151,7 @@ class MlflowSink:
             return
         _create_model(client, name)
         run_id = None if event["run"] is None else self.run_id(event["run"])
-        # A made-up scheme: MLflow's server refuses sources of the local file system, and must never load one anyway.
+        # A scheme of our own: MLflow's server refuses local files as source, and must never load any.
         client.create_model_version(
             name,
             source=f"mer-artifact://{event['kind']}/{event['artifact_key']}",

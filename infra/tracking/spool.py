@@ -84,7 +84,7 @@ class Spool:
 
     @contextmanager
     def _exclusively(self) -> Iterator[bool]:
-        """One sender at a time, else events could overtake each other. False: another one kept it too long."""
+        """One sender at a time, else events could overtake each other. False: another one is at it."""
         with (self._folder / "lock").open("w") as lock:
             deadline = time.monotonic() + LOCK_SECONDS
             while True:

@@ -1,0 +1,82 @@
+"""Fixtures shared by all tests: an isolated home, and real servers started once a session from wheels."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from infra.services import s3_credentials, start, stop_all
+from infra.services.postgres import create_database
+from infra.settings import Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("MER_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a home of this test's own: SQLite and folders."""
+    return load_settings(home=tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The home of the session's servers, which are stopped at its end."""
+    home = load_settings(home=tmp_path_factory.mktemp("servers"))
+    yield home
+    stop_all(home)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_settings: Settings) -> str:
+    """Address of a Postgres server."""
+    return start("postgres", server_settings)
+
+
+@pytest.fixture
+def fresh_postgres(postgres_server: str) -> Callable[[], str]:
+    """Makes an empty Postgres database at every call; returns its URL."""
+    return lambda: create_database(postgres_server, f"test_{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture(scope="session")
+def s3_server(server_settings: Settings) -> str:
+    """`s3://mer?endpoint=...` of an S3 server; its keys: `infra.services.s3_credentials(server_settings)`."""
+    return start("s3", server_settings)
+
+
+@pytest.fixture
+def s3_settings(settings: Settings, server_settings: Settings, s3_server: str) -> Settings:
+    """This test's home with an S3 object store, below a prefix of its own."""
+    access, secret = s3_credentials(server_settings)
+    url = s3_server.replace("s3://mer", f"s3://mer/test-{uuid.uuid4().hex[:12]}")
+    return settings.model_copy(
+        update={"object_store_url": url, "s3_access_key": access, "s3_secret_key": secret}
+    )
+
+
+@pytest.fixture(scope="session")
+def prefect_server(server_settings: Settings) -> str:
+    """Address of a Prefect server (its API is below `/api`)."""
+    return start("prefect", server_settings)
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(server_settings: Settings) -> str:
+    """Address of an MLflow server."""
+    return start("mlflow", server_settings)
+
+
+@pytest.fixture
+def mlflow_settings(settings: Settings, mlflow_server: str) -> Settings:
+    """This test's home with the session's MLflow server."""
+    return settings.model_copy(update={"mlflow_tracking_uri": SecretStr(mlflow_server)})
