@@ -62,6 +62,7 @@ def study_layers(
         view: replace(
             spaces[view],
             read_layer=int(result.meta["best_layer"]),
+            layer_count=str(result.meta["scores"]).count(","),
             block_start=int(result.meta["start"]),
             block_stop=int(result.meta["stop"]),
         )

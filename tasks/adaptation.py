@@ -53,7 +53,7 @@ def study_layers_of_view(
             meta={
                 "start": study.best_block.start,
                 "stop": study.best_block.stop,
-                "best_layer": int(np.argmax(study.mean)),
+                "best_layer": study.best_layer,
                 "scores": ",".join(f"{score:.4f}" for score in study.mean),
             },
             metrics={f"layer_{layer}_score": float(score) for layer, score in enumerate(study.mean)},

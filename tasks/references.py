@@ -52,6 +52,8 @@ class ViewSpaces:
     view: str
     read_layer: int | None = None
     """Hidden state the acoustic stream reads (chosen on this view's training clips)."""
+    layer_count: int = 0
+    """Transformer layers of the acoustic encoder (hidden states 0 .. layer_count)."""
     block_start: int | None = None
     block_stop: int | None = None
     adapter: ArtifactRef | None = None

@@ -2,9 +2,8 @@
 matrix product.
 
 Official (MERTools, read at source): WAF is the weighted F1; MER2023 MULTI and NOISE score `WAF - 0.25 *
-MSE(valence)`.
-All functions of counts take (..., C, C) arrays, rows = truth, columns = prediction, and return (...) or
-(..., C).
+MSE(valence)`. All functions of counts take (..., C, C) arrays, rows = truth, columns = prediction, and
+return (...) or (..., C).
 """
 
 from __future__ import annotations

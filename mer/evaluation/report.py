@@ -1,4 +1,6 @@
-"""The evaluation of a training run: every system out of fold, the served one calibrated and on the holdout, with figures."""
+"""The evaluation of a training run: every system out of fold, the served one calibrated and on the holdout,
+with figures.
+"""
 
 from __future__ import annotations
 
@@ -69,13 +71,18 @@ def evaluate_systems(
 
     Args:
         examples: all clips with their true labels.
-        out_of_fold: system name -> posteriors of the cross-validation clips, each by a model that did not see it.
+        out_of_fold: system name -> posteriors of the cross-validation clips, each by a model that did not
+            see it.
         holdout: posteriors of the served system on the fixed holdout (may be empty).
         emotions: class names in index order.
         served: the system that will be served; it is calibrated on its out-of-fold logits.
     """
     rows = tuple(
-        {"system": name, **_scores(examples, posteriors, emotions), "accuracy_folds": _by_fold(examples, posteriors)}
+        {
+            "system": name,
+            **_scores(examples, posteriors, emotions),
+            "accuracy_folds": _by_fold(examples, posteriors),
+        }
         for name, posteriors in out_of_fold.items()
     )
     own, truth = out_of_fold[served], _truth(examples, out_of_fold[served])
@@ -92,8 +99,12 @@ def evaluate_systems(
         "reliability.png": reliability_figure(reliability_bins(own.probabilities(temperature), truth)),
     }
     row = next(row for row in rows if row["system"] == served)
-    headline = {name: value for name, value in row.items() if isinstance(value, float) and math.isfinite(value)}
-    headline |= {f"holdout_{k}": v for k, v in (held or {}).items() if isinstance(v, float) and math.isfinite(v)}
+    headline = {
+        name: value for name, value in row.items() if isinstance(value, float) and math.isfinite(value)
+    }
+    headline |= {
+        f"holdout_{k}": v for k, v in (held or {}).items() if isinstance(v, float) and math.isfinite(v)
+    }
     return EvaluationReport(
         served=served,
         systems=rows,
@@ -124,7 +135,9 @@ def _scores(examples: Examples, posteriors: Posteriors, emotions: Sequence[str])
         "waf_low": interval.low,
         "waf_high": interval.high,
         "macro_f1": float(macro_f1(counts)),
-        "recall": {name: float(value) for name, value in zip(emotions, per_class_recall(counts), strict=True)},
+        "recall": {
+            name: float(value) for name, value in zip(emotions, per_class_recall(counts), strict=True)
+        },
         # JSON has no NaN: a corpus without valence has no such figures
         "valence_mse": error if known else None,
         "combined_score": combined_score(interval.point, error) if known else None,

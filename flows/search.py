@@ -1,0 +1,32 @@
+"""Search: Optuna over the layer that is read and the fusion's hyper-parameters, on training folds only, resumable."""
+
+from __future__ import annotations
+
+from prefect import flow
+from rich.console import Console
+
+from flows.features import extract_streams
+from flows.ingest import ingest_corpus
+from flows.options import SearchOptions
+from flows.pretrain import pretrain_views
+from mer.recipes import load_recipe
+from tasks.search import SearchReport, search_fusion
+
+
+@flow(name="search")
+def search(options: SearchOptions) -> SearchReport:
+    """Continue a study until it has the trials asked for; prints the best options as a piece of recipe."""
+    recipe = load_recipe(options.recipe)
+    dataset, _ = ingest_corpus(recipe, options)
+    features = extract_streams(dataset, recipe)
+    spaces = pretrain_views(dataset, recipe, features, parent_run=None)
+    study = options.study or f"{recipe.name}/{dataset.corpus}/{dataset.membership[:8]}"
+    report = search_fusion(dataset, recipe, features, spaces, study, options.trials)
+    console = Console(highlight=False)
+    console.print(
+        f"[bold]study {report.study}[/]: {report.trials} trials, {report.models_trained} models; best mean WAF on "
+        f"validation speakers {report.best_value:.3f} (a choice, not a test score)"
+    )
+    lines = [f"  {name}: {value}" for name, value in sorted(report.best_params.items()) if name != "layer"]
+    console.print("fusion:\n" + "\n".join(lines))
+    return report

@@ -1,0 +1,91 @@
+"""Figures as PNG bytes: layer curve, confusion matrix, reliability. Drawn without a display and without global state."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.evaluation.calibration import ReliabilityBins
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INK, _SOFT, _ACCENT = "#1f2933", "#9aa5b1", "#2f6fb0"
+
+
+def layer_curve(
+    mean: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    block: tuple[int, int] | None = None,
+    *,
+    score: str = "accuracy",
+) -> bytes:
+    """Score by hidden state with its interval; `block` (start, stop) shades the states an adapted block makes."""
+    figure, axes = _canvas(6.4, 3.6)
+    layers = np.arange(len(mean))
+    if block is not None:
+        axes.axvspan(block[0] + 0.5, block[1] + 0.5, color=_ACCENT, alpha=0.12, label="adapted block")
+    axes.fill_between(layers, low, high, color=_SOFT, alpha=0.35, label="95 % interval (speakers resampled)")
+    axes.plot(layers, mean, marker="o", color=_ACCENT)
+    axes.set_xticks(layers)
+    axes.set_xlabel("hidden state (0 = convolutional front end)")
+    axes.set_ylabel(f"{score}, held-out speakers")
+    axes.legend(loc="lower center", frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def confusion_figure(counts: NDArray[np.int64], emotions: Sequence[str]) -> bytes:
+    """(C, C) counts as row shares with the counts written in; rows truth, columns prediction."""
+    size = 1.8 + 0.62 * len(emotions)
+    figure, axes = _canvas(size + 0.6, size)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), share in np.ndenumerate(shares):
+        ink = "white" if share > 0.55 else _INK
+        axes.text(column, row, f"{share:.2f}\n{counts[row, column]}", ha="center", va="center", color=ink, fontsize=7)
+    axes.set_xticks(range(len(emotions)), emotions, rotation=35, ha="right")
+    axes.set_yticks(range(len(emotions)), emotions)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    return _png(figure)
+
+
+def reliability_figure(bins: ReliabilityBins) -> bytes:
+    """Accuracy by confidence; on the diagonal, confidence means what it says."""
+    figure, axes = _canvas(4.2, 4.0)
+    held = bins.count > 0
+    width = bins.edges[1] - bins.edges[0]
+    middle = bins.edges[:-1] + width / 2
+    axes.plot([0, 1], [0, 1], color=_SOFT, linestyle="--", linewidth=1)
+    axes.bar(middle[held], bins.accuracy[held], width=width * 0.9, color=_ACCENT, alpha=0.75)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("confidence (calibrated)")
+    axes.set_ylabel("share that is right")
+    axes.set_title(f"expected calibration error {bins.error:.3f}, {int(bins.count.sum())} clips", fontsize=9)
+    return _png(figure)
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)  # not pyplot: tasks draw in threads
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _png(figure: Figure) -> bytes:
+    target = io.BytesIO()
+    # No version or date in the file: equal results have equal bytes.
+    figure.savefig(target, format="png", dpi=130, metadata={"Software": None})
+    return target.getvalue()
