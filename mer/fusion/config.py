@@ -11,10 +11,8 @@ class FusionConfig(BaseModel):
     """The fusion model and its training.
 
     Known (challenge baseline): the model `attention`, CE + MSE 1:1, Adam with weight decay 1e-5, batch 32,
-    100 epochs, the
-    best epoch kept. Reconstruction: every other option; the defaults were chosen on inner folds of RAVDESS
-    (see
-    docs/experiments.md).
+    100 epochs, the best epoch kept. Reconstruction: every other option; the defaults were chosen on inner
+    folds of RAVDESS (see docs/experiments.md).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

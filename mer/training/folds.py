@@ -1,10 +1,8 @@
 """Speaker-independent folds, and validation speakers inside the training folds.
 
 Groups are whole speakers; a clip of unknown speaker is a group of its own. Groups are dealt greedily, the
-largest first, to the
-fold where they even out the class counts most, as in scikit-learn's `StratifiedGroupKFold`. The order of
-rows does not matter:
-ties are broken by a hash of seed and group name.
+largest first, to the fold where they even out the class counts most, as in scikit-learn's
+`StratifiedGroupKFold`. The order of rows does not matter: ties are broken by a hash of seed and group name.
 """
 
 from __future__ import annotations
@@ -36,9 +34,8 @@ def assign_folds(
 
     Returns:
         (N,) fold in 0 .. k-1. k is `folds`, or the number of groups where there are fewer (three speakers
-        cannot be
-        five folds). A corpus of a single speaker is dealt by clip: nothing speaker-independent exists
-        there.
+        cannot be five folds). A corpus of a single speaker is dealt by clip: nothing speaker-independent
+        exists there.
 
     Raises:
         ConfigError: fewer than two folds or clips, or lengths that differ.

@@ -1,0 +1,39 @@
+"""Plain concatenation: the control that any attention has to beat (reconstruction)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mer.fusion.config import FusionConfig
+from mer.fusion.interface import FusionModel, FusionOutput, FusionShape, register
+from mer.training.seeded import SeededDropout
+
+
+class ConcatFusion(FusionModel):
+    """One hidden layer over all streams beside each other; the present ones share the weight evenly."""
+
+    def __init__(self, shape: FusionShape, config: FusionConfig) -> None:
+        super().__init__(shape)
+        self.body = nn.Sequential(
+            SeededDropout(config.dropout),
+            nn.Linear(sum(shape.widths.values()), config.hidden),
+            nn.ReLU(),
+            SeededDropout(config.dropout),
+        )
+        self.emotion = nn.Linear(config.hidden, shape.classes)
+        self.valence = nn.Linear(config.hidden, 1)
+
+    def fuse(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> FusionOutput:
+        """Missing streams are zeros, which is their mean after standardisation."""
+        fused = self.body(torch.cat([inputs[name] for name in self.streams], dim=1))
+        present = torch.cat([masks[name] for name in self.streams], dim=1)
+        weights = present / present.sum(dim=1, keepdim=True).clamp_min(1)
+        return FusionOutput(self.emotion(fused), self.valence(fused).squeeze(1), weights)
+
+
+@register("concat")
+def _build(shape: FusionShape, config: FusionConfig) -> FusionModel:
+    return ConcatFusion(shape, config)

@@ -1,0 +1,218 @@
+"""Training a fusion model, keeping it, and predicting with it.
+
+The fit is a function of its arguments alone: initialisation, order, dropout and stream dropout of every
+epoch come from generators derived from (seed, epoch). A run that was killed goes on from its last
+checkpoint and ends bit for bit where an undisturbed one ends (same machine, same number of threads).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mer.ensemble.posteriors import Posteriors
+from mer.errors import ConfigError, WeightsError
+from mer.features.dataset import FeatureTable
+from mer.fusion.config import FusionConfig
+from mer.fusion.interface import FusionModel, FusionShape, build_fusion
+from mer.fusion.streams import Standardisation, check_aligned, fit_standardisation, flat_values, stream_batch
+from mer.fusion.train import Progress, TrainingData, train_fusion
+from mer.training.checkpoint import Checkpoint, content_digest
+from mer.training.examples import Examples
+from mer.training.seeded import initialise
+from mer.training.seeding import epoch_generator
+
+WEIGHTS_FILE = "fusion.safetensors"
+_MODEL, _MEAN, _SCALE = "model.", "mean.", "scale."
+
+
+@dataclass(frozen=True)
+class FittedFusion:
+    """A trained fusion model and all it needs to predict."""
+
+    config: FusionConfig
+    classes: tuple[str, ...]
+    widths: Mapping[str, int]
+    """Stream name -> features, in the model's stream order."""
+    tensors: dict[str, Tensor]
+    """Parameters of the best epoch."""
+    standardisation: Mapping[str, Standardisation]
+    predicts_valence: bool
+    """Whether any training clip had a valence; otherwise predicted valence is NaN."""
+    history: list[dict[str, float]]
+    """Per epoch: losses and validation scores."""
+    best_epoch: int
+    """Epoch kept, counted from 1."""
+    best_score: float
+    """Weighted F1 of that epoch on the validation clips; NaN without validation clips."""
+
+    def model(self) -> FusionModel:
+        """The model with its trained parameters, ready to predict."""
+        model = build_fusion(FusionShape(self.widths, len(self.classes)), self.config)
+        model.load_state_dict(self.tensors)
+        return model.eval()
+
+
+def fit_fusion(
+    features: Mapping[str, FeatureTable],
+    examples: Examples,
+    train: NDArray[np.bool_],
+    validation: NDArray[np.bool_],
+    classes: Sequence[str],
+    config: FusionConfig,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
+) -> FittedFusion:
+    """Train a fusion model on `train`, keep the epoch that is best on `validation`.
+
+    Args:
+        features: stream name -> utterance features, rows as in `examples`.
+        examples: labels and weights of N clips; -1 and NaN are left out of the losses.
+        train: (N,) clips to learn from.
+        validation: (N,) clips to choose the epoch by, of other speakers; none: the last epoch is kept.
+        classes: class names in index order.
+        config: model and training options.
+        checkpoint: where to go on from and to save to; a checkpoint of other inputs is ignored.
+        progress: called with (epochs done, epochs in all) after every epoch, when its checkpoint is on
+            disk.
+
+    Raises:
+        ConfigError: streams that do not fit the examples, overlapping masks, fewer than two classes to
+            learn.
+        DivergedError: more than 3 steps without finite loss and gradient.
+    """
+    check_aligned(features, examples.clip_ids)
+    _check_labels(examples, train, validation, classes)
+    standardisation = {
+        name: fit_standardisation(flat_values(name, table), train & table.present)
+        for name, table in features.items()
+    }
+    widths = {name: len(own.mean) for name, own in standardisation.items()}
+    data = TrainingData(
+        streams=stream_batch(features, standardisation, len(examples)),
+        emotion=torch.from_numpy(examples.emotion),
+        valence=torch.from_numpy(examples.valence),
+        weight=torch.from_numpy(examples.weight),
+        train=torch.from_numpy(np.flatnonzero(train)),
+        validation=torch.from_numpy(np.flatnonzero(validation)),
+    )
+    model = build_fusion(FusionShape(widths, len(classes)), config)
+    initialise(model, epoch_generator(config.seed, 0, "initialisation"))
+    learns_valence = config.valence_weight > 0 and bool(np.isfinite(examples.valence[train]).any())
+    outcome = train_fusion(model, data, config, _identity(data, config, classes), checkpoint, progress)
+    return FittedFusion(
+        config=config,
+        classes=tuple(classes),
+        widths=widths,
+        tensors=outcome.tensors,
+        standardisation=standardisation,
+        predicts_valence=learns_valence,
+        history=outcome.history,
+        best_epoch=outcome.best_epoch,
+        best_score=outcome.best_score,
+    )
+
+
+@torch.no_grad()
+def predict_fusion(fitted: FittedFusion, features: Mapping[str, FeatureTable]) -> Posteriors:
+    """Posteriors for the clips of the tables; a stream without a table counts as missing for all of them.
+
+    Raises:
+        ConfigError: no tables, tables of different clips, or of other streams or widths than trained on.
+    """
+    if not features:
+        raise ConfigError("fusion: expected features of at least one stream, found none")
+    clip_ids = next(iter(features.values())).clip_ids
+    check_aligned(features, clip_ids)
+    streams = stream_batch(features, fitted.standardisation, len(clip_ids))
+    output = fitted.model()(streams.values, streams.present)
+    valence = output.valence.numpy() if fitted.predicts_valence else np.full(len(clip_ids), np.nan)
+    return Posteriors(
+        clip_ids=tuple(clip_ids),
+        logits=output.emotion_logits.numpy(),
+        valence=np.asarray(valence, dtype=np.float32),
+    )
+
+
+def save_fusion(folder: Path, fitted: FittedFusion) -> None:
+    """Write the fitted model into `folder` as one safetensors file (record in its header)."""
+    tensors = {f"{_MODEL}{name}": value for name, value in fitted.tensors.items()}
+    for name, own in fitted.standardisation.items():
+        tensors[f"{_MEAN}{name}"], tensors[f"{_SCALE}{name}"] = own.mean, own.scale
+    record = {
+        "config": fitted.config.model_dump(mode="json"),
+        "classes": list(fitted.classes),
+        "widths": [[name, width] for name, width in fitted.widths.items()],  # a list: the order matters
+        "predicts_valence": fitted.predicts_valence,
+        "history": fitted.history,
+        "best_epoch": fitted.best_epoch,
+        "best_score": fitted.best_score,
+    }
+    Checkpoint(folder / WEIGHTS_FILE).save(tensors, record)
+
+
+def load_fusion(folder: Path) -> FittedFusion:
+    """Read back what `save_fusion` wrote.
+
+    Raises:
+        WeightsError: no such file, or its content is not what was written.
+    """
+    loaded = Checkpoint(folder / WEIGHTS_FILE).load()
+    if loaded is None:
+        raise WeightsError(f"{folder / WEIGHTS_FILE}: expected a fusion model, found none or a damaged file")
+    tensors, record = loaded
+    widths = {name: int(width) for name, width in record["widths"]}
+    return FittedFusion(
+        config=FusionConfig.model_validate(record["config"]),
+        classes=tuple(record["classes"]),
+        widths=widths,
+        tensors={
+            name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)
+        },
+        standardisation={
+            name: Standardisation(tensors[_MEAN + name], tensors[_SCALE + name]) for name in widths
+        },
+        predicts_valence=bool(record["predicts_valence"]),
+        history=record["history"],
+        best_epoch=int(record["best_epoch"]),
+        best_score=float(record["best_score"]),
+    )
+
+
+def _check_labels(
+    examples: Examples, train: NDArray[np.bool_], validation: NDArray[np.bool_], classes: Sequence[str]
+) -> None:
+    if (train & validation).any():
+        raise ConfigError("fusion: expected validation clips apart from training clips, found clips in both")
+    labels = examples.emotion[train]
+    if labels.size and labels.max() >= len(classes):
+        raise ConfigError(f"fusion: expected classes below {len(classes)}, found {labels.max()}")
+    if len(np.unique(labels[labels >= 0])) < 2:
+        raise ConfigError(
+            f"fusion: expected training clips of at least 2 classes, found {len(np.unique(labels[labels >= 0]))} "
+            f"among {int((labels >= 0).sum())} labelled clips"
+        )
+
+
+def _identity(data: TrainingData, config: FusionConfig, classes: Sequence[str]) -> str:
+    """Hash of everything the training depends on: a checkpoint is resumed only under the same one."""
+    tensors = {
+        **{f"values.{name}": value for name, value in data.streams.values.items()},
+        **{f"present.{name}": value for name, value in data.streams.present.items()},
+        "emotion": data.emotion,
+        "valence": data.valence,
+        "weight": data.weight,
+        "train": data.train,
+        "validation": data.validation,
+    }
+    record: dict[str, Any] = {"config": config.model_dump(mode="json"), "classes": list(classes)}
+    return hashlib.sha256((json.dumps(record, sort_keys=True) + content_digest(tensors)).encode()).hexdigest()

@@ -1,0 +1,232 @@
+"""The training loop of a fusion model: epochs, validation, checkpoints, and the way out when the loss is
+not finite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mer.errors import DivergedError
+from mer.evaluation.metrics import confusion, waf
+from mer.fusion.config import FusionConfig
+from mer.fusion.interface import FusionModel
+from mer.fusion.streams import StreamBatch, drop_streams
+from mer.training.checkpoint import Checkpoint
+from mer.training.losses import class_weights, emotion_loss, valence_loss
+from mer.training.optimiser_state import optimiser_tensors, restore_optimiser
+from mer.training.seeded import seed_dropout
+from mer.training.seeding import epoch_generator
+
+Progress = Callable[[int, int], None]
+MAX_SKIPPED_STEPS = 3
+_MODEL, _BEST = "model.", "best."
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All clips of a fit as tensors, and which of them train and choose."""
+
+    streams: StreamBatch
+    emotion: Tensor
+    """(N,) int64, -1 = unlabelled."""
+    valence: Tensor
+    """(N,) float32, NaN = missing."""
+    weight: Tensor
+    """(N,)"""
+    train: Tensor
+    """Row numbers."""
+    validation: Tensor
+    """Row numbers."""
+
+
+@dataclass
+class TrainingOutcome:
+    """State of a training run; after the last epoch, its result."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    """Parameters of the best epoch so far."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_score: float = math.nan
+    best_loss: float = math.inf
+    skipped: int = 0
+
+
+def train_fusion(
+    model: FusionModel,
+    data: TrainingData,
+    config: FusionConfig,
+    identity: str,
+    checkpoint: Checkpoint | None,
+    progress: Progress | None,
+) -> TrainingOutcome:
+    """Train `model` in place; returns the best epoch's parameters.
+
+    Args:
+        model: initialised model.
+        data: tensors of the clips.
+        config: options.
+        identity: hash of the inputs; only a checkpoint of the same hash is resumed.
+        checkpoint: written every `checkpoint_epochs` epochs, and after the last.
+        progress: called after every epoch.
+
+    Raises:
+        DivergedError: more than `MAX_SKIPPED_STEPS` steps without finite loss and gradient.
+    """
+    optimiser = torch.optim.Adam(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    labels = data.emotion[data.train].numpy()
+    per_class = class_weights(labels, model.shape.classes, config.class_weighting)
+    state = _resume(model, optimiser, checkpoint, identity) or TrainingOutcome()
+    for epoch in range(len(state.history) + 1, config.epochs + 1):
+        if config.patience and epoch - 1 - state.best_epoch >= config.patience:
+            break
+        record = {
+            "epoch": float(epoch),
+            **_run_epoch(model, optimiser, data, per_class, config, epoch, state),
+        }
+        if len(data.validation):
+            record |= _validate(model, data)
+        state.history.append(record)
+        _keep_if_best(model, state, record, config)
+        if checkpoint is not None and (epoch % config.checkpoint_epochs == 0 or epoch == config.epochs):
+            _save(checkpoint, model, optimiser, state, identity)
+        if progress is not None:
+            progress(epoch, config.epochs)
+    return state
+
+
+def _run_epoch(
+    model: FusionModel,
+    optimiser: torch.optim.Optimizer,
+    data: TrainingData,
+    per_class: Tensor,
+    config: FusionConfig,
+    epoch: int,
+    state: TrainingOutcome,
+) -> dict[str, float]:
+    model.train()
+    seed_dropout(model, epoch_generator(config.seed, epoch, "dropout"))
+    hide = epoch_generator(config.seed, epoch, "streams")
+    shuffle = epoch_generator(config.seed, epoch, "order")
+    order = data.train[torch.randperm(len(data.train), generator=shuffle)]
+    total, seen = 0.0, 0
+    for rows in torch.split(order, config.batch_size):
+        batch = data.streams.rows(rows)
+        present = batch.present
+        if config.modality_dropout > 0:
+            present = drop_streams(present, config.modality_dropout, hide)
+        output = model(batch.values, present)
+        weight = data.weight[rows]
+        loss = emotion_loss(
+            output.emotion_logits, data.emotion[rows], weight, per_class, config.label_smoothing
+        )
+        if config.valence_weight > 0:
+            loss = loss + config.valence_weight * valence_loss(output.valence, data.valence[rows], weight)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+        value = float(loss.detach())
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
+            _skip(state, epoch, value)
+            continue
+        optimiser.step()
+        total += value * len(rows)
+        seen += len(rows)
+    return {"train_loss": total / max(seen, 1)}
+
+
+def _skip(state: TrainingOutcome, epoch: int, loss: float) -> None:
+    state.skipped += 1
+    if state.skipped > MAX_SKIPPED_STEPS:
+        raise DivergedError(
+            f"fusion: {state.skipped} steps without finite loss and gradient (epoch {epoch}, loss {loss}); "
+            "expected at most 3. Lower the learning rate, or look for extreme features or valence"
+        )
+
+
+@torch.no_grad()
+def _validate(model: FusionModel, data: TrainingData) -> dict[str, float]:
+    model.eval()
+    batch = data.streams.rows(data.validation)
+    output = model(batch.values, batch.present)
+    truth = data.emotion[data.validation]
+    known = truth >= 0
+    if not bool(known.any()):
+        return {}
+    counts = confusion(
+        truth[known].numpy(), output.emotion_logits[known].argmax(dim=1).numpy(), model.shape.classes
+    )
+    loss = functional.cross_entropy(output.emotion_logits[known], truth[known])
+    record = {"validation_waf": float(waf(counts)), "validation_loss": float(loss)}
+    valence = data.valence[data.validation]
+    if bool((~torch.isnan(valence)).any()):
+        error = valence_loss(output.valence, valence, torch.ones_like(valence))
+        record["validation_valence_mse"] = float(error)
+    return record
+
+
+def _keep_if_best(
+    model: FusionModel, state: TrainingOutcome, record: dict[str, float], config: FusionConfig
+) -> None:
+    score, loss = record.get("validation_waf", math.nan), record.get("validation_loss", math.nan)
+    if math.isnan(score):
+        better = True  # nothing to choose by: the last epoch
+    elif config.validation_score == "loss":
+        better = loss < state.best_loss
+    else:
+        better = not score <= state.best_score or (score == state.best_score and loss < state.best_loss)
+    if better:
+        state.best_epoch, state.best_score, state.best_loss = int(record["epoch"]), score, loss
+        state.tensors = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _save(
+    checkpoint: Checkpoint,
+    model: FusionModel,
+    optimiser: torch.optim.Optimizer,
+    state: TrainingOutcome,
+    identity: str,
+) -> None:
+    tensors = {f"{_MODEL}{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"{_BEST}{name}": value for name, value in state.tensors.items()}
+    meta: dict[str, Any] = {
+        "identity": identity,
+        "history": state.history,
+        "best_epoch": state.best_epoch,
+        "best_score": state.best_score,
+        "best_loss": state.best_loss,
+        "skipped": state.skipped,
+    }
+    checkpoint.save({**tensors, **optimiser_tensors(optimiser)}, meta)
+
+
+def _resume(
+    model: FusionModel, optimiser: torch.optim.Optimizer, checkpoint: Checkpoint | None, identity: str
+) -> TrainingOutcome | None:
+    loaded = checkpoint.load() if checkpoint is not None else None
+    if loaded is None or loaded[1].get("identity") != identity:
+        return None
+    tensors, meta = loaded
+    model.load_state_dict(_named(tensors, _MODEL))
+    restore_optimiser(optimiser, tensors)
+    return TrainingOutcome(
+        tensors=_named(tensors, _BEST),
+        history=meta["history"],
+        best_epoch=meta["best_epoch"],
+        best_score=meta["best_score"],
+        best_loss=meta["best_loss"],
+        skipped=meta["skipped"],
+    )
+
+
+def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
