@@ -63,7 +63,11 @@ class EmotionHead(nn.Module):
         nn.init.zeros_(self.classify.bias)
 
     def standardise_to(self, embeddings: Tensor) -> None:
-        """Take mean and deviation from (clips, features), those of the frozen block on the training clips."""
+        """Take mean and deviation from (clips, features), those of the frozen block on the training clips.
+
+        Clips that are not finite are left out: one of them costs its own steps, not all.
+        """
+        embeddings = embeddings[embeddings.isfinite().all(dim=1)]
         self.mean.copy_(embeddings.mean(dim=0))
         self.deviation.copy_(embeddings.std(dim=0, correction=0).clamp(min=1e-6))
 

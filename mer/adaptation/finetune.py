@@ -37,6 +37,7 @@ from mer.adaptation.padded_batches import (
 )
 from mer.adaptation.pooling import masked_mean_std
 from mer.errors import ConfigError
+from mer.evaluation.metrics import confusion, unweighted_recall, waf
 from mer.training.checkpoint import Checkpoint
 from mer.training.optimiser_state import optimiser_tensors, restore_optimiser
 from mer.training.seeding import epoch_generator
@@ -260,22 +261,17 @@ class _Fit:
     def _validate(self) -> dict[str, float]:
         if len(self.validation_rows) == 0:
             return {}
-        from sklearn.metrics import f1_score, recall_score
-
         embeddings = embed_rows(
             self.adapted.embed, self.store, self.validation_rows, self.adapted.layers.device
         )
         with torch.inference_mode():
             logits = self.adapted.head(torch.from_numpy(embeddings).to(self.adapted.layers.device)).cpu()
         truth = self.labels[self.validation_rows]
-        chosen = logits.argmax(dim=1).numpy()
-        classes = np.unique(truth)
+        counts = confusion(truth, logits.argmax(dim=1).numpy(), logits.shape[1])
         return {
             "validation_cross_entropy": float(functional.cross_entropy(logits, torch.from_numpy(truth))),
-            "validation_waf": float(f1_score(truth, chosen, average="weighted", zero_division=0)),
-            "validation_uar": float(
-                recall_score(truth, chosen, labels=classes, average="macro", zero_division=0)
-            ),
+            "validation_waf": float(waf(counts)),
+            "validation_uar": float(unweighted_recall(counts)),
         }
 
     def _is_best(self, epoch: int) -> bool:

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from mer.adaptation.block import Block
+from mer.adaptation.config import AdaptationConfig
+from mer.adaptation.finetune import (
+    Adaptation,
+    adapt,
+    adapted_features,
+    load_adapter,
+    save_adapter,
+)
+from mer.encoders.moonshine import LayeredMoonshine
+from mer.errors import ConfigError, DivergedError, WeightsError
+from mer.features.dataset import RaggedTable
+from mer.training.checkpoint import Checkpoint
+
+Corpus = tuple[RaggedTable, NDArray[np.int64]]
+BLOCK = Block(1, 3)
+CONFIG = AdaptationConfig(
+    rank=4, epochs=4, batch_size=8, learning_rate=5e-3, head_learning_rate=2e-2, dropout=0.1, max_frames=16
+)
+TRAIN = np.arange(48) < 36
+VALIDATION = ~TRAIN
+
+
+def run(encoder: Any, corpus: Corpus, config: AdaptationConfig = CONFIG, **options: Any) -> Adaptation:
+    options = {"train": TRAIN, "validation": VALIDATION, "class_count": 3} | options
+    return adapt(encoder, BLOCK, corpus[0], corpus[1], config=config, **options)
+
+
+def same(one: Adaptation, other: Adaptation) -> bool:
+    return one.tensors.keys() == other.tensors.keys() and all(
+        torch.equal(value, other.tensors[name]) for name, value in one.tensors.items()
+    )
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "bottleneck"])
+def test_adaptation_learns_what_the_frozen_block_does_not_show(
+    encoder: LayeredMoonshine, corpus: Corpus, method: Literal["lora", "dora", "bottleneck"]
+) -> None:
+    config = CONFIG.model_copy(update={"epochs": 20, "method": method, "patience": 0})
+    adaptation = run(encoder, corpus, config)
+    first, best = adaptation.history[0], adaptation.history[adaptation.best_epoch]
+    assert len(adaptation.history) == 20
+    assert best["validation_waf"] > 0.75 and best["validation_waf"] > first["validation_waf"]
+    assert adaptation.history[-1]["train_reconstruction"] < 0.9 * first["train_reconstruction"]
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "bottleneck"])
+def test_a_killed_fit_ends_with_the_same_bits(
+    encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path, method: Literal["lora", "dora", "bottleneck"]
+) -> None:
+    config = CONFIG.model_copy(update={"method": method})
+    undisturbed = run(encoder, corpus, config)
+    checkpoint = Checkpoint(tmp_path / "checkpoint")
+    for stop_after in (1, 3):
+        done: list[int] = []
+
+        def kill(epoch: int, of: int, stop_after: int = stop_after, done: list[int] = done) -> None:
+            done.append(epoch)
+            assert of == 4
+            if epoch == stop_after:
+                raise Killed
+
+        with pytest.raises(Killed):
+            run(encoder, corpus, config, checkpoint=checkpoint, progress=kill)
+    assert done == [2, 3]  # the second run went on where the first one was
+    torch.manual_seed(12345)  # whatever the process drew before
+    resumed = run(encoder, corpus, config, checkpoint=checkpoint)
+    assert same(resumed, undisturbed)
+    assert resumed.history == undisturbed.history and resumed.best_epoch == undisturbed.best_epoch
+
+
+def test_the_seed_decides_and_the_callers_generator_is_untouched(
+    encoder: LayeredMoonshine, corpus: Corpus
+) -> None:
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    one = run(encoder, corpus)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.rand(5)
+    assert same(run(encoder, corpus), one)
+    assert not same(run(encoder, corpus, CONFIG.model_copy(update={"seed": 2})), one)
+
+
+def test_a_checkpoint_of_other_options_is_not_used(
+    encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path
+) -> None:
+    checkpoint = Checkpoint(tmp_path / "checkpoint")
+    run(encoder, corpus, CONFIG.model_copy(update={"seed": 9}), checkpoint=checkpoint)
+    assert same(run(encoder, corpus, checkpoint=checkpoint), run(encoder, corpus))
+
+
+def test_validation_chooses_the_epoch_and_patience_ends_the_fit(
+    encoder: LayeredMoonshine, corpus: Corpus
+) -> None:
+    frames, labels = corpus
+    noise = labels.copy()
+    noise[VALIDATION] = np.random.default_rng(0).permutation(labels[VALIDATION])
+    config = CONFIG.model_copy(update={"epochs": 30, "patience": 3})
+    adaptation = run(encoder, (frames, noise), config)
+    scores = [epoch["validation_waf"] for epoch in adaptation.history]
+    assert scores[adaptation.best_epoch] == max(scores)
+    assert len(scores) == min(adaptation.best_epoch + 4, 30)
+    assert len(scores) < 30
+
+
+def test_without_validation_the_last_epoch_is_kept(encoder: LayeredMoonshine, corpus: Corpus) -> None:
+    adaptation = run(encoder, corpus, validation=np.zeros(48, dtype=bool))
+    assert adaptation.best_epoch == 3 and "validation_waf" not in adaptation.history[0]
+
+
+def test_labels_outside_training_are_not_read(encoder: LayeredMoonshine, corpus: Corpus) -> None:
+    frames, labels = corpus
+    nothing = {"validation": np.zeros(48, dtype=bool)}
+    hidden = np.where(TRAIN, labels, -1)
+    assert same(run(encoder, (frames, hidden), **nothing), run(encoder, corpus, **nothing))
+
+
+def test_a_few_broken_steps_are_skipped_and_more_end_the_fit(
+    encoder: LayeredMoonshine, corpus: Corpus
+) -> None:
+    frames, labels = corpus
+    values = frames.values.copy()
+    values[frames.offsets[5]] = np.nan
+    broken = replace(frames, values=values)
+    adaptation = run(encoder, (broken, labels), CONFIG.model_copy(update={"epochs": 3}))
+    assert adaptation.history[-1]["skipped_steps"] == 3.0
+    assert all(torch.isfinite(value).all() for value in adaptation.tensors.values())
+    with pytest.raises(DivergedError, match="epoch 3"):
+        run(encoder, (broken, labels))
+
+
+def test_a_batch_of_one_and_a_clip_of_one_frame(encoder: LayeredMoonshine, corpus: Corpus) -> None:
+    frames, labels = corpus
+    values = np.concatenate([frames.values, frames.values[:1]])
+    offsets = np.concatenate([frames.offsets, [len(values)]])
+    short = RaggedTable((*frames.clip_ids, "short"), values, offsets, np.ones(49, dtype=bool))
+    adaptation = run(
+        encoder,
+        (short, np.append(labels, 1)),
+        CONFIG.model_copy(update={"epochs": 1, "batch_size": 1}),
+        train=np.append(TRAIN, True),
+        validation=np.append(VALIDATION, False),
+    )
+    assert adaptation.history[0]["skipped_steps"] == 0
+    assert all(torch.isfinite(value).all() for value in adaptation.tensors.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": TRAIN & (np.arange(48) % 3 == 0)}, "fewer than two classes"),
+        ({"validation": TRAIN}, "both `train` and `validation`"),
+        ({"train": TRAIN[:-1]}, "mask `train`"),
+        ({"class_count": 2}, "label 2 with 2 classes"),
+    ],
+)
+def test_what_cannot_work_is_refused(
+    encoder: LayeredMoonshine, corpus: Corpus, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(encoder, corpus, **change)
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "bottleneck"])
+def test_a_saved_adapter_gives_the_same_features(
+    encoder: LayeredMoonshine,
+    corpus: Corpus,
+    tmp_path: Path,
+    moonshine_factory: Any,
+    method: Literal["lora", "dora", "bottleneck"],
+) -> None:
+    config = CONFIG.model_copy(update={"method": method, "epochs": 2})
+    adaptation = run(encoder, corpus, config)
+    save_adapter(tmp_path / "adapter", adaptation, "sha256:base", BLOCK, config)
+    size = sum(path.stat().st_size for path in (tmp_path / "adapter").iterdir())
+    assert size < 4 * sum(p.numel() for p in encoder.module.parameters())
+    fresh = moonshine_factory.build()
+    first = adapted_features(load_adapter(tmp_path / "adapter", fresh, "sha256:base"), corpus[0])
+    assert first.values.shape == (48, 64) and first.present.all()
+    again = adapted_features(
+        load_adapter(tmp_path / "adapter", encoder, "sha256:base"), corpus[0], batch_size=5
+    )
+    np.testing.assert_allclose(first.values, again.values, atol=1e-4)
+    assert first.clip_ids == corpus[0].clip_ids
+    # the naive way: every clip alone, without padding
+    block = load_adapter(tmp_path / "adapter", encoder, "sha256:base")
+    for row in (0, 17):
+        begin, end = corpus[0].offsets[row], corpus[0].offsets[row + 1]
+        alone = torch.from_numpy(corpus[0].values[begin:end])[None]
+        state = block.layers(alone, torch.ones(1, end - begin, dtype=torch.bool))[0].detach().numpy()
+        expected = np.concatenate([state.mean(axis=0), state.std(axis=0)])
+        np.testing.assert_allclose(first.values[row], expected, atol=1e-4)
+
+
+def test_silent_clips_stay_absent(encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path) -> None:
+    frames, labels = corpus
+    gone = replace(frames, present=np.arange(48) != 7)
+    adaptation = run(encoder, (gone, labels), CONFIG.model_copy(update={"epochs": 1}))
+    save_adapter(tmp_path, adaptation, "sha256:base", BLOCK, CONFIG)
+    table = adapted_features(load_adapter(tmp_path, encoder, "sha256:base"), gone)
+    assert not table.present[7] and not table.values[7].any() and table.values[6].any()
+
+
+def test_an_adapter_on_another_base_or_damaged_is_refused(
+    encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path
+) -> None:
+    save_adapter(
+        tmp_path, run(encoder, corpus, CONFIG.model_copy(update={"epochs": 1})), "sha256:base", BLOCK, CONFIG
+    )
+    load_adapter(tmp_path, encoder, "sha256:base")
+    with pytest.raises(WeightsError, match="sha256:other"):
+        load_adapter(tmp_path, encoder, "sha256:other")
+    damaged = bytearray((tmp_path / "adapter.safetensors").read_bytes())
+    damaged[-3] ^= 1
+    (tmp_path / "adapter.safetensors").write_bytes(damaged)
+    with pytest.raises(WeightsError, match="sha256 differs"):
+        load_adapter(tmp_path, encoder, "sha256:base")
+    (tmp_path / "adapter.safetensors").unlink()
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_adapter(tmp_path, encoder, "sha256:base")
