@@ -33,9 +33,8 @@ def study_layers_of_view(
     examples, partition = load_view(workspace(), dataset, recipe, view)
 
     def produce(run: StageRun) -> Produced:
-        from mer.evaluation.figures import layer_curve
-
         from mer.adaptation.layer_study import study_layers
+        from mer.evaluation.figures import layer_curve
 
         clip_ids = [examples.clip_ids[i] for i in np.flatnonzero(partition.train)]
         table = feature_table(run.space, features, clip_ids)

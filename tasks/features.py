@@ -14,6 +14,7 @@ from infra.artifacts import ArtifactRef
 from infra.errors import ArtifactCorrupt, ArtifactMissing
 from mer.clips import Clip
 from mer.features.spec import FeatureSpec
+from tasks.compute import computing
 from tasks.references import FeatureSetRef, ShardPlan
 from tasks.stage import StageResult, digest, lookup_verified
 from tasks.workspace import Workspace, workspace
@@ -69,7 +70,8 @@ def commit_shard(
         folder = space.work / SHARD_KIND / key
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        write_shard(folder, clip_ids, compute())
+        with computing(space.settings):
+            write_shard(folder, clip_ids, compute())
         files = {path.name: path for path in sorted(folder.iterdir())}
         ref, ran = space.artifacts.commit(SHARD_KIND, key, files, meta={"clips": len(clip_ids)}), True
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Search over layers and fusion hyper-parameters: one trial trains the fusion of every fold view, judged on validation speakers."""
+"""Search over layers and fusion hyper-parameters: a trial trains the fusion of every fold view, judged on validation speakers."""
 
 from __future__ import annotations
 

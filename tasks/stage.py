@@ -20,6 +20,7 @@ from infra.artifacts import ArtifactRef
 from infra.errors import ArtifactCorrupt, ArtifactMissing
 from mer.training.checkpoint import Checkpoint
 from tasks.code_version import code_version
+from tasks.compute import computing
 from tasks.workspace import Workspace, workspace
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -112,7 +113,8 @@ def run_stage(
         return StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
     folder = space.work / kind / key
     folder.mkdir(parents=True, exist_ok=True)
-    produced = produce(StageRun(space=space, folder=folder))
+    with computing(space.settings):
+        produced = produce(StageRun(space=space, folder=folder))
     ref = space.artifacts.commit(kind, key, produced.files, meta=dict(produced.meta))
     space.catalogue.record_artifact(ref, stage=kind, code_version=code_version(*code))
     seconds = time.monotonic() - started

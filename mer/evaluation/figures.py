@@ -49,7 +49,15 @@ def confusion_figure(counts: NDArray[np.int64], emotions: Sequence[str]) -> byte
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         ink = "white" if share > 0.55 else _INK
-        axes.text(column, row, f"{share:.2f}\n{counts[row, column]}", ha="center", va="center", color=ink, fontsize=7)
+        axes.text(
+            column,
+            row,
+            f"{share:.2f}\n{counts[row, column]}",
+            ha="center",
+            va="center",
+            color=ink,
+            fontsize=7,
+        )
     axes.set_xticks(range(len(emotions)), emotions, rotation=35, ha="right")
     axes.set_yticks(range(len(emotions)), emotions)
     axes.set_xlabel("predicted")

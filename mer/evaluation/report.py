@@ -23,7 +23,6 @@ from mer.evaluation.metrics import (
     macro_f1,
     per_class_recall,
     valence_mse,
-    waf,
 )
 from mer.training.examples import Examples
 

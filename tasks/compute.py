@@ -1,0 +1,26 @@
+"""One computation at a time in a process, with a stated number of threads.
+
+Tasks of a flow run in threads, but training draws from torch's process-wide generators and its kernels use all threads they are
+given: two fits side by side would neither repeat themselves nor be faster. More computations at once are more worker processes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from infra.settings import Settings
+
+_turn = threading.Lock()
+
+
+@contextmanager
+def computing(settings: Settings) -> Iterator[None]:
+    """Wait for this process' turn to compute; torch gets `compute_threads` threads (default: all cores)."""
+    import torch
+
+    with _turn:
+        torch.set_num_threads(settings.compute_threads or os.cpu_count() or 1)
+        yield
