@@ -94,13 +94,13 @@ def test_table_follows_the_order_asked_for() -> None:
 
 
 def test_shard_of_absent_clips_does_not_fix_the_shape() -> None:
-    guessed, known = shard_of(["a"], [absent((1,))]), shard_of(["b"], [feature(1, 0)])
+    guessed, known = shard_of(["a"], [absent((2,))]), shard_of(["b"], [feature(1, 0)])
     for shards in ([guessed, known], [known, guessed]):
         table = assemble(shards, ["a", "b"])
         assert table.values.shape == (2, 3, 4)
         assert not table.values[0].any()
         assert assemble_ragged(shards, ["b", "a"]).values.shape == (2, 3, 4)
-    assert assemble([guessed], ["a"]).values.shape == (1, 1)
+    assert assemble([guessed], ["a"]).values.shape == (1, 2)
 
 
 def test_incomplete_or_mixed_shards_are_refused() -> None:
