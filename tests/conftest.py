@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,11 +30,16 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """The home of the session's servers, which are stopped at its end."""
-    home = load_settings(home=tmp_path_factory.mktemp("servers"))
-    yield home
-    stop_all(home)
+def server_settings() -> Iterator[Settings]:
+    """The home of the session's servers, which are stopped at its end.
+
+    Not in pytest's folder: Postgres runs as another user when we are root, and every session that starts closes
+    that folder to others again.
+    """
+    with tempfile.TemporaryDirectory(prefix="mer-servers-") as folder:
+        home = load_settings(home=Path(folder))
+        yield home
+        stop_all(home)
 
 
 @pytest.fixture(scope="session")

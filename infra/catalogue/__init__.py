@@ -80,5 +80,9 @@ def open_catalogue(where: Settings | SecretStr | str, timeout_seconds: float | N
         where = where.database_url
     url = where.get_secret_value() if isinstance(where, SecretStr) else where
     database = Database(url, timeout_seconds or 30.0)
-    migrate(database)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
     return Catalogue(database)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
 from infra.errors import ServiceFailed
-from infra.services.process import inherited_environment
+from infra.services.process import inherited_environment, run_as
 from infra.services.servers import LOOPBACK, Server, made_up_secret
 from infra.settings import Settings
 
@@ -33,7 +34,16 @@ def postgres_server(settings: Settings, port: int) -> Server:
     )  # fmt: skip
     address = f"postgresql://{_SUPERUSER}:{password}@{LOOPBACK}:{port}/postgres"
     environment = inherited_environment(without=("PG",))
-    return Server(command, port, address, lambda: _accepts(address), data, environment, user)
+    return Server(
+        command,
+        port,
+        address,
+        lambda: _accepts(address),
+        data,
+        environment,
+        user,
+        stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait for clients to leave
+    )
 
 
 def create_database(address: str, name: str) -> str:
@@ -73,7 +83,7 @@ def _make_cluster(binaries: Path, data: Path, password: str, user: str | None) -
                 binaries / "initdb", "-D", partial, "-U", _SUPERUSER, "--auth=scram-sha-256",
                 f"--pwfile={passwords}", "--encoding=utf8", "--no-sync",
             ],
-            check=True, capture_output=True, user=user, cwd=partial, timeout=120,
+            check=True, capture_output=True, cwd=partial, timeout=120, **run_as(user),
         )  # fmt: skip
         shutil.rmtree(data, ignore_errors=True)
         partial.rename(data)

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import json
 import os
+import pwd
 import signal
 import subprocess
 import time
@@ -19,6 +20,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -41,6 +43,7 @@ class ServiceState:
     mark: str
     started: float
     """Seconds since the epoch."""
+    stop_signal: int = signal.SIGTERM
 
 
 class ServiceProcess:
@@ -82,10 +85,14 @@ class ServiceProcess:
         address: str = "",
         port: int = 0,
         user: str | None = None,
+        stop_signal: int = signal.SIGTERM,
     ) -> None:
-        """Start `command` in a session of its own (as system user `user`), with its output in the log."""
+        """Start `command` in a session of its own (as system user `user`), with its output in the log.
+
+        `stop_signal` asks its leader to end everything.
+        """
         mark = uuid.uuid4().hex
-        state = ServiceState(self.name, address, port, 0, mark, time.time())
+        state = ServiceState(self.name, address, port, 0, mark, time.time(), int(stop_signal))
         self._write(state)
         cwd.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
@@ -98,7 +105,7 @@ class ServiceProcess:
                     cwd=cwd,
                     env={**environment, MARK: mark},
                     start_new_session=True,
-                    user=user,
+                    **run_as(user),
                 )
             except OSError as error:
                 raise ServiceFailed(f"{self.name} cannot be started: {error}") from error
@@ -119,12 +126,14 @@ class ServiceProcess:
 
     def stop(self) -> bool:
         """End the whole group; returns whether anything ran. Raises ServiceFailed if something survives."""
-        members = self.members()
-        _signal(members, signal.SIGTERM)
-        _wait_gone(members, STOP_SECONDS)
-        survivors = self.members()
-        _signal(survivors, signal.SIGKILL)
-        _wait_gone(survivors, STOP_SECONDS)
+        state, members = self.state(), self.members()
+        if state is not None and members:
+            _signal([process for process in members if process.pid == state.pid], state.stop_signal)
+            _wait_gone(members, STOP_SECONDS)
+            for number in (signal.SIGTERM, signal.SIGKILL):  # what a dead leader left, what hangs
+                survivors = self.members()
+                _signal(survivors, number)
+                _wait_gone(survivors, STOP_SECONDS)
         if left := self.members():
             raise ServiceFailed(f"{self.name} did not stop: {len(left)} processes left, e.g. {left[0]}")
         self._state.unlink(missing_ok=True)
@@ -167,7 +176,7 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+def _signal(processes: Sequence[psutil.Process], number: int) -> None:
     for process in processes:
         with contextlib.suppress(
             psutil.NoSuchProcess
@@ -177,6 +186,14 @@ def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None
 
 def _wait_gone(processes: Sequence[psutil.Process], timeout_seconds: float) -> None:
     psutil.wait_procs(list(processes), timeout=timeout_seconds)
+
+
+def run_as(user: str | None) -> dict[str, Any]:
+    """Arguments of `subprocess` to run as `user`, without this process' groups."""
+    if user is None:
+        return {}
+    account = pwd.getpwnam(user)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
 def inherited_environment(*, without: Sequence[str] = ()) -> dict[str, str]:

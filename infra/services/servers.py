@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import os
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -36,6 +37,8 @@ class Server:
     user: str | None = None
     """System user to run as; None: this process'."""
     start_seconds: float = 120.0
+    stop_signal: int = signal.SIGTERM
+    """What makes its first process end all of them in good order."""
 
 
 def prefect_server(settings: Settings, port: int) -> Server:
@@ -89,7 +92,7 @@ def s3_server(settings: Settings, port: int) -> Server:
     ]
     command = (
         str(Path(sys.executable).parent / "weed"), "server", f"-dir={home}", f"-ip={LOOPBACK}",
-        f"-ip.bind={LOOPBACK}", "-master.volumeSizeLimitMB=1024", "-volume.max=100", "-filer", "-s3",
+        f"-ip.bind={LOOPBACK}", "-master.volumeSizeLimitMB=1024", "-volume.max=100", "-volume.preStopSeconds=0", "-filer", "-s3",
         f"-s3.port={port}", f"-s3.port.grpc={free_port()}", "-s3.iam=false", *inner,
     )  # fmt: skip
     endpoint = f"http://{LOOPBACK}:{port}"

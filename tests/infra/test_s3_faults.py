@@ -27,7 +27,8 @@ class FaultProxy:
         self._target = target
         self.cut_after: int | None = None
         self.cuts_left = 0
-        self.refuse = False
+        self._refuses = False
+        self._open: set[socket.socket] = set()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -38,9 +39,10 @@ class FaultProxy:
                 client, _ = self._server.accept()
             except OSError:
                 return
-            if self.refuse:
+            if self._refuses:
                 client.close()
                 continue
+            self._open.add(client)
             upstream = socket.create_connection(("127.0.0.1", self._target))
             threading.Thread(target=self._pump, args=(client, upstream, False), daemon=True).start()
             threading.Thread(target=self._pump, args=(upstream, client, True), daemon=True).start()
@@ -65,6 +67,16 @@ class FaultProxy:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+    def go_down(self) -> None:
+        """Refuse new connections and break those there are."""
+        self._refuses = True
+        for client in list(self._open):
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def come_back(self) -> None:
+        self._refuses = False
 
     def close(self) -> None:
         self._server.close()
@@ -93,8 +105,8 @@ def test_a_read_that_breaks_off_is_taken_up(proxy: tuple[FaultProxy, Settings]) 
 def test_a_short_outage_heals(proxy: tuple[FaultProxy, Settings]) -> None:
     fault, settings = proxy
     store = open_store(settings)
-    fault.refuse = True
-    threading.Timer(1.0, lambda: setattr(fault, "refuse", False)).start()
+    fault.go_down()
+    threading.Timer(1.0, fault.come_back).start()
     assert store.put("k", b"x", if_absent=True)
     assert store.get("k") == b"x"
 
@@ -102,7 +114,7 @@ def test_a_short_outage_heals(proxy: tuple[FaultProxy, Settings]) -> None:
 def test_an_outage_for_good_is_a_typed_error_in_time(proxy: tuple[FaultProxy, Settings]) -> None:
     fault, settings = proxy
     store = open_store(settings)
-    fault.refuse = True
+    fault.go_down()
     started = time.monotonic()
     for use in (
         lambda: store.put("k", b"x"),

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from infra.artifacts import ArtifactRef
+from infra.catalogue import Catalogue, ClipUpsert, KnownFile, open_catalogue
+from infra.catalogue.tables import Base
+from infra.errors import CatalogueError, CatalogueUnavailable, SettingsError
+
+EMOTIONS = ("neutral", "angry")
+
+
+def clip_id(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def clip(number: int, **changed: object) -> ClipUpsert:
+    values: dict[str, object] = {
+        "clip_id": clip_id(number),
+        "name": f"clip{number}",
+        "path": f"/corpus/clip{number}.mp4",
+        "size": 1000 + number,
+        "mtime_ns": 1_700_000_000_000_000_000 + number,
+        "duration_seconds": 1.5,
+        "has_audio": True,
+        "has_video": number % 2 == 0,
+        "speaker": f"speaker{number % 5}",
+        "transcript": f"text of {number}",
+        "fold": number % 5,
+    }
+    return ClipUpsert(**{**values, **changed})  # type: ignore[arg-type]
+
+
+def ref(name: str) -> ArtifactRef:
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return ArtifactRef(kind="model", key=digest, sha256=digest, meta={"name": name})
+
+
+@pytest.fixture
+def corpus(catalogue: Catalogue) -> str:
+    catalogue.upsert_corpus("c", root=Path("/corpus"), format="table", emotions=EMOTIONS)
+    return "c"
+
+
+def test_corpus(catalogue: Catalogue) -> None:
+    first = catalogue.upsert_corpus("c", "/a", "table", EMOTIONS)
+    assert catalogue.upsert_corpus("c", Path("/b"), "folder", ("x",)) == first
+    found = catalogue.corpus("c")
+    assert (found.id, found.root, found.format, found.emotions) == (first, Path("/b"), "folder", ("x",))
+    assert catalogue.corpus_root("c") == Path("/b")
+    with pytest.raises(CatalogueError, match="ingest"):
+        catalogue.clips("unknown")
+
+
+def test_clips_with_labels_and_transcripts(catalogue: Catalogue, corpus: str) -> None:
+    catalogue.upsert_clips(corpus, [clip(1), clip(2, transcript=None, speaker=None, fold=None)])
+    catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", -2.5), (clip_id(2), None, float("nan"))])
+    rows = {row.name: row for row in catalogue.clips(corpus)}
+    assert rows["clip1"].path == Path("/corpus/clip1.mp4")
+    assert (rows["clip1"].emotion, rows["clip1"].valence, rows["clip1"].transcript) == (
+        "angry",
+        -2.5,
+        "text of 1",
+    )
+    assert (rows["clip2"].emotion, rows["clip2"].valence, rows["clip2"].transcript) == (None, None, None)
+    assert (rows["clip2"].speaker, rows["clip2"].fold, rows["clip2"].has_video) == (None, None, True)
+    assert catalogue.known_files(corpus)["/corpus/clip1.mp4"] == KnownFile(1001, clip(1).mtime_ns, clip_id(1))
+    assert [row.clip_id for row in catalogue.clips(corpus)] == sorted(row.clip_id for row in rows.values())
+
+
+def test_ingesting_again_updates_in_place(catalogue: Catalogue, corpus: str) -> None:
+    catalogue.upsert_clips(corpus, [clip(1)])
+    catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", 1.0)])
+    catalogue.upsert_clips(corpus, [clip(1, speaker="other", size=7)])
+    (row,) = catalogue.clips(corpus)
+    assert (row.speaker, row.emotion) == ("other", "angry")
+    assert catalogue.known_files(corpus)["/corpus/clip1.mp4"].size == 7
+
+
+def test_equal_content_is_one_clip_known_under_both_paths(catalogue: Catalogue, corpus: str) -> None:
+    catalogue.upsert_clips(corpus, [clip(1), clip(1, name="copy", path="/corpus/copy.mp4")])
+    assert [row.name for row in catalogue.clips(corpus)] == ["clip1"]
+    assert set(catalogue.known_files(corpus)) == {"/corpus/clip1.mp4", "/corpus/copy.mp4"}
+
+
+def test_changed_content_replaces_the_clip_at_its_path(catalogue: Catalogue, corpus: str) -> None:
+    catalogue.upsert_clips(corpus, [clip(1)])
+    catalogue.upsert_clips(corpus, [clip(1, clip_id=clip_id(99))])
+    assert [row.clip_id for row in catalogue.clips(corpus)] == [clip_id(99)]
+
+
+def test_same_content_in_two_corpora_keeps_two_labels(catalogue: Catalogue, corpus: str) -> None:
+    catalogue.upsert_corpus("d", "/d", "table", ("calm",))
+    for name, emotion in ((corpus, "angry"), ("d", "calm")):
+        catalogue.upsert_clips(name, [clip(1)])
+        catalogue.set_gold_labels(name, [(clip_id(1), emotion, None)])
+    assert [catalogue.clips(name)[0].emotion for name in (corpus, "d")] == ["angry", "calm"]
+
+
+def test_labels_of_unknown_clips_are_refused_as_a_whole(catalogue: Catalogue, corpus: str) -> None:
+    catalogue.upsert_clips(corpus, [clip(1)])
+    with pytest.raises(CatalogueError):
+        catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", None), (clip_id(2), "angry", None)])
+    assert catalogue.clips(corpus)[0].emotion is None
+
+
+def test_a_file_is_either_accepted_or_quarantined(catalogue: Catalogue, corpus: str) -> None:
+    path = clip(1).path
+    catalogue.quarantine(corpus, "clip1", Path(path), "truncated", "moov atom missing")
+    assert [(q.path, q.reason) for q in catalogue.quarantined(corpus)] == [(path, "truncated")]
+    catalogue.upsert_clips(corpus, [clip(1)])
+    assert catalogue.quarantined(corpus) == []
+    assert len(catalogue.clips(corpus)) == 1
+    catalogue.quarantine(corpus, "clip1", path, "decode_failed", "now broken")
+    catalogue.quarantine(corpus, "clip1", path, "empty_file", "now empty")
+    assert [q.reason for q in catalogue.quarantined(corpus)] == ["empty_file"]
+    assert catalogue.clips(corpus) == []
+    catalogue.release(corpus, [path])
+    assert catalogue.quarantined(corpus) == []
+
+
+def test_hostile_names_can_be_quarantined(catalogue: Catalogue, corpus: str) -> None:
+    names = ["a;b$(id)", "line\nbreak", "nul\x00", "caf\udce9", "'; DROP TABLE clips; --", "x" * 255]
+    for name in names:
+        catalogue.quarantine(corpus, name, f"/corpus/{name}", "unsafe_name", name)
+    assert len(catalogue.quarantined(corpus)) == len(names)
+    catalogue.release(corpus, [f"/corpus/{name}" for name in names])
+    assert catalogue.quarantined(corpus) == []
+
+
+def test_forgotten_files(catalogue: Catalogue, corpus: str) -> None:
+    catalogue.upsert_clips(corpus, [clip(1), clip(2)])
+    catalogue.forget_files(corpus, [clip(1).path, "/never/seen"])
+    assert [row.name for row in catalogue.clips(corpus)] == ["clip2"]
+
+
+def test_pseudo_label_generations(catalogue: Catalogue, corpus: str) -> None:
+    catalogue.upsert_clips(
+        corpus, [clip(n, split="unlabelled") for n in range(3)] + [clip(8, split="test"), clip(9)]
+    )
+    catalogue.set_gold_labels(corpus, [(clip_id(9), "angry", None)])
+    rows = [(clip_id(0), "angry", 0.99, -1.0), (clip_id(1), "neutral", 0.9, float("nan"))]
+
+    def add(key: str, rows: list[tuple[str, str, float, float]]) -> object:
+        return catalogue.add_generation(
+            key, corpus, artifact=ref("m"), policy={"threshold": 0.9}, counts={"angry": 1}, rows=rows
+        )
+
+    first = add("g1", rows)
+    assert add("g1", rows[:1]) == first
+    assert [tuple(label) for label in catalogue.pseudo_labels("g1")] == sorted(
+        [(clip_id(0), "angry", 0.99, -1.0), (clip_id(1), "neutral", 0.9, None)]
+    )
+    for forbidden in (8, 9, 77):
+        with pytest.raises(CatalogueError, match="left out"):
+            add("g2", [(clip_id(forbidden), "angry", 1.0, 0.0)])
+    assert catalogue.generation("g2") is None
+    catalogue.withdraw_generation("g1")
+    catalogue.withdraw_generation("g1")
+    assert catalogue.pseudo_labels("g1") == []
+    (kept,) = catalogue.generations(corpus)
+    assert (kept.key, kept.artifact, kept.policy) == ("g1", ref("m"), {"threshold": 0.9})
+    assert kept.withdrawn_at is not None
+    with pytest.raises(CatalogueError):
+        catalogue.pseudo_labels("unknown")
+
+
+def test_features_by_shard(catalogue: Catalogue) -> None:
+    catalogue.register_features("f", ref("s1"), [clip_id(1), clip_id(2)])
+    catalogue.register_features("f", ref("s2"), [clip_id(3)])
+    catalogue.register_features("other", ref("s3"), [clip_id(1)])
+    wanted = [clip_id(n) for n in (1, 3, 4)]
+    assert catalogue.features_of("f", wanted) == {clip_id(1): ref("s1"), clip_id(3): ref("s2")}
+    catalogue.register_features("f", ref("s1"), [clip_id(1), clip_id(2)])
+    catalogue.forget_shard(ref("s1"))
+    assert catalogue.features_of("f", wanted) == {clip_id(3): ref("s2")}
+    assert catalogue.features_of("other", wanted) == {clip_id(1): ref("s3")}
+
+
+def test_snapshots_are_named_by_what_they_hold(catalogue: Catalogue, corpus: str) -> None:
+    catalogue.upsert_clips(corpus, [clip(1), clip(2)])
+    catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", 0.1)])
+    before = catalogue.clips(corpus)
+    first = catalogue.snapshot(corpus, before)
+    assert (first.clip_count, first.labelled_count) == (2, 1)
+    assert catalogue.snapshot(corpus, before[::-1]) == first
+    assert [member.clip_id for member in catalogue.snapshot_members(first.id)] == sorted(
+        [clip_id(1), clip_id(2)]
+    )
+    seen = {first.id}
+    for change in ({"speaker": "x"}, {"fold": 4}, {"split": "test"}, {"transcript": "x"}):
+        catalogue.upsert_clips(corpus, [clip(1, **change)])
+        seen.add(catalogue.snapshot(corpus, catalogue.clips(corpus)).id)
+    catalogue.upsert_clips(corpus, [clip(1)])
+    catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", 0.2)])
+    seen.add(catalogue.snapshot(corpus, catalogue.clips(corpus)).id)
+    catalogue.set_gold_labels(corpus, [(clip_id(1), "neutral", 0.1)])
+    seen.add(catalogue.snapshot(corpus, catalogue.clips(corpus)).id)
+    assert len(seen) == 7
+    catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", 0.1)])
+    assert catalogue.snapshot(corpus, catalogue.clips(corpus)) == first
+
+
+def test_artifact_records(catalogue: Catalogue) -> None:
+    catalogue.record_artifact(ref("a"), stage="fusion", code_version="1")
+    catalogue.record_artifact(ref("b"), stage="layers", code_version="1")
+    catalogue.record_artifact(ref("a"), stage="fusion", code_version="2")
+    assert [(r.ref, r.code_version) for r in catalogue.artifacts("fusion")] == [(ref("a"), "2")]
+    assert len(catalogue.artifacts()) == 2
+
+
+@pytest.mark.slow
+def test_100_000_clips_within_seconds(catalogue: Catalogue, corpus: str, record_property: object) -> None:
+    rows = [clip(number) for number in range(100_000)]
+    started = time.perf_counter()
+    catalogue.upsert_clips(corpus, rows)
+    inserted = time.perf_counter()
+    catalogue.upsert_clips(corpus, rows)
+    upserted = time.perf_counter()
+    catalogue.set_gold_labels(corpus, [(row.clip_id, "angry", 1.0) for row in rows])
+    labelled = time.perf_counter()
+    listed = catalogue.clips(corpus)
+    done = time.perf_counter()
+    assert len(listed) == len(rows)
+    figures = {
+        "insert": inserted - started,
+        "upsert": upserted - inserted,
+        "label": labelled - upserted,
+        "list": done - labelled,
+    }
+    record_property("seconds", figures)  # type: ignore[operator]
+    assert max(figures.values()) < 45, figures  # 3-7 s on a quiet machine; the bound is for a busy one
+
+
+def test_migrations_lead_to_the_tables(catalogue: Catalogue) -> None:
+    with catalogue.database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_opening_again_keeps_everything(catalogue: Catalogue, corpus: str, database_url: str) -> None:
+    with open_catalogue(database_url) as again:
+        assert again.corpus(corpus).emotions == EMOTIONS
+
+
+def test_a_schema_of_the_future_is_refused(catalogue: Catalogue, database_url: str) -> None:
+    with catalogue.database.writing() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(CatalogueError, match="newer"):
+        open_catalogue(database_url)
+
+
+def test_a_transaction_that_fails_leaves_nothing(catalogue: Catalogue, corpus: str) -> None:
+    with pytest.raises(ZeroDivisionError), catalogue.database.writing() as connection:
+        connection.execute(text("DELETE FROM corpora"))
+        raise ZeroDivisionError
+    assert catalogue.corpus(corpus).name == corpus
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://x/y", "sqlite://", "sqlite:///:memory:", "no url", "postgresql+psycopg2://x/y"]
+)
+def test_unsupported_urls(url: str) -> None:
+    with pytest.raises(SettingsError):
+        open_catalogue(url)
+
+
+def test_a_locked_catalogue_is_a_typed_transient_error(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'c.db'}"
+    with open_catalogue(url) as holder, open_catalogue(url, timeout_seconds=0.3) as other:
+        with holder.database.writing():
+            with pytest.raises(CatalogueUnavailable) as caught:
+                other.upsert_corpus("c", "/c", "table", EMOTIONS)
+            assert caught.value.transient
+            assert other.corpora() == []  # readers are not stopped by a writer
+        other.upsert_corpus("c", "/c", "table", EMOTIONS)
+
+
+def test_an_unreachable_server_is_a_typed_error_without_the_password() -> None:
+    with pytest.raises(CatalogueUnavailable) as caught:
+        open_catalogue("postgresql://mer:planted-secret@127.0.0.1:1/mer", timeout_seconds=2)
+    assert "planted-secret" not in str(caught.value)
