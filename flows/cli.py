@@ -191,7 +191,7 @@ def demo_data(
     """Make the demo corpus: talking faces (h264 + AAC), speech with emotional prosody, transcripts, labels, broken files."""
     from rich.progress import Progress
 
-    from mer.demo.corpus import DemoConfig, generate_demo
+    from mer.demo import DemoConfig, generate_demo
 
     with Progress(transient=True) as bar:
         line = bar.add_task("making clips", total=None)

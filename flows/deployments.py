@@ -31,7 +31,9 @@ def deploy_all(worker: bool = True) -> None:
     _run([*prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite"], environment)
     _run([*prefect, "deploy", "--all"], environment)
     if worker:
-        start_command("worker", [*prefect, "worker", "start", "--pool", POOL, "--limit", "1"], environment, settings)
+        start_command(
+            "worker", [*prefect, "worker", "start", "--pool", POOL, "--limit", "1"], environment, settings
+        )
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:

@@ -31,7 +31,9 @@ def show_models(model: str) -> None:
         return
     table = Table(title="model versions", title_justify="left")
     for column in ("model", "version", "alias", "accuracy", "WAF", "holdout WAF", "registered"):
-        table.add_column(column, justify="right" if column in ("version", "accuracy", "WAF", "holdout WAF") else "left")
+        table.add_column(
+            column, justify="right" if column in ("version", "accuracy", "WAF", "holdout WAF") else "left"
+        )
     for row in versions:
         aliases = [name for name in ("champion", "challenger") if _is(catalogue.aliased(row.name, name), row)]
         table.add_row(
@@ -44,7 +46,9 @@ def show_models(model: str) -> None:
     console.print(table)
     for name in dict.fromkeys(row.name for row in versions):
         for entry in catalogue.promotions(name, alias=None):
-            console.print(f"  {entry.created_at:%Y-%m-%d %H:%M} {name} v{entry.version} {entry.alias}: {entry.reason}")
+            console.print(
+                f"  {entry.created_at:%Y-%m-%d %H:%M} {name} v{entry.version} {entry.alias}: {entry.reason}"
+            )
 
 
 def roll_back(model: str) -> None:
@@ -58,7 +62,9 @@ def show_evaluation(model: str, version: int | None, out: Path | None) -> None:
     space = workspace()
     row = space.catalogue.model_version(model, version) if version else space.catalogue.champion(model)
     if row is None or row.evaluation is None:
-        raise LookupError(f"model {model!r} has no champion with an evaluation; `mer models` lists what there is")
+        raise LookupError(
+            f"model {model!r} has no champion with an evaluation; `mer models` lists what there is"
+        )
     report = json.loads(space.artifacts.read(row.evaluation, "report.json"))
     _print_report(row, report)
     if out is not None:
@@ -76,11 +82,15 @@ def show_status() -> None:
     for service in service_status(space.settings):
         if service.address:
             memory = service.memory_bytes / 2**20
-            console.print(f"  {service.name}: {service.address} ({service.processes} processes, {memory:.0f} MiB)")
+            console.print(
+                f"  {service.name}: {service.address} ({service.processes} processes, {memory:.0f} MiB)"
+            )
     for corpus in space.catalogue.corpora():
         rows = space.catalogue.clips(corpus.name)
         labelled = sum(row.emotion is not None for row in rows)
-        console.print(f"[bold]corpus {corpus.name}[/] ({corpus.format}) {len(rows)} clips, {labelled} labelled: {corpus.root}")
+        console.print(
+            f"[bold]corpus {corpus.name}[/] ({corpus.format}) {len(rows)} clips, {labelled} labelled: {corpus.root}"
+        )
         for item in space.catalogue.quarantined(corpus.name):
             console.print(f"  quarantined {item.name}: {item.reason}: {item.detail}", markup=False)
     _show_unfinished(space)
@@ -92,7 +102,9 @@ def _show_unfinished(space: Workspace) -> None:
     folder = space.settings.checkpoint_folder
     stages = sorted(path for path in folder.glob("*/*") if path.is_dir()) if folder.is_dir() else []
     for path in stages:
-        console.print(f"unfinished: {path.parent.name} {path.name[:12]} (the next run goes on from its checkpoint)")
+        console.print(
+            f"unfinished: {path.parent.name} {path.name[:12]} (the next run goes on from its checkpoint)"
+        )
 
 
 def _print_report(row: ModelVersionRow, report: dict[str, object]) -> None:

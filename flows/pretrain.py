@@ -15,6 +15,7 @@ from flows.features import extract, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.reporting import show_layers, show_retrieval
+from mer.adaptation.block import Block
 from mer.recipes import Recipe, load_recipe
 from tasks.adaptation import adapt_view, embed_acoustic, study_layers_of_view
 from tasks.alignment import align_view, embed_visual
@@ -28,6 +29,25 @@ def pretrain(options: DemoOptions) -> dict[str, ViewSpaces]:
     recipe = load_recipe(options.recipe)
     dataset, _ = ingest_corpus(recipe, options)
     return pretrain_views(dataset, recipe, extract_streams(dataset, recipe), parent_run=None)
+
+
+@flow(name="layers")
+def layers(options: DemoOptions) -> dict[str, ViewSpaces]:
+    """The layer study of every view, and nothing after it."""
+    recipe = load_recipe(options.recipe)
+    dataset, _ = ingest_corpus(recipe, options)
+    spaces = {view: ViewSpaces(view=view) for view in dataset.views}
+    return study_layers(dataset, recipe, extract_streams(dataset, recipe), spaces, parent_run=None)
+
+
+@flow(name="adapt")
+def adapt(options: DemoOptions) -> dict[str, ViewSpaces]:
+    """Layer study and adaptation of every view."""
+    recipe = load_recipe(options.recipe)
+    dataset, _ = ingest_corpus(recipe, options)
+    spaces = {view: ViewSpaces(view=view) for view in dataset.views}
+    studied = study_layers(dataset, recipe, extract_streams(dataset, recipe), spaces, parent_run=None)
+    return adapt_blocks(dataset, recipe, studied, parent_run=None)
 
 
 def pretrain_views(
@@ -63,8 +83,7 @@ def study_layers(
             spaces[view],
             read_layer=int(result.meta["best_layer"]),
             layer_count=str(result.meta["scores"]).count(","),
-            block_start=int(result.meta["start"]),
-            block_stop=int(result.meta["stop"]),
+            block=Block(int(result.meta["start"]), int(result.meta["stop"])),
         )
         for view, result in results.items()
     }
@@ -76,26 +95,18 @@ def adapt_blocks(
     """Cache the frozen prefix once per block start, adapt each view's block, and embed all clips."""
     assert recipe.acoustic is not None
     clip_ids = clip_ids_of(dataset)
-    starts = sorted({space.block_start for space in spaces.values() if space.block_start is not None})
+    blocks = {view: space.block for view, space in spaces.items() if space.block is not None}
     prefixes = {
         start: extract(dataset, recipe, f"prefix {start}", recipe.acoustic.features.prefix(start), clip_ids)
-        for start in starts
+        for start in sorted({block.start for block in blocks.values()})
     }
     adapters = {
-        view: adapt_view.submit(
-            dataset,
-            recipe,
-            prefixes[space.block_start],
-            space.block_start,
-            space.block_stop,
-            view,
-            parent_run,
-        )
-        for view, space in spaces.items()
+        view: adapt_view.submit(dataset, recipe, prefixes[block.start], block, view, parent_run)
+        for view, block in blocks.items()
     }
     embedded = {
         view: embed_acoustic.submit(
-            recipe, prefixes[spaces[view].block_start], adapter.result().ref, view, clip_ids
+            recipe, prefixes[blocks[view].start], adapter.result().ref, view, clip_ids
         )
         for view, adapter in adapters.items()
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from prefect.artifacts import (
     create_image_artifact,
@@ -37,7 +38,7 @@ class ShardProgress:
         """Count one finished shard."""
         self._done += 1
         self._seconds += shard.seconds if shard.ran else 0.0
-        if self._artifact is not None:
+        if isinstance(self._artifact, UUID):
             update_progress_artifact(self._artifact, progress=100.0 * self._done / self._shards)
         console.print(
             f"  [dim]features[/] {self._stream}: shard {self._done}/{self._shards} in {shard.seconds:.1f} s"
@@ -48,7 +49,8 @@ def show_ingest(report: IngestReport) -> None:
     """One line of counts that add up, and the reasons of what was set aside."""
     aside = sum(report.quarantined.values())
     console.print(
-        f"[bold]corpus {report.corpus}[/]: {report.entries} entries = {report.accepted} accepted + {aside} quarantined; "
+        f"[bold]corpus {report.corpus}[/]: {report.entries} entries = {report.accepted} accepted + {aside} quarantined"
+        f"{f' + {report.duplicates} of equal content' if report.duplicates else ''}; "
         f"{report.labelled} labelled, {report.unlabelled} unlabelled, {report.speakers} speakers; "
         f"{report.probed_now} files read now"
     )

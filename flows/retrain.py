@@ -24,6 +24,7 @@ from tasks.evaluation import evaluate, read_report
 from tasks.exclusive import exclusively
 from tasks.promotion import gate_and_promote, register
 from tasks.references import ModelVersion, Promotion
+from tasks.tracking import close_tracked_run, tracked
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def retrain(options: RetrainOptions) -> RetrainReport:
     """From a corpus folder to a registered version and, if the gate lets it, a new champion."""
     recipe = load_recipe(options.recipe)
     parent_run = f"retrain {flow_run.name or recipe.name}"
-    with exclusively(f"retrain/{recipe.name}") as fencing_token:
+    with exclusively(f"retrain/{recipe.name}") as fencing_token, tracked(parent_run):
         dataset, _ = ingest_corpus(recipe, options)
         features = extract_streams(dataset, recipe)
         spaces = pretrain_views(dataset, recipe, features, parent_run)
@@ -50,6 +51,7 @@ def retrain(options: RetrainOptions) -> RetrainReport:
         evaluation = evaluate(dataset, recipe, fused, served, parent_run)
         final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
         version = register(dataset, recipe, spaces[FINAL_VIEW], final, evaluation, parent_run)
+        close_tracked_run(parent_run, dataset, recipe, evaluation)
         promotion = (
             gate_and_promote(dataset, recipe, version, evaluation, fencing_token) if options.promote else None
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from prefect import task
 
 from infra.artifacts import ArtifactRef
+from mer.adaptation.block import Block
 from mer.recipes import AcousticStream, Recipe
 from tasks.dataset import load_view
 from tasks.features import commit_shard, cut, feature_table, frame_table, missing_clips
@@ -75,12 +77,11 @@ def adapt_view(
     dataset: DatasetRef,
     recipe: Recipe,
     prefix: FeatureSetRef,
-    start: int,
-    stop: int,
+    block: Block,
     view: str,
     parent_run: str | None,
 ) -> StageResult:
-    """PEFT of layers start+1..stop on the view's training speakers, from the cached frozen prefix."""
+    """PEFT of the block on the view's training speakers, from the cached frozen prefix."""
     stream = _acoustic(recipe)
     config = stream.adaptation
     if config is None:
@@ -88,7 +89,6 @@ def adapt_view(
     examples, partition = load_view(workspace(), dataset, recipe, view)
 
     def produce(run: StageRun) -> Produced:
-        from mer.adaptation.block import Block
         from mer.adaptation.finetune import adapt, save_adapter
         from mer.encoders import load_acoustic, resolve_weights
 
@@ -97,7 +97,7 @@ def adapt_view(
         weights = resolve_weights(stream.features.source, run.space.weights)
         adaptation = adapt(
             load_acoustic(weights),
-            Block(start, stop),
+            block,
             frame_table(run.space, prefix, clip_ids),
             examples.emotion[keep],
             len(recipe.emotions),
@@ -107,10 +107,10 @@ def adapt_view(
             checkpoint=run.checkpoint,
         )
         folder = run.folder / "adapter"
-        save_adapter(folder, adaptation, weights.identity, Block(start, stop), config)
+        save_adapter(folder, adaptation, weights.identity, block, config)
         return Produced(
             files={path.name: path for path in sorted(folder.iterdir())},
-            meta={"best_epoch": adaptation.best_epoch, "start": start, "stop": stop},
+            meta={"best_epoch": adaptation.best_epoch, "start": block.start, "stop": block.stop},
             metrics={"best_epoch": adaptation.best_epoch},
             history=adaptation.history,
         )
@@ -120,7 +120,7 @@ def adapt_view(
         inputs={"view": partition.digest(examples, unlabelled=False), "prefix": prefix.key},
         config={
             "adaptation": config.model_dump(mode="json"),
-            "block": [start, stop],
+            "block": [block.start, block.stop],
             "classes": len(recipe.emotions),
         },
         code=ADAPT_CODE,
@@ -139,12 +139,11 @@ def embed_acoustic(
     adapted = FeatureSetRef(
         stream="acoustic", key=digest({"adapter": adapter.sha256, "prefix": prefix.key}), spec=None
     )
-    block: AdaptedBlock | None = None
-    for shard in cut(missing_clips(space, adapted.key, clip_ids), recipe.shard_clips):
-        block = block or open_adapter(space, recipe, adapter)
-        commit_shard(
-            space, adapted.key, shard, lambda shard=shard, block=block: _embed(space, block, prefix, shard)
-        )
+    missing = missing_clips(space, adapted.key, clip_ids)
+    if missing:
+        block = open_adapter(space, recipe, adapter)
+        for shard in cut(missing, recipe.shard_clips):
+            commit_shard(space, adapted.key, shard, partial(_embed, space, block, prefix, shard))
     return adapted
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,10 +95,10 @@ def embed_visual(
         stream="visual", key=digest({"alignment": alignment.sha256, "visual": visual.key}), spec=None
     )
     missing = missing_clips(space, aligned.key, clip_ids)
-    model = open_alignment(space, alignment) if missing else None
-    for shard in cut(missing, recipe.shard_clips):
-        if model is not None:
-            commit_shard(space, aligned.key, shard, lambda shard=shard: _embed(space, model, visual, shard))
+    if missing:
+        model = open_alignment(space, alignment)
+        for shard in cut(missing, recipe.shard_clips):
+            commit_shard(space, aligned.key, shard, partial(_embed, space, model, visual, shard))
     return aligned
 
 

@@ -136,7 +136,7 @@ def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -
     fold = np.full(len(rows), -1, dtype=np.int64)
     chosen = [row for row, keep in zip(rows, trains, strict=True) if keep]
     if plan.use_published and chosen and all(row.fold is not None for row in chosen):
-        fold[trains] = [row.fold for row in chosen]
+        fold[trains] = [row.fold if row.fold is not None else -1 for row in chosen]
     else:
         fold[trains] = assign_folds(
             [row.speaker for row in chosen],

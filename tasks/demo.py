@@ -10,7 +10,7 @@ from tasks.workspace import workspace
 @task(name="make demo corpus")
 def make_demo_corpus(clips: int, seed: int) -> str:
     """Generate the demo corpus unless it is there; returns its folder."""
-    from mer.demo.corpus import DemoConfig, generate_demo
+    from mer.demo import DemoConfig, generate_demo
 
     root = workspace().settings.data_folder / f"demo-{clips}-{seed}"
     return str(generate_demo(root, DemoConfig(clips=clips, seed=seed)))

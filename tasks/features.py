@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from prefect import task
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mer.features.shard import Shard
 
 SHARD_KIND = "features"
+Item = TypeVar("Item")
 
 
 @task(name="plan features")
@@ -93,9 +94,9 @@ def missing_clips(space: Workspace, feature_key: str, clip_ids: Sequence[str]) -
     return sorted(set(clip_ids) - set(have))
 
 
-def cut(clip_ids: Sequence[str], shard_clips: int) -> tuple[tuple[str, ...], ...]:
-    """Consecutive shards of at most `shard_clips` clips."""
-    return tuple(tuple(clip_ids[i : i + shard_clips]) for i in range(0, len(clip_ids), shard_clips))
+def cut(items: Sequence[Item], shard_clips: int) -> tuple[tuple[Item, ...], ...]:
+    """Consecutive shards of at most `shard_clips` items."""
+    return tuple(tuple(items[i : i + shard_clips]) for i in range(0, len(items), shard_clips))
 
 
 def catalogued_clips(space: Workspace, corpus: str, clip_ids: Sequence[str]) -> list[Clip]:

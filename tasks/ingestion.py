@@ -37,6 +37,8 @@ class IngestReport:
     accepted: int
     quarantined: dict[str, int]
     """Quarantined files by reason code."""
+    duplicates: int
+    """Entries whose content another entry has already: one clip, under several names."""
     labelled: int
     unlabelled: int
     speakers: int
@@ -52,7 +54,9 @@ def list_corpus(root: str, corpus: str, emotions: Sequence[str]) -> Listing:
     space = workspace()
     space.catalogue.upsert_corpus(corpus, root=found.root, format=found.format, emotions=list(found.emotions))
     for item in found.left_out:
-        space.catalogue.quarantine(corpus, item.name, item.path, item.reason, item.detail)
+        space.catalogue.quarantine(
+            corpus, item.name, item.path or found.root / item.name, item.reason, item.detail
+        )
     known = space.catalogue.known_files(corpus)
     fresh = tuple(
         i
@@ -107,6 +111,7 @@ def write_labels(listing: Listing, emotions: Sequence[str], probed: int) -> Inge
         entries=listing.entries,
         accepted=len(rows),
         quarantined=dict(Counter(item.reason for item in space.catalogue.quarantined(listing.corpus))),
+        duplicates=len(space.catalogue.known_files(listing.corpus)) - len(rows),
         labelled=labelled,
         unlabelled=len(rows) - labelled,
         speakers=len({row.speaker for row in rows} - {None}),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prefect import task
 
 from mer.clips import Clip
 from mer.errors import MediaError
-from tasks.workspace import workspace
+from tasks.workspace import Workspace, workspace
 
 MEDIA_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".wav", ".flac", ".mp3", ".m4a", ".ogg")
 
@@ -45,11 +45,12 @@ def predict_files(
         raise LookupError(
             f"model {model!r} has no {asked}: expected a registered one; `mer models` lists them"
         )
+    known = _catalogued(space)
     usable: list[Clip] = []
     unusable: list[tuple[str, str]] = []
     for path in media_files(paths):
         try:
-            usable.append(_clip(path))
+            usable.append(_clip(path, known))
         except MediaError as error:
             unusable.append((str(path), f"{error.reason.value}: {error}"))
     predictor = Predictor(space.artifacts.fetch(chosen.artifact), space.weights)
@@ -71,9 +72,28 @@ def media_files(paths: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _clip(path: Path) -> Clip:
+def _clip(path: Path, known: Mapping[str, Clip]) -> Clip:
     from mer.media.content_hash import sha256_file
     from mer.media.probe import probe
 
     probe(path)
-    return Clip(clip_id=sha256_file(path), name=path.stem, path=path, corpus_root=path.parent)
+    clip_id = sha256_file(path)
+    found = known.get(clip_id)
+    if found is None:
+        return Clip(clip_id=clip_id, name=path.stem, path=path, corpus_root=path.parent)
+    return replace(found, name=path.stem, path=path)
+
+
+def _catalogued(space: Workspace) -> dict[str, Clip]:
+    """Catalogued clips by content: their transcripts and precomputed features are used, wherever the file lies now."""
+    return {
+        row.clip_id: Clip(
+            clip_id=row.clip_id,
+            name=row.name,
+            path=row.path,
+            corpus_root=corpus.root,
+            transcript=row.transcript,
+        )
+        for corpus in space.catalogue.corpora()
+        for row in space.catalogue.clips(corpus.name)
+    }

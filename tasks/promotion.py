@@ -38,9 +38,7 @@ def register(
         package = ModelPackage(
             recipe=recipe,
             read_layer=spaces.read_layer,
-            block=None
-            if spaces.block_start is None or spaces.block_stop is None
-            else (spaces.block_start, spaces.block_stop),
+            block=(spaces.block.start, spaces.block.stop) if spaces.block and spaces.adapter else None,
             temperature=float(evaluation.meta["temperature"]),
             system=served.system,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from infra.artifacts import ArtifactRef
+from mer.adaptation.block import Block
 from mer.features.spec import FeatureSpec
 
 
@@ -54,8 +55,8 @@ class ViewSpaces:
     """Hidden state the acoustic stream reads (chosen on this view's training clips)."""
     layer_count: int = 0
     """Transformer layers of the acoustic encoder (hidden states 0 .. layer_count)."""
-    block_start: int | None = None
-    block_stop: int | None = None
+    block: Block | None = None
+    """Layers to adapt (chosen on this view's training clips)."""
     adapter: ArtifactRef | None = None
     adapted: FeatureSetRef | None = None
     alignment: ArtifactRef | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
-from infra.studies import open_study, run_trials
+from infra.studies import open_study
 from mer.recipes import Recipe
 from mer.training.partition import FINAL_VIEW
 from tasks.fusion import fuse_view
@@ -56,9 +56,12 @@ def search_fusion(
             trial.report(fmean(scores), step)
         return fmean(scores)
 
+    from optuna.trial import TrialState
+
     space = workspace()
-    found = open_study(space.settings, study, directions=("maximize",))
-    run_trials(found, objective, trials)
+    found = open_study(space.settings, study, seed=recipe.seed)
+    finished = len(found.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    found.optimize(objective, n_trials=max(0, trials - finished))
     return SearchReport(
         study=study,
         trials=len(found.trials),
