@@ -24,6 +24,8 @@ def recall_at(
         Recall in [0, 1] by k. Among items exactly as similar as the own one the order counts as random:
         embeddings that are all alike score as chance does, not 1.
     """
+    if len(queries) == 0:
+        return dict.fromkeys(ranks, 0.0)
     similarity = queries @ gallery.T  # (clips, clips)
     own = np.diagonal(similarity)[:, None]
     ahead = (similarity > own).sum(axis=1)

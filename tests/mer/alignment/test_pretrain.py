@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from mer.alignment.config import AlignmentConfig
+from mer.alignment.pretrain import (
+    Alignment,
+    aligned_features,
+    aligned_table,
+    load_alignment,
+    pretrain_alignment,
+    save_alignment,
+)
+from mer.errors import ConfigError, DivergedError, WeightsError
+from mer.features.dataset import FeatureTable
+from mer.training.checkpoint import Checkpoint
+
+Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
+Crops = tuple[NDArray[np.uint8], NDArray[np.float32]]
+CONFIG = AlignmentConfig(embedding_size=16, hidden_size=32, epochs=25, batch_size=32, dropout=0.1, patience=0)
+TINY = AlignmentConfig(
+    embedding_size=16, hidden_size=32, epochs=3, batch_size=24, frames_per_step=2, patience=0
+)
+TRAIN = np.arange(200) < 150
+
+
+def run(pairs: Vectors, config: AlignmentConfig = CONFIG, **options: Any) -> Alignment:
+    return pretrain_alignment(*pairs, TRAIN, ~TRAIN, config, **options)
+
+
+def run_crops(crops: Crops, config: AlignmentConfig = TINY, **options: Any) -> Alignment:
+    train = np.arange(72) < 48
+    return pretrain_alignment(*crops, train, ~train, config, source="seed:clip-tiny", **options)
+
+
+def same(one: Alignment, other: Alignment) -> bool:
+    return one.tensors.keys() == other.tensors.keys() and all(
+        torch.equal(value, other.tensors[name]) for name, value in one.tensors.items()
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"acoustic_projector": "whiten", "acoustic_components": 12}, {"cosine_weight": 0.5}]
+)
+def test_held_out_faces_find_their_voices(pairs: Vectors, change: dict[str, Any]) -> None:
+    alignment = run(pairs, CONFIG.model_copy(update=change))
+    assert alignment.chance["chance_r1"] == 1 / 50
+    for figure in ("video_to_audio_r5", "audio_to_video_r5"):
+        assert alignment.retrieval[figure] > 3 * alignment.chance["chance_r5"]
+    losses = [epoch["held_out_loss"] for epoch in alignment.history]
+    assert losses[alignment.best_epoch] == min(losses) < losses[0]
+
+
+def test_shuffled_pairs_show_no_gain(pairs: Vectors) -> None:
+    control = run(pairs, CONFIG.model_copy(update={"shuffle_pairs": True, "epochs": 15}))
+    for k in (1, 5, 10):
+        chance = control.chance[f"chance_r{k}"]
+        error = (chance * (1 - chance) / 50) ** 0.5
+        for way in ("video_to_audio", "audio_to_video"):
+            assert control.retrieval[f"{way}_r{k}"] < chance + 3 * error
+
+
+def test_no_clip_keeps_its_own_sound_in_the_control_run() -> None:
+    from mer.alignment.pretrain import _derange
+
+    rows = torch.tensor([3, 5, 9, 11, 20])
+    for seed in range(20):
+        partner = _derange(rows, seed)
+        assert not (partner == rows).any() and sorted(partner.tolist()) == rows.tolist()
+
+
+@pytest.mark.slow
+def test_face_crops_train_their_encoder(crops: Crops) -> None:
+    config = TINY.model_copy(update={"epochs": 25, "acoustic_components": 3})
+    alignment = run_crops(crops, config)
+    assert alignment.shape.visual == "crops" and alignment.shape.visual_features == 96
+    assert alignment.retrieval["video_to_audio_r5"] > 1.6 * alignment.chance["chance_r5"]
+    untrained = run_crops(crops, config.model_copy(update={"epochs": 1}))
+    name = "encoder.model.encoder.layers.0.self_attn.q_proj.weight"
+    assert not torch.equal(alignment.tensors[name], untrained.tensors[name])
+    assert alignment.history[-1]["train_loss"] < alignment.history[0]["train_loss"]
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kind", ["vectors", "crops"])
+def test_a_killed_fit_ends_with_the_same_bits(
+    pairs: Vectors, crops: Crops, tmp_path: Path, kind: str
+) -> None:
+    def fit(**options: Any) -> Alignment:
+        if kind == "crops":
+            return run_crops(crops, **options)
+        return run(pairs, CONFIG.model_copy(update={"epochs": 3}), **options)
+
+    undisturbed = fit()
+    checkpoint = Checkpoint(tmp_path / "checkpoint")
+    done: list[int] = []
+
+    def kill(epoch: int, of: int) -> None:
+        done.append(epoch)
+        if epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(checkpoint=checkpoint, progress=kill)
+    torch.manual_seed(99)
+    resumed = fit(checkpoint=checkpoint, progress=lambda epoch, of: done.append(epoch))
+    assert done == [1, 2, 3]
+    assert same(resumed, undisturbed) and resumed.retrieval == undisturbed.retrieval
+    assert resumed.history == undisturbed.history
+
+
+def test_patience_ends_the_fit(pairs: Vectors) -> None:
+    visual, acoustic = pairs
+    noise = np.random.default_rng(7).permutation(acoustic)
+    alignment = run((visual, noise), CONFIG.model_copy(update={"patience": 3, "epochs": 60}))
+    assert len(alignment.history) == alignment.best_epoch + 4 < 60
+
+
+def test_saved_and_loaded_gives_the_same_features(pairs: Vectors, crops: Crops, tmp_path: Path) -> None:
+    for number, (alignment, visual) in enumerate(
+        [(run(pairs, CONFIG.model_copy(update={"epochs": 2})), pairs[0]), (run_crops(crops), crops[0])]
+    ):
+        folder = tmp_path / str(number)
+        save_alignment(folder, alignment)
+        assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".safetensors"]
+        loaded = load_alignment(folder)
+        assert loaded.retrieval == alignment.retrieval and loaded.config == alignment.config
+        features = aligned_features(loaded, visual)
+        assert features.shape == (len(visual), 16) and features.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1.0, rtol=1e-5)
+        np.testing.assert_array_equal(features, aligned_features(alignment, visual))
+        np.testing.assert_allclose(features[5:6], aligned_features(loaded, visual[5:6]), atol=1e-5)
+
+
+def test_absent_clips_stay_absent(pairs: Vectors) -> None:
+    alignment = run(pairs, CONFIG.model_copy(update={"epochs": 1}))
+    present = np.array([True, False, True])
+    table = aligned_table(alignment, FeatureTable(("a", "b", "c"), pairs[0][:3], present))
+    assert table.present.tolist() == present.tolist()
+    assert not table.values[1].any() and table.values[0].any()
+
+
+def test_a_damaged_file_is_refused(pairs: Vectors, tmp_path: Path) -> None:
+    save_alignment(tmp_path, run(pairs, CONFIG.model_copy(update={"epochs": 1})))
+    weights = tmp_path / "alignment.safetensors"
+    damaged = bytearray(weights.read_bytes())
+    damaged[-2] ^= 1
+    weights.write_bytes(damaged)
+    with pytest.raises(WeightsError, match="sha256 differs"):
+        load_alignment(tmp_path)
+    (tmp_path / "alignment.json").write_text("{}")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_alignment(tmp_path)
+
+
+def test_what_cannot_work_is_refused(pairs: Vectors, crops: Crops) -> None:
+    visual, acoustic = pairs
+    with pytest.raises(ConfigError, match="both `train` and `held_out`"):
+        pretrain_alignment(visual, acoustic, TRAIN, TRAIN, CONFIG)
+    with pytest.raises(ConfigError, match="199 visual, 200 acoustic"):
+        pretrain_alignment(visual[:-1], acoustic, TRAIN, ~TRAIN, CONFIG)
+    with pytest.raises(ConfigError, match="at least 2"):
+        pretrain_alignment(visual, acoustic, np.arange(200) < 1, ~TRAIN, CONFIG)
+    with pytest.raises(ConfigError, match="visual vectors"):
+        pretrain_alignment(visual[:, None], acoustic, TRAIN, ~TRAIN, CONFIG)
+    with pytest.raises(ConfigError, match="trainable encoder"):
+        pretrain_alignment(*crops, np.arange(72) < 48, np.arange(72) >= 48, TINY)
+    with pytest.raises(ConfigError, match="not finite"):
+        run((np.where(visual > visual.max() - 0.1, np.nan, visual).astype(np.float32), acoustic))
+
+
+def test_a_fit_that_diverges_ends(pairs: Vectors) -> None:
+    visual, acoustic = pairs
+    huge = np.where(np.arange(200)[:, None] == 0, np.float32(1e30), acoustic).astype(np.float32)
+    try:  # a clip far outside float32's squares: refused by its loss, or harmless, but never NaN weights
+        alignment = run((visual, huge), CONFIG.model_copy(update={"epochs": 5}))
+    except DivergedError as error:
+        assert "alignment, epoch" in str(error)
+    else:
+        assert all(torch.isfinite(value).all() for value in alignment.tensors.values())
