@@ -1,0 +1,56 @@
+"""The command line teaches, answers quickly, and says in one line what is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+
+COMMANDS = (
+    "demo-data", "ingest", "features", "layers", "adapt", "align", "train", "refresh", "search", "run", "predict",
+    "evaluate", "models", "status", "up", "down", "deploy",
+)  # fmt: skip
+
+
+def test_help_lists_every_command() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    assert all(command in shown for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert len(shown.stdout) > 150
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = "{'torch', 'transformers', 'mlflow', 'prefect', 'sqlalchemy', 'numpy'}"
+    code = f"import sys, flows.cli; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_path_that_is_not_there_is_named() -> None:
+    answer = CliRunner().invoke(app, ["predict", "no/such/clip.mp4"])
+    assert answer.exit_code == 2
+    assert "no/such/clip.mp4" in answer.output
+
+
+def test_our_errors_are_one_line() -> None:
+    code = "import sys; sys.argv = ['mer', 'evaluate', 'nothing']; from flows.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=_clean())
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "mer models" in done.stderr
+
+
+def _clean() -> dict[str, str]:
+    import os
+    import tempfile
+
+    return {**os.environ, "MER_HOME": tempfile.mkdtemp()}

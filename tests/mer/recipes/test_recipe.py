@@ -1,0 +1,54 @@
+"""Recipes: the built-in ones load, misspelt options are refused with all problems at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mer.errors import ConfigError
+from mer.recipes import load_recipe, recipe_names
+from mer.recipes.recipe import Recipe, parse_recipe
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_built_in_recipes_load_and_survive_json(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\nlexical: {features: {modality: lexical, source: 'wheel:all-minilm-l6-v2'}}\n")
+    assert load_recipe(str(path)).streams == ("lexical",)
+
+
+def test_all_problems_are_reported_together() -> None:
+    text = "name: x\nfusion: {hiden: 3, dropout: 7}\nlexical: {features: {modality: lexical, source: s}}\n"
+    with pytest.raises(ConfigError) as caught:
+        parse_recipe(text, origin="mine.yaml")
+    assert "fusion.hiden" in str(caught.value)
+    assert "fusion.dropout" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["- a list", "name: x", "a: !!python/object/apply:os.system ['true']", "name: [unclosed", "name: x\nemotions: klingon"],
+)
+def test_what_is_no_recipe_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_recipe(text, origin="mine.yaml")
+
+
+def test_an_unknown_name_lists_what_there_is() -> None:
+    with pytest.raises(ConfigError, match="demo"):
+        load_recipe("nope")
+
+
+def test_recipes_load_without_torch() -> None:
+    code = "import sys; from mer.recipes import load_recipe; load_recipe('demo'); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

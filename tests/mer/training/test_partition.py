@@ -1,0 +1,60 @@
+"""Views: nobody sees the labels of the clips it is scored on, and digests follow what a stage may see."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mer.training.examples import Examples
+from mer.training.partition import FINAL_VIEW, partitions
+
+
+def _examples(seed: int, speakers: int, clips: int) -> tuple[Examples, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    who = generator.integers(0, speakers, clips)
+    holdout = who == 0
+    emotion = np.where(generator.random(clips) < 0.25, -1, generator.integers(0, 3, clips))
+    fold = np.where((emotion >= 0) & ~holdout, who % 3, -1)
+    examples = Examples(
+        clip_ids=tuple(f"clip{i}" for i in range(clips)),
+        emotion=emotion.astype(np.int64),
+        valence=generator.normal(size=clips).astype(np.float32),
+        speaker=tuple(f"s{w}" for w in who),
+        fold=fold.astype(np.int64),
+        weight=np.ones(clips, dtype=np.float32),
+    )
+    return examples, holdout
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), speakers=st.integers(4, 12), clips=st.integers(40, 120))
+def test_no_view_sees_or_trains_on_what_it_is_scored_on(seed: int, speakers: int, clips: int) -> None:
+    examples, holdout = _examples(seed, speakers, clips)
+    views = partitions(examples, holdout, validation_share=0.25, seed=3)
+    assert FINAL_VIEW in views
+    for name, view in views.items():
+        masks = (view.train, view.validation, view.test, view.unlabelled)
+        assert (np.sum(masks, axis=0) <= 1).all(), "roles overlap"
+        assert (view.visible(examples).emotion[view.test] == -1).all()
+        assert not (view.train | view.validation)[holdout].any()
+        tested = {examples.speaker[i] for i in np.flatnonzero(view.test)}
+        for mask in (view.train, view.validation, view.unlabelled):
+            assert not tested & {examples.speaker[i] for i in np.flatnonzero(mask)}, f"{name} meets its test speakers"
+        heard = {examples.speaker[i] for i in np.flatnonzero(view.train)}
+        assert not heard & {examples.speaker[i] for i in np.flatnonzero(view.validation)}
+
+
+def test_digests_ignore_hidden_labels_and_unlabelled_clips() -> None:
+    examples, holdout = _examples(1, 8, 80)
+    view = partitions(examples, holdout, validation_share=0.25, seed=3)["fold0"]
+    emotion = examples.emotion.copy()
+    emotion[view.test] = 2
+    changed = replace(examples, emotion=emotion)
+    assert view.digest(changed, unlabelled=False) == view.digest(examples, unlabelled=False)
+    emotion = examples.emotion.copy()
+    emotion[np.flatnonzero(view.train)[0]] = (emotion[np.flatnonzero(view.train)[0]] + 1) % 3
+    assert view.digest(replace(examples, emotion=emotion), unlabelled=False) != view.digest(examples, unlabelled=False)
+    assert view.digest(examples, unlabelled=True) != view.digest(examples, unlabelled=False)
