@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from mer.encoders.weight_files import read_json
@@ -42,7 +43,7 @@ def pretrained(model_class: Any, resolved: ResolvedWeights, unused: tuple[str, .
             model, report = model_class.from_pretrained(
                 resolved.folder, local_files_only=True, trust_remote_code=False, **options
             )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, ImportError, SafetensorError) as error:
         raise WeightsError(
             f"{resolved.source}: cannot be loaded as {model_class.__name__}: {error}"
         ) from error

@@ -28,14 +28,18 @@ def check_folder(folder: Path) -> None:
 
     Raises:
         WeightsError: no config.json, no safetensors (pickled `.bin` files do not count), a header that lies
-            about the file, or a configuration with `auto_map` (code that comes with the weights).
+            about the file, or a configuration that asks for code (`auto_map`, attention kernels).
     """
     if not (folder / "config.json").is_file():
         raise WeightsError(f"{folder}: expected config.json and safetensors, found no config.json")
+    if (folder / "adapter_config.json").is_file():
+        raise WeightsError(
+            f"{folder}: adapter_config.json redirects to other weights, give the encoder's own"
+        )
     for name in _CONFIGURATIONS:
-        if "auto_map" in read_json(folder / name):
+        if asked := asks_for_code(read_json(folder / name)):
             raise WeightsError(
-                f"{folder / name}: `auto_map` asks to run code from the weights folder: refused"
+                f"{folder / name}: `{asked}` asks to run code that comes with the weights: refused"
             )
     tensors = sorted(folder.glob("*.safetensors"))
     if not tensors:
@@ -44,6 +48,19 @@ def check_folder(folder: Path) -> None:
         raise WeightsError(f"{folder}: expected *.safetensors, found {found}")
     for path in tensors:
         check_safetensors(path)
+
+
+def asks_for_code(values: Any) -> str | None:
+    """Name of an option, at any depth of a configuration, that makes transformers fetch or import code."""
+    if isinstance(values, list):
+        return next((found for one in values if (found := asks_for_code(one))), None)
+    if not isinstance(values, dict):
+        return None
+    for name, value in values.items():
+        # attention kernels are fetched from the hub where the implementation is a repository's name
+        if name == "auto_map" or (name.endswith("attn_implementation") and "/" in str(value)):
+            return str(name)
+    return asks_for_code(list(values.values()))
 
 
 def check_safetensors(path: Path) -> None:
@@ -69,7 +86,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path}: expected at most {_MAX_JSON_BYTES} bytes of JSON")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path}: not JSON: {error}") from error
     if not isinstance(values, dict):
         raise WeightsError(f"{path}: expected a JSON object, found {type(values).__name__}")

@@ -46,14 +46,15 @@ class ResolvedWeights:
     """What the weights are, wherever they lie: `sha256:...`, `org/name@revision`, `seed:...`."""
 
 
-def resolve_weights(source: str, cache: Path, *, local_files_only: bool = False) -> ResolvedWeights:
-    """Find the weights of `source`, converting or downloading them if that was never done.
+def resolve_weights(source: str, cache: Path, *, local_files_only: bool = True) -> ResolvedWeights:
+    """Find the weights of `source`, converting them if that was never done.
 
     Args:
         source: see the module's docstring.
         cache: folder for converted weights and remembered checksums, e.g. `<home>/weights`; created as
             needed.
-        local_files_only: never go to the network; hub weights must be in the hub's cache already.
+        local_files_only: never go to the network, hub weights must be in the hub's cache already (the
+            default: a run must not depend on a download); False downloads what is missing.
 
     Raises:
         ConfigError: the source fits no form of the grammar.
@@ -138,8 +139,8 @@ def _from_hub(source: str, repository: str, revision: str, local_files_only: boo
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         where = "the local hub cache" if local_files_only else "the Hugging Face hub"
         raise WeightsError(
-            f"{source}: not found in {where} ({type(error).__name__}); download it once with a network, "
-            "or give a local folder"
+            f"{source}: not found in {where} ({type(error).__name__}); download it once with "
+            f"`hf download {repository} --revision {revision}`, or give a local folder"
         ) from error
     check_folder(folder)
     return ResolvedWeights(source, folder, source)

@@ -67,6 +67,26 @@ def test_configuration_that_asks_for_code_is_refused(folder: Path, tmp_path: Pat
         resolve_weights(str(folder), tmp_path)
 
 
+def test_code_is_refused_at_any_depth(folder: Path, tmp_path: Path) -> None:
+    nested: tuple[dict[str, object], ...] = (
+        {"vision_config": {"auto_map": {}}},
+        {"_attn_implementation": "someone/kernels"},
+        {"a": [{"auto_map": 1}]},
+    )
+    for values in nested:
+        (folder / "config.json").write_text(json.dumps({"model_type": "clip"} | values))
+        with pytest.raises(WeightsError, match="asks to run code"):
+            resolve_weights(str(folder), tmp_path)
+    (folder / "config.json").write_text('{"model_type": "clip", "attn_implementation": "sdpa"}')
+    resolve_weights(str(folder), tmp_path)
+
+
+def test_adapter_in_place_of_an_encoder_is_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "/elsewhere"}')
+    with pytest.raises(WeightsError, match="redirects"):
+        resolve_weights(str(folder), tmp_path)
+
+
 @pytest.mark.parametrize("damage", ["header length", "offsets", "truncated", "empty"])
 def test_lying_header_is_refused(folder: Path, tmp_path: Path, damage: str) -> None:
     path = folder / "model.safetensors"
@@ -83,7 +103,7 @@ def test_lying_header_is_refused(folder: Path, tmp_path: Path, damage: str) -> N
         resolve_weights(str(folder), tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"a": ', "\xff"])
+@pytest.mark.parametrize("text", ["", "[1]", '{"a": ', "\xff", "[" * 100_000])
 def test_configuration_that_is_no_object_is_refused(folder: Path, tmp_path: Path, text: str) -> None:
     (folder / "config.json").write_text(text, encoding="latin-1")
     with pytest.raises(WeightsError, match=r"config\.json"):
@@ -141,14 +161,14 @@ def test_pinned_revision_comes_from_the_hub_cache(
     shutil.copytree(folder, snapshot)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(hub))
     source = f"org/name@{REVISION}"
-    found = resolve_weights(source, tmp_path / "cache", local_files_only=True)
+    found = resolve_weights(source, tmp_path / "cache")
     assert (found.identity, found.folder) == (source, snapshot)
     (snapshot / "config.json").write_text('{"auto_map": {}}')
     with pytest.raises(WeightsError, match="auto_map"):
-        resolve_weights(source, tmp_path / "cache", local_files_only=True)
+        resolve_weights(source, tmp_path / "cache")
     absent = f"org/name@{REVISION[::-1]}"
-    with pytest.raises(WeightsError, match="local hub cache"):
-        resolve_weights(absent, tmp_path / "cache", local_files_only=True)
+    with pytest.raises(WeightsError, match=r"local hub cache.*hf download org/name"):
+        resolve_weights(absent, tmp_path / "cache")
 
 
 def test_atomic_write_leaves_old_or_new(tmp_path: Path) -> None:
