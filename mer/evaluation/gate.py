@@ -1,21 +1,26 @@
 """The gate: a challenger replaces the champion only on evidence, speaker by speaker, that it is better.
 
-Rule (reconstruction). On clips that neither model trained on, WAF(challenger) - WAF(champion) must be above
-0, and the lower end of its one-sided 97 % interval must be above -margin. The interval comes from the
-paired bootstrap over
-speakers: the standard
-deviation of the resampled differences, times sqrt(G / (G - 1)), times the t quantile with G - 1 degrees of
-freedom for G speakers
-(plain percentiles are too sure of themselves below some 20 speakers).
+Rule (reconstruction). On clips that neither model trained on, WAF(challenger) - WAF(champion) must be above 0
+and the lower end of its one-sided 97 % interval above -margin. The interval is the difference minus t times
+its standard error: the deviation of the paired bootstrap over speakers, times sqrt(G / (G - 1)), and the
+quantile of the t distribution with G - 1 degrees of freedom for G speakers. Plain percentiles promote an equal
+challenger in 14 % of the draws with 4 speakers where this rule, at 95 %, gives 5 %.
 
-Why the margin is 0 by default. With a positive margin m the rule asks for non-inferiority: an equal
-challenger with a narrow interval passes about half of the time, because only the sign of the difference is
-left to chance, and a chain of promotions may lose up to m each. The acceptance is an error of at most 5 %
-for an equal challenger and 1 % for one that is 2 points worse, which is a test of superiority, m = 0. A
-margin makes sense where a fresh model is worth something by itself (drift).
+Why the margin is 0. With a margin m the rule asks for non-inferiority: an equal challenger passes whenever the
+interval is narrower than m and the sign of the difference happens to be right, up to half of the time, and a
+chain of promotions may lose up to m each. What must hold is at most 5 % of false promotions for an equal
+challenger and 1 % for one 2 points worse: a test of superiority. A margin makes sense where a fresh model is
+worth something by itself. The level is 97 % and not 95 % so that 5 % is kept and not only met on average.
 
-What it gives by simulation (tests/mer/evaluation/test_gate.py; 24 speakers, 1,440 clips, WAF about .80,
-1,000 draws): @@SIM@@
+What the rule gives by simulation (24 speakers x 60 clips, 8 classes, WAF about .80, the challenger deciding
+30 % of the clips anew; 1,000 draws; tests/mer/evaluation/test_gate.py):
+
+    margin                 0      .005    .01     .02
+    2 points worse         0.0 %  0.1 %   0.2 %   1.1 %
+    equal                  3.0 %  9.7 %   24 %    51 %
+
+At margin 0 a challenger 1, 2, 3 points better is promoted in 24, 73, 97 % of the draws; with 5 speakers x 30
+clips false promotions are 2.7 % (equal) and 0.9 % (2 points worse), with 100 x 15 3.6 % and 0 %.
 """
 
 from __future__ import annotations
