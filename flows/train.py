@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from prefect import flow
 
@@ -21,15 +22,16 @@ FUSED = "fused"
 
 
 @flow(name="train")
-def train(options: DemoOptions) -> list[FusedView]:
-    """Train and score the fusion and every single stream, supervised only."""
+def train(options: DemoOptions) -> dict[str, Any]:
+    """Train and score the fusion and every single stream, supervised only; returns the evaluation's report."""
     recipe = load_recipe(options.recipe)
     dataset, _ = ingest_corpus(recipe, options)
     features = extract_streams(dataset, recipe)
     spaces = pretrain_views(dataset, recipe, features, parent_run=None)
     fused = train_systems(dataset, recipe, features, spaces, parent_run=None)
-    show_systems(read_report(evaluate(dataset, recipe, fused, FUSED, None)), dataset)
-    return fused
+    report = read_report(evaluate(dataset, recipe, fused, FUSED, None))
+    show_systems(report, dataset)
+    return report
 
 
 def train_systems(

@@ -30,12 +30,25 @@ class Installation:
         return [sys.executable, "-m", "flows.cli", *arguments]
 
     def variables(self) -> dict[str, str]:
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(("MER_", "PREFECT_"))}
-        return {**plain, "MER_HOME": str(self.home), "MER_COMPUTE_THREADS": "1", "COLUMNS": "160", **self.environment}
+        plain = {
+            name: value for name, value in os.environ.items() if not name.startswith(("MER_", "PREFECT_"))
+        }
+        return {
+            **plain,
+            "MER_HOME": str(self.home),
+            "MER_COMPUTE_THREADS": "1",
+            "COLUMNS": "160",
+            **self.environment,
+        }
 
     def mer(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            self.command(*arguments), env=self.variables(), capture_output=True, text=True, timeout=420, check=False
+            self.command(*arguments),
+            env=self.variables(),
+            capture_output=True,
+            text=True,
+            timeout=420,
+            check=False,
         )
         assert not check or done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
         return done
@@ -62,7 +75,9 @@ class Installation:
 
     def settings(self) -> Settings:
         values = {name.removeprefix("MER_").lower(): value for name, value in self.environment.items()}
-        return load_settings(home=self.home, **{k: v for k, v in values.items() if k in Settings.model_fields})
+        return load_settings(
+            home=self.home, **{k: v for k, v in values.items() if k in Settings.model_fields}
+        )
 
     def catalogue(self) -> Catalogue:
         return open_catalogue(self.settings())

@@ -12,13 +12,19 @@ pytestmark = pytest.mark.slow
 FLOWS = {"retrain", "ingest", "features", "pretrain", "train", "refresh", "search", "predict"}
 
 
-def test_cron_schedules_runs_and_a_worker_executes_one(installation: Installation, prefect_server: str) -> None:
+def test_cron_schedules_runs_and_a_worker_executes_one(
+    installation: Installation, prefect_server: str
+) -> None:
     try:
         installation.mer("deploy")
         api = httpx.Client(base_url=f"{prefect_server}/api", timeout=30)
-        deployments = {item["name"]: item for item in api.post("/deployments/filter", json={}).raise_for_status().json()}
+        deployments = {
+            item["name"]: item for item in api.post("/deployments/filter", json={}).raise_for_status().json()
+        }
         assert set(deployments) >= FLOWS
-        described = deployments["retrain"]["parameter_openapi_schema"]["definitions"]["RetrainOptions"]["properties"]
+        described = deployments["retrain"]["parameter_openapi_schema"]["definitions"]["RetrainOptions"][
+            "properties"
+        ]
         assert all(option["description"] for option in described.values())
         scheduled = _wait(lambda: _runs(api, deployments["retrain"]["id"], "SCHEDULED"), 60)
         assert scheduled, "the cron deployment got no scheduled run"
@@ -34,7 +40,10 @@ def test_cron_schedules_runs_and_a_worker_executes_one(installation: Installatio
 
 
 def _runs(api: httpx.Client, deployment: str, state: str) -> list[dict[str, object]]:
-    body = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": {"state": {"type": {"any_": [state]}}}}
+    body = {
+        "deployments": {"id": {"any_": [deployment]}},
+        "flow_runs": {"state": {"type": {"any_": [state]}}},
+    }
     found: list[dict[str, object]] = api.post("/flow_runs/filter", json=body).raise_for_status().json()
     return found
 

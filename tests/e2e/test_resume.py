@@ -19,7 +19,10 @@ def _artifacts(kind: str, count: int) -> Callable[[Catalogue], bool]:
 @pytest.mark.parametrize(
     ("moment", "when"),
     [
-        ("after the first clips are catalogued", lambda catalogue: any(c.name == "tiny" for c in catalogue.corpora())),
+        (
+            "after the first clips are catalogued",
+            lambda catalogue: any(c.name == "tiny" for c in catalogue.corpora()),
+        ),
         ("between adapters", _artifacts("adapter", 1)),
         ("between fusions", _artifacts("fusion", 4)),
     ],

@@ -43,7 +43,9 @@ def test_a_path_that_is_not_there_is_named() -> None:
 
 def test_our_errors_are_one_line() -> None:
     code = "import sys; sys.argv = ['mer', 'evaluate', 'nothing']; from flows.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=_clean())
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=_clean()
+    )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "mer models" in done.stderr

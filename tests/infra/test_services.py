@@ -18,7 +18,11 @@ from infra.services.process import MARK, ServiceProcess, inherited_environment
 from infra.services.servers import answers, free_port
 from infra.settings import Settings
 
-SLEEPER = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); time.sleep(600)"
+SLEEPER = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+time.sleep(600)
+"""
 """A process that starts another one."""
 
 
@@ -46,7 +50,7 @@ def test_the_whole_group_is_stopped(process: ServiceProcess, tmp_path: Path) -> 
     assert process.stop() is True
     assert not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members)
     assert process.stop() is False
-    assert process.state() is None
+    assert process.members() == []
 
 
 def test_children_of_a_killed_leader_are_found_and_stopped(process: ServiceProcess, tmp_path: Path) -> None:
@@ -63,7 +67,7 @@ def test_what_ignores_the_request_is_killed(
     process: ServiceProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infra.services.process.STOP_SECONDS", 0.3)
-    launch(process, tmp_path, "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPER)
+    launch(process, tmp_path, "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEPER)
     assert process.stop() is True
     assert process.members() == []
 
@@ -89,7 +93,7 @@ def test_the_state_is_for_its_owner_only(process: ServiceProcess, tmp_path: Path
 
 
 def test_an_early_exit_shows_the_log(process: ServiceProcess, tmp_path: Path) -> None:
-    process.exclusively().__enter__()
+    process.log.parent.mkdir(parents=True)
     process.launch(
         [sys.executable, "-c", "raise SystemExit('no such database')"], inherited_environment(), tmp_path
     )

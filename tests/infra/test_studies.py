@@ -21,12 +21,12 @@ import sys, time, warnings
 warnings.simplefilter("ignore")
 from infra.settings import load_settings
 from infra.studies import open_study
-study = open_study(load_settings(), "killed", heartbeat_seconds=1, grace_seconds=3)
 def objective(trial):
     trial.suggest_float("x", 0, 1)
     print("running", flush=True)
     time.sleep(600)
-study.optimize(objective, n_trials=1)
+with open_study(load_settings(), "killed", heartbeat_seconds=1, grace_seconds=3) as study:
+    study.optimize(objective, n_trials=1)
 """
 
 
@@ -40,11 +40,12 @@ def study_settings(request: pytest.FixtureRequest, settings: Settings) -> Settin
 
 def test_a_study_is_continued_and_begins_with_the_defaults(study_settings: Settings) -> None:
     for _ in range(2):
-        study = open_study(study_settings, "s", seed=1, defaults={"x": 0.25})
-        study.optimize(lambda trial: -((trial.suggest_float("x", 0, 1) - 0.3) ** 2), n_trials=3)
-    assert len(study.trials) == 6
-    assert study.trials[0].params == {"x": 0.25}
-    assert [t.params["x"] for t in study.trials].count(0.25) == 1
+        with open_study(study_settings, "s", seed=1, defaults={"x": 0.25}) as study:
+            study.optimize(lambda trial: -((trial.suggest_float("x", 0, 1) - 0.3) ** 2), n_trials=3)
+            trials = study.trials
+    assert len(trials) == 6
+    assert trials[0].params == {"x": 0.25}
+    assert [t.params["x"] for t in trials].count(0.25) == 1
 
 
 def test_the_trial_of_a_killed_worker_is_tried_again(settings: Settings) -> None:
@@ -56,10 +57,9 @@ def test_the_trial_of_a_killed_worker_is_tried_again(settings: Settings) -> None
         assert worker.stdout.readline().strip() == "running"
         os.kill(worker.pid, signal.SIGKILL)
     time.sleep(4)
-    study = open_study(settings, "killed", heartbeat_seconds=1, grace_seconds=3)
-    # The stale trial is noticed before the first trial and queued: the next one repeats its parameters.
-    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
-    states = [trial.state.name for trial in study.trials]
-    assert states.count("FAIL") == 1
-    dead = next(t for t in study.trials if t.state.name == "FAIL")
-    assert any(t.params == dead.params and t.state.name == "COMPLETE" for t in study.trials)
+    with open_study(settings, "killed", heartbeat_seconds=1, grace_seconds=3) as study:
+        # The stale trial is noticed before the first trial and queued: the next one repeats its parameters.
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+        trials = study.trials
+    (dead,) = [trial for trial in trials if trial.state.name == "FAIL"]
+    assert any(trial.params == dead.params and trial.state.name == "COMPLETE" for trial in trials)

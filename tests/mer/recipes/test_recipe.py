@@ -22,7 +22,9 @@ def test_built_in_recipes_load_and_survive_json(name: str) -> None:
 
 def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("name: mine\nlexical: {features: {modality: lexical, source: 'wheel:all-minilm-l6-v2'}}\n")
+    path.write_text(
+        "name: mine\nlexical: {features: {modality: lexical, source: 'wheel:all-minilm-l6-v2'}}\n"
+    )
     assert load_recipe(str(path)).streams == ("lexical",)
 
 
@@ -36,7 +38,13 @@ def test_all_problems_are_reported_together() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["- a list", "name: x", "a: !!python/object/apply:os.system ['true']", "name: [unclosed", "name: x\nemotions: klingon"],
+    [
+        "- a list",
+        "name: x",
+        "a: !!python/object/apply:os.system ['true']",
+        "name: [unclosed",
+        "name: x\nemotions: klingon",
+    ],
 )
 def test_what_is_no_recipe_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
@@ -49,6 +57,8 @@ def test_an_unknown_name_lists_what_there_is() -> None:
 
 
 def test_recipes_load_without_torch() -> None:
-    code = "import sys; from mer.recipes import load_recipe; load_recipe('demo'); print('torch' in sys.modules)"
+    code = (
+        "import sys; from mer.recipes import load_recipe; load_recipe('demo'); print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

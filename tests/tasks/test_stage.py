@@ -1,0 +1,87 @@
+"""A stage runs once per key; a damaged artifact is computed again; a failed one leaves nothing visible."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings, load_settings
+from tasks.stage import Produced, StageResult, StageRun, run_stage
+from tasks.workspace import Workspace, workspace
+
+
+@pytest.fixture
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setenv("MER_HOME", str(tmp_path / "home"))
+    return workspace()
+
+
+class Counting:
+    """A stage body that counts how often it ran."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def __call__(self, run: StageRun) -> Produced:
+        self.runs += 1
+        return Produced(files={"answer.txt": b"42"}, meta={"answer": 42})
+
+
+def _run(body: Counting, **inputs: object) -> StageResult:
+    return run_stage("test", inputs=inputs, config={"a": 1}, code=("mer.emotions",), produce=body)
+
+
+def test_a_stage_runs_once_per_key(space: Workspace) -> None:
+    body = Counting()
+    first, second = _run(body, x=1), _run(body, x=1)
+    assert (first.ran, second.ran, body.runs) == (True, False, 1)
+    assert first.ref == second.ref
+    assert second.meta["answer"] == 42
+    _run(body, x=2)
+    assert body.runs == 2
+
+
+def test_a_flipped_bit_is_found_and_the_stage_runs_again(space: Workspace) -> None:
+    body = Counting()
+    ref = _run(body, x=1).ref
+    blob = next((space.settings.home / "objects" / "blobs").rglob("*"), None)
+    blobs = [path for path in (space.settings.home / "objects" / "blobs").rglob("*") if path.is_file()]
+    assert blob and len(blobs) == 1
+    blobs[0].chmod(0o644)
+    blobs[0].write_bytes(b"43")
+    again = _run(body, x=1)
+    assert again.ran
+    assert again.ref == ref
+    assert space.artifacts.read(again.ref, "answer.txt") == b"42"
+
+
+def test_a_failed_stage_leaves_nothing_visible_and_may_go_on(space: Workspace) -> None:
+    folders: list[Path] = []
+
+    def fails(run: StageRun) -> Produced:
+        folders.append(run.folder)
+        (run.folder / "half").write_text("done")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        run_stage("test", inputs={"y": 1}, config={}, code=("mer.emotions",), produce=fails)
+    assert space.catalogue.artifacts("test") == []
+
+    def goes_on(run: StageRun) -> Produced:
+        assert run.folder == folders[0]
+        assert (run.folder / "half").read_text() == "done"
+        return Produced(files={"whole": b"done"})
+
+    assert run_stage("test", inputs={"y": 1}, config={}, code=("mer.emotions",), produce=goes_on).ran
+    assert not folders[0].exists()
+
+
+def test_the_environment_decides_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MER_HOME", str(tmp_path / "one"))
+    one = workspace()
+    monkeypatch.setenv("MER_HOME", str(tmp_path / "two"))
+    assert isinstance(load_settings(), Settings)
+    assert workspace() is not one
+    monkeypatch.setenv("MER_HOME", str(tmp_path / "one"))
+    assert workspace() is one
