@@ -26,6 +26,10 @@ from mer.media.sniff import Container, check_name, check_regular_file, sniff
 
 Waveform = NDArray[np.float32]
 
+_PLANES_PYAV_CAN_COUNT = 8
+"""PyAV 18 counts the planes of an audio frame up to a null pointer that FFmpeg does not promise: from 8 on it reads beyond
+the list, and `to_ndarray` crashes the process. A corrupt AAC packet can claim 31 channels. Drop when PyAV counts channels."""
+
 SPEECH_RATE = 16_000
 """Sampling rate of the speech encoders, Hz."""
 
@@ -165,6 +169,8 @@ def _read_by_pyav(path: Path, max_seconds: float, limits: MediaLimits) -> list[t
             raise MediaError(QuarantineReason.NO_AUDIO, f"{path.name} has no audio track")
         bound_decoder(stream, limits)
         for frame in _frames(container, stream, Deadline(limits.timeout_seconds, path.name)):
+            if frame.layout.nb_channels > limits.max_channels or frame.sample_rate <= 0:
+                continue  # what a corrupt packet claims
             mono = _as_mono(frame)
             if not pieces or pieces[-1][0] != frame.sample_rate:
                 pieces.append((frame.sample_rate, []))
@@ -188,9 +194,18 @@ def _frames(container: Any, stream: Any, deadline: Deadline) -> Iterator[Any]:
         yield from frames
 
 
+def _packed(frame: Any) -> Any:
+    """The same samples in one plane, converted by FFmpeg."""
+    converter = av.AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate)
+    (packed,) = converter.resample(frame)
+    return packed
+
+
 def _as_mono(frame: Any) -> Waveform:
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels >= _PLANES_PYAV_CAN_COUNT:
+        frame = _packed(frame)
     samples = frame.to_ndarray()  # (channels, time) if planar, else (1, time * channels)
-    channels = len(frame.layout.channels)
     if samples.shape[0] != channels:
         samples = samples.reshape(-1, channels).T
     if samples.dtype.kind == "u":  # 8-bit PCM is unsigned around 128

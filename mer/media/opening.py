@@ -84,6 +84,7 @@ def open_media(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[tup
     kind = sniff(path)
     if kind is Container.ISO:
         check_iso_boxes(path)
+    deadline = Deadline(limits.timeout_seconds, path.name)
     try:
         container = av.open(
             f"file:{path.absolute()}",
@@ -95,6 +96,7 @@ def open_media(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[tup
     except av.error.ExitError as error:
         raise MediaError(QuarantineReason.TIMED_OUT, f"{path.name}: opening timed out") from error
     except (av.error.FFmpegError, ValueError) as error:
+        deadline.check()  # a demuxer that is interrupted may call it invalid data
         raise MediaError(
             QuarantineReason.DECODE_FAILED, f"{path.name}: cannot be opened as {kind.value}: {error}"
         ) from error

@@ -63,6 +63,10 @@ class _Tally:
         return max(0.0, self.last - self.first) if self.first is not None else 0.0
 
     def add(self, packet: Any) -> None:
+        if packet.size == 0:  # the flush at the end: decoders with delay give their first frame only now
+            if self.packets and not self.decoded:
+                self._try_decoding(packet)
+            return
         self.packets += 1
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is not None and packet.time_base is not None:
@@ -88,9 +92,8 @@ def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Probe:
     real one.
 
     Raises:
-        MediaError: whatever makes the clip unusable, with its reason; audio and video absent are told apart
-        by
-            `require_streams`, here only `no_usable_stream` (neither) is an error.
+        MediaError: whatever makes the clip unusable, with its reason. A missing audio or video track is for
+            `require_streams` to refuse; here only a file with neither is an error (`no_usable_stream`).
     """
     deadline = Deadline(limits.timeout_seconds, path.name)
     with open_media(path, limits) as (container, kind):
@@ -101,7 +104,8 @@ def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Probe:
     audio, video = tallies.get("audio"), tallies.get("video")
     if audio is None and video is None:
         raise MediaError(
-            QuarantineReason.NO_USABLE_STREAM, f"{path.name} has no audio or video that can be decoded"
+            QuarantineReason.NO_USABLE_STREAM,
+            f"{path.name} has no audio or video that can be decoded within {limits.max_pixels} pixels a picture",
         )
     seconds = max(tally.seconds for tally in tallies.values())
     if kind is not Container.MPEG_TS:  # its declared duration is itself read off time stamps, which may wrap
@@ -144,18 +148,13 @@ def _tally_packets(container: Any, path: Path, limits: MediaLimits, deadline: De
         if stream is not None:
             bound_decoder(stream, limits)
             tallies[kind] = _Tally(stream)
+    if not tallies:
+        return {}
     by_index = {tally.stream.index: tally for tally in tallies.values()}
     try:
         for packet in container.demux([tally.stream for tally in tallies.values()]):
             deadline.check()
-            if (
-                packet.size == 0
-            ):  # flush packet at the end: decoders with delay give their first frame only now
-                for tally in by_index.values():
-                    if not tally.decoded and tally.packets and packet.stream_index == tally.stream.index:
-                        tally._try_decoding(packet)
-                continue
-            tally = by_index[packet.stream_index]
+            tally = by_index[packet.stream.index]  # `packet.stream_index` is 0 for every flush packet
             tally.add(packet)
             if tally.seconds > limits.max_seconds:
                 raise _too_long(path, tally.seconds, limits)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mer.errors import MediaError, QuarantineReason
+from mer.media.audio import decode_audio
+from mer.media.ffmpeg import audio_command, decode_audio_by_ffmpeg
+from mer.media.opening import MediaLimits
+from mer.media.sniff import Container
+
+
+def test_the_command_line_is_guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = audio_command(Path("clip.mp4"), Container.ISO, 16_000, 30.0)
+    assert "-nostdin" in command
+    source = command.index("-i")
+    assert (
+        command[source + 1] == f"file:{tmp_path / 'clip.mp4'}"
+    )  # absolute: never an option, never a protocol
+    before_input = command[:source]
+    assert before_input[before_input.index("-protocol_whitelist") + 1] == "file"
+    assert before_input[before_input.index("-f") + 1] == "mov"  # the demuxer is ours to choose
+
+
+def test_the_program_and_pyav_agree(movie: Path) -> None:
+    by_program = decode_audio_by_ffmpeg(movie, Container.ISO, 16_000, 30.0, MediaLimits())
+    by_library = decode_audio(movie)
+    size = min(by_program.size, by_library.size)
+    np.testing.assert_allclose(by_program[:size], by_library[:size], atol=2e-3)
+
+
+def test_what_it_cannot_decode_is_a_typed_error(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(100))
+    with pytest.raises(MediaError) as caught:
+        decode_audio_by_ffmpeg(path, Container.ISO, 16_000, 30.0, MediaLimits())
+    assert caught.value.reason is QuarantineReason.DECODE_FAILED
+
+
+def test_a_playlist_is_not_followed_even_if_it_gets_here(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n")
+    with pytest.raises(MediaError):
+        decode_audio_by_ffmpeg(path, Container.ISO, 16_000, 30.0, MediaLimits())
+
+
+def test_it_is_stopped_in_time(movie: Path) -> None:
+    with pytest.raises(MediaError) as caught:
+        decode_audio_by_ffmpeg(movie, Container.ISO, 16_000, 30.0, MediaLimits(timeout_seconds=1e-3))
+    assert caught.value.reason is QuarantineReason.TIMED_OUT
+
+
+def test_unsafe_names_do_not_reach_it(tmp_path: Path) -> None:
+    make: Callable[[], object] = lambda: decode_audio_by_ffmpeg(  # noqa: E731
+        tmp_path / "-i.mp4", Container.ISO, 16_000, 1.0, MediaLimits()
+    )
+    with pytest.raises(MediaError, match="begins with"):
+        make()

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from mer.demo.clip_file import write_clip
+from mer.errors import MediaError, QuarantineReason
+from mer.media.frames import sample_frames
+
+Make = Callable[..., np.ndarray]
+
+
+def numbers(frames: np.ndarray) -> list[int]:
+    """Which frames of a counting movie these are."""
+    return [round(float(frame.mean()) / 8) for frame in frames]
+
+
+def test_frames_come_from_the_middles_of_equal_parts(movie: Path) -> None:
+    frames = sample_frames(movie, 4)
+    assert (frames.shape, frames.dtype) == ((4, 64, 64, 3), np.uint8)
+    assert numbers(frames) == [2, 7, 12, 17]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20])
+def test_any_count(movie: Path, count: int) -> None:
+    assert numbers(sample_frames(movie, count)) == [int((i + 0.5) * 20 / count) for i in range(count)]
+
+
+def test_fewer_frames_than_asked_for_are_repeated(tmp_path: Path, counting_frames: Make) -> None:
+    path = tmp_path / "short.mp4"
+    write_clip(path, counting_frames(3), 10, None, 16_000)
+    assert numbers(sample_frames(path, 6)) == [0, 0, 1, 1, 2, 2]
+    write_clip(path, counting_frames(1), 10, None, 16_000)
+    assert numbers(sample_frames(path, 3)) == [0, 0, 0]
+
+
+def write_with_stamps(path: Path, frames: np.ndarray, stamps: list[int]) -> None:
+    """A movie whose frame n is shown from `stamps[n]` ms on."""
+    with av.open(str(path), "w") as sink:
+        stream = sink.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for picture, stamp in zip(frames, stamps, strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            sink.mux(stream.encode(frame))
+        sink.mux(stream.encode(None))
+
+
+def test_a_variable_frame_rate_is_sampled_by_time_not_by_number(
+    tmp_path: Path, counting_frames: Make
+) -> None:
+    """Ten frames in the first 100 ms, then one frame every 300 ms: most of the time belongs to the late ones."""
+    path = tmp_path / "vfr.mkv"
+    stamps = [10 * n for n in range(10)] + [100 + 300 * n for n in range(5)]
+    write_with_stamps(path, counting_frames(15), stamps)
+    chosen = numbers(sample_frames(path, 4))
+    assert chosen == sorted(chosen)
+    assert sum(number >= 10 for number in chosen) >= 3
+
+
+def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:
+    path = tmp_path / "wide.mp4"
+    write_clip(path, np.full((4, 96, 192, 3), 90, np.uint8), 10, None, 16_000)
+    assert sample_frames(path, 2, max_side=64).shape == (2, 32, 64, 3)
+
+
+def test_colours_are_red_green_blue(tmp_path: Path) -> None:
+    path = tmp_path / "red.mp4"
+    red = np.zeros((4, 64, 64, 3), np.uint8)
+    red[..., 0] = 220
+    write_clip(path, red, 10, None, 16_000)
+    means = sample_frames(path, 1)[0].mean(axis=(0, 1))
+    assert means[0] > 180 > 60 > max(means[1:])
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_the_rotation_mark_turns_pictures_upright(tmp_path: Path, degrees: int) -> None:
+    """Phones store what the sensor saw and a matrix that says how to turn it."""
+    picture = np.zeros((4, 64, 128, 3), np.uint8)
+    picture[:, :32, :32] = 255  # white corner, top left
+    path = tmp_path / "turned.mp4"
+    write_clip(path, picture, 10, None, 16_000)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes of facts
+    cosine, sine = round(np.cos(np.radians(degrees))), round(np.sin(np.radians(degrees)))
+    one = 1 << 16
+    for offset, value in ((0, cosine * one), (4, sine * one), (12, -sine * one), (16, cosine * one)):
+        content[place + offset : place + offset + 4] = value.to_bytes(4, "big", signed=True)
+    path.write_bytes(content)
+    frame = sample_frames(path, 1)[0]
+    expected = np.rot90(picture[0], k=-degrees // 90)  # the matrix turns clockwise
+    assert frame.shape == expected.shape
+    assert np.abs(frame.astype(int) - expected).mean() < 12
+
+
+def test_without_video_there_are_no_frames(tmp_path: Path) -> None:
+    import soundfile
+
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(1600, np.float32), 16_000)
+    with pytest.raises(MediaError) as caught:
+        sample_frames(path, 4)
+    assert caught.value.reason is QuarantineReason.NO_USABLE_STREAM
