@@ -30,6 +30,7 @@ __all__ = [
     "ServiceStatus",
     "s3_credentials",
     "start",
+    "start_all",
     "start_command",
     "status",
     "stop",

@@ -39,8 +39,9 @@ class ServiceState:
     address: str
     port: int
     pid: int
-    """Leader of the process group."""
+    """Leader of the process group (0: stopped)."""
     mark: str
+    """Random mark in the environment of its processes (empty: stopped)."""
     started: float
     """Seconds since the epoch."""
     stop_signal: int = signal.SIGTERM
@@ -74,7 +75,7 @@ class ServiceProcess:
     def members(self) -> list[psutil.Process]:
         """Its living processes."""
         state = self.state()
-        return [] if state is None else _with_mark(state.mark)
+        return [] if state is None or not state.mark else _with_mark(state.mark)
 
     def launch(
         self,
@@ -128,15 +129,19 @@ class ServiceProcess:
         """End the whole group; returns whether anything ran. Raises ServiceFailed if something survives."""
         state, members = self.state(), self.members()
         if state is not None and members:
-            _signal([process for process in members if process.pid == state.pid], state.stop_signal)
-            _wait_gone(members, STOP_SECONDS)
+            leader = [process for process in members if process.pid == state.pid]
+            _signal(leader, state.stop_signal)
+            _wait_gone(leader, STOP_SECONDS)
             for number in (signal.SIGTERM, signal.SIGKILL):  # what a dead leader left, what hangs
                 survivors = self.members()
                 _signal(survivors, number)
                 _wait_gone(survivors, STOP_SECONDS)
         if left := self.members():
             raise ServiceFailed(f"{self.name} did not stop: {len(left)} processes left, e.g. {left[0]}")
-        self._state.unlink(missing_ok=True)
+        if state is not None and state.mark:
+            self._write(
+                replace(state, pid=0, mark="")
+            )  # the port stays known: an address in a browser stays right
         return bool(members)
 
     def _write(self, state: ServiceState) -> None:

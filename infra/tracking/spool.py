@@ -66,7 +66,7 @@ class Spool:
                         error,
                     )
                     break
-                except (EventRefused, ValueError, KeyError) as error:
+                except (EventRefused, ValueError, LookupError, TypeError) as error:
                     logger.error("MLflow refused %s, set aside in %s: %s", path.name, self._refused, error)
                     self._refused.mkdir(exist_ok=True)
                     path.replace(self._refused / path.name)
