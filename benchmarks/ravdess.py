@@ -2,10 +2,10 @@
 
     python -m benchmarks.ravdess --corpus PATH [--quick] [--json PATH]
 
-Runs the flow `train` with the recipe `ravdess` (stages already computed in MER_HOME are found again) and prints the table of the folds.
-`--quick` leaves the adaptation and the alignment out: frozen best layer, action units as they are. JSON keys, one set per system with
-its name in front (`fused_`, `acoustic_`, `visual_`, `lexical_`): accuracy_mean (over folds), waf, accuracy_folds, interval_low,
-interval_high (accuracy, 95 %, speakers resampled). Published on these folds: .8670 (Luna-Jimenez et al. 2022).
+Runs the flow `train` with the recipe `ravdess` (stages already computed in MER_HOME are found again) and prints the table of
+the folds. `--quick` leaves adaptation and alignment out: frozen best layer, action units as they are. JSON keys, one set per
+system with its name in front (`fused_`, `acoustic_`, `visual_`, `lexical_`): accuracy_mean (over folds), waf, accuracy_folds,
+interval_low, interval_high (accuracy, 95 %, speakers resampled). Published on these folds: .8670 (Luna-Jimenez et al. 2022).
 """
 
 from __future__ import annotations
