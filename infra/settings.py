@@ -59,7 +59,7 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         le=1024,
-        description="Threads of one compute task; none: as many as there are cores.",
+        description="Threads of one compute task; none: 1, which gives the same bytes everywhere.",
     )
     store_timeout_seconds: float = Field(
         default=45.0,

@@ -2,11 +2,12 @@
 
 Tasks of a flow run in threads, but training draws from torch's process-wide generators and its kernels use all threads they are
 given: two fits side by side would neither repeat themselves nor be faster. More computations at once are more worker processes.
+The default is one thread: results are then the same on every machine of one kind of processor, and on a busy machine two threads that
+wait for each other were 3 to 11 times slower than one (measured; docs/experiments.md).
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +19,9 @@ _turn = threading.Lock()
 
 @contextmanager
 def computing(settings: Settings) -> Iterator[None]:
-    """Wait for this process' turn to compute; torch gets `compute_threads` threads (default: all cores)."""
+    """Wait for this process' turn to compute; torch gets `compute_threads` threads (default: 1)."""
     import torch
 
     with _turn:
-        torch.set_num_threads(settings.compute_threads or os.cpu_count() or 1)
+        torch.set_num_threads(settings.compute_threads or 1)
         yield
