@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,6 @@ GRACE_SECONDS = 90
 MAX_RETRIES = 3
 
 
-@contextmanager
 def open_study(
     settings: Settings,
     name: str,
@@ -26,8 +25,8 @@ def open_study(
     defaults: Mapping[str, Any] | None = None,
     heartbeat_seconds: int = HEARTBEAT_SECONDS,
     grace_seconds: int = GRACE_SECONDS,
-) -> Iterator[Any]:
-    """Open or create the study `name` for a block; gives an `optuna.Study`, whose `optimize()` sends heartbeats.
+) -> Any:
+    """Open or create the study `name`; returns an `optuna.Study`, whose `optimize()` sends heartbeats.
 
     Args:
         settings: whose `optuna_storage_url` holds the study.
@@ -50,17 +49,14 @@ def open_study(
         grace_period=grace_seconds,
         heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
     )
-    try:
-        study = optuna.create_study(
-            storage=storage,
-            study_name=name,
-            direction=direction,
-            sampler=optuna.samplers.TPESampler(seed=seed),
-            load_if_exists=True,
-        )
-        if defaults and not study.get_trials(deepcopy=False):
-            study.enqueue_trial(dict(defaults), skip_if_exists=True)
-        yield study
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        direction=direction,
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        load_if_exists=True,
+    )
+    weakref.finalize(study, storage.engine.dispose)  # Optuna itself never closes its connections
+    if defaults and not study.get_trials(deepcopy=False):
+        study.enqueue_trial(dict(defaults), skip_if_exists=True)
+    return study

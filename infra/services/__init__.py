@@ -115,13 +115,19 @@ def stop(name: str, settings: Settings | None = None) -> bool:
 def stop_all(settings: Settings | None = None) -> list[str]:
     """Stop every local server of this home; returns the names of those that ran."""
     folder = (settings or load_settings()).services_folder
-    names = sorted({path.stem for path in folder.glob("*.json")}, key=lambda name: (name in SERVICES, name))
-    stopped = []
-    for name in names:  # what talks to the servers before the servers themselves
+    known = sorted(path.stem for path in folder.glob("*.json"))
+
+    def stop_one(name: str) -> bool:
         process = ServiceProcess(name, folder)
         with process.exclusively():
-            if process.stop():
-                stopped.append(name)
+            return process.stop()
+
+    stopped: list[str] = []
+    # What talks to the servers before the servers themselves.
+    for group in ([name for name in known if name not in SERVICES], [n for n in known if n in SERVICES]):
+        with ThreadPoolExecutor(max_workers=max(1, len(group))) as pool:
+            results = list(pool.map(stop_one, group))
+        stopped += [name for name, ran in zip(group, results, strict=True) if ran]
     return stopped
 
 

@@ -27,8 +27,10 @@ import psutil
 from infra.errors import ServiceFailed
 
 MARK = "MER_SERVICE_MARK"
-STOP_SECONDS = 10.0
-"""Time to end by itself before it is killed."""
+STOP_SECONDS = 30.0
+"""Time a leader gets to end all of its processes in good order (a database writes back what it holds)."""
+SIGNAL_SECONDS = 5.0
+"""Time that processes without a leader get after SIGTERM, and after SIGKILL."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class ServiceProcess:
             for number in (signal.SIGTERM, signal.SIGKILL):  # what a dead leader left, what hangs
                 survivors = self.members()
                 _signal(survivors, number)
-                _wait_gone(survivors, STOP_SECONDS)
+                _wait_gone(survivors, SIGNAL_SECONDS)
         if left := self.members():
             raise ServiceFailed(f"{self.name} did not stop: {len(left)} processes left, e.g. {left[0]}")
         if state is not None and state.mark:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from pathlib import Path
 
@@ -217,7 +218,7 @@ def test_artifact_records(catalogue: Catalogue) -> None:
 
 
 @pytest.mark.slow
-def test_100_000_clips_within_seconds(catalogue: Catalogue, corpus: str, record_property: object) -> None:
+def test_100_000_clips_within_seconds(catalogue: Catalogue, corpus: str) -> None:
     rows = [clip(number) for number in range(100_000)]
     started = time.perf_counter()
     catalogue.upsert_clips(corpus, rows)
@@ -235,7 +236,7 @@ def test_100_000_clips_within_seconds(catalogue: Catalogue, corpus: str, record_
         "label": labelled - upserted,
         "list": done - labelled,
     }
-    record_property("seconds", figures)  # type: ignore[operator]
+    logging.getLogger(__name__).info("100,000 clips, seconds: %s", figures)
     assert max(figures.values()) < 45, figures  # 3-7 s on a quiet machine; the bound is for a busy one
 
 

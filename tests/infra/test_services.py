@@ -67,6 +67,7 @@ def test_what_ignores_the_request_is_killed(
     process: ServiceProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infra.services.process.STOP_SECONDS", 0.3)
+    monkeypatch.setattr("infra.services.process.SIGNAL_SECONDS", 0.3)
     launch(process, tmp_path, "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEPER)
     assert process.stop() is True
     assert process.members() == []

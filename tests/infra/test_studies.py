@@ -25,8 +25,7 @@ def objective(trial):
     trial.suggest_float("x", 0, 1)
     print("running", flush=True)
     time.sleep(600)
-with open_study(load_settings(), "killed", heartbeat_seconds=1, grace_seconds=3) as study:
-    study.optimize(objective, n_trials=1)
+open_study(load_settings(), "killed", heartbeat_seconds=1, grace_seconds=3).optimize(objective, n_trials=1)
 """
 
 
@@ -40,9 +39,9 @@ def study_settings(request: pytest.FixtureRequest, settings: Settings) -> Settin
 
 def test_a_study_is_continued_and_begins_with_the_defaults(study_settings: Settings) -> None:
     for _ in range(2):
-        with open_study(study_settings, "s", seed=1, defaults={"x": 0.25}) as study:
-            study.optimize(lambda trial: -((trial.suggest_float("x", 0, 1) - 0.3) ** 2), n_trials=3)
-            trials = study.trials
+        study = open_study(study_settings, "s", seed=1, defaults={"x": 0.25})
+        study.optimize(lambda trial: -((trial.suggest_float("x", 0, 1) - 0.3) ** 2), n_trials=3)
+        trials = study.trials
     assert len(trials) == 6
     assert trials[0].params == {"x": 0.25}
     assert [t.params["x"] for t in trials].count(0.25) == 1
@@ -57,9 +56,9 @@ def test_the_trial_of_a_killed_worker_is_tried_again(settings: Settings) -> None
         assert worker.stdout.readline().strip() == "running"
         os.kill(worker.pid, signal.SIGKILL)
     time.sleep(4)
-    with open_study(settings, "killed", heartbeat_seconds=1, grace_seconds=3) as study:
-        # The stale trial is noticed before the first trial and queued: the next one repeats its parameters.
-        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
-        trials = study.trials
+    study = open_study(settings, "killed", heartbeat_seconds=1, grace_seconds=3)
+    # The stale trial is noticed before the first trial and queued: the next one repeats its parameters.
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    trials = study.trials
     (dead,) = [trial for trial in trials if trial.state.name == "FAIL"]
     assert any(trial.params == dead.params and trial.state.name == "COMPLETE" for trial in trials)
