@@ -120,7 +120,7 @@ class LayerStudyConfig(BaseModel):
     )
     iterations: int = Field(default=300, ge=1, le=10_000, description="Most steps of the solver.")
     tolerance: float = Field(
-        default=1e-3,
+        default=3e-3,
         ge=0.0,
         le=1.0,
         description="Largest change of a logit per step at which the solver stops.",

@@ -36,8 +36,14 @@ class FusionConfig(BaseModel):
     learning_rate: float = Field(default=5e-4, gt=0.0, description="Adam step size.")
     weight_decay: float = Field(default=1e-5, ge=0.0, le=10.0, description="L2 penalty inside Adam.")
     gradient_clip: float = Field(default=1.0, gt=0.0, description="Largest norm of a step's gradient.")
+    averaging: float = Field(
+        default=0.99,
+        ge=0.0,
+        lt=1.0,
+        description="Decay per step of the running average of the parameters, which is what is kept; 0: none.",
+    )
     label_smoothing: float = Field(
-        default=0.0, ge=0.0, lt=1.0, description="Label smoothing of the cross-entropy."
+        default=0.1, ge=0.0, lt=1.0, description="Label smoothing of the cross-entropy."
     )
     class_weighting: Literal["none", "balanced", "square_root"] = Field(
         default="none",
@@ -54,7 +60,7 @@ class FusionConfig(BaseModel):
         description="What on the validation clips picks the epoch: weighted F1, or cross-entropy.",
     )
     patience: int = Field(
-        default=0,
+        default=20,
         ge=0,
         le=100_000,
         description="Epochs without a better validation score before stopping; 0: never.",

@@ -4,6 +4,7 @@ not finite.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from mer.training.seeding import epoch_generator
 
 Progress = Callable[[int, int], None]
 MAX_SKIPPED_STEPS = 3
-_MODEL, _BEST = "model.", "best."
+_MODEL, _BEST, _AVERAGE = "model.", "best.", "average."
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class TrainingOutcome:
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     """Parameters of the best epoch so far."""
+    average: dict[str, Tensor] = field(default_factory=dict)
+    """Running average of the parameters over the steps, where the options ask for one."""
+    steps: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_score: float = math.nan
@@ -94,7 +98,7 @@ def train_fusion(
             **_run_epoch(model, optimiser, data, per_class, config, epoch, state),
         }
         if len(data.validation):
-            record |= _validate(model, data)
+            record |= _validate(_judged(model, state), data)
         state.history.append(record)
         _keep_if_best(model, state, record, config)
         if checkpoint is not None and (epoch % config.checkpoint_epochs == 0 or epoch == config.epochs):
@@ -139,9 +143,33 @@ def _run_epoch(
             _skip(state, epoch, value)
             continue
         optimiser.step()
+        _average(model, state, config.averaging)
         total += value * len(rows)
         seen += len(rows)
     return {"train_loss": total / max(seen, 1)}
+
+
+@torch.no_grad()
+def _average(model: FusionModel, state: TrainingOutcome, decay: float) -> None:
+    """Move the running average toward the model; early steps count more, so that the start is soon forgotten."""
+    if decay == 0.0:
+        return
+    state.steps += 1
+    parameters = dict(model.named_parameters())
+    if not state.average:
+        state.average = {name: value.detach().clone() for name, value in parameters.items()}
+        return
+    kept = min(decay, state.steps / (state.steps + 9))
+    torch._foreach_lerp_(list(state.average.values()), list(parameters.values()), 1.0 - kept)
+
+
+def _judged(model: FusionModel, state: TrainingOutcome) -> FusionModel:
+    """What is validated and kept: the averaged parameters where there are some, otherwise the model itself."""
+    if not state.average:
+        return model
+    averaged = copy.deepcopy(model)
+    averaged.load_state_dict(state.average)
+    return averaged
 
 
 def _skip(state: TrainingOutcome, epoch: int, loss: float) -> None:
@@ -186,7 +214,8 @@ def _keep_if_best(
         better = not score <= state.best_score or (score == state.best_score and loss < state.best_loss)
     if better:
         state.best_epoch, state.best_score, state.best_loss = int(record["epoch"]), score, loss
-        state.tensors = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        source = state.average or model.state_dict()
+        state.tensors = {name: value.detach().clone() for name, value in source.items()}
 
 
 def _save(
@@ -198,7 +227,9 @@ def _save(
 ) -> None:
     tensors = {f"{_MODEL}{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"{_BEST}{name}": value for name, value in state.tensors.items()}
+    tensors |= {f"{_AVERAGE}{name}": value for name, value in state.average.items()}
     meta: dict[str, Any] = {
+        "steps": state.steps,
         "identity": identity,
         "history": state.history,
         "best_epoch": state.best_epoch,
@@ -220,6 +251,8 @@ def _resume(
     restore_optimiser(optimiser, tensors)
     return TrainingOutcome(
         tensors=_named(tensors, _BEST),
+        average=_named(tensors, _AVERAGE),
+        steps=meta["steps"],
         history=meta["history"],
         best_epoch=meta["best_epoch"],
         best_score=meta["best_score"],

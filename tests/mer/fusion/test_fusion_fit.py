@@ -16,7 +16,9 @@ from mer.training.examples import Examples
 from mer.training.folds import inner_validation
 
 CLASSES = ("neutral", "angry", "happy")
-CONFIG = FusionConfig(hidden=16, epochs=12, learning_rate=2e-3, checkpoint_epochs=3, dropout=0.2)
+CONFIG = FusionConfig(
+    hidden=16, epochs=12, learning_rate=2e-3, checkpoint_epochs=3, dropout=0.2, averaging=0.9
+)
 CLIPS = 160
 
 
@@ -79,8 +81,11 @@ def test_equal_seeds_are_bit_identical_whatever_the_global_generator_says() -> N
     assert content_digest(first.tensors) != content_digest(fit(CONFIG.model_copy(update={"seed": 2})).tensors)
 
 
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
 @pytest.mark.parametrize("killed_after", [1, 3, 7, 11])
-def test_a_killed_run_ends_where_an_undisturbed_one_does(tmp_path: Path, killed_after: int) -> None:
+def test_a_killed_run_ends_where_an_undisturbed_one_does(
+    tmp_path: Path, killed_after: int, averaging: float
+) -> None:
     class Killed(Exception):
         pass
 
@@ -88,16 +93,17 @@ def test_a_killed_run_ends_where_an_undisturbed_one_does(tmp_path: Path, killed_
         if done == killed_after:
             raise Killed
 
+    config = CONFIG.model_copy(update={"averaging": averaging})
     checkpoint = Checkpoint(tmp_path / "checkpoint")
     with pytest.raises(Killed):
-        fit(checkpoint=checkpoint, progress=kill)
+        fit(config, checkpoint=checkpoint, progress=kill)
     seen: list[int] = []
-    resumed = fit(checkpoint=checkpoint, progress=lambda done, total: seen.append(done))
-    whole = fit()
+    resumed = fit(config, checkpoint=checkpoint, progress=lambda done, total: seen.append(done))
+    whole = fit(config)
     assert seen[0] == killed_after // 3 * 3 + 1  # at most one checkpoint interval is done again
     assert content_digest(resumed.tensors) == content_digest(whole.tensors)
     assert resumed.history == whole.history and resumed.best_epoch == whole.best_epoch
-    finished = fit(checkpoint=checkpoint, progress=lambda done, total: pytest.fail("nothing is left to do"))
+    finished = fit(config, checkpoint=checkpoint, progress=lambda *_: pytest.fail("nothing is left to do"))
     assert content_digest(finished.tensors) == content_digest(whole.tensors)
 
 
