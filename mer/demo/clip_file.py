@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -34,7 +35,7 @@ def write_clip(
         video.pix_fmt = "yuv420p"
         video.thread_count = 1
         video.options = {"preset": "ultrafast", "crf": "27"}
-        audio = container.add_stream("aac", rate=sample_rate, layout="mono") if waveform is not None else None
+        audio = _add_sound(container, sample_rate) if waveform is not None else None
         for picture in frames:
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(video.encode(None))
@@ -47,6 +48,12 @@ def write_clip(
             sound.pts = 0
             container.mux(audio.encode(sound))
             container.mux(audio.encode(None))
+
+
+def _add_sound(container: Any, sample_rate: int) -> Any:
+    stream = container.add_stream("aac", rate=sample_rate, layout="mono")
+    stream.options = {"aac_coder": "fast"}
+    return stream
 
 
 def loudness_curve(

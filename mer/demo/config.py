@@ -34,13 +34,13 @@ class DemoConfig(BaseModel):
         default=4, ge=0, le=4, description="Files that must be quarantined: one of each kind."
     )
     audio_agreement: float = Field(
-        default=0.88, ge=0, le=1, description="Probability that the voice shows the emotion."
+        default=0.90, ge=0, le=1, description="Probability that the voice shows the emotion."
     )
     text_agreement: float = Field(
-        default=0.65, ge=0, le=1, description="Probability that the words show the emotion."
+        default=0.70, ge=0, le=1, description="Probability that the words show the emotion."
     )
     face_agreement: float = Field(
-        default=0.60, ge=0, le=1, description="Probability that the face shows the emotion."
+        default=0.65, ge=0, le=1, description="Probability that the face shows the emotion."
     )
     picture_size: int = Field(
         default=160, ge=64, le=640, multiple_of=16, description="Side of the video in pixels."

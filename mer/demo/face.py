@@ -100,7 +100,7 @@ def draw_clip(
         uint8 (frames, size, size, 3), RGB.
     """
     target = strength * np.array(astuple(EXPRESSIONS[emotion])) + np.array(astuple(looks.habit))
-    target += generator.normal(0, 0.18, size=target.size)
+    target += generator.normal(0, 0.14, size=target.size)
     steps = generator.normal(0, 0.05, size=(len(loudness), target.size + 2))
     wander = np.cumsum(steps, axis=0) * 0.5
     light = generator.uniform(0.88, 1.1)
@@ -125,7 +125,8 @@ def draw_face(
     """One picture, uint8 (320, 320, 3), RGB, of a face showing `expression` with the mouth opened by `voice`
     (0..1).
     """
-    canvas: Canvas = np.full((_SIDE, _SIDE, 3), looks.backdrop, dtype=np.uint8)
+    canvas: Canvas = np.empty((_SIDE, _SIDE, 3), dtype=np.uint8)
+    cv2.rectangle(canvas, (0, 0), (_SIDE, _SIDE), looks.backdrop, -1)
     x, y = _SIDE / 2 + place[0], 165 + place[1] + 10 * expression.head_drop
     half_width, half_height = 105 * looks.width, 112.0
     _ellipse(canvas, (x, y + 140), (105, 60), _shade(looks.hair, 1.3))  # shoulders
@@ -133,13 +134,13 @@ def draw_face(
     _box(canvas, (x - 28, y + 70), (x + 28, y + 150), _shade(looks.skin, 0.82))  # neck
     _ellipse(canvas, (x, y + 4), (half_width, half_height), looks.skin)
     _ellipse(canvas, (x, y - half_height * looks.hair_low - 34), (half_width * 0.95, 34), looks.hair)
-    canvas = cv2.GaussianBlur(canvas, (0, 0), 2.5)
+    canvas = cv2.blur(canvas, (7, 7))  # soft outlines, as a lens gives
     for side in (-1, 1):
         _draw_eye(canvas, looks, expression, (x + side * 105 * looks.eye_distance, y - 14), side, blink)
         _ellipse(canvas, (x + side * half_width * 0.55, y + 38), (16, 10), _shade(looks.skin, 0.95, red=1.04))
     _line(canvas, [(x, y - 6), (x - 9, y + 28), (x + 7, y + 30)], _shade(looks.skin, 0.72), 4)
     _draw_mouth(canvas, looks, expression, voice, (x, y + 62))
-    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.9), dtype=np.uint8)
+    return canvas
 
 
 def _draw_eye(
