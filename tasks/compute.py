@@ -2,7 +2,7 @@
 
 Tasks of a flow run in threads, but training draws from torch's process-wide generators and its kernels use all threads they are
 given: two fits side by side would neither repeat themselves nor be faster. More computations at once are more worker processes.
-The default is one thread: results are then the same on every machine of one kind of processor, and on a busy machine two threads that
+The default is one thread: results are then the same on every machine of one kind of processor, and on busy cores two threads that
 wait for each other were 3 to 11 times slower than one (measured; docs/experiments.md).
 """
 

@@ -42,7 +42,9 @@ def test_no_view_sees_or_trains_on_what_it_is_scored_on(seed: int, speakers: int
         assert not (view.train | view.validation)[holdout].any()
         tested = {examples.speaker[i] for i in np.flatnonzero(view.test)}
         for mask in (view.train, view.validation, view.unlabelled):
-            assert not tested & {examples.speaker[i] for i in np.flatnonzero(mask)}, f"{name} meets its test speakers"
+            assert not tested & {examples.speaker[i] for i in np.flatnonzero(mask)}, (
+                f"{name} meets its test speakers"
+            )
         heard = {examples.speaker[i] for i in np.flatnonzero(view.train)}
         assert not heard & {examples.speaker[i] for i in np.flatnonzero(view.validation)}
 
@@ -56,5 +58,7 @@ def test_digests_ignore_hidden_labels_and_unlabelled_clips() -> None:
     assert view.digest(changed, unlabelled=False) == view.digest(examples, unlabelled=False)
     emotion = examples.emotion.copy()
     emotion[np.flatnonzero(view.train)[0]] = (emotion[np.flatnonzero(view.train)[0]] + 1) % 3
-    assert view.digest(replace(examples, emotion=emotion), unlabelled=False) != view.digest(examples, unlabelled=False)
+    assert view.digest(replace(examples, emotion=emotion), unlabelled=False) != view.digest(
+        examples, unlabelled=False
+    )
     assert view.digest(examples, unlabelled=True) != view.digest(examples, unlabelled=False)
