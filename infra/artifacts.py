@@ -7,8 +7,10 @@ The manifest holds no time or host, so equal results have equal references.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +22,9 @@ from infra.objects.interface import CHUNK_BYTES, ObjectStore, check_key
 
 Scalar = bool | int | float | str | None
 """What artifact metadata may hold."""
+
+PARTIAL_TTL_SECONDS = 3600.0
+"""A half-fetched file this old belongs to a dead process."""
 
 _HEX_64 = r"^[0-9a-f]{64}$"
 
@@ -84,6 +89,7 @@ class ArtifactStore:
         """`cache`: local folder for verified copies, e.g. `settings.cache_folder`."""
         self._objects = objects
         self._cache = cache
+        _sweep_partials(cache)
 
     def commit(
         self, kind: str, key: str, files: Mapping[str, bytes | Path], meta: Mapping[str, Scalar] | None = None
@@ -221,6 +227,14 @@ class ArtifactStore:
             raise ArtifactCorrupt(
                 f"file {name!r} of artifact {ref.kind}/{ref.key}: expected sha256 {expected}, found {found}"
             )
+
+
+def _sweep_partials(cache: Path) -> None:
+    """Remove half-fetched files of processes that were killed."""
+    for path in cache.glob("*/*.partial"):
+        with contextlib.suppress(FileNotFoundError):  # its writer, or another sweeper, was faster
+            if time.time() - path.stat().st_mtime > PARTIAL_TTL_SECONDS:
+                path.unlink()
 
 
 def manifest_uri(store_url: str, ref: ArtifactRef) -> str:

@@ -60,9 +60,18 @@ class Tracker:
             seconds: how long the stage took.
             status: how it ended.
         """
-        points = _points(metrics or {}, history)
-        self._run(
-            f"{parent}/{idempotency_key}", name, parent, points, params, figures, tags, None, seconds, status
+        self._record(
+            _run_event(
+                key=f"{parent}/{idempotency_key}",
+                name=name,
+                parent=parent,
+                metrics=_points(metrics or {}, history),
+                params=params,
+                figures=figures,
+                tags=tags,
+                seconds=seconds,
+                status=status,
+            )
         )
 
     def log_run(
@@ -84,7 +93,18 @@ class Tracker:
         if dataset is not None:
             corpus, digest, clips = dataset
             described = {"name": corpus, "digest": digest, "profile": f'{{"clips": {clips}}}'}
-        self._run(name, name, None, _points(metrics or {}, ()), params, figures, tags, described, 0.0, status)
+        self._record(
+            _run_event(
+                key=name,
+                name=name,
+                metrics=_points(metrics or {}, ()),
+                params=params,
+                figures=figures,
+                tags=tags,
+                dataset=described,
+                status=status,
+            )
+        )
 
     def register_version(
         self, name: str, version: int, ref: ArtifactRef, *, parent: str | None, metrics: Mapping[str, float]
@@ -120,40 +140,39 @@ class Tracker:
         """Whether MLflow answers now."""
         return self._sink.reachable()
 
-    def _run(
-        self,
-        key: str,
-        name: str,
-        parent: str | None,
-        points: list[tuple[str, float, int]],
-        params: Mapping[str, Any] | None,
-        figures: Mapping[str, bytes] | None,
-        tags: Mapping[str, str] | None,
-        dataset: Mapping[str, Any] | None,
-        seconds: float,
-        status: Status | None,
-    ) -> None:
-        now_ms = time.time_ns() // 1_000_000
-        self._record(
-            {
-                "type": "run",
-                "key": key,
-                "name": name,
-                "parent": parent,
-                "start_ms": now_ms - int(seconds * 1000),
-                "end_ms": now_ms,
-                "metrics": points,
-                "params": {key: str(value) for key, value in (params or {}).items()},
-                "figures": {n: base64.b64encode(content).decode() for n, content in (figures or {}).items()},
-                "tags": {key: str(value) for key, value in (tags or {}).items()},
-                "dataset": dataset,
-                "status": status,
-            }
-        )
-
     def _record(self, event: Mapping[str, Any]) -> None:
         self._spool.add(event)
         self._spool.drain(self._sink.send)
+
+
+def _run_event(
+    *,
+    key: str,
+    name: str,
+    metrics: list[tuple[str, float, int]],
+    params: Mapping[str, Any] | None,
+    figures: Mapping[str, bytes] | None,
+    tags: Mapping[str, str] | None,
+    status: Status | None,
+    parent: str | None = None,
+    dataset: Mapping[str, Any] | None = None,
+    seconds: float = 0.0,
+) -> dict[str, Any]:
+    now_ms = time.time_ns() // 1_000_000
+    return {
+        "type": "run",
+        "key": key,
+        "name": name,
+        "parent": parent,
+        "start_ms": now_ms - int(seconds * 1000),
+        "end_ms": now_ms,
+        "metrics": metrics,
+        "params": {key: str(value) for key, value in (params or {}).items()},
+        "figures": {n: base64.b64encode(content).decode("ascii") for n, content in (figures or {}).items()},
+        "tags": {key: str(value) for key, value in (tags or {}).items()},
+        "dataset": dataset,
+        "status": status,
+    }
 
 
 def _points(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +126,16 @@ def test_edited_cached_copy_is_fetched_again(store: ArtifactStore) -> None:
     folder = store.fetch(ref)
     _flip(folder / "values.bin")
     assert (store.fetch(ref) / "values.bin").read_bytes() == FILES["values.bin"]
+
+
+def test_half_fetched_files_of_dead_processes_are_swept(objects: FolderStore, tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / KEY
+    folder.mkdir(parents=True)
+    for name, age in (("old.partial", 7200), ("young.partial", 0), ("old.bin", 7200)):
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    ArtifactStore(objects, tmp_path / "cache")
+    assert sorted(path.name for path in folder.iterdir()) == ["old.bin", "young.partial"]
 
 
 def test_missing_manifest(store: ArtifactStore) -> None:

@@ -237,7 +237,9 @@ def test_100_000_clips_within_seconds(catalogue: Catalogue, corpus: str) -> None
         "list": done - labelled,
     }
     logging.getLogger(__name__).info("100,000 clips, seconds: %s", figures)
-    assert max(figures.values()) < 45, figures  # 3-7 s on a quiet machine; the bound is for a busy one
+    assert max(figures.values()) < 90, (
+        figures
+    )  # 1-6 s of processor time each; the bound is for a busy machine
 
 
 def test_migrations_lead_to_the_tables(catalogue: Catalogue) -> None:

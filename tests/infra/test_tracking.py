@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from pydantic import SecretStr
@@ -119,6 +120,17 @@ def test_a_run_with_stages(request: pytest.FixtureRequest, kind: str) -> None:
     (figure,) = mlflow.list_artifacts(stage.info.run_id, "figures")
     fetched = mlflow.download_artifacts(stage.info.run_id, figure.path)
     assert Path(fetched).read_bytes() == PNG
+
+
+@pytest.mark.slow
+def test_the_ui_shows_what_was_logged_straight_to_its_database(server_home: Settings) -> None:
+    """The default: the flow logs into the file that the local server shows."""
+    address = start("mlflow", server_home)
+    log_a_stage(Tracker(server_home))
+    run = runs(server_home, "mer")["fusion fold0"]
+    query = f"path=figures/confusion_matrix.png&run_uuid={run.info.run_id}"
+    with urlopen(f"{address}/get-artifact?{query}") as answer:
+        assert answer.read() == PNG
 
 
 @pytest.mark.slow
