@@ -160,7 +160,8 @@ def _average(model: FusionModel, state: TrainingOutcome, decay: float) -> None:
         state.average = {name: value.detach().clone() for name, value in parameters.items()}
         return
     kept = min(decay, state.steps / (state.steps + 9))
-    torch._foreach_lerp_(list(state.average.values()), list(parameters.values()), 1.0 - kept)
+    # by name: a resumed average comes in the order of its file
+    torch._foreach_lerp_([state.average[name] for name in parameters], list(parameters.values()), 1.0 - kept)
 
 
 def _judged(model: FusionModel, state: TrainingOutcome) -> FusionModel:
