@@ -168,7 +168,9 @@ def test_audio_tells_more_than_text_and_text_more_than_the_face(tmp_path: Path) 
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    config = DemoConfig(clips=420, unlabelled_share=0.0, test_share=0.0, broken=0, seed=8)
+    config = DemoConfig(
+        clips=360, unlabelled_share=0.0, test_share=0.0, broken=0, seed=8, frames_per_second=8
+    )
     root = generate_demo(tmp_path / "corpus", config)
     entries = recognise(root, emotions=MER_EMOTIONS).entries
     truth = np.array([MER_EMOTIONS.index(entry.emotion or "") for entry in entries])

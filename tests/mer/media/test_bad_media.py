@@ -226,8 +226,8 @@ def test_fifo_folder_device_and_absent_file(tmp_path: Path) -> None:
         assert reason_of(read, tmp_path / "absent.mp4") is QuarantineReason.MISSING_MEDIA
 
 
-def _huge_picture(width_in_header: int) -> bytes:
-    """A mov file of one PNG picture of 16000 x 16000 black pixels, 32 kB in all."""
+def _huge_picture(path: Path, width_in_header: int) -> None:
+    """Write a mov file of one PNG picture of 16000 x 16000 black pixels, 32 kB in all."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -236,26 +236,23 @@ def _huge_picture(width_in_header: int) -> bytes:
     rows = b"".join(packer.compress(bytes(2001)) for _ in range(16_000)) + packer.flush()
     header = struct.pack(">IIBBBBB", 16_000, 16_000, 1, 0, 0, 0, 0)
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    with av.open(
-        path := "/dev/shm/huge.mov" if Path("/dev/shm").is_dir() else "huge.mov", "w", format="mov"
-    ) as sink:
+    with av.open(str(path), "w", format="mov") as sink:
         stream = sink.add_stream("png", rate=25)
         stream.width, stream.height, stream.pix_fmt = 160, 160, "monob"
         packet = av.Packet(png)
         packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 25)
         sink.mux(packet)
-    content = bytearray(Path(path).read_bytes())
-    Path(path).unlink()
+    content = bytearray(path.read_bytes())
     entry = content.index(b"stsd") + 16  # version, flags, count, then the size and name of the sample entry
     content[entry + 28 : entry + 32] = struct.pack(">HH", width_in_header, width_in_header)
-    return bytes(content)
+    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("width", [16_000, 160])
 def test_a_huge_picture_is_refused_within_little_memory(tmp_path: Path, width: int) -> None:
     """Declared by the header, or hidden behind a small one: the decoder itself has the limit."""
     path = tmp_path / "huge.mp4"
-    path.write_bytes(_huge_picture(width))
+    _huge_picture(path, width)
     script = (
         "import resource, sys; from pathlib import Path; from mer.media.probe import probe; from mer.errors import MediaError\n"
         "try: probe(Path(sys.argv[1]))\n"
