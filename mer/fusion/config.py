@@ -10,15 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 class FusionConfig(BaseModel):
     """The fusion model and its training.
 
-    Known (challenge baseline): the model `attention`, CE + MSE 1:1, Adam with weight decay 1e-5, batch 32,
-    100 epochs, the best epoch kept. Reconstruction: every other option; the defaults were chosen on inner
-    folds of RAVDESS (see docs/experiments.md).
+    Known (challenge baseline): the model `attention`, CE + MSE 1:1, Adam with weight decay 1e-5, batch 32, 100
+    epochs, the best epoch kept. Reconstruction: every other option. The defaults were chosen on inner folds of
+    RAVDESS (speech layer 2 + action units, about 700 training clips: concat .830, attention .802 there; .817
+    and .789 on the outer folds, where logistic regression on the same training clips gives .819).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: Literal["attention", "attention_softmax", "concat"] = Field(
-        default="attention",
+        default="concat",
         description="Challenge baseline (raw weights), softmax weights, or plain concatenation.",
     )
     hidden: int = Field(default=128, ge=4, le=4096, description="Width of every hidden layer (features).")
