@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from infra.services import start
+from infra.services import start_all
 from infra.settings import load_settings
 
 
@@ -14,19 +14,19 @@ def ensure_servers() -> dict[str, str]:
     Must run before `prefect` is imported: Prefect reads its settings once.
     """
     settings = load_settings()
+    api = settings.prefect_api_url or os.environ.get("PREFECT_API_URL")
+    tracking = settings.mlflow_tracking_uri.get_secret_value()
+    wanted = [
+        name
+        for name, needed in (("prefect", api is None), ("mlflow", not tracking.startswith("http")))
+        if needed
+    ]
+    started = start_all(wanted, settings)
+    api = api or f"{started['prefect']}/api"
+    os.environ["PREFECT_API_URL"] = api
+    os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     os.environ.setdefault(
         "PREFECT_LOGGING_LEVEL", "WARNING"
     )  # our tables say what happened; errors still show
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    api = settings.prefect_api_url or os.environ.get("PREFECT_API_URL")
-    if api is None:
-        api = f"{start('prefect', settings)}/api"
-    os.environ["PREFECT_API_URL"] = api
-    os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
-    addresses = {"Prefect": api.removesuffix("/api")}
-    tracking = settings.mlflow_tracking_uri.get_secret_value()
-    if tracking.startswith("http"):
-        addresses["MLflow"] = tracking
-    else:
-        addresses["MLflow"] = start("mlflow", settings)
-    return addresses
+    return {"Prefect": api.removesuffix("/api"), "MLflow": started.get("mlflow", tracking)}

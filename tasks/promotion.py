@@ -110,6 +110,11 @@ def gate_and_promote(
         decision = decide_first(new, recipe.gate)
     else:
         decision = decide(new, _scored(space, truth, champion.evaluation), recipe.gate)
+    if decision.promote and not space.tracker.reachable():
+        # A champion that the registry does not know of would be served unseen; the next run promotes it.
+        return Promotion(
+            decision="deferred", reason="MLflow does not answer: nothing is promoted", champion=serving
+        )
     alias = CHAMPION if decision.promote else CHALLENGER
     audit = space.catalogue.set_alias(
         recipe.name,
