@@ -10,6 +10,7 @@ from prefect import task
 
 from mer.clips import Clip
 from mer.errors import MediaError
+from tasks.compute import computing
 from tasks.workspace import Workspace, workspace
 
 MEDIA_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".wav", ".flac", ".mp3", ".m4a", ".ogg")
@@ -53,8 +54,9 @@ def predict_files(
             usable.append(_clip(path, known))
         except MediaError as error:
             unusable.append((str(path), f"{error.reason.value}: {error}"))
-    predictor = Predictor(space.artifacts.fetch(chosen.artifact), space.weights)
-    predictions = predictor.predict(usable, progress)
+    with computing(space.settings):
+        predictor = Predictor(space.artifacts.fetch(chosen.artifact), space.weights)
+        predictions = predictor.predict(usable, progress)
     Path(out).write_text(answer_table(predictions), encoding="utf-8")
     return PredictionReport(
         out=out, predicted=len(predictions), unusable=tuple(unusable), model=model, version=chosen.version

@@ -45,7 +45,7 @@ def test_a_second_run_does_no_stage_again(finished: Installation) -> None:
 def test_the_model_predicts_clips(finished: Installation, tmp_path: Path) -> None:
     out = tmp_path / "predictions.csv"
     finished.mer("predict", str(finished.corpus), "--out", str(out), "--model", "tiny", "--version", "1")
-    rows = list(csv.DictReader(out.open(encoding="utf-8")))
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
     assert set(rows[0]) == {"name", "discrete", "valence", "confidence"}
     assert len(rows) >= CLIPS - 4
     assert all(0 < float(row["confidence"]) <= 1 and -5 <= float(row["valence"]) <= 5 for row in rows)
