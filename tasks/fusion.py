@@ -107,8 +107,12 @@ def predict_with(
     """Posteriors of a fusion model on these clips, as an artifact."""
 
     def produce(run: StageRun) -> Produced:
+        from mer.ensemble.posteriors import Posteriors
         from mer.fusion.fit import load_fusion, predict_fusion
 
+        if not clip_ids:  # a corpus without holdout and unlabelled clips leaves the final view nothing to predict
+            nothing = Posteriors((), np.zeros((0, len(recipe.emotions)), np.float32), np.zeros(0, np.float32))
+            return Produced(files={"posteriors.parquet": nothing.to_parquet()}, meta={"clips": 0})
         fitted = load_fusion(run.space.artifacts.fetch(model))
         tables = view_streams(run.space, recipe, features, spaces, clip_ids, streams)
         return Produced(

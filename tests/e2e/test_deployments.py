@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -15,9 +16,10 @@ FLOWS = {"retrain", "ingest", "features", "pretrain", "train", "refresh", "searc
 def test_cron_schedules_runs_and_a_worker_executes_one(
     installation: Installation, prefect_server: str
 ) -> None:
+    clients = ExitStack()
     try:
         installation.mer("deploy")
-        api = httpx.Client(base_url=f"{prefect_server}/api", timeout=30)
+        api = clients.enter_context(httpx.Client(base_url=f"{prefect_server}/api", timeout=30))
         deployments = {
             item["name"]: item for item in api.post("/deployments/filter", json={}).raise_for_status().json()
         }
@@ -36,6 +38,7 @@ def test_cron_schedules_runs_and_a_worker_executes_one(
         with installation.catalogue() as catalogue:
             assert catalogue.clips("worker")
     finally:
+        clients.close()
         installation.mer("down")
 
 
