@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import (
-    create_image_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
 )
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -62,7 +62,12 @@ def show_ingest(report: IngestReport) -> None:
 
 def show_layers(studies: Mapping[str, StageResult]) -> None:
     """Score of every layer and the chosen block, per view."""
-    table = Table(title="layer study (score on inner speaker-held-out folds)", title_justify="left")
+    table = Table(
+        title="layer study (score on inner speaker-held-out folds)",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1),
+    )
     table.add_column("view")
     final = [float(score) for score in str(studies["final"].meta["scores"]).split(",")]
     for layer in range(len(final)):
@@ -107,27 +112,26 @@ def show_systems(report: Mapping[str, Any], dataset: DatasetRef) -> None:
     """The result table: every system out of fold, with intervals, and the served one on the holdout."""
     rows = report["systems"]
     folds = len(rows[0]["accuracy_folds"])
-    table = Table(
-        title=f"{dataset.labelled} labelled clips, {folds} speaker-independent folds, out-of-fold",
-        title_justify="left",
-    )
-    table.add_column("system")
-    for column in ("accuracy", "WAF", "95 % interval", "macro-F1"):
-        table.add_column(column, justify="right")
-    for fold in range(folds):
-        table.add_column(f"fold {fold}", justify="right")
+    title = f"{dataset.labelled} labelled clips, {folds} speaker-independent folds, out-of-fold"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("system", no_wrap=True)
+    for column in ("acc.", "WAF", "95 %", "macro-F1"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("acc. by fold", no_wrap=True)
     for row in rows:
         mark = " *" if row["system"] == report["served"] else ""
         table.add_row(
             row["system"] + mark,
-            f"{row['accuracy']:.3f}",
-            f"{row['waf']:.3f}",
-            f"{row['waf_low']:.3f}-{row['waf_high']:.3f}",
-            f"{row['macro_f1']:.3f}",
-            *(f"{value:.3f}" for value in row["accuracy_folds"]),
+            _points(row["accuracy"]),
+            _points(row["waf"]),
+            f"{_points(row['waf_low'])}-{_points(row['waf_high'])}",
+            _points(row["macro_f1"]),
+            " ".join(_points(value) for value in row["accuracy_folds"]),
         )
     console.print(table)
-    console.print(f"* served; intervals by speaker bootstrap; chance accuracy {report['chance']:.3f}")
+    console.print(
+        f"* served; 95 % interval of WAF by speaker bootstrap; chance accuracy {report['chance']:.3f}"
+    )
     if report.get("holdout"):
         holdout = report["holdout"]
         console.print(
@@ -140,9 +144,8 @@ def show_systems(report: Mapping[str, Any], dataset: DatasetRef) -> None:
     create_table_artifact(flat, key="systems", description="out-of-fold scores by system")
 
 
-def show_image(url: str, key: str, description: str) -> None:
-    """An image in the Prefect UI, by address."""
-    create_image_artifact(image_url=url, key=key, description=description)
+def _points(value: float) -> str:
+    return f"{value:.3f}".lstrip("0") if value < 1 else f"{value:.2f}"
 
 
 def show_promotion(version: ModelVersion, promotion: Promotion | None) -> None:
