@@ -50,8 +50,10 @@ def refresh_pseudo_labels(
         view: select_view.submit(dataset, recipe, voter, view, parent_run) for view, voter in voters.items()
     }
     selected = {view: selection.result() for view, selection in selections.items()}
-    usable = {view: result.ref for view, result in selected.items() if int(result.meta["selected"])}
-    if set(usable) != set(voters):
+    usable = {view: result.ref if int(result.meta["selected"]) else None for view, result in selected.items()}
+    if (
+        usable[FINAL_VIEW] is None
+    ):  # a fold without confident clips stays as it is; without the served view's there is no round
         show_refresh(selected, None, None)
         return list(fused), FUSED
     again = train_with_pseudo_labels(dataset, recipe, features, spaces, usable, parent_run)

@@ -58,7 +58,7 @@ def train_with_pseudo_labels(
     recipe: Recipe,
     features: Mapping[str, FeatureSetRef],
     spaces: Mapping[str, ViewSpaces],
-    pseudo: Mapping[str, ArtifactRef],
+    pseudo: Mapping[str, ArtifactRef | None],
     parent_run: str | None,
 ) -> list[FusedView]:
     """The fusion of all streams once more, from scratch, with each view's own pseudo-labels."""
