@@ -110,7 +110,9 @@ def predict_with(
         from mer.ensemble.posteriors import Posteriors
         from mer.fusion.fit import load_fusion, predict_fusion
 
-        if not clip_ids:  # a corpus without holdout and unlabelled clips leaves the final view nothing to predict
+        if (
+            not clip_ids
+        ):  # a corpus without holdout and unlabelled clips leaves the final view nothing to predict
             nothing = Posteriors((), np.zeros((0, len(recipe.emotions)), np.float32), np.zeros(0, np.float32))
             return Produced(files={"posteriors.parquet": nothing.to_parquet()}, meta={"clips": 0})
         fitted = load_fusion(run.space.artifacts.fetch(model))
