@@ -12,6 +12,7 @@ from prefect import task
 from infra.artifacts import ArtifactRef
 from mer.adaptation.block import Block
 from mer.recipes import AcousticStream, Recipe
+from tasks.compute import computing
 from tasks.dataset import load_view
 from tasks.features import commit_shard, cut, feature_table, frame_table, missing_clips
 from tasks.references import DatasetRef, FeatureSetRef
@@ -141,7 +142,10 @@ def embed_acoustic(
     )
     missing = missing_clips(space, adapted.key, clip_ids)
     if missing:
-        block = open_adapter(space, recipe, adapter)
+        with computing(
+            space.settings
+        ):  # building a block draws from the generators another view may be training with
+            block = open_adapter(space, recipe, adapter)
         for shard in cut(missing, recipe.shard_clips):
             commit_shard(space, adapted.key, shard, partial(_embed, space, block, prefix, shard))
     return adapted

@@ -11,6 +11,7 @@ from prefect import task
 
 from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe
+from tasks.compute import computing
 from tasks.dataset import load_view
 from tasks.features import commit_shard, cut, feature_table, missing_clips
 from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
@@ -96,7 +97,8 @@ def embed_visual(
     )
     missing = missing_clips(space, aligned.key, clip_ids)
     if missing:
-        model = open_alignment(space, alignment)
+        with computing(space.settings):
+            model = open_alignment(space, alignment)
         for shard in cut(missing, recipe.shard_clips):
             commit_shard(space, aligned.key, shard, partial(_embed, space, model, visual, shard))
     return aligned
