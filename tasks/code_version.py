@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import threading
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+
+
+_one_parser = threading.Lock()
+"""`ast.parse` in two threads at once fails in CPython 3.11 (SystemError: recursion depth mismatch)."""
 
 
 def code_version(*packages: str) -> str:
     """sha256 (first 16 hex digits) over the code of `packages` (dotted names of packages or modules)."""
     digest = hashlib.sha256()
     for package in sorted(packages):
-        digest.update(_package_digest(package).encode())
+        with _one_parser:
+            digest.update(_package_digest(package).encode())
     return digest.hexdigest()[:16]
 
 
