@@ -13,7 +13,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-
 _one_parser = threading.Lock()
 """`ast.parse` in two threads at once fails in CPython 3.11 (SystemError: recursion depth mismatch)."""
 
