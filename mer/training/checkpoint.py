@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, uint8
 
-_META = "meta"
-_SHA256 = "sha256"
+_HEADER = "checkpoint"
+"""The one key of the file's own metadata: safetensors writes several in an order that changes from file to file."""
 
 
 class Checkpoint:
@@ -31,7 +31,7 @@ class Checkpoint:
     def save(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Replace the checkpoint by `tensors` and the JSON record `meta`.
 
-        A kill at any point leaves the old or the new one. Tensors are copied to the processor's memory; views
+        Equal content gives equal bytes. A kill at any point leaves the old or the new one. Tensors are copied to the processor's memory; views
         and shared storages are made contiguous first.
         """
         own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -41,7 +41,8 @@ class Checkpoint:
         os.close(handle)
         temporary = Path(name)
         try:
-            save_file(own, temporary, metadata={_META: record, _SHA256: content_digest(own, record)})
+            header = json.dumps({"meta": record, "sha256": content_digest(own, record)}, sort_keys=True)
+            save_file(own, temporary, metadata={_HEADER: header})
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             temporary.replace(self.path)
@@ -52,12 +53,12 @@ class Checkpoint:
         """The saved tensors and record; None where there is no checkpoint or its bytes are not as saved."""
         try:
             with safe_open(self.path, framework="pt") as file:
-                header = file.metadata() or {}
+                header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
+                record, expected = header.get("meta", ""), header.get("sha256")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (OSError, SafetensorError, ValueError, TypeError):
+        except (OSError, SafetensorError, ValueError, TypeError, AttributeError):
             return None
-        record = header.get(_META, "")
-        if header.get(_SHA256) != content_digest(tensors, record):
+        if expected != content_digest(tensors, record):
             return None
         meta: dict[str, Any] = json.loads(record)
         return tensors, meta
