@@ -9,6 +9,7 @@ from prefect import flow
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.reporting import ShardProgress
+from flows.runners import configured_task_runner
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe, load_recipe
 from tasks.dataset import clip_ids_of
@@ -16,7 +17,7 @@ from tasks.features import extract_shard, plan_features
 from tasks.references import DatasetRef, FeatureSetRef
 
 
-@flow(name="features")
+@flow(name="features", task_runner=configured_task_runner())
 def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
     """Extract the frozen features of every stream of the recipe."""
     recipe = load_recipe(options.recipe)

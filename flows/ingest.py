@@ -11,6 +11,7 @@ from prefect import flow
 
 from flows.options import DemoOptions
 from flows.reporting import show_ingest
+from flows.runners import configured_task_runner
 from mer.recipes import Recipe, load_recipe
 from tasks.dataset import snapshot_dataset
 from tasks.demo import make_demo_corpus
@@ -19,7 +20,7 @@ from tasks.ingestion import IngestReport, list_corpus, probe_shard, write_labels
 from tasks.references import DatasetRef
 
 
-@flow(name="ingest")
+@flow(name="ingest", task_runner=configured_task_runner())
 def ingest(options: DemoOptions) -> DatasetRef:
     """Ingest a corpus: recognise, probe, hash, catalogue or quarantine, and freeze a snapshot."""
     return ingest_corpus(load_recipe(options.recipe), options)[0]

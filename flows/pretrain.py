@@ -15,6 +15,7 @@ from flows.features import extract, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.reporting import show_layers, show_retrieval
+from flows.runners import configured_task_runner
 from mer.adaptation.block import Block
 from mer.recipes import Recipe, load_recipe
 from tasks.adaptation import adapt_view, embed_acoustic, study_layers_of_view
@@ -23,7 +24,7 @@ from tasks.dataset import clip_ids_of
 from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
 
 
-@flow(name="pretrain")
+@flow(name="pretrain", task_runner=configured_task_runner())
 def pretrain(options: DemoOptions) -> dict[str, ViewSpaces]:
     """Layer study, adaptation and alignment of every view of a corpus."""
     recipe = load_recipe(options.recipe)
@@ -31,7 +32,7 @@ def pretrain(options: DemoOptions) -> dict[str, ViewSpaces]:
     return pretrain_views(dataset, recipe, extract_streams(dataset, recipe), parent_run=None)
 
 
-@flow(name="layers")
+@flow(name="layers", task_runner=configured_task_runner())
 def layers(options: DemoOptions) -> dict[str, ViewSpaces]:
     """The layer study of every view, and nothing after it."""
     recipe = load_recipe(options.recipe)
@@ -40,7 +41,7 @@ def layers(options: DemoOptions) -> dict[str, ViewSpaces]:
     return study_layers(dataset, recipe, extract_streams(dataset, recipe), spaces, parent_run=None)
 
 
-@flow(name="adapt")
+@flow(name="adapt", task_runner=configured_task_runner())
 def adapt(options: DemoOptions) -> dict[str, ViewSpaces]:
     """Layer study and adaptation of every view."""
     recipe = load_recipe(options.recipe)

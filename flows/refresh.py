@@ -16,6 +16,7 @@ from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.pretrain import pretrain_views
 from flows.reporting import show_refresh
+from flows.runners import configured_task_runner
 from flows.train import FUSED, train_systems, train_with_pseudo_labels
 from mer.recipes import Recipe, load_recipe
 from mer.training.partition import FINAL_VIEW
@@ -23,7 +24,7 @@ from tasks.pseudo_labels import record_generation, select_view
 from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
 
 
-@flow(name="refresh")
+@flow(name="refresh", task_runner=configured_task_runner())
 def refresh(options: DemoOptions) -> str:
     """One round of self-training on what is unlabelled now; returns the system that validation speakers prefer."""
     recipe = load_recipe(options.recipe)

@@ -17,6 +17,7 @@ from flows.options import RetrainOptions
 from flows.pretrain import pretrain_views
 from flows.refresh import refresh_pseudo_labels
 from flows.reporting import show_promotion, show_systems
+from flows.runners import configured_task_runner
 from flows.train import train_systems
 from mer.recipes import load_recipe
 from mer.training.partition import FINAL_VIEW
@@ -37,7 +38,7 @@ class RetrainReport:
     headline: dict[str, float]
 
 
-@flow(name="retrain")
+@flow(name="retrain", task_runner=configured_task_runner())
 def retrain(options: RetrainOptions) -> RetrainReport:
     """From a corpus folder to a registered version and, if the gate lets it, a new champion."""
     recipe = load_recipe(options.recipe)

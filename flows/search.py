@@ -9,11 +9,12 @@ from flows.features import extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import SearchOptions
 from flows.pretrain import pretrain_views
+from flows.runners import configured_task_runner
 from mer.recipes import load_recipe
 from tasks.search import SearchReport, search_fusion
 
 
-@flow(name="search")
+@flow(name="search", task_runner=configured_task_runner())
 def search(options: SearchOptions) -> SearchReport:
     """Continue a study until it has the trials asked for; prints the best options as a piece of recipe."""
     recipe = load_recipe(options.recipe)

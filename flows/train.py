@@ -12,6 +12,7 @@ from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.pretrain import pretrain_views
 from flows.reporting import show_systems
+from flows.runners import configured_task_runner
 from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe, load_recipe
 from tasks.evaluation import evaluate, read_report
@@ -21,7 +22,7 @@ from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
 FUSED = "fused"
 
 
-@flow(name="train")
+@flow(name="train", task_runner=configured_task_runner())
 def train(options: DemoOptions) -> dict[str, Any]:
     """Train and score the fusion and every single stream, supervised only; returns the evaluation's report."""
     recipe = load_recipe(options.recipe)

@@ -6,8 +6,9 @@ need no server: everything lies below `home`. Credentials are `SecretStr`, so th
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -62,6 +63,19 @@ class Settings(BaseSettings):
         ge=1,
         le=1024,
         description="Threads of one compute task; none: 1, which gives the same bytes everywhere.",
+    )
+    task_runner: Literal["threads", "processes", "dask", "ray"] = Field(
+        default="threads",
+        description="Where a flow's tasks run; dask and ray need the extras of these names.",
+    )
+    task_workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=1024,
+        description="Processes that compute side by side (not for threads, which take turns).",
+    )
+    task_cluster: str | None = Field(
+        default=None, description="Address of a Dask scheduler or Ray head; none: a local cluster is started."
     )
     store_timeout_seconds: float = Field(
         default=45.0,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, and_, exists, false, func, select
+from sqlalchemy.orm import aliased
 
 from infra.catalogue.bulk import upsert
 from infra.catalogue.corpora import corpus_id
@@ -122,27 +123,52 @@ class ClipCatalogue:
             ]
             upsert(connection, GoldLabel, values)
 
-    def clips(self, corpus: str) -> list[ClipRow]:
-        """Clips of the corpus that have a file, by clip id."""
+    def set_transcripts(self, corpus: str, source: str, rows: Iterable[tuple[str, str]]) -> None:
+        """Keep what the recogniser `source` heard in catalogued clips: (clip_id, text); empty: nothing was said."""
+        with self._database.writing() as connection:
+            number = corpus_id(connection, corpus)
+            values = [
+                {"corpus_id": number, "clip_id": clip_id, "source": source, "text": storable(text)}
+                for clip_id, text in rows
+            ]
+            upsert(connection, Transcript, values)
+
+    def clips(self, corpus: str, recogniser: str | None = None) -> list[ClipRow]:
+        """Clips of the corpus that have a file, by clip id.
+
+        `recogniser`: whose text stands in for clips that the corpus has no transcript of.
+        """
         at_home = exists().where(MediaFile.corpus_id == Clip.corpus_id, MediaFile.clip_id == Clip.clip_id)
         same_label = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.clip_id == Clip.clip_id)
-        same_text = (
-            (Transcript.corpus_id == Clip.corpus_id)
-            & (Transcript.clip_id == Clip.clip_id)
-            & (Transcript.source == CORPUS_TRANSCRIPT)
-        )
+        told, heard = aliased(Transcript), aliased(Transcript)
         columns = [column for column in Clip.__table__.columns if column.name != "corpus_id"]
         query = (
-            select(*columns, Transcript.text.label("transcript"), GoldLabel.emotion, GoldLabel.valence)
+            select(
+                *columns,
+                func.coalesce(told.text, heard.text).label("transcript"),
+                GoldLabel.emotion,
+                GoldLabel.valence,
+            )
             .select_from(Clip)
             .outerjoin(GoldLabel, same_label)
-            .outerjoin(Transcript, same_text)
+            .outerjoin(told, _text_of(told, CORPUS_TRANSCRIPT))
+            .outerjoin(heard, _text_of(heard, recogniser))
             .order_by(Clip.clip_id)
         )
         with self._database.reading() as connection:
             query = query.where(Clip.corpus_id == corpus_id(connection, corpus), at_home)
             rows = connection.execute(query).mappings().all()
         return [ClipRow(**{**row, "path": Path(row["path"])}) for row in rows]
+
+
+def _text_of(transcript: Any, source: str | None) -> ColumnElement[bool]:
+    if source is None:
+        return false()
+    return and_(
+        transcript.corpus_id == Clip.corpus_id,
+        transcript.clip_id == Clip.clip_id,
+        transcript.source == source,
+    )
 
 
 def _clip_values(corpus_id: int, row: ClipUpsert) -> dict[str, Any]:

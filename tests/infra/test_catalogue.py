@@ -50,6 +50,17 @@ def corpus(catalogue: Catalogue) -> str:
     return "c"
 
 
+def test_a_recognisers_text_stands_in_where_the_corpus_has_none(catalogue: Catalogue, corpus: str) -> None:
+    catalogue.upsert_clips(corpus, [clip(1), clip(2, transcript=None), clip(3, transcript=None)])
+    catalogue.set_transcripts(corpus, "asr", [(clip_id(1), "misheard"), (clip_id(2), "heard")])
+    catalogue.set_transcripts(corpus, "asr", [(clip_id(2), "heard again")])
+    catalogue.set_transcripts(corpus, "other", [(clip_id(3), "of another recogniser")])
+    assert {row.name: row.transcript for row in catalogue.clips(corpus, "asr")} == {
+        "clip1": "text of 1", "clip2": "heard again", "clip3": None,
+    }  # fmt: skip
+    assert {row.transcript for row in catalogue.clips(corpus)} == {"text of 1", None}
+
+
 def test_corpus(catalogue: Catalogue) -> None:
     first = catalogue.upsert_corpus("c", "/a", "table", EMOTIONS)
     assert catalogue.upsert_corpus("c", Path("/b"), "folder", ("x",)) == first

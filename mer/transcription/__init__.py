@@ -1,0 +1,1 @@
+"""Speech recognition for clips that come without a transcript."""

@@ -1,0 +1,40 @@
+"""Where tasks run changes nothing: processes, a Dask cluster and a Ray cluster give the bytes that threads give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from e2e_installation import TINY, Installation
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def by_threads(
+    tmp_path_factory: pytest.TempPathFactory, demo_corpus: Path, server_addresses: dict[str, str]
+) -> dict[tuple[str, str], str]:
+    made = Installation(tmp_path_factory.mktemp("threads") / "home", demo_corpus, server_addresses)
+    return features(made)
+
+
+def features(installation: Installation) -> dict[tuple[str, str], str]:
+    arguments = ("--recipe", str(TINY), "--corpus", str(installation.corpus), "--name", "tiny")
+    installation.mer("features", *arguments)
+    return installation.results()
+
+
+@pytest.mark.parametrize("runner", ["processes", "dask", "ray"])
+def test_features_are_the_same_bytes(
+    runner: str,
+    by_threads: dict[tuple[str, str], str],
+    tmp_path: Path,
+    demo_corpus: Path,
+    server_addresses: dict[str, str],
+) -> None:
+    if runner in ("dask", "ray"):
+        pytest.importorskip(f"prefect_{runner}", reason=f"the extra {runner} is not installed")
+    environment = {**server_addresses, "MER_TASK_RUNNER": runner, "MER_TASK_WORKERS": "2"}
+    elsewhere = Installation(tmp_path / "home", demo_corpus, environment)
+    assert features(elsewhere) == by_threads
+    assert {kind for kind, _ in by_threads} == {"dataset", "features"}

@@ -1,0 +1,30 @@
+"""One setting decides where tasks run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
+
+from flows.runners import configured_task_runner
+from infra.errors import SettingsError
+from infra.settings import Settings, load_settings
+
+
+def asking_for(runner: str, tmp_path: Path) -> Settings:
+    return load_settings(home=tmp_path, task_runner=runner, task_workers=2)
+
+
+def test_threads_unless_asked_otherwise(tmp_path: Path) -> None:
+    assert isinstance(configured_task_runner(load_settings(home=tmp_path)), ThreadPoolTaskRunner)
+    assert isinstance(configured_task_runner(asking_for("processes", tmp_path)), ProcessPoolTaskRunner)
+
+
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+def test_a_missing_engine_says_what_to_install(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.runners.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=rf"pip install 'mer-pipeline\[{engine}\]'"):
+        configured_task_runner(asking_for(engine, tmp_path))
