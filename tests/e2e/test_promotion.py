@@ -55,7 +55,7 @@ def test_a_worse_one_is_registered_and_kept_out(serving: Installation, tmp_path:
         champion = catalogue.champion("served")
         assert champion is not None and champion.version == 1
         assert [row.version for row in catalogue.model_versions("served")] == [1, 2]
-        reasons = [decision.reason for decision in catalogue.promotions("served")]
+        reasons = [decision.reason for decision in catalogue.promotions("served", alias=None)]
     assert len(reasons) == 2 and reasons[-1].startswith("kept out")
     assert predictions(serving, tmp_path / "after.csv") == before
 
