@@ -6,7 +6,7 @@ from typing import Any
 
 from mer.encoders.hidden_states import LayeredEncoder, SpeechEncoder
 from mer.encoders.loading import model_type, pretrained
-from mer.encoders.placement import Placement
+from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
 from mer.errors import ConfigError
@@ -20,7 +20,7 @@ WAV2VEC_CLASSES = {
 LAYERED = ("moonshine", *WAV2VEC_CLASSES)
 
 
-def load_acoustic(resolved: ResolvedWeights, placement: Placement = Placement()) -> LayeredEncoder:
+def load_acoustic(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> LayeredEncoder:
     """Load a speech encoder whose layers can be run in part, in evaluation mode.
 
     Raises:
@@ -46,7 +46,7 @@ def load_acoustic(resolved: ResolvedWeights, placement: Placement = Placement())
     )
 
 
-def load_speech(resolved: ResolvedWeights, placement: Placement = Placement()) -> SpeechEncoder:
+def load_speech(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> SpeechEncoder:
     """Load any supported speech encoder: those of `load_acoustic`, and Whisper (features only).
 
     Raises:

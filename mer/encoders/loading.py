@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
-from mer.encoders.placement import Placement
+from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
 from mer.errors import ConfigError, WeightsError
@@ -29,7 +29,7 @@ def model_type(resolved: ResolvedWeights) -> str:
 def pretrained(
     model_class: Any,
     resolved: ResolvedWeights,
-    placement: Placement = Placement(),
+    placement: Placement = ON_CPU,
     unused: tuple[str, ...] = (),
 ) -> Any:
     """Load `model_class` from the resolved folder: evaluation mode, no gradients.

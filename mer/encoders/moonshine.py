@@ -12,7 +12,7 @@ from torch.nn import functional
 from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
 
 from mer.encoders.hidden_states import LayerStack, attention_bias
-from mer.encoders.placement import Placement
+from mer.encoders.placement import ON_CPU, Placement
 
 
 class LayeredMoonshine(LayerStack):
@@ -25,7 +25,7 @@ class LayeredMoonshine(LayerStack):
     stride = 64 * 3 * 2
     minimum_samples = 895  # one frame of the third convolution: ((3 - 1) * 3 + 7 - 1) * 64 + 127
 
-    def __init__(self, model: MoonshineEncoder, placement: Placement = Placement()) -> None:
+    def __init__(self, model: MoonshineEncoder, placement: Placement = ON_CPU) -> None:
         self.module = model
         self.placement = placement
         self.width = int(model.config.hidden_size)

@@ -44,6 +44,9 @@ class Placement:
         return values.to(self.dtype) if values.is_floating_point() else values
 
 
+ON_CPU = Placement()
+
+
 def place(device: str = "auto", precision: Precision = "fp32") -> Placement:
     """Settle both choices for this machine.
 

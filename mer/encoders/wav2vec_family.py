@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mer.encoders.hidden_states import LayerStack, attention_bias
-from mer.encoders.placement import Placement
+from mer.encoders.placement import ON_CPU, Placement
 
 
 class LayeredWav2Vec(LayerStack):
@@ -34,7 +34,7 @@ class LayeredWav2Vec(LayerStack):
         "feed_forward.intermediate_dense", "feed_forward.output_dense",
     )  # fmt: skip
 
-    def __init__(self, model: Any, *, normalise: bool, placement: Placement = Placement()) -> None:
+    def __init__(self, model: Any, *, normalise: bool, placement: Placement = ON_CPU) -> None:
         config = model.config
         config.layerdrop = 0.0
         config.apply_spec_augment = False

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mer.encoders.placement import Placement
+from mer.encoders.placement import ON_CPU, Placement
 
 HOP_SAMPLES = 2 * 160
 """Samples of 16 kHz sound per hidden frame: mel hop 160, second convolution of stride 2."""
@@ -34,7 +34,7 @@ class WhisperSpeech:
     longest_seconds = 30.0
     frames_per_second = 16_000 / HOP_SAMPLES
 
-    def __init__(self, encoder: Any, extractor: Any, placement: Placement = Placement()) -> None:
+    def __init__(self, encoder: Any, extractor: Any, placement: Placement = ON_CPU) -> None:
         self.module = encoder
         self.placement = placement
         self._extractor = extractor
