@@ -26,14 +26,17 @@ class SpeechEncoder(Protocol):
     """Features of a hidden state."""
     layer_count: int
     """Transformer layers; there is one hidden state more."""
-    frames_per_second: float
-    """Rate of the hidden states, Hz."""
     minimum_samples: int
     """Shortest waveform that gives a frame, samples at 16 kHz."""
     stride: int
     """Samples from one frame to the next."""
     longest_seconds: float
     """Longest waveform one pass can see; infinity where only memory bounds it."""
+
+    @property
+    def frames_per_second(self) -> float:
+        """Rate of the hidden states, Hz."""
+        ...
 
     def frame_count(self, samples: int) -> int:
         """Frames of a waveform of this many samples."""
@@ -142,14 +145,10 @@ class LayerStack(ABC):
             found = {0: torch.nn.utils.rnn.pad_sequence(fronts, batch_first=True)}
             if max(wanted) > 0:
                 mask = padding_mask(lengths, found[0].device)
-                for index, state in enumerate(
-                    self.run_each(found[0], mask, range(max(wanted))), start=1
-                ):
+                for index, state in enumerate(self.run_each(found[0], mask, range(max(wanted))), start=1):
                     if index in wanted:
                         found[index] = self.final_norm(state) if index == self.layer_count else state
-            return [
-                [found[index][row, :length] for index in wanted] for row, length in enumerate(lengths)
-            ]
+            return [[found[index][row, :length] for index in wanted] for row, length in enumerate(lengths)]
 
     def hidden_states(self, waveform: Tensor) -> Tensor:
         """See `LayeredEncoder.hidden_states`."""

@@ -71,9 +71,7 @@ class FaceEncoder(VisualReadings, nn.Module):
         with torch.inference_mode():
             pixels = self.pixels(torch.from_numpy(crops))
             layers = layers_of(self.model)
-            states, out = run_tapped(
-                lambda: self.model(pixel_values=pixels), layers, wanted, whole=output
-            )
+            states, out = run_tapped(lambda: self.model(pixel_values=pixels), layers, wanted, whole=output)
         found = {index: read_tokens(state, tokens, CLASS_TOKEN) for index, state in states.items()}
         return found, None if out is None else out.pooler_output
 

@@ -1,14 +1,18 @@
-"""What is read from an encoder of face crops: hidden states reduced to one vector a frame, and its output."""
+"""What is read from an encoder of face crops: hidden states reduced to one vector a frame, and its output.
+Imports no torch.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Crops = NDArray[np.uint8]
 

@@ -32,7 +32,6 @@ class WhisperSpeech:
     stride = HOP_SAMPLES
     minimum_samples = HOP_SAMPLES
     longest_seconds = 30.0
-    frames_per_second = 16_000 / HOP_SAMPLES
 
     def __init__(self, encoder: Any, extractor: Any, placement: Placement = ON_CPU) -> None:
         self.module = encoder
@@ -40,6 +39,11 @@ class WhisperSpeech:
         self._extractor = extractor
         self.width = int(encoder.config.d_model)
         self.layer_count = int(encoder.config.encoder_layers)
+
+    @property
+    def frames_per_second(self) -> float:
+        """See `SpeechEncoder.frames_per_second`."""
+        return 16_000 / self.stride
 
     def frame_count(self, samples: int) -> int:
         """See `SpeechEncoder.frame_count`: the last frame may be partly silence."""

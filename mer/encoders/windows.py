@@ -9,6 +9,7 @@ too little context on one side, is dropped. The frames kept are exactly those of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mer.encoders.hidden_states import SpeechEncoder
 
@@ -40,7 +41,7 @@ def windows(encoder: SpeechEncoder, samples: int, window_seconds: float) -> list
     total, width = encoder.frame_count(samples), encoder.frame_count(size)
     hop = width - width // OVERLAP_DIVISOR
     starts = [*range(0, total - width, hop), total - width]
-    bounds = [0, *((one + other + width) // 2 for one, other in zip(starts, starts[1:], strict=False)), total]
+    bounds = [0, *((one + other + width) // 2 for one, other in pairwise(starts)), total]
     return [
         Window(
             slice(start * encoder.stride, (start + width - 1) * encoder.stride + encoder.minimum_samples),

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from mer.clips import Clip
-from mer.encoders.weights import resolve_weights
 from mer.features.extract import build_extractor
-from mer.features.faces import FaceExtractor
-from mer.features.spec import AudioPreparation, FeatureSpec
+from mer.features.spec import AudioPreparation, FeatureSpec, FramePreparation
 
 AS_IS = AudioPreparation(trim_silence=False, peak_normalise=False)
 
@@ -49,11 +47,14 @@ def test_hubert_sum_of_last_four_hidden_states(
 
 @pytest.mark.parametrize(("pooling", "suffix"), [("mean", "UTT"), ("frames", "FRA")])
 def test_clip_projected_image_features(parity: Path, tmp_path: Path, pooling: str, suffix: str) -> None:
-    source = str(parity / "models" / "clip-tiny-random")
-    spec = FeatureSpec(modality="visual", source=source, pooling=pooling)
-    extractor = FaceExtractor(spec, resolve_weights(source, tmp_path))
+    spec = FeatureSpec(
+        modality="visual",
+        source=str(parity / "models" / "clip-tiny-random"),
+        pooling=pooling,
+        frames=FramePreparation(detector="openface", frames="all", size=112),
+    )
+    extractor = build_extractor(spec, tmp_path)
     for name in ("face_0", "face_1"):
-        faces = np.load(parity / "openface_face" / name / f"{name}.npy")[..., ::-1]  # stored as BGR
+        clip = Clip(clip_id=name, name=name, path=parity / "no_video.mp4", corpus_root=parity)
         expected = np.load(parity / "features" / f"clip-tiny-random-{suffix}" / f"{name}.npy")
-        found = extractor.encode(np.ascontiguousarray(faces)).values
-        assert relative_error(found, np.atleast_2d(expected)) < 1e-4
+        assert relative_error(extractor.extract(clip).values, np.atleast_2d(expected)) < 1e-4
