@@ -6,6 +6,7 @@ from typing import Any
 
 from mer.encoders.hidden_states import LayeredEncoder, SpeechEncoder
 from mer.encoders.loading import model_type, pretrained
+from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
 from mer.errors import ConfigError
@@ -19,8 +20,8 @@ WAV2VEC_CLASSES = {
 LAYERED = ("moonshine", *WAV2VEC_CLASSES)
 
 
-def load_acoustic(resolved: ResolvedWeights) -> LayeredEncoder:
-    """Load a speech encoder whose layers can be run in part: float32, evaluation mode, on the CPU.
+def load_acoustic(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> LayeredEncoder:
+    """Load a speech encoder whose layers can be run in part, in evaluation mode.
 
     Raises:
         ConfigError: the weights are of no encoder that can be entered at any layer.
@@ -32,20 +33,20 @@ def load_acoustic(resolved: ResolvedWeights) -> LayeredEncoder:
 
         from mer.encoders.moonshine import LayeredMoonshine
 
-        return LayeredMoonshine(pretrained(MoonshineEncoder, resolved))
+        return LayeredMoonshine(pretrained(MoonshineEncoder, resolved, placement), placement)
     if kind in WAV2VEC_CLASSES:
         import transformers
 
         from mer.encoders.wav2vec_family import LayeredWav2Vec
 
-        model = pretrained(getattr(transformers, WAV2VEC_CLASSES[kind]), resolved)
-        return LayeredWav2Vec(model, normalise=_normalises(resolved))
+        model = pretrained(getattr(transformers, WAV2VEC_CLASSES[kind]), resolved, placement)
+        return LayeredWav2Vec(model, normalise=_normalises(resolved), placement=placement)
     raise ConfigError(
         f"{resolved.source}: expected a speech encoder of type {', '.join(LAYERED)}, found {kind!r}"
     )
 
 
-def load_speech(resolved: ResolvedWeights) -> SpeechEncoder:
+def load_speech(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> SpeechEncoder:
     """Load any supported speech encoder: those of `load_acoustic`, and Whisper (features only).
 
     Raises:
@@ -53,13 +54,13 @@ def load_speech(resolved: ResolvedWeights) -> SpeechEncoder:
         WeightsError: the weights cannot be read or do not fill the model.
     """
     if model_type(resolved) != "whisper":
-        return load_acoustic(resolved)
+        return load_acoustic(resolved, placement)
     from transformers import WhisperFeatureExtractor, WhisperModel
 
     from mer.encoders.whisper import WhisperSpeech
 
-    encoder: Any = pretrained(WhisperModel, resolved).encoder
-    return WhisperSpeech(encoder, WhisperFeatureExtractor.from_pretrained(resolved.folder))
+    encoder: Any = pretrained(WhisperModel, resolved, placement).encoder
+    return WhisperSpeech(encoder, WhisperFeatureExtractor.from_pretrained(resolved.folder), placement)
 
 
 def _normalises(resolved: ResolvedWeights) -> bool:

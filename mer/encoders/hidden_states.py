@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from mer.encoders.placement import Placement
 from mer.errors import ConfigError
 
 
@@ -25,16 +26,35 @@ class SpeechEncoder(Protocol):
     """Features of a hidden state."""
     layer_count: int
     """Transformer layers; there is one hidden state more."""
-    frames_per_second: float
-    """Rate of the hidden states, Hz."""
     minimum_samples: int
     """Shortest waveform that gives a frame, samples at 16 kHz."""
+    stride: int
+    """Samples from one frame to the next."""
+    longest_seconds: float
+    """Longest waveform one pass can see; infinity where only memory bounds it."""
+
+    @property
+    def frames_per_second(self) -> float:
+        """Rate of the hidden states, Hz."""
+        ...
+
+    def frame_count(self, samples: int) -> int:
+        """Frames of a waveform of this many samples."""
+        ...
+
+    def prepared(self, waveform: Tensor) -> Tensor:
+        """What the encoder's own processor does to a whole waveform (time,), before any window is cut."""
+        ...
 
     def states(self, waveform: Tensor, wanted: Sequence[int]) -> list[Tensor]:
-        """Hidden states `wanted` (ascending) of one waveform (time,) at 16 kHz, each (frames, width).
+        """Hidden states `wanted` of one waveform (time,) at 16 kHz, each (frames, width).
 
-        Layers above the last wanted one are not run.
+        Layers above the last wanted one are not run. Device and type are those of the encoder.
         """
+        ...
+
+    def states_of_batch(self, waveforms: Sequence[Tensor], wanted: Sequence[int]) -> list[list[Tensor]]:
+        """`states` of several prepared waveforms in one pass; padding changes nothing at real frames."""
         ...
 
 
@@ -75,8 +95,10 @@ class LayerStack(ABC):
 
     width: int
     layer_count: int
-    frames_per_second: float
     minimum_samples: int
+    stride: int
+    longest_seconds = float("inf")
+    placement: Placement
     module: Any
     layers_name: str
     """Name of the layer list within `module`."""
@@ -85,7 +107,7 @@ class LayerStack(ABC):
 
     @abstractmethod
     def front_end(self, waveform: Tensor) -> Tensor:
-        """(time,) -> hidden state 0, (1, frames, width)."""
+        """Prepared (time,) -> hidden state 0, (1, frames, width)."""
 
     @abstractmethod
     def final_norm(self, hidden: Tensor) -> Tensor:
@@ -95,17 +117,38 @@ class LayerStack(ABC):
     def run_each(self, hidden: Tensor, mask: Tensor | None, layers: Iterable[int]) -> Iterable[Tensor]:
         """Raw outputs (batch, frames, width) of these consecutive layers; mask None: no padding."""
 
+    @property
+    def frames_per_second(self) -> float:
+        """See `SpeechEncoder.frames_per_second`."""
+        return 16_000 / self.stride
+
+    def frame_count(self, samples: int) -> int:
+        """See `SpeechEncoder.frame_count`: convolutions without padding."""
+        return max(0, (samples - self.minimum_samples) // self.stride + 1)
+
+    def prepared(self, waveform: Tensor) -> Tensor:
+        """See `SpeechEncoder.prepared`; nothing, unless a subclass says otherwise."""
+        return waveform
+
     def states(self, waveform: Tensor, wanted: Sequence[int]) -> list[Tensor]:
         """See `SpeechEncoder.states`."""
+        return self.states_of_batch([self.prepared(waveform)], wanted)[0]
+
+    def states_of_batch(self, waveforms: Sequence[Tensor], wanted: Sequence[int]) -> list[list[Tensor]]:
+        """See `SpeechEncoder.states_of_batch`.
+
+        The front end sees one waveform at a time: its norms run over time and would see the padding.
+        """
         with torch.inference_mode():
-            hidden = self.front_end(waveform)
-            found = {0: hidden}
+            fronts = [self.front_end(self.placement.put(waveform))[0] for waveform in waveforms]
+            lengths = [front.shape[0] for front in fronts]
+            found = {0: torch.nn.utils.rnn.pad_sequence(fronts, batch_first=True)}
             if max(wanted) > 0:
-                outputs = self.run_each(hidden, None, range(max(wanted)))
-                for index, state in enumerate(outputs, start=1):
+                mask = padding_mask(lengths, found[0].device)
+                for index, state in enumerate(self.run_each(found[0], mask, range(max(wanted))), start=1):
                     if index in wanted:
                         found[index] = self.final_norm(state) if index == self.layer_count else state
-            return [found[index][0] for index in wanted]
+            return [[found[index][row, :length] for index in wanted] for row, length in enumerate(lengths)]
 
     def hidden_states(self, waveform: Tensor) -> Tensor:
         """See `LayeredEncoder.hidden_states`."""
@@ -129,6 +172,13 @@ class LayerStack(ABC):
             for layer in range(start, stop)
             for linear in self.linear_names
         )
+
+
+def padding_mask(lengths: Sequence[int], device: torch.device) -> Tensor | None:
+    """bool (batch, frames), True at real frames; None where all rows are of one length."""
+    if len(set(lengths)) == 1:
+        return None
+    return (torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]).to(device)
 
 
 def attention_bias(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:

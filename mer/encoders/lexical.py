@@ -12,7 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mer.encoders.baichuan import BAICHUAN, load_baichuan
+from mer.encoders.hidden_states import padding_mask
+from mer.encoders.layer_tap import layers_of, run_tapped
 from mer.encoders.loading import model_type, pretrained
+from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.tokens import VOCABULARIES, FastTokenizer, TokenIds, Tokenizer, native_tokenizer
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
 from mer.errors import ConfigError, WeightsError
@@ -20,83 +25,114 @@ from mer.errors import ConfigError, WeightsError
 TEXT_TYPES = (
     "bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "electra", "albert", "deberta", "deberta-v2",
 )  # fmt: skip
+CAUSAL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "olmo2", BAICHUAN)
 
-VOCABULARIES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "spm.model",
-)
-"""Files that hold a vocabulary; one of them must be there."""
+CAUSAL_TOKENS = 2048
+"""Longest text a causal model is given, tokens: attention's memory grows with the square."""
 
 
 class TextEncoder:
-    """A frozen bidirectional text encoder.
+    """A frozen text encoder, bidirectional or causal.
 
     Args:
-        model: transformers model with `output_hidden_states`.
-        tokenizer: its fast tokenizer.
+        model: transformers model (or `BaichuanModel`) without a head.
+        tokenizer: its tokenizer.
         max_tokens: longer texts are cut, special tokens included in the count.
+        placement: where the model is.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, max_tokens: int) -> None:
-        self._model = model
-        self._tokenizer = tokenizer
+    def __init__(
+        self, model: Any, tokenizer: Tokenizer, max_tokens: int, placement: Placement = ON_CPU
+    ) -> None:
+        self.module = model
+        self.placement = placement
+        self.tokenizer = tokenizer
         self.max_tokens = max_tokens
         self.width = int(model.config.hidden_size)
         self.layer_count = int(model.config.num_hidden_layers)
+        self._layers = layers_of(model)
+        # causal models of transformers would keep keys and values for a next token that never comes
+        model.config.use_cache = False
+
+    def tokens(self, text: str) -> TokenIds:
+        """The text as token ids, cut at `max_tokens`."""
+        return self.tokenizer(text, self.max_tokens)
 
     def states(self, text: str, wanted: Sequence[int]) -> list[Tensor]:
         """Hidden states `wanted` of the tokens, each (tokens, width) without special tokens; tokens may be
         0.
         """
-        encoded = self._tokenizer(
-            text,
-            truncation=True,
-            max_length=self.max_tokens,
-            return_special_tokens_mask=True,
-            return_tensors="pt",
+        return self.states_of_batch([self.tokens(text)], wanted)[0]
+
+    def states_of_batch(self, texts: Sequence[TokenIds], wanted: Sequence[int]) -> list[list[Tensor]]:
+        """Hidden states of several texts in one pass: for each text the states `wanted`, (words, width).
+
+        The last state has been through the model's final norm, where it has one. Texts are padded on the
+        right and masked; layers above the last one wanted are not run. A text may have no token at all.
+        """
+        lengths = [len(text.ids) for text in texts]
+        if max(lengths) == 0:
+            return [[torch.zeros(0, self.width) for _ in wanted] for _ in texts]
+        ids = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(text.ids, dtype=torch.long) for text in texts], batch_first=True
         )
-        words = encoded.pop("special_tokens_mask")[0] == 0
+        mask = padding_mask(lengths, torch.device("cpu"))
+        mask = torch.ones_like(ids) if mask is None else mask.long()
         with torch.inference_mode():
-            hidden = self._model(**encoded, output_hidden_states=True).hidden_states
-        return [hidden[index][0, words] for index in wanted]
+            inputs = {"input_ids": self.placement.put(ids), "attention_mask": self.placement.put(mask)}
+            raw = [index for index in wanted if index != self.layer_count]
+            whole = self.layer_count in wanted
+            found, out = run_tapped(lambda: self.module(**inputs), self._layers, raw, whole=whole)
+            if whole:
+                found[self.layer_count] = out if isinstance(out, Tensor) else out.last_hidden_state
+            words = [self.placement.put(torch.tensor(text.words, dtype=torch.bool)) for text in texts]
+            return [
+                [found[index][row, : len(text.ids)][words[row]] for index in wanted]
+                for row, text in enumerate(texts)
+            ]
 
 
-def load_lexical(resolved: ResolvedWeights) -> TextEncoder:
-    """Load a text encoder: float32, evaluation mode, on the CPU.
+def load_lexical(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> TextEncoder:
+    """Load a text encoder in evaluation mode.
 
     Raises:
         ConfigError: not a supported text encoder.
         WeightsError: weights or tokenizer cannot be read.
     """
-    from transformers import AutoModel, AutoTokenizer
-
     kind = model_type(resolved)
-    if kind not in TEXT_TYPES:
-        raise ConfigError(
-            f"{resolved.source}: expected a text encoder of type {', '.join(TEXT_TYPES)}, found {kind!r}"
-        )
-    _check_vocabulary(resolved)
-    model = pretrained(AutoModel, resolved, unused=("pooler.",))
+    assert resolved.folder is not None
+    if kind not in (*TEXT_TYPES, *CAUSAL_TYPES):
+        known = ", ".join((*TEXT_TYPES, *CAUSAL_TYPES))
+        raise ConfigError(f"{resolved.source}: expected a text encoder of type {known}, found {kind!r}")
+    if not any((resolved.folder / name).is_file() for name in VOCABULARIES):
+        # without any vocabulary transformers builds an empty tokenizer, to which every word is unknown
+        raise WeightsError(f"{resolved.source}: expected a tokenizer ({', '.join(VOCABULARIES)}), found none")
+    if kind == BAICHUAN:
+        tokenizer = native_tokenizer(resolved.folder)
+        baichuan = load_baichuan(resolved, placement)
+        limit = min(int(baichuan.config.max_position_embeddings), CAUSAL_TOKENS)
+        return TextEncoder(baichuan, tokenizer, limit, placement)
+    from transformers import AutoModel
+
+    model = pretrained(AutoModel, resolved, placement, unused=("pooler.",))
+    fast = _fast_tokenizer(resolved)
+    limit = _max_tokens(resolved, model, fast)
+    limit = min(limit, CAUSAL_TOKENS) if kind in CAUSAL_TYPES else limit
+    return TextEncoder(model, FastTokenizer(fast), limit, placement)
+
+
+def _fast_tokenizer(resolved: ResolvedWeights) -> Any:
+    from transformers import AutoTokenizer
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             resolved.folder, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise WeightsError(f"{resolved.source}: no usable tokenizer: {error}") from error
     if not tokenizer.is_fast:
         raise WeightsError(f"{resolved.source}: expected tokenizer.json (a fast tokenizer), found none")
-    return TextEncoder(model, tokenizer, _max_tokens(resolved, model, tokenizer))
-
-
-def _check_vocabulary(resolved: ResolvedWeights) -> None:
-    # Without any vocabulary transformers builds an empty tokenizer, to which every word is unknown.
-    assert resolved.folder is not None
-    if not any((resolved.folder / name).is_file() for name in VOCABULARIES):
-        raise WeightsError(f"{resolved.source}: expected a tokenizer ({', '.join(VOCABULARIES)}), found none")
+    return tokenizer
 
 
 def _max_tokens(resolved: ResolvedWeights, model: Any, tokenizer: Any) -> int:

@@ -1,4 +1,4 @@
-"""`from_pretrained`, strictly: a checked local folder, safetensors only, float32, and every weight found."""
+"""`from_pretrained`, strictly: a checked local folder, safetensors only, and every weight found."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
+from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
 from mer.errors import ConfigError, WeightsError
@@ -26,18 +26,26 @@ def model_type(resolved: ResolvedWeights) -> str:
     return str(read_json(resolved.folder / "config.json").get("model_type", ""))
 
 
-def pretrained(model_class: Any, resolved: ResolvedWeights, unused: tuple[str, ...] = ()) -> Any:
-    """Load `model_class` from the resolved folder: evaluation mode, float32, CPU, no gradients.
+def pretrained(
+    model_class: Any,
+    resolved: ResolvedWeights,
+    placement: Placement = ON_CPU,
+    unused: tuple[str, ...] = (),
+) -> Any:
+    """Load `model_class` from the resolved folder: evaluation mode, no gradients.
+
+    Attention is torch's scaled dot product wherever transformers has it for the model (its default).
 
     Args:
         model_class: a transformers class with `from_pretrained`.
         resolved: checked weights.
+        placement: device and precision.
         unused: prefixes of parameters that may be missing because they are never used here.
 
     Raises:
         WeightsError: a weight is missing (it would silently be random), or the files cannot be read.
     """
-    options: dict[str, Any] = {"dtype": torch.float32, "output_loading_info": True, "use_safetensors": True}
+    options: dict[str, Any] = {"dtype": placement.dtype, "output_loading_info": True, "use_safetensors": True}
     try:
         with _quietly():
             model, report = model_class.from_pretrained(
@@ -53,7 +61,7 @@ def pretrained(model_class: Any, resolved: ResolvedWeights, unused: tuple[str, .
             f"{resolved.source}: {len(missing)} weights of {model_class.__name__} are missing "
             f"({', '.join(missing[:3])}), mismatched: {report.get('mismatched_keys')}"
         )
-    return model.eval().requires_grad_(False)
+    return model.eval().requires_grad_(False).to(placement.device)
 
 
 @contextmanager

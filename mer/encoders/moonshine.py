@@ -12,6 +12,7 @@ from torch.nn import functional
 from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
 
 from mer.encoders.hidden_states import LayerStack, attention_bias
+from mer.encoders.placement import ON_CPU, Placement
 
 
 class LayeredMoonshine(LayerStack):
@@ -21,11 +22,12 @@ class LayeredMoonshine(LayerStack):
     linear_names = (
         "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.fc1", "mlp.fc2",
     )  # fmt: skip
-    frames_per_second = 16_000 / (64 * 3 * 2)
+    stride = 64 * 3 * 2
     minimum_samples = 895  # one frame of the third convolution: ((3 - 1) * 3 + 7 - 1) * 64 + 127
 
-    def __init__(self, model: MoonshineEncoder) -> None:
+    def __init__(self, model: MoonshineEncoder, placement: Placement = ON_CPU) -> None:
         self.module = model
+        self.placement = placement
         self.width = int(model.config.hidden_size)
         self.layer_count = int(model.config.encoder_num_hidden_layers)
 

@@ -1,5 +1,4 @@
-"""Encoders of face crops: CLIP, other vision transformers, and a small seeded CLIP tower that alignment
-trains.
+"""Encoders of face crops by configuration, and a small seeded CLIP tower that alignment trains.
 
 Known (zeroQiaoba/MERTools): a clip's CLIP feature is `get_image_features` of its face crops, averaged over
 frames.
@@ -9,21 +8,23 @@ downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Collection
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mer.encoders.layer_tap import layers_of, run_tapped
 from mer.encoders.loading import model_type, pretrained
+from mer.encoders.pictures import CLASS_TOKEN, PictureEncoder
+from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.videomae import VideoEncoder
+from mer.encoders.visual_reading import Crops, Tokens, VisualEncoder, VisualReadings, read_tokens
 from mer.encoders.weights import ResolvedWeights, resolve_seeded, seed_of
 from mer.errors import ConfigError, WeightsError
 
-Crops = NDArray[np.uint8]
-
 CLIP_TYPES = ("clip", "clip_vision_model")
+SIGLIP_TYPES = ("siglip", "siglip_vision_model")
 CLASS_TOKEN_TYPES = ("vit", "deit", "beit", "dinov2", "data2vec-vision")
 
 CLIP_TINY: dict[str, Any] = {
@@ -32,27 +33,7 @@ CLIP_TINY: dict[str, Any] = {
 }  # fmt: skip
 
 
-class VisualEncoder(Protocol):
-    """A frozen picture encoder."""
-
-    width: int
-    """Features of a hidden state."""
-    output_width: int
-    """Features of the output."""
-    layer_count: int
-
-    def output(self, crops: Crops) -> Tensor:
-        """uint8 (frames, height, width, 3) RGB -> (frames, output_width)."""
-        ...
-
-    def states(self, crops: Crops, wanted: Sequence[int]) -> list[Tensor]:
-        """Class token of the hidden states `wanted`, each (frames, width); the last one before any final
-        norm.
-        """
-        ...
-
-
-class FaceEncoder(nn.Module):
+class FaceEncoder(VisualReadings, nn.Module):
     """Small CLIP vision tower over 64-pixel face crops; trainable.
 
     Args:
@@ -83,56 +64,16 @@ class FaceEncoder(nn.Module):
             values = nn.functional.interpolate(values, side, mode="bilinear", antialias=True)
         return values
 
-    def output(self, crops: Crops) -> Tensor:
-        """See `VisualEncoder.output`."""
+    def read(
+        self, crops: Crops, wanted: Collection[int], *, output: bool, tokens: Tokens = "class"
+    ) -> tuple[dict[int, Tensor], Tensor | None]:
+        """See `VisualEncoder.read`; the output is the normed class token."""
         with torch.inference_mode():
-            vectors: Tensor = self(torch.from_numpy(crops))
-        return vectors
-
-    def states(self, crops: Crops, wanted: Sequence[int]) -> list[Tensor]:
-        """See `VisualEncoder.states`."""
-        with torch.inference_mode():
-            out = self.model(pixel_values=self.pixels(torch.from_numpy(crops)), output_hidden_states=True)
-        return [out.hidden_states[index][:, 0] for index in wanted]
-
-
-class PretrainedVisual:
-    """CLIP or another vision transformer with a class token, by `from_pretrained`.
-
-    Args:
-        model: CLIPModel, CLIPVisionModelWithProjection, or a model with a class token first.
-        processor: image processor of the same checkpoint.
-        projected: whether the output is CLIP's projected image feature (otherwise the last class token).
-    """
-
-    def __init__(self, model: Any, processor: Any, *, projected: bool) -> None:
-        self._tower = getattr(model, "vision_model", model)
-        self._projection = model.visual_projection if projected else None
-        self._processor = processor
-        config = getattr(model.config, "vision_config", model.config)
-        self.width = int(config.hidden_size)
-        self.layer_count = int(config.num_hidden_layers)
-        self.output_width = int(self._projection.out_features) if self._projection is not None else self.width
-
-    def output(self, crops: Crops) -> Tensor:
-        """See `VisualEncoder.output`."""
-        with torch.inference_mode():
-            out = self._tower(pixel_values=self._pixels(crops))
-            if self._projection is None:
-                token: Tensor = out.last_hidden_state[:, 0]
-                return token
-            projected: Tensor = self._projection(out.pooler_output)
-            return projected
-
-    def states(self, crops: Crops, wanted: Sequence[int]) -> list[Tensor]:
-        """See `VisualEncoder.states`."""
-        with torch.inference_mode():
-            out = self._tower(pixel_values=self._pixels(crops), output_hidden_states=True)
-        return [out.hidden_states[index][:, 0] for index in wanted]
-
-    def _pixels(self, crops: Crops) -> Tensor:
-        pixels: Tensor = self._processor(images=list(crops), return_tensors="pt").pixel_values
-        return pixels
+            pixels = self.pixels(torch.from_numpy(crops))
+            layers = layers_of(self.model)
+            states, out = run_tapped(lambda: self.model(pixel_values=pixels), layers, wanted, whole=output)
+        found = {index: read_tokens(state, tokens, CLASS_TOKEN) for index, state in states.items()}
+        return found, None if out is None else out.pooler_output
 
 
 def face_encoder(source: str) -> FaceEncoder:
@@ -144,29 +85,37 @@ def face_encoder(source: str) -> FaceEncoder:
     return _seeded(resolve_seeded(source))
 
 
-def load_visual(resolved: ResolvedWeights) -> VisualEncoder:
-    """Load a picture encoder: float32, evaluation mode, on the CPU.
+def load_visual(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> VisualEncoder:
+    """Load an encoder of pictures, or of video, in evaluation mode; seeded ones stay on the CPU in fp32.
 
     Raises:
-        ConfigError: not a supported picture encoder.
+        ConfigError: not a supported encoder.
         WeightsError: weights or image processor cannot be read.
     """
     if resolved.source.startswith("seed:"):
         return _seeded(resolved).eval().requires_grad_(False)
     kind = model_type(resolved)
+    if kind not in (known := (*CLIP_TYPES, *SIGLIP_TYPES, *CLASS_TOKEN_TYPES, "videomae")):
+        raise ConfigError(
+            f"{resolved.source}: expected a visual encoder of type {', '.join(known)}, found {kind!r}"
+        )
+    import transformers
+
+    if kind == "videomae":
+        model = pretrained(transformers.VideoMAEModel, resolved, placement)
+        return VideoEncoder(model, _processor(resolved), placement)
     if kind in CLIP_TYPES:
-        from transformers import CLIPModel, CLIPVisionModelWithProjection
-
-        model = pretrained(CLIPModel if kind == "clip" else CLIPVisionModelWithProjection, resolved)
-        return PretrainedVisual(model, _processor(resolved), projected=True)
-    if kind in CLASS_TOKEN_TYPES:
-        from transformers import AutoModel
-
-        # poolers are trained on top of some checkpoints only; they are not used here
-        model = pretrained(AutoModel, resolved, unused=("pooler.",))
-        return PretrainedVisual(model, _processor(resolved), projected=False)
-    known = ", ".join((*CLIP_TYPES, *CLASS_TOKEN_TYPES))
-    raise ConfigError(f"{resolved.source}: expected a picture encoder of type {known}, found {kind!r}")
+        whole = transformers.CLIPModel if kind == "clip" else transformers.CLIPVisionModelWithProjection
+        model = pretrained(whole, resolved, placement)
+        return PictureEncoder(
+            model.vision_model, _processor(resolved), placement, projection=model.visual_projection
+        )
+    if kind in SIGLIP_TYPES:
+        model = pretrained(transformers.SiglipVisionModel, resolved, placement)
+        return PictureEncoder(model, _processor(resolved), placement, leading_tokens=0)
+    # poolers are trained on top of some checkpoints only; they are not used here
+    model = pretrained(transformers.AutoModel, resolved, placement, unused=("pooler.",))
+    return PictureEncoder(model, _processor(resolved), placement)
 
 
 def _seeded(resolved: ResolvedWeights) -> FaceEncoder:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mer.encoders.hidden_states import LayerStack, attention_bias
+from mer.encoders.placement import ON_CPU, Placement
 
 
 class LayeredWav2Vec(LayerStack):
@@ -23,6 +24,7 @@ class LayeredWav2Vec(LayerStack):
     Args:
         model: HubertModel, Wav2Vec2Model, Data2VecAudioModel or WavLMModel; LayerDrop and SpecAugment are
             switched off.
+        placement: where the model is.
         normalise: scale each waveform to mean 0 and variance 1 first (the checkpoint's `do_normalize`).
     """
 
@@ -32,11 +34,12 @@ class LayeredWav2Vec(LayerStack):
         "feed_forward.intermediate_dense", "feed_forward.output_dense",
     )  # fmt: skip
 
-    def __init__(self, model: Any, *, normalise: bool) -> None:
+    def __init__(self, model: Any, *, normalise: bool, placement: Placement = ON_CPU) -> None:
         config = model.config
         config.layerdrop = 0.0
         config.apply_spec_augment = False
         self.module = model
+        self.placement = placement
         self.normalise = normalise
         self.width = int(config.hidden_size)
         self.layer_count = int(config.num_hidden_layers)
@@ -48,14 +51,18 @@ class LayeredWav2Vec(LayerStack):
             receptive += (kernel - 1) * stride
             stride *= step
         self.minimum_samples = receptive
-        self.frames_per_second = 16_000 / stride
+        self.stride = stride
+
+    def prepared(self, waveform: Tensor) -> Tensor:
+        """Mean 0 and variance 1 over the whole waveform, where the checkpoint asks for it."""
+        if not self.normalise:
+            return waveform
+        return (waveform - waveform.mean()) / torch.sqrt(waveform.var(correction=0) + 1e-7)
 
     def front_end(self, waveform: Tensor) -> Tensor:
         """(time,) -> hidden state 0, (1, frames, width): convolutions, projection and convolutional
         positions.
         """
-        if self.normalise:
-            waveform = (waveform - waveform.mean()) / torch.sqrt(waveform.var(correction=0) + 1e-7)
         encoder = self.module.encoder
         features = self.module.feature_extractor(waveform[None]).transpose(1, 2)
         projected = self.module.feature_projection(features)

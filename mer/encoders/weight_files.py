@@ -14,6 +14,10 @@ from mer.errors import WeightsError
 WEIGHT_PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model")
 """Files that decide what an encoder computes: tensors, configurations, vocabularies."""
 
+NATIVE_TYPES = ("baichuan",)
+"""Model types whose checkpoints name code of their own, which is neither needed nor run: `mer.encoders` reads
+their tensors itself, and transformers' automatic classes never see the folder."""
+
 _CONFIGURATIONS = (
     "config.json",
     "preprocessor_config.json",
@@ -21,6 +25,14 @@ _CONFIGURATIONS = (
     "tokenizer_config.json",
 )
 _MAX_JSON_BYTES = 64 << 20
+
+
+HOW_TO_CONVERT = (
+    "pickle runs code: convert to safetensors once, each file by itself: "
+    "safetensors.torch.save_file({name: value.contiguous() for name, value in "
+    "torch.load('x.bin', map_location='cpu', weights_only=True).items()}, 'x.safetensors')"
+)
+"""What is said where a checkpoint is pickled only."""
 
 
 def check_folder(folder: Path) -> None:
@@ -36,15 +48,19 @@ def check_folder(folder: Path) -> None:
         raise WeightsError(
             f"{folder}: adapter_config.json redirects to other weights, give the encoder's own"
         )
+    native = read_json(folder / "config.json").get("model_type") in NATIVE_TYPES
     for name in _CONFIGURATIONS:
-        if asked := asks_for_code(read_json(folder / name)):
+        values = read_json(folder / name)
+        if native:
+            values.pop("auto_map", None)
+        if asked := asks_for_code(values):
             raise WeightsError(
                 f"{folder / name}: `{asked}` asks to run code that comes with the weights: refused"
             )
     tensors = sorted(folder.glob("*.safetensors"))
     if not tensors:
         pickled = sorted(path.name for path in folder.glob("*.bin"))
-        found = f"only {', '.join(pickled)} (pickle runs code: convert to safetensors)" if pickled else "none"
+        found = f"only {', '.join(pickled)} ({HOW_TO_CONVERT})" if pickled else "none"
         raise WeightsError(f"{folder}: expected *.safetensors, found {found}")
     for path in tensors:
         check_safetensors(path)

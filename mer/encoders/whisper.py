@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mer.encoders.placement import ON_CPU, Placement
+
 HOP_SAMPLES = 2 * 160
 """Samples of 16 kHz sound per hidden frame: mel hop 160, second convolution of stride 2."""
 
@@ -24,27 +26,49 @@ class WhisperSpeech:
     Args:
         encoder: `WhisperEncoder`.
         extractor: `WhisperFeatureExtractor` of the same checkpoint.
+        placement: where the encoder is.
     """
 
-    frames_per_second = 16_000 / HOP_SAMPLES
+    stride = HOP_SAMPLES
     minimum_samples = HOP_SAMPLES
+    longest_seconds = 30.0
 
-    def __init__(self, encoder: Any, extractor: Any) -> None:
+    def __init__(self, encoder: Any, extractor: Any, placement: Placement = ON_CPU) -> None:
         self.module = encoder
+        self.placement = placement
         self._extractor = extractor
         self.width = int(encoder.config.d_model)
         self.layer_count = int(encoder.config.encoder_layers)
 
+    @property
+    def frames_per_second(self) -> float:
+        """See `SpeechEncoder.frames_per_second`."""
+        return 16_000 / self.stride
+
+    def frame_count(self, samples: int) -> int:
+        """See `SpeechEncoder.frame_count`: the last frame may be partly silence."""
+        return -(-samples // HOP_SAMPLES)
+
+    def prepared(self, waveform: Tensor) -> Tensor:
+        """See `SpeechEncoder.prepared`: nothing."""
+        return waveform
+
     def states(self, waveform: Tensor, wanted: Sequence[int]) -> list[Tensor]:
         """Hidden states `wanted`, each (frames, width); sound after 30 seconds is not seen."""
+        return self.states_of_batch([waveform], wanted)[0]
+
+    def states_of_batch(self, waveforms: Sequence[Tensor], wanted: Sequence[int]) -> list[list[Tensor]]:
+        """See `SpeechEncoder.states_of_batch`: all are padded to 30 seconds anyway."""
         encoder = self.module
         with torch.inference_mode():
-            mel = self._extractor(waveform.numpy(), sampling_rate=16_000, return_tensors="pt").input_features
-            hidden = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(mel)))).transpose(1, 2)
+            sounds = [waveform.numpy() for waveform in waveforms]
+            mel = self._extractor(sounds, sampling_rate=16_000, return_tensors="pt").input_features
+            hidden = functional.gelu(encoder.conv1(self.placement.put(mel)))
+            hidden = functional.gelu(encoder.conv2(hidden)).transpose(1, 2)
             hidden = hidden + encoder.embed_positions.weight
             found = {0: hidden}
             for index in range(1, max(wanted) + 1):
                 hidden = encoder.layers[index - 1](hidden, None)
                 found[index] = encoder.layer_norm(hidden) if index == self.layer_count else hidden
-        frames = min(hidden.shape[1], -(-waveform.numel() // HOP_SAMPLES))
-        return [found[index][0, :frames] for index in wanted]
+        lengths = [min(hidden.shape[1], self.frame_count(waveform.numel())) for waveform in waveforms]
+        return [[found[index][row, :length] for index in wanted] for row, length in enumerate(lengths)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.clips import Clip
+from mer.errors import MediaError
 from mer.features.spec import FeatureSpec
 
 
@@ -21,7 +23,7 @@ class ClipFeature:
     present: bool
     """False: the clip has no such stream; the values are zeros (1, ...) and the modality is masked."""
     flags: tuple[str, ...] = ()
-    """What is odd about it: `no_face`, `too_short`, `no_transcript`, or the reason why it is absent."""
+    """What is odd about it: `no_face`, `too_short`, `cut`, `no_transcript`, or the reason why it is absent."""
 
 
 class Extractor(Protocol):
@@ -45,3 +47,10 @@ class Extractor(Protocol):
 def masked(values: NDArray[Any], flags: tuple[str, ...]) -> ClipFeature:
     """An absent feature of this shape."""
     return ClipFeature(values=np.zeros_like(values), present=False, flags=flags)
+
+
+def media_warning(spec: FeatureSpec, clip: Clip, error: MediaError) -> None:
+    """Log that a clip's stream is masked, and why."""
+    logging.getLogger(__name__).warning(
+        "%s features of clip %r are masked (%s): %s", spec.modality, clip.name, error.reason, error
+    )

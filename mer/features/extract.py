@@ -1,70 +1,88 @@
-"""Extractors by source: a spec becomes something that turns clips into features."""
+"""Extractors by source: a spec, or several, become something that turns clips into features."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mer.clips import Clip
 from mer.errors import MediaError
-from mer.features.clip_feature import ClipFeature, Extractor
-from mer.features.spec import CROPS_SOURCE, FeatureSpec
+from mer.features.clip_feature import ClipFeature, Extractor, media_warning
+from mer.features.spec import FeatureSpec
 
-__all__ = ["ClipFeature", "Extractor", "build_extractor", "extract_clips"]
+if TYPE_CHECKING:
+    from mer.features.multi import MultiExtractor
+
+__all__ = [
+    "ClipFeature", "Extractor", "SpecExtractor", "build_extractor", "build_extractors", "extract_clips",
+    "extract_clips_of_each",
+]  # fmt: skip
 
 
-def build_extractor(spec: FeatureSpec, weights_cache: Path) -> Extractor:
+class SpecExtractor:
+    """One spec's features: an `Extractor`."""
+
+    def __init__(self, spec: FeatureSpec, shared: MultiExtractor) -> None:
+        self.spec = spec
+        self.shared = shared
+        """The same as an extractor of several specs, of which there is one."""
+
+    def extract(self, clip: Clip) -> ClipFeature:
+        """See `Extractor.extract`."""
+        return self.shared.extract_strictly(clip)[0]
+
+    def absent(self, *flags: str) -> ClipFeature:
+        """See `Extractor.absent`."""
+        return self.shared.absent(*flags)[0]
+
+
+def build_extractor(spec: FeatureSpec, weights_cache: Path, *, device: str = "auto") -> Extractor:
     """Load what `spec` needs (once; extractors are reused for many clips).
 
     Args:
         spec: the feature.
         weights_cache: folder of converted weights, see `resolve_weights`.
+        device: `cpu`, `cuda`, `cuda:1`, or `auto`: a GPU where there is one.
 
     Raises:
         ConfigError: the source gives no such feature.
         WeightsError: weights or face detector absent or unsafe.
     """
-    from mer.encoders.weights import resolve_weights
-
     if spec.precomputed:
         from mer.features.precomputed import PrecomputedExtractor
 
         return PrecomputedExtractor(spec)
-    if spec.source == CROPS_SOURCE:
-        from mer.features.faces import CropExtractor
+    return SpecExtractor(spec, build_extractors((spec,), weights_cache, device=device))
 
-        return CropExtractor(spec)
-    resolved = resolve_weights(spec.source, weights_cache)
-    if spec.modality == "acoustic":
-        from mer.features.speech import SpeechExtractor
 
-        return SpeechExtractor(spec, resolved)
-    if spec.modality == "visual":
-        from mer.features.faces import FaceExtractor
+def build_extractors(
+    specs: Sequence[FeatureSpec], weights_cache: Path, *, device: str = "auto"
+) -> MultiExtractor:
+    """Load what several specs need, each encoder once; arguments and errors as for `build_extractor`."""
+    from mer.features.multi import MultiExtractor
 
-        return FaceExtractor(spec, resolved)
-    from mer.features.text import TextExtractor
-
-    return TextExtractor(spec, resolved)
+    return MultiExtractor(specs, weights_cache, device)
 
 
 def extract_clips(extractor: Extractor, clips: Sequence[Clip]) -> list[ClipFeature]:
     """Features in the order of `clips`; a clip whose media fails is absent, flagged with the reason, and the
     rest go on.
     """
+    if isinstance(extractor, SpecExtractor):
+        return [features[0] for features in extractor.shared.extract_all(clips)]
     return [_extract_or_mask(extractor, clip) for clip in clips]
+
+
+def extract_clips_of_each(extractor: MultiExtractor, clips: Sequence[Clip]) -> tuple[list[ClipFeature], ...]:
+    """For each spec what `extract_clips` gives for it, all out of one pass over the clips."""
+    rows = list(extractor.extract_all(clips))
+    return tuple([row[one] for row in rows] for one in range(len(extractor.specs)))
 
 
 def _extract_or_mask(extractor: Extractor, clip: Clip) -> ClipFeature:
     try:
         return extractor.extract(clip)
     except MediaError as error:
-        logging.getLogger(__name__).warning(
-            "%s features of clip %r are masked (%s): %s",
-            extractor.spec.modality,
-            clip.name,
-            error.reason,
-            error,
-        )
+        media_warning(extractor.spec, clip, error)
         return extractor.absent(str(error.reason))

@@ -1,79 +1,93 @@
-"""Face features: frames spread over the clip, one face cut out of each, then an encoder or the crops
-themselves.
+"""Face features: frames spread over the clip, one face cut out of each (or OpenFace's crops), then an encoder
+or the crops themselves.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from mer.clips import Clip
-from mer.encoders.hidden_states import state_indices
-from mer.encoders.visual import Crops, load_visual
+from mer.encoders.batching import FittingBatches
+from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.visual import load_visual
 from mer.encoders.weights import ResolvedWeights
 from mer.features.clip_feature import ClipFeature, masked
-from mer.features.pooling import pooled, pooled_zeros
-from mer.features.spec import HAAR, FeatureSpec, FramePreparation
-from mer.media.faces import FaceCrops, FaceDetector, HaarDetector, YuNetDetector, face_crops
-from mer.media.frames import sample_frames
+from mer.features.clip_media import ClipMedia
+from mer.features.pooling import pooled
+from mer.features.reader import EncoderReader, Pieces, Rows
+from mer.features.spec import FeatureSpec
+
+GPU_BATCH_FRAMES = 512.0
+"""Frames that first go together on a GPU."""
 
 
-class CropExtractor:
+class CropReader:
     """`crops:`, the input of trainable visual encoders: uint8 (1, frames, size, size, 3)."""
 
     def __init__(self, spec: FeatureSpec) -> None:
-        self.spec = spec
-        self._detector = open_detector(spec.frames)
+        self.specs: tuple[FeatureSpec, ...] = (spec,)
 
-    def extract(self, clip: Clip) -> ClipFeature:
+    def prepare(self, media: ClipMedia) -> ClipFeature:
         """Sample and crop; raises MediaError where there is no usable video."""
-        found = clip_faces(clip, self.spec.frames, self._detector)
+        found = media.faces(self.specs[0].frames)
         return ClipFeature(found.crops[None], present=True, flags=found.flags)
 
-    def absent(self, *flags: str) -> ClipFeature:
+    def finish(self, prepared: Sequence[ClipFeature]) -> list[tuple[ClipFeature, ...]]:
+        """The crops as they are."""
+        return [(feature,) for feature in prepared]
+
+    def absent(self, *flags: str) -> tuple[ClipFeature, ...]:
         """Black crops."""
-        size = self.spec.frames.size
-        return masked(np.zeros((1, self.spec.frames.frames, size, size, 3), dtype=np.uint8), flags)
+        frames = self.specs[0].frames
+        shape = (1, int(frames.frames), frames.size, frames.size, 3)  # the spec refuses `all`
+        return (masked(np.zeros(shape, dtype=np.uint8), flags),)
 
 
-class FaceExtractor:
-    """A frozen picture encoder on every face crop, pooled over frames or framewise."""
+class FaceReader(EncoderReader):
+    """A frozen visual encoder over face crops: hidden states and output out of one pass."""
 
-    def __init__(self, spec: FeatureSpec, resolved: ResolvedWeights) -> None:
-        self.spec = spec
-        self._detector = open_detector(spec.frames)
-        self._encoder = load_visual(resolved)
-        self._wanted = state_indices(spec.layers, self._encoder.layer_count)
+    def __init__(
+        self, specs: Sequence[FeatureSpec], resolved: ResolvedWeights, placement: Placement = ON_CPU
+    ) -> None:
+        self.encoder = load_visual(resolved, placement)
+        batches = FittingBatches(GPU_BATCH_FRAMES if placement.on_gpu else 0.0)
+        super().__init__(specs, self.encoder.layer_count, batches)
 
-    def extract(self, clip: Clip) -> ClipFeature:
-        """Sample, crop and encode; raises MediaError where there is no usable video."""
-        found = clip_faces(clip, self.spec.frames, self._detector)
-        return self.encode(found.crops, found.flags)
+    def prepare(self, media: ClipMedia) -> Pieces:
+        """Sample and crop; raises MediaError where there is no usable video."""
+        found = media.faces(self.specs[0].frames)
+        items = self.encoder.pieces(found.crops)
+        return Pieces(items, [float(len(item)) for item in items], found.flags)
 
-    def encode(self, crops: Crops, flags: tuple[str, ...] = ()) -> ClipFeature:
-        """Feature of crops, uint8 (frames, height, width, 3) RGB."""
-        if self.spec.layers == "output":
-            states = [self._encoder.output(crops)]
-        else:
-            states = self._encoder.states(crops, self._wanted)
-        return ClipFeature(pooled(states, self.spec), present=True, flags=flags)
+    def encode(self, items: list[Any]) -> list[Rows]:
+        """One pass over a batch of pieces, which stops below the last layer where only states are read."""
+        output = any(spec.layers == "output" for spec in self.specs)
+        states, vectors = self.encoder.read(
+            np.concatenate(items), self.wanted(), output=output, tokens=self.specs[0].tokens
+        )
+        rows, start = [], 0
+        for item in items:
+            stop = start + self.encoder.rows(len(item))
+            values = [
+                pooled(
+                    [vectors[start:stop]]
+                    if spec.layers == "output" and vectors is not None
+                    else [states[index][start:stop] for index in wanted],
+                    spec,
+                )
+                for spec, wanted in zip(self.specs, self.states, strict=True)
+            ]
+            rows.append(Rows(values, stop - start))
+            start = stop
+        return rows
 
-    def absent(self, *flags: str) -> ClipFeature:
-        """Zeros of the feature's shape."""
-        output = self.spec.layers == "output"
-        width = self._encoder.output_width if output else self._encoder.width
-        return masked(pooled_zeros(self.spec, len(self._wanted), width), flags)
+    def wanted(self) -> tuple[int, ...]:
+        """Hidden states that any spec asks for; the output is no hidden state here."""
+        pairs = zip(self.specs, self.states, strict=True)
+        return tuple(sorted({index for spec, states in pairs if spec.layers != "output" for index in states}))
 
-
-def open_detector(preparation: FramePreparation) -> FaceDetector | None:
-    """The face detector a spec names; None stands for pictures that faces already fill."""
-    if preparation.detector is None:
-        return None
-    return HaarDetector() if preparation.detector == HAAR else YuNetDetector(Path(preparation.detector))
-
-
-def clip_faces(clip: Clip, preparation: FramePreparation, detector: FaceDetector | None) -> FaceCrops:
-    """Face crops of a clip, uint8 (frames, size, size, 3) RGB."""
-    frames = sample_frames(clip.path, preparation.frames)
-    return face_crops(frames, detector, preparation.size, preparation.margin)
+    def width(self, spec: FeatureSpec) -> int:
+        """Features of the output, or of a hidden state."""
+        return self.encoder.output_width if spec.layers == "output" else self.encoder.width

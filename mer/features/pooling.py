@@ -13,17 +13,18 @@ from mer.features.spec import FeatureSpec
 
 
 def pooled(states: Sequence[Tensor], spec: FeatureSpec) -> NDArray[np.float32]:
-    """Reduce hidden states of one clip as `spec` says.
+    """Reduce hidden states of one clip, or of a part of one, as `spec` says.
 
     Args:
-        states: the states asked for, each (time, width); every frame is real, there is no padding here.
+        states: the states asked for, each (time, width), in any precision and on any device; every frame is
+            real, there is no padding here.
         spec: `layers`, `reduce_layers` and `pooling` are read.
 
     Returns:
         float32 (T, states, width') or (T, width'); T is 1 unless pooling is `frames`; width' is 2 * width for
         `mean_std` (means, then population standard deviations).
     """
-    stacked = torch.stack(list(states), dim=1)  # (time, states, width)
+    stacked = torch.stack([state.float() for state in states], dim=1)  # (time, states, width)
     if spec.layers == "output":
         stacked = stacked[:, 0]
     elif spec.reduce_layers == "sum":
@@ -36,7 +37,32 @@ def pooled(states: Sequence[Tensor], spec: FeatureSpec) -> NDArray[np.float32]:
         stacked = torch.cat(
             [stacked.mean(dim=0, keepdim=True), stacked.std(dim=0, correction=0, keepdim=True)], dim=-1
         )
-    return np.ascontiguousarray(stacked.numpy(), dtype=np.float32)
+    return np.ascontiguousarray(stacked.cpu().numpy(), dtype=np.float32)
+
+
+def merged(
+    parts: Sequence[NDArray[np.float32]], frames: Sequence[int], spec: FeatureSpec
+) -> NDArray[np.float32]:
+    """What `pooled` would give for a whole clip, from its parts (windows, pieces): no part is kept longer.
+
+    Args:
+        parts: what `pooled` gave for each.
+        frames: how many frames each part has.
+        spec: `pooling` is read.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    if spec.pooling == "frames":
+        return np.concatenate(parts)
+    stacked = np.stack(parts).astype(np.float64)
+    shares = np.asarray(frames, dtype=np.float64) / sum(frames)
+    means = stacked if spec.pooling == "mean" else stacked[..., : stacked.shape[-1] // 2]
+    mean = np.tensordot(shares, means, axes=1)
+    if spec.pooling == "mean":
+        return mean.astype(np.float32)
+    # the variance of the whole: within the parts, and between them
+    squares = np.square(stacked[..., stacked.shape[-1] // 2 :]) + np.square(means - mean)
+    return np.concatenate([mean, np.sqrt(np.tensordot(shares, squares, axes=1))], axis=-1).astype(np.float32)
 
 
 def pooled_zeros(spec: FeatureSpec, states: int, width: int) -> NDArray[np.float32]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mer.encoders.placement import Precision, settled_precision
+from mer.encoders.visual_reading import Tokens
 from mer.errors import WeightsError
 
 EXTRACTOR_VERSION = 1
@@ -18,6 +20,9 @@ EXTRACTOR_VERSION = 1
 
 HAAR = "haar"
 """Name of the face detector inside the OpenCV wheel."""
+
+OPENFACE = "openface"
+"""Stands in a detector's place for crops that OpenFace made: `<corpus root>/openface_face/<clip>/`."""
 
 FILES_PREFIX, CROPS_SOURCE = "files:", "crops:"
 
@@ -39,15 +44,23 @@ class AudioPreparation(_Frozen):
         default=30.0,
         gt=0.0,
         le=600.0,
-        description="Longest stretch that is read, seconds; the rest is left out.",
+        description="Longest stretch that is read, seconds; the rest is left out, and the clip flagged `cut`.",
+    )
+    window_seconds: float = Field(
+        default=30.0,
+        ge=2.0,
+        le=600.0,
+        description="Longest stretch that is encoded in one pass, seconds; longer clips are encoded in "
+        "overlapping windows. Bounds the memory of an encoder.",
     )
 
 
 class FramePreparation(_Frozen):
     """How a video becomes face crops."""
 
-    frames: int = Field(
-        default=8, ge=1, le=512, description="Frames sampled uniformly over the clip (number)."
+    frames: Annotated[int, Field(ge=1, le=512)] | Literal["all"] = Field(
+        default=8,
+        description="Frames sampled uniformly over the clip (number), or `all` (OpenFace crops only).",
     )
     size: int = Field(default=64, ge=16, le=1024, description="Side of the square face crops, pixels.")
     margin: float = Field(
@@ -58,9 +71,16 @@ class FramePreparation(_Frozen):
     )
     detector: str | None = Field(
         default=None,
-        description="Path of YuNet's ONNX file, or `haar` (weaker, inside OpenCV); "
+        description="Path of YuNet's ONNX file, or `haar` (weaker, inside OpenCV), or `openface`: no detector, "
+        "the crops OpenFace made are read from `openface_face/<clip>/` below the corpus root, without margin; "
         "none: faces already fill the picture, the middle square is taken.",
     )
+
+    @model_validator(mode="after")
+    def _countable(self) -> FramePreparation:
+        if self.frames == "all" and self.detector != OPENFACE:
+            raise ValueError(f"frames: `all` is for detector `{OPENFACE}`, expected a number")
+        return self
 
 
 class FeatureSpec(_Frozen):
@@ -71,6 +91,19 @@ class FeatureSpec(_Frozen):
     - all or chosen hidden states, stacked: (T, states, width), 2 * width for `mean_std`;
     - hidden states summed or averaged over layers, or the encoder's output: (T, width);
     - face crops: (1, frames, size, size, 3) uint8.
+
+    UTT is `pooling="mean"`, FRA is `pooling="frames"`; specs that differ only in layers, their reduction and
+    pooling come out of one pass (`mer.features.extract.build_extractors`).
+
+    The features of zeroQiaoba/MERTools (MERBench) are these specs, equal to 1e-4 for clips up to 10 seconds:
+
+    - speech: `layers=(-4, -3, -2, -1), reduce_layers="sum", pooling="mean"` with
+      `audio=AudioPreparation(trim_silence=False, peak_normalise=False)`, i.e. nothing but what the
+      checkpoint's own processor does;
+    - text: `layers=(-4, -3, -2, -1), reduce_layers="sum", pooling="mean"`;
+    - CLIP: `layers="output", pooling="mean"` with
+      `frames=FramePreparation(detector="openface", frames="all", size=112)`;
+    - DINOv2, data2vec-vision: `layers=(-1,), reduce_layers="sum", tokens="sum"`; VideoMAE: `layers="output"`.
     """
 
     modality: Literal["acoustic", "visual", "lexical"] = Field(description="Stream the feature belongs to.")
@@ -94,6 +127,17 @@ class FeatureSpec(_Frozen):
         default="stack",
         description="What becomes of several hidden states: an axis of their own, sum, or mean.",
     )
+    tokens: Tokens = Field(
+        default="class",
+        description="Visual hidden states, and the output of encoders other than CLIP and SigLIP: the class "
+        "token (mean of patches where there is none: SigLIP, VideoMAE), the mean of `patches`, or the `sum` of "
+        "all tokens.",
+    )
+    precision: Precision = Field(
+        default="fp32",
+        description="Of the encoder: fp32, bf16, or `auto` (bf16 on a GPU and on processors with bf16 matrix "
+        "instructions, fp32 elsewhere). fp32 and bf16 are different features.",
+    )
     audio: AudioPreparation = Field(default_factory=AudioPreparation, description="Speech only.")
     frames: FramePreparation = Field(default_factory=FramePreparation, description="Video only.")
 
@@ -111,6 +155,10 @@ class FeatureSpec(_Frozen):
             raise ValueError("layers: expected at least one hidden state, each once")
         if self.source == CROPS_SOURCE and self.modality != "visual":
             raise ValueError(f"source {CROPS_SOURCE!r} is visual, found modality {self.modality!r}")
+        if self.tokens != "class" and (self.modality != "visual" or self.source == CROPS_SOURCE):
+            raise ValueError("tokens: only visual encoders have a choice, expected `class`")
+        if self.source == CROPS_SOURCE and self.frames.frames == "all":
+            raise ValueError("frames: crops of all clips are one array, expected a number")
         if self.precomputed and self.layers != "output":
             raise ValueError("layers: precomputed files have one layer only, expected `output`")
         return self
@@ -119,6 +167,18 @@ class FeatureSpec(_Frozen):
     def precomputed(self) -> bool:
         """Whether the values are read from npy files below the corpus root."""
         return self.source.startswith(FILES_PREFIX)
+
+    @property
+    def encoded(self) -> bool:
+        """Whether an encoder gives the values (not a file, not the crops themselves)."""
+        return not self.precomputed and self.source != CROPS_SOURCE
+
+    def settled(self, device: str = "auto") -> FeatureSpec:
+        """The same feature with `auto` precision replaced by what this machine's device takes.
+
+        What is planned on one machine and extracted on another must be settled first.
+        """
+        return self.model_copy(update={"precision": settled_precision(self.precision, device)})
 
     def reading(self, layers: tuple[int, ...]) -> FeatureSpec:
         """The same feature with these hidden states only, stacked: (T, len(layers), width)."""
@@ -139,9 +199,18 @@ class FeatureSpec(_Frozen):
         Raises:
             WeightsError: the face detector's file is absent.
         """
-        parts: dict[str, Any] = self.model_dump(mode="json", exclude={"source", "audio", "frames"})
+        # what came later counts only where it changes values: the keys of older features stay
+        later = {"tokens", "precision"}
+        parts: dict[str, Any] = self.model_dump(mode="json", exclude={"source", "audio", "frames", *later})
+        if self.tokens != "class":
+            parts["tokens"] = self.tokens
+        if self.encoded and (precision := settled_precision(self.precision)) != "fp32":
+            parts["precision"] = precision
         if self.modality == "acoustic" and not self.precomputed:
-            parts["audio"] = self.audio.model_dump(mode="json")
+            windowed = self.audio.max_seconds > self.audio.window_seconds
+            parts["audio"] = self.audio.model_dump(
+                mode="json", exclude=None if windowed else {"window_seconds"}
+            )
         if self.modality == "visual" and not self.precomputed:
             parts["frames"] = self.frames.model_dump(mode="json") | {"detector": self._detector_identity()}
         record = {"spec": parts, "weights": weights_identity, "extractor": EXTRACTOR_VERSION}
@@ -150,9 +219,9 @@ class FeatureSpec(_Frozen):
 
     def _detector_identity(self) -> str | None:
         detector = self.frames.detector
-        if detector is None or detector == HAAR:
+        if detector in {None, HAAR, OPENFACE}:
             return detector
         try:
-            return "sha256:" + hashlib.sha256(Path(detector).read_bytes()).hexdigest()
+            return "sha256:" + hashlib.sha256(Path(str(detector)).read_bytes()).hexdigest()
         except OSError as error:
             raise WeightsError(f"face detector: expected a file at {detector}, found none") from error

@@ -1,56 +1,75 @@
-"""Speech features: decode, trim, normalise, encode one clip at a time (padding would cost time and enter
-means).
+"""Speech features: decode, trim, normalise, encode. Clips go through one at a time on a processor; on a GPU
+windows of similar length go together, and padding enters no mean.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
+from torch import Tensor
 
-from mer.clips import Clip
 from mer.encoders.acoustic import load_speech
-from mer.encoders.hidden_states import state_indices
+from mer.encoders.batching import FittingBatches
+from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.weights import ResolvedWeights
-from mer.features.clip_feature import ClipFeature, masked
-from mer.features.pooling import pooled, pooled_zeros
+from mer.encoders.windows import windows
+from mer.features.clip_media import ClipMedia
+from mer.features.reader import EncoderReader, Pieces, Rows
 from mer.features.spec import FeatureSpec
-from mer.media.audio import SPEECH_RATE, Waveform, decode_audio, peak_normalise, trim_silence
 
 TOO_SHORT = "too_short"
 
+GPU_BATCH_SECONDS = 480.0
+"""Padded seconds that first go together on a GPU."""
 
-class SpeechExtractor:
-    """Hidden states of a speech encoder, pooled or framewise; layers above the last one asked for are not
-    run.
-    """
 
-    def __init__(self, spec: FeatureSpec, resolved: ResolvedWeights) -> None:
-        self.spec = spec
-        self._encoder = load_speech(resolved)
-        self._wanted = state_indices(spec.layers, self._encoder.layer_count)
+@dataclass(frozen=True)
+class SoundPiece:
+    """A window of a waveform."""
 
-    def extract(self, clip: Clip) -> ClipFeature:
-        """Decode and encode; raises MediaError where there is no usable sound."""
-        return self.encode(decode_audio(clip.path, max_seconds=self.spec.audio.max_seconds))
+    samples: Tensor
+    """(time,) at 16 kHz, as the encoder wants it."""
+    frames: slice
+    """Its frames that count."""
 
-    def encode(self, waveform: Waveform) -> ClipFeature:
-        """Feature of a waveform, float32 (time,) at 16 kHz."""
-        prepared = prepare(waveform, self.spec)
-        missing = self._encoder.minimum_samples - prepared.size
+
+class SpeechReader(EncoderReader):
+    """Hidden states of a speech encoder; layers above the last one asked for are not run."""
+
+    def __init__(
+        self, specs: Sequence[FeatureSpec], resolved: ResolvedWeights, placement: Placement = ON_CPU
+    ) -> None:
+        self.encoder = load_speech(resolved, placement)
+        batches = FittingBatches(GPU_BATCH_SECONDS if placement.on_gpu else 0.0)
+        super().__init__(specs, self.encoder.layer_count, batches)
+
+    def prepare(self, media: ClipMedia) -> Pieces:
+        """Decode and cut into windows; raises MediaError where there is no usable sound."""
+        audio = self.specs[0].audio
+        sound = media.sound(audio)
+        samples, flags = sound.waveform, sound.flags
+        missing = self.encoder.minimum_samples - samples.size
         if missing > 0:  # less than one frame: silence makes it one
-            prepared = np.pad(prepared, (0, missing))
-        states = self._encoder.states(torch.from_numpy(prepared), self._wanted)
-        return ClipFeature(pooled(states, self.spec), present=True, flags=(TOO_SHORT,) if missing > 0 else ())
+            samples, flags = np.pad(samples, (0, missing)), (*flags, TOO_SHORT)
+        whole = self.encoder.prepared(torch.from_numpy(samples))
+        cut = windows(self.encoder, whole.numel(), audio.window_seconds)
+        items = [SoundPiece(whole[window.samples], window.frames) for window in cut]
+        return Pieces(items, [item.samples.numel() / 16_000 for item in items], flags)
 
-    def absent(self, *flags: str) -> ClipFeature:
-        """Zeros of the feature's shape."""
-        return masked(pooled_zeros(self.spec, len(self._wanted), self._encoder.width), flags)
+    def encode(self, items: list[Any]) -> list[Rows]:
+        """One pass over a batch of windows."""
+        wanted = self.wanted()
+        found = self.encoder.states_of_batch([item.samples for item in items], wanted)
+        return [
+            self.rows(kept, kept[wanted[0]].shape[0])
+            for item, states in zip(items, found, strict=True)
+            for kept in [{index: state[item.frames] for index, state in zip(wanted, states, strict=True)}]
+        ]
 
-
-def prepare(waveform: Waveform, spec: FeatureSpec) -> Waveform:
-    """Trim and normalise as the spec says; a fresh contiguous array."""
-    if spec.audio.trim_silence:
-        waveform = trim_silence(waveform, SPEECH_RATE)
-    if spec.audio.peak_normalise:
-        waveform = peak_normalise(waveform)
-    return np.array(waveform, dtype=np.float32)
+    def width(self, spec: FeatureSpec) -> int:
+        """Features of a hidden state."""
+        return self.encoder.width

@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-from mer.clips import Clip
-from mer.encoders.hidden_states import state_indices
+from collections.abc import Sequence
+from typing import Any
+
+from mer.encoders.batching import FittingBatches
 from mer.encoders.lexical import load_lexical
+from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.weights import ResolvedWeights
-from mer.features.clip_feature import ClipFeature, masked
-from mer.features.pooling import pooled, pooled_zeros
+from mer.features.clip_media import CUT, ClipMedia
+from mer.features.reader import EncoderReader, Pieces, Rows
 from mer.features.spec import FeatureSpec
 
 NO_TRANSCRIPT = "no_transcript"
 
+GPU_BATCH_TOKENS = 16_384.0
+"""Padded tokens that first go together on a GPU."""
 
-class TextExtractor:
-    """Hidden states of a transcript's tokens, special tokens left out, pooled or token by token."""
 
-    def __init__(self, spec: FeatureSpec, resolved: ResolvedWeights) -> None:
-        self.spec = spec
-        self._encoder = load_lexical(resolved)
-        self._wanted = state_indices(spec.layers, self._encoder.layer_count)
+class TextReader(EncoderReader):
+    """Hidden states of a transcript's tokens, special tokens left out."""
 
-    def extract(self, clip: Clip) -> ClipFeature:
-        """Encode the transcript; without one (or without a single token) the stream is absent."""
-        text = (clip.transcript or "").strip()
-        states = self._encoder.states(text, self._wanted) if text else []
-        if not states or states[0].shape[0] == 0:
-            return self.absent(NO_TRANSCRIPT)
-        return ClipFeature(pooled(states, self.spec), present=True)
+    def __init__(
+        self, specs: Sequence[FeatureSpec], resolved: ResolvedWeights, placement: Placement = ON_CPU
+    ) -> None:
+        self.encoder = load_lexical(resolved, placement)
+        batches = FittingBatches(GPU_BATCH_TOKENS if placement.on_gpu else 0.0)
+        super().__init__(specs, self.encoder.layer_count, batches)
 
-    def absent(self, *flags: str) -> ClipFeature:
-        """Zeros of the feature's shape."""
-        return masked(pooled_zeros(self.spec, len(self._wanted), self._encoder.width), flags)
+    def prepare(self, media: ClipMedia) -> Pieces:
+        """Tokenise the transcript; without one (or without a single word) the stream is absent."""
+        text = (media.clip.transcript or "").strip()
+        tokens = self.encoder.tokens(text) if text else None
+        if tokens is None or not any(tokens.words):
+            return Pieces([], [], (NO_TRANSCRIPT,))
+        return Pieces([tokens], [float(len(tokens.ids))], (CUT,) if tokens.cut else ())
+
+    def encode(self, items: list[Any]) -> list[Rows]:
+        """One pass over a batch of texts."""
+        wanted = self.wanted()
+        return [
+            self.rows(dict(zip(wanted, states, strict=True)), states[0].shape[0])
+            for states in self.encoder.states_of_batch(items, wanted)
+        ]
+
+    def width(self, spec: FeatureSpec) -> int:
+        """Features of a hidden state."""
+        return self.encoder.width

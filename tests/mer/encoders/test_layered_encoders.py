@@ -15,6 +15,7 @@ from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
 
 from mer.encoders import LayeredEncoder, load_acoustic, resolve_weights
 from mer.encoders.hidden_states import state_indices
+from mer.encoders.placement import Placement
 from mer.errors import ConfigError, WeightsError
 
 LAYERS = 4
@@ -130,6 +131,34 @@ def test_any_block_from_cached_padded_states(encoder: LayeredEncoder) -> None:
             for state, layer in zip(found, range(start + 1, stop + 1), strict=True):
                 for row, length in enumerate(lengths):
                     assert_close(state[row, :length], whole[row][layer])
+
+
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")  # WavLM's own call
+def test_padded_batches_give_what_single_waveforms_give(encoder: LayeredEncoder) -> None:
+    sounds = [waveform(samples, samples) for samples in (8000, 5000, 6500)]
+    together = encoder.states_of_batch([encoder.prepared(one) for one in sounds], (0, 2, LAYERS))
+    for sound, states in zip(sounds, together, strict=True):
+        for state, alone in zip(states, encoder.states(sound, (0, 2, LAYERS)), strict=True):
+            assert_close(state, alone)
+            assert state.shape[0] == encoder.frame_count(sound.numel())
+
+
+def test_bf16_stays_near(encoder: LayeredEncoder, tmp_path: Path) -> None:
+    encoder.module.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"do_normalize": false}')
+    resolved = resolve_weights(str(tmp_path), tmp_path / "cache")
+    fast = load_acoustic(resolved, Placement(precision="bf16"))
+    sound = waveform(8000)
+    for exact, near in zip(encoder.states(sound, (0, LAYERS)), fast.states(sound, (0, LAYERS)), strict=True):
+        assert near.dtype == torch.bfloat16
+        cosine = torch.cosine_similarity(exact.mean(dim=0), near.float().mean(dim=0), dim=0)
+        assert float(cosine) > 0.999
+
+
+def test_attention_is_scaled_dot_product(encoder: LayeredEncoder) -> None:
+    if encoder.module.config.model_type == "wavlm":
+        pytest.skip("WavLM's attention is torch's own multi-head attention, with a gated bias")
+    assert encoder.module.config._attn_implementation == "sdpa"
 
 
 def test_layers_above_the_last_wanted_one_never_run(encoder: LayeredEncoder) -> None:

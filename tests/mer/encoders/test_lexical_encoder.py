@@ -34,7 +34,7 @@ def test_states_are_those_of_transformers(minilm: TextEncoder, weights_cache: Pa
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     encoded = tokenizer("I am so happy for you", return_tensors="pt")
     with torch.inference_mode():
-        whole = minilm._model(**encoded, output_hidden_states=True).hidden_states
+        whole = minilm.module(**encoded, output_hidden_states=True).hidden_states
     for index, state in zip((2, 6), minilm.states("I am so happy for you", (2, 6)), strict=True):
         torch.testing.assert_close(state, whole[index][0, 1:-1])
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mer.clips import Clip
-from mer.encoders.weights import resolve_weights
-from mer.features.extract import build_extractor
-from mer.features.faces import FaceExtractor
-from mer.features.spec import AudioPreparation, FeatureSpec
+from mer.features.extract import build_extractor, build_extractors
+from mer.features.spec import AudioPreparation, FeatureSpec, FramePreparation
 
 AS_IS = AudioPreparation(trim_silence=False, peak_normalise=False)
 
@@ -49,11 +48,59 @@ def test_hubert_sum_of_last_four_hidden_states(
 
 @pytest.mark.parametrize(("pooling", "suffix"), [("mean", "UTT"), ("frames", "FRA")])
 def test_clip_projected_image_features(parity: Path, tmp_path: Path, pooling: str, suffix: str) -> None:
-    source = str(parity / "models" / "clip-tiny-random")
-    spec = FeatureSpec(modality="visual", source=source, pooling=pooling)
-    extractor = FaceExtractor(spec, resolve_weights(source, tmp_path))
+    spec = FeatureSpec(
+        modality="visual",
+        source=str(parity / "models" / "clip-tiny-random"),
+        pooling=pooling,
+        frames=FramePreparation(detector="openface", frames="all", size=112),
+    )
+    extractor = build_extractor(spec, tmp_path)
     for name in ("face_0", "face_1"):
-        faces = np.load(parity / "openface_face" / name / f"{name}.npy")[..., ::-1]  # stored as BGR
+        clip = Clip(clip_id=name, name=name, path=parity / "no_video.mp4", corpus_root=parity)
         expected = np.load(parity / "features" / f"clip-tiny-random-{suffix}" / f"{name}.npy")
-        found = extractor.encode(np.ascontiguousarray(faces)).values
-        assert relative_error(found, np.atleast_2d(expected)) < 1e-4
+        assert relative_error(extractor.extract(clip).values, np.atleast_2d(expected)) < 1e-4
+
+
+def test_one_pass_gives_utt_and_fra(parity: Path, tmp_path: Path) -> None:
+    utt = FeatureSpec(
+        modality="acoustic",
+        source=str(parity / "models" / "hubert-tiny-random"),
+        layers=(-4, -3, -2, -1),
+        reduce_layers="sum",
+        pooling="mean",
+        audio=AS_IS,
+    )
+    extractor = build_extractors((utt, utt.model_copy(update={"pooling": "frames"})), tmp_path)
+    assert len(extractor.readers) == 1
+    for path in sorted((parity / "audio").glob("*.wav")):
+        clip = Clip(clip_id=path.stem, name=path.stem, path=path, corpus_root=parity)
+        for found, suffix in zip(extractor.extract(clip), ("UTT", "FRA"), strict=True):
+            expected = np.load(parity / "features" / f"hubert-tiny-random-{suffix}" / f"{path.stem}.npy")
+            assert relative_error(found.values, np.atleast_2d(expected)) < 1e-4
+
+
+@pytest.mark.parametrize("modality", ["acoustic", "visual"])
+def test_bf16_points_the_same_way(parity: Path, tmp_path: Path, modality: str) -> None:
+    values: dict[str, Any] = {
+        "acoustic": {
+            "source": str(parity / "models" / "hubert-tiny-random"),
+            "layers": (-4, -3, -2, -1),
+            "reduce_layers": "sum",
+            "audio": AS_IS,
+        },
+        "visual": {
+            "source": str(parity / "models" / "clip-tiny-random"),
+            "frames": FramePreparation(detector="openface", frames="all", size=112),
+        },
+    }[modality]
+    model = Path(values["source"]).name
+    names = [path.stem for path in sorted((parity / "features" / f"{model}-UTT").glob("*.npy"))]
+    for pooling, suffix in (("mean", "UTT"), ("frames", "FRA")):
+        spec = FeatureSpec(modality=modality, precision="bf16", pooling=pooling, **values)  # type: ignore[arg-type]
+        extractor = build_extractor(spec, tmp_path)
+        for name in names:
+            clip = Clip(clip_id=name, name=name, path=parity / "audio" / f"{name}.wav", corpus_root=parity)
+            expected = np.atleast_2d(np.load(parity / "features" / f"{model}-{suffix}" / f"{name}.npy"))
+            found = extractor.extract(clip).values
+            cosine = (found * expected).sum() / np.linalg.norm(found) / np.linalg.norm(expected)
+            assert cosine >= 0.999

@@ -6,6 +6,7 @@ import transformers
 
 from mer.encoders.acoustic import load_acoustic, load_speech
 from mer.encoders.weights import ResolvedWeights, resolve_weights
+from mer.encoders.windows import windows
 from mer.errors import ConfigError
 
 
@@ -48,3 +49,18 @@ def test_states_are_those_of_transformers_cut_to_the_sound(whisper: ResolvedWeig
 def test_whisper_cannot_be_entered_at_a_layer(whisper: ResolvedWeights) -> None:
     with pytest.raises(ConfigError, match="found 'whisper'"):
         load_acoustic(whisper)
+
+
+def test_batches_and_windows_of_thirty_seconds(whisper: ResolvedWeights) -> None:
+    encoder = load_speech(whisper)
+    sounds = [
+        torch.randn(samples, generator=torch.Generator().manual_seed(samples)) * 0.1
+        for samples in (16_000, 9_999)
+    ]
+    for sound, states in zip(sounds, encoder.states_of_batch(sounds, (1, 2)), strict=True):
+        for state, alone in zip(states, encoder.states(sound, (1, 2)), strict=True):
+            torch.testing.assert_close(state, alone, rtol=1e-4, atol=1e-5)
+    cut = windows(encoder, 40 * 16_000, 600.0)
+    assert [one.samples.stop - one.samples.start for one in cut] == [480_000, 480_000]
+    kept = [one.frames.indices(encoder.frame_count(480_000)) for one in cut]
+    assert sum(stop - start for start, stop, _ in kept) == encoder.frame_count(40 * 16_000)

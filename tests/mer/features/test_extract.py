@@ -14,9 +14,9 @@ import torch
 from mer.clips import Clip
 from mer.encoders import load_acoustic, resolve_weights
 from mer.errors import MediaError
-from mer.features.extract import build_extractor, extract_clips
+from mer.features.extract import SpecExtractor, build_extractor, extract_clips
 from mer.features.spec import AudioPreparation, FeatureSpec, FramePreparation
-from mer.features.speech import SpeechExtractor
+from mer.features.speech import SpeechReader
 from mer.media.audio import decode_audio
 
 MOONSHINE = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny")
@@ -89,9 +89,11 @@ def test_prefix_enters_the_layers_above(spoken: Clip, weights_cache: Path) -> No
 
 def test_frames_of_layer_b_run_no_layer_above_b(spoken: Clip, weights_cache: Path) -> None:
     extractor = build_extractor(MOONSHINE.prefix(2), weights_cache)
-    assert isinstance(extractor, SpeechExtractor)
+    assert isinstance(extractor, SpecExtractor)
+    reader = extractor.shared.readers[0]
+    assert isinstance(reader, SpeechReader)
     calls: list[int] = []
-    for number, layer in enumerate(extractor._encoder.module.layers):  # type: ignore[attr-defined]
+    for number, layer in enumerate(reader.encoder.module.layers):  # type: ignore[attr-defined]
         layer.register_forward_hook(lambda *_, number=number: calls.append(number))
     extractor.extract(spoken)
     assert calls == [0, 1]

@@ -51,6 +51,32 @@ def test_what_does_not_decide_the_values_does_not() -> None:
     assert FILES.model_copy(update={"frames": FramePreparation(size=32)}).key("w") == FILES.key("w")
 
 
+def test_windows_count_only_where_there_can_be_any() -> None:
+    def keyed(**audio: float) -> str:
+        return SPEECH.model_copy(update={"audio": AudioPreparation(**audio)}).key("w")  # type: ignore[arg-type]
+
+    assert keyed() == keyed(window_seconds=60.0)  # nothing longer than 30 seconds is read
+    assert keyed(max_seconds=60.0) != keyed(max_seconds=60.0, window_seconds=60.0)
+
+
+def test_precision_decides_the_key_of_what_is_encoded() -> None:
+    bf16 = SPEECH.model_copy(update={"precision": "bf16"})
+    assert bf16.key("w") != SPEECH.key("w")
+    assert FACES.model_copy(update={"precision": "bf16"}).key("w") == FACES.key("w")
+    assert FILES.model_copy(update={"precision": "bf16"}).key("w") == FILES.key("w")
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_auto_precision_is_settled_by_the_machine(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mer.encoders.placement.processor_has_bf16", lambda: fast)
+    monkeypatch.setattr("mer.encoders.placement._device", lambda: "cpu")
+    auto = SPEECH.model_copy(update={"precision": "auto"})
+    settled = auto.settled()
+    assert settled.precision == ("bf16" if fast else "fp32")
+    assert auto.key("w") == settled.key("w")
+    assert auto.settled(device="cuda").precision == "bf16"
+
+
 def test_key_is_pinned() -> None:
     """A changed key recomputes every user's features: raise EXTRACTOR_VERSION on purpose only."""
     assert SPEECH.key("sha256:00") == "f53b8d7d39a3203174032b01e54ffaac8d5c93ed8d736039a025bdad311dc008"
@@ -92,6 +118,11 @@ def test_prefix_and_reading() -> None:
         {"modality": "visual", "source": "files:au", "layers": [1]},
         {"modality": "visual", "source": "crops:", "frames": {"frames": 0}},
         {"modality": "acoustic", "source": "x", "audio": {"max_seconds": -1}},
+        {"modality": "acoustic", "source": "x", "audio": {"window_seconds": 1}},
+        {"modality": "acoustic", "source": "x", "tokens": "patches"},
+        {"modality": "visual", "source": "x", "frames": {"frames": "all"}},
+        {"modality": "visual", "source": "crops:", "frames": {"frames": "all", "detector": "openface"}},
+        {"modality": "acoustic", "source": "x", "precision": "fp16"},
     ],
 )
 def test_what_cannot_work_is_refused(values: dict[str, Any]) -> None:

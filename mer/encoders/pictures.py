@@ -1,0 +1,73 @@
+"""Pretrained encoders of single pictures: CLIP, SigLIP, DINOv2, ViT, DeiT, BEiT, data2vec-vision.
+
+The output of CLIP is `get_image_features` (class token, normed, projected), that of SigLIP its attention pool,
+that of the others the class token (or what `tokens` says) of the last hidden state after the final norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mer.encoders.layer_tap import layers_of, run_tapped
+from mer.encoders.placement import Placement
+from mer.encoders.visual_reading import Crops, Tokens, VisualReadings, read_tokens
+
+CLASS_TOKEN = 1
+"""Leading tokens of a plain vision transformer."""
+
+
+class PictureEncoder(VisualReadings):
+    """A vision transformer by `from_pretrained`.
+
+    Args:
+        model: the vision tower.
+        processor: image processor of the same checkpoint.
+        placement: where the model is.
+        projection: CLIP's linear map from the pooled class token to the output.
+        leading_tokens: tokens before the patches; 0 where there is no class token (SigLIP).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        placement: Placement,
+        *,
+        projection: Any = None,
+        leading_tokens: int = CLASS_TOKEN,
+    ) -> None:
+        self.module = model
+        self.placement = placement
+        self._processor = processor
+        self._projection = projection
+        self._layers = layers_of(model)
+        self._leading = leading_tokens + (model.config.model_type == "deit")
+        self.width = int(model.config.hidden_size)
+        self.layer_count = int(model.config.num_hidden_layers)
+        self.output_width = self.width if projection is None else int(projection.out_features)
+
+    def read(
+        self, crops: Crops, wanted: Collection[int], *, output: bool, tokens: Tokens = "class"
+    ) -> tuple[dict[int, Tensor], Tensor | None]:
+        """See `VisualEncoder.read`."""
+        pixels = self._processor(images=list(crops), return_tensors="pt").pixel_values
+        with torch.inference_mode():
+            pixels = self.placement.put(pixels)
+            states, out = run_tapped(
+                lambda: self.module(pixel_values=pixels), self._layers, wanted, whole=output
+            )
+            found = {index: read_tokens(state, tokens, self._leading) for index, state in states.items()}
+            return found, None if out is None else self._output(out, tokens)
+
+    def _output(self, out: Any, tokens: Tokens) -> Tensor:
+        if self._projection is not None:
+            projected: Tensor = self._projection(out.pooler_output)
+            return projected
+        if not self._leading:  # SigLIP
+            pooled: Tensor = out.pooler_output
+            return pooled
+        return read_tokens(out.last_hidden_state, tokens, self._leading)

@@ -1,0 +1,108 @@
+"""Transcripts as token ids, with the special tokens marked: they are in no feature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from mer.encoders.weight_files import read_json
+from mer.errors import WeightsError
+
+VOCABULARIES = (
+    "tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "spm.model",
+    "tokenizer.model",
+)  # fmt: skip
+"""Files that hold a vocabulary; one of them must be there."""
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """A text as a model reads it."""
+
+    ids: list[int]
+    words: list[bool]
+    """False at special tokens (BOS, CLS, SEP)."""
+    cut: bool = False
+    """The text was longer than the limit."""
+
+
+class Tokenizer(Protocol):
+    """Text to token ids, never more than the limit."""
+
+    def __call__(self, text: str, max_tokens: int) -> TokenIds:
+        """Tokenise one text; special tokens count toward the limit."""
+        ...
+
+
+class FastTokenizer:
+    """A tokenizer of transformers that the `tokenizers` library backs.
+
+    Args:
+        tokenizer: PreTrainedTokenizerFast.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def __call__(self, text: str, max_tokens: int) -> TokenIds:
+        """See `Tokenizer`."""
+        encoded = self._tokenizer(
+            text, truncation=True, max_length=max_tokens, return_special_tokens_mask=True
+        )
+        words = [special == 0 for special in encoded["special_tokens_mask"]]
+        return TokenIds(list(encoded["input_ids"]), words, cut=bool(encoded.encodings[0].overflowing))
+
+
+class SentencePieces:
+    """`tokenizer.model` by sentencepiece itself; BOS in front where tokenizer_config.json asks for it.
+
+    Args:
+        folder: the checkpoint.
+
+    Raises:
+        WeightsError: the file is damaged, or sentencepiece is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "tokenizer.model"
+        if find_spec("sentencepiece") is None:
+            raise WeightsError(
+                f"{path}: expected the package sentencepiece to read it, found none; pip install "
+                "sentencepiece, or put a tokenizer.json beside it"
+            )
+        sentencepiece: Any = import_module("sentencepiece")
+        try:
+            self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(path))
+        except (OSError, RuntimeError) as error:
+            raise WeightsError(f"{path}: not a sentencepiece model: {error}") from error
+        # true is the default of Baichuan's own tokenizer class; its published configurations say false
+        wanted = read_json(folder / "tokenizer_config.json").get("add_bos_token", True)
+        self._start = [int(self._pieces.bos_id())] if wanted else []
+
+    def __call__(self, text: str, max_tokens: int) -> TokenIds:
+        """See `Tokenizer`."""
+        ids = [*self._start, *self._pieces.encode(text)]
+        kept = ids[:max_tokens]
+        words = [place >= len(self._start) for place in range(len(kept))]
+        return TokenIds(kept, words, cut=len(ids) > len(kept))
+
+
+def native_tokenizer(folder: Path) -> Tokenizer:
+    """Tokenizer of a checkpoint that transformers has no class for.
+
+    Raises:
+        WeightsError: neither tokenizer.json nor a readable tokenizer.model.
+    """
+    if (folder / "tokenizer.json").is_file():
+        from transformers import PreTrainedTokenizerFast
+
+        try:
+            return FastTokenizer(PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json")))
+        except Exception as error:  # the Rust library raises no narrower type
+            raise WeightsError(f"{folder / 'tokenizer.json'}: not a tokenizer: {error}") from error
+    if (folder / "tokenizer.model").is_file():
+        return SentencePieces(folder)
+    raise WeightsError(f"{folder}: expected a tokenizer (tokenizer.json or tokenizer.model), found none")

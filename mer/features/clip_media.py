@@ -1,0 +1,120 @@
+"""One clip's streams, decoded once for all features that ask for the same preparation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+
+from mer.clips import Clip
+from mer.errors import MediaError
+from mer.features.openface import openface_crops
+from mer.features.spec import HAAR, OPENFACE, AudioPreparation, FramePreparation
+from mer.media.audio import SPEECH_RATE, Waveform, decode_audio, peak_normalise, trim_silence
+from mer.media.faces import FaceCrops, FaceDetector, HaarDetector, YuNetDetector, face_crops
+from mer.media.frames import sample_frames
+
+CUT = "cut"
+"""Flag: what lies beyond the longest stretch that is read was left out."""
+
+_BEYOND_SECONDS = 0.25
+"""Decoded beyond the limit, to see whether there is more."""
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class PreparedSound:
+    """A waveform as the speech encoder gets it."""
+
+    waveform: Waveform
+    """float32 (time,) at 16 kHz."""
+    flags: tuple[str, ...]
+
+
+class FaceDetectors:
+    """Face detectors by name, each opened once."""
+
+    def __init__(self) -> None:
+        self._opened: dict[str, FaceDetector] = {}
+        self._lock = Lock()
+
+    def get(self, name: str | None) -> FaceDetector | None:
+        """The detector a preparation names; None where none is run.
+
+        Raises:
+            WeightsError: its file is absent or damaged.
+        """
+        if name is None or name == OPENFACE:
+            return None
+        with self._lock:
+            if name not in self._opened:
+                self._opened[name] = HaarDetector() if name == HAAR else YuNetDetector(Path(name))
+            return self._opened[name]
+
+
+class ClipMedia:
+    """The streams of one clip; a stream that failed fails again without being decoded again."""
+
+    def __init__(self, clip: Clip, detectors: FaceDetectors) -> None:
+        self.clip = clip
+        self._detectors = detectors
+        self._known: dict[Any, Any] = {}
+
+    def sound(self, preparation: AudioPreparation) -> PreparedSound:
+        """Decoded, cut, trimmed and normalised as `preparation` says.
+
+        Raises:
+            MediaError: there is no usable sound.
+        """
+        return self._once(preparation, lambda: self._prepared(preparation))
+
+    def faces(self, preparation: FramePreparation) -> FaceCrops:
+        """Face crops, uint8 (frames, size, size, 3) RGB.
+
+        Raises:
+            MediaError: there is no usable video, or no crop where OpenFace's are asked for.
+        """
+        return self._once(preparation, lambda: self._crops(preparation))
+
+    def _prepared(self, preparation: AudioPreparation) -> PreparedSound:
+        limit = preparation.max_seconds
+        raw = self._once(
+            ("sound", limit), lambda: decode_audio(self.clip.path, max_seconds=limit + _BEYOND_SECONDS)
+        )
+        kept = raw[: round(limit * SPEECH_RATE)]
+        flags = (CUT,) if kept.size < raw.size else ()
+        return PreparedSound(prepare_sound(kept, preparation), flags)
+
+    def _crops(self, preparation: FramePreparation) -> FaceCrops:
+        if preparation.detector == OPENFACE:
+            return openface_crops(self.clip, preparation.frames, preparation.size)
+        assert preparation.frames != "all"  # the preparation itself refuses it
+        detector = self._detectors.get(preparation.detector)
+        count = preparation.frames
+        frames = self._once(("frames", count), lambda: sample_frames(self.clip.path, count))
+        return face_crops(frames, detector, preparation.size, preparation.margin)
+
+    def _once(self, name: Any, make: Callable[[], Value]) -> Value:
+        if name not in self._known:
+            try:
+                self._known[name] = make()
+            except MediaError as error:
+                self._known[name] = error
+        value: Value = self._known[name]
+        if isinstance(value, MediaError):
+            raise value
+        return value
+
+
+def prepare_sound(waveform: Waveform, preparation: AudioPreparation) -> Waveform:
+    """Trim and normalise as the preparation says; a fresh contiguous array."""
+    if preparation.trim_silence:
+        waveform = trim_silence(waveform, SPEECH_RATE)
+    if preparation.peak_normalise:
+        waveform = peak_normalise(waveform)
+    return np.array(waveform, dtype=np.float32)

@@ -1,0 +1,149 @@
+"""Several features of a clip out of one decoding and one pass per encoder.
+
+Specs that share modality, source, precision and preparation are read out of one pass (UTT, FRA and several
+layer sets), and all encoders of a clip share its decoding. While clips are encoded, the next ones are decoded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mer.clips import Clip
+from mer.encoders.placement import Placement, place
+from mer.encoders.weights import resolve_weights
+from mer.errors import MediaError
+from mer.features.clip_feature import ClipFeature, media_warning
+from mer.features.clip_media import ClipMedia, FaceDetectors
+from mer.features.faces import CropReader, FaceReader
+from mer.features.files import FileReader
+from mer.features.reader import Reader
+from mer.features.spec import CROPS_SOURCE, FeatureSpec
+from mer.features.speech import SpeechReader
+from mer.features.text import TextReader
+
+GPU_CLIPS = 64
+"""Clips decoded for one round of batches on a GPU; a processor takes one clip at a time."""
+
+AHEAD = 2
+"""Rounds decoded while another is computed."""
+
+
+class MultiExtractor:
+    """Features of several specs, every stream decoded once and every encoder run once per clip.
+
+    Args:
+        specs: in the order of the results.
+        weights_cache: folder of converted weights, see `resolve_weights`.
+        device: `auto`, `cpu`, `cuda`, ...; see `mer.encoders.placement.place`.
+    """
+
+    def __init__(self, specs: Sequence[FeatureSpec], weights_cache: Path, device: str = "auto") -> None:
+        self.specs = tuple(specs)
+        self.readers: list[Reader] = []
+        self.placements: list[Placement] = []
+        self._detectors = FaceDetectors()
+        self._places: list[list[int]] = []
+        groups: dict[Any, list[int]] = {}
+        for number, spec in enumerate(self.specs):
+            groups.setdefault(_shared(spec), []).append(number)
+        for places in groups.values():
+            placement = place(device, self.specs[places[0]].precision)
+            self.readers.append(_reader([self.specs[one] for one in places], weights_cache, placement))
+            self.placements.append(placement)
+            self._places.append(places)
+        for spec in self.specs:  # a detector that is not there is an error now, not at the first clip
+            if spec.modality == "visual" and not spec.precomputed:
+                self._detectors.get(spec.frames.detector)
+
+    def extract(self, clip: Clip) -> tuple[ClipFeature, ...]:
+        """One feature per spec; a stream whose media fails is absent, flagged with the reason."""
+        return self._finished([clip], [self._prepared(clip)])[0]
+
+    def extract_strictly(self, clip: Clip) -> tuple[ClipFeature, ...]:
+        """The same, but raises MediaError where any stream fails."""
+        prepared = self._prepared(clip)
+        if failed := [one for one in prepared if isinstance(one, MediaError)]:
+            raise failed[0]
+        return self._finished([clip], [prepared])[0]
+
+    def extract_all(self, clips: Sequence[Clip]) -> Iterator[tuple[ClipFeature, ...]]:
+        """`extract` of each clip, in order; the next clips are decoded while one is computed."""
+        size = GPU_CLIPS if any(one.on_gpu for one in self.placements) else 1
+        rounds = [clips[start : start + size] for start in range(0, len(clips), size)]
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
+            waiting = iter(rounds)
+            decoding: deque[tuple[Sequence[Clip], Future[list[list[Any]]]]] = deque(
+                (one, pool.submit(self._prepare_round, one)) for one in islice(waiting, AHEAD)
+            )
+            while decoding:
+                now, future = decoding.popleft()
+                prepared = future.result()
+                decoding.extend((one, pool.submit(self._prepare_round, one)) for one in islice(waiting, 1))
+                yield from self._finished(now, prepared)
+
+    def absent(self, *flags: str) -> tuple[ClipFeature, ...]:
+        """The masked features of a clip without any stream."""
+        found: dict[int, ClipFeature] = {}
+        for reader, places in zip(self.readers, self._places, strict=True):
+            found.update(zip(places, reader.absent(*flags), strict=True))
+        return tuple(found[one] for one in range(len(self.specs)))
+
+    def _prepare_round(self, clips: Sequence[Clip]) -> list[list[Any]]:
+        return [self._prepared(clip) for clip in clips]
+
+    def _prepared(self, clip: Clip) -> list[Any]:
+        """What each reader prepared of the clip, or the MediaError it met."""
+        media = ClipMedia(clip, self._detectors)
+        return [_prepared_or_error(reader, media) for reader in self.readers]
+
+    def _finished(
+        self, clips: Sequence[Clip], prepared: Sequence[list[Any]]
+    ) -> list[tuple[ClipFeature, ...]]:
+        found: list[dict[int, ClipFeature]] = [{} for _ in clips]
+        for number, (reader, places) in enumerate(zip(self.readers, self._places, strict=True)):
+            sound = [row for row in range(len(clips)) if not isinstance(prepared[row][number], MediaError)]
+            features = reader.finish([prepared[row][number] for row in sound])
+            done = dict(zip(sound, features, strict=True))
+            for row, clip in enumerate(clips):
+                values = done[row] if row in done else _masked(reader, clip, prepared[row][number])
+                found[row].update(zip(places, values, strict=True))
+        return [tuple(row[one] for one in range(len(self.specs))) for row in found]
+
+
+def _shared(spec: FeatureSpec) -> Any:
+    """What specs read out of one pass have in common."""
+    if not spec.encoded:
+        return spec
+    preparation = {"acoustic": spec.audio, "visual": spec.frames}.get(spec.modality)
+    return spec.modality, spec.source, spec.precision, spec.tokens, preparation
+
+
+def _reader(specs: Sequence[FeatureSpec], weights_cache: Path, placement: Placement) -> Reader:
+    spec = specs[0]
+    if spec.precomputed:
+        return FileReader(spec)
+    if spec.source == CROPS_SOURCE:
+        return CropReader(spec)
+    resolved = resolve_weights(spec.source, weights_cache)
+    if spec.modality == "acoustic":
+        return SpeechReader(specs, resolved, placement)
+    if spec.modality == "visual":
+        return FaceReader(specs, resolved, placement)
+    return TextReader(specs, resolved, placement)
+
+
+def _prepared_or_error(reader: Reader, media: ClipMedia) -> Any:
+    try:
+        return reader.prepare(media)
+    except MediaError as error:
+        return error
+
+
+def _masked(reader: Reader, clip: Clip, error: MediaError) -> tuple[ClipFeature, ...]:
+    media_warning(reader.specs[0], clip, error)
+    return reader.absent(str(error.reason))
