@@ -26,6 +26,9 @@ BAICHUAN = "baichuan"
 """`model_type` of all four checkpoints."""
 
 _NEEDED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+_ALIBI_OF_WIDTH = {4096: False, 5120: True}
+"""Positions of the published checkpoints, 7B and 13B."""
+
 _UNUSED = ("lm_head.", "rotary_emb.inv_freq")
 
 
@@ -116,8 +119,10 @@ def alibi_bias(heads: int, tokens: int, like: Tensor) -> Tensor:
 
 
 def baichuan_config(values: dict[str, Any], source: str) -> tuple[Any, bool]:
-    """Llama's configuration and whether positions are ALiBi: only 7B checkpoints state
-    `max_position_embeddings`, which ALiBi has no use for.
+    """Llama's configuration and whether positions are ALiBi.
+
+    The published widths decide; at another width a checkpoint that states `max_position_embeddings` is rotary,
+    as in the published configurations (ALiBi has no use for it).
 
     Raises:
         WeightsError: a number is missing, or the width does not fit the heads.
@@ -138,7 +143,7 @@ def baichuan_config(values: dict[str, Any], source: str) -> tuple[Any, bool]:
         pad_token_id=None,
         attn_implementation="sdpa",
     )
-    return config, "max_position_embeddings" not in values
+    return config, _ALIBI_OF_WIDTH.get(width, "max_position_embeddings" not in values)
 
 
 def load_baichuan(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> BaichuanModel:

@@ -16,7 +16,7 @@ _PATHS = (
 
 
 class _Enough(Exception):
-    """Leaves a forward pass after the last layer that is read."""
+    """Leaves a forward pass where a layer would run that nothing is read of."""
 
 
 def layers_of(model: nn.Module) -> nn.ModuleList:
@@ -50,7 +50,7 @@ def run_tapped(
             wanted.
 
     Returns:
-        the states by index, and what `forward` returned (None where it was left early).
+        the states by index, and what `forward` returned (None unless `whole`).
     """
     found: dict[int, Tensor] = {}
     last = max(wanted, default=0)
@@ -67,13 +67,12 @@ def run_tapped(
         calls += 1
         if calls in wanted:
             found[calls] = output if isinstance(output, Tensor) else output[0]
-        if calls == last and not whole:
-            raise _Enough
 
     hooks = [layer.register_forward_pre_hook(entered, with_kwargs=True) for layer in layers]
     hooks += [layer.register_forward_hook(left) for layer in layers]
     try:
-        return found, forward()
+        output = forward()
+        return found, output if whole else None
     except _Enough:
         return found, None
     finally:

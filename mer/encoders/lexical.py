@@ -17,7 +17,7 @@ from mer.encoders.hidden_states import padding_mask
 from mer.encoders.layer_tap import layers_of, run_tapped
 from mer.encoders.loading import model_type, pretrained
 from mer.encoders.placement import ON_CPU, Placement
-from mer.encoders.tokens import VOCABULARIES, FastTokenizer, TokenIds, Tokenizer, native_tokenizer
+from mer.encoders.tokens import FastTokenizer, TokenIds, Tokenizer, check_vocabulary, native_tokenizer
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
 from mer.errors import ConfigError, WeightsError
@@ -104,9 +104,7 @@ def load_lexical(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> Te
     if kind not in (*TEXT_TYPES, *CAUSAL_TYPES):
         known = ", ".join((*TEXT_TYPES, *CAUSAL_TYPES))
         raise ConfigError(f"{resolved.source}: expected a text encoder of type {known}, found {kind!r}")
-    if not any((resolved.folder / name).is_file() for name in VOCABULARIES):
-        # without any vocabulary transformers builds an empty tokenizer, to which every word is unknown
-        raise WeightsError(f"{resolved.source}: expected a tokenizer ({', '.join(VOCABULARIES)}), found none")
+    check_vocabulary(resolved.folder)
     if kind == BAICHUAN:
         tokenizer = native_tokenizer(resolved.folder)
         baichuan = load_baichuan(resolved, placement)

@@ -63,16 +63,11 @@ class SentencePieces:
         folder: the checkpoint.
 
     Raises:
-        WeightsError: the file is damaged, or sentencepiece is not installed.
+        WeightsError: the file is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
         path = folder / "tokenizer.model"
-        if find_spec("sentencepiece") is None:
-            raise WeightsError(
-                f"{path}: expected the package sentencepiece to read it, found none; pip install "
-                "sentencepiece, or put a tokenizer.json beside it"
-            )
         sentencepiece: Any = import_module("sentencepiece")
         try:
             self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(path))
@@ -90,11 +85,28 @@ class SentencePieces:
         return TokenIds(kept, words, cut=len(ids) > len(kept))
 
 
+def check_vocabulary(folder: Path) -> None:
+    """Check that there is a vocabulary, and what reads it.
+
+    Raises:
+        WeightsError: no vocabulary (transformers would build an empty tokenizer, to which every word is unknown),
+            or only sentencepiece's and that package is not installed.
+    """
+    found = [name for name in VOCABULARIES if (folder / name).is_file()]
+    if not found:
+        raise WeightsError(f"{folder}: expected a tokenizer ({', '.join(VOCABULARIES)}), found none")
+    if all(name.endswith(".model") for name in found) and find_spec("sentencepiece") is None:
+        raise WeightsError(
+            f"{folder / found[0]}: expected the package sentencepiece to read it, found none; pip install "
+            "sentencepiece, or put a tokenizer.json beside it"
+        )
+
+
 def native_tokenizer(folder: Path) -> Tokenizer:
     """Tokenizer of a checkpoint that transformers has no class for.
 
     Raises:
-        WeightsError: neither tokenizer.json nor a readable tokenizer.model.
+        WeightsError: neither tokenizer.json nor tokenizer.model, or a damaged one.
     """
     if (folder / "tokenizer.json").is_file():
         from transformers import PreTrainedTokenizerFast

@@ -103,7 +103,8 @@ class FeatureSpec(_Frozen):
     - text: `layers=(-4, -3, -2, -1), reduce_layers="sum", pooling="mean"`;
     - CLIP: `layers="output", pooling="mean"` with
       `frames=FramePreparation(detector="openface", frames="all", size=112)`;
-    - DINOv2, data2vec-vision: `layers=(-1,), reduce_layers="sum", tokens="sum"`; VideoMAE: `layers="output"`.
+    - DINOv2, data2vec-vision: `layers=(-1,), reduce_layers="sum", tokens="sum"`; VideoMAE: `layers="output"`
+      (where frames are sampled, MERTools takes the first of each part, we the middle one).
     """
 
     modality: Literal["acoustic", "visual", "lexical"] = Field(description="Stream the feature belongs to.")

@@ -15,7 +15,7 @@ from mer.encoders.layer_tap import layers_of
 from mer.encoders.lexical import CAUSAL_TOKENS, TextEncoder, load_lexical
 from mer.encoders.placement import Placement
 from mer.encoders.weights import resolve_weights
-from mer.errors import ConfigError
+from mer.errors import ConfigError, WeightsError
 
 LAYERS = 3
 START, END, PAD = 1, 2, 0
@@ -138,6 +138,14 @@ def test_long_texts_are_cut_and_say_so(folder: Path) -> None:
 def test_bf16_stays_near(folder: Path) -> None:
     exact, fast = (load(folder, one).states("w5 w7 w9", (LAYERS,))[0] for one in ("fp32", "bf16"))
     assert float(torch.cosine_similarity(exact.flatten(), fast.float().flatten(), dim=0)) > 0.999
+
+
+def test_sentencepiece_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    causal("Llama").save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.model").write_bytes(b"")
+    monkeypatch.setattr("mer.encoders.tokens.find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match="pip install sentencepiece"):
+        load(tmp_path)
 
 
 def test_a_model_without_known_layers_is_refused() -> None:

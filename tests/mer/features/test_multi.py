@@ -182,6 +182,15 @@ def test_a_batch_gives_what_single_clips_give(clip: Clip, tmp_path: Path, weight
             np.testing.assert_allclose(found.values, expected.values, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_what_the_processor_gives(clip: Clip, weights_cache: Path) -> None:
+    expected = build_extractors((UTT, FRA, TEXT, FACES), weights_cache, device="cpu").extract(clip)
+    on_gpu = build_extractors((UTT, FRA, TEXT, FACES), weights_cache, device="cuda")
+    for found, one in zip(on_gpu.extract(clip), expected, strict=True):
+        np.testing.assert_allclose(found.values, one.values, rtol=1e-2, atol=1e-3)
+
+
 def test_running_out_of_memory_changes_no_value(
     clip: Clip, weights_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
