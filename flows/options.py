@@ -21,6 +21,16 @@ class FlowOptions(BaseModel):
         default="",
         description="Name in the catalogue. Empty: the folder's name. Keep it to add new clips later.",
     )
+    format: str = Field(
+        default="auto",
+        description="Layout of the corpus (mertools, mer2023 ... mer2026, mmsa, mmsa-pickle, meld, iemocap, table, "
+        "ravdess, crema-d, emo-db, folder); auto: found out.",
+    )
+    label_map: str = Field(
+        default="",
+        description="What the corpus' own labels are in the recipe's set: calm=neutral,fearful=worried,disgust= "
+        "(nothing after = stands for no label).",
+    )
 
 
 class DemoOptions(FlowOptions):
