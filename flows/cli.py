@@ -198,17 +198,32 @@ def search(
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Media files, or folders of them.")],
+    paths: Annotated[list[Path] | None, typer.Argument(help="Media files, or folders of them.")] = None,
     out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
     model: Annotated[str, typer.Option(help="Registered model (the recipe's name).")] = "demo",
     version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of the names a submission must have: exactly its rows are written, in order."
+        ),
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--name", help="Corpus that candidates are clips of, where no PATHS are given.")
+    ] = "",
 ) -> None:
-    """Predict emotion and valence of clips with the champion: name,discrete,valence,confidence."""
+    """Predict emotion and valence of clips with the champion: name,discrete,valence,confidence.
+
+    With --candidates: a submission to a MER challenge, name,discrete[,valence].
+    """
     from rich.progress import Progress
 
     from tasks.prediction import predict_files
 
-    missing = [str(path) for path in paths if not path.exists()]
+    paths = paths or []
+    if not paths and candidates is None:
+        _fail("expected PATHS of clips, or --candidates; found neither")
+    missing = [str(path) for path in (*paths, *([candidates] if candidates else [])) if not path.exists()]
     if missing:
         _fail(f"no such file or folder: {', '.join(missing)}")
     with Progress(transient=True) as bar:
@@ -219,6 +234,8 @@ def predict(
             model,
             version,
             lambda done, total: bar.update(line, completed=done, total=total),
+            candidates=str(candidates or ""),
+            corpus=name,
         )
     typer.echo(f"{report.predicted} predictions by {report.model} version {report.version} in {report.out}")
     for path, reason in report.unusable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class FlowOptions(BaseModel):
@@ -65,7 +65,22 @@ class PredictOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    paths: tuple[str, ...] = Field(min_length=1, description="Media files, or folders of them.")
+    paths: tuple[str, ...] = Field(
+        default=(), description="Media files, or folders of them. Needed, unless candidates are given."
+    )
+    candidates: str = Field(
+        default="",
+        description="Table of the names a submission must have: exactly its rows are written, name,discrete[,valence].",
+    )
+    corpus_name: str = Field(
+        default="", description="Corpus in the catalogue that candidates are clips of. Empty: any."
+    )
     out: str = Field(default="predictions.csv", description="CSV to write: name,discrete,valence,confidence.")
     model: str = Field(default="demo", description="Registered model name (the recipe's name).")
     version: int | None = Field(default=None, ge=1, description="Version; empty: the champion.")
+
+    @model_validator(mode="after")
+    def _has_clips(self) -> PredictOptions:
+        if not self.paths and not self.candidates:
+            raise ValueError("expected paths of clips, or a table of candidates; found neither")
+        return self
