@@ -31,7 +31,7 @@ def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, Ing
     name = options.corpus_name or Path(root).resolve().name
     listing = list_corpus(root, name, recipe.emotions, options.format, options.label_map)
     shards = cut(listing.fresh, recipe.shard_clips)
-    probed = [probe_shard.submit(listing, recipe.emotions, shard, reads_sound(recipe)) for shard in shards]
+    probed = [probe_shard.submit(name, shard, reads_sound(recipe)) for shard in shards]
     report = write_labels(listing, recipe.emotions, sum(future.result() for future in probed))
     show_ingest(report)
     return snapshot_dataset(name, recipe), report

@@ -28,8 +28,8 @@ class Listing:
     """Of the reader that recognised it."""
     label_map: Mapping[str, str | None]
     entries: int
-    fresh: tuple[int, ...]
-    """Positions (in the recognised order) of files that are new or changed since the last scan."""
+    fresh: tuple[CorpusEntry, ...]
+    """Clips whose files are new or changed since the last scan."""
     account: CorpusAccount
 
 
@@ -71,9 +71,7 @@ def list_corpus(
     _set_aside_again(space, found)
     known = space.catalogue.known_files(corpus)
     fresh = tuple(
-        i
-        for i, entry in enumerate(found.entries)
-        if _stamp_of(known.get(str(entry.media))) != entry_stamp(entry)
+        entry for entry in found.entries if _stamp_of(known.get(str(entry.media))) != entry_stamp(entry)
     )
     return Listing(
         corpus=corpus,
@@ -87,19 +85,16 @@ def list_corpus(
 
 
 @task(name="probe shard")
-def probe_shard(
-    listing: Listing, emotions: Sequence[str], positions: Sequence[int], require_audio: bool
-) -> int:
-    """Probe, hash and catalogue the files at these positions; unusable ones are quarantined with a reason."""
+def probe_shard(corpus: str, entries: Sequence[CorpusEntry], require_audio: bool) -> int:
+    """Probe, hash and catalogue these clips; unusable ones are quarantined with a reason."""
     space = workspace()
-    entries = _recognise(listing, emotions).entries
     accepted: list[ClipUpsert] = []
-    for entry in (entries[position] for position in positions):
+    for entry in entries:
         try:
             accepted.append(_examine(entry, require_audio))
         except MediaError as error:
-            _set_aside(space, listing.corpus, entry, error.reason, str(error))
-    space.catalogue.upsert_clips(listing.corpus, accepted)
+            _set_aside(space, corpus, entry, error.reason, str(error))
+    space.catalogue.upsert_clips(corpus, accepted)
     return len(accepted)
 
 

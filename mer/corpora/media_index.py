@@ -54,11 +54,12 @@ class MediaIndex:
         candidates = self.by_stem.get(stem, [])
         if len(candidates) < 2:
             return candidates[0] if candidates else None
-        for folder in self.folders:
-            within = [path for path in candidates if path.is_relative_to(self.root / folder)]
-            candidates = within or candidates
-            if within:
+        for prefix in (f"{self.root / folder}/" for folder in self.folders):
+            if within := [path for path in candidates if str(path).startswith(prefix)]:
+                candidates = within
                 break
+        if len(candidates) == 1:
+            return candidates[0]
         videos = [path for path in candidates if path.suffix.lower() in VIDEO_SUFFIXES]
         candidates = videos or candidates
         named = [path for path in candidates if path.parent in {self.root / "video", self.root / "audio"}]
@@ -94,8 +95,14 @@ def media_files(root: Path) -> Iterator[Path]:
 
 
 def _walk(index: MediaIndex, start: Path, name_of: Callable[[Path], str]) -> None:
+    within = start.resolve().is_relative_to(index.root.resolve())
     for path in _media_below(index, start):
-        _add(index, path, name_of(path))
+        _add(index, path, name_of(path), plain=within and _is_plain_file(path))
+
+
+def _is_plain_file(path: Path) -> bool:
+    """A regular file that is no link: in a folder we walked to it needs no further check."""
+    return stat.S_ISREG(os.lstat(path).st_mode)
 
 
 def _media_below(index: MediaIndex, start: Path) -> Iterator[Path]:
@@ -118,10 +125,11 @@ def _media_below(index: MediaIndex, start: Path) -> Iterator[Path]:
                 yield path
 
 
-def _add(index: MediaIndex, path: Path, name: str) -> None:
+def _add(index: MediaIndex, path: Path, name: str, *, plain: bool) -> None:
     try:
         check_name(path.name)
-        check_inside(path, index.root)
+        if not plain:
+            check_inside(path, index.root)
     except MediaError as error:
         index.left_out.append(
             LeftOut(printable(path.stem), Path(printable(str(path))), error.reason, str(error))

@@ -32,7 +32,7 @@ def ingest(
     root: Path, emotions: Sequence[str] = MER_EMOTIONS, label_map: str = "", *, require_audio: bool = False
 ) -> IngestReport:
     listing = list_corpus.fn(str(root), "corpus", emotions, label_map=label_map)
-    probed = probe_shard.fn(listing, emotions, listing.fresh, require_audio)
+    probed = probe_shard.fn("corpus", listing.fresh, require_audio)
     report = write_labels.fn(listing, emotions, probed)
     assert report.entries == report.accepted + sum(report.quarantined.values()) + report.duplicates
     return report

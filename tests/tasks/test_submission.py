@@ -35,7 +35,7 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def ingest(root: Path, name: str = "corpus") -> None:
     listing = list_corpus.fn(str(root), name, MER_EMOTIONS)
-    write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn(listing, MER_EMOTIONS, listing.fresh, False))
+    write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn(name, listing.fresh, False))
 
 
 def register_model(space: Workspace, folder: Path) -> None:
