@@ -132,6 +132,13 @@ def _read(path: Path, _size: int, _mtime_ns: int) -> MmsaPickle:
     parts = {part: held[part] for part in _PARTS if part in held} if isinstance(held, dict) else {}
     if not parts:
         raise _unexpected(path, "a dict with train, valid, test", held)
+    try:
+        return _understood(path, parts)
+    except (TypeError, ValueError, LookupError) as error:
+        raise CorpusError(f"{path.name} is no pickle of MMSA: {type(error).__name__}: {error}") from error
+
+
+def _understood(path: Path, parts: Mapping[str, Any]) -> MmsaPickle:
     rows: list[MmsaRow] = []
     arrays: dict[str, dict[str, NDArray[Any]]] = {}
     for part, content in parts.items():

@@ -11,8 +11,12 @@ a lying memo index costs it nothing.
 from __future__ import annotations
 
 import io
+import lzma
+import math
 import pickle  # noqa: TID251  (the restricted reader of the house rules)
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +35,10 @@ MAX_PICKLE_BYTES = 64 << 30
 MAX_INSTRUCTIONS = 20_000_000
 """Instructions of one pickle: each may make an object, so this bounds memory beside the arrays."""
 
+_DAMAGED_ARCHIVE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError, OSError,
+    EOFError, ValueError, LookupError,
+)  # fmt: skip
 _EXPECTED = "expected containers, text, numbers and numpy arrays only"
 
 
@@ -68,7 +76,7 @@ def read_npz(path: Path) -> dict[str, Any]:
                     raise CorpusError(f"{path.name} unpacks to more than {MAX_NPZ_BYTES} bytes: refused")
                 name = info.filename.removesuffix(".npy")
                 found[name] = _read_npy(io.BytesIO(raw), f"{path.name}[{name}]")
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+    except _DAMAGED_ARCHIVE as error:
         raise CorpusError(f"{path.name}: expected an npz file: {error}") from error
     return found
 
@@ -78,22 +86,26 @@ def npz_members(path: Path) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             return tuple(name.removesuffix(".npy") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except _DAMAGED_ARCHIVE:
         return ()
 
 
 def _read_npy(stream: BinaryIO, name: str) -> Any:
     try:
         version = npy.read_magic(stream)
+        if version not in {(1, 0), (2, 0)}:
+            raise ValueError(f"npy version {version}")
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read(stream)
-        if not dtype.hasobject:
-            stream.seek(0)
-            return np.load(stream, allow_pickle=False)
+        shape, column_major, dtype = read(stream)
     except (ValueError, EOFError) as error:
         raise CorpusError(f"{name}: expected an npy array: {error}") from error
-    held = _load(stream, name)
-    return held.item() if isinstance(held, np.ndarray) and shape == () and held.shape == () else held
+    if dtype.hasobject:
+        held = _load(stream, name)
+        return held.item() if isinstance(held, np.ndarray) and shape == () and held.shape == () else held
+    raw = stream.read()
+    if len(raw) != math.prod(shape) * dtype.itemsize:  # before anything is allocated on the header's word
+        raise CorpusError(f"{name}: expected {math.prod(shape) * dtype.itemsize} bytes, found {len(raw)}")
+    return np.frombuffer(raw, dtype=dtype).reshape(shape, order="F" if column_major else "C")
 
 
 def _load(stream: BinaryIO, name: str) -> Any:

@@ -134,6 +134,9 @@ def test_pickles_that_disagree_leave_the_clip_out(tmp_path: Path) -> None:
         ({"train": {"id": ["a$_$1"], "raw_text": []}}, "to have 1 rows"),
         ({"train": {"id": ["a$_$1"], "audio": np.zeros((1, 2, 3), dtype=int)}}, "to be floats"),
         ({"train": {"id": ["a$_$1"], "audio": np.zeros((2, 2, 3))}}, "1 clips"),
+        ({"train": {"id": 7}}, "no pickle of MMSA: TypeError"),
+        ({"train": {"id": ["a$_$1"], "regression_labels": [[]]}}, "no pickle of MMSA: IndexError"),
+        ({"train": {"id": ["a$_$1"], "regression_labels": [None]}}, "no pickle of MMSA"),
     ],
 )
 def test_other_pickles_are_no_corpus(tmp_path: Path, content: Any, words: str) -> None:
@@ -147,6 +150,14 @@ def test_a_changed_pickle_is_read_again(tmp_path: Path) -> None:
     assert read_mmsa(path) is read_mmsa(path)
     put(tmp_path, "a.pkl", train=mmsa_part("v$_$0", "v$_$1"))
     assert len(read_mmsa(path).rows) == 2
+
+
+def test_scores_that_no_valence_has_are_errors_with_the_clip(tmp_path: Path) -> None:
+    put(tmp_path, "a.pkl", train=mmsa_part("v$_$0", regression_labels=[30.0]))
+    with pytest.raises(CorpusError, match=r"pickle train v_0: valence 30\.0 is outside"):
+        recognise(tmp_path, emotions=SENTIMENTS)
+    put(tmp_path, "a.pkl", train=mmsa_part("v$_$0", regression_labels=[float("nan")]))
+    assert recognise(tmp_path, emotions=SENTIMENTS).entries[0].valence is None
 
 
 def test_missing_columns(tmp_path: Path) -> None:

@@ -217,6 +217,34 @@ def test_any_bytes_are_data_or_a_typed_error(tmp_path: Path, patch: bytes, at: i
         return
 
 
+@given(st.binary(min_size=1, max_size=8), st.integers(0, 1200), st.booleans())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_damage_to_an_archive_is_a_typed_error(
+    tmp_path: Path, patch: bytes, at: int, packed: bool
+) -> None:
+    path = tmp_path / "x.npz"
+    save = np.savez_compressed if packed else np.savez
+    held: Any = {"a": {"emo": "sad", "val": 1.0}}
+    save(path, train_corpus=held, numbers=np.arange(9.0))
+    whole = path.read_bytes()
+    put(path, whole[:at] + patch + whole[at + len(patch) :])
+    npz_members(path)
+    try:
+        read_npz(path)
+    except CorpusError:
+        return
+
+
+def test_an_array_that_promises_more_than_there_is(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.arange(3.0))
+    with zipfile.ZipFile(tmp_path / "x.npz") as archive:
+        raw = archive.read("x.npy")
+    with zipfile.ZipFile(tmp_path / "y.npz", "w") as archive:
+        archive.writestr("x.npy", raw.replace(b"(3,), }" + b" " * 12, b"(3000000000000,), }"))
+    with pytest.raises(CorpusError, match="expected 24000000000000 bytes, found 24"):
+        read_npz(tmp_path / "y.npz")
+
+
 def test_sizes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mer.corpora.restricted_pickle as module
 
