@@ -32,6 +32,18 @@ CorpusOption = Annotated[
 NameOption = Annotated[
     str, typer.Option("--name", help="Name in the catalogue. Left out: the folder's name.")
 ]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format", help="Layout of the corpus, e.g. mertools, mer2025, mmsa, meld, table; auto: found out."
+    ),
+]
+LabelMapOption = Annotated[
+    str,
+    typer.Option(
+        "--label-map", help="The corpus' own labels in the recipe's set: calm=neutral,disgust= (no label)."
+    ),
+]
 ClipsOption = Annotated[int, typer.Option("--demo-clips", help="Clips of the demo corpus, if none is given.")]
 
 
@@ -40,6 +52,8 @@ def run(
     recipe: RecipeOption = "demo",
     corpus: CorpusOption = "",
     name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
     promote: Annotated[bool, typer.Option(help="Let the gate promote the new version.")] = True,
 ) -> None:
@@ -49,7 +63,13 @@ def run(
     from flows.retrain import retrain
 
     options = RetrainOptions(
-        recipe=recipe, corpus=corpus, corpus_name=name, demo_clips=demo_clips, promote=promote
+        recipe=recipe,
+        corpus=corpus,
+        corpus_name=name,
+        format=format,
+        label_map=label_map,
+        demo_clips=demo_clips,
+        promote=promote,
     )
     retrain(options)
     _addresses(started)
@@ -60,10 +80,12 @@ def ingest(
     recipe: RecipeOption = "demo",
     corpus: CorpusOption = "",
     name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
 ) -> None:
     """Read a corpus into the catalogue: recognise, probe, hash; unusable files are quarantined with a reason."""
-    _flow("flows.ingest", "ingest", recipe, corpus, name, demo_clips)
+    _flow("flows.ingest", "ingest", recipe, corpus, name, format, label_map, demo_clips)
 
 
 @app.command()
@@ -71,10 +93,12 @@ def features(
     recipe: RecipeOption = "demo",
     corpus: CorpusOption = "",
     name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
 ) -> None:
     """Extract the frozen features of every stream; only clips that lack them are touched."""
-    _flow("flows.features", "features", recipe, corpus, name, demo_clips)
+    _flow("flows.features", "features", recipe, corpus, name, format, label_map, demo_clips)
 
 
 @app.command()
@@ -82,10 +106,12 @@ def layers(
     recipe: RecipeOption = "demo",
     corpus: CorpusOption = "",
     name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
 ) -> None:
     """Study which layers of the speech encoder carry emotion, per outer fold, and choose the block to adapt."""
-    _flow("flows.pretrain", "layers", recipe, corpus, name, demo_clips)
+    _flow("flows.pretrain", "layers", recipe, corpus, name, format, label_map, demo_clips)
 
 
 @app.command()
@@ -93,10 +119,12 @@ def adapt(
     recipe: RecipeOption = "demo",
     corpus: CorpusOption = "",
     name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
 ) -> None:
     """Adapt the chosen layers by PEFT (layer study included)."""
-    _flow("flows.pretrain", "adapt", recipe, corpus, name, demo_clips)
+    _flow("flows.pretrain", "adapt", recipe, corpus, name, format, label_map, demo_clips)
 
 
 @app.command()
@@ -104,10 +132,12 @@ def align(
     recipe: RecipeOption = "demo",
     corpus: CorpusOption = "",
     name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
 ) -> None:
     """Pre-train the alignment of vision into the acoustic space (layer study and adaptation included)."""
-    _flow("flows.pretrain", "pretrain", recipe, corpus, name, demo_clips)
+    _flow("flows.pretrain", "pretrain", recipe, corpus, name, format, label_map, demo_clips)
 
 
 @app.command()
@@ -115,10 +145,12 @@ def train(
     recipe: RecipeOption = "demo",
     corpus: CorpusOption = "",
     name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
 ) -> None:
     """Train and score the fusion and every single stream on the outer folds, without registering anything."""
-    _flow("flows.train", "train", recipe, corpus, name, demo_clips)
+    _flow("flows.train", "train", recipe, corpus, name, format, label_map, demo_clips)
 
 
 @app.command()
@@ -126,10 +158,12 @@ def refresh(
     recipe: RecipeOption = "demo",
     corpus: CorpusOption = "",
     name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
 ) -> None:
     """One round of pseudo-labels on what is unlabelled now, kept only if true labels of held-out speakers say so."""
-    _flow("flows.refresh", "refresh", recipe, corpus, name, demo_clips)
+    _flow("flows.refresh", "refresh", recipe, corpus, name, format, label_map, demo_clips)
 
 
 @app.command()
@@ -137,6 +171,8 @@ def search(
     recipe: RecipeOption = "demo",
     corpus: CorpusOption = "",
     name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
     trials: Annotated[int, typer.Option(help="Trials the study shall have in the end.")] = 20,
     study: Annotated[str, typer.Option(help="Name of the study; resumed if it exists.")] = "",
@@ -147,7 +183,14 @@ def search(
     from flows.search import search as search_flow
 
     options = SearchOptions(
-        recipe=recipe, corpus=corpus, corpus_name=name, demo_clips=demo_clips, trials=trials, study=study
+        recipe=recipe,
+        corpus=corpus,
+        corpus_name=name,
+        format=format,
+        label_map=label_map,
+        demo_clips=demo_clips,
+        trials=trials,
+        study=study,
     )
     search_flow(options)
     _addresses(started)
@@ -155,17 +198,32 @@ def search(
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Media files, or folders of them.")],
+    paths: Annotated[list[Path] | None, typer.Argument(help="Media files, or folders of them.")] = None,
     out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
     model: Annotated[str, typer.Option(help="Registered model (the recipe's name).")] = "demo",
     version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of the names a submission must have: exactly its rows are written, in order."
+        ),
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--name", help="Corpus that candidates are clips of, where no PATHS are given.")
+    ] = "",
 ) -> None:
-    """Predict emotion and valence of clips with the champion: name,discrete,valence,confidence."""
+    """Predict emotion and valence of clips with the champion: name,discrete,valence,confidence.
+
+    With --candidates: a submission to a MER challenge, name,discrete[,valence].
+    """
     from rich.progress import Progress
 
     from tasks.prediction import predict_files
 
-    missing = [str(path) for path in paths if not path.exists()]
+    paths = paths or []
+    if not paths and candidates is None:
+        _fail("expected PATHS of clips, or --candidates; found neither")
+    missing = [str(path) for path in (*paths, *([candidates] if candidates else [])) if not path.exists()]
     if missing:
         _fail(f"no such file or folder: {', '.join(missing)}")
     with Progress(transient=True) as bar:
@@ -176,6 +234,8 @@ def predict(
             model,
             version,
             lambda done, total: bar.update(line, completed=done, total=total),
+            candidates=str(candidates or ""),
+            corpus=name,
         )
     typer.echo(f"{report.predicted} predictions by {report.model} version {report.version} in {report.out}")
     for path, reason in report.unusable:
@@ -261,13 +321,29 @@ def deploy() -> None:
     _addresses(started)
 
 
-def _flow(module: str, name: str, recipe: str, corpus: str, corpus_name: str, demo_clips: int) -> None:
+def _flow(
+    module: str,
+    name: str,
+    recipe: str,
+    corpus: str,
+    corpus_name: str,
+    format: str,
+    label_map: str,
+    demo_clips: int,
+) -> None:
     started = _servers()
     from importlib import import_module
 
     from flows.options import DemoOptions
 
-    options = DemoOptions(recipe=recipe, corpus=corpus, corpus_name=corpus_name, demo_clips=demo_clips)
+    options = DemoOptions(
+        recipe=recipe,
+        corpus=corpus,
+        corpus_name=corpus_name,
+        format=format,
+        label_map=label_map,
+        demo_clips=demo_clips,
+    )
     getattr(import_module(module), name)(options)
     _addresses(started)
 

@@ -30,14 +30,14 @@ def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, Ing
     """The method: list what is there, probe what is new, write the labels, freeze the snapshot."""
     root = options.corpus or make_demo_corpus(options.demo_clips, options.demo_seed)
     name = options.corpus_name or Path(root).resolve().name
-    listing = list_corpus(root, name, recipe.emotions)
+    listing = list_corpus(root, name, recipe.emotions, options.format, options.label_map)
     shards = cut(listing.fresh, recipe.shard_clips)
-    probed = [
-        probe_shard.submit(
-            listing, recipe.emotions, shard, recipe.require_audio and recipe.acoustic is not None
-        )
-        for shard in shards
-    ]
+    probed = [probe_shard.submit(name, shard, reads_sound(recipe)) for shard in shards]
     report = write_labels(listing, recipe.emotions, sum(future.result() for future in probed))
     show_ingest(report)
     return snapshot_dataset(name, recipe), report
+
+
+def reads_sound(recipe: Recipe) -> bool:
+    """Whether a clip without a usable audio track is of no use to the recipe."""
+    return recipe.require_audio and recipe.acoustic is not None and not recipe.acoustic.features.precomputed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class FlowOptions(BaseModel):
@@ -20,6 +20,16 @@ class FlowOptions(BaseModel):
     corpus_name: str = Field(
         default="",
         description="Name in the catalogue. Empty: the folder's name. Keep it to add new clips later.",
+    )
+    format: str = Field(
+        default="auto",
+        description="Layout of the corpus (mertools, mer2023 ... mer2026, mmsa, mmsa-pickle, meld, iemocap, table, "
+        "ravdess, crema-d, emo-db, folder); auto: found out.",
+    )
+    label_map: str = Field(
+        default="",
+        description="What the corpus' own labels are in the recipe's set: calm=neutral,fearful=worried,disgust= "
+        "(nothing after = stands for no label).",
     )
 
 
@@ -55,7 +65,22 @@ class PredictOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    paths: tuple[str, ...] = Field(min_length=1, description="Media files, or folders of them.")
+    paths: tuple[str, ...] = Field(
+        default=(), description="Media files, or folders of them. Needed, unless candidates are given."
+    )
+    candidates: str = Field(
+        default="",
+        description="Table of the names a submission must have: exactly its rows are written, name,discrete[,valence].",
+    )
+    corpus_name: str = Field(
+        default="", description="Corpus in the catalogue that candidates are clips of. Empty: any."
+    )
     out: str = Field(default="predictions.csv", description="CSV to write: name,discrete,valence,confidence.")
     model: str = Field(default="demo", description="Registered model name (the recipe's name).")
     version: int | None = Field(default=None, ge=1, description="Version; empty: the champion.")
+
+    @model_validator(mode="after")
+    def _has_clips(self) -> PredictOptions:
+        if not self.paths and not self.candidates:
+            raise ValueError("expected paths of clips, or a table of candidates; found neither")
+        return self

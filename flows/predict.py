@@ -10,5 +10,12 @@ from tasks.prediction import PredictionReport, predict_files
 
 @flow(name="predict")
 def predict(options: PredictOptions) -> PredictionReport:
-    """Write `name,discrete,valence,confidence` for every media file under the paths."""
-    return predict_files(options.paths, options.out, options.model, options.version)
+    """Write `name,discrete,valence,confidence` for every media file under the paths, or a submission for candidates."""
+    return predict_files(
+        options.paths,
+        options.out,
+        options.model,
+        options.version,
+        candidates=options.candidates,
+        corpus=options.corpus_name,
+    )

@@ -46,7 +46,9 @@ class ShardProgress:
 
 
 def show_ingest(report: IngestReport) -> None:
-    """One line of counts that add up, and the reasons of what was set aside."""
+    """What was recognised, counts that add up, and the reasons of what was set aside."""
+    for line in report.account.lines():
+        console.print(f"  {line}", markup=False)
     aside = sum(report.quarantined.values())
     console.print(
         f"[bold]corpus {report.corpus}[/]: {report.entries} entries = {report.accepted} accepted + {aside} quarantined"

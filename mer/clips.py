@@ -22,7 +22,9 @@ class CorpusEntry:
     name: str
     """Name within the corpus (file stem); what submissions and reports show."""
     media: Path
-    """Media file (audio or video)."""
+    """Media file (audio or video); of a clip without media, its address in the corpus, where no file lies."""
+    precomputed: tuple[Path, ...] = ()
+    """Feature files that a clip without media consists of; empty for a clip with media."""
     emotion: str | None = None
     """Gold emotion, already one of the corpus' emotion set; None where unlabelled."""
     valence: float | None = None
@@ -39,10 +41,10 @@ class Clip:
     """A catalogued clip, as feature extractors see it."""
 
     clip_id: str
-    """sha256 (hex) of the media file."""
+    """sha256 (hex) of the media file, or of the feature files of a clip without media."""
     name: str
     path: Path
-    """Where the media lies now."""
+    """Where the media lies now; of a clip without media, its address in the corpus."""
     corpus_root: Path
     """Root of the corpus it came from (precomputed features lie below it)."""
     transcript: str | None = None

@@ -9,9 +9,13 @@ from pathlib import Path
 
 from prefect import task
 
-from infra.catalogue import ClipUpsert, KnownFile
+from infra.catalogue import ClipUpsert, KnownFile, QuarantinedFile
+from infra.catalogue.quarantine import storable
 from mer.clips import CorpusEntry
+from mer.corpora.account import CorpusAccount
+from mer.corpora.reading import RecognisedCorpus
 from mer.errors import MediaError, QuarantineReason
+from tasks.probing import entry_stamp, examine
 from tasks.workspace import Workspace, workspace
 
 
@@ -22,10 +26,12 @@ class Listing:
     corpus: str
     root: str
     format: str
+    """Of the reader that recognised it."""
+    label_map: Mapping[str, str | None]
     entries: int
-    fresh: tuple[int, ...]
-    """Positions (in the recognised order) of files that are new or changed since the last scan."""
-    notes: tuple[str, ...]
+    fresh: tuple[CorpusEntry, ...]
+    """Clips whose files are new or changed since the last scan."""
+    account: CorpusAccount
 
 
 @dataclass(frozen=True)
@@ -43,64 +49,61 @@ class IngestReport:
     unlabelled: int
     speakers: int
     probed_now: int
+    account: CorpusAccount
+    """What the corpus says of itself, before any file was read."""
 
 
 @task(name="list corpus")
-def list_corpus(root: str, corpus: str, emotions: Sequence[str]) -> Listing:
-    """Recognise the corpus at `root` and find the files not yet catalogued (by path, size and modification time)."""
-    from mer.corpora import recognise
+def list_corpus(
+    root: str, corpus: str, emotions: Sequence[str], format: str = "auto", label_map: str = ""
+) -> Listing:
+    """Recognise the corpus at `root` and find the files not yet catalogued (by path, size and modification time).
 
-    found = recognise(Path(root), emotions=emotions, name=corpus)
+    `format` names the layout (`auto`: found out); `label_map` says what the corpus' own labels are, `calm=neutral,...`.
+    """
+    from mer.corpora import recognise
+    from mer.corpora.account import account_of
+    from mer.corpora.label_map import parse_label_map
+
+    labels = parse_label_map(label_map)
+    found = recognise(Path(root), emotions=emotions, name=corpus, format=format, label_map=labels)
     space = workspace()
     space.catalogue.upsert_corpus(corpus, root=found.root, format=found.format, emotions=list(found.emotions))
-    for item in found.left_out:
-        space.catalogue.quarantine(
-            corpus, item.name, item.path or found.root / item.name, item.reason, item.detail
-        )
+    _set_aside_again(space, found)
     known = space.catalogue.known_files(corpus)
     fresh = tuple(
-        i
-        for i, entry in enumerate(found.entries)
-        if _stamp_of(known.get(str(entry.media))) != file_stamp(entry.media)
+        entry for entry in found.entries if _stamp_of(known.get(str(entry.media))) != entry_stamp(entry)
     )
     return Listing(
         corpus=corpus,
         root=root,
         format=found.format,
+        label_map=labels,
         entries=len(found.entries) + len(found.left_out),
         fresh=fresh,
-        notes=tuple(found.notes),
+        account=account_of(found),
     )
 
 
 @task(name="probe shard")
-def probe_shard(
-    listing: Listing, emotions: Sequence[str], positions: Sequence[int], require_audio: bool
-) -> int:
-    """Probe, hash and catalogue the files at these positions; unusable ones are quarantined with a reason."""
-    from mer.corpora import recognise
-
+def probe_shard(corpus: str, entries: Sequence[CorpusEntry], require_audio: bool) -> int:
+    """Probe, hash and catalogue these clips; unusable ones are quarantined with a reason."""
     space = workspace()
-    entries = recognise(Path(listing.root), emotions=emotions, name=listing.corpus).entries
     accepted: list[ClipUpsert] = []
-    for entry in (entries[position] for position in positions):
+    for entry in entries:
         try:
-            accepted.append(_examine(entry, require_audio))
+            accepted.append(examine(entry, require_audio))
         except MediaError as error:
-            _set_aside(space, listing.corpus, entry, error.reason, str(error))
-    space.catalogue.upsert_clips(listing.corpus, accepted)
+            _set_aside(space, corpus, entry, error.reason, str(error))
+    space.catalogue.upsert_clips(corpus, accepted)
     return len(accepted)
 
 
 @task(name="write labels")
 def write_labels(listing: Listing, emotions: Sequence[str], probed: int) -> IngestReport:
     """Write the corpus' gold labels for every catalogued clip, and account for every entry."""
-    from mer.corpora import recognise
-
     space = workspace()
-    entries = {
-        str(e.media): e for e in recognise(Path(listing.root), emotions=emotions, name=listing.corpus).entries
-    }
+    entries = {str(entry.media): entry for entry in _recognise(listing, emotions).entries}
     _follow_the_table(space, listing.corpus, entries)
     rows = space.catalogue.clips(listing.corpus)
     gold = [(row.clip_id, entries[str(row.path)].emotion, entries[str(row.path)].valence) for row in rows]
@@ -116,7 +119,38 @@ def write_labels(listing: Listing, emotions: Sequence[str], probed: int) -> Inge
         unlabelled=len(rows) - labelled,
         speakers=len({row.speaker for row in rows} - {None}),
         probed_now=probed,
+        account=listing.account,
     )
+
+
+def _recognise(listing: Listing, emotions: Sequence[str]) -> RecognisedCorpus:
+    """The corpus once more, by the reader that was found for it."""
+    from mer.corpora import recognise
+
+    return recognise(
+        Path(listing.root),
+        emotions=emotions,
+        name=listing.corpus,
+        format=listing.format,
+        label_map=listing.label_map,
+    )
+
+
+def _set_aside_again(space: Workspace, found: RecognisedCorpus) -> None:
+    """Set aside what the reader left out; what it no longer knows of leaves the quarantine."""
+    left_out = [
+        QuarantinedFile(
+            name=item.name,
+            path=str(item.path or found.root / item.name),
+            reason=item.reason.value,
+            detail=item.detail,
+        )
+        for item in found.left_out
+    ]
+    space.catalogue.quarantine_all(found.name, left_out)
+    there = {item.path for item in left_out} | {str(entry.media) for entry in found.entries}
+    held = {item.path for item in space.catalogue.quarantined(found.name)}
+    space.catalogue.release(found.name, held - {storable(path) for path in there})
 
 
 def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, CorpusEntry]) -> None:
@@ -149,46 +183,8 @@ def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, Corpu
     space.catalogue.upsert_clips(corpus, changed)
 
 
-def file_stamp(path: Path) -> tuple[int, int] | None:
-    """(size in bytes, modification time in ns): a file with the stamp it was catalogued with is not read again."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
-
-
 def _stamp_of(known: KnownFile | None) -> tuple[int, int] | None:
     return (known.size, known.mtime_ns) if known is not None else None
-
-
-def _examine(entry: CorpusEntry, require_audio: bool) -> ClipUpsert:
-    from mer.media.content_hash import sha256_file
-    from mer.media.probe import probe, require_streams
-
-    stamp = file_stamp(entry.media)
-    if stamp is None:
-        raise MediaError(
-            QuarantineReason.MISSING_MEDIA, f"{entry.media.name}: the file is not there any more"
-        )
-    found = probe(entry.media)
-    require_streams(found, audio=require_audio, video=False)
-    return ClipUpsert(
-        clip_id=sha256_file(entry.media),
-        name=entry.name,
-        path=str(entry.media),
-        size=stamp[0],
-        mtime_ns=stamp[1],
-        duration_seconds=found.duration_seconds,
-        has_audio=found.has_audio,
-        has_video=found.has_video,
-        width=found.width,
-        height=found.height,
-        speaker=entry.speaker,
-        split=entry.split.value,
-        fold=entry.fold,
-        transcript=entry.transcript,
-    )
 
 
 def _set_aside(

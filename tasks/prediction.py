@@ -1,17 +1,23 @@
-"""Prediction with a registered version: media files in, `name,discrete,valence,confidence` out."""
+"""Prediction with a registered version: clips in, `name,discrete,valence,confidence` or a submission out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect import task
 
+from infra.catalogue import CorpusRow
 from mer.clips import Clip
-from mer.errors import MediaError
+from mer.errors import CorpusError, MediaError
 from tasks.compute import computing
 from tasks.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.corpora.submission import Candidates
+    from mer.predictor.predictor import Prediction
 
 MEDIA_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".wav", ".flac", ".mp3", ".m4a", ".ogg")
 
@@ -35,8 +41,16 @@ def predict_files(
     model: str,
     version: int | None,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    candidates: str = "",
+    corpus: str = "",
 ) -> PredictionReport:
-    """Predict every media file under `paths` with a model version (default: the champion) and write the table."""
+    """Predict every media file under `paths` with a model version (default: the champion) and write the table.
+
+    With a table of `candidates` only its clips are predicted, and a submission of exactly its rows is written; without
+    `paths` they are taken from the catalogue (of `corpus`, if it is named).
+    """
+    from mer.corpora.submission import read_candidates
     from mer.predictor.predictor import Predictor, answer_table
 
     space = workspace()
@@ -46,21 +60,66 @@ def predict_files(
         raise LookupError(
             f"model {model!r} has no {asked}: expected a registered one; `mer models` lists them"
         )
+    wanted = read_candidates(Path(candidates)) if candidates else None
+    usable, unusable = _usable(space, paths, wanted)
+    if wanted is not None and not paths:
+        usable = catalogued_candidates(space, wanted, corpus)
+    with computing(space.settings):
+        predictor = Predictor(space.artifacts.fetch(chosen.artifact), space.weights)
+        predictions = predictor.predict(usable, progress)
+    text = answer_table(predictions) if wanted is None else _submission(wanted, predictions, unusable)
+    Path(out).write_text(text, encoding="utf-8")
+    return PredictionReport(
+        out=out, predicted=len(predictions), unusable=tuple(unusable), model=model, version=chosen.version
+    )
+
+
+def catalogued_candidates(space: Workspace, candidates: Candidates, corpus: str) -> list[Clip]:
+    """Catalogued clips that candidates name, of one corpus or of all.
+
+    Raises:
+        CorpusError: one name stands for several clips: says in which corpora.
+    """
+    found: dict[str, tuple[str, Clip]] = {}
+    for row in space.catalogue.corpora():
+        if corpus and row.name != corpus:
+            continue
+        for clip in _clips_of(space, row):
+            known = found.get(clip.name)
+            if known is not None and known[1].clip_id != clip.clip_id and candidates.wants(clip.name):
+                raise CorpusError(
+                    f"candidate {clip.name} is a clip of {known[0]} and another one of {row.name}: say which corpus "
+                    "by --name"
+                )
+            if candidates.wants(clip.name):
+                found[clip.name] = (row.name, clip)
+    return [clip for _, clip in found.values()]
+
+
+def _usable(
+    space: Workspace, paths: Sequence[str], candidates: Candidates | None
+) -> tuple[list[Clip], list[tuple[str, str]]]:
+    """Clips of the media files under `paths`, and those that cannot be read."""
     known = _catalogued(space)
     usable: list[Clip] = []
     unusable: list[tuple[str, str]] = []
     for path in media_files(paths):
+        if candidates is not None and not candidates.wants(path.stem):
+            continue
         try:
             usable.append(_clip(path, known))
         except MediaError as error:
             unusable.append((str(path), f"{error.reason.value}: {error}"))
-    with computing(space.settings):
-        predictor = Predictor(space.artifacts.fetch(chosen.artifact), space.weights)
-        predictions = predictor.predict(usable, progress)
-    Path(out).write_text(answer_table(predictions), encoding="utf-8")
-    return PredictionReport(
-        out=out, predicted=len(predictions), unusable=tuple(unusable), model=model, version=chosen.version
-    )
+    return usable, unusable
+
+
+def _submission(
+    candidates: Candidates, predictions: Sequence[Prediction], unusable: Sequence[tuple[str, str]]
+) -> str:
+    from mer.corpora.submission import Answer, submission_table
+
+    answers = {found.name: Answer(found.discrete, found.valence) for found in predictions}
+    return submission_table(candidates, answers, {Path(path).stem: reason for path, reason in unusable})
 
 
 def media_files(paths: Sequence[str]) -> list[Path]:
@@ -83,19 +142,23 @@ def _clip(path: Path, known: Mapping[str, Clip]) -> Clip:
     found = known.get(clip_id)
     if found is None:
         return Clip(clip_id=clip_id, name=path.stem, path=path, corpus_root=path.parent)
-    return replace(found, name=path.stem, path=path)
+    at_home = path.resolve() == found.path  # its name in the corpus may differ from the file's (MELD, MMSA)
+    return found if at_home else replace(found, name=path.stem, path=path)
 
 
 def _catalogued(space: Workspace) -> dict[str, Clip]:
     """Catalogued clips by content: their transcripts and precomputed features are used, wherever the file lies now."""
-    return {
-        row.clip_id: Clip(
+    return {clip.clip_id: clip for corpus in space.catalogue.corpora() for clip in _clips_of(space, corpus)}
+
+
+def _clips_of(space: Workspace, corpus: CorpusRow) -> list[Clip]:
+    return [
+        Clip(
             clip_id=row.clip_id,
             name=row.name,
             path=row.path,
             corpus_root=corpus.root,
             transcript=row.transcript,
         )
-        for corpus in space.catalogue.corpora()
         for row in space.catalogue.clips(corpus.name)
-    }
+    ]

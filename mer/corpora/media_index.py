@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 from mer.corpora.reading import LeftOut
@@ -29,12 +30,14 @@ _NOT_MEDIA_FOLDERS = frozenset({"features", "openface_face"})
 
 @dataclass
 class MediaIndex:
-    """Usable media files by stem, and the files left out."""
+    """Usable media files by stem (or what a layout takes for it), and the files left out."""
 
     root: Path
     by_stem: dict[str, list[Path]] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    folders: tuple[str, ...] = ()
+    """Folders of the root that hold the media, the preferred one first; empty: anywhere."""
 
     @property
     def files(self) -> Iterator[Path]:
@@ -51,6 +54,12 @@ class MediaIndex:
         candidates = self.by_stem.get(stem, [])
         if len(candidates) < 2:
             return candidates[0] if candidates else None
+        for prefix in (f"{self.root / folder}/" for folder in self.folders):
+            if within := [path for path in candidates if str(path).startswith(prefix)]:
+                candidates = within
+                break
+        if len(candidates) == 1:
+            return candidates[0]
         videos = [path for path in candidates if path.suffix.lower() in VIDEO_SUFFIXES]
         candidates = videos or candidates
         named = [path for path in candidates if path.parent in {self.root / "video", self.root / "audio"}]
@@ -64,10 +73,41 @@ class MediaIndex:
         return candidates[0]
 
 
-def index_media(root: Path) -> MediaIndex:
-    """Find all media files below `root` (absolute), by suffix; hidden files and folders are passed over."""
-    index = MediaIndex(root)
-    for folder, folders, files in os.walk(root):
+def index_media(
+    root: Path, folders: Sequence[str] = (), name_of: Callable[[Path], str] = attrgetter("stem")
+) -> MediaIndex:
+    """Find all media files below `root` (absolute), by suffix; hidden files and folders are passed over.
+
+    Args:
+        root: folder of the corpus.
+        folders: look only into these folders of the root; a name's file is taken from the first that has one.
+        name_of: the clip a file belongs to, by default its stem.
+    """
+    index = MediaIndex(root, folders=tuple(folders))
+    for start in [root / folder for folder in folders] or [root]:
+        _walk(index, start, name_of)
+    return index
+
+
+def media_files(root: Path) -> Iterator[Path]:
+    """Files below `root` with a media suffix, folder by folder; what `index_media` would look at."""
+    return _media_below(MediaIndex(root), root)
+
+
+def _walk(index: MediaIndex, start: Path, name_of: Callable[[Path], str]) -> None:
+    within = start.resolve().is_relative_to(index.root.resolve())
+    for path in _media_below(index, start):
+        _add(index, path, name_of(path), plain=within and _is_plain_file(path))
+
+
+def _is_plain_file(path: Path) -> bool:
+    """A regular file that is no link: in a folder we walked to it needs no further check."""
+    return stat.S_ISREG(os.lstat(path).st_mode)
+
+
+def _media_below(index: MediaIndex, start: Path) -> Iterator[Path]:
+    root = index.root
+    for folder, folders, files in os.walk(start):
         here = Path(folder)
         for name in sorted(folders):
             if (here / name).is_symlink():
@@ -82,20 +122,20 @@ def index_media(root: Path) -> MediaIndex:
         for name in sorted(files):
             path = here / name
             if not name.startswith(".") and path.suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES:
-                _add(index, path)
-    return index
+                yield path
 
 
-def _add(index: MediaIndex, path: Path) -> None:
+def _add(index: MediaIndex, path: Path, name: str, *, plain: bool) -> None:
     try:
         check_name(path.name)
-        check_inside(path, index.root)
+        if not plain:
+            check_inside(path, index.root)
     except MediaError as error:
         index.left_out.append(
             LeftOut(printable(path.stem), Path(printable(str(path))), error.reason, str(error))
         )
         return
-    index.by_stem.setdefault(path.stem, []).append(path)
+    index.by_stem.setdefault(name, []).append(path)
 
 
 def check_inside(path: Path, root: Path) -> None:

@@ -49,14 +49,22 @@ class RecognisedCorpus:
     """Sorted by name; names are unique, media paths absolute."""
     left_out: tuple[LeftOut, ...] = ()
     feature_sets: tuple[str, ...] = ()
-    """Names of the folders below features/ (precomputed features, source `files:<name>`)."""
+    """Precomputed features that a spec reads by `files:<name>`: folders below features/, arrays of pickles."""
     notes: tuple[str, ...] = field(default=())
 
 
 class CorpusReader(Protocol):
     """One layout. Readers live one to a module and are listed in `mer.corpora.recognise.READERS`."""
 
-    format: str
+    @property
+    def format(self) -> str:
+        """What `--format` calls it."""
+        ...
+
+    @property
+    def layout(self) -> str:
+        """What it expects to find, in one line, for errors."""
+        ...
 
     def matches(self, root: Path) -> bool:
         """Say by a cheap look whether this is the reader's layout."""

@@ -1,21 +1,41 @@
-"""Recognise a corpus folder: the first reader whose layout it has reads it."""
+"""Recognise a corpus folder: the first reader whose layout it has reads it, or the one that is named."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from mer.corpora.challenge import MER2023, MER2024, MER2025, MER2026
+from mer.corpora.feature_files import feature_sets
+from mer.corpora.filenames import CREMA_D, EMO_DB, RAVDESS
 from mer.corpora.folder import FolderReader
+from mer.corpora.iemocap import IemocapReader
+from mer.corpora.meld import MeldReader
+from mer.corpora.mertools import MertoolsReader
+from mer.corpora.mmsa import MmsaPickleReader, MmsaReader
+from mer.corpora.mmsa_pickle import pickled_sets
 from mer.corpora.reading import CorpusReader, LabelMap, RecognisedCorpus
 from mer.corpora.table import TableReader
 from mer.errors import CorpusError
 
-READERS: tuple[CorpusReader, ...] = (TableReader(), FolderReader())
+AUTO = "auto"
+PARTICULAR: tuple[CorpusReader, ...] = (
+    MertoolsReader(), MER2023, MER2024, MER2025, MER2026, MmsaReader(), MeldReader(), IemocapReader(),
+)  # fmt: skip
+"""Layouts known by particular files."""
+READERS: tuple[CorpusReader, ...] = (
+    *PARTICULAR, TableReader(), MmsaPickleReader(), RAVDESS, CREMA_D, EMO_DB, FolderReader(),
+)  # fmt: skip
 """Asked in this order; the most particular layouts first."""
 
 
 def recognise(
-    root: Path, *, emotions: Sequence[str], label_map: LabelMap | None = None, name: str | None = None
+    root: Path,
+    *,
+    emotions: Sequence[str],
+    label_map: LabelMap | None = None,
+    name: str | None = None,
+    format: str = AUTO,
 ) -> RecognisedCorpus:
     """Read the corpus below `root`, whatever known layout it has.
 
@@ -24,9 +44,11 @@ def recognise(
         emotions: the emotion set labels are mapped into, in class order.
         label_map: the corpus' own labels -> emotions (None: no label), before the common synonyms.
         name: name of the corpus; the folder's own by default.
+        format: `auto`, or the name of the reader to use.
 
     Raises:
-        CorpusError: no such folder, nothing in it, or a table that cannot be read; says what to do.
+        CorpusError: no such folder, nothing in it, not of the format named, or a table that cannot be read;
+            says what to do.
     """
     root = root.expanduser().resolve()
     if not root.is_dir():
@@ -36,7 +58,7 @@ def recognise(
     labels = dict(label_map or {})
     if wrong := sorted({str(to) for to in labels.values() if to is not None and to not in emotions}):
         raise CorpusError(f"label map leads to {', '.join(wrong)}: expected members of {', '.join(emotions)}")
-    reader = next(reader for reader in READERS if reader.matches(root))
+    reader = _reader(root, format)
     reading = reader.read(root, tuple(emotions), labels)
     return RecognisedCorpus(
         name=name or root.name,
@@ -45,15 +67,22 @@ def recognise(
         emotions=tuple(emotions),
         entries=tuple(sorted(reading.entries, key=lambda entry: entry.name)),
         left_out=reading.left_out,
-        feature_sets=_feature_sets(root),
-        notes=reading.notes,
+        feature_sets=(*feature_sets(root), *sorted(pickled_sets(root))),
+        notes=(*reading.notes, *(_other_layouts(root, reader) if format == AUTO else ())),
     )
 
 
-def _feature_sets(root: Path) -> tuple[str, ...]:
-    folder = root / "features"
-    if not folder.is_dir():
-        return ()
-    return tuple(
-        sorted(item.name for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
-    )
+def _reader(root: Path, format: str) -> CorpusReader:
+    if format == AUTO:
+        return next(reader for reader in READERS if reader.matches(root))
+    named = {reader.format: reader for reader in READERS}
+    if format not in named:
+        raise CorpusError(f"unknown format {format!r}: expected {AUTO}, {', '.join(named)}")
+    if not named[format].matches(root):
+        raise CorpusError(f"{root} is not of the format {format}: expected {named[format].layout}")
+    return named[format]
+
+
+def _other_layouts(root: Path, chosen: CorpusReader) -> list[str]:
+    others = [reader.format for reader in PARTICULAR if reader is not chosen and reader.matches(root)]
+    return [f"it also looks like {', '.join(others)}: --format reads it as that"] if others else []

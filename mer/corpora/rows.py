@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -22,6 +22,14 @@ _SPLITS = {
 }  # fmt: skip
 _MISSING_NUMBERS = frozenset({"", "nan", "none", "null", "na", "n/a"})
 _PROBLEMS_SHOWN = 10
+
+
+class UnknownEmotion(CorpusError):
+    """A label that is neither of the emotion set nor in the label map."""
+
+    def __init__(self, label: str, message: str) -> None:
+        super().__init__(message)
+        self.label = label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +57,15 @@ class LabelRow:
 
 
 def parse_rows(
-    cells: Cells, table: str, emotions: Sequence[str], label_map: LabelMap
+    cells: Cells,
+    table: str,
+    emotions: Sequence[str],
+    label_map: LabelMap,
+    places: Sequence[str] | None = None,
 ) -> tuple[list[LabelRow], list[str]]:
     """Type all rows; returns them with notes on mapped labels and ignored columns.
+
+    `places` says where each row stands, for errors; by default its number in the table.
 
     Raises:
         CorpusError: neither `name` nor `path`, no rows, or the first problems of the cells with their row
@@ -66,11 +80,17 @@ def parse_rows(
     problems: list[str] = []
     mapped: Counter[tuple[str, str]] = Counter()
     rows: list[LabelRow] = []
-    for number, values in enumerate(cells.rows, start=2):  # the header is row 1
+    unknown: Counter[str] = Counter()
+    for index, values in enumerate(cells.rows):
         try:
             rows.append(_parse(values, emotions, label_map, mapped))
         except CorpusError as error:
-            problems.append(f"row {number}: {error}")
+            place = places[index] if places else f"row {index + 2}"  # the header is row 1
+            problems.append(f"{place}: {error}")
+            if isinstance(error, UnknownEmotion):
+                unknown[error.label] += 1
+    if unknown:
+        problems.insert(0, _how_to_map(unknown, emotions))
     if problems:
         more = f"\n  and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
         raise CorpusError(f"{table} cannot be used:\n  " + "\n  ".join(problems[:_PROBLEMS_SHOWN]) + more)
@@ -107,12 +127,15 @@ def _parse(
 def _emotion(
     own: str, emotions: Sequence[str], label_map: LabelMap, mapped: Counter[tuple[str, str]]
 ) -> str | None:
-    if not own:
+    if own.lower() in {"", "nan"}:
         return None
     if own in label_map:
         emotion = label_map[own]
     else:
-        emotion = canonical_emotion(own, emotions)
+        try:
+            emotion = canonical_emotion(own, emotions)
+        except CorpusError as error:
+            raise UnknownEmotion(own, str(error)) from error
     if emotion != own:
         mapped[own, emotion or "no label"] += 1
     return emotion
@@ -143,3 +166,12 @@ def _fold(text: str) -> int | None:
     if not (value.is_integer() and value >= 0):
         raise CorpusError(f"fold {text!r} is no whole number >= 0")
     return int(value)
+
+
+def _how_to_map(unknown: Mapping[str, int], emotions: Sequence[str]) -> str:
+    counts = ", ".join(f"{label} ({count})" for label, count in sorted(unknown.items()))
+    example = ",".join(f"{label}={emotions[0]}" for label in sorted(unknown)[:2])
+    return (
+        f"labels outside the emotion set ({', '.join(emotions)}): {counts}. Say what each is with "
+        f"--label-map, e.g. {example} (LABEL= stands for no label), or use a recipe whose set has them"
+    )

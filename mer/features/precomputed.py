@@ -1,146 +1,127 @@
-"""Precomputed features: `<corpus root>/features/<name>/<clip>.npy`, UTT (D,) or FRA (T, D), as MERTools
-writes them.
+"""Precomputed features (`files:<name>`): npy files below `<corpus root>/features/<name>`, as MERTools writes them,
+or the arrays of an MMSA pickle.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Protocol
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mer.clips import Clip
+from mer.corpora.feature_files import FEATURES_FOLDER
+from mer.corpora.mmsa_pickle import pickled_sets, read_mmsa
 from mer.errors import MediaError, QuarantineReason
 from mer.features.clip_feature import ClipFeature, masked
+from mer.features.feature_file import bad_features, read_features, usual_width
 from mer.features.spec import FILES_PREFIX, FeatureSpec
-
-MAX_BYTES = 256 << 20
-"""Largest feature file that is read."""
-
-_SAMPLED = 33
-"""Files whose headers decide what width the folder's features have."""
 
 NO_FILE = "no_feature_file"
 
+Frames = NDArray[np.float32]
+"""Features of one clip, (T, D)."""
+
+
+class _Source(Protocol):
+    """The features of one corpus under one name."""
+
+    width: int
+
+    def read(self, name: str) -> Frames | None:
+        """A clip's features; None where there are none."""
+        ...
+
 
 class PrecomputedExtractor:
-    """Reads and checks feature files; the width most of a folder's first files have is the expected one."""
+    """Reads and checks feature files; the width most of a set's first files have is the expected one."""
 
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec
-        self._widths: dict[Path, int] = {}
-        self._width = 1  # until a folder has been seen
+        self._sources: dict[Path, _Source] = {}
+        self._width = 1  # until a corpus has been seen
 
     def extract(self, clip: Clip) -> ClipFeature:
-        """Read one file; absent without a file.
+        """Read one clip's features; absent where there are none.
 
         Raises:
-            MediaError: `bad_features` for a file that is no npy array of finite floats of the folder's width,
+            MediaError: `bad_features` for a file that is no npy array of finite floats of the set's width,
                 `unsafe_name` for a name that leaves the folder.
+            CorpusError: the corpus' pickle is refused.
         """
-        folder = clip.corpus_root / "features" / self.spec.source.removeprefix(FILES_PREFIX)
-        path = folder / f"{clip.name}.npy"
-        if path.parent != folder or clip.name in {"", ".", ".."} or "\0" in clip.name:
+        if Path(clip.name).name != clip.name or clip.name in {"", ".", ".."} or "\0" in clip.name:
             raise MediaError(QuarantineReason.UNSAFE_NAME, f"clip name {clip.name!r} is no plain file name")
-        self._width = self._expected_width(folder)
-        if not path.is_file():
+        if clip.corpus_root not in self._sources:
+            name = self.spec.source.removeprefix(FILES_PREFIX)
+            self._sources[clip.corpus_root] = _open_source(clip.corpus_root, name)
+        source = self._sources[clip.corpus_root]
+        self._width = source.width
+        values = source.read(clip.name)
+        if values is None:
             return self.absent(NO_FILE)
-        values = read_features(path)
         if values.shape[1] != self._width:
-            raise _bad(path, f"{self._width} features as in the folder's other files", f"{values.shape[1]}")
+            expected = f"{self._width} features as in the set's other files"
+            raise bad_features(clip.name, expected, f"{values.shape[1]}")
         return ClipFeature(self._pool(values), present=True)
 
     def absent(self, *flags: str) -> ClipFeature:
-        """Zeros of the width of the folder last seen."""
+        """Zeros of the width of the set last seen."""
         return masked(self._pool(np.zeros((1, self._width), dtype=np.float32)), flags)
 
-    def _pool(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _pool(self, values: Frames) -> Frames:
         """(T, D) -> (T, D), (1, D) or (1, 2 * D)."""
         if self.spec.pooling == "frames":
             return values
-        mean: NDArray[np.float32] = values.mean(axis=0, keepdims=True)
+        mean: Frames = values.mean(axis=0, keepdims=True)
         if self.spec.pooling == "mean":
             return mean
         return np.concatenate([mean, values.std(axis=0, keepdims=True)], axis=1)
 
-    def _expected_width(self, folder: Path) -> int:
-        if folder not in self._widths:
-            first = islice(sorted(folder.glob("*.npy")), _SAMPLED)
-            widths = Counter(width for path in first if (width := _width_in_header(path)) is not None)
-            self._widths[folder] = max(widths, key=lambda width: (widths[width], -width)) if widths else 1
-        return self._widths[folder]
+
+def _open_source(root: Path, name: str) -> _Source:
+    folder = root / FEATURES_FOLDER / name
+    if not folder.is_dir() and name in (pickled := pickled_sets(root)):
+        return _PickleSource(*pickled[name])
+    return _FolderSource(folder)
 
 
-def read_features(path: Path) -> NDArray[np.float32]:
-    """Read one feature file, float32 (T, D); a vector (D,) gives T = 1.
+class _FolderSource:
+    """`<folder>/<clip>.npy`, UTT (D,) or FRA (T, D), or `<folder>/<clip>/*.npy`, one file per face, in order."""
 
-    The header is read and believed only if the file has exactly the bytes it declares: nothing is allocated on its
-    word, pickles and archives are never opened.
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.width = usual_width(folder)
 
-    Raises:
-        MediaError: `bad_features`, saying what was expected and found.
-    """
-    try:
-        with path.open("rb") as stream:
-            header = _read_header(stream)
-            if isinstance(header, str):
-                raise _bad(path, "an npy file of floats", header)
-            raw = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise _bad(path, "a readable file", str(error)) from error
-    if len(header.shape) not in {1, 2} or header.size == 0:
-        raise _bad(path, "shape (features,) or (time, features)", str(header.shape))
-    if len(raw) != header.size * header.dtype.itemsize or len(raw) > MAX_BYTES:
-        found = f"{len(raw)} bytes for shape {header.shape}"
-        raise _bad(path, f"{header.size * header.dtype.itemsize} bytes, at most {MAX_BYTES}", found)
-    order: Literal["F", "C"] = "F" if header.fortran else "C"
-    stored = np.frombuffer(raw, dtype=header.dtype).reshape(header.shape, order=order)
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is refused below
-        values = np.ascontiguousarray(np.atleast_2d(stored), dtype=np.float32)
-    if not np.isfinite(values).all():
-        raise _bad(path, "finite values", "NaN or infinity")
-    return values
+    def read(self, name: str) -> Frames | None:
+        """Read a clip's file, or its faces one after the other."""
+        file = self._folder / f"{name}.npy"
+        if file.is_file():
+            return read_features(file)
+        faces = [read_features(path) for path in sorted((self._folder / name).glob("*.npy"))]
+        if not faces:
+            return None
+        if len({face.shape[1] for face in faces}) > 1:
+            widths = sorted({face.shape[1] for face in faces})
+            raise bad_features(name, "faces of one width", f"{', '.join(map(str, widths))}")
+        return np.concatenate(faces)
 
 
-@dataclass(frozen=True)
-class _Header:
-    shape: tuple[int, ...]
-    fortran: bool
-    dtype: np.dtype[Any]
+class _PickleSource:
+    """One modality of an MMSA pickle; -inf and NaN there stand for 0."""
 
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
+    def __init__(self, path: Path, modality: str) -> None:
+        self._path, self._modality = path, modality
+        held = read_mmsa(path).arrays.get(modality, {})
+        self.width = next(iter(held.values())).shape[1] if held else 1
 
-
-def _read_header(stream: BinaryIO) -> _Header | str:
-    """Header of an npy file of floats, or what was found instead."""
-    try:
-        version = npy.read_magic(stream)
-        if version not in {(1, 0), (2, 0)}:
-            return f"npy version {version}"
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-    except (ValueError, EOFError) as error:
-        return str(error)
-    return _Header(shape, fortran, dtype) if dtype.kind == "f" else f"values of type {dtype}"
-
-
-def _width_in_header(path: Path) -> int | None:
-    """Width a file declares; None for a file that is no float array."""
-    try:
-        with path.open("rb") as stream:
-            header = _read_header(stream)
-    except OSError:
-        return None
-    return None if isinstance(header, str) or not header.shape else header.shape[-1]
-
-
-def _bad(path: Path, expected: str, found: str) -> MediaError:
-    return MediaError(QuarantineReason.BAD_FEATURES, f"{path.name}: expected {expected}, found {found}")
+    def read(self, name: str) -> Frames | None:
+        """A clip's frames without padding."""
+        held = read_mmsa(self._path).arrays.get(self._modality, {}).get(name)
+        if held is None:
+            return None
+        with np.errstate(over="ignore"):
+            values = np.nan_to_num(held.astype(np.float32), nan=0.0, neginf=0.0, posinf=np.inf)
+        if not np.isfinite(values).all():
+            raise bad_features(f"{self._path.name}: {name}", "finite values", "infinity")
+        return values

@@ -41,6 +41,13 @@ def test_a_path_that_is_not_there_is_named() -> None:
     assert "no/such/clip.mp4" in answer.output
 
 
+def test_a_submission_needs_candidates_that_are_there() -> None:
+    nothing = CliRunner().invoke(app, ["predict"])
+    assert (nothing.exit_code, "--candidates" in nothing.output) == (2, True)
+    absent = CliRunner().invoke(app, ["predict", "--candidates", "no/such/table.csv"])
+    assert (absent.exit_code, "no/such/table.csv" in absent.output) == (2, True)
+
+
 def test_our_errors_are_one_line() -> None:
     code = "import sys; sys.argv = ['mer', 'evaluate', 'nothing']; from flows.cli import main; main()"
     done = subprocess.run(

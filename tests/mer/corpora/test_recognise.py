@@ -8,8 +8,10 @@ import pytest
 
 from mer.clips import Split
 from mer.corpora import recognise
+from mer.corpora.label_map import parse_label_map
+from mer.corpora.recognise import READERS
 from mer.emotions import MER_EMOTIONS, RAVDESS_EMOTIONS
-from mer.errors import CorpusError, QuarantineReason
+from mer.errors import ConfigError, CorpusError, QuarantineReason
 
 
 def touch(root: Path, *names: str) -> None:
@@ -102,6 +104,31 @@ def test_ravdess_as_it_lies_there(shared_data: Path) -> None:
     assert len(folds) == 24  # every actor lies in one fold
     assert {entry.split for entry in found.entries} == {Split.TRAIN}
     assert all(entry.transcript and entry.media.suffix == ".flac" for entry in found.entries)
+
+
+def test_every_format_is_told_of(tmp_path: Path) -> None:
+    told = (Path(__file__).parents[3] / "docs/corpora.md").read_text(encoding="utf-8")
+    assert all(f"`{reader.format}`" in told for reader in READERS)
+
+
+def test_the_mertools_files_at_hand(shared_data: Path) -> None:
+    found = recognise(shared_data / "data/mertools-parity", emotions=MER_EMOTIONS)
+    assert [entry.media.suffix for entry in found.entries] == [".wav"] * 3
+    assert found.feature_sets == tuple(
+        f"{model}-tiny-random-{level}" for model in ("clip", "hubert") for level in ("FRA", "UTT")
+    )
+
+
+def test_label_maps_as_people_write_them() -> None:
+    assert parse_label_map(" calm = neutral, 0=sad,disgust= ,") == {
+        "calm": "neutral",
+        "0": "sad",
+        "disgust": None,
+    }
+    assert parse_label_map("") == {}
+    for wrong in ("calm", "=sad", "a=sad,a=happy"):
+        with pytest.raises(ConfigError, match="expected LABEL=EMOTION"):
+            parse_label_map(wrong)
 
 
 def test_a_label_map_must_lead_into_the_set(tmp_path: Path) -> None:

@@ -116,6 +116,27 @@ def test_column_order_is_honoured(root: Path) -> None:
         np.testing.assert_array_equal(extractor.extract(clip(root, name)).values, frames)
 
 
+def test_a_batch_axis_is_dropped(root: Path) -> None:
+    put(root, np.ones((1, 3, 4), dtype=np.float32), "batched")
+    put(root, np.ones((1, 1, 4), dtype=np.float32), "both")
+    extractor = build_extractor(spec(pooling="frames"), root)
+    assert extractor.extract(clip(root, "batched")).values.shape == (3, 4)
+    assert extractor.extract(clip(root, "both")).values.shape == (1, 4)
+
+
+def test_a_folder_of_faces_is_one_clip_in_the_order_of_the_names(tmp_path: Path) -> None:
+    faces = tmp_path / "features" / "au" / "fra"
+    faces.mkdir(parents=True)
+    for name, values in (("0010", [3.0, 3.0]), ("0002", [1.0, 1.0])):
+        np.save(faces / f"{name}.npy", np.array(values, dtype=np.float32))
+    extractor = build_extractor(spec(pooling="frames"), tmp_path)
+    np.testing.assert_array_equal(extractor.extract(clip(tmp_path, "fra")).values, [[1, 1], [3, 3]])
+    assert extractor.extract(clip(tmp_path, "absent")).values.shape == (1, 2)
+    np.save(faces / "0003.npy", np.ones(5, dtype=np.float32))
+    with pytest.raises(MediaError, match="faces of one width, found 2, 5"):
+        extractor.extract(clip(tmp_path, "fra"))
+
+
 def test_archive_named_npy_is_refused(root: Path) -> None:
     with (root / "features" / "au" / "bad.npy").open("wb") as stream:
         np.savez(stream, a=np.zeros(4))

@@ -1,0 +1,66 @@
+"""The account of a recognised corpus: what it is, what is in it, what was left out and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mer.clips import Split
+from mer.corpora.reading import RecognisedCorpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusAccount:
+    """Counts that add up: `clips` + all of `left_out` is every name the corpus has."""
+
+    format: str
+    clips: int
+    without_media: int
+    """Clips made of precomputed features."""
+    splits: Mapping[str, int]
+    labels: Mapping[str, int]
+    """Clips by emotion, in class order."""
+    valences: int
+    transcripts: int
+    speakers: int
+    left_out: Mapping[str, int]
+    """Names by reason code."""
+    feature_sets: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The account as text, one fact a line."""
+        labels = ", ".join(f"{emotion} {count}" for emotion, count in self.labels.items()) or "none"
+        splits = ", ".join(f"{count} {split}" for split, count in self.splits.items())
+        lines = [
+            f"recognised as {self.format}: {self.clips} clips ({splits})",
+            f"labels: {labels}; {self.valences} with valence",
+            f"{self.transcripts} transcripts, {self.speakers} speakers",
+        ]
+        if self.feature_sets:
+            lines.append(f"precomputed features (source files:<name>): {', '.join(self.feature_sets)}")
+        if self.left_out:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in self.left_out.items())
+            lines.append(f"left out: {reasons}")
+        return [*lines, *self.notes]
+
+
+def account_of(corpus: RecognisedCorpus) -> CorpusAccount:
+    """Count what is in a corpus."""
+    entries = corpus.entries
+    labels = Counter(entry.emotion for entry in entries)
+    splits = Counter(entry.split for entry in entries)
+    return CorpusAccount(
+        format=corpus.format,
+        clips=len(entries),
+        without_media=sum(bool(entry.precomputed) for entry in entries),
+        splits={split.value: splits[split] for split in Split if splits[split]},
+        labels={emotion: labels[emotion] for emotion in corpus.emotions if labels[emotion]},
+        valences=sum(entry.valence is not None for entry in entries),
+        transcripts=sum(bool(entry.transcript) for entry in entries),
+        speakers=len({entry.speaker for entry in entries} - {None}),
+        left_out=dict(sorted(Counter(item.reason.value for item in corpus.left_out).items())),
+        feature_sets=corpus.feature_sets,
+        notes=corpus.notes,
+    )

@@ -1,0 +1,103 @@
+"""Precomputed features below a corpus root: which clips have files, and the identity of clips that have only these.
+
+`features/<set>/<clip>.npy`, or `features/<set>/<clip>/*.npy`, one file per face.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from mer.clips import CorpusEntry
+from mer.media.content_hash import sha256_file
+
+FEATURES_FOLDER = "features"
+
+
+class FeatureIndex(Protocol):
+    """The precomputed features of a corpus, by clip."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Clips that have any."""
+        ...
+
+    def files(self, name: str) -> tuple[Path, ...]:
+        """Files that hold a clip's features, in a stable order; none for a clip without."""
+        ...
+
+    def address(self, name: str) -> Path:
+        """What the catalogue calls a clip that has no media: a path at which no file lies."""
+        ...
+
+
+class FeatureFolders:
+    """npy files below `<root>/features`; folders are listed only when first asked about a clip."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / FEATURES_FOLDER
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Clips that have a file in any set."""
+        return frozenset(self._sets_of)
+
+    def files(self, name: str) -> tuple[Path, ...]:
+        """The clip's npy files, by set."""
+        found: list[Path] = []
+        for feature_set in self._sets_of.get(name, ()):
+            file = self._folder / feature_set / f"{name}.npy"
+            found += [file] if file.is_file() else sorted(file.with_suffix("").glob("*.npy"))
+        return tuple(found)
+
+    def address(self, name: str) -> Path:
+        """`<root>/features/<clip>`."""
+        return self._folder / name
+
+    @cached_property
+    def _sets_of(self) -> dict[str, list[str]]:
+        sets: dict[str, list[str]] = {}
+        for feature_set in feature_sets(self._folder.parent):
+            with os.scandir(self._folder / feature_set) as items:
+                for item in items:
+                    if item.name.endswith(".npy") or item.is_dir():
+                        sets.setdefault(item.name.removesuffix(".npy"), []).append(feature_set)
+        return sets
+
+
+def feature_sets(root: Path) -> tuple[str, ...]:
+    """Names of the folders below `<root>/features`, which `files:<name>` reads."""
+    folder = root / FEATURES_FOLDER
+    if not folder.is_dir():
+        return ()
+    return tuple(
+        sorted(item.name for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
+    )
+
+
+def precomputed_id(entry: CorpusEntry) -> str:
+    """Clip id of an entry without media: sha256 (hex) over its feature files' content, set by set.
+
+    One line `<set>[/<face>] <sha256 of the file>` a file, sorted; the clip's name is not part of it, so equal
+    content under two names is one clip, as with media. For an MMSA pickle the lines are the clip's arrays
+    (type, shape and values). A set that is added, removed or changed makes another clip: what was trained on
+    the old content stays attributed to it.
+
+    Raises:
+        MediaError: `missing_media` for a file that cannot be read.
+        CorpusError: the pickle cannot be read.
+    """
+    from mer.corpora.mmsa_pickle import PICKLE_SUFFIX, pickled_lines
+
+    lines: list[str] = []
+    for file in entry.precomputed:
+        if file.suffix == PICKLE_SUFFIX:
+            lines += pickled_lines(file, entry.name)
+            continue
+        inner = file.relative_to(entry.media.parent)
+        label = inner.parts[0] if len(inner.parts) == 2 else f"{inner.parts[0]}/{file.name}"
+        lines.append(f"{label} {sha256_file(file)}")
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()

@@ -1,0 +1,78 @@
+"""IEMOCAP as released: `Session1..5/dialog/EmoEvaluation/*.txt` and `sentences/wav/<dialogue>/<utterance>.wav`.
+
+Folds are the sessions (leave one session out); `xxx` (the raters did not agree) is no label. The ratings of
+valence (1 to 5) are another scale than ours and are not taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mer.corpora.feature_files import FeatureFolders
+from mer.corpora.matching import match_rows
+from mer.corpora.media_index import index_media
+from mer.corpora.reading import LabelMap, Reading
+from mer.corpora.rows import parse_rows
+from mer.corpora.speakers import iemocap_speaker
+from mer.corpora.table_file import Cells
+
+_COLUMNS = ("name", "emotion", "speaker", "fold", "transcript")
+_EVALUATION = re.compile(r"\[[\d.]+ - [\d.]+\]\t(?P<name>Ses0\w+)\t(?P<code>[a-z]{3})\t")
+_SAID = re.compile(r"(?P<name>Ses0\w+) \[[\d.\s-]+\]: ?(?P<text>.*)")
+_EMOTION_OF_CODE = {
+    "ang": "angry", "hap": "happy", "sad": "sad", "neu": "neutral", "fru": "frustrated", "exc": "excited",
+    "fea": "fearful", "sur": "surprise", "dis": "disgust", "oth": "other", "xxx": "",
+}  # fmt: skip
+
+
+class IemocapReader:
+    """IEMOCAP's full release."""
+
+    format = "iemocap"
+    layout = "Session1/dialog/EmoEvaluation/*.txt beside Session1/sentences/wav/"
+
+    def matches(self, root: Path) -> bool:
+        """Some session has its evaluations."""
+        return any(path.is_dir() for path in root.glob("Session[1-5]/dialog/EmoEvaluation"))
+
+    def read(self, root: Path, emotions: Sequence[str], label_map: LabelMap) -> Reading:
+        """Read evaluations and transcriptions, and match them to the utterances.
+
+        Raises:
+            CorpusError: labels outside the emotion set, all of them in one message.
+        """
+        said = {
+            found["name"]: found["text"].strip()
+            for line in _lines(root, "transcriptions")
+            if (found := _SAID.match(line))
+        }
+        cells = [
+            _cells(found["name"], found["code"], said)
+            for line in _lines(root, "EmoEvaluation")
+            if (found := _EVALUATION.match(line))
+        ]
+        places = [row["name"] for row in cells]
+        rows, notes = parse_rows(Cells(_COLUMNS, cells), "EmoEvaluation", emotions, label_map, places)
+        folders = [str(path.relative_to(root)) for path in sorted(root.glob("Session[1-5]/sentences/wav"))]
+        notes.append(
+            "folds are the five sessions; xxx (no agreement) is no label; ratings 1 to 5 are not taken"
+        )
+        return match_rows(rows, index_media(root, folders), FeatureFolders(root), notes)
+
+
+def _cells(name: str, code: str, said: dict[str, str]) -> dict[str, str]:
+    speaker, fold = iemocap_speaker(name) or ("", "")
+    return {
+        "name": name,
+        "emotion": _EMOTION_OF_CODE.get(code, code),
+        "speaker": speaker,
+        "fold": fold,
+        "transcript": said.get(name, ""),
+    }
+
+
+def _lines(root: Path, folder: str) -> Iterator[str]:
+    for path in sorted(root.glob(f"Session[1-5]/dialog/{folder}/Ses*.txt")):
+        yield from path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,0 +1,97 @@
+"""MERTools' "process" layout: label npz, transcription csv, video/ audio/ (or subvideo/ ...), features/.
+
+Also without any media: the precomputed features are the clips then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mer.corpora.feature_files import FeatureFolders
+from mer.corpora.matching import match_rows
+from mer.corpora.media_index import index_media
+from mer.corpora.mertools_labels import Label, label_files, read_labels
+from mer.corpora.reading import LabelMap, Reading
+from mer.corpora.rows import parse_rows
+from mer.corpora.speakers import iemocap_speaker, name_before_first_dot
+from mer.corpora.table_file import Cells
+from mer.corpora.transcripts import ORIGINAL_CHINESE, ORIGINAL_ENGLISH, read_transcripts
+
+_CUT_MEDIA = ("subvideo", "subaudio", "subvideo-tgt")
+_WHOLE_MEDIA = ("video", "audio")
+_COLUMNS = ("name", "emotion", "valence", "split", "speaker", "fold", "transcript")
+_OF_A_VIDEO = re.compile(r"(?P<video>.+)_(?:utt)?\d+")
+
+
+class MertoolsReader:
+    """Format A."""
+
+    format = "mertools"
+    layout = (
+        "a label npz (train_corpus, test1_corpus, ... or whole_corpus) beside video/, audio/ or features/"
+    )
+
+    def matches(self, root: Path) -> bool:
+        """A label npz lies in the root."""
+        return bool(label_files(root))
+
+    def read(self, root: Path, emotions: Sequence[str], label_map: LabelMap) -> Reading:
+        """Read labels and transcripts, and match them to media or precomputed features.
+
+        Raises:
+            CorpusError: see `read_labels`; unknown labels, all of them in one message.
+        """
+        found = read_labels(root, emotions, label_map)
+        transcripts = read_transcripts(root, ORIGINAL_CHINESE if found.challenge else ORIGINAL_ENGLISH)
+        name_of = name_before_first_dot if found.challenge else str
+        cells = [
+            self._cells(label, name_of(label.name), transcripts.texts, found.challenge)
+            for label in found.labels
+        ]
+        rows, notes = parse_rows(
+            Cells(_COLUMNS, cells),
+            found.file,
+            emotions,
+            label_map,
+            places=[f"{label.part} {label.name}" for label in found.labels],
+        )
+        folders, told = _media_folders(root)
+        index = index_media(
+            root, folders, (lambda path: name_of(path.name if found.challenge else path.stem))
+        )
+        if not found.challenge and any(row.speaker for row in rows):
+            told.append("speaker: the session and gender (IEMOCAP), or the video a clip was cut from")
+        return match_rows(
+            rows, index, FeatureFolders(root), (*found.notes, *transcripts.notes, *notes, *told)
+        )
+
+    def _cells(self, label: Label, name: str, texts: Mapping[str, str], challenge: bool) -> dict[str, str]:
+        speaker, fold = ("", "") if challenge else _speaker(name)
+        return {
+            "name": name,
+            "emotion": label.emotion,
+            "valence": label.valence,
+            "split": label.split,
+            "speaker": speaker,
+            "fold": fold,
+            "transcript": texts.get(name, ""),
+        }
+
+
+def _speaker(name: str) -> tuple[str, str]:
+    """What must not be in two folds, and the published fold (IEMOCAP: leave one session out)."""
+    if iemocap := iemocap_speaker(name):
+        return iemocap
+    video = _OF_A_VIDEO.fullmatch(name)
+    return (video["video"] if video else "", "")
+
+
+def _media_folders(root: Path) -> tuple[list[str], list[str]]:
+    """Folders that hold the clips, the preferred one first, and what to say about them."""
+    cut = [folder for folder in _CUT_MEDIA if (root / folder).is_dir()]
+    folders = cut or [folder for folder in _WHOLE_MEDIA if (root / folder).is_dir()]
+    silent = cut[:1] == ["subaudio"] and "subvideo-tgt" in cut
+    note = "subaudio/ holds the clips: the pictures in subvideo-tgt/ are without sound"
+    return folders, [note] if silent else []

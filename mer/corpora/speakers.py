@@ -1,0 +1,22 @@
+"""Clip names of corpora that write more than a number into them."""
+
+from __future__ import annotations
+
+import re
+
+_IEMOCAP = re.compile(r"Ses0(?P<session>[1-5])[FM]_\w+_(?P<gender>[FM])(?:[XY]X)?\d+")
+
+
+def iemocap_speaker(name: str) -> tuple[str, str] | None:
+    """(speaker, fold) of an IEMOCAP utterance, `Ses01F_impro01_M003` -> (`Ses01M`, `0`).
+
+    The letter after the session says who wears the markers, the last one who speaks. Folds are the sessions, as
+    published work leaves one session out.
+    """
+    found = _IEMOCAP.fullmatch(name)
+    return (f"Ses0{found['session']}{found['gender']}", str(int(found["session"]) - 1)) if found else None
+
+
+def name_before_first_dot(name: str) -> str:
+    """The clip a file of MER2024 to 2026 belongs to: its name up to the first dot."""
+    return name.split(".", 1)[0]

@@ -1,0 +1,118 @@
+"""One npy file of precomputed features: read without trusting its header, pickles and archives refused."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from mer.errors import MediaError, QuarantineReason
+
+MAX_BYTES = 256 << 20
+"""Largest feature file that is read."""
+
+_SAMPLED = 33
+"""Files whose headers decide what width a set's features have."""
+
+
+def usual_width(folder: Path) -> int:
+    """The width most of a folder's first files have; 1 for a folder without any."""
+    if not folder.is_dir():
+        return 1
+    with os.scandir(folder) as items:  # as paths, 100,000 files would take seconds
+        names = sorted(item.name for item in items)
+    files = islice((folder / name for name in names if name.endswith(".npy")), _SAMPLED)
+    faces = (
+        path for name in names if not name.endswith(".npy") for path in sorted((folder / name).glob("*.npy"))
+    )
+    first = list(files) or list(islice(faces, _SAMPLED))
+    widths = Counter(width for path in first if (width := _width_in_header(path)) is not None)
+    return max(widths, key=lambda width: (widths[width], -width)) if widths else 1
+
+
+def read_features(path: Path) -> NDArray[np.float32]:
+    """Read one feature file, float32 (T, D); a vector (D,) gives T = 1.
+
+    The header is read and believed only if the file has exactly the bytes it declares: nothing is allocated on its
+    word, pickles and archives are never opened.
+
+    Raises:
+        MediaError: `bad_features`, saying what was expected and found.
+    """
+    try:
+        with path.open("rb") as stream:
+            header = _read_header(stream)
+            if isinstance(header, str):
+                raise bad_features(path.name, "an npy file of floats", header)
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise bad_features(path.name, "a readable file", str(error)) from error
+    shape = _without_leading_ones(header.shape)
+    if len(shape) not in {1, 2} or header.size == 0:
+        raise bad_features(path.name, "shape (features,) or (time, features)", str(header.shape))
+    if len(raw) != header.size * header.dtype.itemsize or len(raw) > MAX_BYTES:
+        found = f"{len(raw)} bytes for shape {header.shape}"
+        raise bad_features(
+            path.name, f"{header.size * header.dtype.itemsize} bytes, at most {MAX_BYTES}", found
+        )
+    order: Literal["F", "C"] = "F" if header.fortran else "C"
+    stored = np.frombuffer(raw, dtype=header.dtype).reshape(header.shape, order=order)
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is refused below
+        values = np.ascontiguousarray(np.atleast_2d(stored.reshape(shape)), dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise bad_features(path.name, "finite values", "NaN or infinity")
+    return values
+
+
+@dataclass(frozen=True)
+class _Header:
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+def _read_header(stream: BinaryIO) -> _Header | str:
+    """Header of an npy file of floats, or what was found instead."""
+    try:
+        version = npy.read_magic(stream)
+        if version not in {(1, 0), (2, 0)}:
+            return f"npy version {version}"
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+    except (ValueError, EOFError) as error:
+        return str(error)
+    return _Header(shape, fortran, dtype) if dtype.kind == "f" else f"values of type {dtype}"
+
+
+def _width_in_header(path: Path) -> int | None:
+    """Width a file declares; None for a file that is no float array."""
+    try:
+        with path.open("rb") as stream:
+            header = _read_header(stream)
+    except OSError:
+        return None
+    return None if isinstance(header, str) or not header.shape else header.shape[-1]
+
+
+def bad_features(name: str, expected: str, found: str) -> MediaError:
+    """The error of a clip's features that cannot be used."""
+    return MediaError(QuarantineReason.BAD_FEATURES, f"{name}: expected {expected}, found {found}")
+
+
+def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(1, T, D) -> (T, D): some scripts keep the batch axis, and MERTools squeezes it away."""
+    while len(shape) > 2 and shape[0] == 1:
+        shape = shape[1:]
+    return shape

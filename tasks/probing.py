@@ -1,0 +1,89 @@
+"""One clip of a corpus, looked at: whether it changed, what it holds, and what it is by content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infra.catalogue import ClipUpsert
+from mer.clips import CorpusEntry
+from mer.errors import MediaError, QuarantineReason
+
+
+def entry_stamp(entry: CorpusEntry) -> tuple[int, int] | None:
+    """Stamp of a clip: of its media file, or over all the feature files it consists of."""
+    stamps = [file_stamp(path) for path in entry.precomputed or (entry.media,)]
+    whole = [stamp for stamp in stamps if stamp is not None]
+    if len(whole) < len(stamps):
+        return None
+    return sum(size for size, _ in whole), max(changed for _, changed in whole)
+
+
+def file_stamp(path: Path) -> tuple[int, int] | None:
+    """(size in bytes, modification time in ns): a file with the stamp it was catalogued with is not read again."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def examine(entry: CorpusEntry, require_audio: bool) -> ClipUpsert:
+    """Probe and hash a clip's media, or hash the feature files of a clip without media.
+
+    Raises:
+        MediaError: it cannot be used, with the reason to store in quarantine.
+    """
+    from mer.media.content_hash import sha256_file
+    from mer.media.probe import probe, require_streams
+
+    stamp = entry_stamp(entry)
+    if stamp is None:
+        raise MediaError(
+            QuarantineReason.MISSING_MEDIA, f"{entry.media.name}: the file is not there any more"
+        )
+    if entry.precomputed:
+        return _examine_precomputed(entry, stamp, require_audio)
+    found = probe(entry.media)
+    require_streams(found, audio=require_audio, video=False)
+    return ClipUpsert(
+        clip_id=sha256_file(entry.media),
+        name=entry.name,
+        path=str(entry.media),
+        size=stamp[0],
+        mtime_ns=stamp[1],
+        duration_seconds=found.duration_seconds,
+        has_audio=found.has_audio,
+        has_video=found.has_video,
+        width=found.width,
+        height=found.height,
+        speaker=entry.speaker,
+        split=entry.split.value,
+        fold=entry.fold,
+        transcript=entry.transcript,
+    )
+
+
+def _examine_precomputed(entry: CorpusEntry, stamp: tuple[int, int], require_audio: bool) -> ClipUpsert:
+    """A clip without media: identified by the content of its feature files; neither sound nor pictures."""
+    from mer.corpora.feature_files import precomputed_id
+
+    if require_audio:
+        raise MediaError(
+            QuarantineReason.NO_AUDIO,
+            f"{entry.name} has precomputed features only, and the recipe reads sound: give its acoustic stream "
+            "a source files:<name>, or set require_audio: false",
+        )
+    return ClipUpsert(
+        clip_id=precomputed_id(entry),
+        name=entry.name,
+        path=str(entry.media),
+        size=stamp[0],
+        mtime_ns=stamp[1],
+        duration_seconds=None,
+        has_audio=False,
+        has_video=False,
+        speaker=entry.speaker,
+        split=entry.split.value,
+        fold=entry.fold,
+        transcript=entry.transcript,
+    )
