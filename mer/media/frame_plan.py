@@ -33,7 +33,7 @@ class Stretch:
     begin: int
     end: int
     wanted: list[int]
-    """Presentation times, ascending, each once."""
+    """Presentation times, each once."""
 
 
 def packet_marks(container: Any, stream: Any, deadline: Deadline) -> list[PacketMark]:

@@ -85,9 +85,10 @@ def _marks(path: Path, limits: MediaLimits, deadline: Deadline) -> tuple[list[Pa
 
 
 def _stamps(marks: Sequence[PacketMark]) -> list[int] | None:
-    """Presentation times of what is shown, ascending; None where a stamp is missing."""
+    """Presentation times of what is shown, ascending; None where a stamp is missing or they say nothing."""
     known = sorted(mark.pts for mark in marks if mark.pts is not None and mark.shown)
-    return known if known and all(mark.pts is not None for mark in marks) else None
+    told = all(mark.pts is not None for mark in marks) and len(set(known)) > len(known) / 2
+    return known if told else None
 
 
 def _by_stamp(
@@ -100,9 +101,7 @@ def _by_stamp(
         packets = (packet for packet in container.demux(stream) if packet.size)
         number = -1
         for stretch in stretches:
-            held: Any = None
-            wanted = iter(stretch.wanted)
-            stamp = next(wanted, None)
+            missing = set(stretch.wanted)
             for packet in packets:
                 deadline.check()
                 number += 1
@@ -112,18 +111,11 @@ def _by_stamp(
                 if number >= stretch.end:
                     frames += _decode(stream, None)
                 for frame in frames:
-                    if frame.pts is None:
-                        continue
-                    # the frame shown at a time is the last one whose stamp is not later
-                    while held is not None and stamp is not None and stamp < frame.pts:
-                        yield stamp, _upright(held, max_side)
-                        stamp = next(wanted, None)
-                    held = frame
+                    if frame.pts in missing:
+                        missing.remove(frame.pts)
+                        yield frame.pts, _upright(frame, max_side)
                 if number >= stretch.end:
                     break
-            while held is not None and stamp is not None:
-                yield stamp, _upright(held, max_side)
-                stamp = next(wanted, None)
             stream.codec_context.flush_buffers()
 
 

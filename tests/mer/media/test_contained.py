@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import logging
 import os
 import signal
 import threading
@@ -159,4 +160,4 @@ def test_two_thousand_damaged_variants_are_each_read_or_refused(
         verdicts
     )  # the damage was neither nothing nor everything
     assert verdicts["timed_out"] == 0, verdicts
-    print(dict(verdicts))
+    logging.getLogger(__name__).info("2,000 damaged variants: %s", dict(verdicts))
