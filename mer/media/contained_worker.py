@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +24,11 @@ from mer.media.frames import sample_frames
 from mer.media.opening import MediaLimits
 from mer.media.probe import probe
 
+_READERS: dict[str, Callable[..., NDArray[Any]]] = {
+    "decode_audio": decode_audio,
+    "sample_frames": sample_frames,
+}
+
 Answer = tuple[dict[str, Any], NDArray[Any] | None]
 
 
@@ -32,7 +38,7 @@ def answer(request: dict[str, Any]) -> Answer:
     try:
         if request["call"] == "probe":
             return {"probe": asdict(probe(path, limits))}, None
-        read = {"decode_audio": decode_audio, "sample_frames": sample_frames}[request["call"]]
+        read = _READERS[request["call"]]
         values: NDArray[Any] = np.ascontiguousarray(read(path, limits=limits, **request["options"]))
     except MediaError as error:
         return {"reason": error.reason.value, "message": str(error)}, None

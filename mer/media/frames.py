@@ -96,7 +96,7 @@ def _by_stamp(
 ) -> Iterator[tuple[int, Picture]]:
     """Pictures by the presentation time they were wanted for; what could not be decoded is left out."""
     with open_media(path, limits) as (container, _):
-        stream = usable_stream(container, "video")
+        stream: Any = usable_stream(container, "video")
         bound_decoder(stream, limits)
         packets = (packet for packet in container.demux(stream) if packet.size)
         number = -1
