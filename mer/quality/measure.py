@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mer.errors import MediaError, QuarantineReason
 from mer.media.audio import SPEECH_RATE, Waveform, decode_audio
+from mer.media.contained import ContainedMedia
 from mer.media.faces import FaceDetector
 from mer.media.frames import sample_frames
 from mer.media.opening import DEFAULT_LIMITS, MediaLimits
@@ -52,6 +53,7 @@ def measure_quality(
     frames: int = 8,
     max_seconds: float = 600.0,
     limits: MediaLimits = DEFAULT_LIMITS,
+    contained: ContainedMedia | None = None,
 ) -> ClipQuality:
     """Measure a clip.
 
@@ -60,19 +62,33 @@ def measure_quality(
         detector: finds faces; None leaves `face_share` out.
         frames: sampled uniformly for faces and brightness.
         max_seconds: of sound that are listened to.
-        limits: what the file may cost.
+        limits: what the file may cost; those of `contained` where that is given.
+        contained: decodes in processes of its own; None decodes in this one.
 
     Raises:
-        MediaError: the file cannot be used at all (see `mer.media.probe.probe`). A stream that is absent or
+        MediaError: the file cannot be used at all (see `mer.media.probe.probe`), or whatever `contained` raises
+            for a decoder that crashed or hung. A stream that is absent or
             cannot be decoded only leaves its values out.
     """
-    found = probe(path, limits)
+    found = contained.probe(path) if contained else probe(path, limits)
     waveform: Waveform | None = None
     pictures: NDArray[np.uint8] | None = None
     if found.has_audio:
-        waveform = _if_there(lambda: decode_audio(path, max_seconds=max_seconds, limits=limits))
+        waveform = _if_there(
+            lambda: (
+                contained.decode_audio(path, max_seconds=max_seconds)
+                if contained
+                else decode_audio(path, max_seconds=max_seconds, limits=limits)
+            )
+        )
     if found.has_video:
-        pictures = _if_there(lambda: sample_frames(path, frames, limits=limits))
+        pictures = _if_there(
+            lambda: (
+                contained.sample_frames(path, frames)
+                if contained
+                else sample_frames(path, frames, limits=limits)
+            )
+        )
     return quality_of(found.duration_seconds, waveform, pictures, detector)
 
 

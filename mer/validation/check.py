@@ -76,7 +76,7 @@ def check_features(
             "length": np.diff(offsets).astype(np.int64),
             "present": np.asarray(present, dtype=bool),
             "finite": _of_clips(np.isfinite(rows).all(axis=1), offsets),
-            "zero": _of_clips(np.asarray(rows == 0).all(axis=1), offsets),
+            "zero": _of_clips((rows == 0).all(axis=1), offsets),
         }
     )
     _check(table, feature_schema(), "the features", "clip_id")
@@ -141,6 +141,6 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _of_clips(of_rows: NDArray[np.bool_], offsets: NDArray[np.int64]) -> list[bool]:
-    """Whether it holds for all rows of a clip."""
+def _of_clips(of_rows: Any, offsets: NDArray[np.int64]) -> list[bool]:
+    """Whether it holds for all rows of a clip; `of_rows`: bool (sum of T,)."""
     return [bool(of_rows[begin:end].all()) for begin, end in zip(offsets[:-1], offsets[1:], strict=True)]

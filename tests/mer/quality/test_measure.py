@@ -9,6 +9,7 @@ import soundfile
 from mer.demo.clip_file import write_clip
 from mer.demo.face import Expression, draw_face, make_looks
 from mer.errors import MediaError, QuarantineReason
+from mer.media.contained import ContainedMedia
 from mer.media.faces import HaarDetector, YuNetDetector
 from mer.quality.measure import brightness, measure_quality
 
@@ -72,6 +73,14 @@ def test_what_a_clip_lacks_is_not_measured(tmp_path: Path, spoken_clips: list[np
     assert found.speech_seconds is not None
     silent = measure_quality(film(tmp_path / "b.mp4", talking_head(10, 10)), HaarDetector())
     assert (silent.speech_seconds, silent.snr_db, silent.face_share) == (None, None, 1.0)
+
+
+def test_decoding_in_another_process_gives_the_same(tmp_path: Path, spoken_clips: list[np.ndarray]) -> None:
+    path = film(tmp_path / "a.mp4", talking_head(30, 20), spoken_clips[0])
+    with ContainedMedia() as contained:
+        assert measure_quality(path, HaarDetector(), contained=contained) == measure_quality(
+            path, HaarDetector()
+        )
 
 
 def test_what_is_no_clip_has_no_quality(tmp_path: Path) -> None:
