@@ -6,6 +6,7 @@ origin (ingestion, prediction on uploads) go through here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import queue
@@ -14,7 +15,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,9 @@ class _Worker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, request: dict[str, Any], name: str, seconds: float) -> tuple[dict[str, Any], bytearray]:
-        process = self.process or self._start()
+        process = self.process
+        if process is None or process.poll() is not None:  # one that died while idle is no clip's fault
+            process = self._start()
         assert process.stdin is not None
         try:
             with _killed_after(process, seconds) as late:
@@ -147,10 +149,16 @@ class _Worker:
         if process is None:
             return
         process.kill()
-        with process:  # closes the pipes and waits
-            pass
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(
+                    OSError
+                ):  # a request that was not sent is flushed into a broken pipe
+                    pipe.close()
+        process.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
+        self.stop()
         # the folder of the package comes first on the child's path: it runs the same copy as we do
         self.process = process = subprocess.Popen(
             [sys.executable, "-m", _MODULE],
@@ -174,7 +182,7 @@ class _Worker:
         return process
 
 
-@contextmanager
+@contextlib.contextmanager
 def _killed_after(process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
     """Kill the process unless the block ends in time; the event says whether it came to that."""
     late = threading.Event()

@@ -44,13 +44,16 @@ def audio_command(path: Path, kind: Container, sample_rate: int, max_seconds: fl
     )
 
 
-def frames_command(path: Path, kind: Container, count: int, seconds: float, max_side: int) -> list[str]:
+def frames_command(
+    path: Path, kind: Container, count: int, seconds: float, max_side: int, max_pixels: int
+) -> list[str]:
     """Arguments that write the pictures shown at the middles of `count` equal parts as PPM files, one after the
-    other, on standard output; upright, at most `max_side` pixels on the longer side.
+    other, on standard output; upright, at most `max_side` pixels on the longer side. The decoder refuses pictures of
+    more than `max_pixels`.
     """
     part = seconds / count
     pictures = (
-        _source(path, kind)["v:0"]
+        _source(path, kind, max_pixels=max_pixels)["v:0"]
         .filter("setpts", f"PTS-STARTPTS-{part / 2:.9f}/TB")
         .filter("fps", fps=f"{1 / part:.9f}", start_time=0, round="up")
         .filter("scale", f"min({max_side},iw)", f"min({max_side},ih)", force_original_aspect_ratio="decrease")
@@ -97,16 +100,21 @@ def decode_frames_by_ffmpeg(
         MediaError: `decode_failed` with the program's last words, or `timed_out`.
     """
     wanted = count if seconds > 0 else 1
-    output, words = _run(path, frames_command(path, kind, wanted, max(seconds, 1e-3), max_side), limits)
+    command = frames_command(path, kind, wanted, max(seconds, 1e-3), max_side, limits.max_pixels)
+    output, words = _run(path, command, limits)
     pictures = _ppm_pictures(output)
     if not pictures:
         raise _failed(path, words)
     return np.stack([*pictures, *pictures[-1:] * (count - len(pictures))])
 
 
-def _source(path: Path, kind: Container) -> Any:
+def _source(path: Path, kind: Container, **options: int) -> Any:
     return ffmpeg.input(
-        f"file:{path.absolute()}", format=kind.demuxer, protocol_whitelist="file", err_detect="ignore_err"
+        f"file:{path.absolute()}",
+        format=kind.demuxer,
+        protocol_whitelist="file",
+        err_detect="ignore_err",
+        **options,
     )
 
 

@@ -20,7 +20,7 @@ def test_the_command_line_is_guarded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     command = (
         audio_command(clip, Container.ISO, 16_000, 30.0)
         if what == "audio"
-        else frames_command(clip, Container.ISO, 4, 2.0, 640)
+        else frames_command(clip, Container.ISO, 4, 2.0, 640, 10**6)
     )
     assert "-nostdin" in command
     source = command.index("-i")
@@ -51,6 +51,12 @@ def test_the_program_scales_down_and_repeats_what_is_missing(movie: Path) -> Non
     small = decode_frames_by_ffmpeg(movie, Container.ISO, 6, 4.0, 32, MediaLimits())  # it lasts 2 s only
     assert small.shape == (6, 32, 32, 3)
     assert decode_frames_by_ffmpeg(movie, Container.ISO, 3, 0.0, 64, MediaLimits()).shape == (3, 64, 64, 3)
+
+
+def test_pictures_over_the_limit_are_not_decoded(movie: Path) -> None:
+    with pytest.raises(MediaError) as caught:
+        decode_frames_by_ffmpeg(movie, Container.ISO, 4, 2.0, 64, MediaLimits(max_pixels=64 * 63))
+    assert caught.value.reason is QuarantineReason.DECODE_FAILED
 
 
 def test_frames_that_pyav_cannot_decode_are_left_to_the_program(

@@ -137,19 +137,26 @@ GROUPS = {
 }
 
 
-@pytest.mark.parametrize("kind", GROUPS)
+@pytest.fixture(scope="module", params=GROUPS)
+def grouped(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[float]]:
+    """A movie of 120 frames and the mean grey of each, by plainly decoding everything."""
+    codec, name, options = GROUPS[request.param]
+    path = tmp_path_factory.mktemp("grouped") / name
+    grouped_movie(path, codec, 120, options)
+    with av.open(str(path)) as source:
+        return path, [float(frame.to_ndarray(format="rgb24").mean()) for frame in source.decode(video=0)]
+
+
 @pytest.mark.parametrize("count", [1, 3, 16, 120])
 def test_skipping_to_keyframes_gives_the_frames_that_decoding_everything_gives(
-    tmp_path: Path, kind: str, count: int
+    grouped: tuple[Path, list[float]], count: int
 ) -> None:
-    codec, name, options = GROUPS[kind]
-    grouped_movie(tmp_path / name, codec, 120, options)
-    with av.open(str(tmp_path / name)) as source:
-        everything = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
+    path, everything = grouped
     assert len(everything) == 120
-    expected = [everything[int((i + 0.5) * 120 / count)] for i in range(count)]
-    means = [float(frame.mean()) for frame in sample_frames(tmp_path / name, count)]
-    assert means == pytest.approx([float(frame.mean()) for frame in expected], abs=0.5)
+    means = [float(frame.mean()) for frame in sample_frames(path, count)]
+    assert means == pytest.approx([everything[int((i + 0.5) * 120 / count)] for i in range(count)], abs=0.5)
 
 
 def test_packets_that_no_wanted_frame_needs_are_not_decoded(
