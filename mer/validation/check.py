@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,4 +144,4 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
 
 def _of_clips(of_rows: Any, offsets: NDArray[np.int64]) -> list[bool]:
     """Whether it holds for all rows of a clip; `of_rows`: bool (sum of T,)."""
-    return [bool(of_rows[begin:end].all()) for begin, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [bool(of_rows[begin:end].all()) for begin, end in pairwise(offsets)]
