@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum |
 RECIPE ?= demo
 ARGS ?=
 
-.PHONY: help setup run-flow test test-all check format up down deploy bench lock clean
+.PHONY: help setup run-flow test test-slow test-all check format up down deploy bench lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -29,8 +29,10 @@ run-flow: setup  ## Run the retraining flow (demo corpus made on first use); REC
 test: setup  ## Unit tests (under two minutes)
 	@$(BIN)/python -m pytest -q
 
-test-all: setup  ## All tests: real Prefect, Postgres and S3 servers, whole flows, kill and resume
-	@$(BIN)/python -m pytest -q -m 'not gpu' --durations=15
+test-slow: setup  ## The slow tests: real Prefect, Postgres and S3 servers, whole flows, kill and resume
+	@$(BIN)/python -m pytest -q -m 'slow and not gpu' --durations=15
+
+test-all: test test-slow  ## All tests
 
 check: setup  ## Lint, format, strict types, layer contracts
 	@$(BIN)/ruff check .

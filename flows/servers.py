@@ -14,7 +14,7 @@ def ensure_servers() -> dict[str, str]:
     Must run before `prefect` is imported: Prefect reads its settings once.
     """
     settings = load_settings()
-    api = settings.prefect_api_url or os.environ.get("PREFECT_API_URL")
+    api = settings.prefect_api_url
     tracking = settings.mlflow_tracking_uri.get_secret_value()
     wanted = [
         name

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -23,7 +23,7 @@ def _sqlite_below_home(name: str) -> Any:
 class Settings(BaseSettings):
     """Addresses, credentials and limits of this installation."""
 
-    model_config = SettingsConfigDict(env_prefix="MER_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MER_", extra="forbid", frozen=True, populate_by_name=True)
 
     home: Path = Field(
         default=Path(".mer"),
@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     )
     prefect_api_url: str | None = Field(
         default=None,
-        description="API of a Prefect server (http://HOST:PORT/api); none: a local one is started.",
+        validation_alias=AliasChoices("MER_PREFECT_API_URL", "PREFECT_API_URL"),
+        description="API of a Prefect server (http://HOST:PORT/api), also from Prefect's own PREFECT_API_URL; "
+        "none: a local one is started.",
     )
     optuna_storage_url: SecretStr = Field(
         default_factory=_sqlite_below_home("optuna.db"), description="SQLAlchemy URL of Optuna's storage."

@@ -17,6 +17,7 @@ from mer.features.spec import FeatureSpec
 from tasks.compute import computing
 from tasks.references import FeatureSetRef, ShardPlan
 from tasks.stage import StageResult, digest, lookup_verified
+from tasks.work_folder import alone_in, clear_if_abandoned
 from tasks.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
@@ -62,20 +63,23 @@ def commit_shard(
     space: Workspace, feature_key: str, clip_ids: Sequence[str], compute: Callable[[], list[ClipFeature]]
 ) -> StageResult:
     """Compute, commit and register one shard, unless a verified one is there already (killed before registering)."""
-    from mer.features.shard import write_shard
+    from mer.features.shard import INDEX, VALUES, write_shard
 
     started = time.monotonic()
     key = digest({"features": feature_key, "clips": list(clip_ids)})
+    folder = space.work / SHARD_KIND / key
     ref, ran = lookup_verified(space, SHARD_KIND, key), False
-    if ref is None:
-        folder = space.work / SHARD_KIND / key
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        with computing(space.settings):
-            write_shard(folder, clip_ids, compute())
-        files = {path.name: path for path in sorted(folder.iterdir())}
-        ref, ran = space.artifacts.commit(SHARD_KIND, key, files, meta={"clips": len(clip_ids)}), True
-        shutil.rmtree(folder, ignore_errors=True)
+    if ref is not None:
+        clear_if_abandoned(folder)
+    else:
+        with alone_in(folder):
+            ref = space.artifacts.lookup(SHARD_KIND, key)  # another process may have been faster
+            if ref is None:
+                with computing(space.settings):
+                    write_shard(folder, clip_ids, compute())
+                files = {name: folder / name for name in (INDEX, VALUES)}
+                ref, ran = space.artifacts.commit(SHARD_KIND, key, files, meta={"clips": len(clip_ids)}), True
+            shutil.rmtree(folder, ignore_errors=True)
     space.catalogue.register_features(feature_key, ref, list(clip_ids))
     return StageResult(ref=ref, ran=ran, seconds=time.monotonic() - started)
 

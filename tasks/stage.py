@@ -21,6 +21,7 @@ from infra.errors import ArtifactCorrupt, ArtifactMissing
 from mer.training.checkpoint import Checkpoint
 from tasks.code_version import code_version
 from tasks.compute import computing
+from tasks.work_folder import alone_in, clear_if_abandoned
 from tasks.workspace import Workspace, workspace
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -109,18 +110,22 @@ def run_stage(
     space = workspace()
     started = time.monotonic()
     key = stage_key(kind, inputs, config, code)
-    if (found := lookup_verified(space, kind, key)) is not None:
-        return StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
     folder = space.work / kind / key
-    folder.mkdir(parents=True, exist_ok=True)
-    with computing(space.settings):
-        produced = produce(StageRun(space=space, folder=folder))
-    ref = space.artifacts.commit(kind, key, produced.files, meta=dict(produced.meta))
-    space.catalogue.record_artifact(ref, stage=kind, code_version=code_version(*code))
-    seconds = time.monotonic() - started
-    if parent_run is not None:
-        _track(space, label or kind, parent_run, ref, config, produced, seconds)
-    shutil.rmtree(folder, ignore_errors=True)
+    if (found := lookup_verified(space, kind, key)) is not None:
+        clear_if_abandoned(folder)
+        return StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
+    with alone_in(folder):
+        if (found := space.artifacts.lookup(kind, key)) is not None:  # another process was faster
+            shutil.rmtree(folder, ignore_errors=True)
+            return StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
+        with computing(space.settings):
+            produced = produce(StageRun(space=space, folder=folder))
+        ref = space.artifacts.commit(kind, key, produced.files, meta=dict(produced.meta))
+        space.catalogue.record_artifact(ref, stage=kind, code_version=code_version(*code))
+        seconds = time.monotonic() - started
+        if parent_run is not None:
+            _track(space, label or kind, parent_run, ref, config, produced, seconds)
+        shutil.rmtree(folder, ignore_errors=True)
     return StageResult(ref=ref, ran=True, seconds=seconds)
 
 

@@ -19,7 +19,7 @@ from infra.settings import Settings, load_settings
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith("MER_"):
+        if name.startswith("MER_") or name == "PREFECT_API_URL":
             monkeypatch.delenv(name)
 
 

@@ -93,7 +93,8 @@ def s3_server(settings: Settings, port: int) -> Server:
     command = (
         str(Path(sys.executable).parent / "weed"), "server", f"-dir={home}", f"-ip={LOOPBACK}",
         f"-ip.bind={LOOPBACK}", "-master.volumeSizeLimitMB=1024", "-volume.max=100", "-volume.preStopSeconds=0", "-filer", "-s3",
-        f"-s3.port={port}", f"-s3.port.grpc={free_port()}", "-s3.iam=false", *inner,
+        f"-s3.port={port}", f"-s3.port.grpc={free_port()}", "-s3.iam=false",
+        "-s3.port.iceberg=0", "-s3.port.lance=0", *inner,  # at fixed ports: a second server here would die of them
     )  # fmt: skip
     endpoint = f"http://{LOOPBACK}:{port}"
     ready = f"{endpoint}/healthz"

@@ -34,10 +34,10 @@ class DemoConfig(BaseModel):
         default=4, ge=0, le=4, description="Files that must be quarantined: one of each kind."
     )
     audio_agreement: float = Field(
-        default=0.90, ge=0, le=1, description="Probability that the voice shows the emotion."
+        default=0.94, ge=0, le=1, description="Probability that the voice shows the emotion."
     )
     text_agreement: float = Field(
-        default=0.70, ge=0, le=1, description="Probability that the words show the emotion."
+        default=0.64, ge=0, le=1, description="Probability that the words show the emotion."
     )
     face_agreement: float = Field(
         default=0.65, ge=0, le=1, description="Probability that the face shows the emotion."

@@ -31,8 +31,8 @@ class Checkpoint:
     def save(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Replace the checkpoint by `tensors` and the JSON record `meta`.
 
-        Equal content gives equal bytes. A kill at any point leaves the old or the new one. Tensors are copied to the processor's memory; views
-        and shared storages are made contiguous first.
+        Equal content gives equal bytes. A kill at any point leaves the old or the new one. Tensors are copied to
+        the processor's memory; views and shared storages are made contiguous first.
         """
         own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         record = json.dumps(meta, sort_keys=True, allow_nan=True)

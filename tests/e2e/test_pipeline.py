@@ -23,15 +23,6 @@ def test_every_entry_is_accepted_or_quarantined_with_a_reason(finished: Installa
         assert len(catalogue.clips("tiny")) + len(reasons) >= CLIPS
 
 
-def test_a_champion_is_served_and_the_audit_says_why(finished: Installation) -> None:
-    with finished.catalogue() as catalogue:
-        champion = catalogue.champion("tiny")
-        audit = catalogue.promotions("tiny")
-    decided = champion is not None and len(audit) == 1 and audit[0].version == champion.version
-    # 36 clips may be too few to beat chance by the gate's rule: then nothing may be served, and the audit is empty.
-    assert decided or (champion is None and not audit)
-
-
 def test_a_second_run_does_no_stage_again(finished: Installation) -> None:
     before = finished.results()
     again = finished.run()

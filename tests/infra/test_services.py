@@ -166,6 +166,14 @@ def test_a_real_server_starts_answers_and_leaves_no_process(server_home: Setting
 
 
 @pytest.mark.slow
+def test_two_installations_may_each_have_an_s3_server(server_home: Settings, s3_server: str) -> None:
+    mine = start("s3", server_home)
+    assert mine != s3_server
+    assert all(answers(address.partition("endpoint=")[2] + "/healthz") for address in (mine, s3_server))
+    assert stop_all(server_home) == ["s3"]
+
+
+@pytest.mark.slow
 def test_a_server_killed_while_running_is_started_again_at_its_address(server_home: Settings) -> None:
     address = start("s3", server_home)
     state = ServiceProcess("s3", server_home.services_folder).state()

@@ -35,6 +35,14 @@ def test_environment_and_overrides(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         load_settings(unknown=1)
 
 
+def test_prefects_own_address_counts_and_ours_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().prefect_api_url is None
+    monkeypatch.setenv("PREFECT_API_URL", "http://theirs/api")
+    assert load_settings().prefect_api_url == "http://theirs/api"
+    monkeypatch.setenv("MER_PREFECT_API_URL", "http://ours/api")
+    assert load_settings().prefect_api_url == "http://ours/api"
+
+
 def test_no_secret_in_repr_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
     planted = "planted-5e5c4e"
     monkeypatch.setenv("MER_S3_SECRET_KEY", planted)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from infra.settings import Settings, load_settings
 from tasks.stage import Produced, StageResult, StageRun, run_stage
+from tasks.work_folder import alone_in
 from tasks.workspace import Workspace, workspace
 
 
@@ -40,6 +42,28 @@ def test_a_stage_runs_once_per_key(space: Workspace) -> None:
     assert second.meta["answer"] == 42
     _run(body, x=2)
     assert body.runs == 2
+
+
+def test_two_at_once_compute_a_key_once(space: Workspace) -> None:
+    body = Counting()
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        results = list(pool.map(lambda _: _run(body, x=3), range(4)))
+    assert body.runs == 1
+    assert sum(result.ran for result in results) == 1
+    assert len({result.ref for result in results}) == 1
+
+
+def test_what_a_kill_after_the_commit_left_is_cleared(space: Workspace) -> None:
+    body = Counting()
+    ref = _run(body, x=1).ref
+    left = space.work / ref.kind / ref.key
+    left.mkdir(parents=True)
+    (left / "checkpoint.safetensors").write_bytes(b"old")
+    with alone_in(left):
+        assert not _run(body, x=1).ran
+        assert left.exists(), "a folder somebody works in"
+    assert not _run(body, x=1).ran
+    assert not left.exists()
 
 
 def test_a_flipped_bit_is_found_and_the_stage_runs_again(space: Workspace) -> None:
