@@ -29,6 +29,7 @@ class QuarantineReason(StrEnum):
     UNSAFE_CONTAINER = "unsafe_container"
     NOT_A_REGULAR_FILE = "not_a_regular_file"
     DECODE_FAILED = "decode_failed"
+    DECODER_CRASHED = "decoder_crashed"
     TIMED_OUT = "timed_out"
     MISSING_MEDIA = "missing_media"
     BAD_FEATURES = "bad_features"

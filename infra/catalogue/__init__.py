@@ -11,6 +11,7 @@ from infra.catalogue.features import FeatureCatalogue
 from infra.catalogue.labels import GenerationRow, LabelCatalogue, PseudoLabelRow
 from infra.catalogue.leases import Lease, LeaseCatalogue
 from infra.catalogue.models import ModelCatalogue, ModelVersionRow, PromotionRow
+from infra.catalogue.quality import QualityCatalogue, QualityRow
 from infra.catalogue.quarantine import QuarantineCatalogue, QuarantinedFile
 from infra.catalogue.records import ArtifactRecord, ArtifactRecords
 from infra.catalogue.schema import migrate
@@ -29,6 +30,7 @@ __all__ = [
     "ModelVersionRow",
     "PromotionRow",
     "PseudoLabelRow",
+    "QualityRow",
     "QuarantinedFile",
     "SnapshotMemberRow",
     "SnapshotRow",
@@ -42,6 +44,7 @@ class Catalogue(
     QuarantineCatalogue,
     LabelCatalogue,
     FeatureCatalogue,
+    QualityCatalogue,
     SnapshotCatalogue,
     ArtifactRecords,
     ModelCatalogue,

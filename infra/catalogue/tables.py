@@ -190,6 +190,21 @@ class Artifact(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
 
 
+class ClipQuality(Base):
+    """How good a clip's media are; of the content alone, so of no corpus."""
+
+    __tablename__ = "clip_quality"
+
+    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
+    method: Mapped[str] = mapped_column(String(100))
+    """Version of the measurement and the face detector: values of another method are measured again."""
+    duration_seconds: Mapped[float] = mapped_column(Float)
+    speech_seconds: Mapped[float | None] = mapped_column(Float)
+    snr_db: Mapped[float | None] = mapped_column(Float)
+    face_share: Mapped[float | None] = mapped_column(Float)
+    brightness: Mapped[float | None] = mapped_column(Float)
+
+
 class FeatureShard(Base):
     """An artifact with the features of some hundreds of clips."""
 

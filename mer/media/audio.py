@@ -46,7 +46,7 @@ def decode_audio(
 ) -> Waveform:
     """Decode the first audio stream to mono.
 
-    FLAC and WAV are read by libsndfile; everything else by FFmpeg through PyAV, packet by packet, so that a
+    Mono and stereo FLAC and WAV are read by libsndfile; everything else by FFmpeg through PyAV, packet by packet, so that a
     corrupt packet costs its own few milliseconds only; what PyAV cannot open at all is tried once with the
     ffmpeg program.
 
@@ -68,7 +68,7 @@ def decode_audio(
     kind = sniff(path)
     pieces: list[tuple[int, Waveform]] = []
     if kind in {Container.WAV, Container.FLAC}:
-        pieces = _read_by_soundfile(path, max_seconds, limits)
+        pieces = _read_by_soundfile(path, max_seconds)
     if not pieces:
         try:
             pieces = _read_by_pyav(path, max_seconds, limits)
@@ -146,11 +146,11 @@ def peak_normalise(waveform: Waveform, *, peak: float = 0.95) -> Waveform:
     )
 
 
-def _read_by_soundfile(path: Path, max_seconds: float, limits: MediaLimits) -> list[tuple[int, Waveform]]:
+def _read_by_soundfile(path: Path, max_seconds: float) -> list[tuple[int, Waveform]]:
     """Samples by libsndfile; empty where it cannot read them (PyAV then has its turn)."""
     try:
         with soundfile.SoundFile(str(path)) as sound:
-            if not 0 < sound.channels <= limits.max_channels or sound.samplerate <= 0:
+            if not 0 < sound.channels <= 2 or sound.samplerate <= 0:  # libsndfile does not say which is which
                 return []
             samples = sound.read(round(max_seconds * sound.samplerate), dtype="float32", always_2d=True)
             rate = sound.samplerate

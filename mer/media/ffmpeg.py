@@ -7,9 +7,11 @@ a forced demuxer, an absolute `file:` path, a time-out, and limits on memory and
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 import imageio_ffmpeg
@@ -23,27 +25,44 @@ from mer.media.sniff import Container, check_name
 MEMORY_BYTES = 1 << 30
 """Address space the program may take."""
 
+_PPM_HEADER = re.compile(rb"P6\s(\d{1,6})\s(\d{1,6})\s255\s")
+
 
 def audio_command(path: Path, kind: Container, sample_rate: int, max_seconds: float) -> list[str]:
     """Arguments that decode the first audio stream to raw mono float32 (little endian) on standard output."""
-    source = ffmpeg.input(
-        f"file:{path.absolute()}", format=kind.demuxer, protocol_whitelist="file", err_detect="ignore_err"
+    return _guarded(
+        ffmpeg.output(
+            _source(path, kind)["a:0"],
+            "pipe:1",
+            format="f32le",
+            acodec="pcm_f32le",
+            ac=1,
+            ar=sample_rate,
+            t=max_seconds,
+            threads=1,
+        )
     )
-    sink = ffmpeg.output(
-        source["a:0"],
-        "pipe:1",
-        format="f32le",
-        acodec="pcm_f32le",
-        ac=1,
-        ar=sample_rate,
-        t=max_seconds,
-        threads=1,
+
+
+def frames_command(
+    path: Path, kind: Container, count: int, seconds: float, max_side: int, max_pixels: int
+) -> list[str]:
+    """Arguments that write the pictures shown at the middles of `count` equal parts as PPM files, one after the
+    other, on standard output; upright, at most `max_side` pixels on the longer side. The decoder refuses pictures of
+    more than `max_pixels`.
+    """
+    part = seconds / count
+    pictures = (
+        _source(path, kind, max_pixels=max_pixels)["v:0"]
+        .filter("setpts", f"PTS-STARTPTS-{part / 2:.9f}/TB")
+        .filter("fps", fps=f"{1 / part:.9f}", start_time=0, round="up")
+        .filter("scale", f"min({max_side},iw)", f"min({max_side},ih)", force_original_aspect_ratio="decrease")
     )
-    guarded = sink.global_args(
-        "-nostdin", "-hide_banner", "-loglevel", "error", "-max_alloc", str(MEMORY_BYTES // 2)
+    return _guarded(
+        ffmpeg.output(
+            pictures, "pipe:1", format="image2pipe", vcodec="ppm", pix_fmt="rgb24", vframes=count, threads=1
+        )
     )
-    command: list[str] = guarded.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
-    return command
 
 
 def decode_audio_by_ffmpeg(
@@ -54,17 +73,69 @@ def decode_audio_by_ffmpeg(
     Raises:
         MediaError: `decode_failed` with the program's last words, or `timed_out`.
     """
+    output, words = _run(path, audio_command(path, kind, sample_rate, max_seconds), limits)
+    samples = np.frombuffer(output[: len(output) // 4 * 4], dtype="<f4").astype(np.float32)
+    if samples.size == 0:
+        raise _failed(path, words)
+    return samples
+
+
+def decode_frames_by_ffmpeg(
+    path: Path, kind: Container, count: int, seconds: float, max_side: int, limits: MediaLimits
+) -> NDArray[np.uint8]:
+    """Sample frames as `mer.media.frames.sample_frames` does, with the ffmpeg program.
+
+    Args:
+        path: media file.
+        kind: what it is by its first bytes.
+        count: number of frames, >= 1.
+        seconds: real duration of the video; 0 or less where unknown: the first frame is taken.
+        max_side: pixels.
+        limits: what the file may cost.
+
+    Returns:
+        uint8 (count, height, width, 3), RGB; the last picture is repeated where the video ends early.
+
+    Raises:
+        MediaError: `decode_failed` with the program's last words, or `timed_out`.
+    """
+    wanted = count if seconds > 0 else 1
+    command = frames_command(path, kind, wanted, max(seconds, 1e-3), max_side, limits.max_pixels)
+    output, words = _run(path, command, limits)
+    pictures = _ppm_pictures(output)
+    if not pictures:
+        raise _failed(path, words)
+    return np.stack([*pictures, *pictures[-1:] * (count - len(pictures))])
+
+
+def _source(path: Path, kind: Container, **options: int) -> Any:
+    return ffmpeg.input(
+        f"file:{path.absolute()}",
+        format=kind.demuxer,
+        protocol_whitelist="file",
+        err_detect="ignore_err",
+        **options,
+    )
+
+
+def _guarded(sink: Any) -> list[str]:
+    guarded = sink.global_args(
+        "-nostdin", "-hide_banner", "-loglevel", "error", "-max_alloc", str(MEMORY_BYTES // 2)
+    )
+    command: list[str] = guarded.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
+    return command
+
+
+def _run(path: Path, command: list[str], limits: MediaLimits) -> tuple[bytes, bytes]:
+    """Standard output and standard error of the program."""
     check_name(path.name)
     process = subprocess.Popen(
-        audio_command(path, kind, sample_rate, max_seconds),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     with process:
         _limit_resources(process.pid, limits.timeout_seconds)
         try:
-            output, words = process.communicate(timeout=limits.timeout_seconds)
+            return process.communicate(timeout=limits.timeout_seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -72,13 +143,26 @@ def decode_audio_by_ffmpeg(
                 QuarantineReason.TIMED_OUT,
                 f"{path.name}: ffmpeg took longer than {limits.timeout_seconds:g} s",
             ) from None
-    samples = np.frombuffer(output[: len(output) // 4 * 4], dtype="<f4").astype(np.float32)
-    if samples.size == 0:
-        last = words.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
-        raise MediaError(
-            QuarantineReason.DECODE_FAILED, f"{path.name}: neither PyAV nor ffmpeg decodes it: {last[0]}"
-        )
-    return samples
+
+
+def _failed(path: Path, words: bytes) -> MediaError:
+    last = words.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
+    return MediaError(
+        QuarantineReason.DECODE_FAILED, f"{path.name}: neither PyAV nor ffmpeg decodes it: {last[0]}"
+    )
+
+
+def _ppm_pictures(stream: bytes) -> list[NDArray[np.uint8]]:
+    """Complete pictures of binary PPM files, one after the other: (height, width, 3) each."""
+    pictures: list[NDArray[np.uint8]] = []
+    position = 0
+    while header := _PPM_HEADER.match(stream, position):
+        width, height = int(header[1]), int(header[2])
+        begin, position = header.end(), header.end() + width * height * 3
+        if position > len(stream):
+            break
+        pictures.append(np.frombuffer(stream[begin:position], dtype=np.uint8).reshape(height, width, 3))
+    return pictures
 
 
 def _limit_resources(pid: int, seconds: float) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mer.errors import MediaError, QuarantineReason
+from mer.media.ffmpeg import decode_frames_by_ffmpeg
+from mer.media.frame_plan import PacketMark, Stretch, middles, packet_marks, plan_stretches
 from mer.media.opening import (
     DEFAULT_LIMITS,
     Deadline,
@@ -19,6 +22,9 @@ from mer.media.opening import (
     open_media,
     usable_stream,
 )
+from mer.media.sniff import sniff
+
+Picture = NDArray[np.uint8]
 
 
 def sample_frames(
@@ -28,7 +34,8 @@ def sample_frames(
 
     Times come from the packets' own stamps, so a variable frame rate, a wrong declared rate or a wrong
     declared duration do not skew the choice; where stamps are missing, frames are counted instead. A video
-    with fewer frames repeats them.
+    with fewer frames repeats them. All packets are read, which is cheap; only those from the keyframe before a
+    wanted frame up to it are decoded. A frame that cannot be decoded is replaced by its neighbour.
 
     Args:
         path: media file.
@@ -46,82 +53,118 @@ def sample_frames(
     if count < 1:
         raise ValueError(f"expected count >= 1, found {count}")
     deadline = Deadline(limits.timeout_seconds, path.name)
-    stamps = _packet_times(path, limits, deadline)
-    if not stamps:
-        raise MediaError(QuarantineReason.DECODE_FAILED, f"{path.name}: the video track is empty")
-    wanted = _wanted(stamps, count)
-    chosen: list[NDArray[np.uint8]] = []
-    held: Any = None
-    size: tuple[int, int] | None = None
-    for position, frame in enumerate(_decoded(path, limits, deadline)):
-        size = size or _fitting_size(frame.width, frame.height, max_side)
-        # the frame shown at time t is the last one whose position is <= that of t
-        while held is not None and len(chosen) < count and wanted[len(chosen)] < position:
-            _take(chosen, held, size, wanted)
-        held = frame
-        if len(chosen) == count:
-            break
-    if held is None or size is None:
-        raise MediaError(QuarantineReason.DECODE_FAILED, f"{path.name}: no video frame could be decoded")
-    while len(chosen) < count:
-        _take(chosen, held, size, wanted)
-    return np.stack(chosen)
+    marks, time_base = _marks(path, limits, deadline)
+    stamps = _stamps(marks)
+    pictures: dict[int, Picture] = {}
+    if stamps is not None:
+        order = [stamps[position] for position in middles(stamps, count)]
+        stretches = plan_stretches(marks, order)
+        pictures = dict(_by_stamp(path, stretches, max_side, limits, deadline))
+    if not pictures:  # no stamps, or nothing could be decoded from a keyframe on: all packets, by number
+        order = middles(range(len(marks)), count)
+        pictures = dict(_by_number(path, order, max_side, limits, deadline))
+    if not pictures:
+        seconds = (
+            (stamps[-1] - stamps[0]) * time_base * len(marks) / max(1, len(marks) - 1) if stamps else 0.0
+        )
+        return decode_frames_by_ffmpeg(path, sniff(path), count, seconds, max_side, limits)
+    return np.stack(_of_one_size([pictures[_nearest(place, pictures)] for place in order]))
 
 
-def _packet_times(path: Path, limits: MediaLimits, deadline: Deadline) -> list[float]:
-    """Presentation times of all video packets in seconds, sorted; packet numbers where any stamp is
-    missing.
-    """
+def _marks(path: Path, limits: MediaLimits, deadline: Deadline) -> tuple[list[PacketMark], float]:
+    """Marks of all packets and the length of their time unit in seconds."""
     with open_media(path, limits) as (container, _):
         stream = usable_stream(container, "video")
         if stream is None:
             raise MediaError(QuarantineReason.NO_USABLE_STREAM, f"{path.name} has no video track")
-        times: list[float | None] = []
-        try:
-            for packet in container.demux(stream):
+        marks = packet_marks(container, stream, deadline)
+        time_base = float(stream.time_base or 0)
+    if not marks:
+        raise MediaError(QuarantineReason.DECODE_FAILED, f"{path.name}: the video track is empty")
+    return marks, time_base
+
+
+def _stamps(marks: Sequence[PacketMark]) -> list[int] | None:
+    """Presentation times of what is shown, ascending; None where a stamp is missing or they say nothing."""
+    known = sorted(mark.pts for mark in marks if mark.pts is not None and mark.shown)
+    told = all(mark.pts is not None for mark in marks) and len(set(known)) > len(known) / 2
+    return known if told else None
+
+
+def _by_stamp(
+    path: Path, stretches: Sequence[Stretch], max_side: int, limits: MediaLimits, deadline: Deadline
+) -> Iterator[tuple[int, Picture]]:
+    """Pictures by the presentation time they were wanted for; what could not be decoded is left out."""
+    with open_media(path, limits) as (container, _):
+        stream: Any = usable_stream(container, "video")
+        bound_decoder(stream, limits)
+        packets = (packet for packet in container.demux(stream) if packet.size)
+        number = -1
+        for stretch in stretches:
+            missing = set(stretch.wanted)
+            for packet in packets:
                 deadline.check()
-                if packet.size:
-                    times.append(None if packet.pts is None else float(packet.pts * packet.time_base))
-        except av.error.ExitError:
-            raise
-        except av.error.FFmpegError:
-            pass  # the readable part counts
-    known = sorted(time for time in times if time is not None)
-    return known if len(known) == len(times) else [float(number) for number in range(len(times))]
+                number += 1
+                if number < stretch.begin:
+                    continue
+                frames = _decode(stream, packet)
+                if number >= stretch.end:
+                    frames += _decode(stream, None)
+                for frame in frames:
+                    if frame.pts in missing:
+                        missing.remove(frame.pts)
+                        yield frame.pts, _upright(frame, max_side)
+                if number >= stretch.end:
+                    break
+            stream.codec_context.flush_buffers()
 
 
-def _wanted(stamps: list[float], count: int) -> list[int]:
-    """Positions (in presentation order) of the frames shown at the middles of `count` equal parts."""
-    last = stamps[-1] + (stamps[-1] - stamps[0]) / max(
-        1, len(stamps) - 1
-    )  # the last frame is shown for a while too
-    middles = stamps[0] + (np.arange(count) + 0.5) / count * (last - stamps[0])
-    positions = np.searchsorted(np.asarray(stamps), middles, side="right") - 1
-    return [int(position) for position in np.clip(positions, 0, len(stamps) - 1)]
-
-
-def _decoded(path: Path, limits: MediaLimits, deadline: Deadline) -> Iterator[Any]:
+def _by_number(
+    path: Path, wanted: Sequence[int], max_side: int, limits: MediaLimits, deadline: Deadline
+) -> Iterator[tuple[int, Picture]]:
+    """Pictures by their number among all decoded frames; what the video does not reach is left out."""
     with open_media(path, limits) as (container, _):
         stream = usable_stream(container, "video")
         bound_decoder(stream, limits)
+        number, open_ = 0, set(wanted)
         for packet in container.demux(stream):
             deadline.check()
-            try:
-                frames = packet.decode()
-            except (av.error.FFmpegError, ValueError):
-                continue
-            yield from frames
+            for frame in _decode(stream, packet):
+                if number in open_:
+                    yield number, _upright(frame, max_side)
+                number += 1
+            if number > max(open_):
+                return
 
 
-def _take(chosen: list[NDArray[np.uint8]], frame: Any, size: tuple[int, int], wanted: list[int]) -> None:
-    """Append the frame as RGB; a repeated position reuses the picture made for it."""
-    if chosen and wanted[len(chosen)] == wanted[len(chosen) - 1]:
-        chosen.append(chosen[-1])
-        return
-    picture = frame.reformat(width=size[0], height=size[1], format="rgb24").to_ndarray()
-    chosen.append(np.ascontiguousarray(np.rot90(picture, k=round(frame.rotation / 90) % 4)))
+def _decode(stream: Any, packet: Any | None) -> list[Any]:
+    """Frames a packet (None: the end) gives; none for a corrupt one. A whole-file decode would stop there."""
+    try:
+        return list(stream.codec_context.decode(packet))
+    except av.error.ExitError:
+        raise
+    except (av.error.FFmpegError, ValueError):
+        return []
 
 
-def _fitting_size(width: int, height: int, max_side: int) -> tuple[int, int]:
-    scale = min(1.0, max_side / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
+def _upright(frame: Any, max_side: int) -> Picture:
+    """The frame as RGB, scaled to fit and turned by its rotation mark."""
+    scale = min(1.0, max_side / max(frame.width, frame.height))
+    width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+    picture = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
+    return np.ascontiguousarray(np.rot90(picture, k=round(frame.rotation / 90) % 4))
+
+
+def _nearest(place: int, pictures: dict[int, Picture]) -> int:
+    return place if place in pictures else min(pictures, key=lambda other: abs(other - place))
+
+
+def _of_one_size(pictures: Sequence[Picture]) -> list[Picture]:
+    """A stream may change its resolution: the first picture's size counts."""
+    height, width = pictures[0].shape[:2]
+    return [
+        picture
+        if picture.shape[:2] == (height, width)
+        else np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        for picture in pictures
+    ]

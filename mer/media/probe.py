@@ -109,7 +109,8 @@ def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Probe:
         )
     seconds = max(tally.seconds for tally in tallies.values())
     if kind is not Container.MPEG_TS:  # its declared duration is itself read off time stamps, which may wrap
-        _check_not_cut(path, declared, seconds)
+        # some containers count their duration from zero, whenever the first packet comes
+        _check_not_cut(path, declared, max(seconds, *(tally.last for tally in tallies.values())))
     return Probe(
         duration_seconds=seconds,
         has_audio=audio is not None,

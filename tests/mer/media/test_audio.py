@@ -64,6 +64,25 @@ def test_downmix_is_the_mean_without_the_low_frequency_channel() -> None:
     np.testing.assert_allclose(downmix(samples[:2]), [0.75, 0.25])
 
 
+@pytest.mark.parametrize("layout", ["5.1", "7.1"])
+def test_a_surround_wav_is_mixed_without_its_low_frequency_channel(
+    tmp_path: Path, tone: Make, layout: str
+) -> None:
+    channels = 6 if layout == "5.1" else 8
+    samples = np.repeat(tone(1.0)[:, None], channels, axis=1)
+    samples[:, 3] = 0.9
+    path = tmp_path / "a.wav"
+    with av.open(str(path), "w") as sink:  # writes which channel is which
+        stream = sink.add_stream("pcm_f32le", rate=16_000, layout=layout)
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout=layout)
+        frame.sample_rate = 16_000
+        sink.mux(stream.encode(frame))
+        sink.mux(stream.encode(None))
+    np.testing.assert_allclose(decode_audio(path), tone(1.0), atol=1e-3)
+    soundfile.write(path, samples, 16_000, subtype="FLOAT")  # does not: every channel may be speech
+    np.testing.assert_allclose(decode_audio(path), samples.mean(axis=1), atol=1e-3)
+
+
 def test_only_the_beginning_is_decoded(tmp_path: Path, tone: Make, movie: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(3.0), 16_000)

@@ -1,8 +1,53 @@
-"""Everything a stranger's folder can hold: a typed error or a usable result, quickly, and never a connection."""
+"""Everything a stranger's folder can hold: a typed error or a usable result, quickly, and never a connection.
+
+The project's list of bad inputs, and the test of each (here, or in the file named):
+
+| bad input | test |
+| --- | --- |
+| 0 bytes; random bytes; header only | `test_rubbish` |
+| moov missing | `test_an_mp4_without_its_index_is_truncated` |
+| cut at 10-90 % | `test_an_mp4_cut_anywhere_is_truncated` |
+| audio only | `test_audio_without_a_picture_is_a_clip` |
+| video only | `test_a_picture_without_audio_is_a_clip` |
+| 1 frame | `test_one_frame_is_a_clip` |
+| 16000 x 16000 | `test_a_huge_picture_is_refused_within_little_memory` |
+| ten hours declared | `test_ten_hours_declared_in_the_header_are_not_believed` |
+| 0 fps | `test_a_frame_rate_of_zero` |
+| VFR | `test_frames.py::test_a_variable_frame_rate_is_sampled_by_time_not_by_number` |
+| non-monotonic pts | `test_time_stamps_that_go_back_and_forth` |
+| 8 channels | `test_audio.py::test_eight_planar_channels` |
+| 8 kHz; 192 kHz | `test_unusual_rates_and_channels_are_read` |
+| silence; black | `test_silence_and_black_are_clips` |
+| no face | `test_faces.py::test_no_face_gives_the_whole_picture_and_a_flag` |
+| two faces | `test_faces.py::test_yunet_finds_one_face_and_two` |
+| mkv renamed .mp4 | `test_matroska_renamed_is_read_for_what_it_is` |
+| gif renamed .mp4 | `test_a_gif_is_no_clip` |
+| m3u8, ffconcat, SDP renamed .mp4 | `test_nothing_in_a_file_opens_a_connection` |
+| names `-i.mp4`, `a;b$(id)`, a newline | `test_unsafe_names_are_refused_before_the_file_is_opened` |
+| name `../x` | `../corpora/test_table.py::test_formulas_and_unsafe_names_are_left_out_and_kept_as_text_elsewhere` |
+| names of 255 bytes, non-UTF-8 | `test_long_and_non_utf8_names` |
+| symlink to a system file | `test_a_link_to_a_system_file_is_not_media` |
+| FIFO | `test_fifo_folder_device_and_absent_file` |
+| a batch goes on, 30 s, 1 GiB, no traceback | `test_a_folder_of_bad_files_costs_little_and_the_batch_goes_on` |
+| CSV: BOM, CRLF | `../corpora/test_table.py::test_spreadsheet_dialects_read_the_same` |
+| CSV: unknown class | `../corpora/test_table.py::test_all_problems_are_reported_together_with_their_rows` |
+| CSV: name with two labels | `../corpora/test_table.py::test_contradicting_rows_take_the_clip_out_and_repeated_ones_do_not` |
+| CSV: `=cmd()` | `../corpora/test_table.py::test_formulas_and_unsafe_names_are_left_out_and_kept_as_text_elsewhere` |
+| CSV: NaN valence | `../corpora/test_table.py::test_every_column` |
+| CSV: absent clip | `../corpora/test_table.py::test_media_without_a_row_are_unlabelled_and_rows_without_media_are_left_out` |
+| weights: pickle .bin | `../encoders/test_weights.py::test_pickled_weights_are_refused` |
+| weights: safetensors with a lying header | `../encoders/test_weights.py::test_lying_header_is_refused` |
+| weights: config with `auto_map` | `../encoders/test_weights.py::test_configuration_that_asks_for_code_is_refused` |
+| YAML with tags | `../recipes/test_recipe.py::test_what_is_no_recipe_is_refused` |
+| YAML with an anchor bomb | `../recipes/test_recipe.py::test_an_anchor_bomb_is_refused_at_once` |
+| object keys with `..` | `../../infra/test_objects.py::test_keys_that_are_not_plain_are_refused` |
+| npz holding a pickle that would run code | `../features/test_precomputed.py::test_archive_named_npy_is_refused` |
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -22,6 +67,7 @@ import soundfile
 from mer.demo.clip_file import write_clip
 from mer.errors import MediaError, QuarantineReason
 from mer.media.audio import decode_audio
+from mer.media.contained import ContainedMedia
 from mer.media.frames import sample_frames
 from mer.media.probe import probe
 
@@ -59,6 +105,100 @@ def test_rubbish(
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
     assert reason_of(read, path) is reason
+
+
+def test_every_bad_input_of_the_table_above_has_its_test() -> None:
+    named = re.findall(r"`(?:([\w./]+)::)?(test_\w+)` \|", __doc__ or "")
+    assert len(named) == (__doc__ or "").count("\n|") - 2 > 30
+    here = Path(__file__)
+    for file, test in named:
+        assert f"def {test}(" in (here.parent / (file or here.name)).read_text(), (file, test)
+
+
+def test_an_mp4_without_its_index_is_truncated(tmp_path: Path, movie: Path) -> None:
+    whole = movie.read_bytes()
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(
+        whole[: whole.index(b"moov") - 4]
+    )  # a recording that was not finished: whole boxes, no index
+    assert {reason_of(read, path) for read in READERS} == {QuarantineReason.TRUNCATED}
+
+
+def test_audio_without_a_picture_is_a_clip(tmp_path: Path, movie: Path) -> None:
+    path = tmp_path / "sound.mp4"
+    keep_streams(movie, path, "audio")
+    found = probe(path)
+    assert (found.has_audio, found.has_video) == (True, False)
+    assert decode_audio(path).size == decode_audio(movie).size
+    assert reason_of(lambda clip: sample_frames(clip, 4), path) is QuarantineReason.NO_USABLE_STREAM
+
+
+def test_a_picture_without_audio_is_a_clip(tmp_path: Path, movie: Path) -> None:
+    path = tmp_path / "film.mp4"
+    keep_streams(movie, path, "video")
+    found = probe(path)
+    assert (found.has_audio, found.has_video, found.video_frames) == (False, True, 20)
+    np.testing.assert_array_equal(sample_frames(path, 4), sample_frames(movie, 4))
+    assert reason_of(decode_audio, path) is QuarantineReason.NO_AUDIO
+
+
+def test_one_frame_is_a_clip(tmp_path: Path, counting_frames: Make, tone: Make) -> None:
+    path = tmp_path / "one.mp4"
+    write_clip(path, counting_frames(1), 10, tone(1.0), 16_000)
+    assert (probe(path).video_frames, probe(path).fps) == (1, None)
+    assert probe(path).duration_seconds == pytest.approx(1.0, abs=0.15)
+    assert sample_frames(path, 5).shape == (5, 64, 64, 3)
+
+
+@pytest.mark.parametrize("suffix", ["avi", "mp4"])
+def test_a_frame_rate_of_zero(tmp_path: Path, counting_frames: Make, suffix: str) -> None:
+    """The rate of the header is 0: refused with a reason, or read by the stamps of its packets."""
+    path = tmp_path / f"a.{suffix}"
+    with av.open(str(path), "w") as sink:
+        stream = sink.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for picture in counting_frames(10):
+            sink.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        sink.mux(stream.encode(None))
+    content = bytearray(path.read_bytes())
+    place = content.index(b"strh") + 8 + 24 if suffix == "avi" else content.index(b"mdhd") + 4 + 12
+    content[place : place + 4] = bytes(4)  # the stream header's dwRate; the time scale of the track
+    path.write_bytes(content)
+    found = {reason_of(read, path) for read in READERS}
+    assert found <= {
+        None,
+        QuarantineReason.NO_AUDIO,
+        QuarantineReason.DECODE_FAILED,
+        QuarantineReason.NO_USABLE_STREAM,
+        QuarantineReason.TOO_LONG,
+    }
+    if reason_of(probe, path) is None:
+        assert sample_frames(path, 10).mean() == pytest.approx(counting_frames(10).mean(), abs=3)
+
+
+def test_time_stamps_that_go_back_and_forth(tmp_path: Path, counting_frames: Make) -> None:
+    """Frame n claims to be shown at another time than the order of coding has it: the claim counts."""
+    path = tmp_path / "a.mkv"
+    order = [3, 0, 1, 4, 2, 7, 5, 9, 8, 6]
+    with av.open(str(path), "w") as sink:
+        stream = sink.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
+        packets = [
+            packet
+            for picture in counting_frames(10)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24"))
+        ]
+        for number, packet in enumerate(packets):
+            packet.time_base = Fraction(1, 1000)
+            packet.pts, packet.dts = 1000 + 100 * order[number], number
+            packet.stream = stream
+            sink.mux(packet)
+    found = probe(path)
+    assert found.video_frames == 10
+    assert 0.8 < found.duration_seconds < 1.2
+    frames = sample_frames(path, 5)
+    shown_at = {stamp: number for number, stamp in enumerate(order)}
+    assert [round(float(frame.mean()) / 8) for frame in frames] == [shown_at[n] for n in (1, 3, 5, 7, 9)]
 
 
 @pytest.mark.parametrize("percent", range(10, 100, 10))
@@ -157,6 +297,17 @@ def test_matroska_renamed_is_read_for_what_it_is(tmp_path: Path, movie: Path) ->
     assert (found.container, found.has_audio, found.video_frames) == ("matroska", True, 20)
 
 
+def keep_streams(source_path: Path, path: Path, kind: str) -> None:
+    """Copy the streams of one kind."""
+    with av.open(str(source_path)) as source, av.open(str(path), "w") as sink:
+        kept = [stream for stream in source.streams if stream.type == kind]
+        streams = {stream.index: sink.add_stream_from_template(stream) for stream in kept}
+        for packet in source.demux(kept):
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                sink.mux(packet)
+
+
 @pytest.fixture
 def canary() -> Iterator[tuple[int, list[object]]]:
     """A listening socket that notes every connection."""
@@ -211,6 +362,17 @@ def test_long_and_non_utf8_names(tmp_path: Path, movie: Path) -> None:
         path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
         path.write_bytes(movie.read_bytes())
         assert {reason_of(read, path) for read in READERS} == {QuarantineReason.UNSAFE_NAME}
+
+
+def test_a_link_to_a_system_file_is_not_media(tmp_path: Path) -> None:
+    """Corpora refuse links that lead out of them (test_recognise.py); here nothing of the target is told."""
+    path = tmp_path / "clip.mp4"
+    path.symlink_to("/etc/passwd")
+    for read in READERS:
+        with pytest.raises(MediaError) as caught:
+            read(path)
+        assert caught.value.reason is QuarantineReason.NOT_MEDIA
+        assert "root" not in str(caught.value)
 
 
 def test_fifo_folder_device_and_absent_file(tmp_path: Path) -> None:
@@ -317,3 +479,44 @@ def test_a_wav_full_of_nan_becomes_silence(tmp_path: Path) -> None:
     path = tmp_path / "nan.wav"
     soundfile.write(path, np.full(1600, np.nan, np.float32), 16_000, subtype="FLOAT")
     assert np.isfinite(decode_audio(path)).all()
+
+
+def test_a_folder_of_bad_files_costs_little_and_the_batch_goes_on(
+    tmp_path: Path, movie: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each within 30 s and 1 GiB, nothing printed, and the good clip at the end is read."""
+    whole = movie.read_bytes()
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name, content in {
+        "empty.mp4": b"",
+        "random.mp4": np.random.default_rng(5).bytes(50_000),
+        "header.mp4": whole[:40],
+        "cut.mp4": whole[: len(whole) // 2],
+        "playlist.mp4": b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n",
+        "-i.mp4": whole,
+    }.items():
+        (folder / name).write_bytes(content)
+    _huge_picture(folder / "huge.mp4", 16_000)
+    os.mkfifo(folder / "fifo.mp4")
+    (folder / "system.mp4").symlink_to("/etc/passwd")
+    with ContainedMedia() as contained:
+        for path in sorted(folder.iterdir()):
+            reasons = {
+                reason_of(read, path)
+                for read in (
+                    contained.probe,
+                    contained.decode_audio,
+                    lambda clip: contained.sample_frames(clip, 4),
+                )
+            }
+            assert reasons != {None}, path.name
+            assert reasons.isdisjoint({QuarantineReason.DECODER_CRASHED, QuarantineReason.TIMED_OUT}), (
+                path.name
+            )
+        assert contained.probe(movie).has_video
+        (worker,) = contained.process_ids
+        peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{worker}/status").read_text())
+    assert peak is not None
+    assert int(peak[1]) < 1 << 20
+    assert "Traceback" not in "".join(capfd.readouterr())

@@ -2,12 +2,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from mer.demo.face import Expression, draw_face, make_looks
 from mer.errors import WeightsError
-from mer.media.faces import NO_FACE, SEVERAL_FACES, Box, HaarDetector, YuNetDetector, face_crops
+from mer.media.face_alignment import TEMPLATE, similarity_transform, template_for
+from mer.media.face_detection import Box, DetectedFace
+from mer.media.faces import NO_FACE, SEVERAL_FACES, HaarDetector, YuNetDetector, face_crops
 
 
 def drawn_face() -> np.ndarray:
@@ -15,13 +21,13 @@ def drawn_face() -> np.ndarray:
 
 
 class Scripted:
-    """A detector that gives a fixed list of boxes per frame."""
+    """A detector that gives a fixed list of boxes, or of faces, per frame."""
 
-    def __init__(self, answers: list[list[Box]]) -> None:
+    def __init__(self, answers: list[list[Box]] | list[list[DetectedFace]]) -> None:
         self.answers = iter(answers)
 
-    def detect(self, picture: np.ndarray) -> list[Box]:
-        return next(self.answers)
+    def detect(self, picture: np.ndarray) -> list[DetectedFace]:
+        return [face if isinstance(face, DetectedFace) else DetectedFace(face) for face in next(self.answers)]
 
 
 def gradient(count: int = 3) -> np.ndarray:
@@ -64,20 +70,109 @@ def test_the_same_face_is_followed_among_several() -> None:
         assert centre(crop)[0] == pytest.approx(35, abs=1.5)
 
 
-def test_no_face_gives_the_middle_of_the_picture_and_a_flag() -> None:
-    wide = np.concatenate([gradient(2), gradient(2)], axis=2)
+def test_no_face_gives_the_whole_picture_and_a_flag() -> None:
+    wide = np.full((2, 100, 200, 3), 200, np.uint8)
     found = face_crops(wide, Scripted([[], []]), 20)
-    assert found.flags == (NO_FACE,)
+    assert (found.flags, found.face_share) == ((NO_FACE,), 0.0)
     assert found.crops.shape == (2, 20, 20, 3)
-    assert face_crops(wide, None, 20).flags == ()
-    np.testing.assert_array_equal(found.crops, face_crops(wide, None, 20).crops)
+    assert (found.crops[:, 5:15] == 200).all()  # as wide as the picture
+    assert (found.crops[:, :4] == 0).all()
+    assert (found.crops[:, 16:] == 0).all()
+
+
+def test_without_a_detector_the_middle_square_is_taken_without_a_flag() -> None:
+    wide = np.concatenate([gradient(1), 0 * gradient(1)], axis=2)
+    found = face_crops(wide, None, 20)
+    assert (found.flags, found.face_share) == ((), None)
+    assert (found.crops[:, :, 11:] == 0).all()
+
+
+def test_the_share_of_frames_with_the_followed_face_is_reported() -> None:
+    face = (80.0, 40.0, 30.0, 40.0)
+    assert face_crops(gradient(4), Scripted([[face], [], [face], [face]]), 16).face_share == 0.75
+
+
+def test_a_missed_frame_is_interpolated_between_its_neighbours() -> None:
+    first, last = (40.0, 40.0, 40.0, 40.0), (56.0, 60.0, 40.0, 40.0)
+    found = face_crops(gradient(5), Scripted([[first], [], [], [], [last]]), 16, margin=0.0)
+    assert [centre(crop)[0] for crop in found.crops] == pytest.approx([60, 64, 68, 72, 76], abs=1.5)
+    assert [centre(crop)[1] for crop in found.crops] == pytest.approx([60, 65, 70, 75, 80], abs=1.5)
+
+
+def test_a_face_that_leaves_its_last_box_is_still_followed() -> None:
+    """Sampled frames lie far apart: boxes one after the other need not overlap by half."""
+    walk = [(20.0 + 25 * n, 80.0, 50.0, 50.0) for n in range(5)]
+    stranger = (140.0, 10.0, 50.0, 50.0)
+    found = face_crops(gradient(5), Scripted([[box, stranger] for box in walk]), 16, margin=0.0)
+    assert [centre(crop)[0] for crop in found.crops] == pytest.approx(
+        [45 + 25 * n for n in range(5)], abs=1.5
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ([[(10.0, 75.0, 30.0, 30.0)]] * 6, "larger"),
+        ([[(5.0, 5.0, 50.0, 50.0)]] * 6, "more central"),
+        ([[(20.0, 80.0, 52.0, 52.0)]] * 2 + [[]] * 4, "more persistent"),
+    ],
+)
+def test_the_largest_most_central_most_persistent_face_is_chosen(other: list[list[Box]], why: str) -> None:
+    chosen = (110.0, 80.0, 50.0, 50.0)
+    found = face_crops(gradient(6), Scripted([[*boxes, chosen] for boxes in other]), 16, margin=0.0)
+    assert found.flags == (SEVERAL_FACES,)
+    assert [centre(crop)[0] for crop in found.crops] == pytest.approx([135] * 6, abs=1.5), why
+
+
+def turned(points: np.ndarray, degrees: float, scale: float, shift: tuple[float, float]) -> np.ndarray:
+    cosine, sine = scale * np.cos(np.radians(degrees)), scale * np.sin(np.radians(degrees))
+    return points @ np.array([[cosine, sine], [-sine, cosine]]) + shift
+
+
+@given(st.floats(-180, 180), st.floats(0.1, 10), st.tuples(st.floats(-500, 500), st.floats(-500, 500)))
+@hypothesis_settings(max_examples=50, deadline=None)
+def test_the_similarity_transform_is_found_again(
+    degrees: float, scale: float, shift: tuple[float, float]
+) -> None:
+    target = turned(TEMPLATE.astype(np.float64), degrees, scale, shift)
+    matrix = similarity_transform(TEMPLATE, target)
+    np.testing.assert_allclose(TEMPLATE @ matrix[:, :2].T + matrix[:, 2], target, atol=1e-3 * max(1, scale))
+
+
+def test_a_mirrored_face_is_not_mirrored_back() -> None:
+    matrix = similarity_transform(TEMPLATE * [-1, 1], TEMPLATE)
+    assert np.linalg.det(matrix[:, :2]) > 0
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_alignment_puts_the_landmarks_where_the_template_has_them(scale: float) -> None:
+    """Coloured dots at the landmarks of a face that is tilted by 25 degrees and of any size."""
+    landmarks = turned(TEMPLATE, 25.0, scale, (90.0, 40.0)).astype(np.float32)
+    picture = np.zeros((480, 480, 3), np.uint8)
+    for x, y in landmarks:
+        cv2.circle(picture, (round(float(x)), round(float(y))), max(1, round(3 * scale)), (255, 255, 255), -1)
+    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+    face = DetectedFace((*map(float, low), *map(float, high - low)), landmarks)  # type: ignore[arg-type]
+    size, margin = 96, 0.2
+    (crop,) = face_crops(picture[None], Scripted([[face]]), size, margin, align=True).crops
+    _, marks, _, centres = cv2.connectedComponentsWithStats((crop[..., 0] > 60).astype(np.uint8))
+    assert len(centres) == 6, marks.max()  # the background and five dots
+    found = sorted(map(tuple, centres[1:]))
+    assert np.abs(np.array(found) - sorted(map(tuple, template_for(size, margin)))).max() < 1.0
+
+
+def test_a_frame_without_landmarks_is_cut_by_its_box() -> None:
+    box = (80.0, 40.0, 30.0, 40.0)
+    plain = face_crops(gradient(1), Scripted([[box]]), 16)
+    aligned = face_crops(gradient(1), Scripted([[box]]), 16, align=True)
+    np.testing.assert_array_equal(plain.crops, aligned.crops)
 
 
 def test_the_cascade_in_the_wheel_finds_a_drawn_face_and_none_in_noise() -> None:
     detector = HaarDetector()
     boxes = detector.detect(drawn_face())
     assert boxes
-    x, y, width, height = boxes[0]
+    x, y, width, height = boxes[0].box
     assert (x + width / 2, y + height / 2) == pytest.approx((160, 165), abs=35)
     assert detector.detect(np.zeros((200, 200, 3), np.uint8)) == []
 
@@ -90,7 +185,27 @@ def test_yunet_finds_one_face_and_two(shared_data: Path) -> None:
     assert len(detector.detect(both)) == 2
     assert SEVERAL_FACES in face_crops(both[None], detector, 32).flags
     large = np.kron(face, np.ones((5, 5, 1), np.uint8))  # boxes come back in the picture's own pixels
-    assert detector.detect(large)[0][2] == pytest.approx(5 * detector.detect(face)[0][2], rel=0.1)
+    assert detector.detect(large)[0].box[2] == pytest.approx(5 * detector.detect(face)[0].box[2], rel=0.1)
+
+
+def test_yunet_gives_five_landmarks_that_alignment_turns_upright(shared_data: Path) -> None:
+    detector = YuNetDetector(shared_data / "models/face_detection_yunet_2026may.onnx")
+    face = drawn_face()
+    height, width = face.shape[:2]
+    tilted = cv2.warpAffine(
+        face,
+        cv2.getRotationMatrix2D((width / 2, height / 2), 15, 1.0),
+        (width, height),
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    left_eye, right_eye = detector.detect(tilted)[0].landmarks[:2]  # type: ignore[index]
+    assert left_eye[0] < right_eye[0]
+    slope = np.degrees(np.arctan2(right_eye[1] - left_eye[1], right_eye[0] - left_eye[0]))
+    assert slope == pytest.approx(-15, abs=6)
+    (upright,) = face_crops(tilted[None], detector, 200, 0.6, align=True).crops
+    left_eye, right_eye = detector.detect(upright)[0].landmarks[:2]  # type: ignore[index]
+    slope = np.degrees(np.arctan2(right_eye[1] - left_eye[1], right_eye[0] - left_eye[0]))
+    assert slope == pytest.approx(0, abs=4)
 
 
 def test_a_detector_file_that_is_no_model_is_refused(tmp_path: Path) -> None:

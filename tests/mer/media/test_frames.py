@@ -2,14 +2,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mer.demo.clip_file import write_clip
 from mer.errors import MediaError, QuarantineReason
+from mer.media import frames as frames_module
+from mer.media.frame_plan import PacketMark, middles, plan_stretches
 from mer.media.frames import sample_frames
 
 Make = Callable[..., np.ndarray]
@@ -107,3 +112,100 @@ def test_without_video_there_are_no_frames(tmp_path: Path) -> None:
     with pytest.raises(MediaError) as caught:
         sample_frames(path, 4)
     assert caught.value.reason is QuarantineReason.NO_USABLE_STREAM
+
+
+def grouped_movie(path: Path, codec: str, count: int, options: dict[str, str]) -> None:
+    """A movie whose frame n has grey 2 n, in groups of pictures as the options say."""
+    with av.open(str(path), "w") as sink:
+        stream = sink.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width = 64, 64
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for number in range(count):
+            picture = np.full((64, 64, 3), 2 * number, np.uint8)
+            sink.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        sink.mux(stream.encode(None))
+
+
+GROUPS = {
+    "closed groups": ("libx264", "a.mp4", {"g": "12", "bf": "3"}),
+    "open groups": ("libx264", "a.mkv", {"g": "12", "bf": "3", "x264-params": "open-gop=1:scenecut=0"}),
+    "one group": ("libx264", "a.mp4", {"g": "1000"}),
+    "keyframes only": ("mjpeg", "a.mkv", {}),
+    "avi with bidirectional frames": ("mpeg4", "a.avi", {"g": "10", "bf": "2"}),
+    "transport stream": ("libx264", "a.ts", {"g": "12", "bf": "3"}),
+    "programme stream": ("mpeg2video", "a.mpg", {"g": "12", "bf": "2"}),
+}
+
+
+@pytest.fixture(scope="module", params=GROUPS)
+def grouped(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[float]]:
+    """A movie of 120 frames and the mean grey of each, by plainly decoding everything."""
+    codec, name, options = GROUPS[request.param]
+    path = tmp_path_factory.mktemp("grouped") / name
+    grouped_movie(path, codec, 120, options)
+    with av.open(str(path)) as source:
+        return path, [float(frame.to_ndarray(format="rgb24").mean()) for frame in source.decode(video=0)]
+
+
+@pytest.mark.parametrize("count", [1, 3, 16, 120])
+def test_skipping_to_keyframes_gives_the_frames_that_decoding_everything_gives(
+    grouped: tuple[Path, list[float]], count: int
+) -> None:
+    path, everything = grouped
+    assert len(everything) == 120
+    means = [float(frame.mean()) for frame in sample_frames(path, count)]
+    assert means == pytest.approx([everything[int((i + 0.5) * 120 / count)] for i in range(count)], abs=0.5)
+
+
+def test_packets_that_no_wanted_frame_needs_are_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    grouped_movie(path, "libx264", 120, {"g": "12", "bf": "0", "x264-params": "scenecut=0:keyint=12"})
+    decoded = []
+    decode = frames_module._decode
+    monkeypatch.setattr(
+        frames_module, "_decode", lambda stream, packet: decoded.append(packet) or decode(stream, packet)
+    )
+    sample_frames(path, 3)  # frames 20, 60, 100: of groups that begin at 12, 60, 96
+    assert sum(packet is not None for packet in decoded) == 9 + 1 + 5
+
+
+def test_a_damaged_keyframe_costs_its_group_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    grouped_movie(path, "libx264", 120, {"g": "12", "bf": "0"})
+    with av.open(str(path)) as source:
+        keyframe = [bytes(packet) for packet in source.demux(video=0) if packet.size and packet.is_keyframe][
+            5
+        ]
+    content = path.read_bytes()
+    path.write_bytes(content.replace(keyframe, bytes(len(keyframe))))
+    means = [float(frame.mean()) for frame in sample_frames(path, 3)]
+    assert (means[0], means[2]) == pytest.approx((40, 200), abs=3)
+
+
+marks_of_a_video = st.lists(
+    st.tuples(st.integers(0, 10), st.booleans()), min_size=1, max_size=60
+).map(  # decoding order: a key frame first, times shifted by up to 10 places
+    lambda pairs: [
+        PacketMark(20 * number + shift, number == 0 or key, True) for number, (shift, key) in enumerate(pairs)
+    ]
+)
+
+
+@given(marks_of_a_video, st.integers(1, 12))
+def test_every_wanted_frame_is_in_a_stretch_that_begins_with_a_keyframe(
+    marks: list[PacketMark], count: int
+) -> None:
+    stamps = sorted(mark.pts for mark in marks if mark.pts is not None)
+    wanted = [stamps[position] for position in middles(stamps, count)]
+    stretches = plan_stretches(marks, wanted)
+    assert [stamp for stretch in stretches for stamp in stretch.wanted] == sorted(set(wanted))
+    for before, after in pairwise(stretches):
+        assert before.end < after.begin
+    for stretch in stretches:
+        assert marks[stretch.begin].key
+        inside = {mark.pts for mark in marks[stretch.begin : stretch.end + 1]}
+        assert inside.issuperset(stretch.wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,18 @@ def test_all_problems_are_reported_together() -> None:
 def test_what_is_no_recipe_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_recipe(text, origin="mine.yaml")
+
+
+def test_an_anchor_bomb_is_refused_at_once() -> None:
+    """Nine levels of nine references each: a billion values if anything wrote them out."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    started = time.monotonic()
+    for text in ("\n".join(lines), "\n".join([*lines, "name: x", "emotions: *a9"])):
+        with pytest.raises(ConfigError) as caught:
+            parse_recipe(text, origin="mine.yaml")
+        assert len(str(caught.value)) < 10_000
+    assert time.monotonic() - started < 5
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:

@@ -1,0 +1,228 @@
+"""Decoding in processes of their own: a codec that crashes, hangs or eats memory costs one clip, not the run.
+
+In the same process `mer.media.probe`, `audio` and `frames` are faster by one copy of the result; files of unknown
+origin (ingestion, prediction on uploads) go through here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.errors import MediaError, QuarantineReason
+from mer.media.audio import SPEECH_RATE, Waveform
+from mer.media.opening import DEFAULT_LIMITS, MediaLimits
+from mer.media.probe import Probe
+from mer.media.sniff import printable
+
+DEFAULT_MEMORY_BYTES = 1 << 30
+"""What one worker may map beyond its libraries."""
+
+_START_SECONDS = 60.0
+_MODULE = "mer.media.contained_worker"
+_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+
+
+class ContainedMedia:
+    """Probe and decode in worker processes, which are started when first needed and again after a crash.
+
+    Safe among threads: each call takes a free worker, or waits for one. Results and errors are those of
+    `probe`, `decode_audio` and `sample_frames`; besides, every method raises MediaError with
+
+    - `decoder_crashed`: the worker died (the message names the signal) or failed in an unforeseen way;
+    - `timed_out`: it did not answer within twice `limits.timeout_seconds` (the file's own limit comes first);
+    - `too_large`: it ran into its memory limit.
+    """
+
+    def __init__(
+        self,
+        workers: int = 1,
+        *,
+        limits: MediaLimits = DEFAULT_LIMITS,
+        memory_bytes: int = DEFAULT_MEMORY_BYTES,
+    ) -> None:
+        """`workers`: processes, >= 1; `memory_bytes`: what each may map beyond its libraries (Linux)."""
+        self.limits = limits
+        self._workers = [_Worker(memory_bytes) for _ in range(workers)]
+        self._free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._free.put(worker)
+
+    def __enter__(self) -> ContainedMedia:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Workers that are running now."""
+        return [worker.process.pid for worker in self._workers if worker.process is not None]
+
+    def close(self) -> None:
+        """Stop the workers; a later call starts them again."""
+        for worker in self._workers:
+            worker.stop()
+
+    def probe(self, path: Path) -> Probe:
+        """See `mer.media.probe.probe`."""
+        head, _ = self._ask("probe", path)
+        return Probe(**head["probe"])
+
+    def decode_audio(
+        self, path: Path, *, sample_rate: int = SPEECH_RATE, max_seconds: float = 60.0
+    ) -> Waveform:
+        """See `mer.media.audio.decode_audio`."""
+        return self._array("decode_audio", path, sample_rate=sample_rate, max_seconds=max_seconds)
+
+    def sample_frames(self, path: Path, count: int, *, max_side: int = 1280) -> NDArray[np.uint8]:
+        """See `mer.media.frames.sample_frames`."""
+        return self._array("sample_frames", path, count=count, max_side=max_side)
+
+    def _array(self, call: str, path: Path, **options: float) -> NDArray[Any]:
+        head, raw = self._ask(call, path, **options)
+        return np.frombuffer(raw, dtype=np.dtype(head["dtype"])).reshape(head["shape"])
+
+    def _ask(self, call: str, path: Path, **options: float) -> tuple[dict[str, Any], bytearray]:
+        request = {
+            "call": call,
+            "path": str(path.absolute()),
+            "options": options,
+            "limits": self.limits.model_dump(),
+        }
+        worker = self._free.get()
+        try:
+            head, raw = worker.ask(request, printable(path.name), 2 * self.limits.timeout_seconds)
+        finally:
+            self._free.put(worker)
+        if "reason" in head:
+            raise MediaError(QuarantineReason(head["reason"]), head["message"])
+        return head, raw
+
+
+class _Worker:
+    """One process, or none until it is needed."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        self._memory_bytes = memory_bytes
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, request: dict[str, Any], name: str, seconds: float) -> tuple[dict[str, Any], bytearray]:
+        process = self.process
+        if process is None or process.poll() is not None:  # one that died while idle is no clip's fault
+            process = self._start()
+        assert process.stdin is not None
+        try:
+            with _killed_after(process, seconds) as late:
+                process.stdin.write(json.dumps(request).encode() + b"\n")
+                process.stdin.flush()
+                head: dict[str, Any] = json.loads(_line(process))
+                size = math.prod(head["shape"]) * np.dtype(head["dtype"]).itemsize if "dtype" in head else 0
+                return head, _exactly(process, size)
+        except (OSError, EOFError, ValueError) as error:
+            self.stop()
+            if late.is_set():
+                raise MediaError(
+                    QuarantineReason.TIMED_OUT, f"{name}: the decoder did not answer within {seconds:g} s"
+                ) from error
+            raise MediaError(
+                QuarantineReason.DECODER_CRASHED, f"{name}: the decoder {_how_it_ended(process)}"
+            ) from error
+        except BaseException:  # interrupted in mid-answer: what is left in the pipe belongs to nobody
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(
+                    OSError
+                ):  # a request that was not sent is flushed into a broken pipe
+                    pipe.close()
+        process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self.stop()
+        # the folder of the package comes first on the child's path: it runs the same copy as we do
+        self.process = process = subprocess.Popen(
+            [sys.executable, "-m", _MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=_PACKAGE_ROOT,
+        )
+        assert process.stdin is not None
+        try:
+            with _killed_after(process, _START_SECONDS):
+                process.stdin.write(json.dumps({"memory_bytes": self._memory_bytes}).encode() + b"\n")
+                process.stdin.flush()
+                if _line(process) != b"ready\n":
+                    raise EOFError
+        except (OSError, EOFError) as error:
+            self.stop()
+            raise RuntimeError(
+                f"the decoding process does not start: run `{sys.executable} -m {_MODULE}` to see why"
+            ) from error
+        return process
+
+
+@contextlib.contextmanager
+def _killed_after(process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
+    """Kill the process unless the block ends in time; the event says whether it came to that."""
+    late = threading.Event()
+
+    def kill() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+
+
+def _line(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None
+    line = process.stdout.readline(1 << 20)
+    if not line.endswith(b"\n"):
+        raise EOFError
+    return line
+
+
+def _exactly(process: subprocess.Popen[bytes], size: int) -> bytearray:
+    assert process.stdout is not None
+    raw, position = bytearray(size), 0
+    with memoryview(raw) as view:
+        while position < size:
+            read = process.stdout.readinto(view[position:])  # type: ignore[attr-defined]
+            if not read:
+                raise EOFError
+            position += read
+    return raw
+
+
+def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
+    status = process.wait()
+    if status >= 0:
+        return f"broke off (exit status {status})"
+    names = {item.value: item.name for item in signal.Signals}
+    return f"crashed ({names.get(-status, f'signal {-status}')})"
