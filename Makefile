@@ -20,14 +20,14 @@ $(STAMP):
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked versions into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt torch
-	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,dask,ray,dev]'
+	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,dask,ray,dev]'
 	@rm -f $(VENV)/.installed-*; touch $(STAMP)
 
 run-flow: setup  ## Run the retraining flow (demo corpus made on first use); RECIPE=demo ARGS="--corpus PATH"
 	@$(BIN)/mer run --recipe $(RECIPE) $(ARGS)
 
 test: setup  ## Unit tests (under two minutes)
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto
 
 test-slow: setup  ## The slow tests: real Prefect, Postgres and S3 servers, whole flows, kill and resume
 	@$(BIN)/python -m pytest -q -m 'slow and not gpu' --durations=15

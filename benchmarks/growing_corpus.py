@@ -43,8 +43,8 @@ def process(corpus: Path) -> dict[str, float]:
 
     started = time.perf_counter()
     listing = list_corpus.fn(str(corpus), "growing", EMOTIONS)
-    for positions in cut(listing.fresh, SHARD):
-        probe_shard.fn(listing, EMOTIONS, positions, True)
+    for entries in cut(listing.fresh, SHARD):
+        probe_shard.fn("growing", entries, True)
     write_labels.fn(listing, EMOTIONS, len(listing.fresh))
     ingested = time.perf_counter()
     clip_ids = [row.clip_id for row in workspace().catalogue.clips("growing")]

@@ -15,7 +15,7 @@ from mer.encoders.placement import Precision, settled_precision
 from mer.encoders.visual_reading import Tokens
 from mer.errors import WeightsError
 
-EXTRACTOR_VERSION = 1
+EXTRACTOR_VERSION = 2
 """Raised whenever the same spec and weights would give other values: old shards are then not found."""
 
 HAAR = "haar"

@@ -120,9 +120,22 @@ class _Worker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, request: dict[str, Any], name: str, seconds: float) -> tuple[dict[str, Any], bytearray]:
+        """Answer of the worker; a crash counts against the clip only if a fresh worker crashes over it too.
+
+        One that died while idle, or of what earlier clips left in its memory, is no fault of this clip.
+        """
         process = self.process
-        if process is None or process.poll() is not None:  # one that died while idle is no clip's fault
-            process = self._start()
+        if process is not None and process.poll() is None:
+            try:
+                return self._answer(process, request, name, seconds)
+            except MediaError as error:
+                if error.reason is not QuarantineReason.DECODER_CRASHED:
+                    raise
+        return self._answer(self._start(), request, name, seconds)
+
+    def _answer(
+        self, process: subprocess.Popen[bytes], request: dict[str, Any], name: str, seconds: float
+    ) -> tuple[dict[str, Any], bytearray]:
         assert process.stdin is not None
         try:
             with _killed_after(process, seconds) as late:

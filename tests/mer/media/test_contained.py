@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import logging
 import os
 import signal
@@ -62,26 +61,41 @@ def test_refusals_keep_their_reason_and_message(contained: ContainedMedia, silen
         pytest.param(signal.SIGABRT, marks=pytest.mark.slow),
     ],
 )
-def test_a_crash_in_the_middle_of_a_clip_is_its_reason_and_the_next_clip_is_read(
-    movie: Path, number: signal.Signals
+def test_a_crash_over_a_clip_is_its_reason_and_the_next_clip_is_read(
+    movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
+    """A worker whose codec crashes over pictures, every time."""
+    (tmp_path / "crashing_worker.py").write_text(
+        "import os\n"
+        "from mer.media import contained_worker\n"
+        f"contained_worker._READERS['sample_frames'] = lambda *_, **__: os.kill(os.getpid(), {number.value})\n"
+        "contained_worker.main()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr("mer.media.contained._MODULE", "crashing_worker")
+    with ContainedMedia() as contained:
+        contained.probe(movie)
+        before = contained.process_ids
+        with pytest.raises(MediaError, match=number.name) as caught:
+            contained.sample_frames(movie, 3)
+        assert caught.value.reason is QuarantineReason.DECODER_CRASHED
+        assert contained.probe(movie) == probe(movie)
+        assert contained.process_ids != before
+
+
+def test_a_crash_that_was_not_the_clips_fault_costs_it_nothing(movie: Path) -> None:
     with ContainedMedia() as contained:
         contained.probe(movie)
         (worker,) = contained.process_ids
         os.kill(worker, signal.SIGSTOP)  # it gets the request and does not answer
 
         def crash() -> None:
-            os.kill(worker, number)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(worker, signal.SIGCONT)
+            os.kill(worker, signal.SIGKILL)
 
         later = threading.Timer(0.2, crash)
         later.start()
-        with pytest.raises(MediaError, match=number.name) as caught:
-            contained.sample_frames(movie, 3)
-        later.join()
-        assert caught.value.reason is QuarantineReason.DECODER_CRASHED
         assert contained.sample_frames(movie, 3).shape[0] == 3
+        later.join()
         assert contained.process_ids != [worker]
 
 
