@@ -49,11 +49,11 @@ def process(corpus: Path) -> dict[str, float]:
     ingested = time.perf_counter()
     clip_ids = [row.clip_id for row in workspace().catalogue.clips("growing")]
     spec = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny")
-    plan = plan_features.fn("acoustic", spec, clip_ids, SHARD)
+    plan = plan_features.fn("growing", {"acoustic": spec}, clip_ids, SHARD)
     for shard in plan.shards:
-        extract_shard.fn("growing", plan.features, shard)
+        extract_shard.fn("growing", shard)
     extracted = time.perf_counter()
-    table = feature_table(workspace(), plan.features, clip_ids)
+    table = feature_table(workspace(), plan.features["acoustic"], clip_ids)
     assert table.present.all()
     return {
         "ingest": ingested - started,

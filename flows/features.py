@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from prefect import flow
 
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
-from flows.reporting import ShardProgress
+from flows.reporting import StepProgress
 from flows.runners import configured_task_runner
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe, load_recipe
 from tasks.dataset import clip_ids_of
 from tasks.features import extract_shard, plan_features
+from tasks.kept_extractor import let_go
 from tasks.references import DatasetRef, FeatureSetRef
 
 
@@ -27,20 +28,18 @@ def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
 
 def extract_streams(dataset: DatasetRef, recipe: Recipe) -> dict[str, FeatureSetRef]:
     """All streams of the recipe over all clips of the snapshot."""
-    clip_ids = clip_ids_of(dataset)
-    return {
-        stream: extract(dataset, recipe, stream, getattr(recipe, stream).features, clip_ids)
-        for stream in recipe.streams
-    }
+    return extract(dataset, recipe, {stream: getattr(recipe, stream).features for stream in recipe.streams})
 
 
 def extract(
-    dataset: DatasetRef, recipe: Recipe, stream: str, spec: FeatureSpec, clip_ids: Sequence[str]
-) -> FeatureSetRef:
-    """One feature set: plan what is missing, extract it in shards, each committed by itself."""
-    plan = plan_features(stream, spec, clip_ids, recipe.shard_clips)
-    progress = ShardProgress(stream, len(plan.shards))
-    shards = [extract_shard.submit(dataset.corpus, plan.features, shard) for shard in plan.shards]
-    for shard in shards:
-        progress.advance(shard.result())
-    return plan.features
+    dataset: DatasetRef, recipe: Recipe, specs: Mapping[str, FeatureSpec]
+) -> dict[str, FeatureSetRef]:
+    """Feature sets by name: plan what is missing, extract it in shards, each committed by itself."""
+    plan = plan_features(dataset.corpus, specs, clip_ids_of(dataset), recipe.shard_clips)
+    progress = StepProgress("features", len(plan.shards))
+    shards = [(shard, extract_shard.submit(dataset.corpus, shard)) for shard in plan.shards]
+    for shard, running in shards:
+        names = " + ".join(one.stream for one in shard.features)
+        progress.advance(f"{names} in {running.result().seconds:.1f} s")
+    let_go()
+    return dict(plan.features)

@@ -10,14 +10,16 @@ from pathlib import Path
 from prefect import flow
 
 from flows.options import DemoOptions
-from flows.reporting import show_ingest
+from flows.reporting import StepProgress, show_ingest
 from flows.runners import configured_task_runner
 from mer.recipes import Recipe, load_recipe
 from tasks.dataset import snapshot_dataset
 from tasks.demo import make_demo_corpus
 from tasks.features import cut
 from tasks.ingestion import IngestReport, list_corpus, probe_shard, write_labels
+from tasks.quality import measure_shard, plan_quality
 from tasks.references import DatasetRef
+from tasks.transcription import plan_transcription, transcribe_shard
 
 
 @flow(name="ingest", task_runner=configured_task_runner())
@@ -35,7 +37,27 @@ def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, Ing
     probed = [probe_shard.submit(name, shard, reads_sound(recipe)) for shard in shards]
     report = write_labels(listing, recipe.emotions, sum(future.result() for future in probed))
     show_ingest(report)
+    if recipe.recogniser is not None:
+        transcribe_missing(name, recipe.recogniser, recipe.shard_clips)
+    if recipe.quality is not None:
+        measure_quality(name, recipe.shard_clips)
     return snapshot_dataset(name, recipe), report
+
+
+def transcribe_missing(corpus: str, recogniser: str, shard_clips: int) -> None:
+    """Transcripts of what the corpus has none of."""
+    shards = plan_transcription(corpus, recogniser, shard_clips)
+    progress = StepProgress("transcripts", len(shards))
+    for running in [transcribe_shard.submit(corpus, recogniser, shard) for shard in shards]:
+        progress.advance(f"{running.result()} clips by {recogniser}")
+
+
+def measure_quality(corpus: str, shard_clips: int) -> None:
+    """Quality columns of what has none."""
+    shards = plan_quality(corpus, shard_clips)
+    progress = StepProgress("quality", len(shards))
+    for running in [measure_shard.submit(corpus, shard) for shard in shards]:
+        progress.advance(f"{running.result()} clips")
 
 
 def reads_sound(recipe: Recipe) -> bool:

@@ -57,7 +57,8 @@ def pretrain_views(
     """The method, in three passes over the views."""
     spaces = {view: ViewSpaces(view=view) for view in dataset.views}
     if recipe.acoustic is not None:
-        spaces = study_layers(dataset, recipe, features, spaces, parent_run)
+        if recipe.acoustic.features.layered:
+            spaces = study_layers(dataset, recipe, features, spaces, parent_run)
         if recipe.acoustic.adaptation is not None:
             spaces = adapt_blocks(dataset, recipe, spaces, parent_run)
         if recipe.visual is not None and recipe.visual.alignment is not None:
@@ -97,10 +98,10 @@ def adapt_blocks(
     assert recipe.acoustic is not None
     clip_ids = clip_ids_of(dataset)
     blocks = {view: space.block for view, space in spaces.items() if space.block is not None}
-    prefixes = {
-        start: extract(dataset, recipe, f"prefix {start}", recipe.acoustic.features.prefix(start), clip_ids)
-        for start in sorted({block.start for block in blocks.values()})
-    }
+    starts = sorted({block.start for block in blocks.values()})
+    specs = {f"prefix {start}": recipe.acoustic.features.prefix(start) for start in starts}
+    extracted = extract(dataset, recipe, specs)
+    prefixes = {start: extracted[f"prefix {start}"] for start in starts}
     adapters = {
         view: adapt_view.submit(dataset, recipe, prefixes[block.start], block, view, parent_run)
         for view, block in blocks.items()

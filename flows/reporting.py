@@ -23,26 +23,21 @@ from tasks.stage import StageResult
 console = Console(highlight=False)
 
 
-class ShardProgress:
-    """Progress over the shards of one feature set: a bar in the Prefect UI, lines in the terminal."""
+class StepProgress:
+    """Progress over the shards of a step: a bar in the Prefect UI, lines in the terminal."""
 
-    def __init__(self, stream: str, shards: int) -> None:
-        self._stream, self._shards, self._done, self._seconds = stream, shards, 0, 0.0
+    def __init__(self, step: str, shards: int) -> None:
+        self._step, self._shards, self._done = step, shards, 0
         self._artifact = (
-            create_progress_artifact(progress=0.0, key="features", description=f"features: {stream}")
-            if shards
-            else None
+            create_progress_artifact(progress=0.0, key=step, description=step) if shards else None
         )
 
-    def advance(self, shard: StageResult) -> None:
-        """Count one finished shard."""
+    def advance(self, what: str) -> None:
+        """Count one finished shard; `what` it was, for people."""
         self._done += 1
-        self._seconds += shard.seconds if shard.ran else 0.0
         if isinstance(self._artifact, UUID):
             update_progress_artifact(self._artifact, progress=100.0 * self._done / self._shards)
-        console.print(
-            f"  [dim]features[/] {self._stream}: shard {self._done}/{self._shards} in {shard.seconds:.1f} s"
-        )
+        console.print(f"  [dim]{self._step}[/] shard {self._done}/{self._shards}: {what}")
 
 
 def show_ingest(report: IngestReport) -> None:

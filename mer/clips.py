@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mer.quality.corruption import ClipNoise
 
 
 class Split(StrEnum):
@@ -36,6 +40,15 @@ class CorpusEntry:
     """Published cross-validation fold, if the corpus has one."""
 
 
+@dataclass(frozen=True)
+class NoisyMix:
+    """The challenge's noise for one clip."""
+
+    noise: ClipNoise
+    talkers: tuple[Path, ...]
+    """Files of the clips that make up the babble, in the noise's order."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Clip:
     """A catalogued clip, as feature extractors see it."""
@@ -48,3 +61,5 @@ class Clip:
     corpus_root: Path
     """Root of the corpus it came from (precomputed features lie below it)."""
     transcript: str | None = None
+    noise: NoisyMix | None = None
+    """What is laid over it; None: the clip as it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from infra.catalogue import ClipRow
 from mer.clips import Split
 from mer.errors import CorpusError
 from mer.recipes import FoldPlan, Recipe
+from tasks.quality import filtered
 from tasks.references import DatasetRef
 from tasks.stage import Produced, StageRun, run_stage
 from tasks.workspace import Workspace, workspace
@@ -28,7 +30,7 @@ DATASET_CODE = ("mer.training.folds", "mer.training.examples", "mer.training.par
 def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
     """Freeze the corpus as it is now: clips, gold labels, speakers, splits, and the outer fold of every labelled clip."""
     space = workspace()
-    rows = sorted(space.catalogue.clips(corpus), key=lambda row: row.clip_id)
+    rows = sorted(_usable(space, corpus, recipe), key=lambda row: row.clip_id)
     frozen = space.catalogue.snapshot(corpus, rows)
     _require_labels(rows, recipe)
 
@@ -114,6 +116,17 @@ def load_partitions(
         examples, holdout, validation_share=recipe.folds.validation_share, seed=recipe.folds.seed
     )
     return examples, views
+
+
+def _usable(space: Workspace, corpus: str, recipe: Recipe) -> list[ClipRow]:
+    """The clips a recipe works with: what its quality bounds leave out of training is no member; the holdout stays whole."""
+    rows = space.catalogue.clips(corpus, recipe.recogniser)
+    if recipe.quality is None:
+        return rows
+    trained_on = [row.clip_id for row in rows if row.split != Split.TEST]
+    report = filtered(space, corpus, trained_on, recipe.quality)
+    logging.getLogger(__name__).warning("quality: %s", report)
+    return [row for row in rows if row.clip_id not in report.left_out]
 
 
 def _require_labels(rows: Sequence[ClipRow], recipe: Recipe) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
 from prefect import task
@@ -15,7 +18,9 @@ from infra.errors import ArtifactCorrupt, ArtifactMissing
 from mer.clips import Clip
 from mer.features.spec import FeatureSpec
 from tasks.compute import computing
-from tasks.references import FeatureSetRef, ShardPlan
+from tasks.kept_extractor import kept_extractor
+from tasks.noise import clip_noises, noisy_key
+from tasks.references import ExtractionPlan, FeatureSetRef, ShardPlan
 from tasks.stage import StageResult, digest, lookup_verified
 from tasks.work_folder import alone_in, clear_if_abandoned
 from tasks.workspace import Workspace, workspace
@@ -30,33 +35,68 @@ Item = TypeVar("Item")
 
 
 @task(name="plan features")
-def plan_features(stream: str, spec: FeatureSpec, clip_ids: Sequence[str], shard_clips: int) -> ShardPlan:
-    """Find which clips lack the features of `spec`, and cut them into shards of at most `shard_clips`."""
+def plan_features(
+    corpus: str, specs: Mapping[str, FeatureSpec], clip_ids: Sequence[str], shard_clips: int
+) -> ExtractionPlan:
+    """Find which clips lack which of the features of `specs` (by name), and cut the work into shards.
+
+    Features of one modality that the same clips lack are extracted together: one decoding, one pass per encoder.
+    """
     from mer.encoders.weights import resolve_weights
 
     space = workspace()
-    identity = resolve_weights(spec.source, space.weights).identity
-    features = FeatureSetRef(stream=stream, key=spec.key(identity), spec=spec)
-    missing = missing_clips(space, features.key, clip_ids)
-    return ShardPlan(
-        features=features, shards=cut(missing, shard_clips), present=len(clip_ids) - len(missing)
+    features = {}
+    for name, asked in specs.items():
+        spec = asked.settled()  # planned here, extracted elsewhere: both must mean the same
+        key = spec.key(resolve_weights(spec.source, space.weights).identity)
+        features[name] = FeatureSetRef(
+            stream=name, key=noisy_key(space, corpus, spec, key), spec=spec, corpus=corpus
+        )
+    lacking: dict[str, list[str]] = {}
+    for name, wanted in features.items():
+        for clip_id in _representatives(space, wanted, clip_ids):
+            lacking.setdefault(clip_id, []).append(name)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for clip_id in sorted(lacking):
+        for _, names in groupby(
+            sorted(lacking[clip_id], key=lambda n: specs[n].modality), lambda n: specs[n].modality
+        ):
+            groups.setdefault(tuple(sorted(names)), []).append(clip_id)
+    shards = tuple(
+        ShardPlan(features=tuple(features[name] for name in names), clip_ids=shard)
+        for names, members in sorted(groups.items())
+        for shard in cut(members, shard_clips)
     )
+    return ExtractionPlan(features=features, shards=shards)
 
 
 @task(name="extract shard", tags=["gpu"])
-def extract_shard(corpus: str, features: FeatureSetRef, clip_ids: Sequence[str]) -> StageResult:
+def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
     """Extract one shard of clips and register it; a clip whose stream turns out unusable becomes a masked, flagged row."""
-    from mer.features.extract import build_extractor, extract_clips
+    from mer.features.extract import extract_clips_of_each
 
-    spec = features.spec
-    if spec is None:
-        raise ValueError(f"feature set {features.key} is derived: only its own task computes it")
+    started = time.monotonic()
     space = workspace()
+    specs = tuple(wanted.spec for wanted in shard.features if wanted.spec is not None)
+    if len(specs) < len(shard.features):
+        raise ValueError(
+            f"{[f.key for f in shard.features]}: derived features are computed by their own tasks"
+        )
+    found: list[Sequence[ClipFeature]] = []  # of all features, computed with the first that is not there
 
-    def compute() -> list[ClipFeature]:
-        return extract_clips(build_extractor(spec, space.weights), catalogued_clips(space, corpus, clip_ids))
+    def compute(place: int) -> list[ClipFeature]:
+        if not found:
+            clips = catalogued_clips(space, corpus, shard.clip_ids, specs[0])
+            found.extend(extract_clips_of_each(kept_extractor(specs, space.weights), clips))
+        return list(found[place])
 
-    return commit_shard(space, features.key, clip_ids, compute)
+    results = []
+    for place, wanted in enumerate(shard.features):
+        ids = list(content_ids(space, wanted, shard.clip_ids).values())
+        results.append(commit_shard(space, wanted.key, ids, partial(compute, place)))
+    return StageResult(
+        ref=results[0].ref, ran=any(result.ran for result in results), seconds=time.monotonic() - started
+    )
 
 
 def commit_shard(
@@ -103,10 +143,13 @@ def cut(items: Sequence[Item], shard_clips: int) -> tuple[tuple[Item, ...], ...]
     return tuple(tuple(items[i : i + shard_clips]) for i in range(0, len(items), shard_clips))
 
 
-def catalogued_clips(space: Workspace, corpus: str, clip_ids: Sequence[str]) -> list[Clip]:
-    """The catalogue's rows of these clips, as extractors see them, in the order asked for."""
-    rows = {row.clip_id: row for row in space.catalogue.clips(corpus)}
+def catalogued_clips(
+    space: Workspace, corpus: str, clip_ids: Sequence[str], spec: FeatureSpec | None = None
+) -> list[Clip]:
+    """The catalogue's rows of these clips, as the extractor of `spec` sees them, in the order asked for."""
+    rows = {row.clip_id: row for row in space.catalogue.clips(corpus, spec.recogniser if spec else None)}
     root = space.catalogue.corpus_root(corpus)
+    noise = clip_noises(spec.noise, rows, clip_ids) if spec is not None and spec.noise is not None else {}
     return [
         Clip(
             clip_id=clip_id,
@@ -114,23 +157,52 @@ def catalogued_clips(space: Workspace, corpus: str, clip_ids: Sequence[str]) -> 
             path=rows[clip_id].path,
             corpus_root=root,
             transcript=rows[clip_id].transcript,
+            noise=noise.get(clip_id),
         )
         for clip_id in clip_ids
     ]
+
+
+def content_ids(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> dict[str, str]:
+    """What the features of each clip are a function of: its media, or for text features its transcript.
+
+    A changed transcript is another content, and clips that say the same share one row.
+    """
+    spec = features.spec
+    if spec is None or spec.modality != "lexical" or spec.precomputed or features.corpus is None:
+        return {clip_id: clip_id for clip_id in clip_ids}
+    rows = space.catalogue.clips(features.corpus, spec.recogniser)
+    texts = {row.clip_id: row.transcript for row in rows}
+    return {clip_id: digest({"transcript": texts[clip_id]}) for clip_id in clip_ids}
+
+
+def content_digest(features: FeatureSetRef, clip_ids: Sequence[str]) -> str | None:
+    """Digest of the contents behind these clips' features; None where the clip ids say it all."""
+    ids = content_ids(workspace(), features, clip_ids)
+    return None if all(clip_id == content for clip_id, content in ids.items()) else digest(ids)
 
 
 def feature_table(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> FeatureTable:
     """Utterance-level features of these clips, read through verified shards: values (clips, ...), present (clips,)."""
     from mer.features.dataset import assemble
 
-    return assemble(_shards(space, features, clip_ids), clip_ids)
+    ids = list(content_ids(space, features, clip_ids).values())
+    return replace(assemble(_shards(space, features, ids), ids), clip_ids=tuple(clip_ids))
 
 
 def frame_table(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> RaggedTable:
     """Framewise features of these clips, concatenated over time with offsets."""
     from mer.features.dataset import assemble_ragged
 
-    return assemble_ragged(_shards(space, features, clip_ids), clip_ids)
+    ids = list(content_ids(space, features, clip_ids).values())
+    return replace(assemble_ragged(_shards(space, features, ids), ids), clip_ids=tuple(clip_ids))
+
+
+def _representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> list[str]:
+    """One clip for every content that lacks the features."""
+    ids = content_ids(space, features, sorted(clip_ids))
+    first = {content: clip_id for clip_id, content in reversed(ids.items())}
+    return [first[content] for content in missing_clips(space, features.key, list(first))]
 
 
 def _shards(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> list[Shard]:

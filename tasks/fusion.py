@@ -13,6 +13,7 @@ from infra.artifacts import ArtifactRef
 from mer.fusion.config import FusionConfig
 from mer.recipes import Recipe
 from tasks.dataset import load_view
+from tasks.features import content_digest
 from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
 from tasks.stage import Produced, StageRun, digest, run_stage
 from tasks.streams import view_streams
@@ -46,6 +47,11 @@ def fuse_view(
         "view": partition.digest(examples, unlabelled=False),
         "streams": {name: _stream_identity(name, features, spaces) for name in streams},
         "pseudo": pseudo.sha256 if pseudo else None,
+        "contents": _contents(
+            features,
+            streams,
+            [examples.clip_ids[i] for i in np.flatnonzero(partition.train | partition.validation)],
+        ),
     }
     config = {"fusion": recipe.fusion.model_dump(mode="json"), "emotions": list(recipe.emotions)}
 
@@ -125,7 +131,12 @@ def predict_with(
     identities = {name: _stream_identity(name, features, spaces) for name in streams}
     return run_stage(
         "posteriors",
-        inputs={"model": model.sha256, "streams": identities, "clips": digest(sorted(clip_ids))},
+        inputs={
+            "model": model.sha256,
+            "streams": identities,
+            "clips": digest(sorted(clip_ids)),
+            "contents": _contents(features, streams, clip_ids),
+        },
         config={},
         code=FUSION_CODE,
         produce=produce,
@@ -142,6 +153,14 @@ def load_posteriors(space: Workspace, ref: ArtifactRef) -> Posteriors:
 def fusion_config_digest(config: FusionConfig) -> str:
     """Short name of a fusion configuration."""
     return digest(config.model_dump(mode="json"))[:12]
+
+
+def _contents(
+    features: Mapping[str, FeatureSetRef], streams: Sequence[str], clip_ids: Sequence[str]
+) -> dict[str, str]:
+    """What clip ids do not say of the features: the transcripts of text streams."""
+    found = {name: content_digest(features[name], sorted(clip_ids)) for name in streams}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _stream_identity(

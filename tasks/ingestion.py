@@ -64,9 +64,12 @@ def list_corpus(
     from mer.corpora import recognise
     from mer.corpora.account import account_of
     from mer.corpora.label_map import parse_label_map
+    from mer.validation.check import check_corpus
 
     labels = parse_label_map(label_map)
     found = recognise(Path(root), emotions=emotions, name=corpus, format=format, label_map=labels)
+    if found.entries:
+        check_corpus(found.entries, emotions)
     space = workspace()
     space.catalogue.upsert_corpus(corpus, root=found.root, format=found.format, emotions=list(found.emotions))
     _set_aside_again(space, found)
@@ -88,13 +91,16 @@ def list_corpus(
 @task(name="probe shard")
 def probe_shard(corpus: str, entries: Sequence[CorpusEntry], require_audio: bool) -> int:
     """Probe, hash and catalogue these clips; unusable ones are quarantined with a reason."""
+    from mer.media.contained import ContainedMedia
+
     space = workspace()
     accepted: list[ClipUpsert] = []
-    for entry in entries:
-        try:
-            accepted.append(examine(entry, require_audio))
-        except MediaError as error:
-            _set_aside(space, corpus, entry, error.reason, str(error))
+    with ContainedMedia() as contained:
+        for entry in entries:
+            try:
+                accepted.append(examine(entry, require_audio, contained))
+            except MediaError as error:
+                _set_aside(space, corpus, entry, error.reason, str(error))
     space.catalogue.upsert_clips(corpus, accepted)
     return len(accepted)
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from infra.catalogue import ClipUpsert
 from mer.clips import CorpusEntry
 from mer.errors import MediaError, QuarantineReason
+
+if TYPE_CHECKING:
+    from mer.media.contained import ContainedMedia
 
 
 def entry_stamp(entry: CorpusEntry) -> tuple[int, int] | None:
@@ -27,14 +31,14 @@ def file_stamp(path: Path) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-def examine(entry: CorpusEntry, require_audio: bool) -> ClipUpsert:
-    """Probe and hash a clip's media, or hash the feature files of a clip without media.
+def examine(entry: CorpusEntry, require_audio: bool, contained: ContainedMedia) -> ClipUpsert:
+    """Probe (in a process of its own) and hash a clip's media, or hash the feature files of a clip without media.
 
     Raises:
         MediaError: it cannot be used, with the reason to store in quarantine.
     """
     from mer.media.content_hash import sha256_file
-    from mer.media.probe import probe, require_streams
+    from mer.media.probe import require_streams
 
     stamp = entry_stamp(entry)
     if stamp is None:
@@ -43,7 +47,7 @@ def examine(entry: CorpusEntry, require_audio: bool) -> ClipUpsert:
         )
     if entry.precomputed:
         return _examine_precomputed(entry, stamp, require_audio)
-    found = probe(entry.media)
+    found = contained.probe(entry.media)
     require_streams(found, audio=require_audio, video=False)
     return ClipUpsert(
         clip_id=sha256_file(entry.media),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from infra.artifacts import ArtifactRef
@@ -33,17 +34,25 @@ class FeatureSetRef:
     key: str
     spec: FeatureSpec | None
     """None for derived sets (adapted, aligned), whose key names the model that made them."""
+    corpus: str | None = None
+    """Corpus whose transcripts text features are made of; None for derived sets."""
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """What is missing from a feature set, cut into shards."""
+    """Features of one modality that the same clips lack."""
 
-    features: FeatureSetRef
-    shards: tuple[tuple[str, ...], ...]
-    """Clip ids per shard."""
-    present: int
-    """Clips that already have features."""
+    features: tuple[FeatureSetRef, ...]
+    clip_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExtractionPlan:
+    """What is missing from feature sets, cut into shards."""
+
+    features: Mapping[str, FeatureSetRef]
+    """By the name asked for."""
+    shards: tuple[ShardPlan, ...]
 
 
 @dataclass(frozen=True)

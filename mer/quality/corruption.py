@@ -13,14 +13,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mer.errors import ConfigError
-from mer.media.audio import Waveform
+
+if TYPE_CHECKING:
+    from mer.media.audio import Waveform
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ def blur(frames: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
         frames: RGB.
         factor: >= 1; 1 returns the frames themselves.
     """
+    import cv2
+
     if factor < 1:
         raise ValueError(f"expected factor >= 1, found {factor}")
     if factor == 1:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mer.quality.measure import ClipQuality
+if TYPE_CHECKING:
+    from mer.quality.measure import ClipQuality
 
 UNMEASURED = "unmeasured"
 

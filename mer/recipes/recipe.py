@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mer.adaptation.config import AdaptationConfig, LayerStudyConfig
 from mer.alignment.config import AlignmentConfig
@@ -20,6 +20,7 @@ from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
 from mer.features.spec import FeatureSpec
 from mer.fusion.config import FusionConfig
+from mer.quality.filters import QualityFilter
 from mer.selftraining.selection import SelectionConfig
 
 
@@ -39,6 +40,16 @@ class AcousticStream(_Frozen):
     adaptation: AdaptationConfig | None = Field(
         default=None, description="PEFT on the chosen block; none: the frozen best layer is used."
     )
+
+    @model_validator(mode="after")
+    def _layers_to_adapt(self) -> AcousticStream:
+        if self.adaptation is not None and not self.features.layered:
+            raise ValueError(
+                "adaptation: expected features of all hidden states (`layers: all`), found a source without layers; "
+                "leave adaptation out"
+            )
+        return self
+
     keep_frozen: bool = Field(
         default=True,
         description="Give the fusion the frozen best layer beside the adapted state (concatenated in one stream).",
@@ -104,6 +115,10 @@ class Recipe(_Frozen):
         default=True,
         description="Quarantine clips without a usable audio track (otherwise the stream is masked).",
     )
+    quality: QualityFilter | None = Field(
+        default=None,
+        description="Leave clips of bad quality out of training (labelled and unlabelled); none: quality is not measured.",
+    )
     folds: FoldPlan = Field(default_factory=FoldPlan, description="Cross-validation protocol.")
     fusion: FusionConfig = Field(default_factory=FusionConfig, description="Fusion model and its training.")
     pseudo_labels: SelectionConfig | None = Field(
@@ -125,6 +140,11 @@ class Recipe(_Frozen):
                 )
             return EMOTION_SETS[value]
         return value
+
+    @property
+    def recogniser(self) -> str | None:
+        """Whose transcripts stand in where the corpus has none."""
+        return self.lexical.features.recogniser if self.lexical is not None else None
 
     @property
     def streams(self) -> tuple[str, ...]:

