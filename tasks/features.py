@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
 from prefect import task
@@ -40,7 +39,8 @@ def plan_features(
 ) -> ExtractionPlan:
     """Find which clips lack which of the features of `specs` (by name), and cut the work into shards.
 
-    Features of one modality that the same clips lack are extracted together: one decoding, one pass per encoder.
+    Features of one modality (of the same noise and transcripts) that the same clips lack are extracted together: one
+    decoding, one pass per encoder.
     """
     from mer.encoders.weights import resolve_weights
 
@@ -58,10 +58,11 @@ def plan_features(
             lacking.setdefault(clip_id, []).append(name)
     groups: dict[tuple[str, ...], list[str]] = {}
     for clip_id in sorted(lacking):
-        for _, names in groupby(
-            sorted(lacking[clip_id], key=lambda n: specs[n].modality), lambda n: specs[n].modality
-        ):
-            groups.setdefault(tuple(sorted(names)), []).append(clip_id)
+        together: dict[object, list[str]] = {}
+        for name in sorted(lacking[clip_id]):
+            together.setdefault(_reads(specs[name]), []).append(name)
+        for names in together.values():
+            groups.setdefault(tuple(names), []).append(clip_id)
     shards = tuple(
         ShardPlan(features=tuple(features[name] for name in names), clip_ids=shard)
         for names, members in sorted(groups.items())
@@ -196,6 +197,11 @@ def frame_table(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[st
 
     ids = list(content_ids(space, features, clip_ids).values())
     return replace(assemble_ragged(_shards(space, features, ids), ids), clip_ids=tuple(clip_ids))
+
+
+def _reads(spec: FeatureSpec) -> tuple[object, ...]:
+    """What an extractor must be shown of a clip: features that differ in it are not extracted together."""
+    return spec.modality, spec.noise, spec.recogniser
 
 
 def _representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> list[str]:
