@@ -38,4 +38,4 @@ def test_features_are_the_same_bytes(
     environment = {**server_addresses, "MER_TASK_RUNNER": runner, "MER_TASK_WORKERS": "2"}
     elsewhere = Installation(tmp_path / "home", demo_corpus, environment)
     assert features(elsewhere) == by_threads
-    assert len(by_threads) == 9, "three streams of three shards"
+    assert len(by_threads) == 6, "three streams of two shards"
