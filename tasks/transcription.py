@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from prefect import task
 
-from mer.errors import MediaError
 from tasks.compute import computing
 from tasks.features import cut
 from tasks.workspace import workspace
@@ -23,21 +21,14 @@ def plan_transcription(corpus: str, recogniser: str, shard_clips: int) -> tuple[
 @task(name="transcribe shard", tags=["gpu"])
 def transcribe_shard(corpus: str, recogniser: str, clip_ids: Sequence[str]) -> int:
     """Listen to these clips and keep what was said; a clip whose sound cannot be decoded said nothing."""
-    from mer.media.audio import decode_audio
+    from mer.transcription.listen import listen
     from mer.transcription.recogniser import open_recogniser
 
     space = workspace()
     wanted = set(clip_ids)
     rows = [row for row in space.catalogue.clips(corpus) if row.clip_id in wanted]
-    heard = []
     with computing(space.settings):
         model = open_recogniser(recogniser)
-        for row in rows:
-            try:
-                text = model.transcribe(decode_audio(row.path))
-            except MediaError as error:
-                logging.getLogger(__name__).warning("clip %r is not transcribed: %s", row.name, error)
-                text = ""
-            heard.append((row.clip_id, text))
+        heard = [(row.clip_id, listen(model, row.path)) for row in rows]
     space.catalogue.set_transcripts(corpus, recogniser, heard)
     return len(heard)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mer.clips import Clip
 from mer.encoders import load_acoustic, resolve_weights
@@ -15,6 +16,9 @@ from mer.features.spec import FeatureSpec
 from mer.fusion.fit import FittedFusion, load_fusion, predict_fusion
 from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, FUSION_FOLDER, ModelPackage
 from mer.predictor.streams import acoustic_stream, select_layer, visual_stream
+
+if TYPE_CHECKING:
+    from mer.transcription.recogniser import Recogniser
 
 Progress = Callable[[int, int], None]
 
@@ -44,6 +48,7 @@ class Predictor:
         self._weights = weights
         self._fusion: FittedFusion = load_fusion(folder / FUSION_FOLDER)
         self._extractors: dict[str, Extractor] = {}
+        self._recogniser: Recogniser | None = None
 
     def predict(
         self, clips: Sequence[Clip], progress: Progress | None = None, batch_clips: int = 64
@@ -85,7 +90,19 @@ class Predictor:
             return self._visual(clips)
         if recipe.lexical is None:
             raise ValueError(f"no stream {name!r}")
-        return self._table("lexical", recipe.lexical.features, clips)
+        return self._table("lexical", recipe.lexical.features, self._told(clips))
+
+    def _told(self, clips: Sequence[Clip]) -> Sequence[Clip]:
+        """The clips with transcripts as in training: by the recipe's recogniser where there is none."""
+        source = self.package.recipe.recogniser
+        if source is None or all(clip.transcript is not None for clip in clips):
+            return clips
+        from mer.transcription.listen import with_transcripts
+        from mer.transcription.recogniser import open_recogniser
+
+        if self._recogniser is None:
+            self._recogniser = open_recogniser(source)
+        return with_transcripts(clips, self._recogniser)
 
     def _acoustic(self, clips: Sequence[Clip]) -> FeatureTable:
         stream, layer = self.package.recipe.acoustic, self.package.read_layer

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mer.clips import Clip
 from mer.encoders.weights import wheel_folder
 from mer.errors import ConfigError, WeightsError
 from mer.media.audio import decode_audio
+from mer.transcription.listen import with_transcripts
 from mer.transcription.recogniser import WHEEL, check_source, open_recogniser
 
 
@@ -45,3 +47,17 @@ def test_a_missing_package_says_what_to_install(kind: str, tmp_path: Path) -> No
         pytest.skip(f"{kind} is installed")
     with pytest.raises(ConfigError, match=f"pip install {kind}"):
         open_recogniser(f"{kind}:{tmp_path}")
+
+
+def test_clips_are_listened_to_only_where_nothing_is_told(tmp_path: Path) -> None:
+    recording = wheel_folder("moonshine_voice", "moonshine-voice") / "assets" / "two_cities.wav"
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"")
+    clips = [
+        Clip(clip_id=str(number), name=str(number), path=path, corpus_root=tmp_path, transcript=told)
+        for number, (path, told) in enumerate([(recording, "told"), (recording, None), (broken, None)])
+    ]
+    told, heard, silent = with_transcripts(clips, open_recogniser(WHEEL))
+    assert told.transcript == "told"
+    assert "best of times" in (heard.transcript or "").lower()
+    assert silent.transcript == ""
