@@ -321,6 +321,17 @@ def deploy() -> None:
     _addresses(started)
 
 
+@app.command()
+def worker() -> None:
+    """Take tasks of flows that run with MER_TASK_RUNNER=workers, one at a time; start one per core or GPU."""
+    _servers()
+    from prefect.task_worker import serve
+
+    from flows.runners import all_tasks
+
+    serve(*all_tasks(), limit=1)
+
+
 def _flow(
     module: str,
     name: str,

@@ -14,6 +14,7 @@ def ensure_servers() -> dict[str, str]:
     Must run before `prefect` is imported: Prefect reads its settings once.
     """
     settings = load_settings()
+    settings.home.mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder below it, but not it
     api = settings.prefect_api_url
     tracking = settings.mlflow_tracking_uri.get_secret_value()
     wanted = [

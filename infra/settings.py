@@ -64,9 +64,9 @@ class Settings(BaseSettings):
         le=1024,
         description="Threads of one compute task; none: 1, which gives the same bytes everywhere.",
     )
-    task_runner: Literal["threads", "processes", "dask", "ray"] = Field(
+    task_runner: Literal["threads", "processes", "workers", "dask", "ray"] = Field(
         default="threads",
-        description="Where a flow's tasks run; dask and ray need the extras of these names.",
+        description="Where a flow's tasks run; workers are started by `mer worker`; dask and ray need the extras of these names.",
     )
     task_workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1,

@@ -1,7 +1,10 @@
-"""Where tasks run changes nothing: processes, a Dask cluster and a Ray cluster give the bytes that threads give."""
+"""Where tasks run changes nothing: processes, Prefect workers, a Dask and a Ray cluster give the bytes that threads give."""
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,7 +28,28 @@ def features(installation: Installation) -> dict[tuple[str, str], str]:
         return {(key, shard.key): shard.sha256 for key, shard in catalogue.feature_shards()}
 
 
-@pytest.mark.parametrize("runner", ["processes", "dask", "ray"])
+@contextmanager
+def workers(installation: Installation, count: int) -> Iterator[None]:
+    """Prefect task workers of this installation, as processes."""
+    environment = installation.variables()
+    running = [
+        subprocess.Popen(
+            installation.command("worker"),
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("runner", ["processes", "workers", "dask", "ray"])
 def test_features_are_the_same_bytes(
     runner: str,
     by_threads: dict[tuple[str, str], str],
@@ -37,5 +61,6 @@ def test_features_are_the_same_bytes(
         pytest.importorskip(f"prefect_{runner}", reason=f"the extra {runner} is not installed")
     environment = {**server_addresses, "MER_TASK_RUNNER": runner, "MER_TASK_WORKERS": "2"}
     elsewhere = Installation(tmp_path / "home", demo_corpus, environment)
-    assert features(elsewhere) == by_threads
+    with workers(elsewhere, 2 if runner == "workers" else 0):
+        assert features(elsewhere) == by_threads
     assert len(by_threads) == 6, "three streams of two shards"

@@ -7,13 +7,19 @@ from pathlib import Path
 import pytest
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
-from flows.runners import configured_task_runner
+from flows.runners import all_tasks, configured_task_runner
 from infra.errors import SettingsError
 from infra.settings import Settings, load_settings
 
 
 def asking_for(runner: str, tmp_path: Path) -> Settings:
     return load_settings(home=tmp_path, task_runner=runner, task_workers=2)
+
+
+def test_a_worker_serves_every_task() -> None:
+    names = {task.name for task in all_tasks()}
+    assert {"list corpus", "probe shard", "extract shard", "fuse", "evaluate", "gate and promote"} <= names
+    assert len(names) == len(all_tasks()), "workers find tasks by their names"
 
 
 def test_threads_unless_asked_otherwise(tmp_path: Path) -> None:
