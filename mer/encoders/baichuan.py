@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
+from mer.encoders.int8 import quantise_linear_layers
 from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
@@ -169,7 +170,10 @@ def load_baichuan(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> B
             f"({', '.join(wrong[:3])}); are all shards there?"
         )
     model.load_state_dict({name: found[name] for name in expected}, assign=True)
-    return model.eval().requires_grad_(False).to(placement.device)
+    model = model.eval().requires_grad_(False).to(placement.device)
+    if placement.precision == "int8":
+        quantise_linear_layers(model, placement.device)
+    return model
 
 
 def _llama_weights(path: Path, placement: Placement) -> dict[str, Tensor]:

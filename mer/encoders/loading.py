@@ -9,6 +9,7 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
+from mer.encoders.int8 import quantise_linear_layers
 from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
@@ -61,7 +62,10 @@ def pretrained(
             f"{resolved.source}: {len(missing)} weights of {model_class.__name__} are missing "
             f"({', '.join(missing[:3])}), mismatched: {report.get('mismatched_keys')}"
         )
-    return model.eval().requires_grad_(False).to(placement.device)
+    model = model.eval().requires_grad_(False).to(placement.device)
+    if placement.precision == "int8":
+        quantise_linear_layers(model, placement.device)
+    return model
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
-Precision = Literal["auto", "fp32", "bf16"]
-SettledPrecision = Literal["fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+SettledPrecision = Literal["fp32", "bf16", "int8"]
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Names by which Linux lists a processor's bf16 matrix instructions: x86 (two), Arm."""
@@ -53,14 +53,15 @@ def place(device: str = "auto", precision: Precision = "fp32") -> Placement:
     Args:
         device: `auto` is a CUDA device where there is one, otherwise the processor.
         precision: `auto` is bf16 on a GPU and on processors with bf16 matrix instructions (AVX-512 BF16, AMX,
-            Arm BF16), fp32 elsewhere: emulated bf16 is slower than fp32.
+            Arm BF16), fp32 elsewhere: emulated bf16 is slower than fp32. `int8` (linear layers, processors only) is never
+            chosen by itself: its values differ more.
     """
     found = _device() if device == "auto" else device
     return Placement(found, settled_precision(precision, found))
 
 
 def settled_precision(precision: Precision, device: str = "auto") -> SettledPrecision:
-    """What `precision` means on this machine; `fp32` and `bf16` mean themselves."""
+    """What `precision` means on this machine; the others mean themselves."""
     if precision != "auto":
         return precision
     fast = (_device() if device == "auto" else device).startswith("cuda") or processor_has_bf16()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mer.clips import Clip
+from mer.encoders.placement import Precision
 from mer.features.extract import build_extractor, build_extractors
 from mer.features.spec import AudioPreparation, FeatureSpec, FramePreparation
 
@@ -79,8 +80,11 @@ def test_one_pass_gives_utt_and_fra(parity: Path, tmp_path: Path) -> None:
             assert relative_error(found.values, np.atleast_2d(expected)) < 1e-4
 
 
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
 @pytest.mark.parametrize("modality", ["acoustic", "visual"])
-def test_bf16_points_the_same_way(parity: Path, tmp_path: Path, modality: str) -> None:
+def test_fewer_bits_point_the_same_way(
+    parity: Path, tmp_path: Path, modality: str, precision: Precision
+) -> None:
     values: dict[str, Any] = {
         "acoustic": {
             "source": str(parity / "models" / "hubert-tiny-random"),
@@ -96,7 +100,7 @@ def test_bf16_points_the_same_way(parity: Path, tmp_path: Path, modality: str) -
     model = Path(values["source"]).name
     names = [path.stem for path in sorted((parity / "features" / f"{model}-UTT").glob("*.npy"))]
     for pooling, suffix in (("mean", "UTT"), ("frames", "FRA")):
-        spec = FeatureSpec(modality=modality, precision="bf16", pooling=pooling, **values)  # type: ignore[arg-type]
+        spec = FeatureSpec(modality=modality, precision=precision, pooling=pooling, **values)  # type: ignore[arg-type]
         extractor = build_extractor(spec, tmp_path)
         for name in names:
             clip = Clip(clip_id=name, name=name, path=parity / "audio" / f"{name}.wav", corpus_root=parity)
