@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.command import Figure, parser, write_figures
@@ -242,8 +243,13 @@ def listed(paths: Sequence[Path], root: Path) -> list[Any]:
     return [Clip(clip_id=p.stem, name=p.stem, path=p, corpus_root=root, transcript=None) for p in paths]
 
 
-def memory_of(side: str, folder: Path, threads: int) -> int:
-    """Peak memory of one side's audio work in a process of its own, bytes."""
+def memory_of(side: str, folder: Path, threads: int) -> float:
+    """Peak memory of one side's audio work in a process of its own, bytes; median of three."""
+    return median(peak_of_a_child(side, folder, threads) for _ in range(3))
+
+
+def peak_of_a_child(side: str, folder: Path, threads: int) -> int:
+    """One process' peak, bytes."""
     command = [sys.executable, "-m", "benchmarks.extraction", "--memory-of", side, "--folder", str(folder)]
     done = subprocess.run(
         [*command, "--threads", str(threads)], capture_output=True, text=True, check=True, timeout=900

@@ -39,8 +39,10 @@ def process(corpus: Path) -> dict[str, float]:
     from mer.features.spec import FeatureSpec
     from tasks.features import cut, extract_shard, feature_table, plan_features
     from tasks.ingestion import list_corpus, probe_shard, write_labels
+    from tasks.kept_extractor import let_go
     from tasks.workspace import workspace
 
+    let_go()  # ten clips alone load the encoder: ten among many shall, too
     started = time.perf_counter()
     listing = list_corpus.fn(str(corpus), "growing", EMOTIONS)
     for entries in cut(listing.fresh, SHARD):
