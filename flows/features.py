@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prefect import flow
 
@@ -14,7 +14,8 @@ from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe, load_recipe
 from tasks.dataset import clip_ids_of
 from tasks.features import extract_shard, plan_features
-from tasks.references import DatasetRef, FeatureSetRef
+from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.streams import frame_features, frames_name
 
 
 @flow(name="features", task_runner=configured_task_runner())
@@ -31,6 +32,27 @@ def extract_streams(dataset: DatasetRef, recipe: Recipe) -> dict[str, FeatureSet
     return {
         stream: extract(dataset, recipe, stream, getattr(recipe, stream).features, clip_ids)
         for stream in recipe.streams
+    }
+
+
+def extract_frames(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: Mapping[str, ViewSpaces],
+) -> dict[str, FeatureSetRef]:
+    """The references, with the frames that the recipe's fusion or a member of its ensemble reads added; none: as they are."""
+    fusions = (recipe.fusion, *recipe.member_fusions.values())
+    wanted = {
+        frames_name(stream, space): spec
+        for fusion in fusions
+        for stream in recipe.streams
+        for space in spaces.values()
+        if (spec := frame_features(recipe.model_copy(update={"fusion": fusion}), stream, space)) is not None
+    }
+    clip_ids = clip_ids_of(dataset)
+    return dict(features) | {
+        name: extract(dataset, recipe, name, spec, clip_ids) for name, spec in wanted.items()
     }
 
 
