@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mer.fusion.config import FusionConfig
-from mer.fusion.gathering import frame_encoder, on_common_frames, shared_evenly
+from mer.fusion.gathering import JoinedFrames, shared_evenly
 from mer.fusion.model import FusionModel, FusionOutput, FusionShape
 
 
@@ -19,12 +19,12 @@ class EarlyFusion(FusionModel):
 
     def __init__(self, shape: FusionShape, config: FusionConfig) -> None:
         super().__init__(shape)
-        self.encoder = frame_encoder(sum(shape.widths.values()), config.hidden, config.dropout)
+        self.encoder = JoinedFrames(shape.widths, config.hidden, config.dropout)
         self.add_heads(config.hidden, config)
 
     def fuse(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> FusionOutput:
         """Streams (B, T, width); the present ones share the weight evenly."""
-        frames, valid = on_common_frames(inputs, masks, self.streams)
-        summed = torch.einsum("bt,btd->bd", valid, self.encoder(frames))
+        frames, valid = self.encoder(inputs, masks)
+        summed = torch.einsum("bt,btd->bd", valid, frames)
         fused = summed / valid.sum(dim=1, keepdim=True).clamp_min(1)
         return self.decode(fused, shared_evenly(masks, self.streams))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mer.training.seeded import SeededDropout
 
@@ -59,34 +60,41 @@ def frame_encoder(width: int, hidden: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(SeededDropout(dropout), nn.Linear(width, hidden), nn.ReLU())
 
 
-def on_common_frames(
-    inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], streams: Sequence[str]
-) -> tuple[Tensor, Tensor]:
-    """Streams of different frame rates side by side: every clip on the frames of its longest stream.
+class JoinedFrames(nn.Module):
+    """Streams of different frame rates side by side in every frame, and one hidden layer on them: relu(W [x_1; ...; x_M] + b).
 
-    The others repeat their nearest frames: frame t of T reads frame floor((t + 1/2) T_m / T) of a stream with T_m valid ones. A
-    missing stream is zeros.
-
-    Args:
-        inputs: stream name -> (B, T_m, width).
-        masks: stream name -> (B, T_m, 1).
-        streams: the order of the widths.
-
-    Returns:
-        (B, T, sum of widths), and (B, T) 1 at valid frames, the first ones of every clip.
+    Every clip is on the frames of its longest stream; the others repeat their nearest frames: frame t of T reads frame
+    floor((t + 1/2) T_m / T) of a stream with T_m valid ones. A missing stream is zeros. As `W [x_1; ...] = sum_m W_m x_m`,
+    streams are projected at their own rate and only the narrow result is repeated (dropout strikes before that).
     """
-    counts = [masks[name][..., 0].sum(dim=1) for name in streams]  # each (B,)
-    longest = torch.stack(counts).amax(dim=0)  # (B,)
-    steps = torch.arange(max(int(inputs[name].shape[1]) for name in streams), device=longest.device)
-    parts = []
-    for name, count in zip(streams, counts, strict=True):
-        values, mask = inputs[name], masks[name][..., 0]
-        order = torch.argsort(mask, dim=1, descending=True, stable=True)  # valid frames first, in their order
-        nearest = ((steps + 0.5) * (count / longest.clamp_min(1))[:, None]).long()  # (B, T)
-        place = order.gather(1, nearest.minimum((count - 1).clamp_min(0).long()[:, None]))
-        parts.append(values.gather(1, place[..., None].expand(-1, -1, values.shape[2])))
-    valid = (steps < longest[:, None]).to(parts[0].dtype)  # (B, T)
-    return torch.cat(parts, dim=2) * valid[..., None], valid
+
+    def __init__(self, widths: Mapping[str, int], hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.widths = dict(widths)
+        self.dropout = SeededDropout(dropout)
+        self.linear = nn.Linear(sum(widths.values()), hidden)
+
+    def forward(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """(B, T, hidden), and (B, T) 1 at valid frames, the first ones of every clip.
+
+        Args:
+            inputs: stream name -> (B, T_m, width).
+            masks: stream name -> (B, T_m, 1).
+        """
+        counts = {name: masks[name][..., 0].sum(dim=1) for name in self.widths}  # each (B,)
+        longest = torch.stack(list(counts.values())).amax(dim=0)  # (B,)
+        steps = torch.arange(max(int(inputs[name].shape[1]) for name in self.widths), device=longest.device)
+        columns = torch.split(self.linear.weight, list(self.widths.values()), dim=1)
+        joined: Tensor = self.linear.bias
+        for name, weight in zip(self.widths, columns, strict=True):
+            projected = functional.linear(self.dropout(inputs[name]), weight)  # (B, T_m, hidden)
+            # valid frames first, in their order
+            order = torch.argsort(masks[name][..., 0], dim=1, descending=True, stable=True)
+            nearest = ((steps + 0.5) * (counts[name] / longest.clamp_min(1))[:, None]).long()  # (B, T)
+            place = order.gather(1, nearest.minimum((counts[name] - 1).clamp_min(0).long()[:, None]))
+            joined = joined + projected.gather(1, place[..., None].expand(-1, -1, projected.shape[2]))
+        valid = (steps < longest[:, None]).to(joined.dtype)  # (B, T)
+        return torch.relu(joined), valid
 
 
 def shared_evenly(masks: Mapping[str, Tensor], streams: Sequence[str]) -> Tensor:

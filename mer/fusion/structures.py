@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mer.fusion.config import FusionConfig
-from mer.fusion.gathering import Gathering, frame_encoder, on_common_frames, shared_evenly
+from mer.fusion.gathering import Gathering, JoinedFrames, frame_encoder, shared_evenly
 from mer.fusion.model import FusionModel, FusionOutput, FusionShape
 
 
@@ -23,14 +23,14 @@ class EarlyGathering(FusionModel):
 
     def __init__(self, shape: FusionShape, config: FusionConfig) -> None:
         super().__init__(shape)
-        self.encoder = frame_encoder(sum(shape.widths.values()), config.hidden, config.dropout)
+        self.encoder = JoinedFrames(shape.widths, config.hidden, config.dropout)
         self.gathering = Gathering(config.hidden)
         self.add_heads(config.hidden, config)
 
     def fuse(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> FusionOutput:
         """Streams (B, T, width); as nothing weighs them, the present ones share the weight evenly."""
-        frames, valid = on_common_frames(inputs, masks, self.streams)
-        fused, _ = self.gathering(self.encoder(frames), valid)
+        frames, valid = self.encoder(inputs, masks)
+        fused, _ = self.gathering(frames, valid)
         return self.decode(fused, shared_evenly(masks, self.streams))
 
 

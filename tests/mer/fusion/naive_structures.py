@@ -70,7 +70,7 @@ class Naive:
 
     def fused(self, kind: str, clip: Clip) -> Tensor:
         if kind in ("early", "afg_early"):
-            frames = [self.encode("encoder", x) for x in self.side_by_side(clip)]
+            frames = [self.linear("encoder.linear", x).clamp_min(0) for x in self.side_by_side(clip)]
             return sum(frames) / len(frames) if kind == "early" else self.gather("gathering", frames)  # type: ignore[return-value]
         encoded = {
             name: [self.encode(f"encoders.{name}", x) for x in frames] for name, frames in clip.items()
