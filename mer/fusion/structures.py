@@ -100,7 +100,8 @@ class GuidedGathering(HierarchicalGathering):
     """S3: as S2, but every modality is gathered again with the others' summaries as the query.
 
     A modality's guide is the mean of the other present modalities' summaries; where there are none, its own learned query
-    is left.
+    is left. A guide chooses among frames and among streams: with one vector and one stream per modality there is nothing to
+    choose, and S3 computes what S2 does.
     """
 
     def __init__(self, shape: FusionShape, config: FusionConfig) -> None:

@@ -168,3 +168,15 @@ def test_a_guide_that_is_missing_leaves_the_learned_query() -> None:
             if name.endswith("query.weight"):
                 value.fill_(9.0)
     assert_same(model(own, masks), before, 0)
+
+
+def test_with_one_vector_per_modality_a_guide_has_nothing_to_choose() -> None:
+    """S3 then computes what S2 does: an ensemble of both needs frames, or several streams in a modality."""
+    widths = {"acoustic": 7, "visual": 5}
+    inputs, present = utterances()
+    single = {name: inputs[name] for name in widths}, {name: present[name] for name in widths}
+    assert_same(built("afg_guided", widths)(*single), built("afg_hierarchical", widths)(*single))
+    frames, masks = framewise()
+    several = {name: frames[name] for name in widths}, {name: masks[name] for name in widths}
+    guided = built("afg_guided", widths)(*several).emotion_logits
+    assert not torch.allclose(guided, built("afg_hierarchical", widths)(*several).emotion_logits)
