@@ -15,7 +15,8 @@ from mer.recipes import Recipe, load_recipe
 from tasks.dataset import clip_ids_of
 from tasks.features import extract_shard, plan_features
 from tasks.kept_extractor import let_go
-from tasks.references import DatasetRef, FeatureSetRef
+from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.streams import frame_features, frames_name
 
 
 @flow(name="features", task_runner=configured_task_runner())
@@ -29,6 +30,24 @@ def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
 def extract_streams(dataset: DatasetRef, recipe: Recipe) -> dict[str, FeatureSetRef]:
     """All streams of the recipe over all clips of the snapshot."""
     return extract(dataset, recipe, {stream: getattr(recipe, stream).features for stream in recipe.streams})
+
+
+def extract_frames(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: Mapping[str, ViewSpaces],
+) -> dict[str, FeatureSetRef]:
+    """The references, with the frames that the recipe's fusion or a member of its ensemble reads added; none: as they are."""
+    fusions = (recipe.fusion, *recipe.member_fusions.values())
+    wanted = {
+        frames_name(stream, space): spec
+        for fusion in fusions
+        for stream in recipe.streams
+        for space in spaces.values()
+        if (spec := frame_features(recipe.model_copy(update={"fusion": fusion}), stream, space)) is not None
+    }
+    return dict(features) | (extract(dataset, recipe, wanted) if wanted else {})
 
 
 def extract(

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.features import extract_streams
+from flows.features import extract_frames, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.pretrain import pretrain_views
@@ -15,6 +15,7 @@ from flows.reporting import show_systems
 from flows.runners import configured_task_runner
 from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe, load_recipe
+from tasks.ensemble import ENSEMBLE, combine_view
 from tasks.evaluation import evaluate, read_report
 from tasks.fusion import fuse_view
 from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
@@ -42,7 +43,8 @@ def train_systems(
     spaces: Mapping[str, ViewSpaces],
     parent_run: str | None,
 ) -> list[FusedView]:
-    """The fusion of all streams, and each stream alone for comparison."""
+    """The fusion of all streams, each stream alone for comparison, and the ensemble with its members, if there is one."""
+    features = extract_frames(dataset, recipe, features, spaces)
     systems: dict[str, tuple[str, ...]] = {FUSED: recipe.streams}
     if len(recipe.streams) > 1:
         systems |= {stream: (stream,) for stream in recipe.streams}
@@ -51,7 +53,48 @@ def train_systems(
         for system, streams in systems.items()
         for view, space in spaces.items()
     ]
-    return [run.result() for run in runs]
+    return [run.result() for run in runs] + train_ensemble(dataset, recipe, features, spaces, parent_run)
+
+
+def train_ensemble(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: Mapping[str, ViewSpaces],
+    parent_run: str | None,
+) -> list[FusedView]:
+    """Every member on every view, then their combination; empty without an ensemble in the recipe."""
+    runs = {
+        (name, view): fuse_view.submit(
+            dataset,
+            recipe.model_copy(update={"fusion": fusion}),
+            features,
+            space,
+            view,
+            f"{ENSEMBLE}/{name}",
+            recipe.streams,
+            None,
+            parent_run,
+        )
+        for name, fusion in recipe.member_fusions.items()
+        for view, space in spaces.items()
+    }
+    if not runs:
+        return []
+    members = {place: run.result() for place, run in runs.items()}
+    combined = [
+        combine_view.submit(
+            dataset,
+            recipe,
+            features,
+            space,
+            view,
+            {name: members[name, view] for name in recipe.member_fusions},
+            parent_run,
+        )
+        for view, space in spaces.items()
+    ]
+    return [*members.values(), *(run.result() for run in combined)]
 
 
 def train_with_pseudo_labels(
@@ -63,6 +106,7 @@ def train_with_pseudo_labels(
     parent_run: str | None,
 ) -> list[FusedView]:
     """The fusion of all streams once more, from scratch, with each view's own pseudo-labels."""
+    features = extract_frames(dataset, recipe, features, spaces)
     runs = [
         fuse_view.submit(
             dataset,

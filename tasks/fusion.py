@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from mer.training.examples import Examples
     from mer.training.partition import Partition
 
-FUSION_CODE = ("mer.fusion", "mer.ensemble", "mer.training", "mer.predictor.streams")
+FUSION_CODE = (
+    "mer.fusion",
+    "mer.ensemble",
+    "mer.training",
+    "mer.predictor.streams",
+    "mer.adaptation.padded_batches",
+)
 
 
 @task(name="fuse", task_run_name="fuse {view} {system}", tags=["gpu"])

@@ -78,7 +78,7 @@ class FusedView:
 
     view: str
     system: str
-    """`fused`, a single stream's name, or `fused+pseudo`."""
+    """`fused`, a single stream's name, `fused+pseudo`, `ensemble`, or `ensemble/` and a member's name."""
     model: ArtifactRef
     posteriors: ArtifactRef
     validation_waf: float

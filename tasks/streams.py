@@ -1,17 +1,20 @@
-"""What the fusion of a view reads: its streams' utterance vectors, resolved from feature references."""
+"""What the fusion of a view reads: its streams' vectors or frames, resolved from feature references."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from infra.errors import ArtifactMissing
 from mer.recipes import Recipe
-from tasks.features import feature_table
+from tasks.features import feature_table, frame_table
 from tasks.references import FeatureSetRef, ViewSpaces
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
     from mer.features.dataset import FeatureTable
+    from mer.features.spec import FeatureSpec
+    from mer.fusion.streams import StreamTable
 
 
 def view_streams(
@@ -21,13 +24,18 @@ def view_streams(
     spaces: ViewSpaces,
     clip_ids: Sequence[str],
     only: Sequence[str] | None = None,
-) -> dict[str, FeatureTable]:
-    """Stream name -> utterance vectors (clips, width) as this view's encoders give them."""
-    from mer.predictor.streams import acoustic_stream, visual_stream
+) -> dict[str, StreamTable]:
+    """Stream name -> vectors (clips, width), or frames where the fusion's level says so, as this view's encoders give them."""
+    from mer.predictor.streams import acoustic_stream, framewise, visual_stream
 
-    tables: dict[str, FeatureTable] = {}
+    tables: dict[str, StreamTable] = {}
     for stream in only or recipe.streams:
-        if stream == "acoustic" and recipe.acoustic is not None:
+        if frame_features(recipe, stream, spaces) is not None:
+            learnt = {"acoustic": spaces.adapted, "visual": spaces.aligned}.get(stream)
+            vectors = feature_table(space, learnt, clip_ids) if learnt is not None else None
+            frames = frame_table(space, _frames_of(features, stream, spaces), clip_ids)
+            tables |= framewise(stream, frames, vectors)
+        elif stream == "acoustic" and recipe.acoustic is not None:
             adapted = feature_table(space, spaces.adapted, clip_ids) if spaces.adapted else None
             frozen = frozen_layer(space, features["acoustic"], spaces, clip_ids)
             tables[stream] = acoustic_stream(frozen, adapted, keep_frozen=recipe.acoustic.keep_frozen)
@@ -39,6 +47,30 @@ def view_streams(
         else:
             tables[stream] = feature_table(space, features[stream], clip_ids)
     return tables
+
+
+def frame_features(recipe: Recipe, stream: str, spaces: ViewSpaces) -> FeatureSpec | None:
+    """What is read of a stream frame by frame; None where the fusion reads its vector."""
+    from mer.predictor.streams import frame_spec
+
+    if recipe.fusion.level == "utterance":
+        return None
+    return frame_spec(stream, getattr(recipe, stream).features, spaces.read_layer)
+
+
+def frames_name(stream: str, spaces: ViewSpaces) -> str:
+    """Key of a stream's frames among the feature references; those of the acoustic stream depend on the view's layer."""
+    return f"{stream} frames" if stream != "acoustic" else f"{stream} frames of layer {spaces.read_layer}"
+
+
+def _frames_of(features: Mapping[str, FeatureSetRef], stream: str, spaces: ViewSpaces) -> FeatureSetRef:
+    name = frames_name(stream, spaces)
+    if name not in features:
+        raise ArtifactMissing(
+            f"{name}: expected the feature set that a fusion of level `frames` reads, found none; extract it first "
+            "(flows.features.extract_frames)"
+        )
+    return features[name]
 
 
 def frozen_layer(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mer.fusion.config import FusionConfig
-from mer.fusion.interface import FusionModel, FusionOutput, FusionShape, register
+from mer.fusion.model import FusionModel, FusionOutput, FusionShape
 from mer.training.seeded import SeededDropout
 
 
@@ -49,8 +49,7 @@ class AttentionFusion(FusionModel):
         )
         self.attention = stream_encoder(hidden * len(shape.widths), hidden, config.dropout)
         self.weigh = nn.Linear(hidden, len(shape.widths))
-        self.emotion = nn.Linear(hidden, shape.classes)
-        self.valence = nn.Linear(hidden, 1)
+        self.add_heads(hidden, config)
 
     def fuse(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> FusionOutput:
         """As in the class docstring; a missing stream's hidden vector and weight are 0."""
@@ -62,14 +61,14 @@ class AttentionFusion(FusionModel):
             weights = torch.softmax(weights.masked_fill(present == 0, -1e9), dim=1)
         weights = weights * present
         fused = (torch.stack(hidden, dim=1) * weights[:, :, None]).sum(dim=1)  # (B, hidden)
-        return FusionOutput(self.emotion(fused), self.valence(fused).squeeze(1), weights)
+        return self.decode(fused, weights)
 
 
-@register("attention")
-def _baseline(shape: FusionShape, config: FusionConfig) -> FusionModel:
+def baseline(shape: FusionShape, config: FusionConfig) -> FusionModel:
+    """The challenge's model: raw weights."""
     return AttentionFusion(shape, config, softmax=False)
 
 
-@register("attention_softmax")
-def _normalised(shape: FusionShape, config: FusionConfig) -> FusionModel:
+def normalised(shape: FusionShape, config: FusionConfig) -> FusionModel:
+    """The same with weights that sum to 1 over the present streams."""
     return AttentionFusion(shape, config, softmax=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mer.fusion.config import FusionConfig
-from mer.fusion.interface import FusionModel, FusionOutput, FusionShape, register
+from mer.fusion.model import FusionModel, FusionOutput, FusionShape
 from mer.training.seeded import SeededDropout
 
 
@@ -23,17 +23,11 @@ class ConcatFusion(FusionModel):
             nn.ReLU(),
             SeededDropout(config.dropout),
         )
-        self.emotion = nn.Linear(config.hidden, shape.classes)
-        self.valence = nn.Linear(config.hidden, 1)
+        self.add_heads(config.hidden, config)
 
     def fuse(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> FusionOutput:
         """Missing streams are zeros, which is their mean after standardisation."""
         fused = self.body(torch.cat([inputs[name] for name in self.streams], dim=1))
         present = torch.cat([masks[name] for name in self.streams], dim=1)
         weights = present / present.sum(dim=1, keepdim=True).clamp_min(1)
-        return FusionOutput(self.emotion(fused), self.valence(fused).squeeze(1), weights)
-
-
-@register("concat")
-def _build(shape: FusionShape, config: FusionConfig) -> FusionModel:
-    return ConcatFusion(shape, config)
+        return self.decode(fused, weights)

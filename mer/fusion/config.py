@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+ENTRY_POINTS = "mer.fusion_models"
+"""Entry point group of models from other packages: name -> builder (see `mer.fusion.model.Builder`)."""
+
+BUILT_IN_MODELS = (
+    "attention", "attention_softmax", "concat", "early", "late", "token_attention",
+    "afg_early", "afg_hierarchical", "afg_guided",
+)  # fmt: skip
+"""Models of this package; `mer.fusion.interface` has their modules."""
+
+
+def model_names() -> tuple[str, ...]:
+    """Built-in models, then those that installed packages add. Loads none of them."""
+    added = {entry.name for entry in entry_points(group=ENTRY_POINTS)} - set(BUILT_IN_MODELS)
+    return (*BUILT_IN_MODELS, *sorted(added))
 
 
 class FusionConfig(BaseModel):
@@ -19,9 +35,16 @@ class FusionConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: Literal["attention", "attention_softmax", "concat"] = Field(
+    model: str = Field(
         default="concat",
-        description="Challenge baseline (raw weights), softmax weights, or plain concatenation.",
+        description="`attention`: challenge baseline (raw weights); `attention_softmax`; `concat`; `early`: features "
+        "joined frame by frame; `late`: mean of one classifier per stream; `token_attention`: self-attention over "
+        "all streams' frames; attention-guided feature gathering `afg_early` (S1), `afg_hierarchical` (S2), "
+        "`afg_guided` (S3, each modality queries the others); or a model of an installed package.",
+    )
+    level: Literal["utterance", "frames"] = Field(
+        default="utterance",
+        description="Streams as one vector a clip, or frame by frame where the stream has frames.",
     )
     hidden: int = Field(default=128, ge=4, le=4096, description="Width of every hidden layer (features).")
     dropout: float = Field(
@@ -47,19 +70,43 @@ class FusionConfig(BaseModel):
     label_smoothing: float = Field(
         default=0.1, ge=0.0, lt=1.0, description="Label smoothing of the cross-entropy."
     )
-    class_weighting: Literal["none", "balanced", "square_root"] = Field(
+    class_weighting: Literal["none", "balanced", "square_root", "effective_number"] = Field(
         default="none",
-        description="Weight of a class in the cross-entropy: 1, 1 / frequency, or the square root of that.",
+        description="Weight of a class in the cross-entropy: 1, 1 / frequency, the square root of that, or "
+        "1 / effective number of its clips.",
+    )
+    effective_beta: float = Field(
+        default=0.999, ge=0.0, lt=1.0, description="Beta of the effective number of clips."
+    )
+    focal_gamma: float = Field(
+        default=0.0, ge=0.0, le=10.0, description="Power of the focal loss; 0: plain cross-entropy."
     )
     valence_weight: float = Field(
         default=1.0,
         ge=0.0,
         le=100.0,
-        description="Weight of the squared error of valence; 0 leaves valence out.",
+        description="Weight of the squared error of valence (only whether it is 0 counts with learned weights); 0 "
+        "leaves valence out.",
     )
-    validation_score: Literal["waf", "loss"] = Field(
+    valence_decoding: Literal["separate", "joint"] = Field(
+        default="separate",
+        description="Valence from the fused vector alone, or jointly with the class posteriors and class means.",
+    )
+    task_balance: Literal["fixed", "uncertainty", "gradnorm"] = Field(
+        default="fixed",
+        description="Weights of the two losses: 1 and `valence_weight`; learned by uncertainty; or such that both "
+        "tasks' gradients keep pace (GradNorm).",
+    )
+    balance_rate: float = Field(
+        default=0.01, gt=0.0, le=1.0, description="Adam step size of the learned weights of the losses."
+    )
+    gradnorm_alpha: float = Field(
+        default=0.5, ge=0.0, le=5.0, description="How strongly GradNorm helps the task that learns slower."
+    )
+    validation_score: Literal["waf", "loss", "combined"] = Field(
         default="waf",
-        description="What on the validation clips picks the epoch: weighted F1, or cross-entropy.",
+        description="What on the validation clips picks the epoch: weighted F1, cross-entropy, or weighted F1 - .25 "
+        "squared error of valence (without valence: as `waf`).",
     )
     patience: int = Field(
         default=20,
@@ -71,3 +118,13 @@ class FusionConfig(BaseModel):
         default=10, ge=1, le=100_000, description="Epochs between two checkpoints."
     )
     seed: int = Field(default=1, ge=0, description="Seed of initialisation, order and dropout.")
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, value: str) -> str:
+        if value not in (known := model_names()):
+            raise ValueError(
+                f"unknown fusion model {value!r}: expected one of {', '.join(known)}, or install the package that "
+                f"adds it (entry point group {ENTRY_POINTS})"
+            )
+        return value

@@ -21,11 +21,18 @@ from torch import Tensor
 
 from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError, WeightsError
-from mer.features.dataset import FeatureTable
 from mer.fusion.config import FusionConfig
 from mer.fusion.interface import FusionModel, FusionShape, build_fusion
-from mer.fusion.streams import Standardisation, check_aligned, fit_standardisation, flat_values, stream_batch
-from mer.fusion.train import Progress, TrainingData, train_fusion
+from mer.fusion.streams import (
+    Standardisation,
+    StreamBatch,
+    StreamTable,
+    check_aligned,
+    standardisation_of,
+    stream_batch,
+)
+from mer.fusion.task_balance import start_model
+from mer.fusion.train import Progress, TrainingData, batches_for_reading, train_fusion
 from mer.training.checkpoint import Checkpoint, content_digest
 from mer.training.examples import Examples
 from mer.training.seeded import initialise
@@ -63,7 +70,7 @@ class FittedFusion:
 
 
 def fit_fusion(
-    features: Mapping[str, FeatureTable],
+    features: Mapping[str, StreamTable],
     examples: Examples,
     train: NDArray[np.bool_],
     validation: NDArray[np.bool_],
@@ -75,7 +82,7 @@ def fit_fusion(
     """Train a fusion model on `train`, keep the epoch that is best on `validation`.
 
     Args:
-        features: stream name -> utterance features, rows as in `examples`.
+        features: stream name -> utterance or framewise features, clips as in `examples`.
         examples: labels and weights of N clips; -1 and NaN are left out of the losses.
         train: (N,) clips to learn from.
         validation: (N,) clips to choose the epoch by, of other speakers; none: the last epoch is kept.
@@ -92,10 +99,7 @@ def fit_fusion(
     """
     check_aligned(features, examples.clip_ids)
     _check_labels(examples, train, validation, classes)
-    standardisation = {
-        name: fit_standardisation(flat_values(name, table), train & table.present)
-        for name, table in features.items()
-    }
+    standardisation = {name: standardisation_of(name, table, train) for name, table in features.items()}
     widths = {name: len(own.mean) for name, own in standardisation.items()}
     data = TrainingData(
         streams=stream_batch(features, standardisation, len(examples)),
@@ -107,6 +111,7 @@ def fit_fusion(
     )
     model = build_fusion(FusionShape(widths, len(classes)), config)
     initialise(model, epoch_generator(config.seed, 0, "initialisation"))
+    start_model(model, examples.emotion[train], examples.valence[train], config)
     learns_valence = config.valence_weight > 0 and bool(np.isfinite(examples.valence[train]).any())
     outcome = train_fusion(model, data, config, _identity(data, config, classes), checkpoint, progress)
     return FittedFusion(
@@ -123,7 +128,7 @@ def fit_fusion(
 
 
 @torch.no_grad()
-def predict_fusion(fitted: FittedFusion, features: Mapping[str, FeatureTable]) -> Posteriors:
+def predict_fusion(fitted: FittedFusion, features: Mapping[str, StreamTable]) -> Posteriors:
     """Posteriors for the clips of the tables; a stream without a table counts as missing for all of them.
 
     Raises:
@@ -134,13 +139,22 @@ def predict_fusion(fitted: FittedFusion, features: Mapping[str, FeatureTable]) -
     clip_ids = next(iter(features.values())).clip_ids
     check_aligned(features, clip_ids)
     streams = stream_batch(features, fitted.standardisation, len(clip_ids))
-    output = fitted.model()(streams.values, streams.present)
-    valence = output.valence.numpy() if fitted.predicts_valence else np.full(len(clip_ids), np.nan)
+    logits, valence = _answers(fitted.model(), streams, len(clip_ids), fitted.config.batch_size)
     return Posteriors(
         clip_ids=tuple(clip_ids),
-        logits=output.emotion_logits.numpy(),
-        valence=np.asarray(valence, dtype=np.float32),
+        logits=logits.numpy(),
+        valence=valence.numpy() if fitted.predicts_valence else np.full(len(clip_ids), np.nan, np.float32),
     )
+
+
+def _answers(model: FusionModel, streams: StreamBatch, count: int, batch_size: int) -> tuple[Tensor, Tensor]:
+    """(N, C) logits and (N,) valence; utterance streams in one batch, framewise ones by length."""
+    logits, valence = torch.zeros(count, model.shape.classes), torch.zeros(count)
+    for rows in batches_for_reading(streams, torch.arange(count), batch_size):
+        batch = streams.rows(rows)
+        output = model(batch.values, batch.present)
+        logits[rows], valence[rows] = output.emotion_logits, output.valence
+    return logits, valence
 
 
 def save_fusion(folder: Path, fitted: FittedFusion) -> None:
@@ -208,6 +222,8 @@ def _identity(data: TrainingData, config: FusionConfig, classes: Sequence[str]) 
     tensors = {
         **{f"values.{name}": value for name, value in data.streams.values.items()},
         **{f"present.{name}": value for name, value in data.streams.present.items()},
+        **{f"frames.{name}": frames.values for name, frames in data.streams.frames.items()},
+        **{f"offsets.{name}": frames.offsets for name, frames in data.streams.frames.items()},
         "emotion": data.emotion,
         "valence": data.valence,
         "weight": data.weight,

@@ -1,98 +1,69 @@
-"""What a fusion model is, and the registry they are found in by name."""
+"""The one way to a fusion model: by name. Models of this package, and those that installed packages add.
+
+Another package adds a model by naming its builder in its own metadata, and needs no change here:
+
+    [project.entry-points."mer.fusion_models"]
+    my_fusion = "my_package.fusion:build"
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
-
-from torch import BoolTensor, Tensor, nn
+from importlib import import_module
+from importlib.metadata import entry_points
 
 from mer.errors import ConfigError
-from mer.fusion.config import FusionConfig
+from mer.fusion.config import BUILT_IN_MODELS, ENTRY_POINTS, FusionConfig, model_names
+from mer.fusion.model import Builder, FusionModel, FusionOutput, FusionShape
+
+__all__ = ["Builder", "FusionModel", "FusionOutput", "FusionShape", "build_fusion", "builder_of"]
+
+_MODULES = {
+    "attention": "attention:baseline",
+    "attention_softmax": "attention:normalised",
+    "concat": "concat:ConcatFusion",
+    "early": "early:EarlyFusion",
+    "late": "late:LateFusion",
+    "token_attention": "token_attention:TokenAttentionFusion",
+    "afg_early": "structures:EarlyGathering",
+    "afg_hierarchical": "structures:HierarchicalGathering",
+    "afg_guided": "structures:GuidedGathering",
+}
 
 
-class FusionOutput(NamedTuple):
-    """What a fusion model gives for a batch of B clips."""
+def builder_of(name: str) -> Builder:
+    """The builder registered under `name`; a name of this package cannot be taken by another.
 
-    emotion_logits: Tensor
-    """(B, C)"""
-    valence: Tensor
-    """(B,)"""
-    modality_weights: Tensor
-    """(B, M) how much each stream entered the result, in the model's stream order; 0 where missing."""
-
-
-@dataclass(frozen=True)
-class FusionShape:
-    """What a model must be built for."""
-
-    widths: Mapping[str, int]
-    """Stream name -> features; the order is the model's stream order."""
-    classes: int
-
-
-class FusionModel(nn.Module):
-    """Base of fusion models: streams in, emotion logits and valence out. Subclasses define `fuse`.
-
-    A missing stream (present False) must not change the result, whatever values its row holds.
+    Raises:
+        ConfigError: no such model, or an entry point that cannot be loaded.
     """
-
-    def __init__(self, shape: FusionShape) -> None:
-        super().__init__()
-        self.shape = shape
-
-    @property
-    def streams(self) -> Sequence[str]:
-        """Stream names in the model's order."""
-        return tuple(self.shape.widths)
-
-    def forward(
-        self, inputs: Mapping[str, Tensor], present: Mapping[str, BoolTensor | Tensor]
-    ) -> FusionOutput:
-        """Fuse a batch.
-
-        Args:
-            inputs: stream name -> (B, width).
-            present: stream name -> (B,) bool.
-        """
-        masks = {name: present[name].to(inputs[name].dtype)[:, None] for name in self.streams}
-        # where, not a product: a missing row may hold anything, NaN included
-        held = {
-            name: inputs[name].where(masks[name] > 0, inputs[name].new_zeros(())) for name in self.streams
-        }
-        return self.fuse(held, masks)
-
-    def fuse(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> FusionOutput:
-        """Fuse streams (B, width) whose missing rows are zeros; masks (B, 1) hold 1 where present."""
-        raise NotImplementedError
-
-
-Builder = Callable[[FusionShape, FusionConfig], FusionModel]
-_BUILDERS: dict[str, Builder] = {}
-
-
-def register(name: str) -> Callable[[Builder], Builder]:
-    """Make a builder known under `name`, the value of `FusionConfig.model`."""
-
-    def keep(builder: Builder) -> Builder:
-        _BUILDERS[name] = builder
-        return builder
-
-    return keep
+    if name in BUILT_IN_MODELS:
+        module, _, attribute = _MODULES[name].partition(":")
+        own: Builder = getattr(import_module(f"mer.fusion.{module}"), attribute)
+        return own
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.name == name:
+            try:
+                added: Builder = entry.load()
+            except (ImportError, AttributeError) as error:
+                raise ConfigError(
+                    f"fusion model {name!r}: expected a builder at {entry.value!r}, found none ({error}); repair or "
+                    "remove the package that names it"
+                ) from error
+            return added
+    raise ConfigError(f"fusion model {name!r}: expected one of {', '.join(model_names())}")
 
 
 def build_fusion(shape: FusionShape, config: FusionConfig) -> FusionModel:
     """An untrained model of the kind that `config.model` names.
 
     Raises:
-        ConfigError: no such model, or no streams.
+        ConfigError: no such model, no streams, or a builder that gives something else than a fusion model.
     """
-    # registration happens on import; importing here keeps the registry free of a list to maintain elsewhere
-    from mer.fusion import attention, concat  # noqa: F401
-
-    if config.model not in _BUILDERS:
-        raise ConfigError(f"fusion model {config.model!r}: expected one of {', '.join(sorted(_BUILDERS))}")
     if not shape.widths or min(shape.widths.values()) < 1 or shape.classes < 2:
         raise ConfigError(f"fusion: expected streams with features and at least 2 classes, found {shape}")
-    return _BUILDERS[config.model](shape, config)
+    model = builder_of(config.model)(shape, config)
+    if not isinstance(model, FusionModel):
+        raise ConfigError(
+            f"fusion model {config.model!r}: expected its builder to give a FusionModel, found {type(model).__name__}"
+        )
+    return model

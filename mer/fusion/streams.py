@@ -5,7 +5,7 @@ training clips.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mer.errors import ConfigError
-from mer.features.dataset import FeatureTable
+from mer.features.dataset import FeatureTable, RaggedTable
+from mer.fusion.frames import Frames
+
+StreamTable = FeatureTable | RaggedTable
+"""A stream's features: a vector per clip, or one per frame."""
 
 _SMALLEST_DEVIATION = 1e-6
 
@@ -28,7 +32,7 @@ class Standardisation:
     """(D,) 1 / standard deviation; 0 for features that do not vary in training, which then stay out."""
 
     def __call__(self, values: Tensor) -> Tensor:
-        """(N, D) -> (N, D)."""
+        """(N, D) -> (N, D), of clips or of frames."""
         return (values - self.mean) * self.scale
 
 
@@ -37,16 +41,26 @@ class StreamBatch:
     """Streams of N clips, standardised."""
 
     values: dict[str, Tensor]
-    """Stream name -> (N, D)."""
+    """Stream name -> (N, D); in a batch also (N, T, D), padded."""
     present: dict[str, Tensor]
-    """Stream name -> (N,) bool."""
+    """Stream name -> (N,) bool, of all streams; in a batch also (N, T), true at valid frames."""
+    frames: dict[str, Frames] = field(default_factory=dict)
+    """Streams that are held frame by frame; empty in a batch, where they are in `values`."""
 
     def rows(self, index: Tensor) -> StreamBatch:
-        """The same for the clips at `index`."""
-        return StreamBatch(
-            {name: values[index] for name, values in self.values.items()},
-            {name: present[index] for name, present in self.present.items()},
-        )
+        """The clips at `index` as a batch that a model reads: framewise streams are padded."""
+        values = {name: values[index] for name, values in self.values.items()}
+        present = {name: present[index] for name, present in self.present.items()}
+        for name, frames in self.frames.items():
+            values[name], present[name] = frames.padded(index)
+        return StreamBatch(values, present)
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """(N,) frames of each clip's longest framewise stream; None where every stream is one vector a clip."""
+        if not self.frames:
+            return None
+        return torch.stack([frames.lengths for frames in self.frames.values()]).amax(dim=0)
 
 
 def fit_standardisation(values: NDArray[np.floating], use: NDArray[np.bool_]) -> Standardisation:
@@ -61,23 +75,40 @@ def fit_standardisation(values: NDArray[np.floating], use: NDArray[np.bool_]) ->
     return Standardisation(torch.from_numpy(mean).float(), torch.from_numpy(scale).float())
 
 
-def flat_values(name: str, table: FeatureTable) -> NDArray[np.float32]:
-    """(N, D) float32 features, all further axes flattened.
+def standardisation_of(name: str, table: StreamTable, train: NDArray[np.bool_]) -> Standardisation:
+    """Mean and scale over the training clips that have the stream, or over all of their frames.
 
     Raises:
         ConfigError: features of a present clip that are not finite.
     """
-    values = np.ascontiguousarray(table.values, dtype=np.float32).reshape(len(table.clip_ids), -1)
-    broken = ~np.isfinite(values).all(axis=1) & table.present
+    use = train & table.present
+    if isinstance(table, RaggedTable):
+        use = np.repeat(use, np.diff(table.offsets))
+    return fit_standardisation(flat_values(name, table), use)
+
+
+def flat_values(name: str, table: StreamTable) -> NDArray[np.float32]:
+    """(N, D) float32 features of clips, or (sum of T, D) of frames; all further axes flattened.
+
+    Raises:
+        ConfigError: features of a present clip that are not finite.
+    """
+    ragged = isinstance(table, RaggedTable)
+    rows = (
+        np.diff(table.offsets) if isinstance(table, RaggedTable) else np.ones(len(table.clip_ids), np.int64)
+    )
+    values = np.ascontiguousarray(table.values, dtype=np.float32).reshape(int(rows.sum()), -1)
+    broken = ~np.isfinite(values).all(axis=1) & np.repeat(table.present, rows)
     if broken.any():
-        first = table.clip_ids[int(np.flatnonzero(broken)[0])]
+        clips = np.unique(np.repeat(np.arange(len(rows)), rows)[broken])
         raise ConfigError(
-            f"stream {name}: features of {int(broken.sum())} clips are not finite, first {first}"
+            f"stream {name}: features of {len(clips)} clips are not finite, first {table.clip_ids[int(clips[0])]}"
+            f"{' (frame by frame)' if ragged else ''}"
         )
     return values
 
 
-def check_aligned(features: Mapping[str, FeatureTable], clip_ids: Sequence[str]) -> None:
+def check_aligned(features: Mapping[str, StreamTable], clip_ids: Sequence[str]) -> None:
     """Refuse tables whose rows are not exactly these clips in this order.
 
     Raises:
@@ -92,7 +123,7 @@ def check_aligned(features: Mapping[str, FeatureTable], clip_ids: Sequence[str])
 
 
 def stream_batch(
-    features: Mapping[str, FeatureTable],
+    features: Mapping[str, StreamTable],
     standardisation: Mapping[str, Standardisation],
     count: int,
 ) -> StreamBatch:
@@ -107,17 +138,23 @@ def stream_batch(
         raise ConfigError(f"fusion: expected streams {sorted(standardisation)}, found also {unknown}")
     values: dict[str, Tensor] = {}
     present: dict[str, Tensor] = {}
+    frames: dict[str, Frames] = {}
     for name, own in standardisation.items():
         if name not in features:
             values[name] = torch.zeros(count, len(own.mean))
             present[name] = torch.zeros(count, dtype=torch.bool)
             continue
-        raw = torch.from_numpy(flat_values(name, features[name]))
+        table = features[name]
+        raw = torch.from_numpy(flat_values(name, table))
         if raw.shape[1] != len(own.mean):
             raise ConfigError(f"stream {name}: expected {len(own.mean)} features, found {raw.shape[1]}")
-        values[name] = own(raw)
-        present[name] = torch.from_numpy(np.asarray(features[name].present, dtype=bool))
-    return StreamBatch(values, present)
+        present[name] = torch.from_numpy(np.asarray(table.present, dtype=bool))
+        if isinstance(table, RaggedTable):
+            offsets = torch.from_numpy(np.asarray(table.offsets, dtype=np.int64))
+            frames[name] = Frames(own(raw), offsets, present[name])
+        else:
+            values[name] = own(raw)
+    return StreamBatch(values, present, frames)
 
 
 def drop_streams(
@@ -126,16 +163,23 @@ def drop_streams(
     """Hide each stream of each clip with this probability, but never the last one a clip has.
 
     Args:
-        present: stream name -> (B,) bool.
+        present: stream name -> (B,) bool, or (B, T) bool: all frames of a stream go together.
         probability: chance of being hidden.
         generator: source of the draws.
     """
     names = list(present)
-    before = torch.stack([present[name] for name in names], dim=1)  # (B, M)
+    before = torch.stack([_any_frame(present[name]) for name in names], dim=1)  # (B, M)
     drawn = torch.rand(before.shape, generator=generator)
     kept = before & (drawn >= probability)
     # where everything would go, the present stream with the largest draw stays
     best = drawn.masked_fill(~before, -1.0).argmax(dim=1, keepdim=True)
     rescue = ~kept.any(dim=1, keepdim=True) & before.any(dim=1, keepdim=True)
     kept = kept | (torch.zeros_like(before).scatter(1, best, True) & rescue)
-    return {name: kept[:, column] for column, name in enumerate(names)}
+    return {
+        name: kept[:, column] if present[name].ndim == 1 else present[name] & kept[:, column, None]
+        for column, name in enumerate(names)
+    }
+
+
+def _any_frame(present: Tensor) -> Tensor:
+    return present if present.ndim == 1 else present.any(dim=1)

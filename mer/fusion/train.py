@@ -14,13 +14,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mer.adaptation.padded_batches import length_sorted_batches
 from mer.errors import DivergedError
-from mer.evaluation.metrics import confusion, waf
+from mer.evaluation.metrics import combined_score, confusion, waf
 from mer.fusion.config import FusionConfig
-from mer.fusion.interface import FusionModel
+from mer.fusion.model import FusionModel
 from mer.fusion.streams import StreamBatch, drop_streams
+from mer.fusion.task_balance import (
+    after_step,
+    balanced_loss,
+    model_parameters,
+    parameter_groups,
+    task_losses,
+)
 from mer.training.checkpoint import Checkpoint
-from mer.training.losses import class_weights, emotion_loss, valence_loss
+from mer.training.losses import class_weights, valence_loss
 from mer.training.optimiser_state import optimiser_tensors, restore_optimiser
 from mer.training.seeded import seed_dropout
 from mer.training.seeding import epoch_generator
@@ -60,6 +68,7 @@ class TrainingOutcome:
     best_epoch: int = 0
     best_score: float = math.nan
     best_loss: float = math.inf
+    """Validation loss of the best epoch, or minus its combined score where that is what chooses."""
     skipped: int = 0
 
 
@@ -85,10 +94,10 @@ def train_fusion(
         DivergedError: more than `MAX_SKIPPED_STEPS` steps without finite loss and gradient.
     """
     optimiser = torch.optim.Adam(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        parameter_groups(model, config), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     labels = data.emotion[data.train].numpy()
-    per_class = class_weights(labels, model.shape.classes, config.class_weighting)
+    per_class = class_weights(labels, model.shape.classes, config.class_weighting, config.effective_beta)
     state = _resume(model, optimiser, checkpoint, identity) or TrainingOutcome()
     for epoch in range(len(state.history) + 1, config.epochs + 1):
         if config.patience and epoch - 1 - state.best_epoch >= config.patience:
@@ -98,7 +107,7 @@ def train_fusion(
             **_run_epoch(model, optimiser, data, per_class, config, epoch, state),
         }
         if len(data.validation):
-            record |= _validate(_judged(model, state), data)
+            record |= _validate(_judged(model, state), data, config)
         state.history.append(record)
         _keep_if_best(model, state, record, config)
         if checkpoint is not None and (epoch % config.checkpoint_epochs == 0 or epoch == config.epochs):
@@ -121,32 +130,49 @@ def _run_epoch(
     seed_dropout(model, epoch_generator(config.seed, epoch, "dropout"))
     hide = epoch_generator(config.seed, epoch, "streams")
     shuffle = epoch_generator(config.seed, epoch, "order")
-    order = data.train[torch.randperm(len(data.train), generator=shuffle)]
     total, seen = 0.0, 0
-    for rows in torch.split(order, config.batch_size):
+    for rows in _batches_of_epoch(data, config.batch_size, shuffle):
         batch = data.streams.rows(rows)
         present = batch.present
         if config.modality_dropout > 0:
             present = drop_streams(present, config.modality_dropout, hide)
         output = model(batch.values, present)
-        weight = data.weight[rows]
-        loss = emotion_loss(
-            output.emotion_logits, data.emotion[rows], weight, per_class, config.label_smoothing
+        losses = task_losses(
+            output, data.emotion[rows], data.valence[rows], data.weight[rows], per_class, config
         )
-        if config.valence_weight > 0:
-            loss = loss + config.valence_weight * valence_loss(output.valence, data.valence[rows], weight)
         optimiser.zero_grad(set_to_none=True)
+        loss = balanced_loss(model, losses, config)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(model_parameters(model), config.gradient_clip)
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):
             _skip(state, epoch, value)
             continue
         optimiser.step()
+        after_step(model, config)
         _average(model, state, config.averaging)
         total += value * len(rows)
         seen += len(rows)
     return {"train_loss": total / max(seen, 1)}
+
+
+def _batches_of_epoch(data: TrainingData, batch_size: int, generator: torch.Generator) -> list[Tensor]:
+    """Row numbers of every step: shuffled, and clips of similar length together where streams are framewise."""
+    lengths = data.streams.lengths
+    if lengths is None:
+        order = data.train[torch.randperm(len(data.train), generator=generator)]
+        return list(torch.split(order, batch_size))
+    parts = length_sorted_batches(data.train.numpy(), lengths.numpy(), batch_size, generator)
+    return [torch.from_numpy(part) for part in parts]
+
+
+def batches_for_reading(streams: StreamBatch, rows: Tensor, batch_size: int) -> list[Tensor]:
+    """Row numbers in the batches they are predicted in: all at once, or sorted by length where streams are framewise."""
+    lengths = streams.lengths
+    if lengths is None:
+        return [rows]
+    parts = length_sorted_batches(rows.numpy(), lengths.numpy(), batch_size)
+    return [torch.from_numpy(part) for part in parts]
 
 
 @torch.no_grad()
@@ -183,22 +209,22 @@ def _skip(state: TrainingOutcome, epoch: int, loss: float) -> None:
 
 
 @torch.no_grad()
-def _validate(model: FusionModel, data: TrainingData) -> dict[str, float]:
+def _validate(model: FusionModel, data: TrainingData, config: FusionConfig) -> dict[str, float]:
     model.eval()
-    batch = data.streams.rows(data.validation)
-    output = model(batch.values, batch.present)
-    truth = data.emotion[data.validation]
+    rows = torch.cat(batches := batches_for_reading(data.streams, data.validation, config.batch_size))
+    answers = [model(batch.values, batch.present) for batch in map(data.streams.rows, batches)]
+    logits = torch.cat([answer.emotion_logits for answer in answers])
+    truth = data.emotion[rows]
     known = truth >= 0
     if not bool(known.any()):
         return {}
-    counts = confusion(
-        truth[known].numpy(), output.emotion_logits[known].argmax(dim=1).numpy(), model.shape.classes
-    )
-    loss = functional.cross_entropy(output.emotion_logits[known], truth[known])
+    counts = confusion(truth[known].numpy(), logits[known].argmax(dim=1).numpy(), model.shape.classes)
+    loss = functional.cross_entropy(logits[known], truth[known])
     record = {"validation_waf": float(waf(counts)), "validation_loss": float(loss)}
-    valence = data.valence[data.validation]
+    valence = data.valence[rows]
     if bool((~torch.isnan(valence)).any()):
-        error = valence_loss(output.valence, valence, torch.ones_like(valence))
+        predicted = torch.cat([answer.valence for answer in answers])
+        error = valence_loss(predicted, valence, torch.ones_like(valence))
         record["validation_valence_mse"] = float(error)
     return record
 
@@ -207,7 +233,10 @@ def _keep_if_best(
     model: FusionModel, state: TrainingOutcome, record: dict[str, float], config: FusionConfig
 ) -> None:
     score, loss = record.get("validation_waf", math.nan), record.get("validation_loss", math.nan)
-    if math.isnan(score):
+    if config.validation_score == "combined" and "validation_valence_mse" in record:
+        loss = -combined_score(score, record["validation_valence_mse"])
+        better = loss < state.best_loss
+    elif math.isnan(score):
         better = True  # nothing to choose by: the last epoch
     elif config.validation_score == "loss":
         better = loss < state.best_loss

@@ -14,8 +14,10 @@ from mer.features.dataset import FeatureTable, RaggedTable, ragged_of, table_of
 from mer.features.extract import Extractor, build_extractor, extract_clips
 from mer.features.spec import FeatureSpec
 from mer.fusion.fit import FittedFusion, load_fusion, predict_fusion
+from mer.fusion.streams import StreamTable
 from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, FUSION_FOLDER, ModelPackage
-from mer.predictor.streams import acoustic_stream, select_layer, visual_stream
+from mer.predictor.streams import acoustic_stream, frame_spec, framewise, select_layer, visual_stream
+from mer.recipes.recipe import AcousticStream
 
 if TYPE_CHECKING:
     from mer.transcription.recogniser import Recogniser
@@ -64,9 +66,10 @@ class Predictor:
 
     def posteriors(self, clips: Sequence[Clip]) -> Posteriors:
         """Uncalibrated posteriors of these clips."""
-        return predict_fusion(
-            self._fusion, {name: self._stream(name, clips) for name in self.package.recipe.streams}
-        )
+        tables: dict[str, StreamTable] = {}
+        for name in self.package.recipe.streams:
+            tables |= self._framewise(name, clips) or {name: self._stream(name, clips)}
+        return predict_fusion(self._fusion, tables)
 
     def _answers(self, clips: Sequence[Clip], posteriors: Posteriors) -> list[Prediction]:
         probabilities = posteriors.probabilities(self.package.temperature)
@@ -81,6 +84,20 @@ class Predictor:
             )
             for row, (clip, label) in enumerate(zip(clips, best, strict=True))
         ]
+
+    def _framewise(self, name: str, clips: Sequence[Clip]) -> dict[str, StreamTable]:
+        """A stream's frames and its learnt vector; empty where the fusion reads the vector only."""
+        recipe, layer = self.package.recipe, self.package.read_layer
+        if recipe.fusion.level == "utterance":
+            return {}
+        if (spec := frame_spec(name, getattr(recipe, name).features, layer)) is None:
+            return {}
+        learnt: FeatureTable | None = None
+        if recipe.acoustic is not None and name == "acoustic" and self.package.block is not None:
+            learnt = self._adapted(recipe.acoustic, clips)
+        if recipe.visual is not None and name == "visual" and recipe.visual.alignment is not None:
+            learnt = self._aligned(self._table("visual", recipe.visual.features, clips))
+        return framewise(name, self._frames(f"{name} frames", spec, clips), learnt)
 
     def _stream(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
         recipe = self.package.recipe
@@ -112,12 +129,16 @@ class Predictor:
         frozen = select_layer(self._table("acoustic", stream.features.reading((layer,)), clips), 0)
         if self.package.block is None:
             return frozen
+        return acoustic_stream(frozen, self._adapted(stream, clips), keep_frozen=stream.keep_frozen)
+
+    def _adapted(self, stream: AcousticStream, clips: Sequence[Clip]) -> FeatureTable:
         from mer.adaptation.finetune import adapted_features, load_adapter
 
+        assert self.package.block is not None
         weights = resolve_weights(stream.features.source, self._weights)
         block = load_adapter(self._folder / ADAPTER_FOLDER, load_acoustic(weights), weights.identity)
         prefix = self._frames("prefix", stream.features.prefix(self.package.block[0]), clips)
-        return acoustic_stream(frozen, adapted_features(block, prefix), keep_frozen=stream.keep_frozen)
+        return adapted_features(block, prefix)
 
     def _visual(self, clips: Sequence[Clip]) -> FeatureTable:
         stream = self.package.recipe.visual
@@ -125,10 +146,12 @@ class Predictor:
         raw = self._table("visual", stream.features, clips)
         if stream.alignment is None:
             return visual_stream(raw, None, keep_unaligned=False)
+        return visual_stream(raw, self._aligned(raw), keep_unaligned=stream.keep_unaligned)
+
+    def _aligned(self, raw: FeatureTable) -> FeatureTable:
         from mer.alignment.pretrain import aligned_table, load_alignment
 
-        aligned = aligned_table(load_alignment(self._folder / ALIGNMENT_FOLDER), raw)
-        return visual_stream(raw, aligned, keep_unaligned=stream.keep_unaligned)
+        return aligned_table(load_alignment(self._folder / ALIGNMENT_FOLDER), raw)
 
     def _extractor(self, name: str, spec: FeatureSpec) -> Extractor:
         if name not in self._extractors:

@@ -1,11 +1,16 @@
-"""How features become a stream's one utterance vector: shared by training and by the predictor, so that both see the same."""
+"""How features become what a fusion reads: shared by training and by the predictor, so that both see the same.
+
+A stream is one vector a clip; at the level of frames, those streams that have frames are given frame by frame, and the vectors
+that only a training stage gives (adapted, aligned) are streams of one frame beside them, of the same modality.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from mer.errors import ConfigError
-from mer.features.dataset import FeatureTable
+from mer.features.dataset import FeatureTable, RaggedTable
+from mer.features.spec import CROPS_SOURCE, FeatureSpec
 
 
 def select_layer(states: FeatureTable, layer: int) -> FeatureTable:
@@ -37,6 +42,33 @@ def visual_stream(
             "(which trains an encoder on them) or name a visual encoder as the source"
         )
     return table
+
+
+def frame_spec(stream: str, features: FeatureSpec, read_layer: int | None) -> FeatureSpec | None:
+    """The frames of a stream; None for face crops, which only an alignment turns into features.
+
+    Args:
+        stream: acoustic, visual or lexical.
+        features: the stream's utterance features.
+        read_layer: hidden state of the acoustic stream.
+
+    Raises:
+        ConfigError: the acoustic stream without a layer.
+    """
+    if features.source == CROPS_SOURCE:
+        return None
+    if stream != "acoustic":
+        return features.model_copy(update={"pooling": "frames"})
+    if read_layer is None:
+        raise ConfigError("acoustic stream: expected the layer that the layer study chose, found none")
+    return features.prefix(read_layer)
+
+
+def framewise(
+    stream: str, frames: RaggedTable, learnt: FeatureTable | None
+) -> dict[str, FeatureTable | RaggedTable]:
+    """A stream's frames under its name, and the vector a training stage learnt (adapted, aligned) as `<stream>/learnt`."""
+    return {stream: frames} | ({f"{stream}/learnt": learnt} if learnt is not None else {})
 
 
 def concatenate(*tables: FeatureTable) -> FeatureTable:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mer.adaptation.config import AdaptationConfig, LayerStudyConfig
 from mer.alignment.config import AlignmentConfig
 from mer.emotions import EMOTION_SETS, MER_EMOTIONS
+from mer.ensemble.config import EnsembleConfig
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
 from mer.features.spec import FeatureSpec
@@ -121,6 +122,11 @@ class Recipe(_Frozen):
     )
     folds: FoldPlan = Field(default_factory=FoldPlan, description="Cross-validation protocol.")
     fusion: FusionConfig = Field(default_factory=FusionConfig, description="Fusion model and its training.")
+    ensemble: EnsembleConfig | None = Field(
+        default=None,
+        description="Further fusions whose posteriors are combined and scored as the system `ensemble`; what is served "
+        "stays the one of `fusion`.",
+    )
     pseudo_labels: SelectionConfig | None = Field(
         default=None, description="One round of self-training on unlabelled clips; none: supervised only."
     )
@@ -140,6 +146,18 @@ class Recipe(_Frozen):
                 )
             return EMOTION_SETS[value]
         return value
+
+    @model_validator(mode="after")
+    def _members_are_fusions(self) -> Recipe:
+        _ = self.member_fusions
+        return self
+
+    @property
+    def member_fusions(self) -> dict[str, FusionConfig]:
+        """Name of an ensemble's member -> its fusion: the recipe's, with the member's own options; empty without ensemble."""
+        members = self.ensemble.members if self.ensemble is not None else {}
+        base = self.fusion.model_dump()
+        return {name: FusionConfig.model_validate({**base, **own}) for name, own in members.items()}
 
     @property
     def recogniser(self) -> str | None:

@@ -1,4 +1,9 @@
-"""Losses of the emotion and valence heads, with weights and missing labels."""
+"""Losses of the emotion and valence heads, with weights and missing labels, and how the two are balanced.
+
+Known: focal loss (Lin et al. 2017), class weights by the effective number of examples (Cui et al. 2019), the uncertainty
+weighting (Kendall et al. 2018, named by Wang et al. 2023, arXiv 2309.07925). Reconstruction: that its class part is
+`exp(-s_e) CE + s_e / 2` and the floor under the squared error.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +15,41 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-ClassWeighting = Literal["none", "balanced", "square_root"]
+ClassWeighting = Literal["none", "balanced", "square_root", "effective_number"]
+EFFECTIVE_BETA = 0.999
+"""Default share of a new example that overlaps with the ones before it (Cui et al. use .9 to .9999)."""
+VALENCE_FLOOR = 1e-6
+"""Added to the squared error under a learned weight: as the error goes to 0 the weight stays below 1e6, and finite."""
 
 
-def class_weights(labels: NDArray[np.int64], classes: int, weighting: ClassWeighting) -> Tensor:
+def class_weights(
+    labels: NDArray[np.int64], classes: int, weighting: ClassWeighting, beta: float = EFFECTIVE_BETA
+) -> Tensor:
     """(C,) weight of every class, 1 on average over the labelled clips; 1 for classes that do not occur.
 
     Args:
         labels: (N,) class index; -1 is left out.
         classes: number of classes C.
-        weighting: 1, 1 / frequency, or the square root of that.
+        weighting: 1, 1 / frequency, the square root of that, or 1 / effective number (1 - beta^n) / (1 - beta).
+        beta: of the effective number, in [0, 1): 0 weighs all classes alike, toward 1 it becomes 1 / frequency.
     """
     counts = np.bincount(labels[labels >= 0], minlength=classes).astype(np.float64)
-    power = {"none": 0.0, "balanced": 1.0, "square_root": 0.5}[weighting]
-    weights = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0.0)
+    if weighting == "effective_number":
+        weights = np.where(counts > 0, (1 - beta) / (1 - beta ** np.maximum(counts, 1)), 0.0)
+    else:
+        power = {"none": 0.0, "balanced": 1.0, "square_root": 0.5}[weighting]
+        weights = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0.0)
     mean = (weights * counts).sum() / max(counts.sum(), 1)
     return torch.from_numpy(np.where(counts > 0, weights / max(mean, 1e-12), 1.0)).float()
 
 
 def emotion_loss(
-    logits: Tensor, labels: Tensor, weights: Tensor, per_class: Tensor, label_smoothing: float = 0.0
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    per_class: Tensor,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
 ) -> Tensor:
     """Mean cross-entropy over the labelled clips of a batch; 0 where there is none.
 
@@ -39,10 +59,15 @@ def emotion_loss(
         weights: (B,) weight per clip.
         per_class: (C,) weight per class.
         label_smoothing: share of the target spread over all classes.
+        focal_gamma: power of (1 - probability of the true class) that every clip's loss is multiplied by; 0: none.
     """
     known = labels >= 0
     safe = labels.clamp_min(0)
     losses = functional.cross_entropy(logits, safe, reduction="none", label_smoothing=label_smoothing)
+    if focal_gamma > 0:
+        right = torch.log_softmax(logits, dim=1).gather(1, safe[:, None])[:, 0].exp()
+        # a floor: the slope of x^gamma at 0 is infinite for gamma < 1
+        losses = losses * (1 - right).clamp_min(1e-6) ** focal_gamma
     own = weights * per_class[safe] * known
     # divided by the clips' weights, not by the class weights: a rare class must not only count more within
     # its batch
@@ -61,3 +86,41 @@ def valence_loss(predicted: Tensor, valence: Tensor, weights: Tensor) -> Tensor:
     errors = (predicted - torch.nan_to_num(valence)) ** 2
     own = weights * known
     return (errors * own).sum() / own.sum().clamp_min(1e-8)
+
+
+def uncertainty_weighted(emotion: Tensor, valence: Tensor, log_variance: Tensor, known: Tensor) -> Tensor:
+    """`exp(-s_e) CE + 1/2 exp(-s_v) MSE + 1/2 (s_e + s_v)`; at the optimum `exp(s_e) = 2 CE` and `exp(s_v) = MSE`.
+
+    Args:
+        emotion: () cross-entropy CE.
+        valence: () squared error MSE.
+        log_variance: (2,) learned s_e, s_v.
+        known: (2,) 1 where the batch has labels of the task, else 0: a task without labels must not move its s.
+    """
+    errors = torch.stack([emotion, 0.5 * (valence + VALENCE_FLOOR)])
+    return ((torch.exp(-log_variance) * errors + 0.5 * log_variance) * known).sum()
+
+
+def settled_log_variance(emotion: float, valence: float) -> tuple[float, float]:
+    """(s_e, s_v) at the optimum of `uncertainty_weighted` for a cross-entropy and a squared error, both above 0."""
+    return float(np.log(2 * emotion)), float(np.log(valence + VALENCE_FLOOR))
+
+
+def gradient_balance(norms: Tensor, losses: Tensor, starts: Tensor, weights: Tensor, alpha: float) -> Tensor:
+    """Slope of the GradNorm objective by the tasks' weights (Chen et al. 2018, equation 2).
+
+    Every task's weighted gradient is pulled to the tasks' mean gradient, times its relative training rate to the power alpha.
+
+    Args:
+        norms: (K,) norm of each task's unweighted gradient.
+        losses: (K,) losses now.
+        starts: (K,) losses of the untrained model.
+        weights: (K,) weights now, positive.
+        alpha: how strongly slow tasks are helped; 0: equal gradients.
+
+    Returns:
+        (K,) derivative of sum_k |w_k G_k - target_k|, target held fixed.
+    """
+    rates = losses / starts.clamp_min(1e-8)
+    target = (weights * norms).mean() * (rates / rates.mean().clamp_min(1e-8)) ** alpha
+    return torch.sign(weights * norms - target) * norms

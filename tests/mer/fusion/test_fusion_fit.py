@@ -50,7 +50,7 @@ def fit(config: FusionConfig = CONFIG, **changes: object) -> FittedFusion:
     return fit_fusion(classes=CLASSES, config=config, **values)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("model", ["attention", "attention_softmax", "concat"])
+@pytest.mark.parametrize("model", ["attention", "attention_softmax", "concat", "late", "afg_hierarchical"])
 def test_it_learns_emotion_and_valence(model: str) -> None:
     tables, examples, train, validation = corpus()
     fitted = fit(CONFIG.model_copy(update={"model": model, "epochs": 40}))

@@ -5,13 +5,13 @@ import torch
 from torch.nn import functional
 
 from mer.errors import ConfigError
-from mer.fusion.config import FusionConfig
+from mer.fusion.config import BUILT_IN_MODELS, FusionConfig
 from mer.fusion.interface import FusionModel, FusionShape, build_fusion
 from mer.fusion.streams import drop_streams
 from mer.training.seeded import SeededDropout, initialise, seed_dropout
 
 WIDTHS = {"acoustic": 7, "visual": 5, "lexical": 3}
-MODELS = ("attention", "attention_softmax", "concat")
+MODELS = BUILT_IN_MODELS
 
 
 def built(name: str) -> FusionModel:

@@ -37,6 +37,35 @@ def test_all_problems_are_reported_together() -> None:
     assert "fusion.dropout" in str(caught.value)
 
 
+TEXT = "name: x\nlexical: {features: {modality: lexical, source: s}}\n"
+
+
+def test_a_member_of_an_ensemble_is_the_recipes_fusion_with_its_own_options() -> None:
+    recipe = parse_recipe(
+        TEXT + "fusion: {hidden: 32, epochs: 7}\n"
+        "ensemble: {members: {S1: {model: afg_early}, other: {seed: 5, hidden: 16}}}\n",
+        origin="mine.yaml",
+    )
+    first, other = recipe.member_fusions.values()
+    assert (first.model, first.hidden, first.epochs, first.seed) == ("afg_early", 32, 7, recipe.fusion.seed)
+    assert (other.model, other.hidden, other.epochs, other.seed) == (recipe.fusion.model, 16, 7, 5)
+    assert parse_recipe(TEXT, origin="mine.yaml").member_fusions == {}
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "complaint"),
+    [
+        ("{members: {S1: {model: afg_early}}}", "at least 2"),
+        ("{members: {S1: {modell: afg_early}, S2: {}}}", "modell"),
+        ("{members: {S1: {model: nonsense}, S2: {}}}", "unknown fusion model 'nonsense'"),
+        ("{members: {S1: {}, S2: {}}, weighting: loud}", "entropy"),
+    ],
+)
+def test_ensembles_that_cannot_work_are_refused(ensemble: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        parse_recipe(TEXT + f"ensemble: {ensemble}\n", origin="mine.yaml")
+
+
 @pytest.mark.parametrize(
     "text",
     [

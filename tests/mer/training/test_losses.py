@@ -5,7 +5,13 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
-from mer.training.losses import class_weights, emotion_loss, valence_loss
+from mer.training.losses import (
+    class_weights,
+    emotion_loss,
+    settled_log_variance,
+    uncertainty_weighted,
+    valence_loss,
+)
 
 
 def test_balanced_weights_are_scikit_learns() -> None:
@@ -43,3 +49,55 @@ def test_the_valence_loss_is_the_squared_error_where_it_is_known() -> None:
     assert predicted.grad is not None and predicted.grad.tolist() == [1.0, 0.0, -2.0]
     nothing = valence_loss(predicted, torch.full((3,), float("nan")), torch.ones(3))
     assert nothing.item() == 0.0
+
+
+def test_the_effective_number_lies_between_no_weights_and_balanced_ones() -> None:
+    """Cui et al. 2019, equation 2: 1 / E_n with E_n = (1 - beta^n) / (1 - beta), here scaled to 1 on average."""
+    labels = np.repeat([0, 1, 2], [500, 30, 5])
+    counts = np.array([500, 30, 5])
+    raw = (1 - 0.99) / (1 - 0.99**counts)
+    expected = raw * counts.sum() / (raw * counts).sum()
+    found = class_weights(labels, 4, "effective_number", 0.99).numpy()
+    np.testing.assert_allclose(found[:3], expected, rtol=1e-6)
+    assert found[3] == 1
+    np.testing.assert_allclose(class_weights(labels, 3, "effective_number", 0.0).numpy(), 1, rtol=1e-6)
+    nearly = class_weights(labels, 3, "effective_number", 1 - 1e-9).numpy()
+    np.testing.assert_allclose(nearly, class_weights(labels, 3, "balanced").numpy(), rtol=1e-3)
+
+
+def test_the_focal_loss_is_lins_formula() -> None:
+    logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    labels = torch.tensor([0, 3, -1, 2, 2, -1])
+    known = labels >= 0
+    right = torch.softmax(logits, dim=1)[known, labels[known]]
+    for gamma in (0.5, 2.0):
+        expected = (-((1 - right) ** gamma) * right.log()).mean()
+        found = emotion_loss(logits, labels, torch.ones(6), torch.ones(4), focal_gamma=gamma)
+        torch.testing.assert_close(found, expected)
+    sure = torch.tensor([[80.0, 0.0, 0.0, 0.0]], requires_grad=True)
+    emotion_loss(sure, torch.tensor([0]), torch.ones(1), torch.ones(4), focal_gamma=0.5).backward()  # type: ignore[no-untyped-call]
+    assert sure.grad is not None and torch.isfinite(sure.grad).all()
+
+
+def test_the_uncertainty_loss_is_its_formula_and_its_optimum_is_known() -> None:
+    s, known = torch.tensor([0.3, -0.7]).double(), torch.ones(2).double()
+    ce, mse = torch.tensor(1.3).double(), torch.tensor(0.4).double()
+    expected = torch.exp(-s[0]) * ce + 0.5 * torch.exp(-s[1]) * mse + 0.5 * (s[0] + s[1])
+    torch.testing.assert_close(uncertainty_weighted(ce, mse, s, known), expected, rtol=1e-5, atol=0)
+    best = torch.tensor(settled_log_variance(1.3, 0.4)).double().requires_grad_()
+    torch.testing.assert_close(best.detach().exp(), torch.tensor([2.6, 0.4]).double(), rtol=1e-5, atol=0)
+    uncertainty_weighted(ce, mse, best, known).backward()  # type: ignore[no-untyped-call]
+    assert best.grad is not None and best.grad.abs().max() < 1e-6
+
+
+def test_the_uncertainty_loss_stays_finite_as_the_error_goes_to_zero() -> None:
+    """Gradient steps on an error of exactly 0: s settles at a floor, where the weight is a million."""
+    s = torch.zeros(2, requires_grad=True)
+    optimiser = torch.optim.Adam([s], lr=0.5)
+    for _ in range(400):
+        optimiser.zero_grad()
+        loss = uncertainty_weighted(torch.tensor(0.5), torch.tensor(0.0), s, torch.ones(2))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        assert torch.isfinite(loss) and torch.isfinite(s).all()
+    assert -15 < float(s[1].detach()) < -12

@@ -1,0 +1,38 @@
+"""Options of a posterior ensemble. Imports no torch: recipes and forms read it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Weighting = Literal["uniform", "entropy", "stacked"]
+Pruning = Literal["none", "greedy", "backward"]
+
+
+class EnsembleConfig(BaseModel):
+    """Several fusions of the same streams, combined on the level of their posteriors.
+
+    Whatever is learnt (temperatures, stacked weights, pruning) is learnt on a view's validation speakers, never on its test
+    clips.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    members: dict[str, dict[str, Any]] = Field(
+        min_length=2,
+        description="Name of a member -> the options in which its fusion differs from the recipe's `fusion`.",
+    )
+    weighting: Weighting = Field(
+        default="entropy",
+        description="Members alike; per clip, exp(-entropy); or weights with the best held-out likelihood.",
+    )
+    calibrate: bool = Field(
+        default=True,
+        description="Divide the logits of every member, and of the ensemble, by a temperature fitted on validation clips.",
+    )
+    pruning: Pruning = Field(
+        default="none",
+        description="Leave out members that do not help the likelihood of the validation clips' labels: chosen one by "
+        "one with replacement, or removed one by one.",
+    )

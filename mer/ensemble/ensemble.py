@@ -1,0 +1,95 @@
+"""A fitted posterior ensemble: who takes part, at which temperature, with which weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.ensemble.combine import entropy_weighted, tempered, uniform, weighted
+from mer.ensemble.config import EnsembleConfig, Weighting
+from mer.ensemble.posteriors import Posteriors
+from mer.ensemble.pruning import backward_elimination, greedy_selection, mean_log_likelihood
+from mer.ensemble.stacking import stacked_weights
+from mer.errors import ConfigError
+from mer.evaluation.calibration import fit_temperature
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What combines the posteriors of named members; plain values, kept as JSON."""
+
+    weighting: Weighting
+    members: tuple[str, ...]
+    """Those that take part, sorted by their place in the recipe; a repeated name counts so often."""
+    temperatures: Mapping[str, float]
+    weights: tuple[float, ...]
+    """One per member where they are stacked; empty otherwise."""
+    temperature: float = 1.0
+    """Of the combined posteriors: a mean of probabilities is less sure than its members."""
+
+    def combine(self, posteriors: Mapping[str, Posteriors]) -> Posteriors:
+        """The ensemble's posteriors of the clips that its members predicted.
+
+        Raises:
+            ConfigError: a member's posteriors are absent, or the members' clips differ.
+        """
+        if absent := sorted(set(self.members) - set(posteriors)):
+            raise ConfigError(
+                f"ensemble: expected posteriors of {', '.join(self.members)}, found none of {absent}"
+            )
+        own = [tempered(posteriors[name], self.temperatures[name]) for name in self.members]
+        if self.weighting == "stacked":
+            mixed = weighted(own, np.array(self.weights))
+        else:
+            mixed = entropy_weighted(own) if self.weighting == "entropy" else uniform(own)
+        return tempered(mixed, self.temperature)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return asdict(self)
+
+
+def fit_ensemble(
+    held_out: Mapping[str, Posteriors], truth: NDArray[np.int64], config: EnsembleConfig
+) -> Ensemble:
+    """Fit temperatures, pruning, weights and the ensemble's own temperature, in this order, on held-out clips.
+
+    Args:
+        held_out: member -> its posteriors of the same clips, in the same order, none of which it was trained on.
+        truth: (N,) class index of those clips, -1 = unlabelled. Without any label nothing is fitted: temperatures 1, nobody
+            left out, equal weights.
+        config: options.
+
+    Raises:
+        ConfigError: members that do not fit together.
+    """
+    names = tuple(held_out)
+    known = truth >= 0
+    temperatures = dict.fromkeys(names, 1.0)
+    if config.calibrate and known.any():
+        temperatures = {
+            name: fit_temperature(own.logits[known], truth[known]) for name, own in held_out.items()
+        }
+    calibrated = [tempered(held_out[name], temperatures[name]) for name in names]
+    chosen = tuple(range(len(names)))
+    if config.pruning != "none" and known.any():
+        prune = greedy_selection if config.pruning == "greedy" else backward_elimination
+        combine = entropy_weighted if config.weighting == "entropy" else uniform
+        chosen = prune(calibrated, truth, combine=combine, score=mean_log_likelihood)
+    if config.weighting == "stacked":  # weights say how much a member counts: naming it twice adds nothing
+        chosen = tuple(dict.fromkeys(chosen))
+    weights = (
+        tuple(stacked_weights([calibrated[i] for i in chosen], truth).tolist())
+        if config.weighting == "stacked"
+        else ()
+    )
+    members = tuple(names[i] for i in chosen)
+    made = Ensemble(config.weighting, members, {name: temperatures[name] for name in members}, weights)
+    if not (config.calibrate and known.any()):
+        return made
+    mixed = made.combine(held_out)
+    return replace(made, temperature=fit_temperature(mixed.logits[known], truth[known]))

@@ -1,0 +1,155 @@
+"""The two tasks' losses, and how they are balanced: fixed weights, learned uncertainty, or gradients that keep pace.
+
+Known: a multi-task loss based on uncertainty (Wang et al. 2023, arXiv 2309.07925). Reconstruction: its form (see
+`mer.training.losses.uncertainty_weighted`), its start and its step size. GradNorm (Chen et al. 2018) is here for comparison, and
+only like the original: norms are of all parameters below the heads, and losses of the untrained model are computed, not measured.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mer.fusion.config import FusionConfig
+from mer.fusion.model import FusionModel, FusionOutput
+from mer.training.losses import (
+    emotion_loss,
+    gradient_balance,
+    settled_log_variance,
+    uncertainty_weighted,
+    valence_loss,
+)
+
+_HEADS = ("emotion.", "valence.", "posterior_valence.", "class_valence", "task_balance")
+_SMALLEST_WEIGHT = 0.01
+
+
+class TaskLosses(NamedTuple):
+    """Losses of a batch."""
+
+    emotion: Tensor
+    """()"""
+    valence: Tensor | None
+    """(); None where the options leave valence out."""
+    known: Tensor
+    """(2,) 1 where the batch has labels of emotion, of valence."""
+
+
+def task_losses(
+    output: FusionOutput,
+    emotion: Tensor,
+    valence: Tensor,
+    weight: Tensor,
+    per_class: Tensor,
+    config: FusionConfig,
+) -> TaskLosses:
+    """Losses of a batch's answers.
+
+    Args:
+        output: of the model.
+        emotion: (B,) class index, -1 = unlabelled.
+        valence: (B,) NaN = missing.
+        weight: (B,) weight per clip.
+        per_class: (C,) weight per class.
+        config: smoothing, focal power, and whether valence is learnt.
+    """
+    classes = emotion_loss(
+        output.emotion_logits, emotion, weight, per_class, config.label_smoothing, config.focal_gamma
+    )
+    labelled = [((emotion >= 0) & (weight > 0)).any(), (~torch.isnan(valence) & (weight > 0)).any()]
+    known = torch.stack(labelled).to(classes.dtype)
+    if config.valence_weight == 0:
+        return TaskLosses(classes, None, known * known.new_tensor([1.0, 0.0]))
+    return TaskLosses(classes, valence_loss(output.valence, valence, weight), known)
+
+
+def balanced_loss(model: FusionModel, losses: TaskLosses, config: FusionConfig) -> Tensor:
+    """() what is minimised. Under GradNorm the gradient of the tasks' weights is set here, that of the model by `backward`."""
+    emotion, valence, known = losses
+    if valence is None:
+        return emotion
+    if config.task_balance == "fixed":
+        return emotion + config.valence_weight * valence
+    if config.task_balance == "uncertainty":
+        return uncertainty_weighted(emotion, valence, model.task_balance, known)
+    both = torch.stack([emotion, valence])
+    weights = model.task_balance.detach().exp()
+    if bool(known.all()):
+        model.task_balance.grad = weights * gradient_balance(
+            _gradient_norms(model, [emotion, valence]),
+            both.detach(),
+            both.new_tensor([math.log(model.shape.classes), model.valence_spread]),
+            weights,
+            config.gradnorm_alpha,
+        )
+    return (weights * both).sum()
+
+
+@torch.no_grad()
+def after_step(model: FusionModel, config: FusionConfig) -> None:
+    """GradNorm's renormalisation: the two weights sum to 2."""
+    if config.task_balance == "gradnorm":
+        weights = model.task_balance.exp().clamp_min(_SMALLEST_WEIGHT)
+        model.task_balance.copy_((2 * weights / weights.sum()).log())
+
+
+def start_model(
+    model: FusionModel, emotion: NDArray[np.int64], valence: NDArray[np.floating], config: FusionConfig
+) -> None:
+    """Set what starts from the training clips' labels instead of the seed; nothing for separate heads and fixed weights.
+
+    Joint decoding starts as class-mean decoding. Uncertainty starts at its optimum for an untrained model: cross-entropy log C,
+    squared error the variance.
+
+    Args:
+        model: initialised model.
+        emotion: (N,) labels of the training clips, -1 = unlabelled.
+        valence: (N,) NaN = missing.
+        config: options.
+    """
+    known = np.isfinite(valence)
+    spread = float(valence[known].var()) if known.any() else 1.0
+    model.start_heads(class_means(emotion, valence, model.shape.classes))
+    if config.task_balance != "fixed":
+        model.valence_spread = max(spread, 1e-3)
+    if config.task_balance == "uncertainty":
+        start = settled_log_variance(math.log(model.shape.classes), max(spread, 1e-3))
+        with torch.no_grad():
+            model.task_balance.copy_(torch.tensor(start))
+
+
+def class_means(emotion: NDArray[np.int64], valence: NDArray[np.floating], classes: int) -> Tensor:
+    """(C,) mean valence of every class' clips; the mean of all clips for a class without any, 0 without any valence."""
+    known = np.isfinite(valence)
+    overall = float(valence[known].mean()) if known.any() else 0.0
+    means = [valence[known & (emotion == label)] for label in range(classes)]
+    return torch.tensor([float(own.mean()) if len(own) else overall for own in means], dtype=torch.float32)
+
+
+def model_parameters(model: FusionModel) -> list[nn.Parameter]:
+    """All parameters but the learned weights of the losses, in their order."""
+    return [value for name, value in model.named_parameters() if name != "task_balance"]
+
+
+def parameter_groups(model: FusionModel, config: FusionConfig) -> list[dict[str, Any]]:
+    """Parameters for the optimiser; learned weights of the losses have a step size of their own and no decay."""
+    groups: list[dict[str, Any]] = [{"params": model_parameters(model)}]
+    if config.task_balance != "fixed":
+        groups.append({"params": [model.task_balance], "lr": config.balance_rate, "weight_decay": 0.0})
+    return groups
+
+
+def _gradient_norms(model: FusionModel, losses: list[Tensor]) -> Tensor:
+    """(K,) norm of each loss' gradient by what the tasks share."""
+    shared = [value for name, value in model.named_parameters() if not name.startswith(_HEADS)]
+    norms = []
+    for loss in losses:
+        found = torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True)
+        squares = [part.square().sum() for part in found if part is not None]
+        norms.append(torch.stack(squares).sum().sqrt())
+    return torch.stack(norms)
