@@ -178,7 +178,7 @@ def search_fold(job: tuple[int, tuple[Draw, ...], str]) -> FoldResult:
     ]
     halving = SuccessiveHalving(len(plans), first_rung=FIRST_RUNG, factor=FACTOR) if kind == "ours" else None
     started = time.process_time()
-    outcomes = train_stack(corpus(), plans, after_epoch=halving)
+    outcomes = train_stack(plans, after_epoch=halving)
     best = max(outcomes, key=lambda outcome: outcome.best_score)
     score = test_score(best, inner, test)
     return FoldResult(score, time.process_time() - started, sum(outcome.epochs for outcome in outcomes))
@@ -203,7 +203,7 @@ def test_score(outcome: ModelOutcome, inner: StackView, rows: object) -> float:
     data = corpus()
     model = build_fusion(FusionShape(data.widths, CLASSES), outcome.plan.config).eval()
     model.load_state_dict(outcome.tensors)
-    batch = data.rows(inner, rows)
+    batch = inner.batch(rows)
     predicted = model(
         {name: values[0] for name, values in batch.values.items()},
         {name: present[0, :, 0] > 0 for name, present in batch.present.items()},
@@ -246,7 +246,7 @@ def parts(*, quick: bool) -> dict[str, float]:
 
     def ours(stack_size: int | None, models: int, precision: str = "fp32") -> None:
         plans = [ModelPlan(fusion_config(draw, epochs=1, patience=0, seed=i), inner) for i in range(models)]
-        train_stack(corpus(), plans, stack_size=stack_size, precision=precision, keep_parameters=False)
+        train_stack(plans, stack_size=stack_size, precision=precision, keep_parameters=False)
 
     work = {
         "default": default.epoch,

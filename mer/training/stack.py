@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -23,7 +23,7 @@ from mer.errors import ConfigError
 from mer.evaluation.metrics import confusion, waf
 from mer.fusion.interface import FusionShape
 from mer.training.seeding import epoch_generator
-from mer.training.stack_data import StackData
+from mer.training.stack_data import StackView
 from mer.training.stack_epoch import run_epoch
 from mer.training.stack_models import StackedModel, build_stacked
 from mer.training.stack_state import Member, ModelPlan, Stack, Tensors, fresh
@@ -70,7 +70,6 @@ def automatic_stack_size(parameters: int, device: torch.device) -> int:
 
 
 def train_stack(
-    data: StackData,
     plans: Sequence[ModelPlan],
     *,
     device: str = "cpu",
@@ -82,7 +81,6 @@ def train_stack(
     """Train all `plans`, in the order given.
 
     Args:
-        data: features and labels; each model reads those of its view's clips only.
         plans: models of any shapes; those of one shape are stacked.
         device: where to train, e.g. `cuda`.
         precision: of the matrix products; bf16 where the processor has it.
@@ -99,17 +97,17 @@ def train_stack(
     if wrong := sorted({plan.config.class_weighting for plan in plans} - {"none"}):
         raise ConfigError(f"stack: expected class_weighting none, found {', '.join(wrong)}; train such models alone")
     place = torch.device(device)
-    data = data.to(place, torch.bfloat16 if precision == "bf16" else None)
-    members = [Member(index, plan) for index, plan in enumerate(plans)]
-    stacks = _start(data, members, place, stack_size)
+    views = _placed({id(plan.view): plan.view for plan in plans}, place, precision)
+    members = [Member(index, replace(plan, view=views[id(plan.view)])) for index, plan in enumerate(plans)]
+    stacks = _start(members, place, stack_size)
     epoch = 0
     while stacks:
         epoch += 1
         for stack in stacks:
             with _products(place, precision):
-                run_epoch(stack, data, epoch)
+                run_epoch(stack, epoch)
                 for k in range(len(stack.members)):
-                    _judge(stack, k, data, epoch, keep_parameters)
+                    _judge(stack, k, epoch, keep_parameters)
         training = [member for stack in stacks for member in stack.members if not member.left]
         pruned = after_epoch(epoch, {m.index: m.best_score for m in training}) if after_epoch else ()
         for member in training:
@@ -117,16 +115,25 @@ def train_stack(
                 member.left = "pruned"
         if any(member.left for stack in stacks for member in stack.members):
             stacks = _compacted(stacks, stack_size, place)
-    return [_outcome(member) for member in members]
+    return [_outcome(member, plan) for member, plan in zip(members, plans, strict=True)]
 
 
-def _start(data: StackData, members: Sequence[Member], device: torch.device, size: int | None) -> list[Stack]:
+def _placed(views: Mapping[int, StackView], device: torch.device, precision: Precision) -> dict[int, StackView]:
+    """The views on the device; what they share is moved once."""
+    dtype = torch.bfloat16 if precision == "bf16" else None
+    data = {id(view.data): view.data for view in views.values()}
+    moved = {key: own.to(device, dtype) for key, own in data.items()}
+    return {key: view.to(moved[id(view.data)]) for key, view in views.items()}
+
+
+def _start(members: Sequence[Member], device: torch.device, size: int | None) -> list[Stack]:
     stacks = []
     for shape in dict.fromkeys(member.plan.shape for member in members):
         of_shape = sorted(
             (member for member in members if member.plan.shape == shape),
             key=lambda member: (member.plan.view.name, member.plan.config.seed),  # neighbours share their batches
         )
+        data = of_shape[0].plan.view.data
         model = build_stacked(FusionShape(data.widths, data.classes), of_shape[0].plan.config)
         averages = any(member.plan.config.averaging > 0 for member in of_shape)
         parts = [
@@ -160,14 +167,14 @@ def _compacted(stacks: Sequence[Stack], size: int | None, device: torch.device) 
 
 
 @torch.no_grad()
-def _judge(stack: Stack, k: int, data: StackData, epoch: int, keep: bool) -> None:
+def _judge(stack: Stack, k: int, epoch: int, keep: bool) -> None:
     """Score a model on its validation clips, remember its best epoch, and see whether it has done enough."""
     member = stack.members[k]
     config, rows = member.plan.config, member.plan.view.validation
     if member.left:
         return
     member.epochs = epoch
-    score, loss = _scores(stack, k, data, rows) if len(rows) else (math.nan, math.nan)
+    score, loss = _scores(stack, k, rows) if len(rows) else (math.nan, math.nan)
     if len(rows) and not math.isfinite(loss):
         member.left = f"diverged: validation loss {loss} after epoch {epoch}"
         return
@@ -188,15 +195,15 @@ def _judge(stack: Stack, k: int, data: StackData, epoch: int, keep: bool) -> Non
         member.left = "patience"
 
 
-def _scores(stack: Stack, k: int, data: StackData, rows: Tensor) -> tuple[float, float]:
+def _scores(stack: Stack, k: int, rows: Tensor) -> tuple[float, float]:
     view = stack.members[k].plan.view
-    logits = stack.model.forward(stack.judged(k), data.rows(view, rows), None)[0][0].float()
-    truth = data.emotion.index_select(0, rows)
+    logits = stack.model.forward(stack.judged(k), view.batch(rows), None)[0][0].float()
+    truth = view.data.emotion.index_select(0, rows)
     known = truth >= 0
     if not bool(known.any()):
         return math.nan, 0.0
     loss = float(torch.nn.functional.cross_entropy(logits[known], truth[known]))
-    counts = confusion(truth[known].cpu().numpy(), logits[known].argmax(dim=1).cpu().numpy(), data.classes)
+    counts = confusion(truth[known].cpu().numpy(), logits[known].argmax(dim=1).cpu().numpy(), view.data.classes)
     return float(waf(counts)), loss
 
 
@@ -206,9 +213,9 @@ def _products(device: torch.device, precision: Precision) -> contextlib.Abstract
     return torch.autocast(device.type, torch.bfloat16)
 
 
-def _outcome(member: Member) -> ModelOutcome:
+def _outcome(member: Member, plan: ModelPlan) -> ModelOutcome:
     return ModelOutcome(
-        plan=member.plan,
+        plan=plan,
         best_score=member.best_score,
         best_loss=member.best_loss,
         best_epoch=member.best_epoch,

@@ -29,6 +29,32 @@ class StackView:
     """Stream -> (D,) added after scaling: -mean / deviation."""
     scale: Mapping[str, Tensor]
     """Stream -> (D,) 1 / deviation over the training clips; 0 for features that do not vary there."""
+    data: StackData
+    """The clips that the row numbers count."""
+
+    def to(self, data: StackData) -> StackView:
+        """The same over `data`, a copy of the clips on another device."""
+        device = data.emotion.device
+        return StackView(
+            self.name,
+            self.train.to(device),
+            self.validation.to(device),
+            {name: values.to(device) for name, values in self.shift.items()},
+            {name: values.to(device) for name, values in self.scale.items()},
+            data,
+        )
+
+    def batch(self, index: Tensor) -> StackBatch:
+        """The clips `index` (B,) as a batch for all models that read them: leading size 1."""
+        data, values, present = self.data, {}, {}
+        for stream, raw in data.values.items():
+            held = data.present[stream].index_select(0, index)[:, None]
+            scale = self.scale[stream]
+            scaled = torch.addcmul(self.shift[stream], raw.index_select(0, index).to(scale.dtype), scale)
+            # where, not a product: a missing row may hold anything, NaN included
+            values[stream] = (scaled if bool(held.all()) else scaled.where(held, scaled.new_zeros(())))[None]
+            present[stream] = held.to(scaled.dtype)[None]
+        return StackBatch(values, present)
 
 
 @dataclass(frozen=True)
@@ -89,20 +115,7 @@ class StackData:
             used = torch.from_numpy(train).to(values.device) & self.present[stream]
             shift[stream], scale[stream] = _standardisation(values[used], values.shape[1])
         rows = (torch.from_numpy(np.flatnonzero(mask)).to(self.emotion.device) for mask in (train, validation))
-        return StackView(name, *rows, shift=shift, scale=scale)
-
-    def rows(self, view: StackView, index: Tensor) -> StackBatch:
-        """The clips `index` (B,) as a batch for all models that read them: leading size 1."""
-        values, present = {}, {}
-        for stream, raw in self.values.items():
-            held = self.present[stream].index_select(0, index)[:, None]
-            scaled = torch.addcmul(
-                view.shift[stream], raw.index_select(0, index).to(view.scale[stream].dtype), view.scale[stream]
-            )
-            # where, not a product: a missing row may hold anything, NaN included
-            values[stream] = (scaled if bool(held.all()) else scaled.where(held, scaled.new_zeros(())))[None]
-            present[stream] = held.to(scaled.dtype)[None]
-        return StackBatch(values, present)
+        return StackView(name, *rows, shift=shift, scale=scale, data=self)
 
 
 def joined(batches: Sequence[StackBatch], of_model: Tensor | None) -> StackBatch:

@@ -9,18 +9,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from mer.training.stack_adam import fused_step, stacked_step
-from mer.training.stack_data import StackBatch, StackData, joined
+from mer.training.stack_data import StackBatch, StackView, joined
 from mer.training.stack_draws import EpochDraws, epoch_order
 from mer.training.stack_models import StackedDropout
 from mer.training.stack_state import Stack
 
 
-def run_epoch(stack: Stack, data: StackData, epoch: int) -> None:
+def run_epoch(stack: Stack, epoch: int) -> None:
     """Train every model of `stack` for one epoch, in place.
 
     A model with fewer batches than its neighbours sits out the last steps; one that is not finite leaves.
     """
-    device = data.emotion.device
+    device = stack.members[0].plan.view.data.emotion.device
     options = _Options(stack, device)
     draws = EpochDraws(
         [m.plan.config.seed for m in stack.members],
@@ -43,18 +43,28 @@ def run_epoch(stack: Stack, data: StackData, epoch: int) -> None:
         index = [order[step] if step < len(order) else order[0][:0] for order in orders]
         clips = [len(rows) for rows in index]
         padded = [_padded(rows, options.batch_size, orders[s][0]) for s, rows in enumerate(index)]
-        batches = [data.rows(stack.members[k].plan.view, rows) for k, rows in zip(first_reader, padded, strict=True)]
-        batch = joined(batches, of_model)
+        views = [stack.members[k].plan.view for k in first_reader]
+        batch = joined([view.batch(rows) for view, rows in zip(views, padded, strict=True)], of_model)
         if draws.hides():
             batch = _hidden(batch, draws, [clips[source] for source in readers])
-        rows = torch.stack(padded)[readers]  # (K, B)
+        targets = _Targets(views, padded, readers)
         real = torch.tensor([clips[source] for source in readers], device=device)
         used = (torch.arange(options.batch_size, device=device)[None] < real[:, None]).float()
-        losses = _losses(stack, data, batch, draws.dropout(), rows, used, options)
+        losses = _losses(stack, batch, draws.dropout(), targets, used, options)
         for value in stack.parameters.values():
             value.grad = None
         losses.sum().backward()  # type: ignore[no-untyped-call]
         _step(stack, losses.detach(), real > 0, options, epoch)
+
+
+class _Targets:
+    """Labels of every model's batch: (K, B) each."""
+
+    def __init__(self, views: list[StackView], rows: list[Tensor], readers: list[int]) -> None:
+        each = list(zip((view.data for view in views), rows, strict=True))
+        self.emotion = torch.stack([data.emotion[own] for data, own in each])[readers]
+        self.valence = torch.stack([data.valence[own] for data, own in each])[readers]
+        self.weight = torch.stack([data.weight[own] for data, own in each])[readers]
 
 
 class _Options:
@@ -78,23 +88,21 @@ class _Options:
 
 def _losses(
     stack: Stack,
-    data: StackData,
     batch: StackBatch,
     dropout: StackedDropout | None,
-    rows: Tensor,
+    targets: _Targets,
     used: Tensor,
     options: _Options,
 ) -> Tensor:
     """(K,) loss of every model on its own batch; as `mer.training.losses`, with one label smoothing a model."""
     logits, predicted = stack.model.forward(stack.parameters, batch, dropout)
-    truth = data.emotion[rows]  # (K, B)
-    weight = data.weight[rows] * used
+    truth, valence = targets.emotion, targets.valence  # (K, B)
+    weight = targets.weight * used
     known = weight * (truth >= 0)
     log_p = functional.log_softmax(logits.float(), dim=2)
     right = log_p.gather(2, truth.clamp_min(0)[:, :, None]).squeeze(2)
     cross = -(1 - options.smoothing) * right - options.smoothing * log_p.mean(dim=2)
     losses = (cross * known).sum(dim=1) / known.sum(dim=1).clamp_min(1e-8)
-    valence = data.valence[rows]
     own = weight * ~torch.isnan(valence)
     errors = (predicted.float() - torch.nan_to_num(valence)) ** 2
     return losses + options.valence * (errors * own).sum(dim=1) / own.sum(dim=1).clamp_min(1e-8)

@@ -24,13 +24,12 @@ class ModelPlan:
     view: StackView
     learns_valence: bool = True
     """Whether valence enters the loss, besides `config.valence_weight`."""
-    trial: int = 0
-    """Models of one trial are judged together."""
 
     @property
-    def shape(self) -> tuple[str, int, int]:
+    def shape(self) -> tuple[object, ...]:
         """What must be equal for models to be stacked."""
-        return self.config.model, self.config.hidden, self.config.batch_size
+        data = self.view.data
+        return self.config.model, self.config.hidden, self.config.batch_size, data.classes, *data.widths.items()
 
 
 @dataclass

@@ -90,8 +90,8 @@ def assert_equal(one: ModelOutcome, other: ModelOutcome) -> None:
 @pytest.mark.parametrize("size", [2, 3, 8, None])
 def test_a_model_in_a_stack_equals_the_model_alone(data: StackData, size: int | None) -> None:
     plans = different_models(data)
-    for stacked, own in zip(train_stack(data, plans, stack_size=size), plans, strict=True):
-        (alone,) = train_stack(data, [own])
+    for stacked, own in zip(train_stack(plans, stack_size=size), plans, strict=True):
+        (alone,) = train_stack([own])
         assert_equal(stacked, alone)
 
 
@@ -109,7 +109,7 @@ def test_without_dropout_it_is_the_model_that_fit_fusion_trains(
     )
     masks = (arrays["fold"] != 1, arrays["fold"] == 1)
     fitted = fit_fusion(tables, examples, *masks, [str(c) for c in range(CLASSES)], own.config)
-    (stacked,) = train_stack(data, [own])
+    (stacked,) = train_stack([own])
     assert stacked.best_epoch == fitted.best_epoch
     assert list(stacked.scores) == pytest.approx([entry["validation_waf"] for entry in fitted.history])
     for name, value in fitted.tensors.items():
@@ -123,7 +123,7 @@ def test_a_stacked_forward_is_its_twins(data: StackData, model: str) -> None:
     stacked = build_stacked(shape, config)
     own = [stacked.initial(torch.Generator().manual_seed(seed)) for seed in (1, 2)]
     view = plan(data).view
-    batch = data.rows(view, torch.arange(20))
+    batch = view.batch(torch.arange(20))
     logits, valence = stacked.forward({n: torch.stack([p[n] for p in own]) for n in own[0]}, batch, None)
     for k, seed in enumerate((1, 2)):
         twin = build_fusion(shape, config).eval()
@@ -138,10 +138,10 @@ def test_a_stacked_forward_is_its_twins(data: StackData, model: str) -> None:
 def test_a_model_that_is_not_finite_leaves_and_touches_no_other(data: StackData) -> None:
     sound = [plan(data, 0, seed=1), plan(data, 1, seed=2)]
     broken = plan(data, 0, seed=1, learning_rate=1e30, averaging=0.0, gradient_clip=1e30)
-    outcomes = train_stack(data, [sound[0], broken, sound[1]], stack_size=3)
+    outcomes = train_stack([sound[0], broken, sound[1]], stack_size=3)
     assert outcomes[1].left.startswith("diverged") and outcomes[1].epochs < BASE.epochs
     for outcome, own in zip((outcomes[0], outcomes[2]), sound, strict=True):
-        assert_equal(outcome, train_stack(data, [own])[0])
+        assert_equal(outcome, train_stack([own])[0])
 
 
 def test_a_pruned_model_leaves_and_the_others_go_on_as_if_it_had_never_been(data: StackData) -> None:
@@ -153,16 +153,16 @@ def test_a_pruned_model_leaves_and_the_others_go_on_as_if_it_had_never_been(data
         seen.append((epoch, sorted(best)))
         return [1, 2] if epoch == 2 else []
 
-    outcomes = train_stack(data, plans, stack_size=4, after_epoch=prune)
+    outcomes = train_stack(plans, stack_size=4, after_epoch=prune)
     assert [(o.left, o.epochs) for o in outcomes] == [("epochs", 6), ("pruned", 2), ("pruned", 2), ("epochs", 6)]
     assert seen[1] == (2, [0, 1, 2, 3]) and seen[2] == (3, [0, 3])
     for index in (0, 3):
-        assert_equal(outcomes[index], train_stack(data, [plans[index]])[0])
+        assert_equal(outcomes[index], train_stack([plans[index]])[0])
 
 
 def test_patience_ends_each_model_on_its_own(data: StackData) -> None:
     plans = [plan(data, 0, seed=s, patience=2, epochs=40, learning_rate=rate) for s, rate in ((1, 1e-2), (2, 1e-6))]
-    for outcome in train_stack(data, plans):
+    for outcome in train_stack(plans):
         assert outcome.left == "patience" and outcome.epochs == outcome.best_epoch + 2
 
 
@@ -178,8 +178,8 @@ def test_labels_and_features_outside_the_view_change_nothing(data: StackData) ->
         data.weight,
         CLASSES,
     )
-    (one,) = train_stack(data, [ModelPlan(own.config, view)])
-    (two,) = train_stack(other, [ModelPlan(own.config, other.view("inner", known >= 2, known == 1))])
+    (one,) = train_stack([ModelPlan(own.config, view)])
+    (two,) = train_stack([ModelPlan(own.config, other.view("inner", known >= 2, known == 1))])
     assert one.scores == two.scores
     for name, value in one.tensors.items():
         assert torch.equal(value, two.tensors[name])
@@ -191,7 +191,7 @@ def test_features_beyond_the_limit_are_mapped_from_a_file(
     values = {name: resident(arrays[name], tmp_path, name, largest_bytes=1000) for name in WIDTHS}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["acoustic.f32.npy", "visual.f32.npy"]
     mapped = StackData(values, data.present, data.emotion, data.valence, data.weight, CLASSES)
-    assert_equal(train_stack(mapped, [plan(mapped, 2)])[0], train_stack(data, [plan(data, 2)])[0])
+    assert_equal(train_stack([plan(mapped, 2)])[0], train_stack([plan(data, 2)])[0])
 
 
 def test_the_automatic_size_keeps_weights_gradients_and_moments_in_cache() -> None:
@@ -207,7 +207,7 @@ def test_what_a_stack_cannot_do_is_refused(
     data: StackData, changes: dict[str, object], size: int | None, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        train_stack(data, [plan(data, **changes)], stack_size=size)
+        train_stack([plan(data, **changes)], stack_size=size)
 
 
 def test_a_clip_cannot_train_and_validate(data: StackData) -> None:
@@ -221,7 +221,7 @@ def test_on_an_accelerator_a_stack_gives_what_the_processor_gives(data: StackDat
     if not torch.cuda.is_available():
         pytest.skip("no accelerator that torch can use")
     plans = [plan(data, fold, seed=fold, epochs=2) for fold in range(5)]
-    there, here = train_stack(data, plans, device="cuda"), train_stack(data, plans)
+    there, here = train_stack(plans, device="cuda"), train_stack(plans)
     for one, other in zip(there, here, strict=True):
         for name, value in one.tensors.items():
             assert value.cpu() == pytest.approx(other.tensors[name], abs=1e-3), name
