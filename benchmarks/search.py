@@ -2,16 +2,16 @@
 
     python -m benchmarks.search [--quick] [--workers 2] [--json PATH]
 
-50 draws x 5 folds of `attention` at challenge size: 3,373 clips, features of 1024, 1024 and 4096 numbers, made with class signal.
-Draws: hidden 64, 128, 256; dropout .2 to .5; learning rate 1e-3 or 1e-4. Each outer fold chooses one draw and one epoch on its own
+50 draws x 5 folds of `attention` at challenge size: 3,373 clips, features of 1024, 1024 and 4096 numbers with class signal.
+Draws: hidden 64, 128, 256; dropout .2 to .5; learning rate 1e-3 or 1e-4. Each outer fold chooses a draw and an epoch on its own
 validation clips (a fifth of its training clips) and is scored once on its test fold: nested cross-validation.
 
 - theirs: every draw alone, fp32, default Adam, weight decay 1e-5, batch 32, always 100 epochs, every set scored every epoch
   (benchmarks/search_loop.py). MEASURED: a few epochs of one draw a width; EXTRAPOLATED: x 100 epochs x the draws of that width.
-- ours: the same models, draws, batch size and validation clips, in stacks, with patience, and successive halving within each fold.
+- ours: the same models, draws, batch size and validation clips, in stacks, with patience, and successive halving in each fold.
 - scores: theirs cannot be run here in full, so a sample of the draws is trained on some folds with all 100 epochs and neither
-  patience nor pruning (in a stack: a model in a stack is the model alone), and chosen among; `same_draws_score_ours` is our search
-  on exactly those draws and folds, to be compared with `best_score_reference`. `best_score_ours` is over all draws and folds.
+  patience nor pruning (in a stack: a model in a stack is the model alone), and chosen among; `same_draws_score_ours` is our
+  search on exactly those draws and folds, to be compared with `best_score_reference`. `best_score_ours` is over all draws and folds.
 
 JSON keys: search_cpu_ratio (theirs / ours, bigger is better), search_wall_minutes (ours, all workers together),
 best_score_ours, best_score_reference, same_draws_score_ours, cpu_minutes_ours, cpu_minutes_reference (extrapolated), models,
@@ -37,7 +37,11 @@ from benchmarks.command import Figure, parser, write_figures
 from benchmarks.measuring import compare
 
 if TYPE_CHECKING:
-    from mer.training.stack import ModelOutcome
+    from torch import Tensor
+
+    from benchmarks.search_loop import Loop
+    from mer.fusion.config import FusionConfig
+    from mer.training.stack import ModelOutcome, Precision
     from mer.training.stack_data import StackData, StackView
 
 CLIPS, WIDTHS, CLASSES, FOLDS, EPOCHS = 3373, (1024, 1024, 4096), 6, 5, 100
@@ -58,7 +62,8 @@ def draws(count: int) -> list[Draw]:
     """The same draws at every call; the first few have every width."""
     source = random.Random(5)
     return [
-        Draw(HIDDEN[i % 3], source.choice((0.2, 0.3, 0.4, 0.5)), source.choice((1e-3, 1e-4))) for i in range(count)
+        Draw(HIDDEN[i % 3], source.choice((0.2, 0.3, 0.4, 0.5)), source.choice((1e-3, 1e-4)))
+        for i in range(count)
     ]
 
 
@@ -77,7 +82,7 @@ def measured(*, quick: bool, workers: int) -> dict[str, Figure]:
     import torch
 
     torch.set_num_threads(1)
-    tried = draws(12 if quick else 50)
+    tried = draws(9 if quick else 50)
     folds = range(1 if quick else FOLDS)
     sample, sample_folds = range(3 if quick else 6), range(1)
     reference = reference_seconds(tried, len(folds), epochs=1 if quick else 2)
@@ -86,7 +91,7 @@ def measured(*, quick: bool, workers: int) -> dict[str, Figure]:
     wall = time.perf_counter() - started
     cpu = sum(part.seconds for part in found)
     kept = tuple(tried[i] for i in sample)
-    epochs_of_reference = 20 if quick else EPOCHS
+    epochs_of_reference = 10 if quick else EPOCHS
     theirs, same, patient = (
         over_folds([(fold, kept, kind) for fold in sample_folds], workers)
         for kind in (f"reference {epochs_of_reference}", "ours", "patience")
@@ -131,7 +136,7 @@ def corpus() -> StackData:
     return StackData(values, present, emotion, valence, torch.ones(CLIPS), CLASSES)
 
 
-def view(fold: int) -> tuple[StackView, object]:
+def view(fold: int) -> tuple[StackView, Tensor]:
     """The training and validation clips of an outer fold, and the row numbers of its test clips."""
     import numpy as np
     import torch
@@ -139,7 +144,9 @@ def view(fold: int) -> tuple[StackView, object]:
     dealt = np.random.default_rng(7).integers(0, 5 * FOLDS, CLIPS)
     test = dealt % FOLDS == fold
     validation = ~test & (dealt // FOLDS == fold)
-    return corpus().view(f"fold{fold}", ~test & ~validation, validation), torch.from_numpy(np.flatnonzero(test))
+    return corpus().view(f"fold{fold}", ~test & ~validation, validation), torch.from_numpy(
+        np.flatnonzero(test)
+    )
 
 
 @dataclass(frozen=True)
@@ -173,29 +180,32 @@ def search_fold(job: tuple[int, tuple[Draw, ...], str]) -> FoldResult:
     inner, test = view(fold)
     epochs = int(kind.split()[1]) if kind.startswith("reference") else EPOCHS
     plans = [
-        ModelPlan(fusion_config(draw, epochs=epochs, patience=0 if kind.startswith("reference") else PATIENCE), inner)
+        ModelPlan(
+            fusion_config(draw, epochs=epochs, patience=0 if kind.startswith("reference") else PATIENCE),
+            inner,
+        )
         for draw in tried
     ]
     halving = SuccessiveHalving(len(plans), first_rung=FIRST_RUNG, factor=FACTOR) if kind == "ours" else None
     started = time.process_time()
     outcomes = train_stack(plans, after_epoch=halving)
     best = max(outcomes, key=lambda outcome: outcome.best_score)
-    score = test_score(best, inner, test)
+    score = held_out_score(best, inner, test)
     return FoldResult(score, time.process_time() - started, sum(outcome.epochs for outcome in outcomes))
 
 
-def fusion_config(draw: Draw, **changes: object) -> object:
+def fusion_config(draw: Draw, *, epochs: int, patience: int, seed: int = 1) -> FusionConfig:
     """The baseline with a draw's options: no hiding of streams, no clipping, no averaging, no smoothing."""
     from mer.fusion.config import FusionConfig
 
     return FusionConfig(
         model="attention", hidden=draw.hidden, dropout=draw.dropout, learning_rate=draw.learning_rate,
         weight_decay=1e-5, batch_size=32, modality_dropout=0.0, gradient_clip=math.inf, averaging=0.0,
-        label_smoothing=0.0, **changes,
+        label_smoothing=0.0, epochs=epochs, patience=patience, seed=seed,
     )  # fmt: skip
 
 
-def test_score(outcome: ModelOutcome, inner: StackView, rows: object) -> float:
+def held_out_score(outcome: ModelOutcome, inner: StackView, rows: Tensor) -> float:
     """Weighted F1 of a trained model on these clips."""
     from mer.evaluation.metrics import confusion, waf
     from mer.fusion.interface import FusionShape, build_fusion
@@ -211,14 +221,12 @@ def test_score(outcome: ModelOutcome, inner: StackView, rows: object) -> float:
     return float(waf(confusion(data.emotion[rows].numpy(), predicted.numpy(), CLASSES)))
 
 
-def loop(draw: Draw, *, fused: bool = False) -> object:
+def loop(draw: Draw, *, fused: bool = False) -> Loop:
     """The toolkits' training of a draw on the first fold."""
     from benchmarks.search_loop import Loop
 
     data, (inner, test) = corpus(), view(0)
-    streams = [
-        values * inner.scale[name] + inner.shift[name] for name, values in data.values.items()
-    ]
+    streams = [values * inner.scale[name] + inner.shift[name] for name, values in data.values.items()]
     return Loop(
         streams, data.emotion, data.valence, (inner.train, inner.validation, test),
         hidden=draw.hidden, dropout=draw.dropout, learning_rate=draw.learning_rate, fused=fused,
@@ -244,7 +252,7 @@ def parts(*, quick: bool) -> dict[str, float]:
     count = 4  # models in the stacked form; its cost is divided by this
     default, fused, unscored = loop(draw), loop(draw, fused=True), loop(draw, fused=True)
 
-    def ours(stack_size: int | None, models: int, precision: str = "fp32") -> None:
+    def ours(stack_size: int | None, models: int, precision: Precision = "fp32") -> None:
         plans = [ModelPlan(fusion_config(draw, epochs=1, patience=0, seed=i), inner) for i in range(models)]
         train_stack(plans, stack_size=stack_size, precision=precision, keep_parameters=False)
 

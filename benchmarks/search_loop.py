@@ -92,9 +92,10 @@ class Loop:
         loss = loss + nn.functional.mse_loss(valence, self.valence[rows])
         if train:
             self.optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()
-        return logits.detach().argmax(dim=1)
+        predicted: Tensor = logits.detach().argmax(dim=1)
+        return predicted
 
 
 def _f1(outputs: Sequence[Tensor], truth: Tensor) -> float:

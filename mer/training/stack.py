@@ -90,12 +90,10 @@ def train_stack(
         keep_parameters: keep the best epoch's parameters (memory: one copy of every model).
 
     Raises:
-        ConfigError: options that a stack does not know, or a stack size below 1.
+        ConfigError: a fusion model without stacked form, or a stack size below 1.
     """
     if stack_size is not None and stack_size < 1:
         raise ConfigError(f"stack: expected a size of at least 1, found {stack_size}")
-    if wrong := sorted({plan.config.class_weighting for plan in plans} - {"none"}):
-        raise ConfigError(f"stack: expected class_weighting none, found {', '.join(wrong)}; train such models alone")
     place = torch.device(device)
     views = _placed({id(plan.view): plan.view for plan in plans}, place, precision)
     members = [Member(index, replace(plan, view=views[id(plan.view)])) for index, plan in enumerate(plans)]
@@ -118,7 +116,9 @@ def train_stack(
     return [_outcome(member, plan) for member, plan in zip(members, plans, strict=True)]
 
 
-def _placed(views: Mapping[int, StackView], device: torch.device, precision: Precision) -> dict[int, StackView]:
+def _placed(
+    views: Mapping[int, StackView], device: torch.device, precision: Precision
+) -> dict[int, StackView]:
     """The views on the device; what they share is moved once."""
     dtype = torch.bfloat16 if precision == "bf16" else None
     data = {id(view.data): view.data for view in views.values()}
@@ -131,13 +131,21 @@ def _start(members: Sequence[Member], device: torch.device, size: int | None) ->
     for shape in dict.fromkeys(member.plan.shape for member in members):
         of_shape = sorted(
             (member for member in members if member.plan.shape == shape),
-            key=lambda member: (member.plan.view.name, member.plan.config.seed),  # neighbours share their batches
+            key=lambda member: (
+                member.plan.view.name,
+                member.plan.config.seed,
+            ),  # neighbours share their batches
         )
         data = of_shape[0].plan.view.data
         model = build_stacked(FusionShape(data.widths, data.classes), of_shape[0].plan.config)
         averages = any(member.plan.config.averaging > 0 for member in of_shape)
         parts = [
-            fresh(model, epoch_generator(member.plan.config.seed, 0, "initialisation"), device, averages=averages)
+            fresh(
+                model,
+                epoch_generator(member.plan.config.seed, 0, "initialisation"),
+                device,
+                averages=averages,
+            )
             for member in of_shape
         ]
         stacks += _stacked(model, list(zip(of_shape, parts, strict=True)), size, device)
@@ -145,7 +153,10 @@ def _start(members: Sequence[Member], device: torch.device, size: int | None) ->
 
 
 def _stacked(
-    model: StackedModel, parts: Sequence[tuple[Member, tuple[Tensors, ...]]], size: int | None, device: torch.device
+    model: StackedModel,
+    parts: Sequence[tuple[Member, tuple[Tensors, ...]]],
+    size: int | None,
+    device: torch.device,
 ) -> list[Stack]:
     if not parts:
         return []
@@ -161,7 +172,13 @@ def _compacted(stacks: Sequence[Stack], size: int | None, device: torch.device) 
     """The models still training, in as few stacks as they need; the memory of the others is released."""
     left: list[Stack] = []
     for model in dict.fromkeys(stack.model for stack in stacks):
-        parts = [pair for stack in stacks if stack.model is model for pair in stack.take_apart() if not pair[0].left]
+        parts = [
+            pair
+            for stack in stacks
+            if stack.model is model
+            for pair in stack.take_apart()
+            if not pair[0].left
+        ]
         left += _stacked(model, parts, size, device)
     return left
 
@@ -203,7 +220,9 @@ def _scores(stack: Stack, k: int, rows: Tensor) -> tuple[float, float]:
     if not bool(known.any()):
         return math.nan, 0.0
     loss = float(torch.nn.functional.cross_entropy(logits[known], truth[known]))
-    counts = confusion(truth[known].cpu().numpy(), logits[known].argmax(dim=1).cpu().numpy(), view.data.classes)
+    counts = confusion(
+        truth[known].cpu().numpy(), logits[known].argmax(dim=1).cpu().numpy(), view.data.classes
+    )
     return float(waf(counts)), loss
 
 

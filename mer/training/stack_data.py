@@ -114,7 +114,9 @@ class StackData:
         for stream, values in self.values.items():
             used = torch.from_numpy(train).to(values.device) & self.present[stream]
             shift[stream], scale[stream] = _standardisation(values[used], values.shape[1])
-        rows = (torch.from_numpy(np.flatnonzero(mask)).to(self.emotion.device) for mask in (train, validation))
+        rows = (
+            torch.from_numpy(np.flatnonzero(mask)).to(self.emotion.device) for mask in (train, validation)
+        )
         return StackView(name, *rows, shift=shift, scale=scale, data=self)
 
 
@@ -123,7 +125,9 @@ def joined(batches: Sequence[StackBatch], of_model: Tensor | None) -> StackBatch
     if of_model is None:
         return batches[0]
     merged = [{}, {}]  # type: list[dict[str, Tensor]]
-    for target, parts in zip(merged, ([b.values for b in batches], [b.present for b in batches]), strict=True):
+    for target, parts in zip(
+        merged, ([b.values for b in batches], [b.present for b in batches]), strict=True
+    ):
         for stream in parts[0]:
             beside = torch.cat([part[stream] for part in parts])
             target[stream] = beside if len(of_model) == len(batches) else beside.index_select(0, of_model)

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mer.training.losses import class_weights
 from mer.training.stack_adam import fused_step, stacked_step
 from mer.training.stack_data import StackBatch, StackView, joined
 from mer.training.stack_draws import EpochDraws, epoch_order
 from mer.training.stack_models import StackedDropout
-from mer.training.stack_state import Stack
+from mer.training.stack_state import ModelPlan, Stack
 
 
 def run_epoch(stack: Stack, epoch: int) -> None:
@@ -81,6 +82,7 @@ class _Options:
         self.weight_decay = column([c.weight_decay for c in configs])
         self.largest_norm = column([c.gradient_clip for c in configs])
         self.smoothing = column([c.label_smoothing for c in configs])[:, None]
+        self.per_class = torch.stack([_class_weights(member.plan) for member in stack.members]).to(device)
         self.valence = column(
             [m.plan.config.valence_weight if m.plan.learns_valence else 0.0 for m in stack.members]
         )
@@ -101,8 +103,10 @@ def _losses(
     known = weight * (truth >= 0)
     log_p = functional.log_softmax(logits.float(), dim=2)
     right = log_p.gather(2, truth.clamp_min(0)[:, :, None]).squeeze(2)
+    # as torch's cross_entropy without class weights: they multiply the whole loss of a clip, smoothing included
     cross = -(1 - options.smoothing) * right - options.smoothing * log_p.mean(dim=2)
-    losses = (cross * known).sum(dim=1) / known.sum(dim=1).clamp_min(1e-8)
+    weighted = known * options.per_class.gather(1, truth.clamp_min(0))
+    losses = (cross * weighted).sum(dim=1) / known.sum(dim=1).clamp_min(1e-8)
     own = weight * ~torch.isnan(valence)
     errors = (predicted.float() - torch.nan_to_num(valence)) ** 2
     return losses + options.valence * (errors * own).sum(dim=1) / own.sum(dim=1).clamp_min(1e-8)
@@ -164,6 +168,13 @@ def _step_elsewhere(stack: Stack, losses: Tensor, active: Tensor, options: _Opti
         average.lerp_(stack.parameters[name].detach(), share.view(-1, *[1] * (average.dim() - 1)))
 
 
+def _class_weights(plan: ModelPlan) -> Tensor:
+    """(C,) from the labels of the model's own training clips."""
+    data = plan.view.data
+    labels = data.emotion.index_select(0, plan.view.train).cpu().numpy()
+    return class_weights(labels, data.classes, plan.config.class_weighting)
+
+
 def _kept(decay: float, steps: int) -> float:
     """Share of the running average that stays: early steps count more, as in `mer.fusion.train`."""
     return 0.0 if steps == 1 else min(decay, steps / (steps + 9))
@@ -185,10 +196,7 @@ def _hidden(batch: StackBatch, draws: EpochDraws, clips: list[int]) -> StackBatc
     """The batch with streams hidden model by model."""
     count = len(clips)
     held = {name: own.expand(count, -1, -1) for name, own in batch.present.items()}
-    each = [
-        draws.present(k, {name: own[k] for name, own in held.items()}, clips[k])
-        for k in range(count)
-    ]
+    each = [draws.present(k, {name: own[k] for name, own in held.items()}, clips[k]) for k in range(count)]
     present = {name: torch.stack([own[name] for own in each]) for name in held}
     values = {name: own * present[name] for name, own in batch.values.items()}
     return StackBatch(values, present)

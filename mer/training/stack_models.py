@@ -118,7 +118,9 @@ class StackedAttention(_FusionTwin):
         if self.softmax:
             weights = torch.softmax(weights.masked_fill(present == 0, -1e9), dim=2)
         weights = weights * present
-        fused = sum((weights[:, :, m, None] * hidden[m] for m in range(1, len(hidden))), weights[:, :, :1] * hidden[0])
+        fused = sum(
+            (weights[:, :, m, None] * hidden[m] for m in range(1, len(hidden))), weights[:, :, :1] * hidden[0]
+        )
         return _heads(parameters, fused)
 
 
@@ -182,9 +184,7 @@ def _encoder(
 ) -> Tensor:
     """The baseline's MLP: (K or 1, B, width) -> (K, B, hidden)."""
     dropped = values if dropout is None else dropout(place, values)
-    first = torch.relu(
-        _linear(parameters, f"{name}.1", dropped, None if dropout is None else dropout.scale)
-    )
+    first = torch.relu(_linear(parameters, f"{name}.1", dropped, None if dropout is None else dropout.scale))
     return torch.relu(_linear(parameters, f"{name}.5", torch.relu(_linear(parameters, f"{name}.3", first))))
 
 

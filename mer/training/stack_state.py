@@ -29,7 +29,13 @@ class ModelPlan:
     def shape(self) -> tuple[object, ...]:
         """What must be equal for models to be stacked."""
         data = self.view.data
-        return self.config.model, self.config.hidden, self.config.batch_size, data.classes, *data.widths.items()
+        return (
+            self.config.model,
+            self.config.hidden,
+            self.config.batch_size,
+            data.classes,
+            *data.widths.items(),
+        )
 
 
 @dataclass
@@ -66,7 +72,8 @@ class Stack:
         self.model = model
         self.members = list(members)
         self.parameters, self.first, self.second, self.average = (
-            {name: torch.stack([own[kind][name] for own in parts]) for name in parts[0][kind]} for kind in range(4)
+            {name: torch.stack([own[kind][name] for own in parts]) for name in parts[0][kind]}
+            for kind in range(4)
         )
         for value in self.parameters.values():
             value.requires_grad_()
@@ -74,13 +81,20 @@ class Stack:
         order = list(self.parameters)
         # per model, once: the optimiser is called with them at every step
         self.slices = [
-            tuple([tensors[name].detach()[k] for name in order] for tensors in self._four()) for k in range(len(members))
+            tuple([tensors[name].detach()[k] for name in order] for tensors in self._four())
+            for k in range(len(members))
         ]
 
     def take_apart(self) -> list[tuple[Member, tuple[Tensors, ...]]]:
         """Every model with its own tensors (views)."""
         return [
-            (member, tuple({name: value.detach()[k] for name, value in tensors.items()} for tensors in self._four(True)))
+            (
+                member,
+                tuple(
+                    {name: value.detach()[k] for name, value in tensors.items()}
+                    for tensors in self._four(True)
+                ),
+            )
             for k, member in enumerate(self.members)
         ]
 
@@ -88,7 +102,8 @@ class Stack:
         """(1, ...) parameters that are validated and kept: the running average where there is one."""
         own = self.members[k].plan.config.averaging > 0
         return {
-            name: value.detach()[k : k + 1] for name, value in (self.average if own else self.parameters).items()
+            name: value.detach()[k : k + 1]
+            for name, value in (self.average if own else self.parameters).items()
         }
 
     def _four(self, with_empty: bool = False) -> list[Tensors]:
@@ -96,7 +111,9 @@ class Stack:
         return four if with_empty or self.average else [*four[:3], self.parameters]
 
 
-def fresh(model: StackedModel, generator: torch.Generator, device: torch.device, *, averages: bool) -> tuple[Tensors, ...]:
+def fresh(
+    model: StackedModel, generator: torch.Generator, device: torch.device, *, averages: bool
+) -> tuple[Tensors, ...]:
     """Tensors of a model before its first step."""
     start = {name: value.to(device) for name, value in model.initial(generator).items()}
     zeros = [{name: torch.zeros_like(value) for name, value in start.items()} for _ in range(2)]
