@@ -11,7 +11,7 @@ validation clips (a fifth of its training clips) and is scored once on its test 
 - ours: the same models, draws, batch size and validation clips, in stacks, with patience, and successive halving in each fold.
 - scores: theirs cannot be run here in full, so a sample of the draws is trained on some folds with all 100 epochs and neither
   patience nor pruning (in a stack: a model in a stack is the model alone), and chosen among; `same_draws_score_ours` is our
-  search on exactly those draws and folds, to be compared with `best_score_reference`. `best_score_ours` is over all draws and folds.
+  search on exactly those draws and folds, to be compared with `best_score_reference`. `best_score_ours` is over all.
 
 JSON keys: search_cpu_ratio (theirs / ours, bigger is better), search_wall_minutes (ours, all workers together),
 best_score_ours, best_score_reference, same_draws_score_ours, cpu_minutes_ours, cpu_minutes_reference (extrapolated), models,

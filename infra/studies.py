@@ -24,6 +24,8 @@ GRACE_SECONDS = 90
 MAX_RETRIES = 3
 SURPLUS = "surplus"
 _ALIVE = "alive"
+_SILENT_BEATS = 3
+"""A trial that has not begun to beat after so many intervals never will."""
 Sampler = Literal["tpe", "gp", "nsga2"]
 
 
@@ -153,7 +155,7 @@ def retry_dead(study: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=_experimental())
         # killed between taking a trial and its first heartbeat: Optuna would never call it stale
-        oldest = datetime.now() - timedelta(seconds=storage.grace_period)
+        oldest = datetime.now() - timedelta(seconds=_SILENT_BEATS * storage.get_heartbeat_interval())
         for trial in study.get_trials(deepcopy=False, states=(_states().RUNNING,)):
             if trial.user_attrs.get(_ALIVE) != trial.number and trial.datetime_start < oldest:
                 storage.record_heartbeat(trial._trial_id)  # silent from now on

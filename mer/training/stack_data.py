@@ -114,10 +114,10 @@ class StackData:
         for stream, values in self.values.items():
             used = torch.from_numpy(train).to(values.device) & self.present[stream]
             shift[stream], scale[stream] = _standardisation(values[used], values.shape[1])
-        rows = (
+        train_rows, validation_rows = (
             torch.from_numpy(np.flatnonzero(mask)).to(self.emotion.device) for mask in (train, validation)
         )
-        return StackView(name, *rows, shift=shift, scale=scale, data=self)
+        return StackView(name, train_rows, validation_rows, shift=shift, scale=scale, data=self)
 
 
 def joined(batches: Sequence[StackBatch], of_model: Tensor | None) -> StackBatch:

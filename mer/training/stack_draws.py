@@ -70,7 +70,7 @@ class EpochDraws:
         words = -(-sum(sizes) // 8)
         drawn = torch.empty(len(self._own), words, dtype=torch.int64)
         for row, generator in zip(drawn, self._bytes, strict=True):
-            row.random_(-(2**63), None, generator=generator)  # type: ignore[arg-type]
+            row.random_(-(2**63), None, generator=generator)
         bytes_ = drawn.view(torch.uint8).to(self._device)
         if self._of_model is not None:
             bytes_ = bytes_.index_select(0, self._of_model)
