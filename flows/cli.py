@@ -176,9 +176,7 @@ def search(
     demo_clips: ClipsOption = 200,
     trials: Annotated[int, typer.Option(help="Trials the study shall have in the end.")] = 20,
     study: Annotated[str, typer.Option(help="Name of the study; resumed if it exists.")] = "",
-    sampler: Annotated[
-        Literal["tpe", "gp", "nsga2"], typer.Option(help="How trials are chosen.")
-    ] = "tpe",
+    sampler: Annotated[Literal["tpe", "gp", "nsga2"], typer.Option(help="How trials are chosen.")] = "tpe",
 ) -> None:
     """Search layers and fusion hyper-parameters with Optuna, judged on validation speakers of the training folds."""
     started = _servers()

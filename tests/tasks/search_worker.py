@@ -1,6 +1,6 @@
 """A search worker in a process of its own: real trials over made clips, in the study that the environment names.
 
-    python search_worker.py STUDY PLANNED BATCH [EPOCHS]
+python search_worker.py STUDY PLANNED BATCH [EPOCHS]
 """
 
 from __future__ import annotations

@@ -58,7 +58,9 @@ def test_a_worker_killed_in_the_middle_costs_no_trial_and_counts_none_twice(on_p
     assert len(finished_trials(study)) == 10
     dead = [t for t in trials if t.state.name == "FAIL" and SURPLUS not in t.user_attrs]
     assert len(dead) == 4
-    again = {t.system_attrs["failed_trial"]: t for t in finished_trials(study) if "failed_trial" in t.system_attrs}
+    again = {
+        t.system_attrs["failed_trial"]: t for t in finished_trials(study) if "failed_trial" in t.system_attrs
+    }
     assert sorted(again) == sorted(t.number for t in dead)  # each once
     for number, trial in again.items():
         asked = trials[number].params

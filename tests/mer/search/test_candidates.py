@@ -35,7 +35,9 @@ def corpus(*, test_labels_of: int | None = None) -> tuple[Examples, dict[str, Pa
         np.ones(CLIPS, np.float32),
     )
     # the partition is that of the corpus as it is: the class counts that even out folds are not the question here
-    parts = partitions(replace(examples, emotion=emotion), np.zeros(CLIPS, bool), validation_share=0.25, seed=1)
+    parts = partitions(
+        replace(examples, emotion=emotion), np.zeros(CLIPS, bool), validation_share=0.25, seed=1
+    )
     return examples, dict(parts), FeatureTable(names, values, np.ones(CLIPS, bool))
 
 
@@ -45,7 +47,9 @@ def judged(*, test_labels_of: int | None = None, view: str = "fold0") -> list[Ju
     rows = FeatureTable(tuple(table.clip_ids[i] for i in keep), table.values[keep], table.present[keep])
     seen = search_view(examples, parts[view], {"acoustic": rows}, CLASSES)
     rates = (1e-4, 1e-2, 1e-1)
-    return train_candidates([Candidate(CONFIG.model_copy(update={"learning_rate": r}), (seen,)) for r in rates])
+    return train_candidates(
+        [Candidate(CONFIG.model_copy(update={"learning_rate": r}), (seen,)) for r in rates]
+    )
 
 
 def test_the_chooser_cannot_see_the_test_fold() -> None:
