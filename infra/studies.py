@@ -84,17 +84,12 @@ def open_study(
     return study
 
 
-def claim(
-    study: Any, planned: int, most: int, *, sampler: Sampler = "tpe", seed: int | None = None
-) -> list[Any]:
+def claim(study: Any, planned: int, most: int) -> list[Any]:
     """Take up to `most` trials, so that the study has `planned` in the end however many workers take some.
 
     Trials of dead workers are queued again first and come before new ones. A retry is not counted beside the trial it
     repeats. Trials have numbers without gaps given by the database, so of two workers that take the last place at once,
     the one with the higher number finds the places taken and withdraws: that trial fails, marked `SURPLUS`, untrained.
-
-    With `seed`, a trial's draws depend on it and on the trial's number: workers differ, and a resumed study does not
-    repeat itself.
     """
     retry_dead(study)
     trials: list[Any] = []
@@ -102,8 +97,6 @@ def claim(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Heartbeat of storage")  # `alive` sends them
             trial = study.ask()
-        if seed is not None:
-            study.sampler = _sampler(sampler, seed + trial.number)
         _beat(study, trial)
         if _taken(study, below=trial.number) >= planned:
             trial.set_user_attr(SURPLUS, True)
@@ -111,6 +104,14 @@ def claim(
             break
         trials.append(trial)
     return trials
+
+
+def seed_draws(trial: Any, sampler: Sampler, seed: int) -> None:
+    """Let what `trial` suggests from now on depend on `seed` and its number; call before its first suggestion.
+
+    Workers then differ, and a resumed study does not repeat itself.
+    """
+    trial.study.sampler = _sampler(sampler, seed + trial.number)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from prefect import task
 
-from infra.studies import SURPLUS, Sampler, alive, claim, finish, finished_trials, open_study
+from infra.studies import SURPLUS, Sampler, alive, claim, finish, finished_trials, open_study, seed_draws
 from mer.fusion.config import FusionConfig
 from mer.recipes import Recipe
 from mer.training.partition import FINAL_VIEW
@@ -138,7 +138,7 @@ def run_trials(
     A worker without a trial waits for the others: if one dies, its trials are tried again here.
     """
     while len(finished_trials(study)) < plan.trials:
-        trials = claim(study, plan.trials, plan.batch, sampler=plan.sampler, seed=recipe.seed)
+        trials = claim(study, plan.trials, plan.batch)
         if not trials:
             time.sleep(min(_WAIT_SECONDS, study._storage.get_heartbeat_interval()))
             continue
@@ -153,6 +153,7 @@ def _run_batch(
 
     candidates: list[Candidate] = []
     for trial in trials:
+        seed_draws(trial, plan.sampler, recipe.seed)
         config = suggest(trial, recipe, layers)
         candidates.append(Candidate(config, views(trial.params)))
     judged = train_candidates(candidates, _pruning(study, trials, plan))

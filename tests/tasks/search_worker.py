@@ -55,7 +55,8 @@ def main() -> None:
     plan = SearchPlan(study=name, trials=int(planned), batch=int(batch), first_rung=2)
 
     def turn() -> nullcontext[None]:
-        print("training", flush=True)
+        sys.stdout.write("training\n")
+        sys.stdout.flush()
         return nullcontext()
 
     run_trials(study, plan, recipe, views, None, turn)
