@@ -30,8 +30,8 @@ from mer.training.stack_state import Member, ModelPlan, Stack, Tensors, fresh
 
 Precision = Literal["fp32", "bf16"]
 AfterEpoch = Callable[[int, Mapping[int, float]], Collection[int]]
-CACHE_BYTES = 8 * 2**20
-"""Weights, gradients and moments of a stack; measured best on a processor with 32 MiB of shared cache."""
+CACHE_BYTES = 32 * 2**20
+"""Weights, gradients and moments of a stack: the shared cache of the processor it was measured on (docs/experiments.md)."""
 LARGEST_STACK = 32
 _STATES = 4
 _FLOAT_BYTES = 4
