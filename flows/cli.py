@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -176,6 +176,7 @@ def search(
     demo_clips: ClipsOption = 200,
     trials: Annotated[int, typer.Option(help="Trials the study shall have in the end.")] = 20,
     study: Annotated[str, typer.Option(help="Name of the study; resumed if it exists.")] = "",
+    sampler: Annotated[Literal["tpe", "gp", "nsga2"], typer.Option(help="How trials are chosen.")] = "tpe",
 ) -> None:
     """Search layers and fusion hyper-parameters with Optuna, judged on validation speakers of the training folds."""
     started = _servers()
@@ -191,6 +192,7 @@ def search(
         demo_clips=demo_clips,
         trials=trials,
         study=study,
+        sampler=sampler,
     )
     search_flow(options)
     _addresses(started)

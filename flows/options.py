@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -58,6 +60,24 @@ class SearchOptions(DemoOptions):
         default="", description="Name of the study; empty: made from recipe and corpus. Resumed if it exists."
     )
     trials: int = Field(default=20, ge=1, le=10_000, description="Trials the study shall have in the end.")
+    sampler: Literal["tpe", "gp", "nsga2"] = Field(
+        default="tpe", description="How trials are chosen: tree-structured Parzen, Gaussian process, NSGA-II."
+    )
+    batch: int = Field(
+        default=8, ge=1, le=256, description="Trials that a worker takes at once and trains as a stack."
+    )
+    first_rung: int = Field(
+        default=9,
+        ge=0,
+        le=10_000,
+        description="Epochs after which the worse trials are first given up (then 3, 9 ... times as many); 0: never.",
+    )
+    fresh_seeds: int = Field(
+        default=2,
+        ge=0,
+        le=20,
+        description="Seeds with which the best trials are trained again before they are believed.",
+    )
 
 
 class PredictOptions(BaseModel):

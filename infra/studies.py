@@ -1,9 +1,17 @@
-"""Hyperparameter studies: Optuna over a database, so that several workers share one and a killed one's trial is tried again."""
+"""Hyperparameter studies: Optuna over a database, so that several workers share one and a killed one's trials are tried again.
+
+Optuna sends heartbeats only from `Study.optimize`, one trial at a time. Trials that are trained together are asked for in
+batches instead: `claim` takes trials up to the planned number, `alive` beats for all of them, `finish` tells their values once.
+"""
 
 from __future__ import annotations
 
+import threading
+import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +22,11 @@ HEARTBEAT_SECONDS = 30
 GRACE_SECONDS = 90
 """A running trial without a heartbeat for so long is dead."""
 MAX_RETRIES = 3
+SURPLUS = "surplus"
+_ALIVE = "alive"
+_SILENT_BEATS = 3
+"""A trial that has not begun to beat after so many intervals never will."""
+Sampler = Literal["tpe", "gp", "nsga2"]
 
 
 def open_study(
@@ -25,6 +38,9 @@ def open_study(
     defaults: Mapping[str, Any] | None = None,
     heartbeat_seconds: int = HEARTBEAT_SECONDS,
     grace_seconds: int = GRACE_SECONDS,
+    sampler: Sampler = "tpe",
+    first_rung: int | None = None,
+    reduction: int = 3,
 ) -> Any:
     """Open or create the study `name`; returns an `optuna.Study`, whose `optimize()` sends heartbeats.
 
@@ -32,10 +48,13 @@ def open_study(
         settings: whose `optuna_storage_url` holds the study.
         name: the same name is the same study.
         direction: of the objective.
-        seed: of the sampler (TPE, multivariate); None: not reproducible.
+        seed: of the sampler; None: not reproducible. Workers of one study need different ones.
         defaults: parameters tried first when the study is new.
         heartbeat_seconds: interval of signs of life of a running trial.
         grace_seconds: silence after which a trial counts as dead and is queued again, at most three times.
+        sampler: how new trials are chosen.
+        first_rung: epochs after which trials are first given up (asynchronous successive halving); None: never.
+        reduction: at a rung the best 1 / `reduction` so far go on, and the next rung is that many times as late.
     """
     import optuna
     from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
@@ -53,10 +72,136 @@ def open_study(
         storage=storage,
         study_name=name,
         direction=direction,
-        sampler=optuna.samplers.TPESampler(seed=seed),
+        sampler=_sampler(sampler, seed),
+        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=first_rung, reduction_factor=reduction)
+        if first_rung is not None
+        else optuna.pruners.NopPruner(),
         load_if_exists=True,
     )
     weakref.finalize(study, storage.engine.dispose)  # Optuna itself never closes its connections
     if defaults and not study.get_trials(deepcopy=False):
         study.enqueue_trial(dict(defaults), skip_if_exists=True)
     return study
+
+
+def claim(study: Any, planned: int, most: int) -> list[Any]:
+    """Take up to `most` trials, so that the study has `planned` in the end however many workers take some.
+
+    Trials of dead workers are queued again first and come before new ones. A retry is not counted beside the trial it
+    repeats. Trials have numbers without gaps given by the database, so of two workers that take the last place at once,
+    the one with the higher number finds the places taken and withdraws: that trial fails, marked `SURPLUS`, untrained.
+    """
+    retry_dead(study)
+    trials: list[Any] = []
+    while len(trials) < most and _taken(study) < planned:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Heartbeat of storage")  # `alive` sends them
+            trial = study.ask()
+        _beat(study, trial)
+        if _taken(study, below=trial.number) >= planned:
+            trial.set_user_attr(SURPLUS, True)
+            study.tell(trial, state=_states().FAIL, skip_if_finished=True)
+            break
+        trials.append(trial)
+    return trials
+
+
+def seed_draws(trial: Any, sampler: Sampler, seed: int) -> None:
+    """Let what `trial` suggests from now on depend on `seed` and its number; call before its first suggestion.
+
+    Workers then differ, and a resumed study does not repeat itself.
+    """
+    trial.study.sampler = _sampler(sampler, seed + trial.number)
+
+
+@contextmanager
+def alive(study: Any, trials: Sequence[Any]) -> Iterator[None]:
+    """Send heartbeats of all `trials` that still run, from a thread, while the block runs."""
+    storage, stop = study._storage, threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(storage.get_heartbeat_interval()):
+            for trial in trials:
+                if storage.get_trial(trial._trial_id).state == _states().RUNNING:
+                    storage.record_heartbeat(trial._trial_id)
+
+    thread = threading.Thread(target=beat, name="heartbeats", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def finish(study: Any, trial: Any, value: float | None, *, pruned: bool = False) -> bool:
+    """Give a trial its value (None: it failed); False where it had been given up as dead meanwhile, and so does not count."""
+    before = study._storage.get_trial(trial._trial_id).state
+    if before.is_finished():
+        return False
+    if value is None:
+        study.tell(trial, state=_states().FAIL, skip_if_finished=True)
+    elif pruned:  # Optuna keeps the last reported value of a pruned trial
+        study.tell(trial, state=_states().PRUNED, skip_if_finished=True)
+    else:
+        study.tell(trial, value, skip_if_finished=True)
+    return True
+
+
+def retry_dead(study: Any) -> None:
+    """Queue the trials of workers that have fallen silent, at most `MAX_RETRIES` times each."""
+    from optuna.storages import fail_stale_trials
+
+    storage = study._storage
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=_experimental())
+        # killed between taking a trial and its first heartbeat: Optuna would never call it stale
+        oldest = datetime.now() - timedelta(seconds=_SILENT_BEATS * storage.get_heartbeat_interval())
+        for trial in study.get_trials(deepcopy=False, states=(_states().RUNNING,)):
+            if trial.user_attrs.get(_ALIVE) != trial.number and trial.datetime_start < oldest:
+                storage.record_heartbeat(trial._trial_id)  # silent from now on
+                storage.set_trial_user_attr(trial._trial_id, _ALIVE, trial.number)
+        fail_stale_trials(study)
+
+
+def finished_trials(study: Any) -> list[Any]:
+    """Trials that count: complete or pruned. A killed worker's trial is counted as its retry only."""
+    return list(study.get_trials(deepcopy=False, states=(_states().COMPLETE, _states().PRUNED)))
+
+
+def _taken(study: Any, below: int | None = None) -> int:
+    """Trials that count or are on their way to count; queued ones are on their way only if a number bounds the question."""
+    counting = [_states().COMPLETE, _states().PRUNED, _states().RUNNING]
+    if below is not None:
+        counting.append(_states().WAITING)
+    trials = study.get_trials(deepcopy=False, states=tuple(counting))
+    return sum(below is None or trial.number < below for trial in trials)
+
+
+def _beat(study: Any, trial: Any) -> None:
+    study._storage.record_heartbeat(trial._trial_id)
+    trial.set_user_attr(_ALIVE, trial.number)
+
+
+def _sampler(name: Sampler, seed: int | None) -> Any:
+    from optuna import samplers
+
+    if name == "gp":
+        return samplers.GPSampler(seed=seed)
+    if name == "nsga2":
+        return samplers.NSGAIISampler(seed=seed)
+    # several workers: pretend that running trials are bad, so that not all look at the same place
+    return samplers.TPESampler(seed=seed, constant_liar=True)
+
+
+def _states() -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState
+
+
+def _experimental() -> type[Warning]:
+    from optuna.exceptions import ExperimentalWarning
+
+    warning: type[Warning] = ExperimentalWarning
+    return warning

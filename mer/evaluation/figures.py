@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK, _SOFT, _ACCENT = "#1f2933", "#9aa5b1", "#2f6fb0"
+INK, SOFT, ACCENT = "#1f2933", "#9aa5b1", "#2f6fb0"
 
 
 def layer_curve(
@@ -27,28 +27,28 @@ def layer_curve(
     score: str = "accuracy",
 ) -> bytes:
     """Score by hidden state with its interval; `block` (start, stop) shades the states an adapted block makes."""
-    figure, axes = _canvas(6.4, 3.6)
+    figure, axes = canvas(6.4, 3.6)
     layers = np.arange(len(mean))
     if block is not None:
-        axes.axvspan(block[0] + 0.5, block[1] + 0.5, color=_ACCENT, alpha=0.12, label="adapted block")
-    axes.fill_between(layers, low, high, color=_SOFT, alpha=0.35, label="95 % interval (speakers resampled)")
-    axes.plot(layers, mean, marker="o", color=_ACCENT)
+        axes.axvspan(block[0] + 0.5, block[1] + 0.5, color=ACCENT, alpha=0.12, label="adapted block")
+    axes.fill_between(layers, low, high, color=SOFT, alpha=0.35, label="95 % interval (speakers resampled)")
+    axes.plot(layers, mean, marker="o", color=ACCENT)
     axes.set_xticks(layers)
     axes.set_xlabel("hidden state (0 = convolutional front end)")
     axes.set_ylabel(f"{score}, held-out speakers")
     axes.legend(loc="lower center", frameon=False, fontsize=8)
-    return _png(figure)
+    return png(figure)
 
 
 def confusion_figure(counts: NDArray[np.int64], emotions: Sequence[str]) -> bytes:
     """(C, C) counts as row shares with the counts written in; rows truth, columns prediction."""
     size = 1.8 + 0.62 * len(emotions)
-    figure, axes = _canvas(size + 0.6, size)
+    figure, axes = canvas(size + 0.6, size)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
-        ink = "white" if share > 0.55 else _INK
+        ink = "white" if share > 0.55 else INK
         axes.text(
             column,
             row,
@@ -62,26 +62,27 @@ def confusion_figure(counts: NDArray[np.int64], emotions: Sequence[str]) -> byte
     axes.set_yticks(range(len(emotions)), emotions)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    return _png(figure)
+    return png(figure)
 
 
 def reliability_figure(bins: ReliabilityBins) -> bytes:
     """Accuracy by confidence; on the diagonal, confidence means what it says."""
-    figure, axes = _canvas(4.2, 4.0)
+    figure, axes = canvas(4.2, 4.0)
     held = bins.count > 0
     width = bins.edges[1] - bins.edges[0]
     middle = bins.edges[:-1] + width / 2
-    axes.plot([0, 1], [0, 1], color=_SOFT, linestyle="--", linewidth=1)
-    axes.bar(middle[held], bins.accuracy[held], width=width * 0.9, color=_ACCENT, alpha=0.75)
+    axes.plot([0, 1], [0, 1], color=SOFT, linestyle="--", linewidth=1)
+    axes.bar(middle[held], bins.accuracy[held], width=width * 0.9, color=ACCENT, alpha=0.75)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_xlabel("confidence (calibrated)")
     axes.set_ylabel("share that is right")
     axes.set_title(f"expected calibration error {bins.error:.3f}, {int(bins.count.sum())} clips", fontsize=9)
-    return _png(figure)
+    return png(figure)
 
 
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure, sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -92,7 +93,8 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as PNG."""
     target = io.BytesIO()
     # No version or date in the file: equal results have equal bytes.
     figure.savefig(target, format="png", dpi=130, metadata={"Software": None})

@@ -1,0 +1,66 @@
+"""A search worker in a process of its own: real trials over made clips, in the study that the environment names.
+
+python search_worker.py STUDY PLANNED BATCH [EPOCHS]
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+
+from infra.settings import load_settings
+from infra.studies import open_study
+from mer.fusion.config import FusionConfig
+from mer.recipes.recipe import parse_recipe
+from mer.training.stack_data import StackData, StackView
+from tasks.search import SearchPlan, run_trials
+
+RECIPE = """
+name: worker
+lexical: {features: {modality: lexical, source: "wheel:all-minilm-l6-v2", pooling: mean}}
+"""
+
+
+def views(params: Mapping[str, Any]) -> tuple[StackView, ...]:
+    """Two folds of clips with class signal."""
+    generator = np.random.default_rng(0)
+    emotion = generator.integers(0, 6, 200)
+    values = (generator.normal(0, 1, (200, 16)) + np.eye(6, 16)[emotion]).astype(np.float32)
+    data = StackData(
+        {"lexical": torch.from_numpy(values)},
+        {"lexical": torch.ones(200, dtype=torch.bool)},
+        torch.from_numpy(emotion),
+        torch.zeros(200),
+        torch.ones(200),
+        6,
+    )
+    fold = np.arange(200) % 4
+    return tuple(data.view(f"fold{k}", fold != k, fold == k) for k in range(2))
+
+
+def main() -> None:
+    """Work until the study is complete."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    name, planned, batch, *more = sys.argv[1:]
+    fusion = FusionConfig(epochs=int(more[0]) if more else 4, patience=0)
+    recipe = parse_recipe(RECIPE, origin="worker").model_copy(update={"fusion": fusion})
+    study = open_study(load_settings(), name, heartbeat_seconds=1, grace_seconds=3, first_rung=2)
+    plan = SearchPlan(study=name, trials=int(planned), batch=int(batch), first_rung=2)
+
+    def turn() -> nullcontext[None]:
+        sys.stdout.write("training\n")
+        sys.stdout.flush()
+        return nullcontext()
+
+    run_trials(study, plan, recipe, views, None, turn)
+
+
+if __name__ == "__main__":
+    main()
