@@ -15,6 +15,7 @@ import numpy as np
 from prefect import task
 
 from infra.studies import SURPLUS, Sampler, alive, claim, finish, finished_trials, open_study, seed_draws
+from mer.errors import ConfigError
 from mer.fusion.config import FusionConfig
 from mer.recipes import Recipe
 from mer.training.partition import FINAL_VIEW
@@ -278,6 +279,7 @@ def _views_of(
     folds: Mapping[str, ViewSpaces],
 ) -> Views:
     """Views by layer and streams, each read once and kept."""
+    from mer.features.dataset import FeatureTable
     from mer.search.candidates import search_view
 
     space = workspace()
@@ -295,7 +297,12 @@ def _views_of(
             tables = view_streams(
                 space, recipe, features, chosen, [examples.clip_ids[i] for i in rows], streams
             )
-            kept[view, layer, streams] = search_view(examples, partition, tables, len(recipe.emotions))
+            vectors = {name: table for name, table in tables.items() if isinstance(table, FeatureTable)}
+            if len(vectors) < len(tables):
+                raise ConfigError(
+                    "search: expected `fusion.level: utterance`, found frames; stacks of framewise models are not built yet"
+                )
+            kept[view, layer, streams] = search_view(examples, partition, vectors, len(recipe.emotions))
         return tuple(kept[view, layer, streams] for view in folds)
 
     return views
