@@ -30,7 +30,7 @@ test: setup  ## Unit tests (under two minutes)
 	@$(BIN)/python -m pytest -q -n auto
 
 test-slow: setup  ## The slow tests: real Prefect, Postgres and S3 servers, whole flows, kill and resume
-	@$(BIN)/python -m pytest -q -m 'slow and not gpu' --durations=15
+	@$(BIN)/python -m pytest -q -m 'slow and not gpu' -n auto --dist loadfile --durations=15
 
 test-all: test test-slow  ## All tests
 

@@ -53,6 +53,7 @@ def test_the_whole_group_is_stopped(process: ServiceProcess, tmp_path: Path) -> 
     assert process.members() == []
 
 
+@pytest.mark.slow
 def test_children_of_a_killed_leader_are_found_and_stopped(process: ServiceProcess, tmp_path: Path) -> None:
     members = launch(process, tmp_path)
     state = process.state()
@@ -73,6 +74,7 @@ def test_what_ignores_the_request_is_killed(
     assert process.members() == []
 
 
+@pytest.mark.slow
 def test_processes_of_others_are_never_touched(process: ServiceProcess, tmp_path: Path) -> None:
     """Not even if a stale state file names their id."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:
@@ -86,6 +88,7 @@ def test_processes_of_others_are_never_touched(process: ServiceProcess, tmp_path
         other.kill()
 
 
+@pytest.mark.slow
 def test_the_state_is_for_its_owner_only(process: ServiceProcess, tmp_path: Path) -> None:
     launch(process, tmp_path)
     (state_file,) = tmp_path.rglob("sleeper.json")
@@ -102,6 +105,7 @@ def test_an_early_exit_shows_the_log(process: ServiceProcess, tmp_path: Path) ->
         process.wait_ready(lambda: False, 20)
 
 
+@pytest.mark.slow
 def test_not_ready_in_time_is_stopped(process: ServiceProcess, tmp_path: Path) -> None:
     launch(process, tmp_path)
     with pytest.raises(ServiceFailed, match="not ready within"):

@@ -84,6 +84,7 @@ def test_a_killed_fit_ends_with_the_same_bits(
     assert resumed.history == undisturbed.history and resumed.best_epoch == undisturbed.best_epoch
 
 
+@pytest.mark.slow
 def test_the_seed_decides_and_the_callers_generator_is_untouched(
     encoder: LayeredMoonshine, corpus: Corpus
 ) -> None:
@@ -96,6 +97,7 @@ def test_the_seed_decides_and_the_callers_generator_is_untouched(
     assert not same(run(encoder, corpus, CONFIG.model_copy(update={"seed": 2})), one)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_options_is_not_used(
     encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path
 ) -> None:

@@ -127,6 +127,7 @@ def test_all_frames_of_a_stream_are_hidden_together() -> None:
     assert (kept["visual"] | whole).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["early", "token_attention", "afg_early", "afg_hierarchical", "afg_guided"])
 def test_it_learns_from_frames_and_a_vector(model: str) -> None:
     tables, examples, train, validation = corpus()
@@ -151,6 +152,7 @@ def test_an_answer_does_not_depend_on_the_clips_asked_with_it() -> None:
     np.testing.assert_allclose(part.valence, whole.valence[few], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("balance", ["uncertainty", "gradnorm"])
 def test_a_killed_run_ends_where_an_undisturbed_one_does(tmp_path: Path, balance: str) -> None:
     class Killed(Exception):
