@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, select
+from sqlalchemy import ColumnElement, and_, exists, func, select
 from sqlalchemy.orm import aliased
 
 from infra.catalogue.bulk import upsert
@@ -140,30 +140,27 @@ class ClipCatalogue:
         """
         at_home = exists().where(MediaFile.corpus_id == Clip.corpus_id, MediaFile.clip_id == Clip.clip_id)
         same_label = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.clip_id == Clip.clip_id)
-        told, heard = aliased(Transcript), aliased(Transcript)
         columns = [column for column in Clip.__table__.columns if column.name != "corpus_id"]
+        # Only sources that are asked for are joined: SQLite reads the whole table for every clip where a join can match nothing.
+        sources = [CORPUS_TRANSCRIPT] if recogniser is None else [CORPUS_TRANSCRIPT, recogniser]
+        texts = [(aliased(Transcript), source) for source in sources]
+        found = [text.text for text, _ in texts]
+        transcript = found[0] if len(found) == 1 else func.coalesce(*found)
         query = (
-            select(
-                *columns,
-                func.coalesce(told.text, heard.text).label("transcript"),
-                GoldLabel.emotion,
-                GoldLabel.valence,
-            )
+            select(*columns, transcript.label("transcript"), GoldLabel.emotion, GoldLabel.valence)
             .select_from(Clip)
             .outerjoin(GoldLabel, same_label)
-            .outerjoin(told, _text_of(told, CORPUS_TRANSCRIPT))
-            .outerjoin(heard, _text_of(heard, recogniser))
             .order_by(Clip.clip_id)
         )
+        for text, source in texts:
+            query = query.outerjoin(text, _text_of(text, source))
         with self._database.reading() as connection:
             query = query.where(Clip.corpus_id == corpus_id(connection, corpus), at_home)
             rows = connection.execute(query).mappings().all()
         return [ClipRow(**{**row, "path": Path(row["path"])}) for row in rows]
 
 
-def _text_of(transcript: Any, source: str | None) -> ColumnElement[bool]:
-    if source is None:
-        return false()
+def _text_of(transcript: Any, source: str) -> ColumnElement[bool]:
     return and_(
         transcript.corpus_id == Clip.corpus_id,
         transcript.clip_id == Clip.clip_id,

@@ -78,7 +78,8 @@ def start(name: str, settings: Settings | None = None) -> str:
                 process.wait_ready(server.ready, _PATIENCE_SECONDS)
                 return state.address
         for attempt in range(_ATTEMPTS):
-            server = _SERVERS[name](settings, free_port(port if attempt == 0 else None))
+            # The known port again after a failure too: it may have been one of the server's inner ports that was taken.
+            server = _SERVERS[name](settings, free_port(port if attempt < _ATTEMPTS - 1 else None))
             process.launch(
                 server.command,
                 server.environment,

@@ -21,6 +21,9 @@ from infra.services.process import inherited_environment
 from infra.settings import Settings
 
 LOOPBACK = "127.0.0.1"
+_LISTENING = range(20_000, 32_000)
+"""Below the ports that systems give to outgoing connections: a stopped server finds its own free when it is started again."""
+_DRAWS = 20
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,9 @@ def made_up_secret(settings: Settings, name: str) -> str:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """A port nobody listens on: `preferred` (an address one may have open in a browser), else any."""
-    for port in (preferred, 0):
-        if port is None:
-            continue
+    """A port nobody listens on: `preferred` (an address one may have open in a browser), else one of `_LISTENING`."""
+    drawn = (_LISTENING.start + secrets.randbelow(len(_LISTENING)) for _ in range(_DRAWS))
+    for port in (*([] if preferred is None else [preferred]), *drawn, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
