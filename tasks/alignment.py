@@ -13,7 +13,7 @@ from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe
 from tasks.compute import computing
 from tasks.dataset import load_view
-from tasks.features import commit_shard, cut, feature_table, missing_clips
+from tasks.features import commit_shard, content_digest, content_ids, cut, feature_table, representatives
 from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
 from tasks.stage import Produced, StageResult, StageRun, digest, run_stage
 from tasks.streams import acoustic_space
@@ -74,6 +74,10 @@ def align_view(
             "view": partition.digest(examples, unlabelled=True),
             "acoustic": spaces.adapted.key if spaces.adapted else f"{acoustic.key}/{spaces.read_layer}",
             "visual": visual.key,
+            "contents": content_digest(
+                visual,
+                [examples.clip_ids[i] for i in np.flatnonzero(partition.unsupervised | partition.validation)],
+            ),
         },
         config={
             "alignment": config.model_dump(mode="json"),
@@ -93,14 +97,18 @@ def embed_visual(
     """Aligned features of all clips that lack them, shard by shard; keyed by the alignment."""
     space = workspace()
     aligned = FeatureSetRef(
-        stream="visual", key=digest({"alignment": alignment.sha256, "visual": visual.key}), spec=None
+        stream="visual",
+        key=digest({"alignment": alignment.sha256, "visual": visual.key}),
+        spec=None,
+        derived_from=visual if visual.spec is not None and visual.spec.precomputed else None,
     )
-    missing = missing_clips(space, aligned.key, clip_ids)
+    missing = representatives(space, aligned, clip_ids)
     if missing:
         with computing(space.settings):
             model = open_alignment(space, alignment)
         for shard in cut(missing, recipe.shard_clips):
-            commit_shard(space, aligned.key, shard, partial(_embed, space, model, visual, shard))
+            contents = list(content_ids(space, aligned, shard).values())
+            commit_shard(space, aligned.key, contents, partial(_embed, space, model, visual, shard))
     return aligned
 
 

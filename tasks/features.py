@@ -54,7 +54,7 @@ def plan_features(
         )
     lacking: dict[str, list[str]] = {}
     for name, wanted in features.items():
-        for clip_id in _representatives(space, wanted, clip_ids):
+        for clip_id in representatives(space, wanted, clip_ids):
             lacking.setdefault(clip_id, []).append(name)
     groups: dict[tuple[str, ...], list[str]] = {}
     for clip_id in sorted(lacking):
@@ -165,14 +165,25 @@ def catalogued_clips(
 
 
 def content_ids(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> dict[str, str]:
-    """What the features of each clip are a function of: its media, or for text features its transcript.
+    """What the features of each clip are a function of: its media, its feature file, or for text features its transcript.
 
-    A changed transcript is another content, and clips that say the same share one row.
+    A changed transcript or file is another content, and clips that say the same share one row.
     """
+    if features.derived_from is not None:
+        return content_ids(space, features.derived_from, clip_ids)
     spec = features.spec
-    if spec is None or spec.modality != "lexical" or spec.precomputed or features.corpus is None:
+    if spec is None or features.corpus is None or not (spec.precomputed or spec.modality == "lexical"):
         return {clip_id: clip_id for clip_id in clip_ids}
     rows = space.catalogue.clips(features.corpus, spec.recogniser)
+    if spec.precomputed:
+        from mer.features.precomputed_content import precomputed_contents
+
+        names = {row.clip_id: row.name for row in rows}
+        root = space.catalogue.corpus_root(features.corpus)
+        found = precomputed_contents(root, spec.source, [names[clip_id] for clip_id in clip_ids])
+        return {
+            clip_id: own or digest({"no file": clip_id}) for clip_id, own in zip(clip_ids, found, strict=True)
+        }
     texts = {row.clip_id: row.transcript for row in rows}
     return {clip_id: digest({"transcript": texts[clip_id]}) for clip_id in clip_ids}
 
@@ -204,7 +215,7 @@ def _reads(spec: FeatureSpec) -> tuple[object, ...]:
     return spec.modality, spec.noise, spec.recogniser
 
 
-def _representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> list[str]:
+def representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> list[str]:
     """One clip for every content that lacks the features."""
     ids = content_ids(space, features, sorted(clip_ids))
     first = {content: clip_id for clip_id, content in reversed(ids.items())}

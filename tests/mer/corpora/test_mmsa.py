@@ -15,6 +15,7 @@ from mer.corpora import recognise
 from mer.corpora.mmsa_pickle import read_mmsa
 from mer.emotions import MER_EMOTIONS
 from mer.errors import CorpusError, QuarantineReason
+from mer.features.precomputed_content import precomputed_contents
 
 SENTIMENTS = ("negative", "neutral", "positive")
 TABLE = """video_id,clip_id,text,label,label_T,label_A,label_V,annotation,mode
@@ -112,6 +113,10 @@ def test_clips_have_media_and_pickles_give_features(tmp_path: Path) -> None:
         ("_-3g5yACwYnA_0001", True), ("video_0001_0010", False),
     ]  # fmt: skip
     assert "aligned_50-vision" in found.feature_sets
+    sets = [f"files:aligned_50-{modality}" for modality in ("vision", "audio")]
+    contents = [precomputed_contents(tmp_path, own, ["video_0001_0010", "absent"]) for own in sets]
+    assert contents[0][0] != contents[1][0] and {own[1] for own in contents} == {None}
+    assert None not in {own[0] for own in contents}
 
 
 def test_pickles_that_disagree_leave_the_clip_out(tmp_path: Path) -> None:

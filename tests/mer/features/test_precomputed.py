@@ -9,6 +9,7 @@ import pytest
 from mer.clips import Clip
 from mer.errors import MediaError, QuarantineReason
 from mer.features.extract import build_extractor, extract_clips
+from mer.features.precomputed_content import precomputed_contents
 from mer.features.spec import FeatureSpec
 
 
@@ -135,6 +136,20 @@ def test_a_folder_of_faces_is_one_clip_in_the_order_of_the_names(tmp_path: Path)
     np.save(faces / "0003.npy", np.ones(5, dtype=np.float32))
     with pytest.raises(MediaError, match="faces of one width, found 2, 5"):
         extractor.extract(clip(tmp_path, "fra"))
+
+
+def test_a_clips_content_is_that_of_its_own_files(root: Path) -> None:
+    names = ["clip0", "clip1", "absent", "../x"]
+    first = precomputed_contents(root, "files:au", names)
+    assert first[2:] == [None, None] and len({*first[:2]}) == 2
+    put(root, np.full(4, 1, dtype=np.float32), "clip0")
+    changed = precomputed_contents(root, "files:au", names)
+    assert changed[0] == first[1] != first[0], "the bytes say it, not the name or the time"
+    (root / "features" / "au" / "faces").mkdir()
+    put(root, np.ones(4, dtype=np.float32), "faces/1")
+    one = precomputed_contents(root, "files:au", ["faces"])
+    put(root, np.ones(4, dtype=np.float32), "faces/2")
+    assert precomputed_contents(root, "files:au", ["faces"]) != one != [None]
 
 
 def test_archive_named_npy_is_refused(root: Path) -> None:
