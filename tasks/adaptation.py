@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mer.adaptation.finetune import AdaptedBlock
     from mer.features.clip_feature import ClipFeature
 
-STUDY_CODE = ("mer.adaptation.layer_study", "mer.training")
+STUDY_CODE = ("mer.adaptation.layer_study", "mer.adaptation.layer_weighting", "mer.training")
 ADAPT_CODE = ("mer.adaptation", "mer.encoders", "mer.training")
 
 
@@ -48,7 +48,12 @@ def study_layers_of_view(
             stream.layer_study,
         )
         figure = layer_curve(
-            study.mean, study.low, study.high, (study.best_block.start, study.best_block.stop)
+            study.mean,
+            study.low,
+            study.high,
+            (study.best_block.start, study.best_block.stop),
+            score=stream.layer_study.score,
+            weights=study.weights,
         )
         return Produced(
             files={"study.json": study.to_json().encode(), "layers.png": figure},
@@ -58,7 +63,10 @@ def study_layers_of_view(
                 "best_layer": study.best_layer,
                 "scores": ",".join(f"{score:.4f}" for score in study.mean),
             },
-            metrics={f"layer_{layer}_score": float(score) for layer, score in enumerate(study.mean)},
+            metrics={
+                **{f"layer_{layer}_score": float(score) for layer, score in enumerate(study.mean)},
+                **{f"layer_{layer}_weight": float(share) for layer, share in enumerate(study.weights)},
+            },
             figures={"layers.png": figure},
         )
 

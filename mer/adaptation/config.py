@@ -125,6 +125,12 @@ class LayerStudyConfig(BaseModel):
         le=1.0,
         description="Largest change of a logit per step at which the solver stops.",
     )
+    weighting_steps: int = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="Steps of the second view, a head on a learned mixture of all layers.",
+    )
     score: Literal["accuracy", "waf"] = Field(default="accuracy", description="Accuracy, or weighted F1.")
     block_length: int | None = Field(
         default=None,

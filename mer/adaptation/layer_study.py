@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from mer.adaptation.block import Block
 from mer.adaptation.config import LayerStudyConfig
+from mer.adaptation.layer_weighting import weigh_layers
 from mer.errors import ConfigError
 from mer.evaluation.intervals import (
     Score,
@@ -61,6 +62,10 @@ class LayerStudy:
     """That lower bound."""
     best_layer: int
     """The single hidden state with the best lower bound."""
+    weights: Floats
+    """(L,) share of each layer in a head that may mix all, mean over the runs (`mer.adaptation.layer_weighting`)."""
+    weights_deviation: Floats
+    """(L,) standard deviation of that share over the runs."""
 
     def to_json(self) -> str:
         """The study as JSON text."""
@@ -73,6 +78,8 @@ class LayerStudy:
                 "best_block": [self.best_block.start, self.best_block.stop],
                 "block_low": self.block_low,
                 "best_layer": self.best_layer,
+                "weights": self.weights.tolist(),
+                "weights_deviation": self.weights_deviation.tolist(),
             }
         )
 
@@ -107,17 +114,24 @@ def study_layers(
         )
     folds = _fold_assignments(who, truth, config)
     held_out = np.concatenate([[run == fold for fold in range(run.max() + 1)] for run in folds])  # (R, N)
+    by_layer = torch.from_numpy(np.ascontiguousarray(values.transpose(1, 0, 2), dtype=np.float32))
+    task = (by_layer, torch.from_numpy(truth), torch.from_numpy(~held_out), int(truth.max()) + 1)
     probes = train_stacked_probes(
-        torch.from_numpy(np.ascontiguousarray(values.transpose(1, 0, 2), dtype=np.float32)),
-        torch.from_numpy(truth),
-        torch.from_numpy(~held_out),
-        int(truth.max()) + 1,
+        *task,
         l2=config.l2,
         iterations=config.iterations,
         tolerance=config.tolerance,
         progress=progress,
     )
-    return _judge(probes.logits.argmax(dim=-1).numpy(), held_out, truth, who, config)
+    mixed = weigh_layers(*task, l2=config.l2, steps=config.weighting_steps)
+    return _judge(
+        probes.logits.argmax(dim=-1).numpy(),
+        held_out,
+        truth,
+        who,
+        config,
+        mixed.weights.numpy().astype(float),
+    )
 
 
 def _fold_assignments(
@@ -135,8 +149,9 @@ def _judge(
     truth: NDArray[np.int64],
     speakers: Sequence[str | None],
     config: LayerStudyConfig,
+    mixture: Floats,
 ) -> LayerStudy:
-    """Score (L, R, N) predictions on the held-out clips (R, N) of every run."""
+    """Score (L, R, N) predictions on the held-out clips (R, N) of every run; `mixture` (R, L), its layers' shares."""
     layers, runs, _ = predicted.shape
     classes = int(max(truth.max(), predicted.max())) + 1
     score = _SCORES[config.score]
@@ -162,6 +177,8 @@ def _judge(
         best_block=block,
         block_low=block_low,
         best_layer=int(np.argmax(low)),
+        weights=mixture.mean(axis=0),
+        weights_deviation=mixture.std(axis=0),
     )
 
 

@@ -25,10 +25,20 @@ def layer_curve(
     block: tuple[int, int] | None = None,
     *,
     score: str = "accuracy",
+    weights: NDArray[np.float64] | None = None,
 ) -> bytes:
-    """Score by hidden state with its interval; `block` (start, stop) shades the states an adapted block makes."""
+    """Score by hidden state with its interval; `block` (start, stop) shades the states an adapted block makes, `weights`
+    are each state's share in a mixture of all.
+    """
     figure, axes = canvas(6.4, 3.6)
     layers = np.arange(len(mean))
+    if weights is not None:
+        beside = axes.twinx()
+        beside.bar(layers, weights, width=0.5, color=SOFT, alpha=0.25, zorder=0)
+        beside.set_ylim(0, max(0.5, 1.6 * float(weights.max())))
+        beside.set_ylabel("share in a learned mixture (bars)")
+        axes.set_zorder(beside.get_zorder() + 1)
+        axes.patch.set_visible(False)
     if block is not None:
         axes.axvspan(block[0] + 0.5, block[1] + 0.5, color=ACCENT, alpha=0.12, label="adapted block")
     axes.fill_between(layers, low, high, color=SOFT, alpha=0.35, label="95 % interval (speakers resampled)")

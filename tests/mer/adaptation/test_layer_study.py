@@ -16,11 +16,13 @@ STRENGTH = (0.1, 0.4, 1.2, 1.3, 0.7, 0.2, 0.1)
 CONFIG = LayerStudyConfig(seeds=2, resamples=500)
 
 
-def corpus(strength: tuple[float, ...] = STRENGTH) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
+def corpus(
+    strength: tuple[float, ...] = STRENGTH, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
     """Emotion is told by a shared direction per class; speakers shift every feature, more than emotion
     does.
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     speakers, each, width = 12, 20, 16
     labels = np.tile(np.arange(4), speakers * each // 4)
     who = np.repeat(np.arange(speakers), each)
@@ -38,6 +40,21 @@ def test_the_curve_and_the_block_follow_what_was_planted() -> None:
     assert (study.low < study.mean).all() and (study.mean < study.high).all()
     np.testing.assert_allclose(study.mean, study.scores.mean(axis=1), atol=0.02)  # folds of equal size
     assert json.loads(study.to_json())["best_block"] == [1, 3]
+    assert set(np.argsort(-study.weights)[:2]) == {2, 3} and study.weights[[2, 3]].sum() > 0.6
+    np.testing.assert_allclose(study.weights.sum(), 1, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_planted_block_is_found_in_nearly_every_draw() -> None:
+    """12 hidden states, emotion in three neighbours (one of them weaker), 20 draws of everything."""
+    found = []
+    for seed in range(20):
+        start = 1 + seed % 8
+        strength = np.full(12, 0.3)
+        strength[start + 1 : start + 4] = (0.7, 0.8, 0.6)
+        study = study_layers(*corpus(tuple(strength), seed=seed), LayerStudyConfig(seeds=2, resamples=500))
+        found.append(study.best_block == Block(start, start + 3))
+    assert sum(found) >= 19, found
 
 
 def test_without_emotion_no_layer_is_above_chance() -> None:
