@@ -10,7 +10,7 @@ Encoders have their real size and random weights (speed does not depend on value
   `_int8` with the encoder's linear layers in 8 bits (precision `int8`; ours otherwise: `auto`, bf16 where the processor has it).
 - end to end: from file to committed shard, speech by Moonshine-tiny; then the same catalogue with 10 new clips.
 
-JSON keys: audio_cpu_ratio, audio_cpu_ratio_two_passes, visual_clip_cpu_ratio, visual_frame_cpu_ratio,
+JSON keys: precision (of ours), audio_cpu_ratio, audio_cpu_ratio_two_passes, visual_clip_cpu_ratio, visual_frame_cpu_ratio,
 visual_frame_cpu_ratio_int8 (ours / theirs, below 1 is
 better), audio_cpu_seconds_per_second, visual_cpu_seconds_per_frame, peak_memory_ratio, and for the largest corpus
 incremental_ratio (10 new clips among it / 10 alone), clips_per_second, dataset_clips_per_second, catalogue_rows_per_second.
@@ -71,6 +71,8 @@ def set_threads(threads: int) -> None:
 
 def measured(folder: Path, *, quick: bool, threads: int) -> dict[str, Figure]:
     """All figures."""
+    from mer.encoders.placement import settled_precision
+
     repetitions = 1 if quick else 3
     make_inputs(folder)
     clips = clips_in(folder)[: 2 if quick else None]
@@ -82,10 +84,12 @@ def measured(folder: Path, *, quick: bool, threads: int) -> dict[str, Figure]:
     every_frame = FRAMES_PER_SECOND * VIDEO_SECONDS
     per_frame = {
         "ours": visual["ours"].cpu / SAMPLED,
+        "ours_int8": visual["ours_int8"].cpu / SAMPLED,
         "toolkit": visual["toolkit_one_pass"].cpu / every_frame,
     }
     return {
         "threads": threads,
+        "precision": settled_precision("auto", "cpu"),
         "audio_cpu_ratio": ratio(audio, "ours", "toolkit"),
         "audio_cpu_ratio_two_passes": ratio(audio, "ours", "toolkit_two_passes"),
         "audio_cpu_seconds_per_second": audio["ours"].cpu / seconds,
