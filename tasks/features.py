@@ -148,7 +148,9 @@ def catalogued_clips(
     space: Workspace, corpus: str, clip_ids: Sequence[str], spec: FeatureSpec | None = None
 ) -> list[Clip]:
     """The catalogue's rows of these clips, as the extractor of `spec` sees them, in the order asked for."""
-    rows = {row.clip_id: row for row in space.catalogue.clips(corpus, spec.recogniser if spec else None)}
+    recogniser = spec.recogniser if spec else None
+    only = clip_ids if spec is None or spec.noise is None else None  # babble is made of other clips
+    rows = {row.clip_id: row for row in space.catalogue.clips(corpus, recogniser, only)}
     root = space.catalogue.corpus_root(corpus)
     noise = clip_noises(spec.noise, rows, clip_ids) if spec is not None and spec.noise is not None else {}
     return [
@@ -174,7 +176,7 @@ def content_ids(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[st
     spec = features.spec
     if spec is None or features.corpus is None or not (spec.precomputed or spec.modality == "lexical"):
         return {clip_id: clip_id for clip_id in clip_ids}
-    rows = space.catalogue.clips(features.corpus, spec.recogniser)
+    rows = space.catalogue.clips(features.corpus, spec.recogniser, clip_ids)
     if spec.precomputed:
         from mer.features.precomputed_content import precomputed_contents
 

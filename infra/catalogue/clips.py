@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,8 @@ from infra.catalogue.database import Database
 from infra.catalogue.quarantine import forget_media, release_paths, storable
 from infra.catalogue.tables import Clip, GoldLabel, MediaFile, Transcript
 
+_MOST_NAMED = 4096
+"""Clips that a query names one by one; beyond that all are read (databases limit the parameters of a statement)."""
 CORPUS_TRANSCRIPT = "corpus"
 """Source of transcripts that the corpus came with."""
 
@@ -133,10 +135,15 @@ class ClipCatalogue:
             ]
             upsert(connection, Transcript, values)
 
-    def clips(self, corpus: str, recogniser: str | None = None) -> list[ClipRow]:
+    def clips(
+        self, corpus: str, recogniser: str | None = None, only: Collection[str] | None = None
+    ) -> list[ClipRow]:
         """Clips of the corpus that have a file, by clip id.
 
-        `recogniser`: whose text stands in for clips that the corpus has no transcript of.
+        Args:
+            corpus: its name.
+            recogniser: whose text stands in for clips that the corpus has no transcript of.
+            only: clip ids to keep; None: all.
         """
         at_home = exists().where(MediaFile.corpus_id == Clip.corpus_id, MediaFile.clip_id == Clip.clip_id)
         same_label = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.clip_id == Clip.clip_id)
@@ -154,9 +161,14 @@ class ClipCatalogue:
         )
         for text, source in texts:
             query = query.outerjoin(text, _text_of(text, source))
+        if only is not None and len(only) <= _MOST_NAMED:
+            query = query.where(Clip.clip_id.in_(only))
         with self._database.reading() as connection:
             query = query.where(Clip.corpus_id == corpus_id(connection, corpus), at_home)
             rows = connection.execute(query).mappings().all()
+        if only is not None:
+            kept = frozenset(only)
+            rows = [row for row in rows if row["clip_id"] in kept]
         return [ClipRow(**{**row, "path": Path(row["path"])}) for row in rows]
 
 

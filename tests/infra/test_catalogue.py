@@ -87,6 +87,15 @@ def test_clips_with_labels_and_transcripts(catalogue: Catalogue, corpus: str) ->
     assert [row.clip_id for row in catalogue.clips(corpus)] == sorted(row.clip_id for row in rows.values())
 
 
+@pytest.mark.parametrize("named", [1, 5000])
+def test_some_clips_by_id(catalogue: Catalogue, corpus: str, named: int) -> None:
+    """More ids than a statement takes parameters are no error."""
+    catalogue.upsert_clips(corpus, [clip(1), clip(2)])
+    asked = [clip_id(2), *(clip_id(number) for number in range(10, 9 + named))]
+    assert [row.name for row in catalogue.clips(corpus, only=asked)] == ["clip2"]
+    assert catalogue.clips(corpus, only=[]) == []
+
+
 def test_ingesting_again_updates_in_place(catalogue: Catalogue, corpus: str) -> None:
     catalogue.upsert_clips(corpus, [clip(1)])
     catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", 1.0)])
