@@ -2,22 +2,22 @@
 
     python -m benchmarks.ravdess_ensemble [--quick] [--json PATH] [--corpus PATH] [--encoder SOURCE] [--workers 2]
 
-Published speaker-independent folds. For each outer fold, candidates (kernel ridge and logistic regressions over layers of a frozen
-speech encoder, action units, loudness and length; benchmarks/ravdess_candidates.py) are judged on five inner folds of that
-fold's training speakers, bagged greedy selection turns the out-of-fold posteriors into weights, the chosen candidates are
-trained on all training speakers and the test fold is predicted once. The search is given the examples with the test labels
-blanked; one function, `judged`, reads them, at the end. Features are kept in `--features` and found again.
+Published speaker-independent folds. For each outer fold, candidates (benchmarks/ravdess_candidates.py: kernel ridge and logistic
+regressions over layers of a frozen speech encoder, action units, loudness and length; the recordings also at .9 and 1.1 of their
+speed) are judged on five inner folds of that fold's training speakers. Bagged greedy selection turns their out-of-fold posteriors
+into weights, the chosen ones are trained on all training speakers, and the test fold is predicted once. The search is given the
+examples with the test labels blanked; one function, `judged`, reads them, at the end. Features are kept in `--features`.
 
 `--quick`: one sentence, first repetitions, no slow variant, two inner folds: shows that all of it runs, not how good it is.
 
-Systems (rows): `logistic` (layer 2 + action units, C = 1, not chosen by anything), `single` (per outer fold the candidate with
-the best inner accuracy), `ensemble` (the searched one: the acceptance figure), `ensemble_six` (the same search on six classes,
-without calm and disgust; with `--six`), `transductive` (the searched ensemble on features standardised per speaker over that speaker's
-unlabelled clips: needs all of a speaker's clips at once, so it is another task; with `--transductive`).
+Systems (rows): `logistic` (layer 2 + action units, C = 1, nothing chosen), `single` (per outer fold the candidate with the best
+inner accuracy), `ensemble` (the searched one: the acceptance figure). With `--six` all three again on six classes, without calm
+and disgust (`logistic_six`, ...). With `--transductive` again on features standardised per speaker over that speaker's unlabelled
+clips (`ensemble_transductive`, ...): that needs all clips of a test speaker at once, so it is another task.
 
-JSON keys, with the system in front (`ensemble_accuracy_mean`, ...): accuracy_mean (over folds), accuracy_folds, accuracy (pooled),
-waf, macro_f1, interval_low, interval_high (95 %, pooled accuracy, speakers resampled), difference (pooled accuracy - logistic's),
-difference_low, difference_high; inner_accuracy (mean over outer folds of what the search itself saw), models (trained in all).
+JSON keys, with the system in front (`ensemble_accuracy_mean`, ...): accuracy_mean (of folds), accuracy_folds, accuracy (pooled),
+waf, macro_f1, interval_low, interval_high (95 %, pooled accuracy, speakers resampled), difference (pooled accuracy minus that of
+`logistic`), difference_low, difference_high. And inner_accuracy (mean over outer folds of what the search saw), models (trained).
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--corpus", default="../shared/data/ravdess", help="folder with labels.csv, audio/")
     options.add_argument(
-        "--encoder", default="../shared/models/moonshine-tiny-encoder", help="folder or `wheel:moonshine-tiny`"
+        "--encoder",
+        default="../shared/models/moonshine-tiny-encoder",
+        help="folder or `wheel:moonshine-tiny`",
     )
     options.add_argument("--features", type=Path, default=Path(".mer/ravdess_ensemble"), help="kept features")
     options.add_argument("--workers", type=int, default=2, help="processes of one thread each")
@@ -88,7 +90,9 @@ def main() -> None:
 
     from benchmarks.ravdess_streams import load_corpus
 
-    corpus = load_corpus(Path(chosen.corpus), chosen.encoder, chosen.features, chosen.workers, quick=chosen.quick)
+    corpus = load_corpus(
+        Path(chosen.corpus), chosen.encoder, chosen.features, chosen.workers, quick=chosen.quick
+    )
     settings = Settings(quick=chosen.quick)
     figures = measured("", corpus, settings, chosen.workers)
     if chosen.six:
@@ -223,9 +227,7 @@ def show(suffix: str, figures: Mapping[str, Figure]) -> None:
     )
 
 
-def _share_right(
-    truth: NDArray[np.int64], predicted: NDArray[np.int64], where: NDArray[np.bool_]
-) -> float:
+def _share_right(truth: NDArray[np.int64], predicted: NDArray[np.int64], where: NDArray[np.bool_]) -> float:
     return float((truth[where] == predicted[where]).mean())
 
 

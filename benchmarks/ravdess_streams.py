@@ -155,7 +155,9 @@ def _speech(
         with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
             for part in pool.map(partial(_extracted, wanted, kept / "weights"), runs):
                 parts.append(part)
-                print(f"speech features: {min(60 * len(parts), len(clips))} of {len(clips)} clips", flush=True)
+                print(
+                    f"speech features: {min(60 * len(parts), len(clips))} of {len(clips)} clips", flush=True
+                )
         for number, place in enumerate(missing):
             unfinished = paths[place].with_suffix(".tmp.npy")
             np.save(unfinished, np.concatenate([part[number] for part in parts]))

@@ -31,7 +31,10 @@ class BaggedSelection(BaseModel):
     bags: int = Field(default=50, ge=1, le=10_000, description="Selections that are averaged.")
     rounds: int = Field(default=15, ge=1, le=1000, description="Members added in each, with replacement.")
     start: int = Field(
-        default=2, ge=0, le=100, description="Each starts from that many of the drawn candidates, the best ones."
+        default=2,
+        ge=0,
+        le=100,
+        description="Each starts from that many of the drawn candidates, the best ones.",
     )
     share: float = Field(
         default=0.5, gt=0.0, le=1.0, description="Share of the candidates that a selection may choose from."
@@ -67,7 +70,7 @@ def bagged_weights(
             f"labels in {len(truth)} and {len(speakers)} speakers"
         )
     likelihood = np.stack([member.probabilities()[known, truth[known]] for member in aligned])  # (M, N)
-    groups = resampling_groups([speakers[i] for i in known], known.size)
+    groups = resampling_groups([speakers[i] for i in known.tolist()], known.size)
     generator = np.random.default_rng(config.seed)
     number, drawn = int(groups.max()) + 1, max(1, round(config.share * len(aligned)))
     counts = np.zeros(len(aligned))

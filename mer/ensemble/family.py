@@ -48,7 +48,9 @@ def rows_to_learn(examples: Examples, asked: NDArray[np.int64]) -> NDArray[np.in
         raise ConfigError("members: expected asked clips without labels, found labels; blank them")
     rows = np.flatnonzero((examples.emotion >= 0) & (examples.weight > 0))
     if len(np.unique(examples.emotion[rows])) < 2:
-        raise ConfigError(f"members: expected at least two classes to learn, found {len(rows)} labelled clips")
+        raise ConfigError(
+            f"members: expected at least two classes to learn, found {len(rows)} labelled clips"
+        )
     return rows
 
 

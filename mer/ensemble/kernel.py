@@ -1,14 +1,14 @@
 """Kernel ridge classifiers over several streams, as members of an ensemble.
 
-The kernel is Gaussian in a weighted sum of per-stream distances, `exp(-width / 2 * sum_s w_s d_s)`, d_s the mean squared difference
-of the standardised features of stream s: a product of one kernel per stream, so that clips are alike only if they are alike in
-all of them, however many features a stream has. Targets are one-hot minus the class shares (known: least-squares support
-vector machines, Suykens and Vandewalle 1999). One factorisation gives all classes; the distances serve all members.
+The kernel is Gaussian in a weighted sum of per-stream distances, `exp(-width / 2 * sum_s w_s d_s)`, d_s the mean squared
+difference of the standardised features of stream s: a product of one kernel per stream, so that clips are alike only if they
+are alike in all of them, however many features a stream has. Targets are one-hot minus the class shares (known: least-squares
+support vector machines, Suykens and Vandewalle 1999). One factorisation gives all classes; the distances serve all members.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,8 @@ class KernelFamily:
                 name: squared_distances(*self.streams[name].standardised(train, asked, variants))
                 for name in used
             }
-            emotion, weight = (np.tile(a[train], len(variants)) for a in (examples.emotion, examples.weight))
+            emotion = np.tile(examples.emotion[train], len(variants))
+            weight = np.tile(examples.weight[train], len(variants))
             for name, member in own.items():
                 exponent = sum(share * distances[stream] for stream, share in member.streams.items())
                 scores = _ridge_scores(
@@ -130,12 +131,3 @@ def _ridge_scores(
     gram[np.arange(count), np.arange(count)] += (penalty / weight).astype(np.float32)
     factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
     return np.asarray(kernel[count:] @ cho_solve(factor, target - shares, check_finite=False) + shares)
-
-
-def grid(base: Mapping[str, KernelMember], penalties: Sequence[float]) -> dict[str, KernelMember]:
-    """Every member with every penalty; names get the penalty at their end."""
-    return {
-        f"{name} {penalty:g}": member.model_copy(update={"penalty": penalty})
-        for name, member in base.items()
-        for penalty in penalties
-    }

@@ -180,7 +180,7 @@ def _selected_elsewhere(
             {name: own.restricted([clip_ids[i] for i in where]) for name, own in held_out.items()}
             for where in (learnt, asked)
         )
-        chosen = weighted_ensemble(there, truth[learnt], [speakers[i] for i in learnt], selection)
+        chosen = weighted_ensemble(there, truth[learnt], [speakers[i] for i in learnt.tolist()], selection)
         pieces.append(chosen.combine(here))
     return Posteriors.joined(pieces).restricted(clip_ids)
 
