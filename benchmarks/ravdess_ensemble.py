@@ -10,10 +10,11 @@ examples with the test labels blanked; one function, `judged`, reads them, at th
 
 `--quick`: one sentence, first repetitions, no slow variant, two inner folds: shows that all of it runs, not how good it is.
 
-Systems (rows): `logistic` (layer 2 + action units, C = 1, nothing chosen), `single` (per outer fold the candidate with the best
-inner accuracy), `ensemble` (the searched one: the acceptance figure). With `--six` all three again on six classes, without calm
-and disgust (`logistic_six`, ...). With `--transductive` again on features standardised per speaker over that speaker's unlabelled
-clips (`ensemble_transductive`, ...): that needs all clips of a test speaker at once, so it is another task.
+Systems (rows): `logistic` (layer 2 + action units, C chosen on the same inner folds), `single` (per outer fold the candidate with
+the best inner accuracy), `ensemble` (the searched one: the acceptance figure). With `--six` all three again on six classes,
+without calm and disgust (`logistic_six`, ...). With `--transductive` again on features standardised per speaker over that
+speaker's unlabelled clips (`ensemble_transductive`, ...; its `logistic` is the plain one): that needs all clips of a test speaker
+at once, so it is another task.
 
 JSON keys, with the system in front (`ensemble_accuracy_mean`, ...): accuracy_mean (of folds), accuracy_folds, accuracy (pooled),
 waf, macro_f1, interval_low, interval_high (95 %, pooled accuracy, speakers resampled), difference (pooled accuracy minus that of
@@ -67,6 +68,9 @@ class FoldOutcome:
     """`logistic`, `single`, `ensemble`."""
     search: SearchedEnsemble
     models: int
+    """Trained for all of them."""
+    logistic: str
+    """What was chosen for `logistic`."""
 
 
 def main() -> None:
@@ -112,7 +116,7 @@ def measured(suffix: str, corpus: Corpus, settings: Settings, workers: int) -> d
             outcomes.append(outcome)
             chosen = outcome.search
             print(
-                f"outer fold {outcome.fold}: inner accuracy {chosen.accuracy:.3f} "
+                f"outer fold {outcome.fold}: logistic {outcome.logistic}; inner accuracy {chosen.accuracy:.3f} "
                 f"(best single {chosen.inner_accuracy[chosen.best_single]:.3f}, {chosen.best_single}); "
                 + ", ".join(
                     f"{weight:.2f} {name}"
@@ -153,12 +157,16 @@ def outer_fold(corpus: Corpus, settings: Settings, fold: int) -> FoldOutcome:
     found = search_ensemble(candidates, examples, learn, folds=settings.inner_folds, progress=progress)
     again = predict_searched(candidates, examples, learn, asked, found.wanted)
     plain = [reference(corpus.streams, classes)]
+    held_against = search_ensemble(plain, examples, learn, folds=settings.inner_folds)
+    penalty = held_against.best_single
     predictions = {
-        "logistic": predict_searched(plain, examples, learn, asked, plain[0].names)[plain[0].names[0]],
+        "logistic": predict_searched(plain, examples, learn, asked, [penalty])[penalty],
         "single": again[found.best_single],
         "ensemble": found.ensemble.combine(again),
     }
-    return FoldOutcome(fold, predictions, found, found.models + len(found.wanted))
+    return FoldOutcome(
+        fold, predictions, found, found.models + len(found.wanted) + held_against.models + 1, penalty
+    )
 
 
 def judged(corpus: Corpus, outcomes: Sequence[FoldOutcome]) -> dict[str, dict[str, Figure]]:

@@ -3,6 +3,10 @@
 The procedure sees the labels of the clips to learn from and no others (`seen_by`), and within an inner fold a candidate is not
 even shown the labels of the clips it is asked about. Every choice follows from the candidates' out-of-fold posteriors:
 temperatures, bagged greedy weights, the temperature of the mixture. What is chosen is trained again on all training clips.
+
+    families = [KernelFamily(streams, {"wide": KernelMember(streams={"speech": 1.0, "face": 0.1}, width=0.5), ...}, classes)]
+    found = search_ensemble(families, examples, learn)
+    posteriors = found.ensemble.combine(predict_searched(families, examples, learn, asked, found.wanted))
 """
 
 from __future__ import annotations

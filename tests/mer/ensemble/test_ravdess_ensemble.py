@@ -50,6 +50,7 @@ def test_an_outer_fold_is_the_same_whatever_its_test_labels_are() -> None:
     lied = replace(corpus, examples=replace(corpus.examples, emotion=other))
     one, two = (outer_fold(own, Settings(quick=True), 1) for own in (corpus, lied))
     assert one.search == two.search
+    assert one.logistic == two.logistic
     for name, posteriors in one.predictions.items():
         np.testing.assert_array_equal(posteriors.logits, two.predictions[name].logits)
         assert posteriors.clip_ids == tuple(corpus.examples.clip_ids[i] for i in np.flatnonzero(test))
