@@ -22,8 +22,8 @@ def families(streams: Mapping[str, VariedStream], classes: int, *, quick: bool) 
     varied = tuple(streams[layer(2)].values)
     kernels = {
         "varied 1-4": _kernel((1, 2, 3, 4), varied),
-        "varied 1-4, wide": _kernel((1, 2, 3, 4), varied, width=0.25),
-        "varied 1-4, more face": _kernel((1, 2, 3, 4), varied, face=0.2),
+        "varied 1-4 wide": _kernel((1, 2, 3, 4), varied, width=0.25),
+        "varied 1-4 more face": _kernel((1, 2, 3, 4), varied, face=0.2),
         "varied 0-5": _kernel((0, 1, 2, 3, 4, 5), varied),
         "varied 2-3": _kernel((2, 3), varied),
         "varied speech only": _kernel((1, 2, 3, 4), varied, face=0.0),

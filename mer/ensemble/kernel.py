@@ -42,6 +42,9 @@ class KernelMember(BaseModel):
 class KernelFamily:
     """Kernel ridge classifiers that share the distances between clips.
 
+    Meant for some thousand clips: each stream takes 4 bytes for every pair of training clips (variants counted), and time grows
+    with the cube of their number (3,500: under a second a member on one processor core).
+
     Args:
         streams: stream -> features of N clips.
         members: name -> options.
