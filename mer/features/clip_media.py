@@ -15,7 +15,7 @@ from mer.clips import Clip
 from mer.errors import MediaError
 from mer.features.openface import openface_crops
 from mer.features.spec import HAAR, OPENFACE, AudioPreparation, FramePreparation
-from mer.media.audio import SPEECH_RATE, Waveform, decode_audio, peak_normalise, trim_silence
+from mer.media.audio import SPEECH_RATE, Waveform, decode_audio, peak_normalise, resample, trim_silence
 from mer.media.faces import FaceCrops, FaceDetector, HaarDetector, YuNetDetector, face_crops
 from mer.media.frames import sample_frames
 
@@ -123,7 +123,9 @@ class ClipMedia:
 
 
 def prepare_sound(waveform: Waveform, preparation: AudioPreparation) -> Waveform:
-    """Trim and normalise as the preparation says; a fresh contiguous array."""
+    """Change speed, trim and normalise as the preparation says; a fresh contiguous array."""
+    if preparation.speed != 1.0:
+        waveform = resample(waveform, round(SPEECH_RATE * preparation.speed), SPEECH_RATE)
     if preparation.trim_silence:
         waveform = trim_silence(waveform, SPEECH_RATE)
     if preparation.peak_normalise:

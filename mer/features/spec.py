@@ -42,6 +42,13 @@ class AudioPreparation(_Frozen):
     peak_normalise: bool = Field(
         default=True, description="Scale so that the largest absolute sample is .95."
     )
+    speed: float = Field(
+        default=1.0,
+        ge=0.5,
+        le=2.0,
+        description="Play the sound this many times as fast (pitch and formants move along), before anything else: "
+        "variants of a clip to learn from, see `mer.ensemble`.",
+    )
     max_seconds: float = Field(
         default=30.0,
         gt=0.0,
@@ -243,10 +250,11 @@ class FeatureSpec(_Frozen):
         if self.encoded and (precision := settled_precision(self.precision)) != "fp32":
             parts["precision"] = precision
         if self.modality == "acoustic" and not self.precomputed:
-            windowed = self.audio.max_seconds > self.audio.window_seconds
-            parts["audio"] = self.audio.model_dump(
-                mode="json", exclude=None if windowed else {"window_seconds"}
-            )
+            # slowed down, a clip is longer than what was read of it
+            longest = self.audio.max_seconds / min(self.audio.speed, 1.0)
+            without = set() if longest > self.audio.window_seconds else {"window_seconds"}
+            without |= {"speed"} if self.audio.speed == 1.0 else set()
+            parts["audio"] = self.audio.model_dump(mode="json", exclude=without)
         if self.modality == "visual" and not self.precomputed:
             later = set() if self.frames.align else {"align"}
             frames = self.frames.model_dump(mode="json", exclude=later)

@@ -14,6 +14,7 @@ import torch
 from mer.clips import Clip
 from mer.encoders import load_acoustic, resolve_weights
 from mer.errors import MediaError
+from mer.features.clip_media import prepare_sound
 from mer.features.extract import SpecExtractor, build_extractor, extract_clips
 from mer.features.spec import AudioPreparation, FeatureSpec, FramePreparation
 from mer.features.speech import SpeechReader
@@ -113,6 +114,32 @@ def test_preparation_takes_level_and_silence_out(tmp_path: Path, weights_cache: 
     assert np.abs(raw_quiet.values - raw_plain.values).max() > 0.1
     assert len(padded_frames.values) == pytest.approx(len(plain.values), abs=5)  # .05 s stay at each end
     assert len(raw_padded.values) > 2 * len(raw_plain.values)
+
+
+@pytest.mark.parametrize("speed", [0.8, 1.25])
+def test_another_speed_is_the_voice_of_another_pitch_and_length(
+    speed: float, tmp_path: Path, weights_cache: Path
+) -> None:
+    """A buzz of 120 Hz played faster is a shorter buzz of a higher pitch, and its features are those of that buzz."""
+    time = np.arange(16_000) / 16_000
+
+    def buzz(pitch: float) -> np.ndarray:
+        return np.asarray(sum(np.sin(2 * np.pi * pitch * k * time) / k for k in range(1, 6)), np.float32)
+
+    prepared = prepare_sound(buzz(120.0), AudioPreparation(speed=speed))
+    assert prepared.size == pytest.approx(16_000 / speed, abs=1)
+    spectrum = np.abs(np.fft.rfft(prepared * np.hanning(prepared.size)))
+    assert spectrum.argmax() * 16_000 / prepared.size == pytest.approx(120 * speed, abs=2)
+    for name, pitch in (("plain", 120.0), ("other", 120.0 * speed)):
+        soundfile.write(tmp_path / f"{name}.wav", buzz(pitch), 16_000, subtype="FLOAT")
+    faster = MOONSHINE.model_copy(update={"layers": (2,), "audio": AudioPreparation(speed=speed)})
+    plain, other = (
+        build_extractor(MOONSHINE.reading((2,)), weights_cache).extract(clip_of(tmp_path / f"{name}.wav"))
+        for name in ("plain", "other")
+    )
+    sped = build_extractor(faster, weights_cache).extract(clip_of(tmp_path / "plain.wav"))
+    off = np.linalg.norm(sped.values - other.values) / np.linalg.norm(plain.values - other.values)
+    assert off < 0.5
 
 
 def test_too_short_a_sound_gives_one_flagged_frame(tmp_path: Path, weights_cache: Path) -> None:

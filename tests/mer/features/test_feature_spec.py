@@ -35,6 +35,7 @@ def test_round_trips_through_json() -> None:
         {"reduce_layers": "sum"},
         {"audio": AudioPreparation(trim_silence=False)},
         {"audio": AudioPreparation(max_seconds=10)},
+        {"audio": AudioPreparation(speed=1.1)},
         {"modality": "lexical"},
     ],
 )
@@ -57,6 +58,8 @@ def test_windows_count_only_where_there_can_be_any() -> None:
 
     assert keyed() == keyed(window_seconds=60.0)  # nothing longer than 30 seconds is read
     assert keyed(max_seconds=60.0) != keyed(max_seconds=60.0, window_seconds=60.0)
+    assert keyed(speed=0.9) != keyed(speed=0.9, window_seconds=20.0)  # slowed down, 30 seconds are 33
+    assert keyed(speed=1.1) == keyed(speed=1.1, window_seconds=60.0)
 
 
 def test_precision_decides_the_key_of_what_is_encoded() -> None:

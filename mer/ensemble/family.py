@@ -1,0 +1,89 @@
+"""What an ensemble search asks of its candidates.
+
+Candidates come in families: members of one family share work (distances, batches), so they are trained together on one part of
+the clips and asked about another. The rest (which parts, who sees which labels) is `mer.ensemble.search`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.ensemble.posteriors import Posteriors
+from mer.errors import ConfigError
+from mer.training.examples import Examples
+
+
+class Family(Protocol):
+    """Candidates of one kind over the same clips."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the candidates, distinct over all families of a search."""
+        ...
+
+    def predict(
+        self, examples: Examples, asked: NDArray[np.int64], wanted: Collection[str]
+    ) -> dict[str, Posteriors]:
+        """Train these candidates on the labelled clips and predict the asked ones.
+
+        Args:
+            examples: all clips; those to learn from, and no others, carry a label.
+            asked: rows to predict; none of them has a label here.
+            wanted: names of candidates.
+        """
+        ...
+
+
+def rows_to_learn(examples: Examples, asked: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows with a label and a weight.
+
+    Raises:
+        ConfigError: an asked clip shows its label, or fewer than two classes can be learnt.
+    """
+    if (examples.emotion[asked] >= 0).any():
+        raise ConfigError("members: expected asked clips without labels, found labels; blank them")
+    rows = np.flatnonzero((examples.emotion >= 0) & (examples.weight > 0))
+    if len(np.unique(examples.emotion[rows])) < 2:
+        raise ConfigError(
+            f"members: expected at least two classes to learn, found {len(rows)} labelled clips"
+        )
+    return rows
+
+
+def posteriors_of(
+    examples: Examples, asked: NDArray[np.int64], scores: NDArray[np.floating], variants: int
+) -> Posteriors:
+    """(variants * asked, C) scores as the posteriors of the asked clips: the mean over their variants."""
+    mean = scores.reshape(variants, len(asked), -1).mean(axis=0, dtype=np.float64)
+    return Posteriors(
+        tuple(examples.clip_ids[i] for i in asked),
+        mean.astype(np.float32),
+        np.full(len(asked), np.nan, dtype=np.float32),
+    )
+
+
+def names_of(families: Collection[Family]) -> tuple[str, ...]:
+    """All candidates' names.
+
+    Raises:
+        ConfigError: none, or a name twice.
+    """
+    names = tuple(name for family in families for name in family.names)
+    if not names or len(set(names)) != len(names):
+        raise ConfigError(f"ensemble search: expected candidates with distinct names, found {list(names)}")
+    return names
+
+
+def predict_all(
+    families: Collection[Family], examples: Examples, asked: NDArray[np.int64], wanted: Collection[str]
+) -> Mapping[str, Posteriors]:
+    """`Family.predict` of every family that has a wanted candidate."""
+    found: dict[str, Posteriors] = {}
+    for family in families:
+        if own := [name for name in family.names if name in wanted]:
+            found |= family.predict(examples, asked, own)
+    return found

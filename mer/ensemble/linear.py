@@ -1,0 +1,82 @@
+"""Multinomial logistic regressions over several streams beside each other, as members of an ensemble (scikit-learn)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from mer.ensemble.family import posteriors_of, rows_to_learn
+from mer.ensemble.posteriors import Posteriors
+from mer.ensemble.varied import PLAIN, VariedStream, check_streams
+from mer.errors import ConfigError
+from mer.training.examples import Examples
+
+_HIDDEN = -30.0
+"""Logit of a class that no training clip has."""
+
+
+class LinearMember(BaseModel):
+    """One logistic regression."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    streams: dict[str, float] = Field(
+        min_length=1,
+        description="Stream -> factor of its standardised features (positive): how lightly its weights are penalised.",
+    )
+    inverse_penalty: float = Field(
+        default=0.01, gt=0.0, description="`C` of scikit-learn, for one variant of each clip."
+    )
+    variants: tuple[str, ...] = Field(
+        default=(PLAIN,), min_length=1, description="Variants learnt from and averaged over."
+    )
+    iterations: int = Field(default=1000, ge=1, le=100_000, description="Most steps of the solver.")
+
+
+class LinearFamily:
+    """Logistic regressions on the same streams; arguments and errors as of `KernelFamily`."""
+
+    def __init__(
+        self, streams: Mapping[str, VariedStream], members: Mapping[str, LinearMember], classes: int
+    ) -> None:
+        if absent := sorted({one for own in members.values() for one in own.streams} - set(streams)):
+            raise ConfigError(f"linear members: expected streams {sorted(streams)}, found {absent}")
+        self.streams = dict(streams)
+        self.members = dict(members)
+        self.classes = classes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See `Family.names`."""
+        return tuple(self.members)
+
+    def predict(
+        self, examples: Examples, asked: NDArray[np.int64], wanted: Collection[str]
+    ) -> dict[str, Posteriors]:
+        """See `Family.predict`."""
+        check_streams(self.streams, len(examples))
+        train = rows_to_learn(examples, asked)
+        return {name: self._fitted(self.members[name], examples, train, asked) for name in wanted}
+
+    def _fitted(
+        self, member: LinearMember, examples: Examples, train: NDArray[np.int64], asked: NDArray[np.int64]
+    ) -> Posteriors:
+        from sklearn.linear_model import LogisticRegression
+
+        pairs = [
+            (factor, self.streams[name].standardised(train, asked, member.variants))
+            for name, factor in member.streams.items()
+        ]
+        learnt, read = (np.hstack([np.float32(factor) * pair[k] for factor, pair in pairs]) for k in (0, 1))
+        count = len(member.variants)
+        # every variant counts 1 / V, so that C means the same with and without variants
+        weight = np.tile(examples.weight[train], count) / count
+        model = LogisticRegression(C=member.inverse_penalty, max_iter=member.iterations)
+        model.fit(learnt, np.tile(examples.emotion[train], count), sample_weight=weight)
+        scores = np.full((len(read), self.classes), _HIDDEN)
+        # predict_log_proba, not decision_function: that one has a single column for two classes
+        scores[:, model.classes_] = np.maximum(model.predict_log_proba(read), _HIDDEN)
+        return posteriors_of(examples, asked, scores, count)

@@ -1,0 +1,193 @@
+"""An ensemble searched inside training clips: who takes part and with which weight, by inner speaker-independent folds.
+
+The procedure sees the labels of the clips to learn from and no others (`seen_by`), and within an inner fold a candidate is not
+even shown the labels of the clips it is asked about. Every choice follows from the candidates' out-of-fold posteriors:
+temperatures, bagged greedy weights, the temperature of the mixture. What is chosen is trained again on all training clips.
+
+    families = [KernelFamily(streams, {"wide": KernelMember(streams={"speech": 1.0, "face": 0.1}, width=0.5), ...}, classes)]
+    found = search_ensemble(families, examples, learn)
+    posteriors = found.ensemble.combine(predict_searched(families, examples, learn, asked, found.wanted))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.ensemble.bagged import BaggedSelection, bagged_weights
+from mer.ensemble.combine import tempered
+from mer.ensemble.ensemble import Ensemble
+from mer.ensemble.family import Family, names_of, predict_all
+from mer.ensemble.posteriors import Posteriors
+from mer.errors import ConfigError
+from mer.evaluation.calibration import fit_temperature
+from mer.training.examples import Examples
+from mer.training.folds import assign_folds
+
+Mask = NDArray[np.bool_]
+Progress = Callable[[int, int], None]
+"""Called with (parts done, parts in all)."""
+
+
+@dataclass(frozen=True)
+class SearchedEnsemble:
+    """What the search chose, and what it saw."""
+
+    ensemble: Ensemble
+    inner_accuracy: Mapping[str, float]
+    """Candidate -> accuracy of its out-of-fold posteriors on the training clips."""
+    accuracy: float
+    """Accuracy of the procedure: each inner fold combined by weights that were selected on the others. The candidates'
+    posteriors are those of the same inner folds, so it is slightly flattering; the ensemble's own would be more so."""
+    models: int
+    """Trained in the search."""
+
+    @property
+    def best_single(self) -> str:
+        """The candidate with the best out-of-fold accuracy; the first of equal ones."""
+        return max(self.inner_accuracy, key=lambda name: self.inner_accuracy[name])
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Candidates to train again: the ensemble's members and the best single one."""
+        return tuple(dict.fromkeys((*self.ensemble.members, self.best_single)))
+
+
+def seen_by(examples: Examples, learn: Mask) -> Examples:
+    """The examples with all labels blanked but those of the clips to learn from."""
+    emotion = np.where(learn, examples.emotion, -1)
+    valence = np.where(learn, examples.valence, np.nan).astype(np.float32)
+    return replace(examples, emotion=emotion, valence=valence)
+
+
+def search_ensemble(
+    families: Sequence[Family],
+    examples: Examples,
+    learn: Mask,
+    *,
+    folds: int = 5,
+    selection: BaggedSelection | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> SearchedEnsemble:
+    """Choose an ensemble by inner folds of the clips to learn from.
+
+    Args:
+        families: the candidates.
+        examples: all clips; labels outside of `learn` are not read.
+        learn: (N,) clips to learn from.
+        folds: inner folds, whole speakers each.
+        selection: how weights are selected.
+        seed: seed of the inner folds.
+        progress: told after every inner fold.
+
+    Raises:
+        ConfigError: no candidates, or too few labelled clips.
+    """
+    own = seen_by(examples, learn)
+    rows = np.flatnonzero(own.emotion >= 0)
+    names_of(families)
+    part = assign_folds(
+        [own.speaker[i] for i in rows], [own.clip_ids[i] for i in rows], own.emotion[rows], folds, seed
+    )
+    held_out, models = _out_of_fold(families, own, rows, part, progress)
+    choose = selection or BaggedSelection()
+    truth, speakers = own.emotion[rows], [own.speaker[i] for i in rows]
+    return SearchedEnsemble(
+        ensemble=weighted_ensemble(held_out, truth, speakers, choose),
+        inner_accuracy={name: _accuracy(one, truth) for name, one in held_out.items()},
+        accuracy=_accuracy(_selected_elsewhere(held_out, truth, speakers, part, choose), truth),
+        models=models,
+    )
+
+
+def predict_searched(
+    families: Sequence[Family], examples: Examples, learn: Mask, asked: Mask, wanted: Sequence[str]
+) -> Mapping[str, Posteriors]:
+    """Train the wanted candidates on all clips to learn from and predict the asked ones, whose labels are blanked.
+
+    Raises:
+        ConfigError: a clip is both learnt from and asked about.
+    """
+    if (learn & asked).any():
+        raise ConfigError(
+            f"ensemble search: expected clips to learn from apart from those asked about, found "
+            f"{int((learn & asked).sum())} in both"
+        )
+    return predict_all(families, seen_by(examples, learn), np.flatnonzero(asked), wanted)
+
+
+def weighted_ensemble(
+    held_out: Mapping[str, Posteriors],
+    truth: NDArray[np.int64],
+    speakers: Sequence[str | None],
+    selection: BaggedSelection,
+) -> Ensemble:
+    """Temperatures, bagged weights and the mixture's temperature, fitted on held-out clips.
+
+    Args:
+        held_out: candidate -> its posteriors of the same clips, none of which it was trained on.
+        truth: (N,) class index, none unlabelled.
+        speakers: (N,).
+        selection: how weights are selected.
+    """
+    temperatures = {name: fit_temperature(own.logits, truth) for name, own in held_out.items()}
+    calibrated = [tempered(own, temperatures[name]) for name, own in held_out.items()]
+    weights = bagged_weights(calibrated, truth, speakers, selection)
+    chosen = [(name, weight) for name, weight in zip(held_out, weights.tolist(), strict=True) if weight > 0]
+    made = Ensemble(
+        weighting="stacked",
+        members=tuple(name for name, _ in chosen),
+        temperatures={name: temperatures[name] for name, _ in chosen},
+        weights=tuple(weight for _, weight in chosen),
+    )
+    return replace(made, temperature=fit_temperature(made.combine(held_out).logits, truth))
+
+
+def _out_of_fold(
+    families: Sequence[Family],
+    own: Examples,
+    rows: NDArray[np.int64],
+    part: NDArray[np.int64],
+    progress: Progress | None,
+) -> tuple[dict[str, Posteriors], int]:
+    """Every candidate's posteriors of all labelled clips, in the order of `rows`."""
+    names, parts = names_of(families), int(part.max()) + 1
+    found: dict[str, list[Posteriors]] = {name: [] for name in names}
+    for number in range(parts):
+        asked = rows[part == number]
+        learn = np.zeros(len(own), dtype=bool)
+        learn[rows[part != number]] = True
+        for name, posteriors in predict_all(families, seen_by(own, learn), asked, names).items():
+            found[name].append(posteriors)
+        if progress is not None:
+            progress(number + 1, parts)
+    order = [own.clip_ids[i] for i in rows]
+    return {name: Posteriors.joined(own).restricted(order) for name, own in found.items()}, parts * len(names)
+
+
+def _selected_elsewhere(
+    held_out: Mapping[str, Posteriors],
+    truth: NDArray[np.int64],
+    speakers: Sequence[str | None],
+    part: NDArray[np.int64],
+    selection: BaggedSelection,
+) -> Posteriors:
+    clip_ids = next(iter(held_out.values())).clip_ids
+    pieces = []
+    for number in range(int(part.max()) + 1):
+        learnt, asked = (np.flatnonzero(mask) for mask in (part != number, part == number))
+        there, here = (
+            {name: own.restricted([clip_ids[i] for i in where]) for name, own in held_out.items()}
+            for where in (learnt, asked)
+        )
+        chosen = weighted_ensemble(there, truth[learnt], [speakers[i] for i in learnt.tolist()], selection)
+        pieces.append(chosen.combine(here))
+    return Posteriors.joined(pieces).restricted(clip_ids)
+
+
+def _accuracy(posteriors: Posteriors, truth: NDArray[np.int64]) -> float:
+    return float(np.mean(posteriors.predicted == truth))
