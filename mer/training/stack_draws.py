@@ -92,17 +92,15 @@ class EpochDraws:
         """
         if not self._drops:
             return None
-        shapes = [
-            [place.shape(self._batch_size, frames[reader]) for place in self._places]
-            for reader in self._reader
-        ]
+        read = [frames[reader] for reader in self._reader]
+        shapes = [[place.shape(self._batch_size, own) for place in self._places] for own in read]
         sizes = [[math.prod(shape) for shape in own] for own in shapes]
         words = [-(-sum(own) // 8) for own in sizes]
         drawn = torch.empty(len(words), max(words), dtype=torch.int64)
         for row, count, generator in zip(drawn, words, self._bytes, strict=True):
             row[:count].random_(-(2**63), None, generator=generator)
         bytes_ = drawn.view(torch.uint8).to(self._device)
-        if all(own == shapes[0] for own in shapes):
+        if all(own == read[0] for own in read):
             if self._of_model is not None:
                 bytes_ = bytes_.index_select(0, self._of_model)
             parts = torch.split(bytes_[:, : sum(sizes[0])], sizes[0], dim=1)
@@ -110,9 +108,9 @@ class EpochDraws:
             return StackedDropout(tuple(placed), self._threshold, self._scale)
         cut = [torch.split(row[: sum(own)], own) for row, own in zip(bytes_, sizes, strict=True)]
         several = []
-        for place in range(len(self._places)):
-            each = [own[place].view(1, *shape[place]) for own, shape in zip(cut, shapes, strict=True)]
-            beside = torch.cat(padded_to_longest(each))
+        for number, place in enumerate(self._places):
+            each = [own[number].view(1, *shape[number]) for own, shape in zip(cut, shapes, strict=True)]
+            beside = torch.cat(_padded_by_stream(each, place, read))
             several.append(beside if self._of_model is None else beside.index_select(0, self._of_model))
         return StackedDropout(tuple(several), self._threshold, self._scale)
 
@@ -137,6 +135,20 @@ class EpochDraws:
             result[name] = own.clone()
             result[name][:clips] *= left[name].to(own).view(-1, *[1] * (own.dim() - 1))
         return result
+
+
+def _padded_by_stream(
+    each: Sequence[Tensor], place: Place, frames: Sequence[Mapping[str, int]]
+) -> list[Tensor]:
+    """(1, B, sum of T, width) of several batches, every stream padded where it is: as the batches are side by side."""
+    if place.streams is None:
+        return list(each)
+    cut = [
+        torch.split(own, [known[name] for name in place.streams], dim=2)
+        for own, known in zip(each, frames, strict=True)
+    ]
+    streams = [padded_to_longest(parts) for parts in zip(*cut, strict=True)]
+    return [torch.cat(parts, dim=2) for parts in zip(*streams, strict=True)]
 
 
 def _in_order(of_model: Sequence[int]) -> bool:

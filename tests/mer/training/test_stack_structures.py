@@ -19,6 +19,8 @@ from mer.training.stack_models import build_stacked
 from mer.training.stack_state import ModelPlan
 
 LEVELS = ("utterance", "frames")
+QUICK = ("attention", "late", "afg_guided")
+MODELS = [m if m in QUICK else pytest.param(m, marks=pytest.mark.slow) for m in BUILT_IN_MODELS]
 TASKS = {
     "plain": {},
     "joint": {"valence_decoding": "joint"},
@@ -56,7 +58,7 @@ def neighbours(level: str, **changes: object) -> list[ModelPlan]:
 
 @pytest.mark.parametrize("size", [None, 4])
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("model", BUILT_IN_MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_a_model_in_a_stack_equals_the_model_alone(model: str, level: str, size: int | None) -> None:
     """With a size of 4, models that read batches of other lengths are padded together."""
     tasks = TASKS["uncertainty"] if size else TASKS["plain"]
@@ -82,17 +84,35 @@ def fitted(own: ModelPlan, level: str, fold: int) -> FittedFusion:
 
 @pytest.mark.parametrize("tasks", TASKS)
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("model", BUILT_IN_MODELS)
+@pytest.mark.parametrize("model", MODELS)
 def test_without_dropout_it_is_the_model_that_fit_fusion_trains(model: str, level: str, tasks: str) -> None:
     own = clips(level).plan(
-        1, model=model, level=level, dropout=0.0, modality_dropout=0.25, seed=3, class_weighting="effective_number",
+        3, model=model, level=level, dropout=0.0, modality_dropout=0.25, seed=3, class_weighting="effective_number",
         effective_beta=0.9, validation_score="combined", epochs=3, **TASKS[tasks],
     )  # fmt: skip
-    alone = fitted(own, level, 1)
+    assert len(own.view.train) % own.config.batch_size, "every batch is full: nothing is padded"
+    alone = fitted(own, level, 3)
     (stacked,) = train_stack([own])
     assert stacked.best_epoch == alone.best_epoch
     assert list(stacked.scores) == pytest.approx([entry["validation_waf"] for entry in alone.history])
     assert stacked.tensors.keys() == alone.tensors.keys()
+    for name, value in alone.tensors.items():
+        torch.testing.assert_close(
+            stacked.tensors[name], value, atol=1e-4, rtol=0, msg=lambda t, n=name: f"{n}: {t}"
+        )
+
+
+@pytest.mark.parametrize("balance", ["fixed", "uncertainty", "gradnorm"])
+def test_batches_without_labels_of_a_task_are_treated_as_in_a_fit(balance: str) -> None:
+    """Valence is known of a few clips and emotion of half of them, so that batches of four often lack one."""
+    few = made()
+    few.examples.valence[np.arange(CLIPS) % 9 != 0] = np.nan
+    few.examples.emotion[np.arange(CLIPS) % 2 == 0] = -1
+    view = stack_data(few.tables, few.examples).view("few", *few.masks(1))
+    changes = {"batch_size": 4, "dropout": 0.0, "task_balance": balance, "balance_rate": 0.1, "model": "late"}
+    config = BASE.model_copy(update=changes)
+    alone = fit_fusion(few.tables, few.examples, *few.masks(1), [str(c) for c in range(CLASSES)], config)
+    (stacked,) = train_stack([ModelPlan(config, view)])
     for name, value in alone.tensors.items():
         torch.testing.assert_close(
             stacked.tensors[name], value, atol=1e-4, rtol=0, msg=lambda t, n=name: f"{n}: {t}"
@@ -226,6 +246,7 @@ def test_a_model_that_is_not_finite_leaves_and_touches_no_other(model: str, size
         assert all(bool(torch.isfinite(value).all()) for value in outcome.tensors.values())
 
 
+@pytest.mark.slow
 def test_it_learns_from_frames() -> None:
     own = clips("frames")
     (outcome,) = train_stack([own.plan(0, epochs=60, learning_rate=1e-2, dropout=0.1)])
