@@ -84,11 +84,12 @@ class EpochDraws:
         self._scale = _LEVELS / (_LEVELS - levels.float())
         self._drops = bool((levels > 0).any()) and bool(self._places)
 
-    def dropout(self, frames: Sequence[Mapping[str, int]]) -> StackedDropout | None:
+    def dropout(self, frames: Sequence[Mapping[str, int]], rows: int) -> StackedDropout | None:
         """Masks of the next step; None where no model drops anything.
 
         Args:
             frames: of every batch that is read: stream -> T.
+            rows: of a batch; what is drawn does not depend on it.
         """
         if not self._drops:
             return None
@@ -104,7 +105,9 @@ class EpochDraws:
             if self._of_model is not None:
                 bytes_ = bytes_.index_select(0, self._of_model)
             parts = torch.split(bytes_[:, : sum(sizes[0])], sizes[0], dim=1)
-            placed = [part.reshape(-1, *shape) for part, shape in zip(parts, shapes[0], strict=True)]
+            placed = [
+                part.reshape(-1, *shape)[:, :rows] for part, shape in zip(parts, shapes[0], strict=True)
+            ]
             return StackedDropout(tuple(placed), self._threshold, self._scale)
         cut = [torch.split(row[: sum(own)], own) for row, own in zip(bytes_, sizes, strict=True)]
         several = []

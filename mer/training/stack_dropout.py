@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -65,12 +64,16 @@ class StackedDropout:
         return StackedDropout(drawn, self.threshold[part], self._scale[part])
 
 
-def kept_share(drawn: Tensor, threshold: Tensor, scale: Tensor) -> Tensor:
-    """Factor of every value of one model: 0 where dropped, `scale` where kept.
+def dropped(values: Tensor, drawn: Tensor, threshold: Tensor, scale: Tensor) -> Tensor:
+    """Values of one model, 0 where dropped and scaled up where kept.
+
+    Two products: on a processor `torch.where` took ten times as long.
 
     Args:
-        drawn: bytes of any shape.
+        values: of any shape.
+        drawn: bytes of the same shape.
         threshold: () of the model.
         scale: () of the model.
     """
-    return torch.where(drawn >= threshold, scale, scale.new_zeros(()))
+    kept = values * (drawn >= threshold)
+    return kept * scale if kept.requires_grad else kept.mul_(scale)

@@ -27,21 +27,24 @@ def run_epoch(stack: Stack, epoch: int) -> None:
     views = [plan.view for plan in first_reader]
     draws = EpochDraws([plan.config for plan in plans], readers, epoch, stack.model.places, device)
     orders = [epoch_order(plan.view, plan.config.seed, epoch, size) for plan in first_reader]
+    framewise = stack.model.reads_frames and bool(views[0].data.frames)
     of_model = None if len(sources) == 1 else torch.tensor(readers, device=device)
     for step in range(max(len(order) for order in orders)):
         index = [order[step] if step < len(order) else order[0][:0] for order in orders]
         clips = [len(rows) for rows in index]
-        padded = [_padded(rows, size, orders[s][0]) for s, rows in enumerate(index)]
+        # frames of a row that is no clip cost as much as any: without neighbours of another size there are no such rows
+        rows_read = clips[0] if framewise and len(sources) == 1 else size
+        padded = [_padded(rows, rows_read, orders[s][0]) for s, rows in enumerate(index)]
         each = [
             view.batch(rows, reads_frames=stack.model.reads_frames)
             for view, rows in zip(views, padded, strict=True)
         ]
-        dropout = draws.dropout([own.frames for own in each])
+        dropout = draws.dropout([own.frames for own in each], rows_read)
         batch = joined(each, of_model)
         if draws.hides():
             batch = _hidden(batch, draws, [clips[source] for source in readers])
         real = torch.tensor([clips[source] for source in readers], device=device)
-        used = (torch.arange(size, device=device)[None] < real[:, None]).float()
+        used = (torch.arange(rows_read, device=device)[None] < real[:, None]).float()
         targets = Targets.of_batches(views, padded, readers, used)
         found, moves = _gradients(stack, batch, dropout, targets, losses)
         take_step(stack, found, real > 0, moves, steps, epoch)

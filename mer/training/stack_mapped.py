@@ -22,7 +22,7 @@ from mer.fusion.config import FusionConfig
 from mer.fusion.interface import FusionModel, FusionShape, build_fusion
 from mer.training.seeded import SeededDropout
 from mer.training.stack_batch import StackBatch
-from mer.training.stack_dropout import Place, StackedDropout, kept_share
+from mer.training.stack_dropout import Place, StackedDropout, dropped
 from mer.training.stack_twin import Parameters, started
 
 Answers = tuple[Tensor, Tensor]
@@ -119,7 +119,7 @@ class StackedFusion:
         masked = iter(drawn)
 
         def drop(own: Tensor) -> Tensor:
-            return own * kept_share(next(masked), *levels) if drawn else own
+            return dropped(own, next(masked), *levels) if drawn else own
 
         with self._dropping(drop):
             answers: Answers = functional_call(self._fuse, dict(parameters), (values, masks))
