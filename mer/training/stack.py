@@ -3,10 +3,10 @@
 Models go through their epochs together; within an epoch they are worked through in stacks of K, whose weights and
 moments stay in the processor's cache for all steps of the epoch. After every epoch each model is judged on its own
 validation clips; one that stops (patience, epochs, pruned, not finite) leaves, and what remains is stacked anew.
-A model's numbers do not depend on its neighbours: batches are padded to a fixed size, every draw comes from
-(seed, epoch, purpose), and no product crosses models. The options mean what they mean in `mer.fusion.fit`; what
-differs: dropout draws, and a model that is not finite leaves instead of skipping steps. Framewise models read batches of similar
-length as there.
+A model's numbers do not depend on its neighbours, but for rounding: every draw comes from (seed, epoch, purpose), no
+product crosses models, and what is padded is masked. (Adam makes whole steps of a gradient that is nothing but rounding; no
+built-in model has such a parameter.) The options mean what they mean in `mer.fusion.fit`; what differs: dropout draws, and a
+model that is not finite leaves instead of skipping steps. Framewise models read batches of similar length as there.
 """
 
 from __future__ import annotations
