@@ -14,6 +14,7 @@ from mer.features.dataset import RaggedTable
 from mer.fusion.config import BUILT_IN_MODELS
 from mer.fusion.fit import FittedFusion, fit_fusion
 from mer.fusion.interface import FusionShape, build_fusion
+from mer.training import stack_epoch, stack_step
 from mer.training.stack import ModelOutcome, train_stack
 from mer.training.stack_models import build_stacked
 from mer.training.stack_state import ModelPlan
@@ -47,7 +48,7 @@ def neighbours(level: str, **changes: object) -> list[ModelPlan]:
     """Models of one shape that differ in everything that may differ, batches included."""
     own, changes = clips(level), {"level": level, **changes}
     return [
-        own.plan(0, seed=1, learning_rate=1e-3, **changes),
+        own.plan(0, seed=1, learning_rate=1e-3, weight_decay=0.0, **changes),
         own.plan(0, seed=1, learning_rate=1e-2, dropout=0.0, label_smoothing=0.0, **changes),
         own.plan(1, seed=2, weight_decay=1e-2, averaging=0.0, **{"focal_gamma": 2.0, **changes}),
         own.plan(3, seed=1, modality_dropout=0.0, gradient_clip=0.05, **changes),
@@ -264,6 +265,18 @@ def test_valence_is_left_out_where_the_plan_says_so() -> None:
     )  # fmt: skip
     assert torch.equal(silent.tensors["task_balance"], start["task_balance"])
     assert math.isfinite(silent.best_score)
+
+
+@pytest.mark.parametrize("tasks", TASKS)
+def test_the_steps_of_an_accelerator_are_those_of_a_processor(
+    monkeypatch: pytest.MonkeyPatch, tasks: str
+) -> None:
+    """The code that other devices run, run here: elementwise over the whole stack in place of the fused kernel a model."""
+    plans = neighbours("frames", model="late", **TASKS[tasks])
+    here = train_stack(plans, stack_size=6)
+    monkeypatch.setattr(stack_epoch, "take_step", stack_step._step_elsewhere)
+    for one, other in zip(train_stack(plans, stack_size=6), here, strict=True):
+        assert_equal(one, other, tolerance=1e-4)
 
 
 @pytest.mark.gpu
