@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 from rich.console import Console
 
-from flows.features import extract_streams
+from flows.features import extract_frames, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import SearchOptions
 from flows.pretrain import pretrain_views
@@ -21,6 +21,7 @@ def search(options: SearchOptions) -> SearchReport:
     dataset, _ = ingest_corpus(recipe, options)
     features = extract_streams(dataset, recipe)
     spaces = pretrain_views(dataset, recipe, features, parent_run=None)
+    features = extract_frames(dataset, recipe, features, spaces)
     study = options.study or f"{recipe.name}/{dataset.corpus}/{dataset.membership[:8]}"
     plan = SearchPlan(
         study=study,

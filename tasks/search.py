@@ -15,14 +15,13 @@ import numpy as np
 from prefect import task
 
 from infra.studies import SURPLUS, Sampler, alive, claim, finish, finished_trials, open_study, seed_draws
-from mer.errors import ConfigError
 from mer.fusion.config import FusionConfig
 from mer.recipes import Recipe
 from mer.training.partition import FINAL_VIEW
 from tasks.compute import computing
 from tasks.dataset import load_view
 from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
-from tasks.streams import view_streams
+from tasks.streams import frames_name, view_streams
 from tasks.workspace import workspace
 
 if TYPE_CHECKING:
@@ -86,7 +85,9 @@ def search_fusion(
     """Run trials until the study has as many finished ones as planned; test folds are never looked at."""
     folds = {view: own for view, own in spaces.items() if view != FINAL_VIEW}
     layers = max(own.layer_count for own in folds.values())
-    searched = layers if all(own.read_layer is not None for own in folds.values()) else None
+    # frames are extracted of each view's own layer only: of all layers they would be too many
+    fixed = recipe.fusion.level == "frames" or any(own.read_layer is None for own in folds.values())
+    searched = None if fixed else layers
     space = workspace()
     study = open_study(
         space.settings,
@@ -278,12 +279,14 @@ def _views_of(
     features: Mapping[str, FeatureSetRef],
     folds: Mapping[str, ViewSpaces],
 ) -> Views:
-    """Views by layer and streams, each read once and kept."""
-    from mer.features.dataset import FeatureTable
+    """Views by layer and streams, each read once and kept; views that read the same frames share them in memory."""
+    from mer.features.dataset import RaggedTable
     from mer.search.candidates import search_view
+    from mer.training.stack_frames import FrameStore
 
     space = workspace()
     kept: dict[tuple[Any, ...], StackView] = {}
+    stores: dict[str, FrameStore] = {}
 
     def views(params: Mapping[str, Any]) -> tuple[StackView, ...]:
         layer = params.get("layer")
@@ -297,12 +300,14 @@ def _views_of(
             tables = view_streams(
                 space, recipe, features, chosen, [examples.clip_ids[i] for i in rows], streams
             )
-            vectors = {name: table for name, table in tables.items() if isinstance(table, FeatureTable)}
-            if len(vectors) < len(tables):
-                raise ConfigError(
-                    "search: expected `fusion.level: utterance`, found frames; stacks of framewise models are not built yet"
-                )
-            kept[view, layer, streams] = search_view(examples, partition, vectors, len(recipe.emotions))
+            framewise = {
+                name: stores.setdefault(frames_name(name, chosen), FrameStore())
+                for name, table in tables.items()
+                if isinstance(table, RaggedTable)
+            }
+            kept[view, layer, streams] = search_view(
+                examples, partition, tables, len(recipe.emotions), framewise
+            )
         return tuple(kept[view, layer, streams] for view in folds)
 
     return views

@@ -94,8 +94,13 @@ def balanced_loss(model: FusionModel, losses: TaskLosses, config: FusionConfig) 
 def after_step(model: FusionModel, config: FusionConfig) -> None:
     """GradNorm's renormalisation: the two weights sum to 2."""
     if config.task_balance == "gradnorm":
-        weights = model.task_balance.exp().clamp_min(_SMALLEST_WEIGHT)
-        model.task_balance.copy_((2 * weights / weights.sum()).log())
+        model.task_balance.copy_(renormalised(model.task_balance))
+
+
+def renormalised(log_weights: Tensor) -> Tensor:
+    """(..., 2) logarithms of the tasks' weights, moved so that the weights sum to 2."""
+    weights = log_weights.exp().clamp_min(_SMALLEST_WEIGHT)
+    return (2 * weights / weights.sum(dim=-1, keepdim=True)).log()
 
 
 def start_model(
@@ -112,15 +117,20 @@ def start_model(
         valence: (N,) NaN = missing.
         config: options.
     """
-    known = np.isfinite(valence)
-    spread = float(valence[known].var()) if known.any() else 1.0
+    spread = valence_spread(valence)
     model.start_heads(class_means(emotion, valence, model.shape.classes))
     if config.task_balance != "fixed":
-        model.valence_spread = max(spread, 1e-3)
+        model.valence_spread = spread
     if config.task_balance == "uncertainty":
-        start = settled_log_variance(math.log(model.shape.classes), max(spread, 1e-3))
+        start = settled_log_variance(math.log(model.shape.classes), spread)
         with torch.no_grad():
             model.task_balance.copy_(torch.tensor(start))
+
+
+def valence_spread(valence: NDArray[np.floating]) -> float:
+    """Variance of the known (not NaN) valence of the training clips, at least .001; 1 where none is known."""
+    known = np.isfinite(valence)
+    return max(float(valence[known].var()) if known.any() else 1.0, 1e-3)
 
 
 def class_means(emotion: NDArray[np.int64], valence: NDArray[np.floating], classes: int) -> Tensor:
@@ -144,9 +154,14 @@ def parameter_groups(model: FusionModel, config: FusionConfig) -> list[dict[str,
     return groups
 
 
+def is_shared(name: str) -> bool:
+    """Whether the parameter of this name lies below the heads: both tasks' gradients reach it."""
+    return not name.startswith(_HEADS)
+
+
 def _gradient_norms(model: FusionModel, losses: list[Tensor]) -> Tensor:
     """(K,) norm of each loss' gradient by what the tasks share."""
-    shared = [value for name, value in model.named_parameters() if not name.startswith(_HEADS)]
+    shared = [value for name, value in model.named_parameters() if is_shared(name)]
     norms = []
     for loss in losses:
         found = torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mer.fusion.config import FusionConfig
 from mer.fusion.gathering import Gathering, frame_encoder, masked_softmax
@@ -45,7 +46,12 @@ class TokenAttentionFusion(FusionModel):
 
     def _attend(self, tokens: Tensor, mask: Tensor) -> Tensor:
         batch, count, hidden = tokens.shape
-        split = self.project(tokens).view(batch, count, 3, self.heads, hidden // self.heads)
+        # a bias of the keys adds the same to all scores of a query, which softmax takes out again: its gradient would be nothing
+        # but rounding, which Adam scales up to whole steps
+        queried, _, valued = torch.split(self.project.bias, hidden)
+        bias = torch.cat([queried, torch.zeros_like(queried), valued])
+        projected = functional.linear(tokens, self.project.weight, bias)
+        split = projected.view(batch, count, 3, self.heads, hidden // self.heads)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (B, heads, tokens, features)
         scores = queries @ keys.transpose(2, 3) / (hidden // self.heads) ** 0.5
         weights = masked_softmax(scores, mask[:, None, None].expand_as(scores))

@@ -1,4 +1,7 @@
-"""Candidates of a search as models of one stack: a candidate is trained on every inner split and judged by the mean."""
+"""Candidates of a search as models of one stack: a candidate is trained on every inner split and judged by the mean.
+
+Frames are large: those that several views read are held once, in a store that the views share.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from mer.features.dataset import FeatureTable
+from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.config import FusionConfig
-from mer.fusion.streams import flat_values
+from mer.fusion.streams import StreamTable, flat_values
 from mer.training.examples import Examples
 from mer.training.partition import Partition
 from mer.training.stack import train_stack
 from mer.training.stack_data import StackData, StackView
+from mer.training.stack_frames import FrameStore
 from mer.training.stack_state import ModelPlan
 
 Prune = Callable[[int, Mapping[int, float]], Sequence[int]]
@@ -45,20 +49,31 @@ class Judged:
 
 
 def search_view(
-    examples: Examples, partition: Partition, tables: Mapping[str, FeatureTable], classes: int
+    examples: Examples,
+    partition: Partition,
+    tables: Mapping[str, StreamTable],
+    classes: int,
+    stores: Mapping[str, FrameStore] | None = None,
 ) -> StackView:
     """The train and validation clips of a view, and nothing else: what a search may see.
 
     Args:
         examples: all clips, in the partition's order.
         partition: roles of the clips; those of the test fold are not copied.
-        tables: stream -> features of the clips that train or validate, in the order of `examples`.
+        tables: stream -> vectors or frames of the clips that train or validate, in the order of `examples`.
         classes: number of classes.
+        stores: framewise stream -> where its frames are held. A store may be shared with views that read the same frames;
+            it then holds clips of this view's test fold too, but no row of this view leads to them.
     """
     keep = np.flatnonzero(partition.train | partition.validation)
     own = partition.visible(examples).subset(keep)
+    shared = stores or {}
     data = StackData(
-        values={name: torch.from_numpy(flat_values(name, table)) for name, table in tables.items()},
+        values={
+            name: torch.from_numpy(flat_values(name, table))
+            for name, table in tables.items()
+            if isinstance(table, FeatureTable)
+        },
         present={
             name: torch.from_numpy(np.asarray(table.present, dtype=bool)) for name, table in tables.items()
         },
@@ -66,6 +81,11 @@ def search_view(
         valence=torch.from_numpy(own.valence),
         weight=torch.from_numpy(own.weight),
         classes=classes,
+        frames={
+            name: shared.get(name, FrameStore()).add(name, table)
+            for name, table in tables.items()
+            if isinstance(table, RaggedTable)
+        },
     )
     return data.view(partition.view, partition.train[keep], partition.validation[keep])
 
@@ -81,7 +101,7 @@ def train_candidates(
         device: where to train.
 
     Raises:
-        ConfigError: a fusion model without stacked form.
+        ConfigError: a fusion model that cannot be stacked.
     """
     plans = [ModelPlan(candidate.config, view) for candidate in candidates for view in candidate.views]
     owner = [number for number, candidate in enumerate(candidates) for _ in candidate.views]

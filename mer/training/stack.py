@@ -3,36 +3,40 @@
 Models go through their epochs together; within an epoch they are worked through in stacks of K, whose weights and
 moments stay in the processor's cache for all steps of the epoch. After every epoch each model is judged on its own
 validation clips; one that stops (patience, epochs, pruned, not finite) leaves, and what remains is stacked anew.
-A model's numbers do not depend on its neighbours: batches are padded to a fixed size, every draw comes from
-(seed, epoch, purpose), and no product crosses models. The options mean what they mean in `mer.fusion.fit`; what
-differs: dropout draws, and a model that is not finite leaves instead of skipping steps.
+A model's numbers do not depend on its neighbours, but for rounding: every draw comes from (seed, epoch, purpose), no
+product crosses models, and what is padded is masked. (Adam makes whole steps of a gradient that is nothing but rounding; no
+built-in model has such a parameter.) The options mean what they mean in `mer.fusion.fit`; what differs: dropout draws, and a
+model that is not finite leaves instead of skipping steps. Framewise models read batches of similar length as there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from mer.errors import ConfigError
-from mer.evaluation.metrics import confusion, waf
 from mer.fusion.interface import FusionShape
-from mer.training.seeding import epoch_generator
 from mer.training.stack_data import StackView
 from mer.training.stack_epoch import run_epoch
-from mer.training.stack_models import StackedModel, build_stacked
+from mer.training.stack_frames import FrameStore
+from mer.training.stack_judging import judge
+from mer.training.stack_models import build_stacked
 from mer.training.stack_state import Member, ModelPlan, Stack, Tensors, fresh
+from mer.training.stack_twin import StackedModel
 
 Precision = Literal["fp32", "bf16"]
 AfterEpoch = Callable[[int, Mapping[int, float]], Collection[int]]
 CACHE_BYTES = 32 * 2**20
 """Weights, gradients and moments of a stack: the shared cache of the processor it was measured on (docs/experiments.md)."""
 LARGEST_STACK = 32
+MAPPED_BYTES = 8 * 2**20
+"""Frames of models whose operations are batched on a processor: beyond that batching them is slower than one after the other."""
+DEVICE_BYTES = 8 * 2**30
+"""Activations of a stack on an accelerator."""
 _STATES = 4
 _FLOAT_BYTES = 4
 
@@ -84,13 +88,14 @@ def train_stack(
         plans: models of any shapes; those of one shape are stacked.
         device: where to train, e.g. `cuda`.
         precision: of the matrix products; bf16 where the processor has it.
-        stack_size: models in a stack; None: `automatic_stack_size`.
+        stack_size: models in a stack; None: `automatic_stack_size`, and on a processor framewise models share a stack only
+            with those that read the same batches: others would be padded to the longest of all.
         after_epoch: called with the epoch just done and, for every model still training, its best score so far by place
             in `plans`; returns the places to prune.
         keep_parameters: keep the best epoch's parameters (memory: one copy of every model).
 
     Raises:
-        ConfigError: a fusion model without stacked form, or a stack size below 1.
+        ConfigError: a fusion model that cannot be stacked, or a stack size below 1.
     """
     if stack_size is not None and stack_size < 1:
         raise ConfigError(f"stack: expected a size of at least 1, found {stack_size}")
@@ -104,8 +109,7 @@ def train_stack(
         for stack in stacks:
             with _products(place, precision):
                 run_epoch(stack, epoch)
-                for k in range(len(stack.members)):
-                    _judge(stack, k, epoch, keep_parameters)
+                judge(stack, epoch, keep=keep_parameters)
         training = [member for stack in stacks for member in stack.members if not member.left]
         pruned = after_epoch(epoch, {m.index: m.best_score for m in training}) if after_epoch else ()
         for member in training:
@@ -122,32 +126,27 @@ def _placed(
     """The views on the device; what they share is moved once."""
     dtype = torch.bfloat16 if precision == "bf16" else None
     data = {id(view.data): view.data for view in views.values()}
-    moved = {key: own.to(device, dtype) for key, own in data.items()}
+    stores: dict[int, FrameStore] = {}
+    moved = {key: own.to(device, dtype, stores) for key, own in data.items()}
     return {key: view.to(moved[id(view.data)]) for key, view in views.items()}
 
 
 def _start(members: Sequence[Member], device: torch.device, size: int | None) -> list[Stack]:
     stacks = []
+    order = {
+        id(view): number
+        for number, view in enumerate({id(m.plan.view): m.plan.view for m in members}.values())
+    }
     for shape in dict.fromkeys(member.plan.shape for member in members):
         of_shape = sorted(
             (member for member in members if member.plan.shape == shape),
-            key=lambda member: (
-                member.plan.view.name,
-                member.plan.config.seed,
-            ),  # neighbours share their batches
+            # neighbours share their batches
+            key=lambda member: (order[id(member.plan.view)], member.plan.config.seed),
         )
         data = of_shape[0].plan.view.data
         model = build_stacked(FusionShape(data.widths, data.classes), of_shape[0].plan.config)
         averages = any(member.plan.config.averaging > 0 for member in of_shape)
-        parts = [
-            fresh(
-                model,
-                epoch_generator(member.plan.config.seed, 0, "initialisation"),
-                device,
-                averages=averages,
-            )
-            for member in of_shape
-        ]
+        parts = [fresh(model, member.plan, device, averages=averages) for member in of_shape]
         stacks += _stacked(model, list(zip(of_shape, parts, strict=True)), size, device)
     return stacks
 
@@ -160,12 +159,39 @@ def _stacked(
 ) -> list[Stack]:
     if not parts:
         return []
-    count = sum(value.numel() for value in parts[0][1][0].values())
-    each = size or automatic_stack_size(count, device)
+    data = parts[0][0].plan.view.data
+    framewise = model.reads_frames and bool(data.frames)
+    each, at_once = size or automatic_stack_size(_parameters(parts[0][1][0]), device), None
+    if framewise:
+        bytes_of_one = _frame_bytes(parts[0][0].plan)
+        if device.type == "cpu":
+            each, at_once = size or LARGEST_STACK, max(1, MAPPED_BYTES // bytes_of_one)
+        else:
+            each = size or max(1, min(each, DEVICE_BYTES // (_STATES * bytes_of_one)))
+    apart = framewise and size is None and device.type == "cpu"
+    groups: dict[object, list[tuple[Member, tuple[Tensors, ...]]]] = {}
+    for part in parts:
+        groups.setdefault(part[0].plan.reads if apart else None, []).append(part)
     return [
-        Stack(model, [m for m, _ in chunk], [tensors for _, tensors in chunk])
-        for chunk in (parts[start : start + each] for start in range(0, len(parts), each))
+        Stack(model, [m for m, _ in chunk], [tensors for _, tensors in chunk], at_once)
+        for group in groups.values()
+        for chunk in (group[start : start + each] for start in range(0, len(group), each))
     ]
+
+
+def _parameters(tensors: Tensors) -> int:
+    return sum(value.numel() for value in tensors.values())
+
+
+def _frame_bytes(plan: ModelPlan) -> int:
+    """What a model holds of a batch of average clips: its streams' frames, and one hidden layer on them."""
+    data = plan.view.data
+    features = sum(
+        (float(data.frames[name].counts.float().mean()) if name in data.frames else 1.0)
+        * (width + plan.config.hidden)
+        for name, width in data.widths.items()
+    )
+    return max(1, int(plan.config.batch_size * features) * _FLOAT_BYTES)
 
 
 def _compacted(stacks: Sequence[Stack], size: int | None, device: torch.device) -> list[Stack]:
@@ -181,49 +207,6 @@ def _compacted(stacks: Sequence[Stack], size: int | None, device: torch.device) 
         ]
         left += _stacked(model, parts, size, device)
     return left
-
-
-@torch.no_grad()
-def _judge(stack: Stack, k: int, epoch: int, keep: bool) -> None:
-    """Score a model on its validation clips, remember its best epoch, and see whether it has done enough."""
-    member = stack.members[k]
-    config, rows = member.plan.config, member.plan.view.validation
-    if member.left:
-        return
-    member.epochs = epoch
-    score, loss = _scores(stack, k, rows) if len(rows) else (math.nan, math.nan)
-    if len(rows) and not math.isfinite(loss):
-        member.left = f"diverged: validation loss {loss} after epoch {epoch}"
-        return
-    member.scores.append(score)
-    if math.isnan(score):
-        better = True  # nothing to choose by: the last epoch
-    elif config.validation_score == "loss":
-        better = loss < member.best_loss
-    else:
-        better = not score <= member.best_score or (score == member.best_score and loss < member.best_loss)
-    if better:
-        member.best_epoch, member.best_score, member.best_loss = epoch, score, loss
-        if keep:
-            member.best = stack.model.state_dict({name: value[0] for name, value in stack.judged(k).items()})
-    if epoch >= config.epochs:
-        member.left = "epochs"
-    elif config.patience and epoch - member.best_epoch >= config.patience:
-        member.left = "patience"
-
-
-def _scores(stack: Stack, k: int, rows: Tensor) -> tuple[float, float]:
-    view = stack.members[k].plan.view
-    logits = stack.model.forward(stack.judged(k), view.batch(rows), None)[0][0].float()
-    truth = view.data.emotion.index_select(0, rows)
-    known = truth >= 0
-    if not bool(known.any()):
-        return math.nan, 0.0
-    loss = float(torch.nn.functional.cross_entropy(logits[known], truth[known]))
-    counts = confusion(
-        truth[known].cpu().numpy(), logits[known].argmax(dim=1).cpu().numpy(), view.data.classes
-    )
-    return float(waf(counts)), loss
 
 
 def _products(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mer.errors import ConfigError
+from mer.training.stack_batch import StackBatch
+from mer.training.stack_frames import FrameStore, StackFrames
 
 _SMALLEST_DEVIATION = 1e-6
 
@@ -34,6 +37,8 @@ class StackView:
 
     def to(self, data: StackData) -> StackView:
         """The same over `data`, a copy of the clips on another device."""
+        if data is self.data:
+            return self
         device = data.emotion.device
         return StackView(
             self.name,
@@ -44,27 +49,35 @@ class StackView:
             data,
         )
 
-    def batch(self, index: Tensor) -> StackBatch:
-        """The clips `index` (B,) as a batch for all models that read them: leading size 1."""
-        data, values, present = self.data, {}, {}
-        for stream, raw in data.values.items():
-            held = data.present[stream].index_select(0, index)[:, None]
-            scale = self.scale[stream]
-            scaled = torch.addcmul(self.shift[stream], raw.index_select(0, index).to(scale.dtype), scale)
-            # where, not a product: a missing row may hold anything, NaN included
-            values[stream] = (scaled if bool(held.all()) else scaled.where(held, scaled.new_zeros(())))[None]
-            present[stream] = held.to(scaled.dtype)[None]
+    def batch(self, index: Tensor, *, reads_frames: bool = False) -> StackBatch:
+        """The clips `index` (B,) as a batch for all models that read them: leading size 1.
+
+        Args:
+            index: row numbers.
+            reads_frames: every stream as (1, B, T, D), a vector as one frame; otherwise as (1, B, D), frames as their mean.
+        """
+        values, present = {}, {}
+        for stream in self.data.widths:
+            held = self.data.present[stream].index_select(0, index)
+            if reads_frames and stream in self.data.frames:
+                own, mask = self.data.frames[stream].padded(
+                    index, held, self.shift[stream], self.scale[stream]
+                )
+                values[stream], present[stream] = own[None], mask.to(own.dtype)[None, :, :, None]
+                continue
+            own = self._vectors(stream, index, held[:, None])
+            known = held.to(own.dtype)[:, None]
+            values[stream], present[stream] = (
+                (own[None, :, None], known[None, :, None]) if reads_frames else (own[None], known[None])
+            )
         return StackBatch(values, present)
 
-
-@dataclass(frozen=True)
-class StackBatch:
-    """Clips for K models: one batch each, or one for all (leading size 1)."""
-
-    values: Mapping[str, Tensor]
-    """Stream -> (K or 1, B, D), standardised; a missing stream's row is 0."""
-    present: Mapping[str, Tensor]
-    """Stream -> (K or 1, B, 1), 1 where the clip has the stream."""
+    def _vectors(self, stream: str, index: Tensor, held: Tensor) -> Tensor:
+        raw = self.data.vectors(stream).index_select(0, index)
+        scale = self.scale[stream]
+        scaled = torch.addcmul(self.shift[stream], raw.to(scale.dtype), scale)
+        # where, not a product: a missing row may hold anything, NaN included
+        return scaled if bool(held.all()) else scaled.where(held, scaled.new_zeros(()))
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ class StackData:
     values: Mapping[str, Tensor]
     """Stream -> (N, D) float32 or bfloat16, not standardised; may be memory-mapped."""
     present: Mapping[str, Tensor]
-    """Stream -> (N,) bool."""
+    """Stream -> (N,) bool, of all streams in their order."""
     emotion: Tensor
     """(N,) int64, -1 = unlabelled or hidden."""
     valence: Tensor
@@ -82,14 +95,51 @@ class StackData:
     weight: Tensor
     """(N,) weight in the losses."""
     classes: int
+    frames: Mapping[str, StackFrames] = field(default_factory=dict)
+    """Streams that are held frame by frame; the others are in `values`."""
 
-    @property
+    @cached_property
     def widths(self) -> dict[str, int]:
         """Stream -> features."""
-        return {name: values.shape[1] for name, values in self.values.items()}
+        return {
+            name: self.frames[name].width if name in self.frames else self.values[name].shape[1]
+            for name in self.present
+        }
 
-    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> StackData:
-        """The same on a device; `dtype` of the features (bfloat16 halves their memory)."""
+    @cached_property
+    def lengths(self) -> NDArray[np.int64] | None:
+        """(N,) frames of each clip's longest framewise stream; None where every stream is one vector a clip."""
+        if not self.frames:
+            return None
+        longest: NDArray[np.int64] = np.max(
+            [own.counts.cpu().numpy() for own in self.frames.values()], axis=0
+        )
+        return longest
+
+    @cached_property
+    def _means(self) -> dict[str, Tensor]:
+        return {name: own.means(self.present[name]) for name, own in self.frames.items()}
+
+    def vectors(self, stream: str) -> Tensor:
+        """(N, D) of the stream; the mean over frames where it is framewise, made once."""
+        return self._means[stream] if stream in self.frames else self.values[stream]
+
+    def to(
+        self,
+        device: str | torch.device,
+        dtype: torch.dtype | None = None,
+        moved: dict[int, FrameStore] | None = None,
+    ) -> StackData:
+        """The same on a device.
+
+        Args:
+            device: where to.
+            dtype: of the features (bfloat16 halves their memory).
+            moved: stores of frames that are there already, by identity; shared with other data of the same frames.
+        """
+        if torch.device(device) == self.emotion.device and dtype is None:
+            return self
+        there = {} if moved is None else moved
         return StackData(
             {name: values.to(device, dtype or values.dtype) for name, values in self.values.items()},
             {name: present.to(device) for name, present in self.present.items()},
@@ -97,6 +147,7 @@ class StackData:
             self.valence.to(device),
             self.weight.to(device),
             self.classes,
+            {name: own.to(device, dtype, there) for name, own in self.frames.items()},
         )
 
     def view(self, name: str, train: NDArray[np.bool_], validation: NDArray[np.bool_]) -> StackView:
@@ -111,27 +162,18 @@ class StackData:
                 f"training clips and {int((train & validation).sum())} in both"
             )
         shift, scale = {}, {}
-        for stream, values in self.values.items():
-            used = torch.from_numpy(train).to(values.device) & self.present[stream]
-            shift[stream], scale[stream] = _standardisation(values[used], values.shape[1])
+        for stream, width in self.widths.items():
+            present = self.present[stream]
+            used = torch.from_numpy(train).to(present.device) & present
+            if stream in self.frames:
+                known = self.frames[stream].mean_and_deviation(used)
+            else:
+                known = _mean_and_deviation(self.values[stream][used])
+            shift[stream], scale[stream] = _standardisation(known, width, present.device)
         train_rows, validation_rows = (
             torch.from_numpy(np.flatnonzero(mask)).to(self.emotion.device) for mask in (train, validation)
         )
         return StackView(name, train_rows, validation_rows, shift=shift, scale=scale, data=self)
-
-
-def joined(batches: Sequence[StackBatch], of_model: Tensor | None) -> StackBatch:
-    """Batches (1, B, ...) side by side; `of_model` (K,) says which of them each model reads, None: all read the first."""
-    if of_model is None:
-        return batches[0]
-    merged = [{}, {}]  # type: list[dict[str, Tensor]]
-    for target, parts in zip(
-        merged, ([b.values for b in batches], [b.present for b in batches]), strict=True
-    ):
-        for stream in parts[0]:
-            beside = torch.cat([part[stream] for part in parts])
-            target[stream] = beside if len(of_model) == len(batches) else beside.index_select(0, of_model)
-    return StackBatch(merged[0], merged[1])
 
 
 def resident(values: NDArray[np.float32], folder: Path, stream: str, largest_bytes: int) -> Tensor:
@@ -148,11 +190,20 @@ def resident(values: NDArray[np.float32], folder: Path, stream: str, largest_byt
     return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
-def _standardisation(values: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """(shift, scale) of the rows; the identity where there are none."""
+def _mean_and_deviation(values: Tensor) -> tuple[Tensor, Tensor] | None:
     if not len(values):
-        return torch.zeros(width, device=values.device), torch.ones(width, device=values.device)
+        return None
     deviation, mean = torch.std_mean(values.double(), dim=0, correction=0)
+    return mean, deviation
+
+
+def _standardisation(
+    known: tuple[Tensor, Tensor] | None, width: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """(shift, scale) for a mean and deviation; the identity where nothing is known."""
+    if known is None:
+        return torch.zeros(width, device=device), torch.ones(width, device=device)
+    mean, deviation = known
     varies = deviation > _SMALLEST_DEVIATION * mean.abs().clamp_min(1.0)
     scale = torch.where(varies, 1 / deviation.where(varies, torch.ones_like(deviation)), 0.0)
     return (-mean * scale).float(), scale.float()

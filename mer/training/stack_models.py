@@ -1,83 +1,45 @@
-"""Fusion models in stacked form: every parameter has a leading axis of K models, every product is batched.
+"""Stacked twins by name: those of models on vectors written by hand, all others made by `mer.training.stack_mapped`.
 
-A stacked model is the stacked twin of a `FusionModel`: the same parameters under the same names, linear weights
-transposed to (K, in, out). Dropout is asked for by place: the engine draws it, so that a model's masks do not depend on
-its neighbours. The baseline is known (MERTools, see `mer.fusion.attention`); its stacking is ours.
+By hand, linear weights are transposed to (K, in, out) and dropout's scale goes on the narrow product: faster on wide
+inputs. The baseline is known (MERTools, see `mer.fusion.attention`); its stacking is ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from mer.errors import ConfigError
 from mer.fusion.config import FusionConfig
 from mer.fusion.interface import FusionShape, build_fusion
-from mer.training.seeded import initialise
-from mer.training.stack_data import StackBatch
-
-Parameters = Mapping[str, Tensor]
-
-
-class StackedDropout:
-    """The dropout of one step of K models.
-
-    Args:
-        kept: one entry a place, (K, B, width) bool.
-        scale: (K, 1, 1) 1 / (1 - probability).
-    """
-
-    def __init__(self, kept: tuple[Tensor, ...], scale: Tensor) -> None:
-        self._kept = kept
-        self.scale = scale
-
-    def __call__(self, place: int, values: Tensor) -> Tensor:
-        """(K or 1, B, width) with dropped values 0; the kept ones are NOT scaled up: multiply by `scale` later.
-
-        Scaling the product with the weights is the same and touches fewer numbers.
-        """
-        return values * self._kept[place]
-
-
-class StackedModel(Protocol):
-    """What the training engine needs of a kind of model."""
-
-    @property
-    def dropout_widths(self) -> tuple[int, ...]:
-        """Width of every place where the model drops values."""
-        ...
-
-    def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Parameters of one model, as the twin initialises them."""
-        ...
-
-    def forward(
-        self, parameters: Parameters, batch: StackBatch, dropout: StackedDropout | None
-    ) -> tuple[Tensor, Tensor]:
-        """Emotion logits (K, B, C) and valence (K, B); without `dropout` as in prediction."""
-        ...
-
-    def state_dict(self, parameters: Parameters) -> dict[str, Tensor]:
-        """Parameters of one model (no leading axis) as the twin's `state_dict`."""
-        ...
+from mer.training.stack_batch import StackBatch
+from mer.training.stack_dropout import Place, StackedDropout
+from mer.training.stack_mapped import StackedFusion
+from mer.training.stack_twin import Parameters, StackedModel, started
 
 
 class _FusionTwin:
-    """Initialisation and naming shared by the stacked twins of fusion models."""
+    """Initialisation and naming shared by the hand-written twins, of models that read vectors."""
+
+    reads_frames = False
 
     def __init__(self, shape: FusionShape, config: FusionConfig) -> None:
         self.shape = shape
         self.hidden = config.hidden
         self.streams = tuple(shape.widths)
-        self._config = config
 
-    def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Parameters of one model; the draws are those of `mer.fusion.fit`."""
-        twin = build_fusion(self.shape, self._config)
-        initialise(twin, generator)
+    def initial(
+        self,
+        generator: torch.Generator,
+        emotion: NDArray[np.int64],
+        valence: NDArray[np.floating],
+        config: FusionConfig,
+    ) -> dict[str, Tensor]:
+        """As `started`, linear weights turned."""
+        twin = started(build_fusion(self.shape, config), generator, emotion, valence, config)
         return {name: _turned(value.detach()) for name, value in twin.state_dict().items()}
 
     def state_dict(self, parameters: Parameters) -> dict[str, Tensor]:
@@ -99,9 +61,9 @@ class StackedAttention(_FusionTwin):
         self.softmax = softmax
 
     @property
-    def dropout_widths(self) -> tuple[int, ...]:
+    def places(self) -> tuple[Place, ...]:
         """Every stream's input, then the attention's."""
-        return (*self.shape.widths.values(), self.hidden * len(self.streams))
+        return tuple(map(Place, (*self.shape.widths.values(), self.hidden * len(self.streams))))
 
     def forward(
         self, parameters: Parameters, batch: StackBatch, dropout: StackedDropout | None
@@ -128,9 +90,9 @@ class StackedConcat(_FusionTwin):
     """`mer.fusion.concat.ConcatFusion`, K at a time."""
 
     @property
-    def dropout_widths(self) -> tuple[int, ...]:
+    def places(self) -> tuple[Place, ...]:
         """Every stream's input, then the hidden layer."""
-        return (*self.shape.widths.values(), self.hidden)
+        return tuple(map(Place, (*self.shape.widths.values(), self.hidden)))
 
     def forward(
         self, parameters: Parameters, batch: StackBatch, dropout: StackedDropout | None
@@ -160,23 +122,15 @@ def register_stacked(name: str, builder: Builder) -> None:
     _BUILDERS[name] = builder
 
 
-def stackable(name: str) -> bool:
-    """Whether the fusion model of this name can be trained in a stack."""
-    return name in _BUILDERS
-
-
 def build_stacked(shape: FusionShape, config: FusionConfig) -> StackedModel:
-    """The stacked twin of the model that `config.model` names.
+    """The stacked twin of the model that `config.model` names: written by hand where there is one, else made of the model.
 
     Raises:
-        ConfigError: that model has none.
+        ConfigError: that model has none by hand, and is not one that can be stacked as it is.
     """
-    if config.model not in _BUILDERS:
-        raise ConfigError(
-            f"fusion model {config.model!r} cannot be trained in a stack: expected one of {', '.join(sorted(_BUILDERS))}; "
-            "give it a stacked form with register_stacked, or train it alone"
-        )
-    return _BUILDERS[config.model](shape, config)
+    if config.model in _BUILDERS:
+        return _BUILDERS[config.model](shape, config)
+    return StackedFusion(shape, config)
 
 
 def _encoder(
@@ -198,7 +152,14 @@ def _linear(parameters: Parameters, name: str, values: Tensor, scale: Tensor | N
 
 
 def _heads(parameters: Parameters, fused: Tensor) -> tuple[Tensor, Tensor]:
-    return _linear(parameters, "emotion", fused), _linear(parameters, "valence", fused).squeeze(2)
+    """As `FusionModel.decode`."""
+    logits = _linear(parameters, "emotion", fused)
+    if "class_valence" not in parameters:
+        return logits, _linear(parameters, "valence", fused).squeeze(2)
+    posteriors = torch.softmax(logits, dim=2)
+    of_classes = parameters["posterior_valence.weight"] + parameters["class_valence"][:, :, None]  # (K, C, 1)
+    own = torch.bmm(fused, parameters["valence.weight"])
+    return logits, (own + torch.bmm(posteriors, of_classes)).squeeze(2)
 
 
 def _turned(value: Tensor) -> Tensor:

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from mer.fusion.config import FusionConfig
+from mer.training.seeding import epoch_generator
 from mer.training.stack_data import StackView
-from mer.training.stack_models import StackedModel
+from mer.training.stack_twin import StackedModel
 
 Tensors = dict[str, Tensor]
+BALANCE = "task_balance"
+"""The parameter that holds the learned weights of the losses."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,20 @@ class ModelPlan:
         data = self.view.data
         return (
             self.config.model,
+            self.config.level,
             self.config.hidden,
             self.config.batch_size,
+            self.config.valence_decoding,
+            self.config.task_balance,
             data.classes,
+            tuple(data.frames),
             *data.widths.items(),
         )
+
+    @property
+    def reads(self) -> tuple[object, ...]:
+        """What must be equal for models to read the same batches: they also draw the same dropout bytes."""
+        return (id(self.view), self.config.seed)
 
 
 @dataclass
@@ -46,6 +58,8 @@ class Member:
     """Its place among the plans."""
     plan: ModelPlan
     steps: int = 0
+    balance_steps: int = 0
+    """Of the learned weights of the losses: they sit out batches that do not have both tasks' labels."""
     epochs: int = 0
     best_epoch: int = 0
     best_score: float = math.nan
@@ -64,10 +78,15 @@ class Stack:
         model: how such models compute.
         members: K of them.
         parts: parameters, first moments, second moments and (if kept) averages of each: four dictionaries.
+        at_once: models whose operations are batched; the others' turn comes after them, on the same clips.
     """
 
     def __init__(
-        self, model: StackedModel, members: Sequence[Member], parts: Sequence[tuple[Tensors, ...]]
+        self,
+        model: StackedModel,
+        members: Sequence[Member],
+        parts: Sequence[tuple[Tensors, ...]],
+        at_once: int | None = None,
     ) -> None:
         self.model = model
         self.members = list(members)
@@ -75,14 +94,22 @@ class Stack:
             {name: torch.stack([own[kind][name] for own in parts]) for name in parts[0][kind]}
             for kind in range(4)
         )
-        for value in self.parameters.values():
-            value.requires_grad_()
+        count = len(self.members)
+        size = min(at_once or count, count)
+        self.turns = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+        # leaves of each turn share memory with the stack: what the optimiser writes there is read here
+        self.leaves = [
+            {name: value[turn].detach().requires_grad_() for name, value in self.parameters.items()}
+            for turn in self.turns
+        ]
         self.step_counts = [torch.tensor(float(member.steps)) for member in members]
-        order = list(self.parameters)
+        self.balance_counts = [torch.tensor(float(member.balance_steps)) for member in members]
+        # the weights of the losses last: they are not stepped with the rest
+        self.order = sorted(self.parameters, key=lambda name: name == BALANCE)
         # per model, once: the optimiser is called with them at every step
         self.slices = [
-            tuple([tensors[name].detach()[k] for name in order] for tensors in self._four())
-            for k in range(len(members))
+            tuple([tensors[name].detach()[k] for name in self.order] for tensors in self._four())
+            for k in range(count)
         ]
 
     def take_apart(self) -> list[tuple[Member, tuple[Tensors, ...]]]:
@@ -112,9 +139,16 @@ class Stack:
 
 
 def fresh(
-    model: StackedModel, generator: torch.Generator, device: torch.device, *, averages: bool
+    model: StackedModel, plan: ModelPlan, device: torch.device, *, averages: bool
 ) -> tuple[Tensors, ...]:
     """Tensors of a model before its first step."""
-    start = {name: value.to(device) for name, value in model.initial(generator).items()}
+    data, train = plan.view.data, plan.view.train
+    begun = model.initial(
+        epoch_generator(plan.config.seed, 0, "initialisation"),
+        data.emotion.index_select(0, train).cpu().numpy(),
+        data.valence.index_select(0, train).cpu().numpy(),
+        plan.config,
+    )
+    start = {name: value.to(device) for name, value in begun.items()}
     zeros = [{name: torch.zeros_like(value) for name, value in start.items()} for _ in range(2)]
     return start, *zeros, {name: value.clone() for name, value in start.items()} if averages else {}

@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mer.features.dataset import FeatureTable
+from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.config import FusionConfig
 from mer.search.candidates import Candidate, Judged, search_view, train_candidates
 from mer.search.figures import history_figure, importance_figure
 from mer.training.examples import Examples
 from mer.training.partition import Partition, partitions
+from mer.training.stack_data import StackView
+from mer.training.stack_frames import FrameStore
 
 CLIPS, CLASSES = 120, 3
 CONFIG = FusionConfig(model="concat", hidden=8, epochs=6, patience=0, dropout=0.2, learning_rate=1e-2)
@@ -79,6 +81,32 @@ def test_a_candidate_given_up_takes_all_its_models_along() -> None:
     assert (first.pruned, second.pruned, third.pruned) == (False, True, False)
     assert (first.epochs, second.epochs) == (12, 4)
     assert [first, third] == train_candidates([candidates[0], candidates[2]])
+
+
+def test_views_of_frames_share_a_store_and_see_what_they_would_see_alone() -> None:
+    examples, parts, _ = corpus()
+    generator = np.random.default_rng(1)
+    lengths = generator.integers(1, 6, CLIPS)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    signal = np.repeat(np.eye(CLASSES, 6)[examples.emotion], lengths, axis=0)
+    values = (generator.normal(0, 1, (int(offsets[-1]), 6)) + signal).astype(np.float16)
+    store = FrameStore()
+
+    def seen(view: str, shared: FrameStore | None) -> StackView:
+        keep = np.flatnonzero(parts[view].train | parts[view].validation)
+        own = np.concatenate([values[offsets[i] : offsets[i + 1]] for i in keep])
+        starts = np.concatenate([[0], np.cumsum(lengths[keep])]).astype(np.int64)
+        table = RaggedTable(tuple(examples.clip_ids[i] for i in keep), own, starts, np.ones(len(keep), bool))
+        stores = {"acoustic": shared} if shared is not None else None
+        return search_view(examples, parts[view], {"acoustic": table}, CLASSES, stores)
+
+    names = ("fold0", "fold1", "fold2")
+    together, apart = [seen(v, store) for v in names], [seen(v, None) for v in names]
+    assert len(store.values) == len(values)
+    assert all(view.data.frames["acoustic"].store is store for view in together)
+    frames = CONFIG.model_copy(update={"model": "afg_early", "level": "frames", "epochs": 2})
+    one, other = (train_candidates([Candidate(frames, tuple(views))]) for views in (together, apart))
+    assert one == other
 
 
 @pytest.mark.parametrize("pruned", [[False, True, False], [True, True, True]])

@@ -126,7 +126,8 @@ def test_a_stacked_forward_is_its_twins(data: StackData, model: str) -> None:
     config = BASE.model_copy(update={"model": model})
     shape = FusionShape(WIDTHS, CLASSES)
     stacked = build_stacked(shape, config)
-    own = [stacked.initial(torch.Generator().manual_seed(seed)) for seed in (1, 2)]
+    labels = (np.zeros(1, np.int64), np.zeros(1))
+    own = [stacked.initial(torch.Generator().manual_seed(seed), *labels, config) for seed in (1, 2)]
     view = plan(data).view
     batch = view.batch(torch.arange(20))
     logits, valence = stacked.forward({n: torch.stack([p[n] for p in own]) for n in own[0]}, batch, None)
