@@ -176,9 +176,20 @@ def search(
     demo_clips: ClipsOption = 200,
     trials: Annotated[int, typer.Option(help="Trials the study shall have in the end.")] = 20,
     study: Annotated[str, typer.Option(help="Name of the study; resumed if it exists.")] = "",
-    sampler: Annotated[Literal["tpe", "gp", "nsga2"], typer.Option(help="How trials are chosen.")] = "tpe",
+    sampler: Annotated[
+        Literal["tpe", "gp", "nsga2"],
+        typer.Option(help="How trials are chosen: tree-structured Parzen, Gaussian process, NSGA-II."),
+    ] = "tpe",
+    write_recipe: Annotated[
+        Path | None,
+        typer.Option(help="File (.yaml) for the best options as a whole recipe, for `mer run --recipe`."),
+    ] = None,
 ) -> None:
-    """Search layers and fusion hyper-parameters with Optuna, judged on validation speakers of the training folds."""
+    """Search layer block, pooling, streams, fusion model and hyper-parameters with Optuna, judged on validation speakers.
+
+    Start it several times to share a study between processes; a killed one's trials are tried again by the others.
+    Watch it with `optuna-dashboard sqlite:///.mer/optuna.db` (or the URL in MER_OPTUNA_STORAGE_URL), or in MLflow.
+    """
     started = _servers()
     from flows.options import SearchOptions
     from flows.search import search as search_flow
@@ -193,6 +204,7 @@ def search(
         trials=trials,
         study=study,
         sampler=sampler,
+        write_recipe=str(write_recipe or ""),
     )
     search_flow(options)
     _addresses(started)

@@ -1,4 +1,4 @@
-"""Search over layers, streams and fusion options: trials are asked for in batches, trained as one stack over the fold views, and
+"""Search over the space of `mer.search.space`: trials are asked for in batches, trained as one stack over the fold views, and
 judged on validation speakers. The best are trained again with fresh seeds before they are believed.
 """
 
@@ -6,24 +6,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from prefect import task
 
-from infra.studies import SURPLUS, Sampler, alive, claim, finish, finished_trials, open_study, seed_draws
+from infra.studies import (
+    SURPLUS,
+    Sampler,
+    alive,
+    claim,
+    finish,
+    finished_trials,
+    open_study,
+    seed_draws,
+    settle_terms,
+)
 from mer.errors import ConfigError
-from mer.fusion.config import FusionConfig
 from mer.recipes import Recipe
+from mer.search.space import SearchSpace, search_space
 from mer.training.partition import FINAL_VIEW
 from tasks.compute import computing
 from tasks.dataset import load_view
 from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.stage import digest
 from tasks.streams import view_streams
-from tasks.workspace import workspace
+from tasks.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -36,6 +46,8 @@ REDUCTION = 3
 BELIEVED = 3
 """Trials that are trained again with fresh seeds."""
 _WAIT_SECONDS = 5.0
+_KEPT_READINGS = 64
+"""Different readings of the streams that are kept in memory for trials to come."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class SearchPlan:
     """How a study is run."""
 
     study: str
+    """Empty: named after recipe, corpus and space."""
     trials: int
     """Finished trials the study shall have in the end."""
     sampler: Sampler = "tpe"
@@ -65,14 +78,16 @@ class SearchReport:
     fresh_value: float
     """The same options with fresh seeds: the chance of the first draw is gone. NaN where none were asked for."""
     best_params: dict[str, Any]
+    best_recipe: Recipe
+    """The recipe that these options stand for: a run of it trains what was judged."""
     models_trained: int
     """Models of all trials, those of dead workers included."""
     models_again: int
     """Models trained again with fresh seeds."""
 
 
-Views = Callable[[Mapping[str, Any]], "tuple[StackView, ...]"]
-"""The fold views with the features that a trial's parameters ask for."""
+Views = Callable[[Recipe], "tuple[StackView, ...]"]
+"""The fold views with the features that a trial's recipe reads."""
 
 
 @task(name="search", task_run_name="search {plan.study}", tags=["gpu"])
@@ -85,34 +100,30 @@ def search_fusion(
 ) -> SearchReport:
     """Run trials until the study has as many finished ones as planned; test folds are never looked at."""
     folds = {view: own for view, own in spaces.items() if view != FINAL_VIEW}
-    layers = max(own.layer_count for own in folds.values())
-    searched = layers if all(own.read_layer is not None for own in folds.values()) else None
     space = workspace()
-    study = open_study(
-        space.settings,
-        plan.study,
-        seed=recipe.seed,
-        sampler=plan.sampler,
-        first_rung=plan.first_rung,
-        reduction=REDUCTION,
-    )
+    options = space_of(space, dataset, recipe, folds)
+    study = open_search(space, dataset, plan, options, folds)
     views = _views_of(dataset, recipe, features, folds)
-    run_trials(study, plan, recipe, views, searched, lambda: computing(space.settings))
+    run_trials(study, plan, options, views, lambda: computing(space.settings))
     with computing(space.settings):
-        best, fresh = believed(study, plan, recipe, views)
+        best, fresh = believed(study, plan, options, views)
     report = SearchReport(
-        study=plan.study,
+        study=study.study_name,
         trials=len(finished_trials(study)),
         best_value=float(best.value),
         fresh_value=fresh,
         best_params=dict(best.params),
+        best_recipe=options.recipe_of(best.params),
         models_trained=len(folds) * sum(_trained(trial) for trial in study.get_trials(deepcopy=False)),
         models_again=len(folds)
         * sum(len(values) for name, values in study.user_attrs.items() if name.startswith("again")),
     )
+    # parameters of a run never change in MLflow: a continued study that finds better ones is another run
     space.tracker.log_run(
-        f"search {plan.study}",
+        f"search {report.study}, {report.trials} trials, best {best.number}",
         params={name: str(value) for name, value in report.best_params.items()},
+        tags={"study": report.study, "sampler": plan.sampler},
+        dataset=(dataset.corpus, dataset.membership, dataset.clips),
         metrics={
             "best_validation_waf": report.best_value,
             "fresh_validation_waf": report.fresh_value,
@@ -126,12 +137,57 @@ def search_fusion(
     return report
 
 
+def space_of(
+    space: Workspace, dataset: DatasetRef, recipe: Recipe, folds: Mapping[str, ViewSpaces]
+) -> SearchSpace:
+    """What can be searched of this recipe on this corpus."""
+    from mer.search.trainable import trainable_models, trains_jointly
+
+    models = trainable_models()
+    studied = all(own.read_layer is not None for own in folds.values())
+    states = 1 + min(own.layer_count for own in folds.values()) if studied else 0
+    examples, partition = load_view(space, dataset, recipe, next(iter(folds)))
+    valence = bool(np.isfinite(examples.valence[partition.train]).any())
+    return search_space(recipe, models, states=states, valence=valence and trains_jointly(models))
+
+
+def open_search(
+    space: Workspace,
+    dataset: DatasetRef,
+    plan: SearchPlan,
+    options: SearchSpace,
+    folds: Mapping[str, ViewSpaces],
+) -> Study:
+    """The study; a new one begins with the recipe itself.
+
+    Raises:
+        ConfigError: the study named has trials of another recipe, corpus or space, which say nothing about this one.
+    """
+    recipe = options.recipe
+    terms = digest({**options.describe(), "membership": dataset.membership})
+    name = plan.study or f"{recipe.name}/{dataset.corpus}/{terms[:12]}"
+    study: Study = open_study(
+        space.settings,
+        name,
+        seed=recipe.seed,
+        sampler=plan.sampler,
+        first_rung=plan.first_rung,
+        reduction=REDUCTION,
+        defaults=options.defaults([own.read_layer for own in folds.values() if own.read_layer is not None]),
+    )
+    if settle_terms(study, terms) != terms:
+        raise ConfigError(
+            f"study {name}: expected trials of this recipe, corpus and choice of options, found those of another one; "
+            "give the search another --study, or leave it out"
+        )
+    return study
+
+
 def run_trials(
     study: Study,
     plan: SearchPlan,
-    recipe: Recipe,
+    options: SearchSpace,
     views: Views,
-    layers: int | None,
     computing_turn: Callable[[], Any],
 ) -> None:
     """Take batches of trials and train them, until the study has as many as planned, whoever finishes them.
@@ -144,51 +200,26 @@ def run_trials(
             time.sleep(min(_WAIT_SECONDS, study._storage.get_heartbeat_interval()))
             continue
         with alive(study, trials), computing_turn():
-            _run_batch(study, trials, plan, recipe, views, layers)
+            _run_batch(study, trials, plan, options, views)
 
 
 def _run_batch(
-    study: Study, trials: Sequence[Trial], plan: SearchPlan, recipe: Recipe, views: Views, layers: int | None
+    study: Study, trials: Sequence[Trial], plan: SearchPlan, options: SearchSpace, views: Views
 ) -> None:
     from mer.search.candidates import Candidate, train_candidates
 
     candidates: list[Candidate] = []
     for trial in trials:
-        seed_draws(trial, plan.sampler, recipe.seed)
-        config = suggest(trial, recipe, layers)
-        candidates.append(Candidate(config, views(trial.params)))
+        seed_draws(trial, plan.sampler, options.recipe.seed)
+        options.draw(trial)
+        asked = options.recipe_of(trial.params)
+        candidates.append(Candidate(asked.fusion, views(asked)))
     judged = train_candidates(candidates, _pruning(study, trials, plan))
     for trial, own in zip(trials, judged, strict=True):
         finish(study, trial, own.score, pruned=own.pruned)
 
 
-def suggest(trial: Trial, recipe: Recipe, layers: int | None) -> FusionConfig:
-    """The fusion options of a trial; the layer and the streams are among its parameters.
-
-    Args:
-        trial: to be filled.
-        recipe: what is not searched.
-        layers: the last hidden state that may be read; None: the layer is not searched.
-    """
-    config = recipe.fusion.model_copy(
-        update={
-            "model": trial.suggest_categorical("model", ["attention", "attention_softmax", "concat"]),
-            "hidden": trial.suggest_categorical("hidden", [64, 128, 256]),
-            "dropout": trial.suggest_float("dropout", 0.2, 0.7),
-            "modality_dropout": trial.suggest_float("modality_dropout", 0.0, 0.3),
-            "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
-            "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
-            "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
-        }
-    )
-    if layers is not None:
-        trial.suggest_int("layer", 0, layers)
-    if len(recipe.streams) > 1:
-        trial.suggest_categorical("streams", _stream_sets(recipe.streams))
-    return config
-
-
-def believed(study: Study, plan: SearchPlan, recipe: Recipe, views: Views) -> tuple[FrozenTrial, float]:
+def believed(study: Study, plan: SearchPlan, options: SearchSpace, views: Views) -> tuple[FrozenTrial, float]:
     """The best of the leading trials by their mean over fresh seeds, and that mean.
 
     What has been trained again is kept in the study, so that a continued search does not repeat it.
@@ -199,7 +230,7 @@ def believed(study: Study, plan: SearchPlan, recipe: Recipe, views: Views) -> tu
     leading = sorted(complete, key=lambda trial: (-float(trial.value), trial.number))[:BELIEVED]
     if plan.fresh_seeds == 0:
         return leading[0], float("nan")
-    again = {trial.number: _again(study, trial, plan.fresh_seeds, recipe, views) for trial in leading}
+    again = {trial.number: _again(study, trial, plan.fresh_seeds, options, views) for trial in leading}
     best = max(leading, key=lambda trial: fmean(again[trial.number]))
     return best, fmean(again[best.number])
 
@@ -220,16 +251,15 @@ def figures(study: Study) -> dict[str, bytes]:
     return drawn
 
 
-def _again(study: Study, trial: FrozenTrial, seeds: int, recipe: Recipe, views: Views) -> list[float]:
+def _again(study: Study, trial: FrozenTrial, seeds: int, options: SearchSpace, views: Views) -> list[float]:
     from mer.search.candidates import Candidate, train_candidates
 
     name = f"again {trial.number}"
     done: list[float] = list(study.user_attrs.get(name, ()))
     if len(done) < seeds:
-        options = {key: value for key, value in trial.params.items() if key in FusionConfig.model_fields}
-        config = recipe.fusion.model_copy(update=options)
+        asked = options.recipe_of(trial.params)
         candidates = [
-            Candidate(config.model_copy(update={"seed": config.seed + 1 + number}), views(trial.params))
+            Candidate(asked.fusion.model_copy(update={"seed": asked.fusion.seed + 1 + number}), views(asked))
             for number in range(len(done), seeds)
         ]
         done += [judged.score for judged in train_candidates(candidates)]
@@ -278,36 +308,31 @@ def _views_of(
     features: Mapping[str, FeatureSetRef],
     folds: Mapping[str, ViewSpaces],
 ) -> Views:
-    """Views by layer and streams, each read once and kept."""
+    """Views by what is read of the streams, each read once and kept for some time."""
     from mer.features.dataset import FeatureTable
     from mer.search.candidates import search_view
 
     space = workspace()
     kept: dict[tuple[Any, ...], StackView] = {}
 
-    def views(params: Mapping[str, Any]) -> tuple[StackView, ...]:
-        layer = params.get("layer")
-        streams = tuple(str(params.get("streams", "+".join(recipe.streams))).split("+"))
+    def views(asked: Recipe) -> tuple[StackView, ...]:
+        streams = asked.reads
+        reading = tuple(getattr(asked, stream).model_dump_json() for stream in streams)
         for view, own in folds.items():
-            if (view, layer, streams) in kept:
+            if (view, reading) in kept:
                 continue
             examples, partition = load_view(space, dataset, recipe, view)
             rows = np.flatnonzero(partition.train | partition.validation)
-            chosen = own if layer is None else replace(own, read_layer=layer)
-            tables = view_streams(
-                space, recipe, features, chosen, [examples.clip_ids[i] for i in rows], streams
-            )
+            tables = view_streams(space, asked, features, own, [examples.clip_ids[i] for i in rows], streams)
             vectors = {name: table for name, table in tables.items() if isinstance(table, FeatureTable)}
             if len(vectors) < len(tables):
                 raise ConfigError(
                     "search: expected `fusion.level: utterance`, found frames; stacks of framewise models are not built yet"
                 )
-            kept[view, layer, streams] = search_view(examples, partition, vectors, len(recipe.emotions))
-        return tuple(kept[view, layer, streams] for view in folds)
+            kept[view, reading] = search_view(examples, partition, vectors, len(recipe.emotions))
+        found = tuple(kept[view, reading] for view in folds)
+        while len(kept) > _KEPT_READINGS * len(folds):
+            kept.pop(next(iter(kept)))
+        return found
 
     return views
-
-
-def _stream_sets(streams: Sequence[str]) -> list[str]:
-    """All subsets with at least one stream, the whole first."""
-    return ["+".join(own) for size in range(len(streams), 0, -1) for own in combinations(streams, size)]

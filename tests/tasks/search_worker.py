@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +15,8 @@ import torch
 from infra.settings import load_settings
 from infra.studies import open_study
 from mer.fusion.config import FusionConfig
-from mer.recipes.recipe import parse_recipe
+from mer.recipes.recipe import Recipe, parse_recipe
+from mer.search.space import search_space
 from mer.training.stack_data import StackData, StackView
 from tasks.search import SearchPlan, run_trials
 
@@ -27,7 +26,7 @@ lexical: {features: {modality: lexical, source: "wheel:all-minilm-l6-v2", poolin
 """
 
 
-def views(params: Mapping[str, Any]) -> tuple[StackView, ...]:
+def views(asked: Recipe) -> tuple[StackView, ...]:
     """Two folds of clips with class signal."""
     generator = np.random.default_rng(0)
     emotion = generator.integers(0, 6, 200)
@@ -59,7 +58,8 @@ def main() -> None:
         sys.stdout.flush()
         return nullcontext()
 
-    run_trials(study, plan, recipe, views, None, turn)
+    space = search_space(recipe, ("attention", "attention_softmax", "concat"), states=0, valence=False)
+    run_trials(study, plan, space, views, turn)
 
 
 if __name__ == "__main__":
