@@ -1,6 +1,6 @@
 """A search worker in a process of its own: real trials over made clips, in the study that the environment names.
 
-python search_worker.py STUDY PLANNED BATCH [EPOCHS]
+python search_worker.py STUDY PLANNED BATCH [EPOCHS [SAMPLER]]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from infra.settings import load_settings
-from infra.studies import open_study
+from infra.studies import Sampler, open_study
 from mer.fusion.config import FusionConfig
 from mer.recipes.recipe import Recipe, parse_recipe
 from mer.search.space import search_space
@@ -51,7 +51,8 @@ def main() -> None:
     fusion = FusionConfig(epochs=int(more[0]) if more else 4, patience=0)
     recipe = parse_recipe(RECIPE, origin="worker").model_copy(update={"fusion": fusion})
     study = open_study(load_settings(), name, heartbeat_seconds=1, grace_seconds=3, first_rung=2)
-    plan = SearchPlan(study=name, trials=int(planned), batch=int(batch), first_rung=2)
+    sampler: Sampler = more[1] if len(more) > 1 else "tpe"  # type: ignore[assignment]
+    plan = SearchPlan(study=name, trials=int(planned), batch=int(batch), first_rung=2, sampler=sampler)
 
     def turn() -> nullcontext[None]:
         sys.stdout.write("training\n")
