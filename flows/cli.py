@@ -180,6 +180,10 @@ def search(
         Literal["tpe", "gp", "nsga2"],
         typer.Option(help="How trials are chosen: tree-structured Parzen, Gaussian process, NSGA-II."),
     ] = "tpe",
+    batch: Annotated[int, typer.Option(min=1, max=256, help="Trials that are trained as one stack.")] = 8,
+    first_rung: Annotated[
+        int, typer.Option(min=0, help="Epochs after which the worse trials are first given up; 0: never.")
+    ] = 9,
     write_recipe: Annotated[
         Path | None,
         typer.Option(help="File (.yaml) for the best options as a whole recipe, for `mer run --recipe`."),
@@ -204,6 +208,8 @@ def search(
         trials=trials,
         study=study,
         sampler=sampler,
+        batch=batch,
+        first_rung=first_rung,
         write_recipe=str(write_recipe or ""),
     )
     search_flow(options)
@@ -279,10 +285,22 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="Registered model (the recipe's name).")] = "demo",
     version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write report.json and figures to.")] = None,
+    against: Annotated[
+        str,
+        typer.Option(
+            help="Compare with this version instead: NAME (its champion), NAME:VERSION, or a version number of MODEL."
+        ),
+    ] = "",
 ) -> None:
-    """Show the evaluation of a version: out-of-fold scores with intervals, holdout, calibration; `--out` writes the figures."""
-    from flows.inspection import show_evaluation
+    """Show the evaluation of a version: out-of-fold scores with intervals, holdout, calibration; `--out` writes the figures.
 
+    With --against: both versions on the clips that neither was trained on, differences by paired bootstrap over speakers.
+    """
+    from flows.inspection import show_comparison, show_evaluation
+
+    if against:
+        show_comparison(model, version, against)
+        return
     show_evaluation(model, version, out)
 
 

@@ -10,9 +10,9 @@ from prefect import task
 from infra.artifacts import ArtifactRef
 from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, RECORD, ModelPackage
 from mer.recipes import Recipe
+from tasks.comparison import held_out
 from tasks.dataset import load_partitions
 from tasks.ensemble import load_ensemble
-from tasks.evaluation import HOLDOUT, OUT_OF_FOLD
 from tasks.references import DatasetRef, FusedView, ModelVersion, Promotion, ViewSpaces
 from tasks.stage import Produced, StageResult, StageRun, run_stage
 from tasks.streams import spaces_read
@@ -147,13 +147,10 @@ def gate_and_promote(
 
 def _scored(space: Workspace, truth: Examples, evaluation: ArtifactRef) -> ScoredClips:
     """A version's predictions on clips it learnt nothing from: out-of-fold ones and the holdout's, with today's labels."""
-    from mer.ensemble.posteriors import Posteriors
     from mer.evaluation.gate import ScoredClips
 
     position = {clip_id: row for row, clip_id in enumerate(truth.clip_ids)}
-    posteriors = Posteriors.joined(
-        [Posteriors.from_parquet(space.artifacts.read(evaluation, name)) for name in (OUT_OF_FOLD, HOLDOUT)]
-    )
+    posteriors = held_out(space, evaluation)
     usable = [c for c in posteriors.clip_ids if c in position and truth.emotion[position[c]] >= 0]
     rows = [position[clip_id] for clip_id in usable]
     return ScoredClips(
