@@ -63,12 +63,14 @@ def open_study(
     url = parse_url(settings.optuna_storage_url.get_secret_value())
     if url.drivername == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    storage = RDBStorage(
-        url.render_as_string(hide_password=False),
-        heartbeat_interval=heartbeat_seconds,
-        grace_period=grace_seconds,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=_experimental())  # heartbeats: known, and tested here
+        storage = RDBStorage(
+            url.render_as_string(hide_password=False),
+            heartbeat_interval=heartbeat_seconds,
+            grace_period=grace_seconds,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
+        )
     study = optuna.create_study(
         storage=storage,
         study_name=name,
