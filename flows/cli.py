@@ -7,9 +7,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
+
+from flows.cli_options import (
+    AgainstOption,
+    BatchOption,
+    CandidatesOption,
+    ClipsOption,
+    CorpusOption,
+    FirstRungOption,
+    FormatOption,
+    LabelMapOption,
+    NameOption,
+    RecipeOption,
+    SamplerOption,
+    StudyOption,
+    TrialsOption,
+    WriteRecipeOption,
+)
 
 app = typer.Typer(
     name="mer",
@@ -19,32 +36,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-RecipeOption = Annotated[
-    str, typer.Option("--recipe", help="Built-in recipe (demo, ravdess) or a recipe's YAML file.")
-]
-CorpusOption = Annotated[
-    str,
-    typer.Option(
-        "--corpus", help="Folder of clips and labels. Left out: the demo corpus, made on first use."
-    ),
-]
-NameOption = Annotated[
-    str, typer.Option("--name", help="Name in the catalogue. Left out: the folder's name.")
-]
-FormatOption = Annotated[
-    str,
-    typer.Option(
-        "--format", help="Layout of the corpus, e.g. mertools, mer2025, mmsa, meld, table; auto: found out."
-    ),
-]
-LabelMapOption = Annotated[
-    str,
-    typer.Option(
-        "--label-map", help="The corpus' own labels in the recipe's set: calm=neutral,disgust= (no label)."
-    ),
-]
-ClipsOption = Annotated[int, typer.Option("--demo-clips", help="Clips of the demo corpus, if none is given.")]
 
 
 @app.command()
@@ -174,20 +165,12 @@ def search(
     format: FormatOption = "auto",
     label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
-    trials: Annotated[int, typer.Option(help="Trials the study shall have in the end.")] = 20,
-    study: Annotated[str, typer.Option(help="Name of the study; resumed if it exists.")] = "",
-    sampler: Annotated[
-        Literal["tpe", "gp", "nsga2"],
-        typer.Option(help="How trials are chosen: tree-structured Parzen, Gaussian process, NSGA-II."),
-    ] = "tpe",
-    batch: Annotated[int, typer.Option(min=1, max=256, help="Trials that are trained as one stack.")] = 8,
-    first_rung: Annotated[
-        int, typer.Option(min=0, help="Epochs after which the worse trials are first given up; 0: never.")
-    ] = 9,
-    write_recipe: Annotated[
-        Path | None,
-        typer.Option(help="File (.yaml) for the best options as a whole recipe, for `mer run --recipe`."),
-    ] = None,
+    trials: TrialsOption = 20,
+    study: StudyOption = "",
+    sampler: SamplerOption = "tpe",
+    batch: BatchOption = 8,
+    first_rung: FirstRungOption = 9,
+    write_recipe: WriteRecipeOption = None,
 ) -> None:
     """Search layer block, pooling, streams, fusion model and hyper-parameters with Optuna, judged on validation speakers.
 
@@ -222,12 +205,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
     model: Annotated[str, typer.Option(help="Registered model (the recipe's name).")] = "demo",
     version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
-    candidates: Annotated[
-        Path | None,
-        typer.Option(
-            help="Table of the names a submission must have: exactly its rows are written, in order."
-        ),
-    ] = None,
+    candidates: CandidatesOption = None,
     name: Annotated[
         str, typer.Option("--name", help="Corpus that candidates are clips of, where no PATHS are given.")
     ] = "",
@@ -285,12 +263,7 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="Registered model (the recipe's name).")] = "demo",
     version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write report.json and figures to.")] = None,
-    against: Annotated[
-        str,
-        typer.Option(
-            help="Compare with this version instead: NAME (its champion), NAME:VERSION, or a version number of MODEL."
-        ),
-    ] = "",
+    against: AgainstOption = "",
 ) -> None:
     """Show the evaluation of a version: out-of-fold scores with intervals, holdout, calibration; `--out` writes the figures.
 
