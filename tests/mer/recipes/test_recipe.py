@@ -49,7 +49,15 @@ def test_a_member_of_an_ensemble_is_the_recipes_fusion_with_its_own_options() ->
     first, other = recipe.member_fusions.values()
     assert (first.model, first.hidden, first.epochs, first.seed) == ("afg_early", 32, 7, recipe.fusion.seed)
     assert (other.model, other.hidden, other.epochs, other.seed) == (recipe.fusion.model, 16, 7, 5)
+    assert recipe.serves_ensemble
     assert parse_recipe(TEXT, origin="mine.yaml").member_fusions == {}
+    assert not parse_recipe(TEXT, origin="mine.yaml").serves_ensemble
+
+
+def test_an_ensemble_may_be_scored_only() -> None:
+    text = TEXT + "ensemble: {serve: false, members: {S1: {model: afg_early}, S2: {}}}\n"
+    recipe = parse_recipe(text, origin="mine.yaml")
+    assert len(recipe.member_fusions) == 2 and not recipe.serves_ensemble
 
 
 @pytest.mark.parametrize(
