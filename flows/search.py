@@ -41,14 +41,16 @@ def search(options: SearchOptions) -> SearchReport:
     console.print(
         f"[bold]study {report.study}[/]: {report.trials} trials, {report.models_trained} models and {report.models_again} "
         f"trained again with fresh seeds; best mean WAF on validation speakers {report.best_value:.3f} when chosen, "
-        f"{report.fresh_value:.3f} again (a choice, not a test score)"
+        f"{report.fresh_value:.3f} again (a choice, not a test score); the recipe itself {report.recipe_value:.3f}, "
+        f"again {report.recipe_again:.3f}"
     )
     console.print(recipe_piece(recipe, report.best_recipe), markup=False, end="")
     if target is not None:
         notes = (
             f"study {report.study}, {report.trials} trials around recipe {options.recipe}",
             f"mean WAF on the validation speakers of the folds: {report.best_value:.4f} when chosen, "
-            f"{report.fresh_value:.4f} with fresh seeds",
+            f"{report.fresh_value:.4f} with fresh seeds (the recipe itself {report.recipe_value:.4f}, "
+            f"{report.recipe_again:.4f})",
             "One choice was made for all folds, and validation speakers of one fold are tested in another: out-of-fold scores",
             "of this recipe are slightly optimistic. The holdout was not seen.",
         )

@@ -24,6 +24,8 @@ GRACE_SECONDS = 90
 """A running trial without a heartbeat for so long is dead."""
 MAX_RETRIES = 3
 SURPLUS = "surplus"
+DEFAULTS = "defaults"
+"""Marks the trial of the defaults, and its retries."""
 _ALIVE, _TERMS = "alive", "terms"
 _SILENT_BEATS = 3
 """A trial that has not begun to beat after so many intervals never will."""
@@ -83,7 +85,7 @@ def open_study(
     )
     weakref.finalize(study, storage.engine.dispose)  # Optuna itself never closes its connections
     if defaults and not study.get_trials(deepcopy=False):
-        study.enqueue_trial(dict(defaults), skip_if_exists=True)
+        study.enqueue_trial(dict(defaults), user_attrs={DEFAULTS: True}, skip_if_exists=True)
     return study
 
 

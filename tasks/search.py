@@ -14,6 +14,7 @@ import numpy as np
 from prefect import task
 
 from infra.studies import (
+    DEFAULTS,
     SURPLUS,
     Sampler,
     alive,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 REDUCTION = 3
 BELIEVED = 3
-"""Trials that are trained again with fresh seeds."""
+"""Trials that are trained again with fresh seeds, besides the recipe itself."""
 _WAIT_SECONDS = 5.0
 _KEPT_READINGS = 64
 """Different readings of the streams that are kept in memory for trials to come."""
@@ -77,6 +78,10 @@ class SearchReport:
     with these options."""
     fresh_value: float
     """The same options with fresh seeds: the chance of the first draw is gone. NaN where none were asked for."""
+    recipe_value: float
+    """The recipe itself, as first trained; NaN where the study has not trained it."""
+    recipe_again: float
+    """The recipe itself with the same fresh seeds; NaN as before."""
     best_params: dict[str, Any]
     best_recipe: Recipe
     """The recipe that these options stand for: a run of it trains what was judged."""
@@ -107,11 +112,15 @@ def search_fusion(
     run_trials(study, plan, options, views, lambda: computing(space.settings))
     with computing(space.settings):
         best, fresh = believed(study, plan, options, views)
+    own = _of_recipe(finished_trials(study))
+    again = study.user_attrs.get(f"again {own.number}", ()) if own is not None else ()
     report = SearchReport(
         study=study.study_name,
         trials=len(finished_trials(study)),
         best_value=float(best.value),
         fresh_value=fresh,
+        recipe_value=float(own.value) if own is not None else float("nan"),
+        recipe_again=fmean(again[: plan.fresh_seeds]) if again and plan.fresh_seeds else float("nan"),
         best_params=dict(best.params),
         best_recipe=options.recipe_of(best.params),
         models_trained=len(folds) * sum(_trained(trial) for trial in study.get_trials(deepcopy=False)),
@@ -127,6 +136,8 @@ def search_fusion(
         metrics={
             "best_validation_waf": report.best_value,
             "fresh_validation_waf": report.fresh_value,
+            "recipe_validation_waf": report.recipe_value,
+            "recipe_fresh_validation_waf": report.recipe_again,
             "trials": float(report.trials),
             "models_trained": float(report.models_trained),
             "models_again": float(report.models_again),
@@ -220,7 +231,7 @@ def _run_batch(
 
 
 def believed(study: Study, plan: SearchPlan, options: SearchSpace, views: Views) -> tuple[FrozenTrial, float]:
-    """The best of the leading trials by their mean over fresh seeds, and that mean.
+    """The best of the leading trials by their mean over fresh seeds, and that mean; the recipe itself is always among them.
 
     What has been trained again is kept in the study, so that a continued search does not repeat it.
     """
@@ -230,6 +241,8 @@ def believed(study: Study, plan: SearchPlan, options: SearchSpace, views: Views)
     leading = sorted(complete, key=lambda trial: (-float(trial.value), trial.number))[:BELIEVED]
     if plan.fresh_seeds == 0:
         return leading[0], float("nan")
+    own = _of_recipe(complete)
+    leading += [own] if own is not None and own not in leading else []
     again = {trial.number: _again(study, trial, plan.fresh_seeds, options, views) for trial in leading}
     best = max(leading, key=lambda trial: fmean(again[trial.number]))
     return best, fmean(again[best.number])
@@ -268,7 +281,10 @@ def _again(study: Study, trial: FrozenTrial, seeds: int, options: SearchSpace, v
 
 
 def _pruning(study: Study, trials: Sequence[Trial], plan: SearchPlan) -> Prune | None:
-    """Asynchronous successive halving: the storage knows what every worker's trials had reached at the same rung."""
+    """Asynchronous successive halving: the storage knows what every worker's trials had reached at the same rung.
+
+    The recipe itself is trained to its end: what learns slowly looks bad early, and everything is held against it.
+    """
     if plan.first_rung is None:
         return None
     rung = [plan.first_rung]
@@ -282,13 +298,18 @@ def _pruning(study: Study, trials: Sequence[Trial], plan: SearchPlan) -> Prune |
         for number in sorted(scores, key=lambda candidate: -scores[candidate]):
             if _running(study, trials[number]):
                 trials[number].report(scores[number], epoch)
-                if trials[number].should_prune():
+                if not trials[number].user_attrs.get(DEFAULTS) and trials[number].should_prune():
                     given_up.append(number)
             else:  # thought dead meanwhile and tried again elsewhere
                 given_up.append(number)
         return given_up
 
     return prune
+
+
+def _of_recipe(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The trial of the recipe itself among these."""
+    return next((trial for trial in trials if trial.user_attrs.get(DEFAULTS)), None)
 
 
 def _running(study: Study, trial: Trial) -> bool:

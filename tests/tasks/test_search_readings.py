@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,9 @@ import optuna
 import pytest
 import torch
 
+from infra.studies import finished_trials
 from mer.adaptation.block import Block
+from mer.errors import ConfigError
 from mer.features.clip_feature import ClipFeature
 from mer.features.spec import FeatureSpec
 from mer.fusion.config import FusionConfig
@@ -22,7 +26,7 @@ from mer.training.stack_data import StackView
 from tasks.dataset import _write_parquet, load_partitions
 from tasks.features import commit_shard
 from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
-from tasks.search import _views_of
+from tasks.search import SearchPlan, _views_of, believed, open_search, run_trials
 from tasks.streams import stream_identity
 from tasks.workspace import Workspace, workspace
 
@@ -165,6 +169,32 @@ def test_another_reading_is_another_key(space: Workspace) -> None:
         what = stream.model_dump_json(include={"read", "keep_frozen", "keep_adapted"})
         assert seen.setdefault(what, identity) == identity
     assert len(set(seen.values())) == len(seen) > 20
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_the_recipe_itself_is_trained_to_its_end_and_held_against_the_found(space: Workspace) -> None:
+    """Here it learns so slowly that it would be given up at the first rung."""
+    world = World(space, "honest", spoilt=False)
+    slow = RECIPE.fusion.model_copy(update={"learning_rate": 1e-4, "epochs": 4, "model": "concat"})
+    recipe = RECIPE.model_copy(update={"fusion": slow})
+    folds = {"fold0": world.spaces}
+    plan = SearchPlan(study="", trials=8, batch=4, first_rung=1, fresh_seeds=1)
+    options = search_space(recipe, ("concat",), states=STATES, valence=False)
+    study = open_search(space, world.dataset, plan, options, folds)
+    views = _views_of(world.dataset, recipe, world.features, folds)
+    run_trials(study, plan, options, views, nullcontext)
+    trials = {trial.number: trial for trial in finished_trials(study)}
+    assert trials[0].params["learning_rate"] == 1e-4 and trials[0].state.name == "COMPLETE"
+    assert "PRUNED" in {trial.state.name for trial in trials.values()}
+    best, fresh = believed(study, plan, options, views)
+    assert "again 0" in study.user_attrs, "the recipe is trained again beside the best"
+    assert fresh == max(values[0] for name, values in study.user_attrs.items() if name.startswith("again"))
+    assert best.number in trials
+    assert open_search(space, world.dataset, plan, options, folds).study_name == study.study_name
+    with pytest.raises(ConfigError, match="another --study"):
+        named = replace(plan, study=study.study_name)
+        other = search_space(RECIPE, ("concat",), states=STATES, valence=False)
+        open_search(space, world.dataset, named, other, folds)
 
 
 def _stored(space: Workspace, features: FeatureSetRef, ids: tuple[str, ...]) -> np.ndarray:
