@@ -7,9 +7,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
+
+from flows.cli_options import (
+    AgainstOption,
+    BatchOption,
+    CandidatesOption,
+    ClipsOption,
+    CorpusOption,
+    FirstRungOption,
+    FormatOption,
+    LabelMapOption,
+    NameOption,
+    RecipeOption,
+    SamplerOption,
+    StudyOption,
+    TrialsOption,
+    WriteRecipeOption,
+)
 
 app = typer.Typer(
     name="mer",
@@ -19,32 +36,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-RecipeOption = Annotated[
-    str, typer.Option("--recipe", help="Built-in recipe (demo, ravdess) or a recipe's YAML file.")
-]
-CorpusOption = Annotated[
-    str,
-    typer.Option(
-        "--corpus", help="Folder of clips and labels. Left out: the demo corpus, made on first use."
-    ),
-]
-NameOption = Annotated[
-    str, typer.Option("--name", help="Name in the catalogue. Left out: the folder's name.")
-]
-FormatOption = Annotated[
-    str,
-    typer.Option(
-        "--format", help="Layout of the corpus, e.g. mertools, mer2025, mmsa, meld, table; auto: found out."
-    ),
-]
-LabelMapOption = Annotated[
-    str,
-    typer.Option(
-        "--label-map", help="The corpus' own labels in the recipe's set: calm=neutral,disgust= (no label)."
-    ),
-]
-ClipsOption = Annotated[int, typer.Option("--demo-clips", help="Clips of the demo corpus, if none is given.")]
 
 
 @app.command()
@@ -174,11 +165,18 @@ def search(
     format: FormatOption = "auto",
     label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
-    trials: Annotated[int, typer.Option(help="Trials the study shall have in the end.")] = 20,
-    study: Annotated[str, typer.Option(help="Name of the study; resumed if it exists.")] = "",
-    sampler: Annotated[Literal["tpe", "gp", "nsga2"], typer.Option(help="How trials are chosen.")] = "tpe",
+    trials: TrialsOption = 20,
+    study: StudyOption = "",
+    sampler: SamplerOption = "tpe",
+    batch: BatchOption = 8,
+    first_rung: FirstRungOption = 9,
+    write_recipe: WriteRecipeOption = None,
 ) -> None:
-    """Search layers and fusion hyper-parameters with Optuna, judged on validation speakers of the training folds."""
+    """Search layer block, pooling, streams, fusion model and hyper-parameters with Optuna, judged on validation speakers.
+
+    Start it several times to share a study between processes; a killed one's trials are tried again by the others.
+    Watch it with `optuna-dashboard sqlite:///.mer/optuna.db` (or the URL in MER_OPTUNA_STORAGE_URL), or in MLflow.
+    """
     started = _servers()
     from flows.options import SearchOptions
     from flows.search import search as search_flow
@@ -193,6 +191,9 @@ def search(
         trials=trials,
         study=study,
         sampler=sampler,
+        batch=batch,
+        first_rung=first_rung,
+        write_recipe=str(write_recipe or ""),
     )
     search_flow(options)
     _addresses(started)
@@ -204,12 +205,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
     model: Annotated[str, typer.Option(help="Registered model (the recipe's name).")] = "demo",
     version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
-    candidates: Annotated[
-        Path | None,
-        typer.Option(
-            help="Table of the names a submission must have: exactly its rows are written, in order."
-        ),
-    ] = None,
+    candidates: CandidatesOption = None,
     name: Annotated[
         str, typer.Option("--name", help="Corpus that candidates are clips of, where no PATHS are given.")
     ] = "",
@@ -267,10 +263,17 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="Registered model (the recipe's name).")] = "demo",
     version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write report.json and figures to.")] = None,
+    against: AgainstOption = "",
 ) -> None:
-    """Show the evaluation of a version: out-of-fold scores with intervals, holdout, calibration; `--out` writes the figures."""
-    from flows.inspection import show_evaluation
+    """Show the evaluation of a version: out-of-fold scores with intervals, holdout, calibration; `--out` writes the figures.
 
+    With --against: both versions on the clips that neither was trained on, differences by paired bootstrap over speakers.
+    """
+    from flows.inspection import show_comparison, show_evaluation
+
+    if against:
+        show_comparison(model, version, against)
+        return
     show_evaluation(model, version, out)
 
 

@@ -41,11 +41,11 @@ def extract_frames(
     """The references, with the frames that the recipe's fusion or a member of its ensemble reads added; none: as they are."""
     fusions = (recipe.fusion, *recipe.member_fusions.values())
     wanted = {
-        frames_name(stream, space): spec
-        for fusion in fusions
+        frames_name(variant, stream, space): spec
+        for variant in (recipe.model_copy(update={"fusion": fusion}) for fusion in fusions)
         for stream in recipe.streams
         for space in spaces.values()
-        if (spec := frame_features(recipe.model_copy(update={"fusion": fusion}), stream, space)) is not None
+        if (spec := frame_features(variant, stream, space)) is not None
     }
     return dict(features) | (extract(dataset, recipe, wanted) if wanted else {})
 

@@ -12,6 +12,7 @@ from infra.catalogue import ModelVersionRow
 from infra.errors import InfraError
 from infra.services import status as service_status
 from mer.errors import MerError
+from tasks.comparison import compare_versions, version_named
 from tasks.workspace import Workspace, workspace
 
 console = Console(highlight=False)
@@ -73,6 +74,26 @@ def show_evaluation(model: str, version: int | None, out: Path | None) -> None:
             if path.suffix in (".json", ".png"):
                 (out / path.name).write_bytes(path.read_bytes())
         console.print(f"report.json and figures are in {out}")
+
+
+def show_comparison(model: str, version: int | None, against: str) -> None:
+    """Print scores of two versions on the clips that both were scored on, with intervals of their differences."""
+    space = workspace()
+    first = version_named(space, f"{model}:{version or ''}", model=model)
+    second = version_named(space, against, model=model)
+    compared = compare_versions(space, first, second)
+    names = [f"{row.name} v{row.version}" for row in (first, second)]
+    table = Table(title=f"{compared.clips} clips that neither was trained on", title_justify="left")
+    for column in ("score", *names, "difference", "95 %"):
+        table.add_column(column, justify="left" if column == "score" else "right")
+    for row in compared.scores:
+        cells = (f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference:+.4f}")
+        table.add_row(row.name, *cells, f"{row.low:+.4f} to {row.high:+.4f}")
+    console.print(table)
+    console.print(
+        f"differences: paired bootstrap, {compared.groups} speakers (or clips) resampled for both at once; an interval "
+        "that holds 0 tells nothing"
+    )
 
 
 def show_status() -> None:

@@ -54,10 +54,15 @@ class RetrainOptions(DemoOptions):
 
 
 class SearchOptions(DemoOptions):
-    """Search over layers and fusion hyper-parameters, on training folds only."""
+    """Search over layer block, pooling, streams, fusion model and its training, on training folds only."""
 
     study: str = Field(
-        default="", description="Name of the study; empty: made from recipe and corpus. Resumed if it exists."
+        default="",
+        description="Name of the study; empty: made from recipe, corpus and what is searched. Resumed if it exists.",
+    )
+    write_recipe: str = Field(
+        default="",
+        description="File (.yaml) to write the best options to, as a whole recipe for `mer run`; empty: they are only printed.",
     )
     trials: int = Field(default=20, ge=1, le=10_000, description="Trials the study shall have in the end.")
     sampler: Literal["tpe", "gp", "nsga2"] = Field(

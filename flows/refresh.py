@@ -17,7 +17,7 @@ from flows.options import DemoOptions
 from flows.pretrain import pretrain_views
 from flows.reporting import show_refresh
 from flows.runners import configured_task_runner
-from flows.train import FUSED, train_systems, train_with_pseudo_labels
+from flows.train import PSEUDO, served_system, train_systems, train_with_pseudo_labels
 from mer.recipes import Recipe, load_recipe
 from mer.training.partition import FINAL_VIEW
 from tasks.pseudo_labels import record_generation, select_view
@@ -43,10 +43,14 @@ def refresh_pseudo_labels(
     fused: Sequence[FusedView],
     parent_run: str | None,
 ) -> tuple[list[FusedView], str]:
-    """Select, retrain, compare; returns all systems, and the name of the one to serve."""
+    """Select, retrain, compare; returns all systems, and the name of the one to serve.
+
+    What would be served votes: the fusion, or the ensemble.
+    """
+    served = served_system(recipe)
     if recipe.pseudo_labels is None or dataset.unlabelled == 0:
-        return list(fused), FUSED
-    voters = {item.view: item for item in fused if item.system == FUSED}
+        return list(fused), served
+    voters = {item.view: item for item in fused if item.system == served}
     selections = {
         view: select_view.submit(dataset, recipe, voter, view, parent_run) for view, voter in voters.items()
     }
@@ -56,11 +60,12 @@ def refresh_pseudo_labels(
         usable[FINAL_VIEW] is None
     ):  # a fold without confident clips stays as it is; without the served view's there is no round
         show_refresh(selected, None, None)
-        return list(fused), FUSED
+        return list(fused), served
     again = train_with_pseudo_labels(dataset, recipe, features, spaces, usable, parent_run)
-    before, after = (fmean(item.validation_waf for item in items) for items in (voters.values(), again))
+    rivals = [item for item in again if item.system == served + PSEUDO]
+    before, after = (fmean(item.validation_waf for item in items) for items in (voters.values(), rivals))
     show_refresh(selected, before, after)
     if after > before:
         record_generation(dataset, recipe, voters[FINAL_VIEW], selected[FINAL_VIEW])
-        return [*fused, *again], again[0].system
-    return [*fused, *again], FUSED
+        return [*fused, *again], served + PSEUDO
+    return [*fused, *again], served

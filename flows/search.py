@@ -1,6 +1,8 @@
-"""Search: Optuna over the layer that is read and the fusion's hyper-parameters, on training folds only, resumable."""
+"""Search: Optuna over what is read of the streams and how it is fused, on training folds only, resumable."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from prefect import flow
 from rich.console import Console
@@ -10,21 +12,26 @@ from flows.ingest import ingest_corpus
 from flows.options import SearchOptions
 from flows.pretrain import pretrain_views
 from flows.runners import configured_task_runner
+from infra.settings import load_settings
+from infra.studies import dashboard_command
 from mer.recipes import load_recipe
+from mer.search.found import recipe_piece, whole_recipe, writable
 from tasks.search import SearchPlan, SearchReport, search_fusion
+
+console = Console(highlight=False, soft_wrap=True)
 
 
 @flow(name="search", task_runner=configured_task_runner())
 def search(options: SearchOptions) -> SearchReport:
-    """Continue a study until it has the trials asked for; prints the best options as a piece of recipe."""
+    """Continue a study until it has the trials asked for; prints the best options as a piece of recipe, or writes a whole one."""
     recipe = load_recipe(options.recipe)
+    target = writable(Path(options.write_recipe)) if options.write_recipe else None
     dataset, _ = ingest_corpus(recipe, options)
     features = extract_streams(dataset, recipe)
     spaces = pretrain_views(dataset, recipe, features, parent_run=None)
     features = extract_frames(dataset, recipe, features, spaces)
-    study = options.study or f"{recipe.name}/{dataset.corpus}/{dataset.membership[:8]}"
     plan = SearchPlan(
-        study=study,
+        study=options.study,
         trials=options.trials,
         sampler=options.sampler,
         batch=options.batch,
@@ -32,19 +39,23 @@ def search(options: SearchOptions) -> SearchReport:
         fresh_seeds=options.fresh_seeds,
     )
     report = search_fusion(dataset, recipe, features, spaces, plan)
-    console = Console(highlight=False)
     console.print(
         f"[bold]study {report.study}[/]: {report.trials} trials, {report.models_trained} models and {report.models_again} "
         f"trained again with fresh seeds; best mean WAF on validation speakers {report.best_value:.3f} when chosen, "
-        f"{report.fresh_value:.3f} again (a choice, not a test score)"
+        f"{report.fresh_value:.3f} again (a choice, not a test score); the recipe itself {report.recipe_value:.3f}, "
+        f"again {report.recipe_again:.3f}"
     )
-    lines = [
-        f"  {name}: {value}"
-        for name, value in sorted(report.best_params.items())
-        if name not in ("layer", "streams")
-    ]
-    console.print("fusion:\n" + "\n".join(lines))
-    for name in ("layer", "streams"):
-        if name in report.best_params:
-            console.print(f"{name}: {report.best_params[name]}")
+    console.print(recipe_piece(recipe, report.best_recipe), markup=False, end="")
+    if target is not None:
+        notes = (
+            f"study {report.study}, {report.trials} trials around recipe {options.recipe}",
+            f"mean WAF on the validation speakers of the folds: {report.best_value:.4f} when chosen, "
+            f"{report.fresh_value:.4f} with fresh seeds (the recipe itself {report.recipe_value:.4f}, "
+            f"{report.recipe_again:.4f})",
+            "One choice was made for all folds, and validation speakers of one fold are tested in another: out-of-fold scores",
+            "of this recipe are slightly optimistic. The holdout was not seen.",
+        )
+        target.write_text(whole_recipe(report.best_recipe, notes), encoding="utf-8")
+        console.print(f"whole recipe in {target}: mer run --recipe {target}", markup=False)
+    console.print(f"history and importance: MLflow, or {dashboard_command(load_settings())}", markup=False)
     return report

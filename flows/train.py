@@ -20,7 +20,7 @@ from tasks.evaluation import evaluate, read_report
 from tasks.fusion import fuse_view
 from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
 
-FUSED = "fused"
+FUSED, PSEUDO = "fused", "+pseudo"
 
 
 @flow(name="train", task_runner=configured_task_runner())
@@ -31,7 +31,7 @@ def train(options: DemoOptions) -> dict[str, Any]:
     features = extract_streams(dataset, recipe)
     spaces = pretrain_views(dataset, recipe, features, parent_run=None)
     fused = train_systems(dataset, recipe, features, spaces, parent_run=None)
-    report = read_report(evaluate(dataset, recipe, fused, FUSED, None))
+    report = read_report(evaluate(dataset, recipe, fused, served_system(recipe), None))
     show_systems(report, dataset)
     return report
 
@@ -45,7 +45,7 @@ def train_systems(
 ) -> list[FusedView]:
     """The fusion of all streams, each stream alone for comparison, and the ensemble with its members, if there is one."""
     features = extract_frames(dataset, recipe, features, spaces)
-    systems: dict[str, tuple[str, ...]] = {FUSED: recipe.streams}
+    systems: dict[str, tuple[str, ...]] = {FUSED: recipe.reads}
     if len(recipe.streams) > 1:
         systems |= {stream: (stream,) for stream in recipe.streams}
     runs = [
@@ -56,14 +56,24 @@ def train_systems(
     return [run.result() for run in runs] + train_ensemble(dataset, recipe, features, spaces, parent_run)
 
 
+def served_system(recipe: Recipe) -> str:
+    """Name of the supervised system that is gated and served."""
+    return ENSEMBLE if recipe.serves_ensemble else FUSED
+
+
 def train_ensemble(
     dataset: DatasetRef,
     recipe: Recipe,
     features: Mapping[str, FeatureSetRef],
     spaces: Mapping[str, ViewSpaces],
     parent_run: str | None,
+    pseudo: Mapping[str, ArtifactRef | None] | None = None,
 ) -> list[FusedView]:
-    """Every member on every view, then their combination; empty without an ensemble in the recipe."""
+    """Every member on every view, then their combination; empty without an ensemble in the recipe.
+
+    With `pseudo` (each view's own pseudo-labels) all names end in `+pseudo`.
+    """
+    mark = "" if pseudo is None else PSEUDO
     runs = {
         (name, view): fuse_view.submit(
             dataset,
@@ -71,9 +81,9 @@ def train_ensemble(
             features,
             space,
             view,
-            f"{ENSEMBLE}/{name}",
-            recipe.streams,
-            None,
+            f"{ENSEMBLE}/{name}{mark}",
+            recipe.reads,
+            pseudo[view] if pseudo is not None else None,
             parent_run,
         )
         for name, fusion in recipe.member_fusions.items()
@@ -91,6 +101,7 @@ def train_ensemble(
             view,
             {name: members[name, view] for name in recipe.member_fusions},
             parent_run,
+            ENSEMBLE + mark,
         )
         for view, space in spaces.items()
     ]
@@ -105,8 +116,12 @@ def train_with_pseudo_labels(
     pseudo: Mapping[str, ArtifactRef | None],
     parent_run: str | None,
 ) -> list[FusedView]:
-    """The fusion of all streams once more, from scratch, with each view's own pseudo-labels."""
+    """What is served once more, from scratch, with each view's own pseudo-labels: the fusion, or the ensemble's members
+    and their combination.
+    """
     features = extract_frames(dataset, recipe, features, spaces)
+    if recipe.serves_ensemble:
+        return train_ensemble(dataset, recipe, features, spaces, parent_run, pseudo)
     runs = [
         fuse_view.submit(
             dataset,
@@ -114,8 +129,8 @@ def train_with_pseudo_labels(
             features,
             spaces[view],
             view,
-            f"{FUSED}+pseudo",
-            recipe.streams,
+            FUSED + PSEUDO,
+            recipe.reads,
             labels,
             parent_run,
         )

@@ -6,6 +6,7 @@ batches instead: `claim` takes trials up to the planned number, `alive` beats fo
 
 from __future__ import annotations
 
+import shlex
 import threading
 import warnings
 import weakref
@@ -23,7 +24,9 @@ GRACE_SECONDS = 90
 """A running trial without a heartbeat for so long is dead."""
 MAX_RETRIES = 3
 SURPLUS = "surplus"
-_ALIVE = "alive"
+DEFAULTS = "defaults"
+"""Marks the trial of the defaults, and its retries."""
+_ALIVE, _TERMS = "alive", "terms"
 _SILENT_BEATS = 3
 """A trial that has not begun to beat after so many intervals never will."""
 Sampler = Literal["tpe", "gp", "nsga2"]
@@ -62,12 +65,14 @@ def open_study(
     url = parse_url(settings.optuna_storage_url.get_secret_value())
     if url.drivername == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    storage = RDBStorage(
-        url.render_as_string(hide_password=False),
-        heartbeat_interval=heartbeat_seconds,
-        grace_period=grace_seconds,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=_experimental())  # heartbeats: known, and tested here
+        storage = RDBStorage(
+            url.render_as_string(hide_password=False),
+            heartbeat_interval=heartbeat_seconds,
+            grace_period=grace_seconds,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
+        )
     study = optuna.create_study(
         storage=storage,
         study_name=name,
@@ -80,8 +85,25 @@ def open_study(
     )
     weakref.finalize(study, storage.engine.dispose)  # Optuna itself never closes its connections
     if defaults and not study.get_trials(deepcopy=False):
-        study.enqueue_trial(dict(defaults), skip_if_exists=True)
+        study.enqueue_trial(dict(defaults), user_attrs={DEFAULTS: True}, skip_if_exists=True)
     return study
+
+
+def dashboard_command(settings: Settings) -> str:
+    """How Optuna's dashboard is opened on this installation's studies; of a password in the address only the place is shown."""
+    url = parse_url(settings.optuna_storage_url.get_secret_value())
+    return f"optuna-dashboard {shlex.quote(url.render_as_string(hide_password=True))}"
+
+
+def settle_terms(study: Any, terms: str) -> str:
+    """What the trials of `study` have in common, as text: `terms` for a study without trials, else what was settled then.
+
+    Empty where trials began before anything was settled.
+    """
+    if _TERMS not in study.user_attrs:
+        begun = [trial for trial in study.get_trials(deepcopy=False) if trial.state != _states().WAITING]
+        study.set_user_attr(_TERMS, "" if begun else terms)
+    return str(study.user_attrs[_TERMS])
 
 
 def claim(study: Any, planned: int, most: int) -> list[Any]:

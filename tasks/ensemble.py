@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from prefect import task
 
+from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe
 from tasks.dataset import load_view
 from tasks.fusion import load_posteriors, predict_with
 from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
 from tasks.stage import Produced, StageRun, run_stage
-from tasks.workspace import workspace
+from tasks.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.ensemble.ensemble import Ensemble
 
 ENSEMBLE = "ensemble"
+FITTED = "ensemble.json"
 ENSEMBLE_CODE = ("mer.ensemble", "mer.evaluation.calibration", "mer.evaluation.metrics")
 
 
@@ -28,6 +34,7 @@ def combine_view(
     view: str,
     members: Mapping[str, FusedView],
     parent_run: str | None,
+    system: str = ENSEMBLE,
 ) -> FusedView:
     """The ensemble's posteriors on the clips its members predicted; test labels are not visible here.
 
@@ -48,7 +55,7 @@ def combine_view(
             spaces,
             member.model,
             clip_ids,
-            recipe.streams,
+            recipe.reads,
         )
         for name, member in members.items()
     }
@@ -65,9 +72,9 @@ def combine_view(
         return Produced(
             files={
                 "posteriors.parquet": ensemble.combine(asked).to_parquet(),
-                "ensemble.json": json.dumps(ensemble.to_json(), indent=1).encode(),
+                FITTED: json.dumps(ensemble.to_json(), indent=1).encode(),
             },
-            meta={"members": ",".join(ensemble.members), "validation_waf": score},
+            meta={"validation_waf": score},
             metrics={"validation_waf": score},
         )
 
@@ -78,16 +85,24 @@ def combine_view(
             "members": {name: member.posteriors.sha256 for name, member in members.items()},
             "held_out": {name: ref.sha256 for name, ref in held_out.items()},
         },
-        config={"ensemble": config.model_dump(mode="json", exclude={"members"})},
+        config={"ensemble": config.model_dump(mode="json", exclude={"members", "serve"})},
         code=ENSEMBLE_CODE,
         produce=produce,
-        label=f"combine {view}",
+        label=f"combine {view} {system}",
         parent_run=parent_run,
     )
     return FusedView(
         view=view,
-        system=ENSEMBLE,
+        system=system,
         model=result.ref,
         posteriors=result.ref,
         validation_waf=float(result.meta["validation_waf"]),
+        members={name: member.model for name, member in members.items()},
     )
+
+
+def load_ensemble(space: Workspace, ref: ArtifactRef) -> Ensemble:
+    """The fitted combination of a view's members, from its artifact."""
+    from mer.ensemble.ensemble import Ensemble
+
+    return Ensemble.from_json(json.loads(space.artifacts.read(ref, FITTED)))

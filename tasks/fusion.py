@@ -16,7 +16,7 @@ from tasks.dataset import load_view
 from tasks.features import content_digest
 from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
 from tasks.stage import Produced, StageRun, digest, run_stage
-from tasks.streams import view_streams
+from tasks.streams import stream_identity, view_streams
 from tasks.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ def fuse_view(
     """Train the fusion of a view (all streams, or `only` some; with pseudo-labels if given) and predict its other clips."""
     space = workspace()
     examples, partition = load_view(space, dataset, recipe, view)
-    streams = tuple(only or recipe.streams)
+    streams = tuple(only or recipe.reads)
     inputs = {
         "view": partition.digest(examples, unlabelled=False),
-        "streams": {name: _stream_identity(name, features, spaces) for name in streams},
+        "streams": {name: stream_identity(recipe, name, features, spaces) for name in streams},
         "pseudo": pseudo.sha256 if pseudo else None,
         "contents": _contents(
             features,
@@ -134,7 +134,7 @@ def predict_with(
             meta={"clips": len(clip_ids)},
         )
 
-    identities = {name: _stream_identity(name, features, spaces) for name in streams}
+    identities = {name: stream_identity(recipe, name, features, spaces) for name in streams}
     return run_stage(
         "posteriors",
         inputs={
@@ -167,16 +167,6 @@ def _contents(
     """What clip ids do not say of the features: the transcripts of text streams."""
     found = {name: content_digest(features[name], sorted(clip_ids)) for name in streams}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _stream_identity(
-    name: str, features: Mapping[str, FeatureSetRef], spaces: ViewSpaces
-) -> list[str | int | None]:
-    if name == "acoustic":
-        return [features[name].key, spaces.read_layer, spaces.adapted.key if spaces.adapted else None]
-    if name == "visual":
-        return [features[name].key, spaces.aligned.key if spaces.aligned else None]
-    return [features[name].key]
 
 
 def _with_pseudo_labels(

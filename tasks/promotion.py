@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from infra.artifacts import ArtifactRef
-from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, FUSION_FOLDER, RECORD, ModelPackage
+from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, RECORD, ModelPackage
 from mer.recipes import Recipe
+from tasks.comparison import held_out
 from tasks.dataset import load_partitions
-from tasks.evaluation import HOLDOUT, OUT_OF_FOLD
+from tasks.ensemble import load_ensemble
 from tasks.references import DatasetRef, FusedView, ModelVersion, Promotion, ViewSpaces
 from tasks.stage import Produced, StageResult, StageRun, run_stage
+from tasks.streams import spaces_read
 from tasks.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
@@ -32,35 +34,46 @@ def register(
     evaluation: StageResult,
     parent_run: str | None,
 ) -> ModelVersion:
-    """Commit the model package and register it as the next version (the same package: the same version)."""
+    """Commit the model package and register it as the next version (the same package: the same version).
+
+    Of an ensemble the package holds every fusion that takes part, and how they are combined.
+    """
+    spaces = spaces_read(recipe, spaces)
+    adapter = spaces.adapter if "acoustic" in recipe.reads else None
+    alignment = spaces.alignment if "visual" in recipe.reads else None
+    ensemble = load_ensemble(workspace(), served.model) if served.members else None
+    fusions = (
+        {name: served.members[name] for name in ensemble.needed}
+        if ensemble
+        else {served.system: served.model}
+    )
 
     def produce(run: StageRun) -> Produced:
         package = ModelPackage(
             recipe=recipe,
             read_layer=spaces.read_layer,
-            block=(spaces.block.start, spaces.block.stop) if spaces.block and spaces.adapter else None,
+            block=(spaces.block.start, spaces.block.stop) if spaces.block and adapter else None,
             temperature=float(evaluation.meta["temperature"]),
             system=served.system,
+            ensemble=ensemble,
         )
         files: dict[str, Path | bytes] = {RECORD: package.write(run.folder)}
-        parts = {
-            FUSION_FOLDER: served.model,
-            ADAPTER_FOLDER: spaces.adapter,
-            ALIGNMENT_FOLDER: spaces.alignment,
-        }
-        for name, ref in parts.items():
-            if ref is not None:
-                files |= {
-                    f"{name}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())
-                }
+        parts = {package.fusion_folders[name]: ref for name, ref in fusions.items()}
+        parts |= {ADAPTER_FOLDER: adapter} if adapter else {}
+        parts |= {ALIGNMENT_FOLDER: alignment} if alignment else {}
+        for folder, ref in parts.items():
+            files |= {
+                f"{folder}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())
+            }
         return Produced(files=files, meta={"system": served.system})
 
     package = run_stage(
         "model",
         inputs={
-            "fusion": served.model.sha256,
-            "adapter": spaces.adapter.sha256 if spaces.adapter else None,
-            "alignment": spaces.alignment.sha256 if spaces.alignment else None,
+            "fusions": {name: ref.sha256 for name, ref in fusions.items()},
+            "ensemble": ensemble.to_json() if ensemble else None,
+            "adapter": adapter.sha256 if adapter else None,
+            "alignment": alignment.sha256 if alignment else None,
             "evaluation": evaluation.ref.sha256,
         },
         config={"recipe": recipe.model_dump(mode="json")},
@@ -134,13 +147,10 @@ def gate_and_promote(
 
 def _scored(space: Workspace, truth: Examples, evaluation: ArtifactRef) -> ScoredClips:
     """A version's predictions on clips it learnt nothing from: out-of-fold ones and the holdout's, with today's labels."""
-    from mer.ensemble.posteriors import Posteriors
     from mer.evaluation.gate import ScoredClips
 
     position = {clip_id: row for row, clip_id in enumerate(truth.clip_ids)}
-    posteriors = Posteriors.joined(
-        [Posteriors.from_parquet(space.artifacts.read(evaluation, name)) for name in (OUT_OF_FOLD, HOLDOUT)]
-    )
+    posteriors = held_out(space, evaluation)
     usable = [c for c in posteriors.clip_ids if c in position and truth.emotion[position[c]] >= 0]
     rows = [position[clip_id] for clip_id in usable]
     return ScoredClips(

@@ -80,11 +80,14 @@ class FusedView:
 
     view: str
     system: str
-    """`fused`, a single stream's name, `fused+pseudo`, `ensemble`, or `ensemble/` and a member's name."""
+    """`fused`, a single stream's name, `ensemble`, or `ensemble/` and a member's name; trained with pseudo-labels:
+    the same and `+pseudo`."""
     model: ArtifactRef
     posteriors: ArtifactRef
     validation_waf: float
     """Weighted F1 on the view's validation speakers: what choices are made by."""
+    members: Mapping[str, ArtifactRef] = field(default_factory=dict)
+    """Fusion models that an ensemble combines, by name; empty for a single fusion."""
 
 
 @dataclass(frozen=True)

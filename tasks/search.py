@@ -1,4 +1,4 @@
-"""Search over layers, streams and fusion options: trials are asked for in batches, trained as one stack over the fold views, and
+"""Search over the space of `mer.search.space`: trials are asked for in batches, trained as one stack over the fold views, and
 judged on validation speakers. The best are trained again with fresh seeds before they are believed.
 """
 
@@ -6,23 +6,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from prefect import task
 
-from infra.studies import SURPLUS, Sampler, alive, claim, finish, finished_trials, open_study, seed_draws
-from mer.fusion.config import FusionConfig
+from infra.studies import (
+    DEFAULTS,
+    SURPLUS,
+    Sampler,
+    alive,
+    claim,
+    finish,
+    finished_trials,
+    open_study,
+    seed_draws,
+    settle_terms,
+)
+from mer.errors import ConfigError
 from mer.recipes import Recipe
+from mer.search.space import SearchSpace, search_space
 from mer.training.partition import FINAL_VIEW
 from tasks.compute import computing
 from tasks.dataset import load_view
 from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.stage import digest
 from tasks.streams import frames_name, view_streams
-from tasks.workspace import workspace
+from tasks.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -33,8 +45,10 @@ if TYPE_CHECKING:
 
 REDUCTION = 3
 BELIEVED = 3
-"""Trials that are trained again with fresh seeds."""
+"""Trials that are trained again with fresh seeds, besides the recipe itself."""
 _WAIT_SECONDS = 5.0
+_KEPT_READINGS = 64
+"""Different readings of the streams that are kept in memory for trials to come."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,7 @@ class SearchPlan:
     """How a study is run."""
 
     study: str
+    """Empty: named after recipe, corpus and space."""
     trials: int
     """Finished trials the study shall have in the end."""
     sampler: Sampler = "tpe"
@@ -63,15 +78,21 @@ class SearchReport:
     with these options."""
     fresh_value: float
     """The same options with fresh seeds: the chance of the first draw is gone. NaN where none were asked for."""
+    recipe_value: float
+    """The recipe itself, as first trained; NaN where the study has not trained it."""
+    recipe_again: float
+    """The recipe itself with the same fresh seeds; NaN as before."""
     best_params: dict[str, Any]
+    best_recipe: Recipe
+    """The recipe that these options stand for: a run of it trains what was judged."""
     models_trained: int
     """Models of all trials, those of dead workers included."""
     models_again: int
     """Models trained again with fresh seeds."""
 
 
-Views = Callable[[Mapping[str, Any]], "tuple[StackView, ...]"]
-"""The fold views with the features that a trial's parameters ask for."""
+Views = Callable[[Recipe], "tuple[StackView, ...]"]
+"""The fold views with the features that a trial's recipe reads."""
 
 
 @task(name="search", task_run_name="search {plan.study}", tags=["gpu"])
@@ -84,39 +105,39 @@ def search_fusion(
 ) -> SearchReport:
     """Run trials until the study has as many finished ones as planned; test folds are never looked at."""
     folds = {view: own for view, own in spaces.items() if view != FINAL_VIEW}
-    layers = max(own.layer_count for own in folds.values())
-    # frames are extracted of each view's own layer only: of all layers they would be too many
-    fixed = recipe.fusion.level == "frames" or any(own.read_layer is None for own in folds.values())
-    searched = None if fixed else layers
     space = workspace()
-    study = open_study(
-        space.settings,
-        plan.study,
-        seed=recipe.seed,
-        sampler=plan.sampler,
-        first_rung=plan.first_rung,
-        reduction=REDUCTION,
-    )
+    options = space_of(space, dataset, recipe, folds)
+    study = open_search(space, dataset, plan, options, folds)
     views = _views_of(dataset, recipe, features, folds)
-    run_trials(study, plan, recipe, views, searched, lambda: computing(space.settings))
+    run_trials(study, plan, options, views, lambda: computing(space.settings))
     with computing(space.settings):
-        best, fresh = believed(study, plan, recipe, views)
+        best, fresh = believed(study, plan, options, views)
+    own = _of_recipe(finished_trials(study))
+    again = study.user_attrs.get(f"again {own.number}", ()) if own is not None else ()
     report = SearchReport(
-        study=plan.study,
+        study=study.study_name,
         trials=len(finished_trials(study)),
         best_value=float(best.value),
         fresh_value=fresh,
+        recipe_value=float(own.value) if own is not None else float("nan"),
+        recipe_again=fmean(again[: plan.fresh_seeds]) if again and plan.fresh_seeds else float("nan"),
         best_params=dict(best.params),
+        best_recipe=options.recipe_of(best.params),
         models_trained=len(folds) * sum(_trained(trial) for trial in study.get_trials(deepcopy=False)),
         models_again=len(folds)
         * sum(len(values) for name, values in study.user_attrs.items() if name.startswith("again")),
     )
+    # parameters of a run never change in MLflow: a continued study that finds better ones is another run
     space.tracker.log_run(
-        f"search {plan.study}",
+        f"search {report.study}, {report.trials} trials, best {best.number}",
         params={name: str(value) for name, value in report.best_params.items()},
+        tags={"study": report.study, "sampler": plan.sampler},
+        dataset=(dataset.corpus, dataset.membership, dataset.clips),
         metrics={
             "best_validation_waf": report.best_value,
             "fresh_validation_waf": report.fresh_value,
+            "recipe_validation_waf": report.recipe_value,
+            "recipe_fresh_validation_waf": report.recipe_again,
             "trials": float(report.trials),
             "models_trained": float(report.models_trained),
             "models_again": float(report.models_again),
@@ -127,12 +148,57 @@ def search_fusion(
     return report
 
 
+def space_of(
+    space: Workspace, dataset: DatasetRef, recipe: Recipe, folds: Mapping[str, ViewSpaces]
+) -> SearchSpace:
+    """What can be searched of this recipe on this corpus."""
+    from mer.search.trainable import trainable_models, trains_jointly
+
+    models = trainable_models()
+    studied = all(own.read_layer is not None for own in folds.values())
+    states = 1 + min(own.layer_count for own in folds.values()) if studied else 0
+    examples, partition = load_view(space, dataset, recipe, next(iter(folds)))
+    valence = bool(np.isfinite(examples.valence[partition.train]).any())
+    return search_space(recipe, models, states=states, valence=valence and trains_jointly(models))
+
+
+def open_search(
+    space: Workspace,
+    dataset: DatasetRef,
+    plan: SearchPlan,
+    options: SearchSpace,
+    folds: Mapping[str, ViewSpaces],
+) -> Study:
+    """The study; a new one begins with the recipe itself.
+
+    Raises:
+        ConfigError: the study named has trials of another recipe, corpus or space, which say nothing about this one.
+    """
+    recipe = options.recipe
+    terms = digest({**options.describe(), "membership": dataset.membership})
+    name = plan.study or f"{recipe.name}/{dataset.corpus}/{terms[:12]}"
+    study: Study = open_study(
+        space.settings,
+        name,
+        seed=recipe.seed,
+        sampler=plan.sampler,
+        first_rung=plan.first_rung,
+        reduction=REDUCTION,
+        defaults=options.defaults([own.read_layer for own in folds.values() if own.read_layer is not None]),
+    )
+    if settle_terms(study, terms) != terms:
+        raise ConfigError(
+            f"study {name}: expected trials of this recipe, corpus and choice of options, found those of another one; "
+            "give the search another --study, or leave it out"
+        )
+    return study
+
+
 def run_trials(
     study: Study,
     plan: SearchPlan,
-    recipe: Recipe,
+    options: SearchSpace,
     views: Views,
-    layers: int | None,
     computing_turn: Callable[[], Any],
 ) -> None:
     """Take batches of trials and train them, until the study has as many as planned, whoever finishes them.
@@ -145,52 +211,27 @@ def run_trials(
             time.sleep(min(_WAIT_SECONDS, study._storage.get_heartbeat_interval()))
             continue
         with alive(study, trials), computing_turn():
-            _run_batch(study, trials, plan, recipe, views, layers)
+            _run_batch(study, trials, plan, options, views)
 
 
 def _run_batch(
-    study: Study, trials: Sequence[Trial], plan: SearchPlan, recipe: Recipe, views: Views, layers: int | None
+    study: Study, trials: Sequence[Trial], plan: SearchPlan, options: SearchSpace, views: Views
 ) -> None:
     from mer.search.candidates import Candidate, train_candidates
 
     candidates: list[Candidate] = []
     for trial in trials:
-        seed_draws(trial, plan.sampler, recipe.seed)
-        config = suggest(trial, recipe, layers)
-        candidates.append(Candidate(config, views(trial.params)))
+        seed_draws(trial, plan.sampler, options.recipe.seed)
+        options.draw(trial)
+        asked = options.recipe_of(trial.params)
+        candidates.append(Candidate(asked.fusion, views(asked)))
     judged = train_candidates(candidates, _pruning(study, trials, plan))
     for trial, own in zip(trials, judged, strict=True):
         finish(study, trial, own.score, pruned=own.pruned)
 
 
-def suggest(trial: Trial, recipe: Recipe, layers: int | None) -> FusionConfig:
-    """The fusion options of a trial; the layer and the streams are among its parameters.
-
-    Args:
-        trial: to be filled.
-        recipe: what is not searched.
-        layers: the last hidden state that may be read; None: the layer is not searched.
-    """
-    config = recipe.fusion.model_copy(
-        update={
-            "model": trial.suggest_categorical("model", ["attention", "attention_softmax", "concat"]),
-            "hidden": trial.suggest_categorical("hidden", [64, 128, 256]),
-            "dropout": trial.suggest_float("dropout", 0.2, 0.7),
-            "modality_dropout": trial.suggest_float("modality_dropout", 0.0, 0.3),
-            "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
-            "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
-            "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
-        }
-    )
-    if layers is not None:
-        trial.suggest_int("layer", 0, layers)
-    if len(recipe.streams) > 1:
-        trial.suggest_categorical("streams", _stream_sets(recipe.streams))
-    return config
-
-
-def believed(study: Study, plan: SearchPlan, recipe: Recipe, views: Views) -> tuple[FrozenTrial, float]:
-    """The best of the leading trials by their mean over fresh seeds, and that mean.
+def believed(study: Study, plan: SearchPlan, options: SearchSpace, views: Views) -> tuple[FrozenTrial, float]:
+    """The best of the leading trials by their mean over fresh seeds, and that mean; the recipe itself is always among them.
 
     What has been trained again is kept in the study, so that a continued search does not repeat it.
     """
@@ -200,7 +241,9 @@ def believed(study: Study, plan: SearchPlan, recipe: Recipe, views: Views) -> tu
     leading = sorted(complete, key=lambda trial: (-float(trial.value), trial.number))[:BELIEVED]
     if plan.fresh_seeds == 0:
         return leading[0], float("nan")
-    again = {trial.number: _again(study, trial, plan.fresh_seeds, recipe, views) for trial in leading}
+    own = _of_recipe(complete)
+    leading += [own] if own is not None and own not in leading else []
+    again = {trial.number: _again(study, trial, plan.fresh_seeds, options, views) for trial in leading}
     best = max(leading, key=lambda trial: fmean(again[trial.number]))
     return best, fmean(again[best.number])
 
@@ -221,16 +264,15 @@ def figures(study: Study) -> dict[str, bytes]:
     return drawn
 
 
-def _again(study: Study, trial: FrozenTrial, seeds: int, recipe: Recipe, views: Views) -> list[float]:
+def _again(study: Study, trial: FrozenTrial, seeds: int, options: SearchSpace, views: Views) -> list[float]:
     from mer.search.candidates import Candidate, train_candidates
 
     name = f"again {trial.number}"
     done: list[float] = list(study.user_attrs.get(name, ()))
     if len(done) < seeds:
-        options = {key: value for key, value in trial.params.items() if key in FusionConfig.model_fields}
-        config = recipe.fusion.model_copy(update=options)
+        asked = options.recipe_of(trial.params)
         candidates = [
-            Candidate(config.model_copy(update={"seed": config.seed + 1 + number}), views(trial.params))
+            Candidate(asked.fusion.model_copy(update={"seed": asked.fusion.seed + 1 + number}), views(asked))
             for number in range(len(done), seeds)
         ]
         done += [judged.score for judged in train_candidates(candidates)]
@@ -239,7 +281,10 @@ def _again(study: Study, trial: FrozenTrial, seeds: int, recipe: Recipe, views: 
 
 
 def _pruning(study: Study, trials: Sequence[Trial], plan: SearchPlan) -> Prune | None:
-    """Asynchronous successive halving: the storage knows what every worker's trials had reached at the same rung."""
+    """Asynchronous successive halving: the storage knows what every worker's trials had reached at the same rung.
+
+    The recipe itself is trained to its end: what learns slowly looks bad early, and everything is held against it.
+    """
     if plan.first_rung is None:
         return None
     rung = [plan.first_rung]
@@ -253,13 +298,18 @@ def _pruning(study: Study, trials: Sequence[Trial], plan: SearchPlan) -> Prune |
         for number in sorted(scores, key=lambda candidate: -scores[candidate]):
             if _running(study, trials[number]):
                 trials[number].report(scores[number], epoch)
-                if trials[number].should_prune():
+                if not trials[number].user_attrs.get(DEFAULTS) and trials[number].should_prune():
                     given_up.append(number)
             else:  # thought dead meanwhile and tried again elsewhere
                 given_up.append(number)
         return given_up
 
     return prune
+
+
+def _of_recipe(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The trial of the recipe itself among these."""
+    return next((trial for trial in trials if trial.user_attrs.get(DEFAULTS)), None)
 
 
 def _running(study: Study, trial: Trial) -> bool:
@@ -279,7 +329,7 @@ def _views_of(
     features: Mapping[str, FeatureSetRef],
     folds: Mapping[str, ViewSpaces],
 ) -> Views:
-    """Views by layer and streams, each read once and kept; views that read the same frames share them in memory."""
+    """Views by what is read of the streams, each read once and kept for some time; the same frames are shared in memory."""
     from mer.features.dataset import RaggedTable
     from mer.search.candidates import search_view
     from mer.training.stack_frames import FrameStore
@@ -288,31 +338,24 @@ def _views_of(
     kept: dict[tuple[Any, ...], StackView] = {}
     stores: dict[str, FrameStore] = {}
 
-    def views(params: Mapping[str, Any]) -> tuple[StackView, ...]:
-        layer = params.get("layer")
-        streams = tuple(str(params.get("streams", "+".join(recipe.streams))).split("+"))
+    def views(asked: Recipe) -> tuple[StackView, ...]:
+        streams = asked.reads
+        reading = tuple(getattr(asked, stream).model_dump_json() for stream in streams)
         for view, own in folds.items():
-            if (view, layer, streams) in kept:
+            if (view, reading) in kept:
                 continue
             examples, partition = load_view(space, dataset, recipe, view)
             rows = np.flatnonzero(partition.train | partition.validation)
-            chosen = own if layer is None else replace(own, read_layer=layer)
-            tables = view_streams(
-                space, recipe, features, chosen, [examples.clip_ids[i] for i in rows], streams
-            )
+            tables = view_streams(space, asked, features, own, [examples.clip_ids[i] for i in rows], streams)
             framewise = {
-                name: stores.setdefault(frames_name(name, chosen), FrameStore())
+                name: stores.setdefault(frames_name(asked, name, own), FrameStore())
                 for name, table in tables.items()
                 if isinstance(table, RaggedTable)
             }
-            kept[view, layer, streams] = search_view(
-                examples, partition, tables, len(recipe.emotions), framewise
-            )
-        return tuple(kept[view, layer, streams] for view in folds)
+            kept[view, reading] = search_view(examples, partition, tables, len(recipe.emotions), framewise)
+        found = tuple(kept[view, reading] for view in folds)
+        while len(kept) > _KEPT_READINGS * len(folds):
+            kept.pop(next(iter(kept)))
+        return found
 
     return views
-
-
-def _stream_sets(streams: Sequence[str]) -> list[str]:
-    """All subsets with at least one stream, the whole first."""
-    return ["+".join(own) for size in range(len(streams), 0, -1) for own in combinations(streams, size)]

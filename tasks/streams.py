@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from infra.errors import ArtifactMissing
-from mer.recipes import Recipe
+from mer.recipes import AcousticStream, Recipe
 from tasks.features import feature_table, frame_table
 from tasks.references import FeatureSetRef, ViewSpaces
 from tasks.workspace import Workspace
@@ -29,15 +30,16 @@ def view_streams(
     from mer.predictor.streams import acoustic_stream, framewise, visual_stream
 
     tables: dict[str, StreamTable] = {}
-    for stream in only or recipe.streams:
+    spaces = spaces_read(recipe, spaces)
+    for stream in only or recipe.reads:
         if frame_features(recipe, stream, spaces) is not None:
             learnt = {"acoustic": spaces.adapted, "visual": spaces.aligned}.get(stream)
             vectors = feature_table(space, learnt, clip_ids) if learnt is not None else None
-            frames = frame_table(space, _frames_of(features, stream, spaces), clip_ids)
+            frames = frame_table(space, _frames_of(recipe, features, stream, spaces), clip_ids)
             tables |= framewise(stream, frames, vectors)
         elif stream == "acoustic" and recipe.acoustic is not None:
             adapted = feature_table(space, spaces.adapted, clip_ids) if spaces.adapted else None
-            frozen = frozen_layer(space, features["acoustic"], spaces, clip_ids)
+            frozen = _frozen_states(space, recipe.acoustic, features["acoustic"], spaces, clip_ids)
             tables[stream] = acoustic_stream(frozen, adapted, keep_frozen=recipe.acoustic.keep_frozen)
         elif stream == "visual" and recipe.visual is not None:
             aligned = feature_table(space, spaces.aligned, clip_ids) if spaces.aligned else None
@@ -55,16 +57,49 @@ def frame_features(recipe: Recipe, stream: str, spaces: ViewSpaces) -> FeatureSp
 
     if recipe.fusion.level == "utterance":
         return None
-    return frame_spec(stream, getattr(recipe, stream).features, spaces.read_layer)
+    return frame_spec(stream, getattr(recipe, stream).features, states_read(recipe, spaces))
 
 
-def frames_name(stream: str, spaces: ViewSpaces) -> str:
-    """Key of a stream's frames among the feature references; those of the acoustic stream depend on the view's layer."""
-    return f"{stream} frames" if stream != "acoustic" else f"{stream} frames of layer {spaces.read_layer}"
+def frames_name(recipe: Recipe, stream: str, spaces: ViewSpaces) -> str:
+    """Key of a stream's frames among the feature references; those of the acoustic stream depend on the states read."""
+    if stream != "acoustic":
+        return f"{stream} frames"
+    return f"{stream} frames of layer {'+'.join(map(str, states_read(recipe, spaces) or ()))}"
 
 
-def _frames_of(features: Mapping[str, FeatureSetRef], stream: str, spaces: ViewSpaces) -> FeatureSetRef:
-    name = frames_name(stream, spaces)
+def states_read(recipe: Recipe, spaces: ViewSpaces) -> tuple[int, ...] | None:
+    """The frozen hidden states that the fusion of a view reads; None where the features have no axis of states."""
+    return recipe.acoustic.read.states(spaces.read_layer) if recipe.acoustic is not None else None
+
+
+def spaces_read(recipe: Recipe, spaces: ViewSpaces) -> ViewSpaces:
+    """The spaces without the encoders that no fusion reads: the recipe may keep those for other stages only."""
+    if recipe.acoustic is None or not recipe.acoustic.keep_adapted:
+        spaces = replace(spaces, adapter=None, adapted=None)
+    if recipe.visual is None or not recipe.visual.keep_aligned:
+        spaces = replace(spaces, alignment=None, aligned=None)
+    return spaces
+
+
+def stream_identity(
+    recipe: Recipe, stream: str, features: Mapping[str, FeatureSetRef], spaces: ViewSpaces
+) -> list[str | int | bool | None]:
+    """Everything that decides what a fusion reads of a stream, for the keys of what is trained on it."""
+    spaces = spaces_read(recipe, spaces)
+    key = features[stream].key
+    if stream == "acoustic" and recipe.acoustic is not None:
+        adapted = spaces.adapted.key if spaces.adapted else None
+        states = states_read(recipe, spaces) or ()
+        return [key, adapted, recipe.acoustic.keep_frozen, recipe.acoustic.read.pooling, *states]
+    if stream == "visual" and recipe.visual is not None:
+        return [key, spaces.aligned.key if spaces.aligned else None, recipe.visual.keep_unaligned]
+    return [key]
+
+
+def _frames_of(
+    recipe: Recipe, features: Mapping[str, FeatureSetRef], stream: str, spaces: ViewSpaces
+) -> FeatureSetRef:
+    name = frames_name(recipe, stream, spaces)
     if name not in features:
         raise ArtifactMissing(
             f"{name}: expected the feature set that a fusion of level `frames` reads, found none; extract it first "
@@ -81,6 +116,19 @@ def frozen_layer(
 
     table = feature_table(space, acoustic, clip_ids)
     return table if spaces.read_layer is None else select_layer(table, spaces.read_layer)
+
+
+def _frozen_states(
+    space: Workspace,
+    stream: AcousticStream,
+    acoustic: FeatureSetRef,
+    spaces: ViewSpaces,
+    clip_ids: Sequence[str],
+) -> FeatureTable:
+    from mer.predictor.streams import read_states
+
+    states = stream.read.states(spaces.read_layer) if stream.features.layered else None
+    return read_states(feature_table(space, acoustic, clip_ids), states, stream)
 
 
 def acoustic_space(

@@ -23,6 +23,11 @@ class EnsembleConfig(BaseModel):
         min_length=2,
         description="Name of a member -> the options in which its fusion differs from the recipe's `fusion`.",
     )
+    serve: bool = Field(
+        default=True,
+        description="Gate and serve the ensemble (pseudo-labels are then its own); off: it is only scored, and the one "
+        "fusion of `fusion` is served.",
+    )
     weighting: Weighting = Field(
         default="entropy",
         description="Members alike; per clip, exp(-entropy); or weights with the best held-out likelihood.",

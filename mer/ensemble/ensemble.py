@@ -48,9 +48,20 @@ class Ensemble:
             mixed = entropy_weighted(own) if self.weighting == "entropy" else uniform(own)
         return tempered(mixed, self.temperature)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The members by name, each once: whose posteriors `combine` reads."""
+        return tuple(dict.fromkeys(self.members))
+
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Ensemble:
+        """Back from what `to_json` gave, number for number."""
+        lists = {name: tuple(values[name]) for name in ("members", "weights")}
+        return cls(**{**values, **lists})
 
 
 def fit_ensemble(

@@ -47,12 +47,21 @@ class Resampled:
         """Lower end of the one-sided interval: point - t * standard error, t with groups - 1 degrees of
         freedom.
         """
+        return float(self.point - self._deviations(confidence))
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Ends of the two-sided interval point -+ t * standard error; without end for a single group."""
+        reach = self._deviations(1 - (1 - confidence) / 2)
+        return float(self.point - reach), float(self.point + reach)
+
+    def _deviations(self, quantile: float) -> float:
+        """The quantile of t times the standard error; infinite for a single group."""
         from scipy.stats import t
 
         if self.groups < 2:
-            return float("-inf")
+            return float("inf")
         error = float(self.samples.std()) * np.sqrt(self.groups / (self.groups - 1))
-        return float(self.point - t.ppf(confidence, self.groups - 1) * error)
+        return float(t.ppf(quantile, self.groups - 1) * error)
 
 
 def resampling_groups(speakers: Sequence[str | None], count: int) -> NDArray[np.int64]:

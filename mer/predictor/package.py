@@ -1,7 +1,9 @@
 """A model version as one folder: everything a prediction needs except the public encoders' weights, which it names and pins.
 
-package.json                    this module's record: recipe, chosen layers, temperature
-fusion/  adapter/  alignment/   safetensors + JSON, as their stages wrote them
+package.json                    this module's record: recipe, chosen layers, temperature, how members are combined
+fusion/                         the one fusion that is served, or
+members/0/  members/1/  ...     the fusions that the served ensemble combines
+adapter/  alignment/            safetensors + JSON, as their stages wrote them
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mer.ensemble.ensemble import Ensemble
 from mer.recipes import Recipe
 
 RECORD = "package.json"
 ADAPTER_FOLDER = "adapter"
 ALIGNMENT_FOLDER = "alignment"
 FUSION_FOLDER = "fusion"
+MEMBERS_FOLDER = "members"
 
 
 class ModelPackage(BaseModel):
@@ -25,13 +29,25 @@ class ModelPackage(BaseModel):
 
     recipe: Recipe = Field(description="The recipe that made it.")
     read_layer: int | None = Field(
-        default=None, ge=0, description="Frozen hidden state the acoustic stream reads."
+        default=None, ge=0, description="Frozen hidden state that the layer study chose."
     )
     block: tuple[int, int] | None = Field(
-        default=None, description="Adapted block (start, stop), if adapted."
+        default=None, description="Adapted block (start, stop), if the fusion reads an adapted state."
     )
     temperature: float = Field(default=1.0, gt=0.0, description="Calibration temperature of the posteriors.")
-    system: str = Field(description="Which fusion was chosen: `fused` or `fused+pseudo`.")
+    system: str = Field(
+        description="Which system was chosen: `fused`, `ensemble`, or one of them with `+pseudo`."
+    )
+    ensemble: Ensemble | None = Field(
+        default=None, description="How the members' posteriors are combined; none: there is one fusion."
+    )
+
+    @property
+    def fusion_folders(self) -> dict[str, str]:
+        """Name of every fusion -> its folder; members are numbered, as their names may be no file names."""
+        if self.ensemble is None:
+            return {self.system: FUSION_FOLDER}
+        return {name: f"{MEMBERS_FOLDER}/{number}" for number, name in enumerate(self.ensemble.needed)}
 
     def write(self, folder: Path) -> Path:
         """Write the record into `folder`; returns its path."""

@@ -6,16 +6,47 @@ that only a training stage gives (adapted, aligned) are streams of one frame bes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mer.errors import ConfigError
 from mer.features.dataset import FeatureTable, RaggedTable
 from mer.features.spec import CROPS_SOURCE, FeatureSpec
+from mer.recipes.recipe import AcousticStream
 
 
 def select_layer(states: FeatureTable, layer: int) -> FeatureTable:
     """One hidden state of all-layer features: (clips, layers + 1, width) -> (clips, width)."""
     return FeatureTable(clip_ids=states.clip_ids, values=states.values[:, layer], present=states.present)
+
+
+def read_states(table: FeatureTable, states: Sequence[int] | None, stream: AcousticStream) -> FeatureTable:
+    """The frozen vector a fusion reads: mean over a block of hidden states, of the pooling that is asked for.
+
+    Args:
+        table: (clips, states, width), or (clips, width) where `states` is None.
+        states: places in the table's second axis, neighbours; None: the values as they are.
+        stream: `read.pooling` and the features' own pooling are read.
+
+    Returns:
+        (clips, width), or (clips, width / 2) where means are read of `mean_std`.
+
+    Raises:
+        ConfigError: hidden states that the encoder does not have.
+    """
+    values = table.values
+    if states is not None:
+        if states[-1] >= values.shape[1]:
+            raise ConfigError(
+                f"acoustic.read: expected hidden states 0 to {values.shape[1] - 1}, found a block up to {states[-1]}"
+            )
+        block = values[:, states[0] : states[-1] + 1]
+        # one state as it is stored: a mean of one would be the same numbers, in another precision for float16
+        values = block[:, 0] if len(states) == 1 else block.mean(axis=1, dtype=np.float32)
+    if stream.read.pooling == "mean" and stream.features.pooling == "mean_std":
+        values = values[..., : values.shape[-1] // 2]
+    return FeatureTable(clip_ids=table.clip_ids, values=values, present=table.present)
 
 
 def acoustic_stream(frozen: FeatureTable, adapted: FeatureTable | None, *, keep_frozen: bool) -> FeatureTable:
@@ -44,13 +75,13 @@ def visual_stream(
     return table
 
 
-def frame_spec(stream: str, features: FeatureSpec, read_layer: int | None) -> FeatureSpec | None:
+def frame_spec(stream: str, features: FeatureSpec, states: Sequence[int] | None) -> FeatureSpec | None:
     """The frames of a stream; None for face crops, which only an alignment turns into features.
 
     Args:
         stream: acoustic, visual or lexical.
         features: the stream's utterance features.
-        read_layer: hidden state of the acoustic stream.
+        states: hidden states of the acoustic stream that are read; several are averaged frame by frame.
 
     Raises:
         ConfigError: the acoustic stream without a layer.
@@ -59,9 +90,11 @@ def frame_spec(stream: str, features: FeatureSpec, read_layer: int | None) -> Fe
         return None
     if stream != "acoustic":
         return features.model_copy(update={"pooling": "frames"})
-    if read_layer is None:
+    if not states:
         raise ConfigError("acoustic stream: expected the layer that the layer study chose, found none")
-    return features.prefix(read_layer)
+    if len(states) == 1:
+        return features.prefix(states[0])
+    return features.model_copy(update={"layers": tuple(states), "reduce_layers": "mean", "pooling": "frames"})
 
 
 def framewise(

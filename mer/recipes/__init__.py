@@ -9,12 +9,14 @@ from mer.recipes.recipe import (
     load_recipe,
     recipe_names,
 )
+from mer.recipes.states import StatesRead
 
 __all__ = [
     "AcousticStream",
     "FoldPlan",
     "LexicalStream",
     "Recipe",
+    "StatesRead",
     "VisualStream",
     "load_recipe",
     "recipe_names",

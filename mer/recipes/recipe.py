@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,9 +19,10 @@ from mer.emotions import EMOTION_SETS, MER_EMOTIONS
 from mer.ensemble.config import EnsembleConfig
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
-from mer.features.spec import FeatureSpec
+from mer.features.spec import CROPS_SOURCE, FeatureSpec
 from mer.fusion.config import FusionConfig
 from mer.quality.filters import QualityFilter
+from mer.recipes.states import StatesRead
 from mer.selftraining.selection import SelectionConfig
 
 
@@ -51,9 +52,28 @@ class AcousticStream(_Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _states_to_read(self) -> AcousticStream:
+        if self.read.start is not None and self.features.layers != "all":
+            raise ValueError("read.start: expected features of all hidden states (`layers: all`)")
+        if self.read.pooling == "mean_std" and self.features.pooling != "mean_std":
+            raise ValueError(
+                f"read.pooling: the features have no deviations (pooling `{self.features.pooling}`)"
+            )
+        if not (self.keep_frozen or self.keep_adapted):
+            raise ValueError("expected `keep_frozen`, `keep_adapted` or both: nothing would be read")
+        return self
+
     keep_frozen: bool = Field(
         default=True,
-        description="Give the fusion the frozen best layer beside the adapted state (concatenated in one stream).",
+        description="Give the fusion the frozen hidden states (`read`) beside the adapted state (concatenated in one stream).",
+    )
+    keep_adapted: bool = Field(
+        default=True,
+        description="Give the fusion the adapted state; off: only the alignment follows it (with `adaptation`).",
+    )
+    read: StatesRead = Field(
+        default_factory=StatesRead, description="Which frozen hidden states the fusion reads."
     )
 
 
@@ -75,6 +95,16 @@ class VisualStream(_Frozen):
         default=False,
         description="Give the fusion the unaligned vector beside the aligned one (vectors only).",
     )
+    keep_aligned: bool = Field(
+        default=True,
+        description="Give the fusion the aligned vector; off: the unaligned one alone (vectors only, with `alignment`).",
+    )
+
+    @model_validator(mode="after")
+    def _something_to_read(self) -> VisualStream:
+        if not self.keep_aligned and self.features.source == CROPS_SOURCE:
+            raise ValueError("keep_aligned: face crops are read through their alignment only")
+        return self
 
 
 class LexicalStream(_Frozen):
@@ -112,6 +142,11 @@ class Recipe(_Frozen):
     acoustic: AcousticStream | None = Field(default=None, description="Speech stream.")
     visual: VisualStream | None = Field(default=None, description="Face stream.")
     lexical: LexicalStream | None = Field(default=None, description="Text stream.")
+    fused_streams: tuple[Literal["acoustic", "visual", "lexical"], ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Streams that fusions read; the others are scored alone and may serve the alignment. None: all.",
+    )
     require_audio: bool = Field(
         default=True,
         description="Quarantine clips without a usable audio track (otherwise the stream is masked).",
@@ -124,8 +159,8 @@ class Recipe(_Frozen):
     fusion: FusionConfig = Field(default_factory=FusionConfig, description="Fusion model and its training.")
     ensemble: EnsembleConfig | None = Field(
         default=None,
-        description="Further fusions whose posteriors are combined and scored as the system `ensemble`; what is served "
-        "stays the one of `fusion`.",
+        description="Further fusions whose posteriors are combined, scored as the system `ensemble` and served "
+        "(`serve: false`: the one of `fusion` is served).",
     )
     pseudo_labels: SelectionConfig | None = Field(
         default=None, description="One round of self-training on unlabelled clips; none: supervised only."
@@ -152,6 +187,12 @@ class Recipe(_Frozen):
         _ = self.member_fusions
         return self
 
+    @model_validator(mode="after")
+    def _fused_streams_exist(self) -> Recipe:
+        if absent := sorted(set(self.fused_streams or ()) - set(self.streams)):
+            raise ValueError(f"fused_streams: expected some of {', '.join(self.streams)}, found {absent}")
+        return self
+
     @property
     def member_fusions(self) -> dict[str, FusionConfig]:
         """Name of an ensemble's member -> its fusion: the recipe's, with the member's own options; empty without ensemble."""
@@ -168,6 +209,18 @@ class Recipe(_Frozen):
     def streams(self) -> tuple[str, ...]:
         """Names of the streams this recipe has, in the fixed order acoustic, visual, lexical."""
         return tuple(name for name in ("acoustic", "visual", "lexical") if getattr(self, name) is not None)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the streams that fusions read, in that order."""
+        return tuple(
+            name for name in self.streams if self.fused_streams is None or name in self.fused_streams
+        )
+
+    @property
+    def serves_ensemble(self) -> bool:
+        """Whether the ensemble is what is gated and served."""
+        return self.ensemble is not None and self.ensemble.serve
 
 
 def recipe_names() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""System C from clips to a served model: framewise structures, their ensemble among the scored systems."""
+"""System C from clips to a served model: framewise structures, their ensemble scored and served."""
 
 from __future__ import annotations
 
@@ -6,51 +6,102 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from e2e_installation import CLIPS, Installation
 
-from infra.artifacts import ArtifactStore
+from infra.artifacts import ArtifactRef, ArtifactStore
 from infra.objects import open_store
+from mer.clips import Clip
 from mer.ensemble.posteriors import Posteriors
+from mer.predictor.predictor import Predictor
 
 pytestmark = pytest.mark.slow
 RECIPE = Path(__file__).parent / "ensemble.yaml"
 MEMBERS = {"ensemble/S1", "ensemble/S2", "ensemble/S3"}
 
 
-def test_the_ensemble_is_trained_scored_and_found_again(installation: Installation, tmp_path: Path) -> None:
-    arguments = ("run", "--recipe", str(RECIPE), "--corpus", str(installation.corpus), "--name", "ensemble")
-    installation.mer(*arguments)
-    artifacts = ArtifactStore(open_store(installation.settings()), cache=tmp_path / "cache")
+@pytest.fixture(scope="module")
+def ran(
+    tmp_path_factory: pytest.TempPathFactory, demo_corpus: Path, server_addresses: dict[str, str]
+) -> Installation:
+    """A home in which the recipe has run once."""
+    home = tmp_path_factory.mktemp("ensemble") / "home"
+    made = Installation(home=home, corpus=demo_corpus, environment=server_addresses)
+    run(made)
+    return made
+
+
+def run(installation: Installation) -> None:
+    installation.mer(
+        "run", "--recipe", str(RECIPE), "--corpus", str(installation.corpus), "--name", "ensemble"
+    )
+
+
+@pytest.fixture
+def artifacts(ran: Installation, tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(open_store(ran.settings()), cache=tmp_path / "cache")
+
+
+def refs(installation: Installation, kind: str) -> list[ArtifactRef]:
     with installation.catalogue() as catalogue:
-        made = [record.ref for record in catalogue.artifacts()]
-    refs = {kind: [ref for ref in made if ref.kind == kind] for kind in ("ensemble", "evaluation")}
-    report = json.loads(artifacts.read(refs["evaluation"][0], "report.json"))
+        return [record.ref for record in catalogue.artifacts() if record.ref.kind == kind]
+
+
+def test_the_ensemble_is_trained_and_scored(ran: Installation, artifacts: ArtifactStore) -> None:
+    report = json.loads(artifacts.read(refs(ran, "evaluation")[0], "report.json"))
     rows = {row["system"]: row for row in report["systems"]}
     assert {"fused", "acoustic", "visual", "lexical", "ensemble", *MEMBERS} <= set(rows)
     assert rows["ensemble"]["clips"] == rows["fused"]["clips"]
     assert rows["ensemble/S3"]["waf"] == rows["fused"]["waf"], "the same fusion is trained once"
     assert all(rows[name]["valence_mse"] is not None for name in ("ensemble", *MEMBERS))
-    assert len(refs["ensemble"]) == 3, "two folds and the final view"
-    for ref in refs["ensemble"]:
+    assert report["served"] in ("ensemble", "ensemble+pseudo")
+    assert {f"{name}+pseudo" for name in ("ensemble", *MEMBERS)} <= set(rows), (
+        "the round trains the members again"
+    )
+    combined = refs(ran, "ensemble")
+    assert len(combined) == 6, "two folds and the final view, without and with pseudo-labels"
+    for ref in combined:
         fitted = json.loads(artifacts.read(ref, "ensemble.json"))
         assert fitted["weighting"] == "entropy" and fitted["members"] == ["S1", "S2", "S3"]
         assert min(fitted["temperatures"].values()) > 0
 
-    out = tmp_path / "predictions.csv"
-    installation.mer(
-        "predict", str(installation.corpus), "--out", str(out), "--model", "ensemble", "--version", "1"
-    )
-    answers = {row["name"]: row for row in csv.DictReader(out.read_text(encoding="utf-8").splitlines())}
-    assert len(answers) >= CLIPS - 4
-    with installation.catalogue() as catalogue:
-        names = {row.clip_id: row.name for row in catalogue.clips("ensemble")}
-    holdout = Posteriors.from_parquet(artifacts.read(refs["evaluation"][0], "holdout.parquet"))
-    assert len(holdout) > 0
-    for clip_id, valence in zip(holdout.clip_ids, holdout.valence, strict=True):
-        # the predictor builds the same framewise streams from the media alone
-        assert float(answers[names[clip_id]]["valence"]) == pytest.approx(float(valence), abs=2e-3)
 
-    before = installation.results()
-    installation.mer(*arguments)
-    assert installation.results() == before
+def test_the_predictor_answers_as_the_ensemble_was_evaluated(
+    ran: Installation, artifacts: ArtifactStore, tmp_path: Path
+) -> None:
+    """The same clips through the packaged encoders and fusions, from the media alone, and through the evaluation."""
+    holdout = Posteriors.from_parquet(artifacts.read(refs(ran, "evaluation")[0], "holdout.parquet"))
+    assert len(holdout) > 0
+    with ran.catalogue() as catalogue:
+        version = catalogue.model_version("ensemble", 1)
+        rows = {row.clip_id: row for row in catalogue.clips("ensemble")}
+    predictor = Predictor(artifacts.fetch(version.artifact), ran.settings().weights_folder)
+    assert predictor.package.ensemble is not None and len(predictor.package.fusion_folders) == 3
+    clips = [
+        Clip(
+            clip_id=i,
+            name=rows[i].name,
+            path=rows[i].path,
+            corpus_root=ran.corpus,
+            transcript=rows[i].transcript,
+        )
+        for i in holdout.clip_ids
+    ]
+    answered = predictor.posteriors(clips)
+    np.testing.assert_allclose(answered.probabilities(), holdout.probabilities(), atol=1e-4)
+    np.testing.assert_allclose(answered.valence, holdout.valence, atol=2e-3)
+
+    out = tmp_path / "predictions.csv"
+    ran.mer("predict", str(ran.corpus), "--out", str(out), "--model", "ensemble", "--version", "1")
+    told = {row["name"]: row for row in csv.DictReader(out.read_text(encoding="utf-8").splitlines())}
+    assert len(told) >= CLIPS - 4
+    sure = holdout.probabilities(predictor.package.temperature).max(axis=1)
+    for clip_id, confidence in zip(holdout.clip_ids, sure, strict=True):
+        assert float(told[rows[clip_id].name]["confidence"]) == pytest.approx(confidence, abs=1e-3)
+
+
+def test_a_second_run_finds_everything(ran: Installation) -> None:
+    before = ran.results()
+    run(ran)
+    assert ran.results() == before

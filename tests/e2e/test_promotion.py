@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from e2e_installation import Installation
 
+from infra.artifacts import ArtifactStore
+from infra.objects import open_store
 from mer.demo import DemoConfig, generate_demo
+from mer.predictor.package import ModelPackage
+from mer.recipes import load_recipe
 
 pytestmark = pytest.mark.slow
 SERVED = Path(__file__).parent / "served.yaml"
@@ -60,9 +65,79 @@ def test_a_worse_one_is_registered_and_kept_out(serving: Installation, tmp_path:
     assert predictions(serving, tmp_path / "after.csv") == before
 
 
-def test_a_search_goes_on_to_the_number_asked_for(serving: Installation) -> None:
+@pytest.fixture(scope="module")
+def found(serving: Installation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe that a search of two runs wrote."""
+    path = tmp_path_factory.mktemp("search") / "found.yaml"
     arguments = ("--recipe", str(SERVED), "--corpus", str(serving.corpus), "--name", "served")
     first = serving.mer("search", *arguments, "--study", "s", "--trials", "2").stdout
     assert "2 trials, 6 models" in first
-    second = serving.mer("search", *arguments, "--study", "s", "--trials", "3").stdout
-    assert "3 trials, 9 models" in second
+    second = serving.mer(
+        "search",
+        *arguments,
+        "--study",
+        "s",
+        "--trials",
+        "7",
+        "--first-rung",
+        "0",
+        "--write-recipe",
+        str(path),
+    ).stdout
+    assert "7 trials, 21 models" in second
+    assert "optuna-dashboard sqlite:///" in second
+    return path
+
+
+def test_what_a_search_found_is_a_recipe_that_can_be_run(serving: Installation, found: Path) -> None:
+    recipe = load_recipe(str(found))
+    assert (recipe.name, recipe.folds) == ("served", load_recipe(str(SERVED)).folds)
+    assert recipe.acoustic is not None and recipe.acoustic.read.start is not None
+    run(serving, found)
+    with serving.catalogue() as catalogue:
+        newest = catalogue.model_versions("served")[-1]
+    artifacts = ArtifactStore(open_store(serving.settings()), cache=found.parent / "cache")
+    package = ModelPackage.model_validate_json(artifacts.read(newest.artifact, "package.json"))
+    assert package.recipe == recipe
+    compared = serving.mer(
+        "evaluate", "served", "--version", str(newest.version), "--against", "served:1"
+    ).stdout
+    assert f"served v{newest.version}" in compared and "served v1" in compared
+    assert "WAF" in compared and "95 %" in compared
+
+
+def test_the_search_is_in_mlflow_with_its_figures(found: Path, mlflow_server: str) -> None:
+    api = f"{mlflow_server}/api/2.0/mlflow"
+    with httpx.Client(timeout=30) as client:
+        experiment = client.get(f"{api}/experiments/get-by-name", params={"experiment_name": "mer"}).json()
+        body = {
+            "experiment_ids": [experiment["experiment"]["experiment_id"]],
+            "filter": "tags.`study` = 's'",
+        }
+        runs = client.post(f"{api}/runs/search", json=body).raise_for_status().json()["runs"]
+        trials = {
+            metric["value"]: run
+            for run in runs
+            for metric in run["data"]["metrics"]
+            if metric["key"] == "trials"
+        }
+        assert set(trials) == {2.0, 7.0}, "a continued study is a run of its own"
+        assert {param["key"] for param in trials[7.0]["data"]["params"]} >= {
+            "block_start",
+            "streams",
+            "model",
+        }
+        asked = {"run_id": trials[7.0]["info"]["run_id"], "path": "figures"}
+        files = client.get(f"{api}/artifacts/list", params=asked).raise_for_status().json()["files"]
+        assert {Path(file["path"]).name for file in files} == {"history.png", "importance.png"}
+
+
+def test_another_recipe_does_not_go_on_with_the_same_study(
+    serving: Installation, found: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(SERVED.read_text(encoding="utf-8").replace("epochs: 40", "epochs: 41"), encoding="utf-8")
+    arguments = ("--recipe", str(other), "--corpus", str(serving.corpus), "--name", "served", "--study", "s")
+    refused = serving.mer("search", *arguments, check=False)
+    assert refused.returncode == 1
+    assert "another --study" in refused.stderr

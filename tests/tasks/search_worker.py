@@ -1,23 +1,22 @@
 """A search worker in a process of its own: real trials over made clips, in the study that the environment names.
 
-python search_worker.py STUDY PLANNED BATCH [EPOCHS]
+python search_worker.py STUDY PLANNED BATCH [EPOCHS [SAMPLER]]
 """
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
 
 import numpy as np
 import torch
 
 from infra.settings import load_settings
-from infra.studies import open_study
+from infra.studies import Sampler, open_study
 from mer.fusion.config import FusionConfig
-from mer.recipes.recipe import parse_recipe
+from mer.recipes.recipe import Recipe, parse_recipe
+from mer.search.space import search_space
 from mer.training.stack_data import StackData, StackView
 from tasks.search import SearchPlan, run_trials
 
@@ -27,7 +26,7 @@ lexical: {features: {modality: lexical, source: "wheel:all-minilm-l6-v2", poolin
 """
 
 
-def views(params: Mapping[str, Any]) -> tuple[StackView, ...]:
+def views(asked: Recipe) -> tuple[StackView, ...]:
     """Two folds of clips with class signal."""
     generator = np.random.default_rng(0)
     emotion = generator.integers(0, 6, 200)
@@ -52,14 +51,16 @@ def main() -> None:
     fusion = FusionConfig(epochs=int(more[0]) if more else 4, patience=0)
     recipe = parse_recipe(RECIPE, origin="worker").model_copy(update={"fusion": fusion})
     study = open_study(load_settings(), name, heartbeat_seconds=1, grace_seconds=3, first_rung=2)
-    plan = SearchPlan(study=name, trials=int(planned), batch=int(batch), first_rung=2)
+    sampler: Sampler = more[1] if len(more) > 1 else "tpe"  # type: ignore[assignment]
+    plan = SearchPlan(study=name, trials=int(planned), batch=int(batch), first_rung=2, sampler=sampler)
 
     def turn() -> nullcontext[None]:
         sys.stdout.write("training\n")
         sys.stdout.flush()
         return nullcontext()
 
-    run_trials(study, plan, recipe, views, None, turn)
+    space = search_space(recipe, ("attention", "attention_softmax", "concat"), states=0, valence=False)
+    run_trials(study, plan, space, views, turn)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from infra.settings import Settings
-from infra.studies import SURPLUS, finished_trials, open_study
+from infra.studies import SURPLUS, dashboard_command, finished_trials, open_study, settle_terms
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")]
 WORKER = Path(__file__).parent / "search_worker.py"
@@ -76,3 +80,52 @@ def test_trials_of_two_workers_differ_and_their_number_is_exact(on_postgres: Set
     finished = finished_trials(open_study(on_postgres, "two"))
     assert len(finished) == 7
     assert len({tuple(sorted(t.params.items())) for t in finished}) == 7
+
+
+@pytest.mark.parametrize("sampler", ["gp", "nsga2"])
+def test_the_other_samplers_search_as_well(settings: Settings, sampler: str) -> None:
+    """Past the draws at random that a Gaussian process begins with; no two trials of a batch alike."""
+    one = worker(settings, sampler, 16, 4, "3", sampler)
+    out, _ = one.communicate(timeout=300)
+    assert one.returncode == 0, out
+    finished = finished_trials(open_study(settings, sampler))
+    assert len(finished) == 16
+    assert len({tuple(sorted(trial.params.items())) for trial in finished}) == 16
+    assert {"model", "hidden", "dropout"} <= set(finished[-1].params)
+
+
+def test_a_study_is_of_one_recipe_and_space(settings: Settings) -> None:
+    study = open_study(settings, "s")
+    assert settle_terms(study, "one") == "one"
+    assert settle_terms(open_study(settings, "s"), "another") == "one"
+    began = open_study(settings, "older")
+    began.optimize(lambda trial: trial.suggest_float("layer", 0, 1), n_trials=1)
+    assert settle_terms(began, "one") == "", "trials of before say nothing of what they were about"
+
+
+def test_optunas_dashboard_shows_the_studies(settings: Settings) -> None:
+    pytest.importorskip("optuna_dashboard", reason="the extra dashboard is not installed")
+    study = open_study(settings, "shown")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    program, address = shlex.split(dashboard_command(settings))
+    assert program == "optuna-dashboard"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).parent / program), address, "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        try:
+            assert "shown" in _answer(f"http://127.0.0.1:{port}/api/studies", seconds=60)
+        finally:
+            running.terminate()
+
+
+def _answer(address: str, seconds: float) -> str:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return httpx.get(address, timeout=10).raise_for_status().text
+        except httpx.HTTPError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)

@@ -40,13 +40,13 @@ def test_fold_views_share_the_frames_of_their_clips(tmp_path: Path, monkeypatch:
     folds = {view: ViewSpaces(view) for view in dataset.views if view != "final"}
     spec = frame_features(recipe, "lexical", next(iter(folds.values())))
     assert spec is not None
-    name = frames_name("lexical", next(iter(folds.values())))
+    name = frames_name(recipe, "lexical", next(iter(folds.values())))
     ids = [row.clip_id for row in space.catalogue.clips("demo")]
     plan = plan_features.fn("demo", {name: spec}, ids, 64)
     for shard in plan.shards:
         extract_shard.fn("demo", shard)
 
-    views = _views_of(dataset, recipe, dict(plan.features), folds)({"streams": "lexical"})
+    views = _views_of(dataset, recipe, dict(plan.features), folds)(recipe)
     assert [view.name for view in views] == list(folds)
     stores = {id(view.data.frames["lexical"].store) for view in views}
     assert len(stores) == 1, "every view holds frames of its own"

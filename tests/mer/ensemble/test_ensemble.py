@@ -187,8 +187,8 @@ def test_a_fitted_ensemble_is_better_than_its_members_on_other_clips(
     losses = [negative_log_likelihood(own.logits, truth[400:]) for own in other.values()]
     assert negative_log_likelihood(found.logits, truth[400:]) < min(losses)
     record = json.loads(json.dumps(fitted.to_json()))
-    record["members"], record["weights"] = tuple(record["members"]), tuple(record["weights"])
-    assert Ensemble(**record) == fitted
+    assert Ensemble.from_json(record) == fitted
+    assert set(fitted.needed) == set(fitted.members) and len(set(fitted.needed)) == len(fitted.needed)
 
 
 def test_temperatures_are_those_of_the_held_out_clips() -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
 from mer.evaluation import intervals, metrics
+from mer.evaluation.intervals import paired_differences
 
 
 def by_speaker(
@@ -81,3 +84,17 @@ def test_equal_seeds_give_equal_intervals_and_large_sets_are_quick() -> None:
     assert time.perf_counter() - started < 5.0
     assert first == intervals.bootstrap_interval(truth, predicted, speakers, 4, resamples=2000, seed=5)
     assert first != intervals.bootstrap_interval(truth, predicted, speakers, 4, resamples=2000, seed=6)
+
+
+def test_the_two_sided_interval_lies_around_the_point() -> None:
+    truth = np.arange(80) % 2
+    better, worse = truth.copy(), truth.copy()
+    better[::10], worse[::4] = 1 - better[::10], 1 - worse[::4]
+    speakers = [f"s{row % 8}" for row in range(80)]
+    found = paired_differences(truth, better, worse, speakers, 2)
+    low, high = found.interval(0.95)
+    assert low < found.point < high
+    assert low == pytest.approx(found.lower(0.975))
+    assert high - found.point == pytest.approx(found.point - low)
+    alone = replace(found, groups=1)
+    assert alone.interval(0.95) == (-math.inf, math.inf)

@@ -49,7 +49,15 @@ def test_a_member_of_an_ensemble_is_the_recipes_fusion_with_its_own_options() ->
     first, other = recipe.member_fusions.values()
     assert (first.model, first.hidden, first.epochs, first.seed) == ("afg_early", 32, 7, recipe.fusion.seed)
     assert (other.model, other.hidden, other.epochs, other.seed) == (recipe.fusion.model, 16, 7, 5)
+    assert recipe.serves_ensemble
     assert parse_recipe(TEXT, origin="mine.yaml").member_fusions == {}
+    assert not parse_recipe(TEXT, origin="mine.yaml").serves_ensemble
+
+
+def test_an_ensemble_may_be_scored_only() -> None:
+    text = TEXT + "ensemble: {serve: false, members: {S1: {model: afg_early}, S2: {}}}\n"
+    recipe = parse_recipe(text, origin="mine.yaml")
+    assert len(recipe.member_fusions) == 2 and not recipe.serves_ensemble
 
 
 @pytest.mark.parametrize(
@@ -64,6 +72,50 @@ def test_a_member_of_an_ensemble_is_the_recipes_fusion_with_its_own_options() ->
 def test_ensembles_that_cannot_work_are_refused(ensemble: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         parse_recipe(TEXT + f"ensemble: {ensemble}\n", origin="mine.yaml")
+
+
+SPEECH = """
+name: x
+acoustic:
+  features: {modality: acoustic, source: s, %s}
+"""
+
+
+def test_a_block_of_hidden_states_may_be_read() -> None:
+    text = SPEECH % "pooling: mean_std" + "  read: {start: 2, length: 3, pooling: mean}\n"
+    stream = parse_recipe(text, origin="mine.yaml").acoustic
+    assert stream is not None and stream.read.states(studied=5) == (2, 3, 4)
+    plain = parse_recipe(SPEECH % "pooling: mean", origin="mine.yaml").acoustic
+    assert plain is not None and plain.read.states(studied=5) == (5,)
+    assert plain.read.states(studied=None) is None
+
+
+@pytest.mark.parametrize(
+    ("features", "option", "complaint"),
+    [
+        ("layers: output", "read: {start: 2}", "layers: all"),
+        ("pooling: mean", "read: {pooling: mean_std}", "no deviations"),
+        ("layers: all", "read: {length: 2}", "start"),
+        ("layers: all", "keep_frozen: false\n  keep_adapted: false", "nothing would be read"),
+    ],
+)
+def test_readings_that_cannot_work_are_refused(features: str, option: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        parse_recipe(SPEECH % features + f"  {option}\n", origin="mine.yaml")
+
+
+def test_fused_streams_must_be_there() -> None:
+    both = TEXT + "visual: {features: {modality: visual, source: s}}\n"
+    recipe = parse_recipe(both + "fused_streams: [lexical]\n", origin="mine.yaml")
+    assert (recipe.streams, recipe.reads) == (("visual", "lexical"), ("lexical",))
+    assert parse_recipe(both, origin="mine.yaml").reads == ("visual", "lexical")
+    with pytest.raises(ConfigError, match="acoustic"):
+        parse_recipe(both + "fused_streams: [acoustic]\n", origin="mine.yaml")
+    with pytest.raises(ConfigError, match="crops"):
+        parse_recipe(
+            "name: x\nvisual: {features: {modality: visual, source: 'crops:'}, keep_aligned: false}\n",
+            origin="mine.yaml",
+        )
 
 
 @pytest.mark.parametrize(

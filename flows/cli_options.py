@@ -1,0 +1,75 @@
+"""Options that commands of the command line share, or that would hide what a command does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+RecipeOption = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        help="Built-in recipe (demo, ravdess, joint_decoding, baseline_attention) or a recipe's YAML file.",
+    ),
+]
+CorpusOption = Annotated[
+    str,
+    typer.Option(
+        "--corpus", help="Folder of clips and labels. Left out: the demo corpus, made on first use."
+    ),
+]
+NameOption = Annotated[
+    str, typer.Option("--name", help="Name in the catalogue. Left out: the folder's name.")
+]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format", help="Layout of the corpus, e.g. mertools, mer2025, mmsa, meld, table; auto: found out."
+    ),
+]
+LabelMapOption = Annotated[
+    str,
+    typer.Option(
+        "--label-map", help="The corpus' own labels in the recipe's set: calm=neutral,disgust= (no label)."
+    ),
+]
+ClipsOption = Annotated[int, typer.Option("--demo-clips", help="Clips of the demo corpus, if none is given.")]
+CandidatesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--candidates",
+        help="Table of the names a submission must have: exactly its rows are written, in order.",
+    ),
+]
+AgainstOption = Annotated[
+    str,
+    typer.Option(
+        "--against",
+        help="Compare with this version instead: NAME (its champion), NAME:VERSION, or a version number of MODEL.",
+    ),
+]
+TrialsOption = Annotated[int, typer.Option("--trials", help="Trials the study shall have in the end.")]
+StudyOption = Annotated[str, typer.Option("--study", help="Name of the study; resumed if it exists.")]
+SamplerOption = Annotated[
+    Literal["tpe", "gp", "nsga2"],
+    typer.Option(
+        "--sampler", help="How trials are chosen: tree-structured Parzen, Gaussian process, NSGA-II."
+    ),
+]
+BatchOption = Annotated[
+    int, typer.Option("--batch", min=1, max=256, help="Trials that are trained as one stack.")
+]
+FirstRungOption = Annotated[
+    int,
+    typer.Option(
+        "--first-rung", min=0, help="Epochs after which the worse trials are first given up; 0: never."
+    ),
+]
+WriteRecipeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--write-recipe", help="File (.yaml) for the best options as a whole recipe, for `mer run --recipe`."
+    ),
+]

@@ -1,0 +1,98 @@
+"""Two models on the same clips: differences of scores, with intervals by the paired bootstrap over speakers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mer.ensemble.posteriors import Posteriors
+from mer.errors import ConfigError
+from mer.evaluation.intervals import Score, paired_differences
+from mer.evaluation.metrics import accuracy, macro_f1, unweighted_recall, waf
+
+SCORES: Mapping[str, Score] = {
+    "WAF": waf,
+    "accuracy": accuracy,
+    "macro-F1": macro_f1,
+    "mean recall": unweighted_recall,
+}
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class ComparedScore:
+    """One score of two models."""
+
+    name: str
+    first: float
+    second: float
+    difference: float
+    """`first` - `second`."""
+    low: float
+    high: float
+    """Ends of the two-sided 95 % interval of the difference."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the clips that both were scored on."""
+
+    clips: int
+    groups: int
+    """Speakers (or clips, where speakers are unknown) that were resampled."""
+    scores: tuple[ComparedScore, ...]
+
+
+def compare(
+    first: Posteriors,
+    second: Posteriors,
+    truth: Mapping[str, int],
+    speakers: Mapping[str, str | None],
+    classes: int,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two models on the clips that both predicted and that have a label.
+
+    Each resample draws the same speakers for both, so what makes clips hard for both cancels. The interval is the
+    difference -+ t times its standard error, as at the gate (`mer.evaluation.gate`).
+
+    Args:
+        first: predictions for clips that the first model was not trained on.
+        second: the same of the second model.
+        truth: clip id -> class index, labelled clips only.
+        speakers: clip id -> speaker or None.
+        classes: number of classes.
+        resamples: number of resamples.
+        seed: seed of the resampling.
+
+    Raises:
+        ConfigError: fewer than two such clips.
+    """
+    common = sorted(set(first.clip_ids) & set(second.clip_ids) & set(truth))
+    if len(common) < 2:
+        raise ConfigError(
+            f"comparison: expected labelled clips that both models were scored on, found {len(common)}"
+        )
+    right = np.array([truth[clip_id] for clip_id in common], dtype=np.int64)
+    who = [speakers.get(clip_id) for clip_id in common]
+    one, two = (model.restricted(common).predicted for model in (first, second))
+    groups = 0
+    rows = []
+    for name, score in SCORES.items():
+        found = paired_differences(right, one, two, who, classes, score=score, resamples=resamples, seed=seed)
+        low, high = found.interval(CONFIDENCE)
+        groups = found.groups
+        rows.append(ComparedScore(name, found.first, found.second, found.point, low, high))
+    return Comparison(len(common), groups, tuple(rows))
+
+
+def labelled(
+    clip_ids: Sequence[str], emotion: Sequence[str | None], emotions: Sequence[str]
+) -> dict[str, int]:
+    """Clip id -> class index of those whose label is one of `emotions`."""
+    index: Mapping[str | None, int] = {name: place for place, name in enumerate(emotions)}
+    return {clip_id: index[name] for clip_id, name in zip(clip_ids, emotion, strict=True) if name in index}

@@ -1,0 +1,77 @@
+"""What is read of pooled hidden states, against plain loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mer.errors import ConfigError
+from mer.features.dataset import FeatureTable
+from mer.features.spec import FeatureSpec
+from mer.predictor.streams import frame_spec, read_states
+from mer.recipes import AcousticStream, StatesRead
+
+
+def stream(stored: str = "mean_std", **read: object) -> AcousticStream:
+    features = FeatureSpec.model_validate({"modality": "acoustic", "source": "s", "pooling": stored})
+    return AcousticStream(features=features, read=StatesRead.model_validate(read))
+
+
+@pytest.fixture
+def states() -> FeatureTable:
+    """Three clips, five hidden states, four means and four deviations."""
+    values = np.random.default_rng(0).normal(size=(3, 5, 8)).astype(np.float32)
+    return FeatureTable(("a", "b", "c"), values, np.array([True, False, True]))
+
+
+@pytest.mark.parametrize("pooling", [None, "mean_std", "mean"])
+@pytest.mark.parametrize("block", [(0,), (4,), (1, 2, 3), (0, 1, 2, 3, 4)])
+def test_a_block_is_the_mean_of_its_states(
+    block: tuple[int, ...], pooling: str | None, states: FeatureTable
+) -> None:
+    read = read_states(states, block, stream(start=block[0], length=len(block), pooling=pooling))
+    for clip in range(3):
+        mean = sum(states.values[clip, layer].astype(np.float64) for layer in block) / len(block)
+        wanted = mean[:4] if pooling == "mean" else mean
+        np.testing.assert_allclose(read.values[clip], wanted, atol=1e-6)
+    assert (read.clip_ids, read.present.tolist()) == (states.clip_ids, [True, False, True])
+
+
+def test_the_predictor_gets_the_same_from_those_states_alone(states: FeatureTable) -> None:
+    own = stream(start=1, length=3, pooling="mean")
+    only = FeatureTable(states.clip_ids, states.values[:, 1:4].copy(), states.present)
+    np.testing.assert_array_equal(
+        read_states(only, range(3), own).values, read_states(states, (1, 2, 3), own).values
+    )
+
+
+def test_one_state_is_read_as_it_is_stored(states: FeatureTable) -> None:
+    half = FeatureTable(states.clip_ids, states.values.astype(np.float16), states.present)
+    read = read_states(half, (3,), stream())
+    assert read.values.dtype == np.float16
+    np.testing.assert_array_equal(read.values, half.values[:, 3])
+
+
+def test_features_without_states_keep_their_values(states: FeatureTable) -> None:
+    flat = FeatureTable(states.clip_ids, states.values[:, 0], states.present)
+    np.testing.assert_array_equal(read_states(flat, None, stream()).values, flat.values)
+    np.testing.assert_array_equal(read_states(flat, None, stream(pooling="mean")).values, flat.values[:, :4])
+    means = FeatureTable(states.clip_ids, states.values[:, 0, :4], states.present)
+    read = read_states(means, None, AcousticStream(features=stream("mean").features))
+    np.testing.assert_array_equal(read.values, means.values)
+
+
+def test_states_beyond_the_encoder_are_refused(states: FeatureTable) -> None:
+    with pytest.raises(ConfigError, match="hidden states 0 to 4, found a block up to 6"):
+        read_states(states, (5, 6), stream(start=5, length=2))
+
+
+def test_frames_of_a_block_are_averaged_frame_by_frame() -> None:
+    features = stream().features
+    one = frame_spec("acoustic", features, (3,))
+    assert one == features.prefix(3)
+    block = frame_spec("acoustic", features, (3, 4))
+    assert block is not None
+    assert (block.layers, block.reduce_layers, block.pooling) == ((3, 4), "mean", "frames")
+    with pytest.raises(ConfigError, match="found none"):
+        frame_spec("acoustic", features, None)

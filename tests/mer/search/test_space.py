@@ -1,0 +1,141 @@
+"""Every choice of a search is a recipe: it reads back from YAML, and says what the candidate was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+
+from mer.errors import ConfigError
+from mer.recipes import Recipe, load_recipe
+from mer.recipes.recipe import parse_recipe
+from mer.search.found import recipe_piece, whole_recipe, writable
+from mer.search.space import SearchSpace, search_space
+from mer.search.trainable import trainable_models
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+MODELS = ("attention", "concat")
+
+
+def draws(space: SearchSpace, count: int) -> list[dict[str, Any]]:
+    """Parameters that real trials chose at random."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3))
+    trials = [study.ask() for _ in range(count)]
+    for trial in trials:
+        space.draw(trial)
+    return [dict(trial.params) for trial in trials]
+
+
+def merged(base: Mapping[str, Any], piece: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(base)
+    for name, value in piece.items():
+        inner = both.get(name)
+        both[name] = (
+            merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+        )
+    return both
+
+
+@pytest.mark.parametrize("name", ["ravdess", "demo", "baseline_attention", "joint_decoding"])
+def test_every_choice_is_a_recipe_that_a_run_accepts(name: str) -> None:
+    base = load_recipe(name)
+    space = search_space(base, MODELS, states=7, valence=True)
+    for params in draws(space, 40):
+        found = space.recipe_of(params)
+        assert parse_recipe(whole_recipe(found, ["a note: with a colon"]), origin="written") == found
+        piece = yaml.safe_load(recipe_piece(base, found))
+        assert Recipe.model_validate(merged(base.model_dump(mode="json"), piece)) == found
+        for option in ("model", "hidden", "dropout", "learning_rate", "valence_decoding"):
+            assert getattr(found.fusion, option) == params[option]
+        assert found.reads == tuple(params["streams"].split("+"))
+        if base.fusion.level == "utterance":
+            assert found.acoustic is not None
+            states = found.acoustic.read.states(studied=2)
+            assert states is not None and states[0] == params["block_start"] and states[-1] <= 6
+            assert len(states) == min(params["block_length"], 7 - states[0])
+
+
+def test_parts_of_streams_are_chosen_where_there_is_a_choice() -> None:
+    space = search_space(load_recipe("ravdess"), MODELS, states=7, valence=False)
+    assert set(space.choices["acoustic_parts"]) == {"frozen+adapted", "frozen", "adapted"}
+    assert set(space.choices["visual_parts"]) == {"unaligned+aligned", "unaligned", "aligned"}
+    found = space.recipe_of({"acoustic_parts": "frozen", "visual_parts": "unaligned", "pooling": "mean"})
+    assert found.acoustic is not None and found.visual is not None
+    assert (found.acoustic.keep_frozen, found.acoustic.keep_adapted) == (True, False)
+    assert (found.visual.keep_unaligned, found.visual.keep_aligned) == (True, False)
+    assert found.acoustic.read.pooling == "mean"
+    crops = search_space(load_recipe("demo"), MODELS, states=7, valence=False)
+    assert "visual_parts" not in crops.choices, "pixels are read through the alignment only"
+    means = search_space(load_recipe("baseline_attention"), MODELS, states=7, valence=False)
+    assert "pooling" not in means.choices and "acoustic_parts" not in means.choices
+    demo = load_recipe("demo")
+    framewise = demo.model_copy(update={"fusion": demo.fusion.model_copy(update={"level": "frames"})})
+    frames = search_space(framewise, MODELS, states=7, valence=False)
+    assert not frames.whole and frames.choices["acoustic_parts"] == ("frozen+adapted", "frozen")
+
+
+def test_joint_decoding_is_searched_only_with_valence() -> None:
+    base = load_recipe("demo")
+    joint = {"valence_decoding", "task_balance"}
+    assert joint <= set(search_space(base, MODELS, states=7, valence=True).choices)
+    assert not joint & set(search_space(base, MODELS, states=7, valence=False).choices)
+    deaf = base.model_copy(update={"fusion": base.fusion.model_copy(update={"valence_weight": 0.0})})
+    assert not joint & set(search_space(deaf, MODELS, states=7, valence=True).choices)
+
+
+def test_a_block_is_at_most_a_third_of_a_deep_encoder() -> None:
+    deep = search_space(load_recipe("demo"), MODELS, states=25, valence=False)
+    assert deep.whole == {"block_start": (0, 24), "block_length": (1, 8)}
+    shallow = search_space(load_recipe("demo"), MODELS, states=3, valence=False)
+    assert shallow.whole == {"block_start": (0, 2), "block_length": (1, 3)}
+    assert not search_space(load_recipe("demo"), MODELS, states=0, valence=False).whole
+
+
+@pytest.mark.parametrize("name", ["ravdess", "demo", "baseline_attention"])
+def test_the_first_choice_is_the_recipe_itself(name: str) -> None:
+    base = load_recipe(name)
+    space = search_space(base, trainable_models(), states=7, valence=True)
+    defaults = space.defaults(studied=[2, 3, 2])
+    found = space.recipe_of(defaults)
+    assert base.acoustic is not None and found.acoustic is not None
+    assert found.acoustic.read.states(None) == (2,)
+    same = found.model_copy(
+        update={
+            "acoustic": found.acoustic.model_copy(update={"read": base.acoustic.read}),
+            "fusion": base.fusion,
+        }
+    )
+    assert same == base, "it fuses the same parts of the same streams"
+    for option, value in found.fusion.model_dump().items():
+        assert value == getattr(base.fusion, option), option
+    study = optuna.create_study()
+    study.enqueue_trial(defaults)
+    trial = study.ask()
+    space.draw(trial)  # a value outside the space would be a warning, which is an error here
+    assert {option: trial.params[option] for option in defaults} == defaults
+
+
+def test_what_makes_trials_incomparable_is_described() -> None:
+    base = load_recipe("demo")
+    own = search_space(base, MODELS, states=7, valence=False).describe()
+    longer = base.model_copy(update={"fusion": base.fusion.model_copy(update={"epochs": 3})})
+    renamed = base.model_copy(update={"name": "other"})
+    assert search_space(longer, MODELS, states=7, valence=False).describe() != own
+    assert search_space(base, MODELS, states=7, valence=True).describe() != own
+    assert search_space(renamed, MODELS, states=7, valence=False).describe() == own
+
+
+def test_a_recipe_of_somebodys_own_is_not_written_over(tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text("# mine\nname: x\n", encoding="utf-8")
+    for path in (own, tmp_path / "found.txt", tmp_path / "nowhere" / "found.yaml"):
+        with pytest.raises(ConfigError, match="recipe"):
+            writable(path)
+    fresh = writable(tmp_path / "found.yaml")
+    fresh.write_text(whole_recipe(load_recipe("demo"), []), encoding="utf-8")
+    assert writable(fresh) == fresh
+    assert load_recipe(str(fresh)) == load_recipe("demo")

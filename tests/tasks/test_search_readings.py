@@ -1,0 +1,203 @@
+"""What the chooser of a search sees of a catalogued corpus, for every reading it may choose between."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import torch
+
+from infra.studies import finished_trials
+from mer.adaptation.block import Block
+from mer.errors import ConfigError
+from mer.features.clip_feature import ClipFeature
+from mer.features.spec import FeatureSpec
+from mer.fusion.config import FusionConfig
+from mer.recipes import Recipe
+from mer.search.candidates import Candidate, train_candidates
+from mer.search.space import search_space
+from mer.training.stack_data import StackView
+from tasks.dataset import _write_parquet, load_partitions
+from tasks.features import commit_shard
+from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.search import SearchPlan, _views_of, believed, open_search, run_trials
+from tasks.streams import stream_identity
+from tasks.workspace import Workspace, workspace
+
+CLIPS, STATES, WIDTH = 60, 5, 6
+RECIPE = Recipe.model_validate(
+    {
+        "name": "made",
+        "emotions": ["angry", "happy", "sad"],
+        "acoustic": {
+            "features": {"modality": "acoustic", "source": "s", "layers": "all", "pooling": "mean_std"},
+            "adaptation": {},
+        },
+        "visual": {
+            "features": {"modality": "visual", "source": "files:face"},
+            "alignment": {},
+            "keep_unaligned": True,
+        },
+        "folds": {"use_published": True},
+        "fusion": {"hidden": 8, "epochs": 3, "patience": 0},
+    }
+)
+FOLD = np.arange(CLIPS) % 12 // 4
+
+
+@pytest.fixture
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setenv("MER_HOME", str(tmp_path / "home"))
+    return workspace()
+
+
+class World:
+    """A corpus of three folds with stored features; `spoilt`: labels and features of fold 0's test clips are others."""
+
+    def __init__(self, space: Workspace, name: str, *, spoilt: bool) -> None:
+        generator = np.random.default_rng(5)
+        emotion = generator.integers(0, 3, CLIPS)
+        test = FOLD == 0
+        # named after their content in one world and in the other alike: a clip is what it is
+        self.ids = tuple(f"{row:064x}" for row in range(CLIPS))
+        labels = np.where(test & spoilt, (emotion + 1) % 3, emotion)
+        columns = {
+            "clip_id": list(self.ids),
+            "name": list(self.ids),
+            "emotion": labels.tolist(),
+            "valence": np.where(test & spoilt, 5.0, emotion - 1.0).tolist(),
+            "speaker": [f"s{row % 12}" for row in range(CLIPS)],
+            "fold": FOLD.tolist(),
+            "holdout": [False] * CLIPS,
+        }
+        buffer = io.BytesIO()
+        _write_parquet(columns, buffer)
+        ref = space.artifacts.commit("dataset", name * 8, {"examples.parquet": buffer.getvalue()})
+        views = ("fold0", "fold1", "fold2", "final")
+        self.dataset = DatasetRef(ref, name, name, views, CLIPS, CLIPS, 0, 0)
+
+        def stored(stream: str, shape: tuple[int, ...], spec: FeatureSpec | None) -> FeatureSetRef:
+            values = generator.normal(0, 1, (CLIPS, *shape)).astype(np.float32)
+            values += np.eye(3, shape[-1])[emotion].reshape(CLIPS, *[1] * (len(shape) - 1), shape[-1])
+            if spoilt:
+                values[test] = np.nan  # to look at a single one would show
+            rows = [ClipFeature(values=row[None], present=True) for row in values]
+            key = f"{name}-{stream}"
+            commit_shard(space, key, self.ids, lambda: rows)
+            return FeatureSetRef(stream=stream, key=key, spec=spec)
+
+        assert RECIPE.acoustic is not None and RECIPE.visual is not None
+        self.features: Mapping[str, FeatureSetRef] = {
+            "acoustic": stored("acoustic", (STATES, 2 * WIDTH), RECIPE.acoustic.features),
+            "visual": stored("visual", (4,), RECIPE.visual.features),
+        }
+        self.spaces = ViewSpaces(
+            view="fold0",
+            read_layer=2,
+            layer_count=STATES - 1,
+            block=Block(1, 2),
+            adapted=stored("adapted", (2 * WIDTH,), None),
+            aligned=stored("aligned", (3,), None),
+        )
+
+
+def choices(count: int) -> list[Recipe]:
+    """The recipe itself, and recipes that a search would try."""
+    made = search_space(RECIPE, ("concat",), states=STATES, valence=False)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    study.enqueue_trial(made.defaults([2]))
+    trials = [study.ask() for _ in range(count)]
+    for trial in trials:
+        made.draw(trial)
+    return [made.recipe_of(trial.params) for trial in trials]
+
+
+def seen_by(space: Workspace, world: World, asked: Recipe) -> StackView:
+    (view,) = _views_of(world.dataset, RECIPE, world.features, {"fold0": world.spaces})(asked)
+    return view
+
+
+def test_no_reading_shows_the_chooser_anything_of_the_test_fold(space: Workspace) -> None:
+    """Blocks, pooling, streams and parts: labels and features of the test clips may be anything."""
+    honest, spoilt = World(space, "honest", spoilt=False), World(space, "spoilt", spoilt=True)
+    partition = load_partitions(space, honest.dataset, RECIPE)[1]["fold0"]
+    judged = []
+    asked = choices(25)
+    widths = set()
+    for world in (honest, spoilt):
+        views = [seen_by(space, world, one) for one in asked]
+        for view in views:
+            assert len(view.data.emotion) == CLIPS - partition.test.sum() == CLIPS - 20
+            assert all(bool(torch.isfinite(values).all()) for values in view.data.values.values())
+            widths.add(tuple(sorted(view.data.widths.items())))
+        config = FusionConfig(model="concat", hidden=8, epochs=3, patience=0)
+        judged.append(train_candidates([Candidate(config, (view,)) for view in views]))
+    assert judged[0] == judged[1]
+    assert len(widths) > 6, "the choices read different things"
+
+
+def test_what_is_judged_is_what_a_run_of_the_found_recipe_reads(space: Workspace) -> None:
+    """Against plain sums over the stored arrays."""
+    world = World(space, "honest", spoilt=False)
+    keep = np.flatnonzero(FOLD != 0)
+    acoustic = _stored(space, world.features["acoustic"], world.ids)
+    read = {"start": 1, "length": 3, "pooling": "mean"}
+    stream = {**RECIPE.model_dump(mode="json")["acoustic"], "read": read, "keep_adapted": False}
+    asked = Recipe.model_validate(
+        {**RECIPE.model_dump(mode="json"), "acoustic": stream, "fused_streams": ["acoustic"]}
+    )
+    view = seen_by(space, world, asked)
+    assert set(view.data.values) == {"acoustic"}
+    wanted = (acoustic[:, 1, :WIDTH] + acoustic[:, 2, :WIDTH] + acoustic[:, 3, :WIDTH]) / 3
+    np.testing.assert_allclose(view.data.values["acoustic"].numpy(), wanted[keep], atol=1e-6)
+
+
+def test_another_reading_is_another_key(space: Workspace) -> None:
+    """A stage that found the model of another reading would train nothing and say nothing."""
+    world = World(space, "honest", spoilt=False)
+    seen: dict[str, str] = {}
+    for asked in choices(60):
+        stream = asked.acoustic
+        assert stream is not None
+        identity = str(stream_identity(asked, "acoustic", world.features, world.spaces))
+        what = stream.model_dump_json(include={"read", "keep_frozen", "keep_adapted"})
+        assert seen.setdefault(what, identity) == identity
+    assert len(set(seen.values())) == len(seen) > 20
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_the_recipe_itself_is_trained_to_its_end_and_held_against_the_found(space: Workspace) -> None:
+    """Here it learns so slowly that it would be given up at the first rung."""
+    world = World(space, "honest", spoilt=False)
+    slow = RECIPE.fusion.model_copy(update={"learning_rate": 1e-4, "epochs": 4, "model": "concat"})
+    recipe = RECIPE.model_copy(update={"fusion": slow})
+    folds = {"fold0": world.spaces}
+    plan = SearchPlan(study="", trials=8, batch=4, first_rung=1, fresh_seeds=1)
+    options = search_space(recipe, ("concat",), states=STATES, valence=False)
+    study = open_search(space, world.dataset, plan, options, folds)
+    views = _views_of(world.dataset, recipe, world.features, folds)
+    run_trials(study, plan, options, views, nullcontext)
+    trials = {trial.number: trial for trial in finished_trials(study)}
+    assert trials[0].params["learning_rate"] == 1e-4 and trials[0].state.name == "COMPLETE"
+    assert "PRUNED" in {trial.state.name for trial in trials.values()}
+    best, fresh = believed(study, plan, options, views)
+    assert "again 0" in study.user_attrs, "the recipe is trained again beside the best"
+    assert fresh == max(values[0] for name, values in study.user_attrs.items() if name.startswith("again"))
+    assert best.number in trials
+    assert open_search(space, world.dataset, plan, options, folds).study_name == study.study_name
+    with pytest.raises(ConfigError, match="another --study"):
+        named = replace(plan, study=study.study_name)
+        other = search_space(RECIPE, ("concat",), states=STATES, valence=False)
+        open_search(space, world.dataset, named, other, folds)
+
+
+def _stored(space: Workspace, features: FeatureSetRef, ids: tuple[str, ...]) -> np.ndarray:
+    from tasks.features import feature_table
+
+    return np.asarray(feature_table(space, features, ids).values)
