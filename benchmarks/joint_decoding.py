@@ -13,11 +13,13 @@ JSON keys. `joint_combined`, `separate_combined` (WAF - .25 MSE, mean over seeds
 `_valence_mse`; `class_mean_mse` (sum_c p_c m_c by the same joint models' posteriors, m_c the means of training clips),
 `class_mean_calibrated_mse` (the posteriors first calibrated on validation clips), `class_mean_separate_mse` (posteriors of the
 separate models); `best_member_<score>` (per view the member with the best validation score), `ensemble_<score>`,
-`<member>_joint_<score>`, `<member>_separate_<score>`, score = combined, waf, mse; `clips`, `speakers`, `seeds`, `models_trained`,
-`cpu_seconds_per_model`. Differences `combined_gain` (joint - separate), `valence_gain` (class_mean_mse - joint),
-`valence_calibrated_gain`, `ensemble_gain` and `ensemble_waf_gain` (ensemble - best member), each with `_seeds_low`, `_seeds_high`
-(95 %, paired, seeds resampled), `_low`, `_high` (seeds and speakers resampled) and `_by_seed`. `--ablation` adds
-`ablation_<decoding>_<balance>_<score>` of the recipe's own structure for {separate, joint} x {fixed, uncertainty, gradnorm}.
+`<member>_joint_<score>`, `<member>_separate_<score>`, score = combined, waf, mse; `clips`, `speakers`, `seeds`,
+`models_trained`, `cpu_seconds_per_model`; `joint_validation_combined`, `separate_validation_combined` (mean over views, on the
+clips that chose the epoch: what options of a recipe may be compared by). Differences `combined_gain` (joint - separate),
+`valence_gain` (class_mean_mse - joint), `valence_calibrated_gain`, `ensemble_gain` and `ensemble_waf_gain` (ensemble - best
+member), each with `_seeds_low`, `_seeds_high` (95 %, paired, seeds resampled), `_low`, `_high` (seeds and speakers resampled)
+and `_by_seed`. `--ablation` adds `ablation_<decoding>_<balance>_<score>` of the recipe's own structure for
+{separate, joint} x {fixed, uncertainty, gradnorm}.
 """
 
 from __future__ import annotations
@@ -215,6 +217,8 @@ def train_view(
     for name, config in recipe.member_fusions.items():
         members[name] = joint = fitted(config)
         apart = fitted(config, **SEPARATE)
+        for kind, own in (("joint", joint), ("separate", apart)):
+            answers.validation.setdefault(kind, []).append(validation_score(own, held, view.own))
         add(f"joint/{name}", joint)
         add(f"separate/{name}", apart)
         add(f"class mean joint/{name}", class_mean_decoded(joint, view.own, view.train))
@@ -259,6 +263,12 @@ def class_mean_decoded(posteriors: Posteriors, own: Examples, train: NDArray[np.
     return Posteriors(posteriors.clip_ids, posteriors.logits, valence)
 
 
+def validation_score(posteriors: Posteriors, validation: Sequence[str], own: Examples) -> float:
+    """WAF - .25 MSE on the validation clips."""
+    rows = rows_of(validation, own)
+    return score_of(posteriors.restricted(validation), own.emotion[rows], own.valence[rows])["combined"]
+
+
 def combined(
     members: Mapping[str, Posteriors], own: Examples, validation: Sequence[str], recipe: Recipe
 ) -> dict[str, Posteriors]:
@@ -268,10 +278,8 @@ def combined(
     if recipe.ensemble is None:
         raise ValueError(f"recipe {recipe.name}: expected an ensemble of structures, found none")
     held = {name: member.restricted(validation) for name, member in members.items()}
-    rows = rows_of(validation, own)
-    emotion, valence = own.emotion[rows], own.valence[rows]
-    ensemble = fit_ensemble(held, emotion, recipe.ensemble)
-    scores = {name: score_of(member, emotion, valence)["combined"] for name, member in held.items()}
+    ensemble = fit_ensemble(held, own.emotion[rows_of(validation, own)], recipe.ensemble)
+    scores = {name: validation_score(member, validation, own) for name, member in members.items()}
     return {
         "ensemble": ensemble.combine(members),
         "best member": members[max(scores, key=scores.__getitem__)],

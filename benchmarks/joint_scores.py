@@ -33,6 +33,8 @@ class Answers:
 
     examples: Examples
     systems: dict[str, dict[int, list[Posteriors]]] = field(default_factory=dict)
+    validation: dict[str, list[float]] = field(default_factory=dict)
+    """`joint`, `separate` -> scores on validation clips, of every view, seed and structure."""
     models: int = 0
     cpu_seconds: float = 0.0
     """Processor time of training and predicting, all models."""
@@ -163,6 +165,7 @@ def figures_of(answers: Answers, members: Sequence[str], seeds: int) -> dict[str
     for kind in ("joint", "separate"):
         figures |= {f"{kind}_combined": mean(kind, "combined"), f"{kind}_waf": mean(kind, "waf")}
         figures[f"{kind}_valence_mse"] = mean(kind, "mse")
+        figures[f"{kind}_validation_combined"] = float(np.mean(answers.validation[kind]))
     for system in ("ensemble", "best member"):
         for score in SCORES:
             figures[f"{system.replace(' ', '_')}_{score}"] = float(scored[system].point[score].mean())

@@ -21,7 +21,11 @@ app = typer.Typer(
 )
 
 RecipeOption = Annotated[
-    str, typer.Option("--recipe", help="Built-in recipe (demo, ravdess) or a recipe's YAML file.")
+    str,
+    typer.Option(
+        "--recipe",
+        help="Built-in recipe (demo, ravdess, joint_decoding, baseline_attention) or a recipe's YAML file.",
+    ),
 ]
 CorpusOption = Annotated[
     str,
