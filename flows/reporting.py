@@ -21,6 +21,8 @@ from tasks.references import DatasetRef, ModelVersion, Promotion
 from tasks.stage import StageResult
 
 console = Console(highlight=False)
+WIDE = 100
+"""Columns of a terminal in which a table of systems has room for valence and for every fold."""
 
 
 class StepProgress:
@@ -108,7 +110,7 @@ def show_systems(report: Mapping[str, Any], dataset: DatasetRef) -> None:
     rows = report["systems"]
     folds = len(rows[0]["accuracy_folds"])
     title = f"{dataset.labelled} labelled clips, {folds} speaker-independent folds, out-of-fold"
-    console.print(systems_table(rows, report["served"], title))
+    console.print(systems_table(rows, report["served"], title, by_fold=console.width >= WIDE))
     console.print(
         f"* served; 95 % interval of WAF by speaker bootstrap; chance accuracy {report['chance']:.3f}"
     )
@@ -126,14 +128,15 @@ def show_systems(report: Mapping[str, Any], dataset: DatasetRef) -> None:
     create_table_artifact(flat, key="systems", description="out-of-fold scores by system")
 
 
-def systems_table(rows: Sequence[Mapping[str, Any]], served: str, title: str) -> Table:
-    """Scores of systems; columns of valence only where the corpus has valence."""
+def systems_table(rows: Sequence[Mapping[str, Any]], served: str, title: str, *, by_fold: bool) -> Table:
+    """Scores of systems; columns of valence only where the corpus has valence, of folds where asked for."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
     table.add_column("system", no_wrap=True)
     valence = any(row.get("valence_mse") is not None for row in rows)
     for column in ("acc.", "WAF", "95 %", "macro-F1", *(("MSE val.", "WAF-MSE/4") if valence else ())):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("acc. by fold", no_wrap=True)
+    if by_fold or not valence:
+        table.add_column("acc. by fold", no_wrap=True)
     for row in rows:
         scores = [row.get("valence_mse"), row.get("combined_score")] if valence else []
         table.add_row(
@@ -143,7 +146,11 @@ def systems_table(rows: Sequence[Mapping[str, Any]], served: str, title: str) ->
             f"{_points(row['waf_low'])}-{_points(row['waf_high'])}",
             _points(row["macro_f1"]),
             *("" if value is None else _points(value) for value in scores),
-            " ".join(_points(value) for value in row["accuracy_folds"]),
+            *(
+                [" ".join(_points(value) for value in row["accuracy_folds"])]
+                if by_fold or not valence
+                else ()
+            ),
         )
     return table
 

@@ -25,6 +25,8 @@ class FusionOutput(NamedTuple):
     """(B,)"""
     modality_weights: Tensor
     """(B, M) how much each stream entered the result, in the model's stream order; 0 where missing."""
+    from_vector: Tensor | None = None
+    """(B,) what the fused vector alone adds to valence, without any bias."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class FusionModel(nn.Module):
     def add_decoding(self, config: FusionConfig) -> None:
         """The part of the heads that does not depend on the fused vector."""
         classes = self.shape.classes
+        self.posterior_gradient = config.posterior_gradient
         if config.valence_decoding == "joint":
             self.posterior_valence = nn.Linear(classes, 1, bias=False)
             self.class_valence = nn.Parameter(torch.zeros(classes))
@@ -126,13 +129,15 @@ class FusionModel(nn.Module):
     def decode(self, fused: Tensor, weights: Tensor) -> FusionOutput:
         """Output of a fused vector (B, width) and the streams' weights (B, M)."""
         logits = self.emotion(fused)
-        return FusionOutput(logits, self.posterior_part(self.valence(fused).squeeze(1), logits), weights)
+        valence = self.valence(fused).squeeze(1)
+        own = valence if self.valence.bias is None else valence - self.valence.bias
+        return FusionOutput(logits, self.posterior_part(valence, logits), weights, own)
 
     def posterior_part(self, valence: Tensor, logits: Tensor) -> Tensor:
         """(B,) valence of the fused vector with what the posteriors of (B, C) logits say added, if decoded jointly."""
         if not self.decodes_jointly:
             return valence
-        posteriors = torch.softmax(logits, dim=1)
+        posteriors = torch.softmax(logits if self.posterior_gradient else logits.detach(), dim=1)
         of_classes: Tensor = self.posterior_valence(posteriors).squeeze(1) + posteriors @ self.class_valence
         return valence + of_classes
 

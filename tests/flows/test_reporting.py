@@ -17,10 +17,10 @@ def row(system: str, error: float | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def shown(*rows: dict[str, Any]) -> list[str]:
-    console = Console(width=140, record=True, file=None, force_terminal=False, quiet=False)
+def shown(*rows: dict[str, Any], width: int = 140, by_fold: bool = True) -> list[str]:
+    console = Console(width=width)
     with console.capture() as captured:
-        console.print(systems_table(rows, "fused", "a title"))
+        console.print(systems_table(rows, "fused", "a title", by_fold=by_fold))
     return captured.get().splitlines()
 
 
@@ -54,3 +54,10 @@ def test_without_valence_there_are_none() -> None:
 def test_a_system_without_valence_beside_one_with_it_is_left_blank() -> None:
     lines = shown(row("fused", 1.5), row("late", None))
     assert next(line for line in lines if "late" in line).split()[-3:] == [".489", ".500", "1.00"]
+
+
+def test_nothing_is_cut_off_in_80_columns() -> None:
+    lines = shown(row("ensemble/S1", 1.58), row("fused", 12.0), width=80, by_fold=False)
+    assert not any("\u2026" in line for line in lines)
+    member = next(line for line in lines if "ensemble/S1" in line)
+    assert member.split() == ["ensemble/S1", ".560", ".550", ".440-.670", ".489", "1.58", ".155"]
