@@ -103,13 +103,6 @@ class FusionConfig(BaseModel):
         default=True,
         description="Joint decoding: let the error of valence train the class posteriors it reads; off: it reads them only.",
     )
-    valence_shrinkage: float = Field(
-        default=0.0,
-        ge=0.0,
-        le=1000.0,
-        description="Weight, beside the squared error of valence, of the square of what the fused vector adds to it: pulls "
-        "joint decoding toward class-mean decoding, separate heads toward the mean valence.",
-    )
     task_balance: Literal["fixed", "uncertainty", "gradnorm"] = Field(
         default="fixed",
         description="Weights of the two losses: 1 and `valence_weight`; learned by uncertainty; or such that both "

@@ -25,8 +25,6 @@ class FusionOutput(NamedTuple):
     """(B,)"""
     modality_weights: Tensor
     """(B, M) how much each stream entered the result, in the model's stream order; 0 where missing."""
-    from_vector: Tensor | None = None
-    """(B,) what the fused vector alone adds to valence, without any bias."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,8 @@ class FusionModel(nn.Module):
     Heads. Separate: `logits = W_e z`, `valence = w_v z`. Joint decoding (Wang et al. 2023, arXiv 2309.07925; that both are
     decoded jointly is known, the formula is our reconstruction): `p = softmax(logits)`,
     `valence = w^T [z; p] + sum_c p_c m_c`. The class valences m are a parameter, not a buffer: initialised to the training
-    classes' means by `start_heads`, then trained, averaged and checkpointed like any other.
+    classes' means by `start_heads`, then trained, averaged and checkpointed like any other. Where `posterior_gradient` is off,
+    valence reads p but does not train it: few clips with a valence of their own otherwise bend the posteriors toward it.
     """
 
     reads_frames = False
@@ -129,9 +128,7 @@ class FusionModel(nn.Module):
     def decode(self, fused: Tensor, weights: Tensor) -> FusionOutput:
         """Output of a fused vector (B, width) and the streams' weights (B, M)."""
         logits = self.emotion(fused)
-        valence = self.valence(fused).squeeze(1)
-        own = valence if self.valence.bias is None else valence - self.valence.bias
-        return FusionOutput(logits, self.posterior_part(valence, logits), weights, own)
+        return FusionOutput(logits, self.posterior_part(self.valence(fused).squeeze(1), logits), weights)
 
     def posterior_part(self, valence: Tensor, logits: Tensor) -> Tensor:
         """(B,) valence of the fused vector with what the posteriors of (B, C) logits say added, if decoded jointly."""

@@ -65,12 +65,7 @@ def task_losses(
     known = torch.stack(labelled).to(classes.dtype)
     if config.valence_weight == 0:
         return TaskLosses(classes, None, known * known.new_tensor([1.0, 0.0]))
-    error = valence_loss(output.valence, valence, weight)
-    if config.valence_shrinkage > 0 and output.from_vector is not None:
-        # the same clips as in the error: a clip without valence must not be pulled by what it does not have
-        nothing = torch.where(torch.isnan(valence), valence, 0.0)
-        error = error + config.valence_shrinkage * valence_loss(output.from_vector, nothing, weight)
-    return TaskLosses(classes, error, known)
+    return TaskLosses(classes, valence_loss(output.valence, valence, weight), known)
 
 
 def balanced_loss(model: FusionModel, losses: TaskLosses, config: FusionConfig) -> Tensor:

@@ -8,9 +8,7 @@ import torch
 from stream_batches import CLASSES, built, framewise, utterances
 from torch.nn import functional
 
-from mer.features.dataset import FeatureTable
 from mer.fusion.config import BUILT_IN_MODELS, FusionConfig
-from mer.fusion.fit import fit_fusion
 from mer.fusion.interface import FusionOutput
 from mer.fusion.task_balance import (
     TaskLosses,
@@ -22,7 +20,6 @@ from mer.fusion.task_balance import (
     start_model,
     task_losses,
 )
-from mer.training.examples import Examples
 
 ALL_KNOWN = torch.ones(2, dtype=torch.float64)
 
@@ -169,34 +166,6 @@ def test_learned_weights_of_the_losses_are_no_parameters_of_the_model() -> None:
     assert model.task_balance.grad is None
 
 
-@pytest.mark.parametrize("name", BUILT_IN_MODELS)
-@pytest.mark.parametrize("decoding", ["joint", "separate"])
-def test_the_vectors_part_of_valence_is_what_is_left_without_posteriors_and_bias(
-    name: str, decoding: str
-) -> None:
-    model = built(name, valence_decoding=decoding)
-    output = model(*framewise())
-    assert output.from_vector is not None and output.from_vector.abs().max() > 0
-    rest = output.valence - output.from_vector
-    if decoding == "joint":
-        expected = model.posterior_part(torch.zeros(5).double(), output.emotion_logits)
-        torch.testing.assert_close(rest, expected, atol=1e-12, rtol=0)
-    elif name != "late":  # there the bias is that of the streams a clip has
-        torch.testing.assert_close(rest, model.valence.bias.expand(5), atol=1e-12, rtol=0)
-
-
-def test_shrinkage_adds_the_square_of_the_vectors_part_on_clips_with_valence() -> None:
-    labels, valence = torch.tensor([0, 2, 1]), torch.tensor([1.0, float("nan"), 2.0])
-    output, arguments = batch(valence, labels)
-    output = output._replace(from_vector=torch.tensor([0.5, 100.0, -2.0]))
-    plain, pulled = (
-        task_losses(output, *arguments, FusionConfig(valence_shrinkage=shrinkage)).valence
-        for shrinkage in (0.0, 3.0)
-    )
-    assert plain is not None and pulled is not None
-    torch.testing.assert_close(pulled, plain + 3.0 * (0.25 + 4.0) / 2)
-
-
 @pytest.mark.parametrize("name", ["afg_hierarchical", "late"])
 def test_without_posterior_gradient_valence_does_not_train_the_emotion_head(name: str) -> None:
     for gradient in (True, False):
@@ -208,28 +177,3 @@ def test_without_posterior_gradient_valence_does_not_train_the_emotion_head(name
         assert model.class_valence.grad is not None and model.class_valence.grad.all()
         with_it = built(name, valence_decoding="joint")(*framewise())
         torch.testing.assert_close(output.valence, with_it.valence)  # the answers are the same
-
-
-def test_a_strongly_pulled_model_decodes_by_class_means() -> None:
-    rng = np.random.default_rng(0)
-    emotion = rng.integers(0, 2, size=64)
-    features = (2 * np.eye(2, 6)[emotion] + rng.normal(size=(64, 6))).astype(np.float32)
-    ids = tuple(f"c{i}" for i in range(64))
-    tables = {"acoustic": FeatureTable(ids, features, np.ones(64, bool))}
-    valence = (np.array([-2.0, 2.0])[emotion] + features[:, 4]).astype(np.float32)
-    examples = Examples(ids, emotion, valence, (None,) * 64, np.zeros(64, np.int64), np.ones(64, np.float32))
-    spread = {}
-    for shrinkage in (0.0, 1000.0):
-        config = FusionConfig(
-            hidden=16, epochs=30, dropout=0.0, averaging=0.0, learning_rate=5e-3, valence_decoding="joint",
-            valence_shrinkage=shrinkage,
-        )  # fmt: skip
-        nobody = np.zeros(64, bool)
-        fitted = fit_fusion(tables, examples, ~nobody, nobody, ("a", "b"), config)
-        output = fitted.model()(
-            {"acoustic": fitted.standardisation["acoustic"](torch.from_numpy(features))},
-            {"acoustic": torch.ones(64, dtype=torch.bool)},
-        )
-        assert output.from_vector is not None
-        spread[shrinkage] = float(output.from_vector.detach().std())
-    assert spread[1000.0] < 0.05 < 0.3 < spread[0.0]
