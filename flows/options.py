@@ -13,7 +13,8 @@ class FlowOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: str = Field(
-        default="demo", description="A built-in recipe (demo, ravdess) or the path of a recipe's YAML file."
+        default="demo",
+        description="A built-in recipe (demo, ravdess, joint_decoding, baseline_attention) or the path of a recipe's YAML file.",
     )
     corpus: str = Field(
         default="",

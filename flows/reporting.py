@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,23 +21,23 @@ from tasks.references import DatasetRef, ModelVersion, Promotion
 from tasks.stage import StageResult
 
 console = Console(highlight=False)
+WIDE = 100
+"""Columns of a terminal in which a table of systems has room for valence and for every fold."""
 
 
 class StepProgress:
-    """Progress over the shards of a step: a bar in the Prefect UI, lines in the terminal."""
+    """Progress over the parts of a step: a bar in the Prefect UI, lines in the terminal."""
 
-    def __init__(self, step: str, shards: int) -> None:
-        self._step, self._shards, self._done = step, shards, 0
-        self._artifact = (
-            create_progress_artifact(progress=0.0, key=step, description=step) if shards else None
-        )
+    def __init__(self, step: str, parts: int, part: str = "shard") -> None:
+        self._step, self._parts, self._part, self._done = step, parts, part, 0
+        self._artifact = create_progress_artifact(progress=0.0, key=step, description=step) if parts else None
 
     def advance(self, what: str) -> None:
-        """Count one finished shard; `what` it was, for people."""
+        """Count one finished part; `what` it was, for people."""
         self._done += 1
         if isinstance(self._artifact, UUID):
-            update_progress_artifact(self._artifact, progress=100.0 * self._done / self._shards)
-        console.print(f"  [dim]{self._step}[/] shard {self._done}/{self._shards}: {what}")
+            update_progress_artifact(self._artifact, progress=100.0 * self._done / self._parts)
+        console.print(f"  [dim]{self._step}[/] {self._part} {self._done}/{self._parts}: {what}")
 
 
 def show_ingest(report: IngestReport) -> None:
@@ -110,30 +110,17 @@ def show_systems(report: Mapping[str, Any], dataset: DatasetRef) -> None:
     rows = report["systems"]
     folds = len(rows[0]["accuracy_folds"])
     title = f"{dataset.labelled} labelled clips, {folds} speaker-independent folds, out-of-fold"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("system", no_wrap=True)
-    for column in ("acc.", "WAF", "95 %", "macro-F1"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("acc. by fold", no_wrap=True)
-    for row in rows:
-        mark = " *" if row["system"] == report["served"] else ""
-        table.add_row(
-            row["system"] + mark,
-            _points(row["accuracy"]),
-            _points(row["waf"]),
-            f"{_points(row['waf_low'])}-{_points(row['waf_high'])}",
-            _points(row["macro_f1"]),
-            " ".join(_points(value) for value in row["accuracy_folds"]),
-        )
-    console.print(table)
+    console.print(systems_table(rows, report["served"], title, by_fold=console.width >= WIDE))
     console.print(
         f"* served; 95 % interval of WAF by speaker bootstrap; chance accuracy {report['chance']:.3f}"
     )
     if report.get("holdout"):
         holdout = report["holdout"]
+        known = holdout.get("valence_mse") is not None
         console.print(
             f"holdout of true labels ({holdout['clips']} clips): accuracy {holdout['accuracy']:.3f}, "
             f"WAF {holdout['waf']:.3f} ({holdout['waf_low']:.3f}-{holdout['waf_high']:.3f})"
+            + (f", MSE of valence {holdout['valence_mse']:.3f}" if known else "")
         )
     for note in report.get("notes", ()):
         console.print(f"[dim]{note}[/]")
@@ -141,17 +128,44 @@ def show_systems(report: Mapping[str, Any], dataset: DatasetRef) -> None:
     create_table_artifact(flat, key="systems", description="out-of-fold scores by system")
 
 
+def systems_table(rows: Sequence[Mapping[str, Any]], served: str, title: str, *, by_fold: bool) -> Table:
+    """Scores of systems; columns of valence only where the corpus has valence, of folds where asked for."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("system", no_wrap=True)
+    valence = any(row.get("valence_mse") is not None for row in rows)
+    for column in ("acc.", "WAF", "95 %", "macro-F1", *(("MSE val.", "WAF-MSE/4") if valence else ())):
+        table.add_column(column, justify="right", no_wrap=True)
+    if by_fold or not valence:
+        table.add_column("acc. by fold", no_wrap=True)
+    for row in rows:
+        scores = [row.get("valence_mse"), row.get("combined_score")] if valence else []
+        table.add_row(
+            row["system"] + (" *" if row["system"] == served else ""),
+            _points(row["accuracy"]),
+            _points(row["waf"]),
+            f"{_points(row['waf_low'])}-{_points(row['waf_high'])}",
+            _points(row["macro_f1"]),
+            *("" if value is None else _points(value) for value in scores),
+            *(
+                [" ".join(_points(value) for value in row["accuracy_folds"])]
+                if by_fold or not valence
+                else ()
+            ),
+        )
+    return table
+
+
 def _points(value: float) -> str:
-    return f"{value:.3f}".lstrip("0") if value < 1 else f"{value:.2f}"
+    shown = f"{value:.3f}" if value < 1 else f"{value:.2f}"
+    return shown.replace("0.", ".", 1) if abs(value) < 1 else shown
 
 
 def show_promotion(version: ModelVersion, promotion: Promotion | None) -> None:
     """Which version was registered and what the gate decided."""
-    decided = (
-        f"{promotion.decision}: {promotion.reason}"
-        if promotion
-        else "registered only, no promotion asked for"
-    )
+    decided = "registered only, no promotion asked for"
+    if promotion:  # the gate's reasons begin with its decision, others do not
+        said = promotion.reason.startswith(promotion.decision)
+        decided = promotion.reason if said else f"{promotion.decision}: {promotion.reason}"
     champion = f"; champion is version {promotion.champion}" if promotion and promotion.champion else ""
     console.print(f"[bold]model {version.name} version {version.version}[/]: {decided}{champion}")
     create_markdown_artifact(f"**{version.name} v{version.version}**: {decided}{champion}", key="promotion")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect import flow
+from prefect.futures import PrefectFuture
 
 from flows.features import extract_frames, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.pretrain import pretrain_views
-from flows.reporting import show_systems
+from flows.reporting import StepProgress, show_systems
 from flows.runners import configured_task_runner
 from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe, load_recipe
@@ -53,7 +54,17 @@ def train_systems(
         for system, streams in systems.items()
         for view, space in spaces.items()
     ]
-    return [run.result() for run in runs] + train_ensemble(dataset, recipe, features, spaces, parent_run)
+    return fused_in_turn(runs) + train_ensemble(dataset, recipe, features, spaces, parent_run)
+
+
+def fused_in_turn(runs: Sequence[PrefectFuture[FusedView]]) -> list[FusedView]:
+    """Results of fusion tasks in their order, each named as soon as it and those before it are there."""
+    progress = StepProgress("fusion", len(runs), "model")
+    results = []
+    for run in runs:
+        results.append(run.result())
+        progress.advance(f"{results[-1].system}, {results[-1].view}")
+    return results
 
 
 def served_system(recipe: Recipe) -> str:
@@ -91,7 +102,7 @@ def train_ensemble(
     }
     if not runs:
         return []
-    members = {place: run.result() for place, run in runs.items()}
+    members = dict(zip(runs, fused_in_turn(list(runs.values())), strict=True))
     combined = [
         combine_view.submit(
             dataset,
@@ -136,4 +147,4 @@ def train_with_pseudo_labels(
         )
         for view, labels in pseudo.items()
     ]
-    return [run.result() for run in runs]
+    return fused_in_turn(runs)

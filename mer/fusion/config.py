@@ -46,6 +46,13 @@ class FusionConfig(BaseModel):
         default="utterance",
         description="Streams as one vector a clip, or frame by frame where the stream has frames.",
     )
+    frame_window: int = Field(
+        default=1, ge=1, le=10_000, description="Neighbouring frames averaged into one; 1: as they are."
+    )
+    frame_statistics: bool = Field(
+        default=False,
+        description="Read mean and deviation of a stream's frames over the clip as a second stream of its modality.",
+    )
     hidden: int = Field(default=128, ge=4, le=4096, description="Width of every hidden layer (features).")
     dropout: float = Field(
         default=0.5, ge=0.0, lt=1.0, description="Dropout on each stream's input (probability)."
@@ -91,6 +98,10 @@ class FusionConfig(BaseModel):
     valence_decoding: Literal["separate", "joint"] = Field(
         default="separate",
         description="Valence from the fused vector alone, or jointly with the class posteriors and class means.",
+    )
+    posterior_gradient: bool = Field(
+        default=True,
+        description="Joint decoding: let the error of valence train the class posteriors it reads; off: it reads them only.",
     )
     task_balance: Literal["fixed", "uncertainty", "gradnorm"] = Field(
         default="fixed",

@@ -33,6 +33,7 @@ from mer.fusion.streams import (
 )
 from mer.fusion.task_balance import start_model
 from mer.fusion.train import Progress, TrainingData, batches_for_reading, train_fusion
+from mer.fusion.windows import read_tables
 from mer.training.checkpoint import Checkpoint, content_digest
 from mer.training.examples import Examples
 from mer.training.seeded import initialise
@@ -99,6 +100,7 @@ def fit_fusion(
     """
     check_aligned(features, examples.clip_ids)
     _check_labels(examples, train, validation, classes)
+    features = read_tables(features, config)
     standardisation = {name: standardisation_of(name, table, train) for name, table in features.items()}
     widths = {name: len(own.mean) for name, own in standardisation.items()}
     data = TrainingData(
@@ -138,7 +140,7 @@ def predict_fusion(fitted: FittedFusion, features: Mapping[str, StreamTable]) ->
         raise ConfigError("fusion: expected features of at least one stream, found none")
     clip_ids = next(iter(features.values())).clip_ids
     check_aligned(features, clip_ids)
-    streams = stream_batch(features, fitted.standardisation, len(clip_ids))
+    streams = stream_batch(read_tables(features, fitted.config), fitted.standardisation, len(clip_ids))
     logits, valence = _answers(fitted.model(), streams, len(clip_ids), fitted.config.batch_size)
     return Posteriors(
         clip_ids=tuple(clip_ids),

@@ -54,7 +54,8 @@ class FusionModel(nn.Module):
     Heads. Separate: `logits = W_e z`, `valence = w_v z`. Joint decoding (Wang et al. 2023, arXiv 2309.07925; that both are
     decoded jointly is known, the formula is our reconstruction): `p = softmax(logits)`,
     `valence = w^T [z; p] + sum_c p_c m_c`. The class valences m are a parameter, not a buffer: initialised to the training
-    classes' means by `start_heads`, then trained, averaged and checkpointed like any other.
+    classes' means by `start_heads`, then trained, averaged and checkpointed like any other. Where `posterior_gradient` is off,
+    valence reads p but does not train it: few clips with a valence of their own otherwise bend the posteriors toward it.
     """
 
     reads_frames = False
@@ -112,6 +113,7 @@ class FusionModel(nn.Module):
     def add_decoding(self, config: FusionConfig) -> None:
         """The part of the heads that does not depend on the fused vector."""
         classes = self.shape.classes
+        self.posterior_gradient = config.posterior_gradient
         if config.valence_decoding == "joint":
             self.posterior_valence = nn.Linear(classes, 1, bias=False)
             self.class_valence = nn.Parameter(torch.zeros(classes))
@@ -132,7 +134,7 @@ class FusionModel(nn.Module):
         """(B,) valence of the fused vector with what the posteriors of (B, C) logits say added, if decoded jointly."""
         if not self.decodes_jointly:
             return valence
-        posteriors = torch.softmax(logits, dim=1)
+        posteriors = torch.softmax(logits if self.posterior_gradient else logits.detach(), dim=1)
         of_classes: Tensor = self.posterior_valence(posteriors).squeeze(1) + posteriors @ self.class_valence
         return valence + of_classes
 

@@ -164,3 +164,16 @@ def test_learned_weights_of_the_losses_are_no_parameters_of_the_model() -> None:
     assert all(value is not model.task_balance for value in model_parameters(model))
     model(*utterances()).valence.sum().backward()
     assert model.task_balance.grad is None
+
+
+@pytest.mark.parametrize("name", ["afg_hierarchical", "late"])
+def test_without_posterior_gradient_valence_does_not_train_the_emotion_head(name: str) -> None:
+    for gradient in (True, False):
+        model = built(name, valence_decoding="joint", posterior_gradient=gradient)
+        output = model(*framewise())
+        output.valence.square().sum().backward()
+        of_emotion = [value.grad for key, value in model.named_parameters() if key.startswith("emotion.")]
+        assert any(part is not None and bool(part.any()) for part in of_emotion) == gradient
+        assert model.class_valence.grad is not None and model.class_valence.grad.all()
+        with_it = built(name, valence_decoding="joint")(*framewise())
+        torch.testing.assert_close(output.valence, with_it.valence)  # the answers are the same

@@ -1,0 +1,235 @@
+"""Scores of the benchmark of joint decoding: paired differences with their intervals, as flat figures and as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from benchmarks.command import Figure
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mer.ensemble.posteriors import Posteriors
+    from mer.training.examples import Examples
+
+RESAMPLES = 2000
+SCORES = ("combined", "waf", "mse")
+CLAIMS = {
+    "combined_gain": "joint - separate heads: WAF - .25 MSE",
+    "valence_gain": "class-mean decoding - joint: MSE of valence",
+    "valence_calibrated_gain": "the same, posteriors calibrated first",
+    "ensemble_gain": "ensemble - best member: WAF - .25 MSE",
+    "ensemble_waf_gain": "ensemble - best member: WAF",
+}
+"""Difference -> what it is; above 0 is what we hope for."""
+
+
+@dataclass
+class Answers:
+    """Out-of-fold posteriors by system and seed, one part a view."""
+
+    examples: Examples
+    systems: dict[str, dict[int, list[Posteriors]]] = field(default_factory=dict)
+    validation: dict[str, list[float]] = field(default_factory=dict)
+    """`joint`, `separate` -> scores on validation clips, of every view, seed and structure."""
+    models: int = 0
+    cpu_seconds: float = 0.0
+    """Processor time of training and predicting, all models."""
+
+    def add(self, system: str, seed: int, posteriors: Posteriors) -> None:
+        """One view's answers."""
+        self.systems.setdefault(system, {}).setdefault(seed, []).append(posteriors)
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Scores of one system: of every seed, and of every seed in every resample of speakers."""
+
+    point: dict[str, NDArray[np.float64]]
+    """Score -> (S,)."""
+    samples: dict[str, NDArray[np.float64]]
+    """Score -> (B, S)."""
+    groups: int
+    """Speakers (or clips, where speakers are unknown)."""
+
+
+def score_of(
+    posteriors: Posteriors, emotion: NDArray[np.int64], valence: NDArray[np.floating]
+) -> dict[str, float]:
+    """WAF, squared error of valence, and WAF - .25 MSE."""
+    from mer.evaluation.metrics import combined_score, confusion, valence_mse, waf
+
+    weighted = float(waf(confusion(emotion, posteriors.predicted, posteriors.logits.shape[1])))
+    error = valence_mse(valence, posteriors.valence)
+    return {"waf": weighted, "mse": error, "combined": combined_score(weighted, error)}
+
+
+def resampled(answers: Answers, system: str) -> Resamples:
+    """Scores of a system under resampling of speakers; resample b draws the same speakers for every system."""
+    import numpy as np
+
+    from mer.ensemble.posteriors import Posteriors
+    from mer.evaluation.intervals import (
+        group_confusions,
+        resample_weights,
+        resampled_scores,
+        resampling_groups,
+    )
+    from mer.evaluation.metrics import VALENCE_PENALTY, waf
+
+    point: dict[str, list[float]] = {score: [] for score in SCORES}
+    samples: dict[str, list[NDArray[np.float64]]] = {score: [] for score in SCORES}
+    position = {clip_id: row for row, clip_id in enumerate(answers.examples.clip_ids)}
+    number = 0
+    for parts in answers.systems[system].values():
+        joined = Posteriors.joined(parts)
+        posteriors = joined.restricted(sorted(joined.clip_ids))
+        rows = np.array([position[clip_id] for clip_id in posteriors.clip_ids], dtype=np.int64)
+        emotion, valence = answers.examples.emotion[rows], answers.examples.valence[rows]
+        for name, value in score_of(posteriors, emotion, valence).items():
+            point[name].append(value)
+        groups = resampling_groups([answers.examples.speaker[i] for i in rows], len(rows))
+        counts = group_confusions(emotion, posteriors.predicted, groups, posteriors.logits.shape[1])
+        number = len(counts)
+        weights = resample_weights(number, RESAMPLES, seed=0)
+        squares = (posteriors.valence.astype(np.float64) - valence) ** 2
+        known = ~np.isnan(squares)
+        total = np.bincount(groups, np.where(known, squares, 0.0), minlength=number)
+        drawn = resampled_scores(counts, weights, waf)
+        error = (weights @ total) / (weights @ np.bincount(groups, known, minlength=number))
+        samples["waf"].append(drawn)
+        samples["mse"].append(error)
+        samples["combined"].append(drawn - VALENCE_PENALTY * error)
+    return Resamples(
+        {name: np.array(values) for name, values in point.items()},
+        {name: np.stack(values, axis=1) for name, values in samples.items()},
+        number,
+    )
+
+
+def difference(
+    name: str, first: Sequence[Resamples], second: Sequence[Resamples], score: str, sign: float
+) -> dict[str, Figure]:
+    """`sign` * (first - second), averaged over the pairs, with 95 % intervals: seeds alone, and seeds and speakers.
+
+    Few seeds and few speakers make a percentile interval too narrow: deviations are stretched as in
+    `mer.evaluation.intervals`, by the smaller of the two numbers where both are drawn.
+    """
+    import numpy as np
+
+    from mer.evaluation.intervals import widened
+
+    pairs = list(zip(first, second, strict=True))
+    point = sign * np.mean([a.point[score] - b.point[score] for a, b in pairs], axis=0)  # (S,)
+    both = sign * np.mean([a.samples[score] - b.samples[score] for a, b in pairs], axis=0)  # (B, S)
+    seeds = len(point)
+    draws = np.random.default_rng(1).multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
+    fewest = min(seeds, pairs[0][0].groups) if seeds > 1 else pairs[0][0].groups
+    low, high = np.quantile(widened((both * draws).sum(axis=1), fewest), [0.025, 0.975])
+    seeds_low, seeds_high = np.quantile(widened(draws @ point, seeds), [0.025, 0.975])
+    return {
+        name: float(point.mean()),
+        f"{name}_low": float(low),
+        f"{name}_high": float(high),
+        f"{name}_seeds_low": float(seeds_low),
+        f"{name}_seeds_high": float(seeds_high),
+        f"{name}_by_seed": [round(float(value), 4) for value in point],
+    }
+
+
+def figures_of(answers: Answers, members: Sequence[str], seeds: int) -> dict[str, Figure]:
+    """Flat figures; the module of the benchmark lists their keys."""
+    import numpy as np
+
+    scored = {system: resampled(answers, system) for system in answers.systems}
+
+    def of(kind: str) -> list[Resamples]:
+        return [scored[f"{kind}/{name}"] for name in members]
+
+    def mean(kind: str, score: str) -> float:
+        return float(np.mean([own.point[score].mean() for own in of(kind)]))
+
+    figures: dict[str, Figure] = {
+        "clips": sum(len(part) for part in next(iter(answers.systems["ensemble"].values()))),
+        "speakers": scored["ensemble"].groups,
+        "seeds": seeds,
+        "models_trained": answers.models,
+        "cpu_seconds_per_model": answers.cpu_seconds / max(answers.models, 1),
+        "class_mean_mse": mean("class mean joint", "mse"),
+        "class_mean_separate_mse": mean("class mean separate", "mse"),
+        "class_mean_calibrated_mse": mean("class mean calibrated", "mse"),
+    }
+    for kind in ("joint", "separate"):
+        figures |= {f"{kind}_combined": mean(kind, "combined"), f"{kind}_waf": mean(kind, "waf")}
+        figures[f"{kind}_valence_mse"] = mean(kind, "mse")
+        figures[f"{kind}_validation_combined"] = float(np.mean(answers.validation[kind]))
+    for system in ("ensemble", "best member"):
+        for score in SCORES:
+            figures[f"{system.replace(' ', '_')}_{score}"] = float(scored[system].point[score].mean())
+    for system, found in scored.items():
+        kind, _, member = system.partition("/")
+        name = f"{member}_{kind}" if member else system.replace(" ", "_")
+        if system.startswith(("joint/", "separate/", "ablation")):
+            figures |= {f"{name}_{score}": float(found.point[score].mean()) for score in SCORES}
+    joint, ensemble, best = of("joint"), [scored["ensemble"]], [scored["best member"]]
+    figures |= difference("combined_gain", joint, of("separate"), "combined", 1.0)
+    figures |= difference("valence_gain", joint, of("class mean joint"), "mse", -1.0)
+    figures |= difference("valence_calibrated_gain", joint, of("class mean calibrated"), "mse", -1.0)
+    figures |= difference("ensemble_gain", ensemble, best, "combined", 1.0)
+    return figures | difference("ensemble_waf_gain", ensemble, best, "waf", 1.0)
+
+
+def show(figures: Mapping[str, Figure], members: Sequence[str]) -> None:
+    """The figures as tables for people."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    def number(key: str) -> str:
+        value = figures[key]
+        return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    title = (
+        f"{figures['clips']} clips of {figures['speakers']} speakers out of fold, mean of {figures['seeds']} seeds; "
+        f"{figures['models_trained']} models, {number('cpu_seconds_per_model')} processor seconds each"
+    )
+    scores = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    scores.add_column("system", no_wrap=True)
+    for column in ("WAF - .25 MSE", "WAF", "MSE of valence"):
+        scores.add_column(column, justify="right")
+    for kind, label in (("joint", "joint, uncertainty"), ("separate", "separate heads, 1:1")):
+        scores.add_row(
+            f"{label}, mean", number(f"{kind}_combined"), number(f"{kind}_waf"), number(f"{kind}_valence_mse")
+        )
+        for name in members:
+            scores.add_row(f"  {name}", *(number(f"{name}_{kind}_{score}") for score in SCORES))
+    for key, label in (
+        ("class_mean_mse", "class means by joint posteriors"),
+        ("class_mean_calibrated_mse", "the same, calibrated"),
+        ("class_mean_separate_mse", "class means by separate posteriors"),
+    ):
+        scores.add_row(label, "", "", number(key))
+    for key, label in (("best_member", "member best on validation"), ("ensemble", "ensemble")):
+        scores.add_row(label, *(number(f"{key}_{score}") for score in SCORES))
+    for key in figures:
+        if key.startswith("ablation") and key.endswith("combined"):
+            own = key.removesuffix("combined")
+            scores.add_row(own.replace("_", " ").strip(), *(number(own + score) for score in SCORES))
+
+    gains = Table(title="Differences; above 0 is what we hope for", title_justify="left", box=SIMPLE_HEAD)
+    gains.add_column("difference")
+    for column in ("mean", "95 %, seeds", "95 %, seeds and speakers"):
+        gains.add_column(column, justify="right", no_wrap=True)
+    for name, what in CLAIMS.items():
+        gains.add_row(
+            what,
+            f"{figures[name]:+.3f}",
+            f"{figures[f'{name}_seeds_low']:+.3f} to {figures[f'{name}_seeds_high']:+.3f}",
+            f"{figures[f'{name}_low']:+.3f} to {figures[f'{name}_high']:+.3f}",
+        )
+    console = Console(highlight=False)
+    console.print(scores)
+    console.print(gains)

@@ -1,0 +1,63 @@
+"""The table of systems shows valence where there is some, and marks what is served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from flows.reporting import systems_table
+
+
+def row(system: str, error: float | None) -> dict[str, Any]:
+    combined = None if error is None else 0.55 - 0.25 * error
+    return {
+        "system": system, "accuracy": 0.56, "waf": 0.55, "waf_low": 0.44, "waf_high": 0.67, "macro_f1": 0.489,
+        "accuracy_folds": [0.5, 1.0], "valence_mse": error, "combined_score": combined,
+    }  # fmt: skip
+
+
+def shown(*rows: dict[str, Any], width: int = 140, by_fold: bool = True) -> list[str]:
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(systems_table(rows, "fused", "a title", by_fold=by_fold))
+    return captured.get().splitlines()
+
+
+def test_valence_has_columns_where_the_corpus_has_valence() -> None:
+    lines = shown(row("fused", 1.58), row("visual", 2.9))
+    assert any("MSE val." in line and "WAF-MSE/4" in line for line in lines)
+    fused = next(line for line in lines if "fused *" in line)
+    assert fused.split() == [
+        "fused",
+        "*",
+        ".560",
+        ".550",
+        ".440-.670",
+        ".489",
+        "1.58",
+        ".155",
+        ".500",
+        "1.00",
+    ]
+    visual = next(line for line in lines if "visual" in line)
+    assert "-.175" in visual.split()  # the combined score can be negative
+
+
+def test_without_valence_there_are_none() -> None:
+    lines = shown(row("fused", None))
+    assert not any("MSE" in line for line in lines)
+    fused = next(line for line in lines if "fused *" in line)
+    assert len(fused.split()) == 8
+
+
+def test_a_system_without_valence_beside_one_with_it_is_left_blank() -> None:
+    lines = shown(row("fused", 1.5), row("late", None))
+    assert next(line for line in lines if "late" in line).split()[-3:] == [".489", ".500", "1.00"]
+
+
+def test_nothing_is_cut_off_in_80_columns() -> None:
+    lines = shown(row("ensemble/S1", 1.58), row("fused", 12.0), width=80, by_fold=False)
+    assert not any("\u2026" in line for line in lines)
+    member = next(line for line in lines if "ensemble/S1" in line)
+    assert member.split() == ["ensemble/S1", ".560", ".550", ".440-.670", ".489", "1.58", ".155"]
