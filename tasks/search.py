@@ -331,6 +331,7 @@ def _views_of(
 ) -> Views:
     """Views by what is read of the streams, each read once and kept for some time; the same frames are shared in memory."""
     from mer.features.dataset import RaggedTable
+    from mer.fusion.windows import read_tables
     from mer.search.candidates import search_view
     from mer.training.stack_frames import FrameStore
 
@@ -346,7 +347,8 @@ def _views_of(
                 continue
             examples, partition = load_view(space, dataset, recipe, view)
             rows = np.flatnonzero(partition.train | partition.validation)
-            tables = view_streams(space, asked, features, own, [examples.clip_ids[i] for i in rows], streams)
+            given = view_streams(space, asked, features, own, [examples.clip_ids[i] for i in rows], streams)
+            tables = read_tables(given, recipe.fusion)
             framewise = {
                 name: stores.setdefault(frames_name(asked, name, own), FrameStore())
                 for name, table in tables.items()

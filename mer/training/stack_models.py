@@ -83,7 +83,7 @@ class StackedAttention(_FusionTwin):
         fused = sum(
             (weights[:, :, m, None] * hidden[m] for m in range(1, len(hidden))), weights[:, :, :1] * hidden[0]
         )
-        return _heads(parameters, fused)
+        return _heads(parameters, fused, self._config)
 
 
 class StackedConcat(_FusionTwin):
@@ -106,7 +106,7 @@ class StackedConcat(_FusionTwin):
         fused = torch.relu(_linear(parameters, "body.1", torch.cat(dropped, dim=2), scale))
         if dropout is not None:
             fused = dropout(len(self.streams), fused) * dropout.scale
-        return _heads(parameters, fused)
+        return _heads(parameters, fused, self._config)
 
 
 Builder = Callable[[FusionShape, FusionConfig], StackedModel]
@@ -151,12 +151,12 @@ def _linear(parameters: Parameters, name: str, values: Tensor, scale: Tensor | N
     return torch.addcmul(bias, torch.bmm(inputs, weight), scale)
 
 
-def _heads(parameters: Parameters, fused: Tensor) -> tuple[Tensor, Tensor]:
+def _heads(parameters: Parameters, fused: Tensor, config: FusionConfig) -> tuple[Tensor, Tensor]:
     """As `FusionModel.decode`."""
     logits = _linear(parameters, "emotion", fused)
     if "class_valence" not in parameters:
         return logits, _linear(parameters, "valence", fused).squeeze(2)
-    posteriors = torch.softmax(logits, dim=2)
+    posteriors = torch.softmax(logits if config.posterior_gradient else logits.detach(), dim=2)
     of_classes = parameters["posterior_valence.weight"] + parameters["class_valence"][:, :, None]  # (K, C, 1)
     own = torch.bmm(fused, parameters["valence.weight"])
     return logits, (own + torch.bmm(posteriors, of_classes)).squeeze(2)

@@ -38,6 +38,7 @@ class ModelPlan:
             self.config.hidden,
             self.config.batch_size,
             self.config.valence_decoding,
+            self.config.posterior_gradient,
             self.config.task_balance,
             data.classes,
             tuple(data.frames),

@@ -51,6 +51,11 @@ def test_fold_views_share_the_frames_of_their_clips(tmp_path: Path, monkeypatch:
     stores = {id(view.data.frames["lexical"].store) for view in views}
     assert len(stores) == 1, "every view holds frames of its own"
     store = views[0].data.frames["lexical"].store
+    coarser = recipe.fusion.model_copy(update={"frame_window": 4, "frame_statistics": True})
+    coarse = recipe.model_copy(update={"fusion": coarser})
+    (windows, *_) = _views_of(dataset, coarse, dict(plan.features), folds)(coarse)
+    assert "lexical/statistics" in windows.data.values, "a candidate reads what a fit of these options reads"
+    assert len(windows.data.frames["lexical"].store.values) < len(store.values) / 2
     labelled = sorted(store.places)
     table = frame_table(space, plan.features[name], labelled)
     assert len(store.values) == table.offsets[-1], "a clip's frames are held twice"

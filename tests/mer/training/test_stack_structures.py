@@ -25,6 +25,7 @@ MODELS = [m if m in QUICK else pytest.param(m, marks=pytest.mark.slow) for m in 
 TASKS = {
     "plain": {},
     "joint": {"valence_decoding": "joint"},
+    "reading": {"valence_decoding": "joint", "posterior_gradient": False},
     "uncertainty": {"valence_decoding": "joint", "task_balance": "uncertainty", "focal_gamma": 1.5},
     "gradnorm": {"task_balance": "gradnorm", "focal_gamma": 0.5},
 }
