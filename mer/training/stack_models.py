@@ -30,6 +30,7 @@ class _FusionTwin:
         self.shape = shape
         self.hidden = config.hidden
         self.streams = tuple(shape.widths)
+        self._trains_posteriors = config.posterior_gradient
 
     def initial(
         self,
@@ -83,7 +84,7 @@ class StackedAttention(_FusionTwin):
         fused = sum(
             (weights[:, :, m, None] * hidden[m] for m in range(1, len(hidden))), weights[:, :, :1] * hidden[0]
         )
-        return _heads(parameters, fused, self._config)
+        return _heads(parameters, fused, self._trains_posteriors)
 
 
 class StackedConcat(_FusionTwin):
@@ -106,7 +107,7 @@ class StackedConcat(_FusionTwin):
         fused = torch.relu(_linear(parameters, "body.1", torch.cat(dropped, dim=2), scale))
         if dropout is not None:
             fused = dropout(len(self.streams), fused) * dropout.scale
-        return _heads(parameters, fused, self._config)
+        return _heads(parameters, fused, self._trains_posteriors)
 
 
 Builder = Callable[[FusionShape, FusionConfig], StackedModel]
@@ -151,12 +152,12 @@ def _linear(parameters: Parameters, name: str, values: Tensor, scale: Tensor | N
     return torch.addcmul(bias, torch.bmm(inputs, weight), scale)
 
 
-def _heads(parameters: Parameters, fused: Tensor, config: FusionConfig) -> tuple[Tensor, Tensor]:
+def _heads(parameters: Parameters, fused: Tensor, trains_posteriors: bool) -> tuple[Tensor, Tensor]:
     """As `FusionModel.decode`."""
     logits = _linear(parameters, "emotion", fused)
     if "class_valence" not in parameters:
         return logits, _linear(parameters, "valence", fused).squeeze(2)
-    posteriors = torch.softmax(logits if config.posterior_gradient else logits.detach(), dim=2)
+    posteriors = torch.softmax(logits if trains_posteriors else logits.detach(), dim=2)
     of_classes = parameters["posterior_valence.weight"] + parameters["class_valence"][:, :, None]  # (K, C, 1)
     own = torch.bmm(fused, parameters["valence.weight"])
     return logits, (own + torch.bmm(posteriors, of_classes)).squeeze(2)
