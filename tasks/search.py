@@ -152,14 +152,13 @@ def space_of(
     space: Workspace, dataset: DatasetRef, recipe: Recipe, folds: Mapping[str, ViewSpaces]
 ) -> SearchSpace:
     """What can be searched of this recipe on this corpus."""
-    from mer.search.trainable import trainable_models, trains_jointly
+    from mer.training.stack_models import stackable_models
 
-    models = trainable_models()
     studied = all(own.read_layer is not None for own in folds.values())
     states = 1 + min(own.layer_count for own in folds.values()) if studied else 0
     examples, partition = load_view(space, dataset, recipe, next(iter(folds)))
     valence = bool(np.isfinite(examples.valence[partition.train]).any())
-    return search_space(recipe, models, states=states, valence=valence and trains_jointly(models))
+    return search_space(recipe, stackable_models(), states=states, valence=valence)
 
 
 def open_search(

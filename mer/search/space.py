@@ -146,7 +146,7 @@ def search_space(recipe: Recipe, models: Sequence[str], *, states: int, valence:
         recipe: what is not searched, and the first choice.
         models: fusion models that can be trained as candidates.
         states: hidden states of the speech encoder whose pooled vectors are stored; 0: there is no such axis.
-        valence: whether the corpus has valence, and candidates can be trained to decode it jointly.
+        valence: whether the corpus has valence.
     """
     hidden = tuple(sorted({*_HIDDEN, recipe.fusion.hidden}))
     choices: dict[str, tuple[str | int, ...]] = {

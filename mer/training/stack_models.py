@@ -7,13 +7,15 @@ inputs. The baseline is known (MERTools, see `mer.fusion.attention`); its stacki
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mer.fusion.config import FusionConfig
+from mer.errors import ConfigError
+from mer.fusion.config import BUILT_IN_MODELS, FusionConfig, model_names
 from mer.fusion.interface import FusionShape, build_fusion
 from mer.training.stack_batch import StackBatch
 from mer.training.stack_dropout import Place, StackedDropout
@@ -121,6 +123,17 @@ _BUILDERS: dict[str, Builder] = {
 def register_stacked(name: str, builder: Builder) -> None:
     """Make a stacked twin known under the name of its fusion model."""
     _BUILDERS[name] = builder
+
+
+def stackable_models() -> tuple[str, ...]:
+    """Every built-in fusion model, and those of installed packages that can be stacked as they are; loads the latter."""
+    small = FusionShape({"acoustic": 2, "visual": 2}, 2)
+    found = list(BUILT_IN_MODELS)
+    for name in model_names()[len(BUILT_IN_MODELS) :]:
+        with suppress(ConfigError):
+            build_stacked(small, FusionConfig(model=name, hidden=4))
+            found.append(name)
+    return tuple(found)
 
 
 def build_stacked(shape: FusionShape, config: FusionConfig) -> StackedModel:

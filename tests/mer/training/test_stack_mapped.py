@@ -11,11 +11,11 @@ import torch
 from stacked_clips import CLASSES, WIDTHS, made
 
 from mer.errors import ConfigError
-from mer.fusion.config import FusionConfig
+from mer.fusion.config import BUILT_IN_MODELS, FusionConfig
 from mer.fusion.interface import FusionShape
 from mer.training.stack import train_stack
 from mer.training.stack_dropout import Place
-from mer.training.stack_models import build_stacked
+from mer.training.stack_models import build_stacked, stackable_models
 
 MODULE = """
 import torch
@@ -123,6 +123,11 @@ def test_a_model_of_an_installed_package_is_stacked_as_it_is(installed: None, mo
         (alone,) = train_stack([plan])
         for name, value in alone.tensors.items():
             torch.testing.assert_close(stacked.tensors[name], value, atol=1e-5, rtol=0)
+
+
+def test_what_can_be_searched_are_the_models_that_can_be_stacked(installed: None) -> None:
+    assert set(NAMES) >= set(REFUSED)
+    assert set(stackable_models()) == {*BUILT_IN_MODELS, *NAMES} - set(REFUSED)
 
 
 def test_places_of_dropout_are_found_by_their_shape(installed: None) -> None:
