@@ -36,6 +36,11 @@ class EnsembleConfig(BaseModel):
         default=True,
         description="Divide the logits of every member, and of the ensemble, by a temperature fitted on validation clips.",
     )
+    calibrate_valence: bool = Field(
+        default=True,
+        description="Keep of every member's valence, and of the ensemble's, that share of what it says beyond class-mean "
+        "decoding (sum of class posteriors x the classes' mean valence) that fits the validation clips; off: all of it.",
+    )
     pruning: Pruning = Field(
         default="none",
         description="Leave out members that do not help the likelihood of the validation clips' labels: chosen one by "
