@@ -285,23 +285,21 @@ def train_view(job: Job) -> ViewAnswers:
 
 def decodings(kind: str, members: Mapping[str, Posteriors], view: View) -> dict[str, Posteriors]:
     """Valence of these models as it is, calibrated on validation clips, and by class means of four forms of posteriors."""
-    from mer.ensemble.combine import tempered
-    from mer.ensemble.valence import decoded_by_class_means, fit_valence_share, toward_class_means
+    from mer.ensemble.valence import calibrated, decoded_by_class_means, fit_valence_share
     from mer.evaluation.calibration import fit_temperature
 
     labels, known = view.labels, view.truth >= 0
-    cooled = {
-        name: tempered(own, fit_temperature(own.restricted(view.held).logits[known], view.truth[known]))
-        for name, own in members.items()
-    }
-    share = fit_valence_share([own.restricted(view.held) for own in cooled.values()], labels)
+    held = {name: own.restricted(view.held) for name, own in members.items()}
+    temperatures = {name: fit_temperature(own.logits[known], view.truth[known]) for name, own in held.items()}
+    share = fit_valence_share(list(held.values()), list(temperatures.values()), labels)
     found = {}
     for name, own in members.items():
+        better = calibrated(own, temperatures[name], labels.class_means, share)
         found |= {
             f"{kind}/{name}": own,
-            f"{kind} calibrated/{name}": toward_class_means(cooled[name], labels.class_means, share),
+            f"{kind} calibrated/{name}": better,
             f"class mean {kind}/{name}": decoded_by_class_means(own, labels.class_means),
-            f"class mean {kind} calibrated/{name}": decoded_by_class_means(cooled[name], labels.class_means),
+            f"class mean {kind} calibrated/{name}": decoded_by_class_means(better, labels.class_means),
             f"class mean {kind} predicted/{name}": decoded_by_prediction(own, labels.class_means),
         }
     return found
@@ -331,7 +329,7 @@ def combined(
     if recipe.ensemble is None:
         raise ValueError(f"recipe {recipe.name}: expected an ensemble of structures, found none")
     held = {name: member.restricted(view.held) for name, member in members.items()}
-    found = {}
+    found: dict[str, Posteriors] = {}
     for suffix, kind, on in (("", "joint calibrated", True), (" uncalibrated", "joint", False)):
         config = recipe.ensemble.model_copy(update={"calibrate_valence": on})
         ensemble = fit_ensemble(held, view.truth, config, view.labels)

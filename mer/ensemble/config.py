@@ -38,8 +38,8 @@ class EnsembleConfig(BaseModel):
     )
     calibrate_valence: bool = Field(
         default=True,
-        description="Keep of every member's valence, and of the ensemble's, that share of what it says beyond class-mean "
-        "decoding (sum of class posteriors x the classes' mean valence) that fits the validation clips; off: all of it.",
+        description="Decode the valence of every member, and of the ensemble, with posteriors at their fitted temperature, and "
+        "keep that share of what it adds to the classes' mean valence that fits the validation clips; off: as it is.",
     )
     pruning: Pruning = Field(
         default="none",

@@ -14,7 +14,7 @@ from mer.ensemble.config import EnsembleConfig, Weighting
 from mer.ensemble.posteriors import Posteriors
 from mer.ensemble.pruning import backward_elimination, greedy_selection, mean_log_likelihood
 from mer.ensemble.stacking import stacked_weights
-from mer.ensemble.valence import ValenceLabels, fit_valence_share, toward_class_means
+from mer.ensemble.valence import ValenceLabels, calibrated, fit_valence_share
 from mer.errors import ConfigError
 from mer.evaluation.calibration import fit_temperature
 
@@ -34,7 +34,7 @@ class Ensemble:
     class_valence: tuple[float, ...] = ()
     """(C,) mean valence of every class' training clips; empty: valence is not calibrated (as in records from before it was)."""
     member_valence_share: float = 1.0
-    """Share of a member's valence beyond class-mean decoding that is kept; see `mer.ensemble.valence`."""
+    """Share of what a member's valence adds to class-mean decoding that is kept; see `mer.ensemble.valence`."""
     valence_share: float = 1.0
     """The same of the combined valence."""
 
@@ -53,16 +53,16 @@ class Ensemble:
             mixed = weighted(own, np.array(self.weights))
         else:
             mixed = entropy_weighted(own) if self.weighting == "entropy" else uniform(own)
-        return self._decoded(tempered(mixed, self.temperature), self.valence_share)
+        return self._calibrated(mixed, self.temperature, self.valence_share)
 
     def calibrated(self, member: str, posteriors: Posteriors) -> Posteriors:
         """A member's posteriors at its temperature, and its valence at the members' share."""
-        return self._decoded(tempered(posteriors, self.temperatures[member]), self.member_valence_share)
+        return self._calibrated(posteriors, self.temperatures[member], self.member_valence_share)
 
-    def _decoded(self, posteriors: Posteriors, share: float) -> Posteriors:
+    def _calibrated(self, posteriors: Posteriors, temperature: float, share: float) -> Posteriors:
         if not self.class_valence:
-            return posteriors
-        return toward_class_means(posteriors, np.array(self.class_valence), share)
+            return tempered(posteriors, temperature)
+        return calibrated(posteriors, temperature, np.array(self.class_valence), share)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -106,13 +106,14 @@ def fit_ensemble(
 
 def _with_valence(fitted: Ensemble, held_out: Mapping[str, Posteriors], labels: ValenceLabels) -> Ensemble:
     """The members' share first, then that of the combination of members at their share."""
-    members = [fitted.calibrated(name, held_out[name]) for name in fitted.needed]
-    made = replace(
-        fitted,
-        class_valence=tuple(float(mean) for mean in labels.class_means),
-        member_valence_share=fit_valence_share(members, labels),
+    names = fitted.needed
+    share = fit_valence_share(
+        [held_out[name] for name in names], [fitted.temperatures[name] for name in names], labels
     )
-    return replace(made, valence_share=fit_valence_share([made.combine(held_out)], labels))
+    means = tuple(float(mean) for mean in labels.class_means)
+    made = replace(fitted, class_valence=means, member_valence_share=share)
+    mixed = replace(made, temperature=1.0).combine(held_out)  # the ensemble's own share is still 1
+    return replace(made, valence_share=fit_valence_share([mixed], [fitted.temperature], labels))
 
 
 def _fit_posteriors(

@@ -14,10 +14,10 @@ from mer.ensemble.ensemble import Ensemble, fit_ensemble
 from mer.ensemble.posteriors import Posteriors
 from mer.ensemble.valence import (
     ValenceLabels,
+    calibrated,
     class_mean_valence,
     decoded_by_class_means,
     fit_valence_share,
-    toward_class_means,
 )
 
 MEANS = np.array([0.0, -2.5, 2.0], np.float32)
@@ -62,18 +62,23 @@ def test_the_share_is_the_one_a_search_finds(signal: float, noise: float) -> Non
     members = [model(truth, valence, seed, signal, noise) for seed in (1, 2)]
 
     def squared(share: float) -> float:
-        return sum(error(toward_class_means(own, MEANS, share), valence) for own in members)
+        return sum(
+            error(calibrated(own, heat, MEANS, share), valence)
+            for own, heat in zip(members, (2.0, 3.0), strict=True)
+        )
 
     found = minimize_scalar(squared, bounds=(0, 1), method="bounded").x
-    assert fit_valence_share(members, ValenceLabels(valence, MEANS)) == pytest.approx(found, abs=1e-3)
+    assert fit_valence_share(members, (2.0, 3.0), ValenceLabels(valence, MEANS)) == pytest.approx(
+        found, abs=1e-3
+    )
 
 
 def test_a_share_outside_of_its_range_ends_at_the_range() -> None:
     truth, valence = world()
     right = model(truth, valence, 1, 0.5, 0.0)  # twice as much would be better
-    assert fit_valence_share([right], ValenceLabels(valence, MEANS)) == 1.0
+    assert fit_valence_share([right], [1.0], ValenceLabels(valence, MEANS)) == 1.0
     wrong = model(truth, valence, 1, -0.5, 0.0)
-    assert fit_valence_share([wrong], ValenceLabels(valence, MEANS)) == 0.0
+    assert fit_valence_share([wrong], [1.0], ValenceLabels(valence, MEANS)) == 0.0
 
 
 def test_clips_and_models_without_valence_have_no_say() -> None:
@@ -81,20 +86,21 @@ def test_clips_and_models_without_valence_have_no_say() -> None:
     own = model(truth, valence, 1, 0.3, 1.0)
     some = np.where(np.arange(CLIPS) % 2 == 0, valence, np.nan)
     rows = own.restricted(own.clip_ids[::2])
-    expected = fit_valence_share([rows], ValenceLabels(valence[::2], MEANS))
+    expected = fit_valence_share([rows], [1.0], ValenceLabels(valence[::2], MEANS))
     silent = Posteriors(own.clip_ids, own.logits, np.full(CLIPS, np.nan, np.float32))
-    assert fit_valence_share([own, silent], ValenceLabels(some, MEANS)) == pytest.approx(expected)
-    assert fit_valence_share([silent], ValenceLabels(valence, MEANS)) == 1.0
-    assert np.isnan(toward_class_means(silent, MEANS, 0.0).valence).all()
+    assert fit_valence_share([own, silent], [1.0, 1.0], ValenceLabels(some, MEANS)) == pytest.approx(expected)
+    assert fit_valence_share([silent], [1.0], ValenceLabels(valence, MEANS)) == 1.0
+    assert np.isnan(calibrated(silent, 1.0, MEANS, 0.0).valence).all()
 
 
 def test_share_0_is_class_mean_decoding_and_1_the_model() -> None:
     truth, valence = world()
     own = model(truth, valence, 1, 0.3, 1.0)
     np.testing.assert_allclose(
-        toward_class_means(own, MEANS, 0.0).valence, own.probabilities() @ MEANS, atol=1e-6
+        calibrated(own, 3.0, MEANS, 0.0).valence, own.probabilities(3.0) @ MEANS, atol=1e-5
     )
-    np.testing.assert_allclose(toward_class_means(own, MEANS, 1.0).valence, own.valence, atol=1e-6)
+    np.testing.assert_allclose(calibrated(own, 1.0, MEANS, 1.0).valence, own.valence, atol=1e-5)
+    np.testing.assert_array_equal(calibrated(own, 3.0, MEANS, 0.5).logits, tempered(own, 3.0).logits)
 
 
 def test_class_means_of_classes_with_few_or_no_clips() -> None:
@@ -135,11 +141,10 @@ def test_the_combination_is_decoded_after_its_members() -> None:
     members = {name: model(truth, valence, seed, 0.3, 1.0) for seed, name in enumerate("ab")}
     fitted = fit_ensemble(members, truth, CONFIG, ValenceLabels(valence, MEANS))
     own = [
-        toward_class_means(tempered(one, fitted.temperatures[name]), MEANS, fitted.member_valence_share)
+        calibrated(one, fitted.temperatures[name], MEANS, fitted.member_valence_share)
         for name, one in members.items()
     ]
-    mixed = tempered(entropy_weighted(own), fitted.temperature)
-    expected = toward_class_means(mixed, MEANS, fitted.valence_share)
+    expected = calibrated(entropy_weighted(own), fitted.temperature, MEANS, fitted.valence_share)
     np.testing.assert_array_equal(fitted.combine(members).valence, expected.valence)
     assert 0 < fitted.member_valence_share < 1 and 0 < fitted.valence_share <= 1
 
