@@ -292,7 +292,7 @@ def decodings(kind: str, members: Mapping[str, Posteriors], view: View) -> dict[
     held = {name: own.restricted(view.held) for name, own in members.items()}
     temperatures = {name: fit_temperature(own.logits[known], view.truth[known]) for name, own in held.items()}
     share = fit_valence_share(list(held.values()), list(temperatures.values()), labels)
-    found = {}
+    found: dict[str, Posteriors] = {}
     for name, own in members.items():
         better = calibrated(own, temperatures[name], labels.class_means, share)
         found |= {
