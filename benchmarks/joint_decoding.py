@@ -1,7 +1,7 @@
 """Joint decoding of emotion and valence against separate heads, and the ensemble of three structures against the best of them.
 
-    python -m benchmarks.joint_decoding [--quick] [--corpus PATH] [--recipe joint_decoding] [--clips 200] [--seeds 5]
-                                        [--level frames] [--ablation] [--json PATH]
+    python -m benchmarks.joint_decoding [--quick] [--corpus PATH] [--recipe joint_decoding] [--clips 200] [--demo-seed 2023]
+                                        [--seeds 5] [--level frames] [--ablation] [--workers 1] [--json PATH]
 
 Features come from the stages of the flow `train` (those already in MER_HOME are found again); then, for every seed and outer
 fold, each member of the recipe's ensemble is trained with joint decoding and uncertainty weighting (`joint`) and with separate
@@ -9,36 +9,42 @@ heads at 1:1 (`separate`); all other options are the same for both. Scores are o
 best member) is made on validation speakers of the training folds. The demo corpus is used without `--corpus`; `--quick` takes
 fewer clips, two seeds, wider frames and a recipe without alignment.
 
-JSON keys. `joint_combined`, `separate_combined` (WAF - .25 MSE, mean over seeds and structures), the same with `_waf` and
-`_valence_mse`; `class_mean_mse` (sum_c p_c m_c by the same joint models' posteriors, m_c the means of training clips),
-`class_mean_calibrated_mse` (the posteriors first calibrated on validation clips), `class_mean_separate_mse` (posteriors of the
-separate models); `best_member_<score>` (per view the member with the best validation score), `ensemble_<score>`,
-`<member>_joint_<score>`, `<member>_separate_<score>`, score = combined, waf, mse; `clips`, `speakers`, `seeds`,
-`models_trained`, `cpu_seconds_per_model`; `joint_validation_combined`, `separate_validation_combined` (mean over views, on the
-clips that chose the epoch: what options of a recipe may be compared by). Differences `combined_gain` (joint - separate),
-`valence_gain` (class_mean_mse - joint), `valence_calibrated_gain`, `ensemble_gain` and `ensemble_waf_gain` (ensemble - best
-member), each with `_seeds_low`, `_seeds_high` (95 %, paired, seeds resampled), `_low`, `_high` (seeds and speakers resampled)
-and `_by_seed`. `--ablation` adds `ablation_<decoding>_<balance>_<score>` of the recipe's own structure for
-{separate, joint} x {fixed, uncertainty, gradnorm}.
+Valence is also calibrated (`mer.ensemble.valence`): for each arm alike, by one share fitted on the validation clips.
+
+JSON keys, score = combined (WAF - .25 MSE), waf, mse; figures are means over seeds and structures. `joint_combined`,
+`joint_waf`, `joint_valence_mse`, the same with `joint_calibrated_`, `separate_`, `separate_calibrated_`. Class-mean decoding
+sum_c p_c m_c, m_c the means of training clips: `class_mean_mse` by the joint models' posteriors, `class_mean_calibrated_mse` by
+them at their temperature, `class_mean_predicted_mse` by the predicted class alone; with `class_mean_separate_` by the separate
+models'; `class_mean_ensemble_mse` by the ensemble's. `best_member_<score>` (per view the member with the best validation score),
+`ensemble_<score>`, both with calibrated valence, and without: `best_member_uncalibrated_<score>`,
+`ensemble_uncalibrated_<score>`; `<member>_<arm>_<score>`; `clips`, `speakers`, `seeds`, `models_trained`,
+`cpu_seconds_per_model`; `joint_validation_combined`, `separate_validation_combined` (mean over views, on the clips that chose
+the epoch: what options of a recipe may be compared by). Differences, each with `_seeds_low`, `_seeds_high` (95 %, paired, seeds
+resampled), `_low`, `_high` (seeds and speakers resampled) and `_by_seed`: the keys of `benchmarks.joint_scores.CLAIMS`.
+`--ablation` adds `ablation_<decoding>_<balance>_<score>` of the recipe's own structure for {separate, joint} x {fixed,
+uncertainty, gradnorm}.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.command import parser, write_figures
-from benchmarks.joint_scores import Answers, figures_of, score_of, show
+from benchmarks.joint_scores import Answers, ViewAnswers, figures_of, score_of, show
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from mer.ensemble.posteriors import Posteriors
+    from mer.ensemble.valence import ValenceLabels
     from mer.fusion.config import FusionConfig
     from mer.fusion.streams import StreamTable
     from mer.recipes import Recipe
@@ -59,8 +65,32 @@ class View:
     """Its clips, with the labels of test clips blanked."""
     train: NDArray[np.bool_]
     validation: NDArray[np.bool_]
-    test: tuple[str, ...]
+    test: NDArray[np.bool_]
     tables: dict[str, StreamTable]
+    classes: int
+
+    @property
+    def held(self) -> list[str]:
+        """The validation clips."""
+        return [self.own.clip_ids[i] for i in self.validation.nonzero()[0]]
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """Their classes."""
+        return self.own.emotion[self.validation]
+
+    @property
+    def labels(self) -> ValenceLabels:
+        """Their valence, and the class means of the training clips."""
+        from mer.ensemble.valence import ValenceLabels, class_mean_valence
+
+        learnt = self.own.subset(self.train.nonzero()[0])
+        means = class_mean_valence(learnt.emotion, learnt.valence, self.classes)
+        return ValenceLabels(self.own.valence[self.validation], means)
+
+
+Job = tuple[View, "Recipe", int, bool]
+"""View, recipe, seed, and whether to train the ablations too."""
 
 
 def main() -> None:
@@ -69,11 +99,15 @@ def main() -> None:
     options.add_argument("--corpus", default="", help="corpus folder; none: the demo corpus")
     options.add_argument("--recipe", default="", help="recipe with an ensemble, or its YAML file")
     options.add_argument("--clips", type=int, default=0, help="clips of the demo corpus")
+    options.add_argument("--demo-seed", type=int, default=2023, help="seed of the demo corpus")
     options.add_argument("--seeds", type=int, default=0, help="seeds of every model")
     options.add_argument(
         "--level", choices=["utterance", "frames"], default="", help="overrides the recipe's"
     )
     options.add_argument("--ablation", action="store_true", help="also take decoding and balance apart")
+    options.add_argument(
+        "--workers", type=int, default=1, help="processes of one thread that train folds and seeds"
+    )
     chosen = options.parse_args()
     clips, seeds = chosen.clips or (90 if chosen.quick else 200), chosen.seeds or (2 if chosen.quick else 5)
 
@@ -92,9 +126,18 @@ def main() -> None:
         fusion = recipe.fusion.model_copy(update={"level": chosen.level})
         recipe = recipe.model_copy(update={"fusion": fusion})
     dataset, features, spaces = gathered(
-        recipe, DemoOptions(recipe=name, corpus=chosen.corpus, demo_clips=clips)
+        recipe,
+        DemoOptions(recipe=name, corpus=chosen.corpus, demo_clips=clips, demo_seed=chosen.demo_seed),
     )
-    answers = train_all(dataset, recipe, features, spaces, range(1, seeds + 1), ablation=chosen.ablation)
+    answers = train_all(
+        dataset,
+        recipe,
+        features,
+        spaces,
+        range(1, seeds + 1),
+        ablation=chosen.ablation,
+        workers=chosen.workers,
+    )
     figures = figures_of(answers, tuple(recipe.member_fusions), seeds)
     show(figures, tuple(recipe.member_fusions))
     write_figures(chosen.json, figures)
@@ -129,8 +172,9 @@ def train_all(
     seeds: Sequence[int],
     *,
     ablation: bool,
+    workers: int,
 ) -> Answers:
-    """Every system on every fold and seed."""
+    """Every system on every fold and seed; what comes out does not depend on the number of workers."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from mer.training.partition import FINAL_VIEW
@@ -140,23 +184,35 @@ def train_all(
     examples, partitions = load_partitions(workspace(), dataset, recipe)
     answers = Answers(examples)
     folds = [view for view in partitions if view != FINAL_VIEW]
-    each = 2 * len(recipe.member_fusions) + (len(ablations()) if ablation else 0)
+    views = [view_of(name, examples, partitions[name], recipe, features, spaces[name]) for name in folds]
+    jobs = [(view, recipe, seed, ablation) for view in views for seed in seeds]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
-        bar = progress.add_task("training", total=len(folds) * len(seeds) * each)
-        for name in folds:
-            view = view_of(name, examples, partitions[name], recipe, features, spaces[name])
-            for seed in seeds:
-                progress.update(bar, description=f"{name}, seed {seed}")
-                started = time.process_time()
-                train_view(view, recipe, seed, answers, lambda: progress.advance(bar), ablation=ablation)
-                seconds = time.process_time() - started
-                answers.cpu_seconds += seconds
-                if not progress.console.is_terminal:  # a log has no bar: a line instead
-                    progress.console.print(
-                        f"{name}, seed {seed}: {each} models, {seconds:.0f} processor seconds"
-                    )
+        bar = progress.add_task("training", total=len(jobs))
+        for (view, _, seed, _), found in zip(jobs, in_turn_or_side_by_side(jobs, workers), strict=True):
+            answers.take(seed, found)
+            progress.advance(bar)
+            if not progress.console.is_terminal:  # a log has no bar: a line instead
+                progress.console.print(
+                    f"{view.name}, seed {seed}: {found.models} models, {found.cpu_seconds:.0f} processor seconds"
+                )
     return answers
+
+
+def in_turn_or_side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[ViewAnswers]:
+    """The answers of every job, in the order of the jobs."""
+    if workers <= 1:
+        yield from map(train_view, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+        yield from pool.map(train_view, jobs)
+
+
+def one_thread() -> None:
+    """Keep a worker to one thread: a sum must not depend on how many there are."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def ablations() -> list[dict[str, str]]:
@@ -188,102 +244,100 @@ def view_of(
         partition.visible(examples).subset(keep),
         partition.train[keep],
         partition.validation[keep],
-        tuple(examples.clip_ids[i] for i in np.flatnonzero(partition.test)),
+        partition.test[keep],
         view_streams(workspace(), recipe, features, spaces, [examples.clip_ids[i] for i in keep]),
+        len(recipe.emotions),
     )
 
 
-def train_view(
-    view: View, recipe: Recipe, seed: int, answers: Answers, advance: Callable[[], None], *, ablation: bool
-) -> None:
-    """All systems of one fold and seed; their answers to the test clips go to `answers`, `advance` counts models."""
+def train_view(job: Job) -> ViewAnswers:
+    """All systems of one fold and seed."""
     import numpy as np
 
     from mer.fusion.fit import fit_fusion, predict_fusion
 
-    held = [view.own.clip_ids[i] for i in np.flatnonzero(view.validation)]
+    view, recipe, seed, ablation = job
+    found, started = ViewAnswers(), time.process_time()
 
     def fitted(config: FusionConfig, **changes: object) -> Posteriors:
         config = config.model_copy(update={"seed": seed, **changes})
         model = fit_fusion(view.tables, view.own, view.train, view.validation, recipe.emotions, config)
-        answers.models += 1
-        advance()
+        found.models += 1
         return predict_fusion(model, view.tables)
 
-    def add(system: str, posteriors: Posteriors) -> None:
-        answers.add(system, seed, posteriors.restricted(view.test))
-
-    members: dict[str, Posteriors] = {}
-    for name, config in recipe.member_fusions.items():
-        members[name] = joint = fitted(config)
-        apart = fitted(config, **SEPARATE)
-        for kind, own in (("joint", joint), ("separate", apart)):
-            answers.validation.setdefault(kind, []).append(validation_score(own, held, view.own))
-        add(f"joint/{name}", joint)
-        add(f"separate/{name}", apart)
-        add(f"class mean joint/{name}", class_mean_decoded(joint, view.own, view.train))
-        add(f"class mean separate/{name}", class_mean_decoded(apart, view.own, view.train))
-        calibrated = calibrated_on(held, joint, view.own)
-        add(f"class mean calibrated/{name}", class_mean_decoded(calibrated, view.own, view.train))
+    members = {
+        "joint": {name: fitted(config) for name, config in recipe.member_fusions.items()},
+        "separate": {name: fitted(config, **SEPARATE) for name, config in recipe.member_fusions.items()},
+    }
+    systems: dict[str, Posteriors] = {}
+    for kind, own in members.items():
+        scores = [validation_score(one, view) for one in own.values()]
+        found.validation += [(kind, score) for score in scores]
+        systems |= decodings(kind, own, view)
+    systems |= combined(members["joint"], systems, view, recipe)
     for options in ablations() if ablation else ():
-        add(f"ablation {' '.join(options.values())}", fitted(recipe.fusion, **options))
-    for system, posteriors in combined(members, view.own, held, recipe).items():
-        add(system, posteriors)
+        systems[f"ablation {' '.join(options.values())}"] = fitted(recipe.fusion, **options)
+    test = [view.own.clip_ids[i] for i in np.flatnonzero(view.test)]
+    found.systems = [(name, own.restricted(test)) for name, own in systems.items()]
+    found.cpu_seconds = time.process_time() - started
+    return found
 
 
-def calibrated_on(validation: Sequence[str], posteriors: Posteriors, own: Examples) -> Posteriors:
-    """The posteriors at the temperature that fits the validation clips."""
-    from mer.ensemble.combine import tempered
+def decodings(kind: str, members: Mapping[str, Posteriors], view: View) -> dict[str, Posteriors]:
+    """Valence of these models as it is, calibrated on validation clips, and by class means of four forms of posteriors."""
+    from mer.ensemble.valence import calibrated, decoded_by_class_means, fit_valence_share
     from mer.evaluation.calibration import fit_temperature
 
-    truth = own.emotion[rows_of(validation, own)]
-    known = truth >= 0
-    return tempered(
-        posteriors, fit_temperature(posteriors.restricted(validation).logits[known], truth[known])
+    labels, known = view.labels, view.truth >= 0
+    held = {name: own.restricted(view.held) for name, own in members.items()}
+    temperatures = {name: fit_temperature(own.logits[known], view.truth[known]) for name, own in held.items()}
+    share = fit_valence_share(list(held.values()), list(temperatures.values()), labels)
+    found: dict[str, Posteriors] = {}
+    for name, own in members.items():
+        better = calibrated(own, temperatures[name], labels.class_means, share)
+        found |= {
+            f"{kind}/{name}": own,
+            f"{kind} calibrated/{name}": better,
+            f"class mean {kind}/{name}": decoded_by_class_means(own, labels.class_means),
+            f"class mean {kind} calibrated/{name}": decoded_by_class_means(better, labels.class_means),
+            f"class mean {kind} predicted/{name}": decoded_by_prediction(own, labels.class_means),
+        }
+    return found
+
+
+def decoded_by_prediction(posteriors: Posteriors, class_means: NDArray[np.floating]) -> Posteriors:
+    """The same posteriors with the mean valence of the most probable class."""
+    from mer.ensemble.posteriors import Posteriors
+
+    return Posteriors(
+        posteriors.clip_ids, posteriors.logits, class_means[posteriors.predicted].astype("float32")
     )
 
 
-def rows_of(clip_ids: Sequence[str], own: Examples) -> NDArray[np.int64]:
-    """(N,) rows of these clips."""
-    import numpy as np
-
-    position = {clip_id: row for row, clip_id in enumerate(own.clip_ids)}
-    return np.array([position[clip_id] for clip_id in clip_ids], dtype=np.int64)
-
-
-def class_mean_decoded(posteriors: Posteriors, own: Examples, train: NDArray[np.bool_]) -> Posteriors:
-    """The same posteriors with valence sum_c p_c m_c, m_c the means of the training clips."""
-    import numpy as np
-
-    from mer.ensemble.posteriors import Posteriors
-    from mer.fusion.task_balance import class_means
-
-    means = class_means(own.emotion[train], own.valence[train], posteriors.logits.shape[1]).numpy()
-    valence = (posteriors.probabilities() @ means).astype(np.float32)
-    return Posteriors(posteriors.clip_ids, posteriors.logits, valence)
-
-
-def validation_score(posteriors: Posteriors, validation: Sequence[str], own: Examples) -> float:
+def validation_score(posteriors: Posteriors, view: View) -> float:
     """WAF - .25 MSE on the validation clips."""
-    rows = rows_of(validation, own)
-    return score_of(posteriors.restricted(validation), own.emotion[rows], own.valence[rows])["combined"]
+    return score_of(posteriors.restricted(view.held), view.truth, view.labels.held_out)["combined"]
 
 
 def combined(
-    members: Mapping[str, Posteriors], own: Examples, validation: Sequence[str], recipe: Recipe
+    members: Mapping[str, Posteriors], systems: Mapping[str, Posteriors], view: View, recipe: Recipe
 ) -> dict[str, Posteriors]:
-    """The ensemble, and the member with the best validation score, both settled on validation clips."""
+    """The ensemble and the member with the best validation score, all settled on validation clips, valence calibrated or not."""
     from mer.ensemble.ensemble import fit_ensemble
+    from mer.ensemble.valence import decoded_by_class_means
 
     if recipe.ensemble is None:
         raise ValueError(f"recipe {recipe.name}: expected an ensemble of structures, found none")
-    held = {name: member.restricted(validation) for name, member in members.items()}
-    ensemble = fit_ensemble(held, own.emotion[rows_of(validation, own)], recipe.ensemble)
-    scores = {name: validation_score(member, validation, own) for name, member in members.items()}
-    return {
-        "ensemble": ensemble.combine(members),
-        "best member": members[max(scores, key=scores.__getitem__)],
-    }
+    held = {name: member.restricted(view.held) for name, member in members.items()}
+    found: dict[str, Posteriors] = {}
+    for suffix, kind, on in (("", "joint calibrated", True), (" uncalibrated", "joint", False)):
+        config = recipe.ensemble.model_copy(update={"calibrate_valence": on})
+        ensemble = fit_ensemble(held, view.truth, config, view.labels)
+        own = [systems[f"{kind}/{name}"] for name in members]
+        found[f"best member{suffix}"] = max(own, key=lambda one: validation_score(one, view))
+        found[f"ensemble{suffix}"] = ensemble.combine(members)
+    found["class mean ensemble"] = decoded_by_class_means(found["ensemble"], view.labels.class_means)
+    return found
 
 
 if __name__ == "__main__":

@@ -19,12 +19,83 @@ RESAMPLES = 2000
 SCORES = ("combined", "waf", "mse")
 CLAIMS = {
     "combined_gain": "joint - separate heads: WAF - .25 MSE",
-    "valence_gain": "class-mean decoding - joint: MSE of valence",
+    "combined_calibrated_gain": "the same, valence of both calibrated",
+    "valence_gain": "class means by joint posteriors - joint: MSE",
     "valence_calibrated_gain": "the same, posteriors calibrated first",
+    "calibrated_valence_gain": "class means - joint, valence calibrated: MSE",
+    "calibrated_valence_calibrated_gain": "the same, posteriors calibrated first",
+    "calibrated_valence_predicted_gain": "the same, means of the predicted class",
+    "calibrated_valence_separate_gain": "the same, separate models' posteriors",
+    "calibration_gain": "joint - joint, valence calibrated: MSE",
+    "separate_calibration_gain": "separate - separate, valence calibrated: MSE",
     "ensemble_gain": "ensemble - best member: WAF - .25 MSE",
     "ensemble_waf_gain": "ensemble - best member: WAF",
+    "ensemble_uncalibrated_gain": "the same, valence not calibrated: WAF - .25 MSE",
+    "ensemble_valence_gain": "class means by the ensemble's posteriors - ensemble: MSE",
 }
 """Difference -> what it is; above 0 is what we hope for."""
+
+
+ARMS = ("joint", "joint calibrated", "separate", "separate calibrated")
+CLASS_MEANS = {
+    "class_mean_mse": "class mean joint",
+    "class_mean_calibrated_mse": "class mean joint calibrated",
+    "class_mean_predicted_mse": "class mean joint predicted",
+    "class_mean_separate_mse": "class mean separate",
+    "class_mean_separate_calibrated_mse": "class mean separate calibrated",
+    "class_mean_separate_predicted_mse": "class mean separate predicted",
+}
+ARM_LABELS = {
+    "joint": "joint, uncertainty",
+    "joint_calibrated": "joint, valence calibrated",
+    "separate": "separate heads, 1:1",
+    "separate_calibrated": "separate, valence calibrated",
+}
+CLASS_MEAN_LABELS = {
+    "class_mean_mse": "class means by joint posteriors",
+    "class_mean_calibrated_mse": "the same, posteriors calibrated",
+    "class_mean_predicted_mse": "the same, predicted class",
+    "class_mean_separate_mse": "class means by separate posteriors",
+    "class_mean_separate_calibrated_mse": "the same, posteriors calibrated",
+    "class_mean_separate_predicted_mse": "the same, predicted class",
+    "class_mean_ensemble_mse": "class means by the ensemble",
+}
+COMBINED_LABELS = {
+    "best_member": "member best on validation",
+    "ensemble": "ensemble",
+    "best_member_uncalibrated": "member best, valence uncalibrated",
+    "ensemble_uncalibrated": "ensemble, valence uncalibrated",
+}
+COMBINED = ("best member", "ensemble", "best member uncalibrated", "ensemble uncalibrated")
+PAIRS = (
+    ("combined_gain", "joint", "separate", "combined", 1.0),
+    ("combined_calibrated_gain", "joint calibrated", "separate calibrated", "combined", 1.0),
+    ("valence_gain", "joint", "class mean joint", "mse", -1.0),
+    ("valence_calibrated_gain", "joint", "class mean joint calibrated", "mse", -1.0),
+    ("calibrated_valence_gain", "joint calibrated", "class mean joint", "mse", -1.0),
+    ("calibrated_valence_calibrated_gain", "joint calibrated", "class mean joint calibrated", "mse", -1.0),
+    ("calibrated_valence_predicted_gain", "joint calibrated", "class mean joint predicted", "mse", -1.0),
+    ("calibrated_valence_separate_gain", "joint calibrated", "class mean separate calibrated", "mse", -1.0),
+    ("calibration_gain", "joint calibrated", "joint", "mse", -1.0),
+    ("separate_calibration_gain", "separate calibrated", "separate", "mse", -1.0),
+    ("ensemble_gain", "ensemble", "best member", "combined", 1.0),
+    ("ensemble_waf_gain", "ensemble", "best member", "waf", 1.0),
+    ("ensemble_uncalibrated_gain", "ensemble uncalibrated", "best member uncalibrated", "combined", 1.0),
+    ("ensemble_valence_gain", "ensemble", "class mean ensemble", "mse", -1.0),
+)
+"""Difference, the two systems, the score, and the sign that makes above 0 what we hope for."""
+
+
+@dataclass
+class ViewAnswers:
+    """What the models of one view and one seed said; goes from a worker process to the one that scores."""
+
+    systems: list[tuple[str, Posteriors]] = field(default_factory=list)
+    """Answers to the test clips."""
+    validation: list[tuple[str, float]] = field(default_factory=list)
+    """Scores on the validation clips, by kind."""
+    models: int = 0
+    cpu_seconds: float = 0.0
 
 
 @dataclass
@@ -42,6 +113,15 @@ class Answers:
     def add(self, system: str, seed: int, posteriors: Posteriors) -> None:
         """One view's answers."""
         self.systems.setdefault(system, {}).setdefault(seed, []).append(posteriors)
+
+    def take(self, seed: int, found: ViewAnswers) -> None:
+        """All that one view and seed gave."""
+        for system, posteriors in found.systems:
+            self.add(system, seed, posteriors)
+        for kind, score in found.validation:
+            self.validation.setdefault(kind, []).append(score)
+        self.models += found.models
+        self.cpu_seconds += found.cpu_seconds
 
 
 @dataclass(frozen=True)
@@ -158,28 +238,28 @@ def figures_of(answers: Answers, members: Sequence[str], seeds: int) -> dict[str
         "seeds": seeds,
         "models_trained": answers.models,
         "cpu_seconds_per_model": answers.cpu_seconds / max(answers.models, 1),
-        "class_mean_mse": mean("class mean joint", "mse"),
-        "class_mean_separate_mse": mean("class mean separate", "mse"),
-        "class_mean_calibrated_mse": mean("class mean calibrated", "mse"),
     }
+    for key, kind in CLASS_MEANS.items():
+        figures[key] = mean(kind, "mse")
+    for kind in ARMS:
+        name = kind.replace(" ", "_")
+        figures |= {f"{name}_combined": mean(kind, "combined"), f"{name}_waf": mean(kind, "waf")}
+        figures[f"{name}_valence_mse"] = mean(kind, "mse")
     for kind in ("joint", "separate"):
-        figures |= {f"{kind}_combined": mean(kind, "combined"), f"{kind}_waf": mean(kind, "waf")}
-        figures[f"{kind}_valence_mse"] = mean(kind, "mse")
         figures[f"{kind}_validation_combined"] = float(np.mean(answers.validation[kind]))
-    for system in ("ensemble", "best member"):
+    for system in COMBINED:
         for score in SCORES:
             figures[f"{system.replace(' ', '_')}_{score}"] = float(scored[system].point[score].mean())
+    figures["class_mean_ensemble_mse"] = float(scored["class mean ensemble"].point["mse"].mean())
     for system, found in scored.items():
         kind, _, member = system.partition("/")
-        name = f"{member}_{kind}" if member else system.replace(" ", "_")
-        if system.startswith(("joint/", "separate/", "ablation")):
+        name = (f"{member}_{kind}" if member else system).replace(" ", "_")
+        if kind in ARMS or kind.startswith("ablation"):
             figures |= {f"{name}_{score}": float(found.point[score].mean()) for score in SCORES}
-    joint, ensemble, best = of("joint"), [scored["ensemble"]], [scored["best member"]]
-    figures |= difference("combined_gain", joint, of("separate"), "combined", 1.0)
-    figures |= difference("valence_gain", joint, of("class mean joint"), "mse", -1.0)
-    figures |= difference("valence_calibrated_gain", joint, of("class mean calibrated"), "mse", -1.0)
-    figures |= difference("ensemble_gain", ensemble, best, "combined", 1.0)
-    return figures | difference("ensemble_waf_gain", ensemble, best, "waf", 1.0)
+    for name, first, second, score, sign in PAIRS:
+        one, other = ([scored[kind]] if kind in scored else of(kind) for kind in (first, second))
+        figures |= difference(name, one, other, score, sign)
+    return figures
 
 
 def show(figures: Mapping[str, Figure], members: Sequence[str]) -> None:
@@ -200,19 +280,15 @@ def show(figures: Mapping[str, Figure], members: Sequence[str]) -> None:
     scores.add_column("system", no_wrap=True)
     for column in ("WAF - .25 MSE", "WAF", "MSE of valence"):
         scores.add_column(column, justify="right")
-    for kind, label in (("joint", "joint, uncertainty"), ("separate", "separate heads, 1:1")):
+    for kind, label in ARM_LABELS.items():
         scores.add_row(
             f"{label}, mean", number(f"{kind}_combined"), number(f"{kind}_waf"), number(f"{kind}_valence_mse")
         )
         for name in members:
             scores.add_row(f"  {name}", *(number(f"{name}_{kind}_{score}") for score in SCORES))
-    for key, label in (
-        ("class_mean_mse", "class means by joint posteriors"),
-        ("class_mean_calibrated_mse", "the same, calibrated"),
-        ("class_mean_separate_mse", "class means by separate posteriors"),
-    ):
+    for key, label in CLASS_MEAN_LABELS.items():
         scores.add_row(label, "", "", number(key))
-    for key, label in (("best_member", "member best on validation"), ("ensemble", "ensemble")):
+    for key, label in COMBINED_LABELS.items():
         scores.add_row(label, *(number(f"{key}_{score}") for score in SCORES))
     for key in figures:
         if key.startswith("ablation") and key.endswith("combined"):

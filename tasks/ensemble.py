@@ -63,10 +63,13 @@ def combine_view(
     def produce(run: StageRun) -> Produced:
         from mer.ensemble.ensemble import fit_ensemble
         from mer.ensemble.pruning import weighted_f1
+        from mer.ensemble.valence import ValenceLabels, class_mean_valence
 
         known = {name: load_posteriors(run.space, ref).restricted(clip_ids) for name, ref in held_out.items()}
         truth = examples.emotion[rows]
-        ensemble = fit_ensemble(known, truth, config)
+        learnt = partition.train
+        means = class_mean_valence(examples.emotion[learnt], examples.valence[learnt], len(recipe.emotions))
+        ensemble = fit_ensemble(known, truth, config, ValenceLabels(examples.valence[rows], means))
         asked = {name: load_posteriors(run.space, member.posteriors) for name, member in members.items()}
         score = weighted_f1(ensemble.combine(known), truth) if (truth >= 0).any() else float("nan")
         return Produced(

@@ -36,6 +36,11 @@ class EnsembleConfig(BaseModel):
         default=True,
         description="Divide the logits of every member, and of the ensemble, by a temperature fitted on validation clips.",
     )
+    calibrate_valence: bool = Field(
+        default=True,
+        description="Decode the valence of every member, and of the ensemble, with posteriors at their fitted temperature, and "
+        "keep that share of what it adds to the classes' mean valence that fits the validation clips; off: as it is.",
+    )
     pruning: Pruning = Field(
         default="none",
         description="Leave out members that do not help the likelihood of the validation clips' labels: chosen one by "

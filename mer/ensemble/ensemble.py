@@ -14,6 +14,7 @@ from mer.ensemble.config import EnsembleConfig, Weighting
 from mer.ensemble.posteriors import Posteriors
 from mer.ensemble.pruning import backward_elimination, greedy_selection, mean_log_likelihood
 from mer.ensemble.stacking import stacked_weights
+from mer.ensemble.valence import ValenceLabels, calibrated, fit_valence_share
 from mer.errors import ConfigError
 from mer.evaluation.calibration import fit_temperature
 
@@ -30,6 +31,12 @@ class Ensemble:
     """One per member where they are stacked; empty otherwise."""
     temperature: float = 1.0
     """Of the combined posteriors: a mean of probabilities is less sure than its members."""
+    class_valence: tuple[float, ...] = ()
+    """(C,) mean valence of every class' training clips; empty: valence is not calibrated (as in records from before it was)."""
+    member_valence_share: float = 1.0
+    """Share of what a member's valence adds to class-mean decoding that is kept; see `mer.ensemble.valence`."""
+    valence_share: float = 1.0
+    """The same of the combined valence."""
 
     def combine(self, posteriors: Mapping[str, Posteriors]) -> Posteriors:
         """The ensemble's posteriors of the clips that its members predicted.
@@ -41,12 +48,21 @@ class Ensemble:
             raise ConfigError(
                 f"ensemble: expected posteriors of {', '.join(self.members)}, found none of {absent}"
             )
-        own = [tempered(posteriors[name], self.temperatures[name]) for name in self.members]
+        own = [self.calibrated(name, posteriors[name]) for name in self.members]
         if self.weighting == "stacked":
             mixed = weighted(own, np.array(self.weights))
         else:
             mixed = entropy_weighted(own) if self.weighting == "entropy" else uniform(own)
-        return tempered(mixed, self.temperature)
+        return self._calibrated(mixed, self.temperature, self.valence_share)
+
+    def calibrated(self, member: str, posteriors: Posteriors) -> Posteriors:
+        """A member's posteriors at its temperature, and its valence at the members' share."""
+        return self._calibrated(posteriors, self.temperatures[member], self.member_valence_share)
+
+    def _calibrated(self, posteriors: Posteriors, temperature: float, share: float) -> Posteriors:
+        if not self.class_valence:
+            return tempered(posteriors, temperature)
+        return calibrated(posteriors, temperature, np.array(self.class_valence), share)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -60,24 +76,49 @@ class Ensemble:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Ensemble:
         """Back from what `to_json` gave, number for number."""
-        lists = {name: tuple(values[name]) for name in ("members", "weights")}
+        lists = {name: tuple(values.get(name, ())) for name in ("members", "weights", "class_valence")}
         return cls(**{**values, **lists})
 
 
 def fit_ensemble(
-    held_out: Mapping[str, Posteriors], truth: NDArray[np.int64], config: EnsembleConfig
+    held_out: Mapping[str, Posteriors],
+    truth: NDArray[np.int64],
+    config: EnsembleConfig,
+    valence: ValenceLabels | None = None,
 ) -> Ensemble:
-    """Fit temperatures, pruning, weights and the ensemble's own temperature, in this order, on held-out clips.
+    """Fit temperatures, pruning, weights and the ensemble's own temperature, then the shares of valence, on held-out clips.
 
     Args:
         held_out: member -> its posteriors of the same clips, in the same order, none of which it was trained on.
         truth: (N,) class index of those clips, -1 = unlabelled. Without any label nothing is fitted: temperatures 1, nobody
             left out, equal weights.
         config: options.
+        valence: of those clips, by which valence is calibrated where the options say so; none: it is left as it is.
 
     Raises:
         ConfigError: members that do not fit together.
     """
+    fitted = _fit_posteriors(held_out, truth, config)
+    if not config.calibrate_valence or valence is None or not np.isfinite(valence.held_out).any():
+        return fitted
+    return _with_valence(fitted, held_out, valence)
+
+
+def _with_valence(fitted: Ensemble, held_out: Mapping[str, Posteriors], labels: ValenceLabels) -> Ensemble:
+    """The members' share first, then that of the combination of members at their share."""
+    names = fitted.needed
+    share = fit_valence_share(
+        [held_out[name] for name in names], [fitted.temperatures[name] for name in names], labels
+    )
+    means = tuple(float(mean) for mean in labels.class_means)
+    made = replace(fitted, class_valence=means, member_valence_share=share)
+    mixed = replace(made, temperature=1.0).combine(held_out)  # the ensemble's own share is still 1
+    return replace(made, valence_share=fit_valence_share([mixed], [fitted.temperature], labels))
+
+
+def _fit_posteriors(
+    held_out: Mapping[str, Posteriors], truth: NDArray[np.int64], config: EnsembleConfig
+) -> Ensemble:
     names = tuple(held_out)
     known = truth >= 0
     temperatures = dict.fromkeys(names, 1.0)

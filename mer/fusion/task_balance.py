@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mer.ensemble.valence import class_mean_valence
 from mer.fusion.config import FusionConfig
 from mer.fusion.model import FusionModel, FusionOutput
 from mer.training.losses import (
@@ -134,11 +135,8 @@ def valence_spread(valence: NDArray[np.floating]) -> float:
 
 
 def class_means(emotion: NDArray[np.int64], valence: NDArray[np.floating], classes: int) -> Tensor:
-    """(C,) mean valence of every class' clips; the mean of all clips for a class without any, 0 without any valence."""
-    known = np.isfinite(valence)
-    overall = float(valence[known].mean()) if known.any() else 0.0
-    means = [valence[known & (emotion == label)] for label in range(classes)]
-    return torch.tensor([float(own.mean()) if len(own) else overall for own in means], dtype=torch.float32)
+    """(C,) mean valence of every class' clips; see `mer.ensemble.valence.class_mean_valence`."""
+    return torch.from_numpy(class_mean_valence(emotion, valence, classes))
 
 
 def model_parameters(model: FusionModel) -> list[nn.Parameter]:

@@ -7,6 +7,8 @@ import pytest
 
 from benchmarks.joint_scores import (
     CLAIMS,
+    COMBINED,
+    PAIRS,
     Answers,
     Resamples,
     difference,
@@ -49,14 +51,19 @@ def answers() -> Answers:
     made = Answers(examples(), models=16, cpu_seconds=8.0)
     quality = {
         "joint": (3.0, 0.5), "separate": (1.0, 1.0), "class mean joint": (3.0, 0.8),
-        "class mean separate": (1.0, 1.2), "class mean calibrated": (3.0, 0.7),
+        "joint calibrated": (3.0, 0.4), "separate calibrated": (1.0, 0.9),
+        "class mean separate": (1.0, 1.2), "class mean joint calibrated": (3.0, 0.7),
+        "class mean joint predicted": (3.0, 0.9), "class mean separate calibrated": (1.0, 1.0),
+        "class mean separate predicted": (1.0, 1.4),
     }  # fmt: skip
     for seed in range(SEEDS):
         for place, member in enumerate(MEMBERS):
             for kind, (skill, noise) in quality.items():
                 for part in in_views(guesses(10 * seed + place, skill, noise)):
                     made.add(f"{kind}/{member}", seed, part)
-        for system in ("ensemble", "best member"):
+        for part in in_views(guesses(10 * seed, 3.0, 0.8)):
+            made.add("class mean ensemble", seed, part)
+        for system in COMBINED:
             for part in in_views(guesses(10 * seed, 3.0, 0.5)):
                 made.add(system, seed, part)
         for kind in ("joint", "separate"):
@@ -68,12 +75,20 @@ def test_figures_have_the_signs_of_what_was_put_in() -> None:
     figures = figures_of(answers(), MEMBERS, SEEDS)
     assert (figures["clips"], figures["speakers"], figures["seeds"]) == (CLIPS, 6, SEEDS)
     assert figures["cpu_seconds_per_model"] == 0.5
-    for name in ("combined_gain", "valence_gain", "valence_calibrated_gain"):
+    for name in set(CLAIMS) - {"ensemble_gain", "ensemble_waf_gain", "ensemble_uncalibrated_gain"}:
         assert figures[f"{name}_seeds_low"] > 0, name
         low, high = figures[f"{name}_low"], figures[f"{name}_high"]
         assert low < figures[name] < high
-    for name in ("ensemble_gain", "ensemble_waf_gain"):  # equal answers: no difference in any resample
+    for name in (
+        "ensemble_gain",
+        "ensemble_waf_gain",
+        "ensemble_uncalibrated_gain",
+    ):  # equal answers: no difference in any resample
         assert [figures[f"{name}{end}"] for end in ("", "_low", "_high", "_seeds_low")] == [0.0] * 4
+    assert [name for name, *_ in PAIRS] == list(CLAIMS)
+    worst = figures["class_mean_predicted_mse"]
+    assert worst > figures["class_mean_mse"] > figures["class_mean_calibrated_mse"]  # type: ignore[operator]
+    assert figures["S1_joint_calibrated_mse"] < figures["S1_joint_mse"]  # type: ignore[operator]
     gain = figures["joint_combined"] - figures["separate_combined"]
     assert figures["combined_gain"] == pytest.approx(gain)
 

@@ -65,6 +65,7 @@ def test_the_ensemble_is_trained_and_scored(ran: Installation, artifacts: Artifa
         fitted = json.loads(artifacts.read(ref, "ensemble.json"))
         assert fitted["weighting"] == "entropy" and fitted["members"] == ["S1", "S2", "S3"]
         assert min(fitted["temperatures"].values()) > 0
+        assert len(fitted["class_valence"]) == 6 and 0 <= fitted["member_valence_share"] <= 1
 
 
 def test_the_predictor_answers_as_the_ensemble_was_evaluated(

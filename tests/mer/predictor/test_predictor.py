@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from mer.clips import Clip
 from mer.ensemble.config import EnsembleConfig, Weighting
-from mer.ensemble.ensemble import Ensemble, fit_ensemble
+from mer.ensemble.ensemble import fit_ensemble
 from mer.ensemble.posteriors import Posteriors
+from mer.ensemble.valence import ValenceLabels
 from mer.features.dataset import FeatureTable
 from mer.fusion.config import FusionConfig
 from mer.fusion.fit import FittedFusion, fit_fusion, predict_fusion, save_fusion
@@ -91,11 +93,15 @@ def test_an_ensemble_answers_as_its_combination_was_evaluated(
     members = {name: fitted(tables, **own) for name, own in options.items()}
     posteriors = {name: predict_fusion(own, tables) for name, own in members.items()}
     ensemble = fit_ensemble(
-        posteriors, np.arange(CLIPS) % 3, EnsembleConfig(members=options, weighting=weighting)
+        posteriors,
+        np.arange(CLIPS) % 3,
+        EnsembleConfig(members=options, weighting=weighting),
+        ValenceLabels(np.arange(CLIPS) % 3 - np.linspace(0, 1.7, CLIPS), np.array([-1.0, 0.1, 0.7])),
     )
+    assert ensemble.class_valence and ensemble.member_valence_share < 1
     counted = (".." if weighting == "stacked" else "S1: early", "S1: early", "S2/b")
     weights = (0.5, 0.2, 0.3) if weighting == "stacked" else ()
-    ensemble = Ensemble(weighting, counted, ensemble.temperatures, weights, ensemble.temperature)
+    ensemble = replace(ensemble, members=counted, weights=weights)
     evaluated = ensemble.combine(posteriors)
     record = ModelPackage(
         recipe=recipe(ensemble={"members": options}), system="ensemble", temperature=1.5, ensemble=ensemble
@@ -108,6 +114,8 @@ def test_an_ensemble_answers_as_its_combination_was_evaluated(
     wanted = evaluated.probabilities(1.5)
     np.testing.assert_allclose([one.confidence for one in sure], wanted.max(axis=1), atol=1e-6)
     assert [one.discrete for one in sure] == [CLASSES[i] for i in evaluated.predicted]
+    uncalibrated = replace(ensemble, class_valence=()).combine(posteriors)
+    assert not np.allclose(evaluated.valence, uncalibrated.valence), "valence is not calibrated"
     assert not np.allclose(evaluated.logits, posteriors["S1: early"].logits), "the combination is one member"
 
 
