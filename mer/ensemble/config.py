@@ -39,7 +39,8 @@ class EnsembleConfig(BaseModel):
     calibrate_valence: bool = Field(
         default=False,
         description="Decode the valence of every member, and of the ensemble, with posteriors at their fitted temperature, and "
-        "keep that share of what it adds to the classes' mean valence that fits the validation clips; off (on a fresh demo corpus it gained nothing): as it is.",
+        "keep that share of what it adds to the classes' mean valence that fits the validation clips; off: as it is. "
+        "It gained nothing on a fresh demo corpus.",
     )
     pruning: Pruning = Field(
         default="none",
