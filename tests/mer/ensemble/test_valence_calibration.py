@@ -22,7 +22,7 @@ from mer.ensemble.valence import (
 
 MEANS = np.array([0.0, -2.5, 2.0], np.float32)
 CLIPS = 900
-CONFIG = EnsembleConfig(members={"a": {}, "b": {}})
+CONFIG = EnsembleConfig(members={"a": {}, "b": {}}, calibrate_valence=True)
 
 
 def world(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

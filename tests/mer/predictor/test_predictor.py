@@ -95,7 +95,7 @@ def test_an_ensemble_answers_as_its_combination_was_evaluated(
     ensemble = fit_ensemble(
         posteriors,
         np.arange(CLIPS) % 3,
-        EnsembleConfig(members=options, weighting=weighting),
+        EnsembleConfig(members=options, weighting=weighting, calibrate_valence=True),
         ValenceLabels(np.arange(CLIPS) % 3 - np.linspace(0, 1.7, CLIPS), np.array([-1.0, 0.1, 0.7])),
     )
     assert ensemble.class_valence and ensemble.member_valence_share < 1
