@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -128,9 +129,18 @@ def _show_unfinished(space: Workspace) -> None:
         )
 
 
-def _print_report(row: ModelVersionRow, report: dict[str, object]) -> None:
-    console.print(f"[bold]{row.name} version {row.version}[/], served system: {report['served']}")
-    console.print_json(json.dumps({name: report[name] for name in ("systems", "holdout", "calibration")}))
+def _print_report(row: ModelVersionRow, report: dict[str, Any]) -> None:
+    from flows.reporting import print_systems
+
+    print_systems(report, f"{row.name} version {row.version}, out-of-fold")
+    served = next(system for system in report["systems"] if system["system"] == report["served"])
+    recall = " ".join(f"{name} {value:.2f}" for name, value in served["recall"].items() if value is not None)
+    console.print(f"recall of {report['served']}: {recall}")
+    calibration = report["calibration"]
+    console.print(
+        f"calibration: expected error {calibration['ece_before']:.3f}, {calibration['ece_after']:.3f} at temperature "
+        f"{calibration['temperature']:.3f}"
+    )
 
 
 def _is(aliased: ModelVersionRow | None, row: ModelVersionRow) -> bool:

@@ -109,7 +109,16 @@ def show_systems(report: Mapping[str, Any], dataset: DatasetRef) -> None:
     """The result table: every system out of fold, with intervals, and the served one on the holdout."""
     rows = report["systems"]
     folds = len(rows[0]["accuracy_folds"])
-    title = f"{dataset.labelled} labelled clips, {folds} speaker-independent folds, out-of-fold"
+    print_systems(
+        report, f"{dataset.labelled} labelled clips, {folds} speaker-independent folds, out-of-fold"
+    )
+    flat = [{name: value for name, value in row.items() if name != "accuracy_folds"} for row in rows]
+    create_table_artifact(flat, key="systems", description="out-of-fold scores by system")
+
+
+def print_systems(report: Mapping[str, Any], title: str) -> None:
+    """The same on the terminal alone."""
+    rows = report["systems"]
     console.print(systems_table(rows, report["served"], title, by_fold=console.width >= WIDE))
     console.print(
         f"* served; 95 % interval of WAF by speaker bootstrap; chance accuracy {report['chance']:.3f}"
@@ -124,8 +133,6 @@ def show_systems(report: Mapping[str, Any], dataset: DatasetRef) -> None:
         )
     for note in report.get("notes", ()):
         console.print(f"[dim]{note}[/]")
-    flat = [{name: value for name, value in row.items() if name != "accuracy_folds"} for row in rows]
-    create_table_artifact(flat, key="systems", description="out-of-fold scores by system")
 
 
 def systems_table(rows: Sequence[Mapping[str, Any]], served: str, title: str, *, by_fold: bool) -> Table:
