@@ -55,7 +55,8 @@ class Checkpoint:
             with safe_open(self.path, framework="pt") as file:
                 header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
                 record, expected = header.get("meta", ""), header.get("sha256")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+                # copied: in the file they lie at any address, and matrix products may round by the address of their operands
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
         except (OSError, SafetensorError, ValueError, TypeError, AttributeError):
             return None
         if expected != content_digest(tensors, record):
