@@ -10,7 +10,6 @@ import numpy as np
 from prefect import task
 
 from infra.artifacts import ArtifactRef
-from mer.fusion.config import FusionConfig
 from mer.recipes import Recipe
 from tasks.dataset import load_view
 from tasks.features import content_digest
@@ -154,11 +153,6 @@ def load_posteriors(space: Workspace, ref: ArtifactRef) -> Posteriors:
     from mer.ensemble.posteriors import Posteriors
 
     return Posteriors.from_parquet(space.artifacts.read(ref, "posteriors.parquet"))
-
-
-def fusion_config_digest(config: FusionConfig) -> str:
-    """Short name of a fusion configuration."""
-    return digest(config.model_dump(mode="json"))[:12]
 
 
 def _contents(

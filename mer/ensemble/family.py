@@ -7,12 +7,13 @@ the clips and asked about another. The rest (which parts, who sees which labels)
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mer.ensemble.posteriors import Posteriors
+from mer.ensemble.varied import VariedStream
 from mer.errors import ConfigError
 from mer.training.examples import Examples
 
@@ -36,6 +37,47 @@ class Family(Protocol):
             wanted: names of candidates.
         """
         ...
+
+
+class ReadsStreams(Protocol):
+    """Options of a member that reads streams."""
+
+    @property
+    def streams(self) -> Mapping[str, float]:
+        """Stream -> how much it counts."""
+        ...
+
+
+Member = TypeVar("Member", bound=ReadsStreams)
+
+
+class StreamFamily(Generic[Member]):
+    """Members over streams of the same clips: what families of them have in common.
+
+    Args:
+        streams: stream -> features of N clips.
+        members: name -> options.
+        classes: number of classes C.
+
+    Raises:
+        ConfigError: a member names a stream that is not there.
+    """
+
+    def __init__(
+        self, streams: Mapping[str, VariedStream], members: Mapping[str, Member], classes: int
+    ) -> None:
+        if absent := sorted({one for own in members.values() for one in own.streams} - set(streams)):
+            raise ConfigError(
+                f"{type(self).__name__}: expected members of streams {sorted(streams)}, found {absent}"
+            )
+        self.streams = dict(streams)
+        self.members = dict(members)
+        self.classes = classes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See `Family.names`."""
+        return tuple(self.members)
 
 
 def rows_to_learn(examples: Examples, asked: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,16 +8,15 @@ support vector machines, Suykens and Vandewalle 1999). One factorisation gives a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from mer.ensemble.family import posteriors_of, rows_to_learn
+from mer.ensemble.family import StreamFamily, posteriors_of, rows_to_learn
 from mer.ensemble.posteriors import Posteriors
-from mer.ensemble.varied import PLAIN, Floats, VariedStream, check_streams
-from mer.errors import ConfigError
+from mer.ensemble.varied import PLAIN, Floats, check_streams
 from mer.training.examples import Examples
 
 _SHARPNESS = 10.0
@@ -39,34 +38,12 @@ class KernelMember(BaseModel):
     )
 
 
-class KernelFamily:
-    """Kernel ridge classifiers that share the distances between clips.
+class KernelFamily(StreamFamily[KernelMember]):
+    """Kernel ridge classifiers that share the distances between clips; arguments and errors as of `StreamFamily`.
 
     Meant for some thousand clips: each stream takes 4 bytes for every pair of training clips (variants counted), and time grows
     with the cube of their number (3,500: under a second a member on one processor core).
-
-    Args:
-        streams: stream -> features of N clips.
-        members: name -> options.
-        classes: number of classes C.
-
-    Raises:
-        ConfigError: a member names a stream that is not there.
     """
-
-    def __init__(
-        self, streams: Mapping[str, VariedStream], members: Mapping[str, KernelMember], classes: int
-    ) -> None:
-        if absent := sorted({one for own in members.values() for one in own.streams} - set(streams)):
-            raise ConfigError(f"kernel members: expected streams {sorted(streams)}, found {absent}")
-        self.streams = dict(streams)
-        self.members = dict(members)
-        self.classes = classes
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `Family.names`."""
-        return tuple(self.members)
 
     def predict(
         self, examples: Examples, asked: NDArray[np.int64], wanted: Collection[str]

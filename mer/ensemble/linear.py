@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from mer.ensemble.family import posteriors_of, rows_to_learn
+from mer.ensemble.family import StreamFamily, posteriors_of, rows_to_learn
 from mer.ensemble.posteriors import Posteriors
-from mer.ensemble.varied import PLAIN, VariedStream, check_streams
-from mer.errors import ConfigError
+from mer.ensemble.varied import PLAIN, check_streams
 from mer.training.examples import Examples
 
 _HIDDEN = -30.0
@@ -36,22 +35,8 @@ class LinearMember(BaseModel):
     iterations: int = Field(default=1000, ge=1, le=100_000, description="Most steps of the solver.")
 
 
-class LinearFamily:
-    """Logistic regressions on the same streams; arguments and errors as of `KernelFamily`."""
-
-    def __init__(
-        self, streams: Mapping[str, VariedStream], members: Mapping[str, LinearMember], classes: int
-    ) -> None:
-        if absent := sorted({one for own in members.values() for one in own.streams} - set(streams)):
-            raise ConfigError(f"linear members: expected streams {sorted(streams)}, found {absent}")
-        self.streams = dict(streams)
-        self.members = dict(members)
-        self.classes = classes
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `Family.names`."""
-        return tuple(self.members)
+class LinearFamily(StreamFamily[LinearMember]):
+    """Logistic regressions on the same streams; arguments and errors as of `StreamFamily`."""
 
     def predict(
         self, examples: Examples, asked: NDArray[np.int64], wanted: Collection[str]
