@@ -25,13 +25,24 @@ def layers_of(model: nn.Module) -> nn.ModuleList:
     Raises:
         ConfigError: it is at none of the known places.
     """
+    found = model.get_submodule(layers_place(model))
+    assert isinstance(found, nn.ModuleList)
+    return found
+
+
+def layers_place(model: nn.Module) -> str:
+    """Name of that list within the model.
+
+    Raises:
+        ConfigError: it is at none of the known places.
+    """
     for path in _PATHS:
         try:
             found = model.get_submodule(path)
         except AttributeError:
             continue
         if isinstance(found, nn.ModuleList):
-            return found
+            return path
     raise ConfigError(f"expected layers at {', '.join(_PATHS)} of {type(model).__name__}, found none")
 
 
@@ -78,3 +89,72 @@ def run_tapped(
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def run_between(
+    forward: Callable[[], Any], layers: nn.ModuleList, hidden: Tensor, start: int, stop: int, outputs: int
+) -> tuple[list[Tensor], Any]:
+    """Run layers start..stop-1 of a model on a given hidden state; its own code makes masks and positions.
+
+    Layers below `start` hand on what they are given, layer `start` is given `hidden` in its place, and the pass ends
+    where layer `stop` would begin. What the model makes of its (arbitrary) inputs is computed and thrown away.
+
+    Args:
+        forward: runs the model on any inputs of the right shape and mask.
+        layers: its layers, each run once.
+        hidden: hidden state `start`.
+        start: hidden state given.
+        stop: hidden state wanted; the number of layers: the model runs to its end.
+        outputs: values that its layers return, see `layer_outputs`.
+
+    Returns:
+        raw hidden states start+1..stop, and what `forward` returned (None unless it ran to its end).
+    """
+    found: list[Tensor] = []
+
+    def handed_on(*args: Any, **kwargs: Any) -> Any:
+        given = args[0] if args else kwargs["hidden_states"]
+        return (given, *[None] * (outputs - 1)) if outputs else given
+
+    def entered(_: nn.Module, args: Any, kwargs: Any) -> Any:
+        return ((hidden, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": hidden})
+
+    def left(_: nn.Module, __: Any, output: Any) -> None:
+        found.append(output if isinstance(output, Tensor) else output[0])
+
+    def enough(_: nn.Module, __: Any) -> None:
+        raise _Enough
+
+    hooks = [layers[start].register_forward_pre_hook(entered, with_kwargs=True)]
+    hooks += [layer.register_forward_hook(left) for layer in layers[start:stop]]
+    hooks += [layer.register_forward_pre_hook(enough) for layer in layers[stop : stop + 1]]
+    skipped = list(layers[:start])
+    try:
+        for layer in skipped:
+            layer.forward = handed_on
+        return found, forward()
+    except _Enough:
+        return found, None
+    finally:
+        for layer in skipped:
+            del layer.forward
+        for hook in hooks:
+            hook.remove()
+
+
+def layer_outputs(forward: Callable[[], Any], layers: nn.ModuleList) -> int:
+    """How many values a model's layers return as a tuple, 0 for a bare tensor: its first layer is run once."""
+    seen: list[int] = []
+
+    def left(_: nn.Module, __: Any, output: Any) -> None:
+        seen.append(0 if isinstance(output, Tensor) else len(output))
+        raise _Enough
+
+    hook = layers[0].register_forward_hook(left)
+    try:
+        forward()
+    except _Enough:
+        pass
+    finally:
+        hook.remove()
+    return seen[0]

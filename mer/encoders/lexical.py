@@ -17,6 +17,8 @@ from mer.encoders.hidden_states import padding_mask
 from mer.encoders.layer_tap import layers_of, run_tapped
 from mer.encoders.loading import model_type, pretrained
 from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.prompts import PromptedTokenizer, word_bounds
+from mer.encoders.text_layers import TextLayers
 from mer.encoders.tokens import FastTokenizer, TokenIds, Tokenizer, check_vocabulary, native_tokenizer
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
@@ -39,14 +41,21 @@ class TextEncoder:
         tokenizer: its tokenizer.
         max_tokens: longer texts are cut, special tokens included in the count.
         placement: where the model is.
+        prompt: template around every text, with `{text}` in it; its tokens are in no feature.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Tokenizer, max_tokens: int, placement: Placement = ON_CPU
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        max_tokens: int,
+        placement: Placement = ON_CPU,
+        prompt: str | None = None,
     ) -> None:
         self.module = model
         self.placement = placement
-        self.tokenizer = tokenizer
+        self.bare_tokenizer = tokenizer
+        self.tokenizer = tokenizer if prompt is None else PromptedTokenizer(tokenizer, prompt)
         self.max_tokens = max_tokens
         self.width = int(model.config.hidden_size)
         self.layer_count = int(model.config.num_hidden_layers)
@@ -58,14 +67,30 @@ class TextEncoder:
         """The text as token ids, cut at `max_tokens`."""
         return self.tokenizer(text, self.max_tokens)
 
+    def layers(self) -> TextLayers:
+        """The layers, to be entered and left anywhere.
+
+        Raises:
+            ConfigError: a family whose layers cannot be entered one by one.
+        """
+        prompted, bare = (one("a", self.max_tokens) for one in (self.tokenizer, self.bare_tokenizer))
+        first, last = word_bounds(prompted)
+        return TextLayers(
+            self.module, first, len(prompted.ids) - last, len(bare.ids) - word_bounds(bare)[1], self.placement
+        )
+
     def states(self, text: str, wanted: Sequence[int]) -> list[Tensor]:
         """Hidden states `wanted` of the tokens, each (tokens, width) without special tokens; tokens may be
         0.
         """
         return self.states_of_batch([self.tokens(text)], wanted)[0]
 
-    def states_of_batch(self, texts: Sequence[TokenIds], wanted: Sequence[int]) -> list[list[Tensor]]:
+    def states_of_batch(
+        self, texts: Sequence[TokenIds], wanted: Sequence[int], *, all_tokens: bool = False
+    ) -> list[list[Tensor]]:
         """Hidden states of several texts in one pass: for each text the states `wanted`, (words, width).
+
+        With `all_tokens` special and prompt tokens are kept: what adaptation goes on from.
 
         The last state has been through the model's final norm, where it has one. Texts are padded on the
         right and masked; layers above the last one wanted are not run. A text may have no token at all.
@@ -85,15 +110,18 @@ class TextEncoder:
             found, out = run_tapped(lambda: self.module(**inputs), self._layers, raw, whole=whole)
             if whole:
                 found[self.layer_count] = out if isinstance(out, Tensor) else out.last_hidden_state
-            words = [self.placement.put(torch.tensor(text.words, dtype=torch.bool)) for text in texts]
+            kept = [[True] * len(text.ids) if all_tokens else text.words for text in texts]
+            words = [self.placement.put(torch.tensor(own, dtype=torch.bool)) for own in kept]
             return [
                 [found[index][row, : len(text.ids)][words[row]] for index in wanted]
                 for row, text in enumerate(texts)
             ]
 
 
-def load_lexical(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> TextEncoder:
-    """Load a text encoder in evaluation mode.
+def load_lexical(
+    resolved: ResolvedWeights, placement: Placement = ON_CPU, prompt: str | None = None
+) -> TextEncoder:
+    """Load a text encoder in evaluation mode; with `prompt`, a template around every text.
 
     Raises:
         ConfigError: not a supported text encoder.
@@ -109,14 +137,14 @@ def load_lexical(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> Te
         tokenizer = native_tokenizer(resolved.folder)
         baichuan = load_baichuan(resolved, placement)
         limit = min(int(baichuan.config.max_position_embeddings), CAUSAL_TOKENS)
-        return TextEncoder(baichuan, tokenizer, limit, placement)
+        return TextEncoder(baichuan, tokenizer, limit, placement, prompt)
     from transformers import AutoModel
 
     model = pretrained(AutoModel, resolved, placement, unused=("pooler.",))
     fast = _fast_tokenizer(resolved)
     limit = _max_tokens(resolved, model, fast)
     limit = min(limit, CAUSAL_TOKENS) if kind in CAUSAL_TYPES else limit
-    return TextEncoder(model, FastTokenizer(fast), limit, placement)
+    return TextEncoder(model, FastTokenizer(fast), limit, placement, prompt)
 
 
 def _fast_tokenizer(resolved: ResolvedWeights) -> Any:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mer.encoders.layer_tap import layers_of, run_tapped
+from mer.encoders.picture_layers import PictureLayers
 from mer.encoders.placement import Placement
 from mer.encoders.visual_reading import Crops, Tokens, VisualReadings, read_tokens
 
@@ -62,6 +63,10 @@ class PictureEncoder(VisualReadings):
             )
             found = {index: read_tokens(state, tokens, self._leading) for index, state in states.items()}
             return found, None if out is None else self._output(out, tokens)
+
+    def layers(self) -> PictureLayers:
+        """See `VisualEncoder.layers`."""
+        return PictureLayers(self.module, self._leading, self.placement)
 
     def _output(self, out: Any, tokens: Tokens) -> Tensor:
         if self._projection is not None:

@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mer.errors import ConfigError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mer.encoders.picture_layers import PictureLayers
+
 Crops = NDArray[np.uint8]
 
-Tokens = Literal["class", "patches", "sum"]
+Tokens = Literal["class", "patches", "sum", "all"]
 """One vector a frame out of its tokens: the class token (the mean of patches where an encoder has none), the
-mean of patches, or the sum of all tokens (MERTools' DINOv2 and data2vec-vision features)."""
+mean of patches, or the sum of all tokens (MERTools' DINOv2 and data2vec-vision features); or `all` of them as they
+are, which adaptation goes on from."""
 
 
 class VisualEncoder(Protocol):
@@ -50,7 +55,8 @@ class VisualEncoder(Protocol):
             tokens: how a frame's tokens become one vector.
 
         Returns:
-            hidden states by index, each (rows, width), and the output (rows, output_width) or None.
+            hidden states by index, each (rows, width), or with tokens `all` (rows, tokens, width), and
+            the output (rows, output_width) or None.
         """
         ...
 
@@ -60,6 +66,14 @@ class VisualEncoder(Protocol):
 
     def states(self, crops: Crops, wanted: Sequence[int]) -> list[Tensor]:
         """Hidden states alone, each (rows, width)."""
+        ...
+
+    def layers(self) -> PictureLayers:
+        """The layers, to be entered and left anywhere.
+
+        Raises:
+            ConfigError: an encoder whose layers cannot be entered from a picture's tokens.
+        """
         ...
 
 
@@ -91,9 +105,17 @@ class VisualReadings(ABC):
         found, _ = self.read(crops, wanted, output=False)
         return [found[index] for index in wanted]
 
+    def layers(self) -> PictureLayers:
+        """See `VisualEncoder.layers`; refused, unless a subclass says otherwise."""
+        raise ConfigError(f"{type(self).__name__}: expected an encoder of single pictures to adapt")
+
 
 def read_tokens(state: Tensor, tokens: Tokens, leading: int) -> Tensor:
-    """(frames, tokens, width) -> (frames, width); `leading` tokens (class, distillation) precede patches."""
+    """(frames, tokens, width) -> (frames, width), or as it is for `all`; `leading` tokens (class, distillation)
+    precede patches.
+    """
+    if tokens == "all":
+        return state
     if tokens == "sum":
         return state.sum(dim=1)
     if tokens == "class" and leading:

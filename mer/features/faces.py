@@ -52,6 +52,8 @@ class FaceReader(EncoderReader):
         self, specs: Sequence[FeatureSpec], resolved: ResolvedWeights, placement: Placement = ON_CPU
     ) -> None:
         self.encoder = load_visual(resolved, placement)
+        if specs[0].tokens == "all":
+            self.encoder.layers()  # refuses encoders whose tokens nothing could go on from
         batches = FittingBatches(GPU_BATCH_FRAMES if placement.on_gpu else 0.0)
         super().__init__(specs, self.encoder.layer_count, batches)
 

@@ -120,7 +120,7 @@ def _shared(spec: FeatureSpec) -> Any:
     if not spec.encoded:
         return spec
     preparation = {"acoustic": spec.audio, "visual": spec.frames}.get(spec.modality)
-    return spec.modality, spec.source, spec.precision, spec.tokens, preparation
+    return spec.modality, spec.source, spec.precision, spec.tokens, spec.prompt, preparation
 
 
 def _reader(specs: Sequence[FeatureSpec], weights_cache: Path, placement: Placement) -> Reader:

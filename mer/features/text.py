@@ -20,12 +20,12 @@ GPU_BATCH_TOKENS = 16_384.0
 
 
 class TextReader(EncoderReader):
-    """Hidden states of a transcript's tokens, special tokens left out."""
+    """Hidden states of a transcript's tokens, special and prompt tokens left out (unless `tokens` is `all`)."""
 
     def __init__(
         self, specs: Sequence[FeatureSpec], resolved: ResolvedWeights, placement: Placement = ON_CPU
     ) -> None:
-        self.encoder = load_lexical(resolved, placement)
+        self.encoder = load_lexical(resolved, placement, specs[0].prompt)
         batches = FittingBatches(GPU_BATCH_TOKENS if placement.on_gpu else 0.0)
         super().__init__(specs, self.encoder.layer_count, batches)
 
@@ -40,9 +40,10 @@ class TextReader(EncoderReader):
     def encode(self, items: list[Any]) -> list[Rows]:
         """One pass over a batch of texts."""
         wanted = self.wanted()
+        all_tokens = self.specs[0].tokens == "all"
         return [
             self.rows(dict(zip(wanted, states, strict=True)), states[0].shape[0])
-            for states in self.encoder.states_of_batch(items, wanted)
+            for states in self.encoder.states_of_batch(items, wanted, all_tokens=all_tokens)
         ]
 
     def width(self, spec: FeatureSpec) -> int:
