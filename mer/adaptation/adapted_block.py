@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mer.adaptation.adapters import AdaptedLayers, BlockEncoder
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
+from mer.adaptation.counted_tokens import counted_pooling
 from mer.adaptation.padded_batches import FrameStore, length_sorted_batches, pad
 from mer.adaptation.pooling import masked_mean_std
 from mer.errors import ConfigError, WeightsError
@@ -61,6 +63,21 @@ class EmotionHead(nn.Module):
         self.classify = nn.Linear(features, classes)
         nn.init.zeros_(self.classify.weight)
         nn.init.zeros_(self.classify.bias)
+        self._rows: Tensor | None = None
+
+    def start_from(self, rows: Tensor) -> None:
+        """Begin as the classifier `rows @ embedding` (label words) instead of at zero, once standardised.
+
+        Args:
+            rows: (classes, n) for the first n features of the embedding, the means.
+
+        Raises:
+            ConfigError: not one row a class.
+        """
+        classes, features = self.classify.weight.shape
+        if len(rows) != classes or rows.shape[1] > features:
+            raise ConfigError(f"expected {classes} label words, one a class, found {len(rows)}")
+        self._rows = functional.pad(rows, (0, features - rows.shape[1]))
 
     def standardise_to(self, embeddings: Tensor) -> None:
         """Take mean and deviation from (clips, features), those of the frozen block on the training clips.
@@ -70,6 +87,11 @@ class EmotionHead(nn.Module):
         embeddings = embeddings[embeddings.isfinite().all(dim=1)]
         self.mean.copy_(embeddings.mean(dim=0))
         self.deviation.copy_(embeddings.std(dim=0, correction=0).clamp(min=1e-6))
+        if self._rows is not None:
+            rows = self._rows.to(self.mean)
+            with torch.no_grad():  # rows @ e = (rows * deviation) @ ((e - mean) / deviation) + rows @ mean
+                self.classify.weight.copy_(rows * self.deviation)
+                self.classify.bias.copy_(rows @ self.mean)
 
     def forward(self, embedding: Tensor) -> Tensor:
         """(batch, features) -> logits (batch, classes)."""
@@ -86,6 +108,9 @@ class AdaptedBlock(nn.Module):
         super().__init__()
         self.layers = AdaptedLayers(encoder, block, config)
         self.head = EmotionHead(2 * encoder.width, class_count, config.head_dropout).to(self.layers.device)
+        if (rows := getattr(encoder, "label_rows", None)) is not None:
+            self.head.start_from(rows)
+        self.pooling = counted_pooling(encoder, masked_mean_std)
         self.width = encoder.width
 
     @property
@@ -95,7 +120,7 @@ class AdaptedBlock(nn.Module):
 
     def embed(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """Hidden state `start` (batch, frames, width) under mask (batch, frames) -> (batch, 2 * width)."""
-        return masked_mean_std(self.layers(hidden, mask), mask)
+        return self.pooling(self.layers(hidden, mask), mask)
 
     def small_tensors(self) -> dict[str, Tensor]:
         """Copies, on the CPU, of all that was trained or fitted: what an `Adaptation` holds."""

@@ -24,7 +24,11 @@ from mer.errors import ConfigError, WeightsError
 
 
 class BlockEncoder(Protocol):
-    """The part of a `LayeredEncoder` that adaptation needs."""
+    """What adaptation needs of an encoder: a `LayeredEncoder` of speech, `PictureLayers` or `TextLayers`.
+
+    A frame is a frame of sound, a token of a picture, or a token of a text; where not all of them count in a clip's
+    vector, the encoder has a method `counted` (see `mer.adaptation.counted_tokens`).
+    """
 
     width: int
     layer_count: int
@@ -83,6 +87,9 @@ class AdaptedLayers(nn.Module):
             self._parameters_by_name = {
                 name: parameter for name, parameter in frozen.module.named_parameters() if "lora_" in name
             }
+            for parameter in self._parameters_by_name.values():
+                # peft makes them in the type of the weights: in bf16 small steps would be lost
+                parameter.data = parameter.data.float()
             self._after_layers = False
         self.adapters.to(self.device)
 

@@ -35,7 +35,6 @@ from mer.adaptation.padded_batches import (
     length_sorted_batches,
     pad,
 )
-from mer.adaptation.pooling import masked_mean_std
 from mer.errors import ConfigError
 from mer.evaluation.metrics import confusion, unweighted_recall, waf
 from mer.training.checkpoint import Checkpoint
@@ -217,7 +216,7 @@ class _Fit:
             for rows in length_sorted_batches(self.train_rows, store.lengths, self.config.batch_size):
                 batch = pad(store, rows, layers.device)
                 hidden = layers(batch.hidden, batch.mask)  # untrained adapters change nothing
-                embeddings.append(masked_mean_std(hidden, batch.mask))
+                embeddings.append(self.adapted.pooling(hidden, batch.mask))
                 for place, row in enumerate(rows):
                     begin, end = store.offsets[row], store.offsets[row + 1]
                     targets[begin:end] = hidden[place, : end - begin].cpu().numpy()
@@ -238,7 +237,7 @@ class _Fit:
             hide = span_mask(batch.mask, config.mask_probability, config.mask_span_frames, generator)
             hidden = self.reconstruction.hide(hidden, hide)
         adapted = self.adapted.layers(hidden, batch.mask)
-        logits = self.adapted.head(masked_mean_std(adapted, batch.mask))
+        logits = self.adapted.head(self.adapted.pooling(adapted, batch.mask))
         cross_entropy = functional.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
         reconstruction = torch.zeros((), device=logits.device)
         if hide is not None and config.mask_weight > 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mer.encoders.placement import ON_CPU, Placement
@@ -11,31 +13,49 @@ if TYPE_CHECKING:
     from mer.encoders.hidden_states import LayeredEncoder
     from mer.encoders.picture_layers import PictureLayers
     from mer.encoders.text_layers import TextLayers
+    from mer.features.spec import FeatureSpec
 
 
 def load_layers(
-    modality: str, resolved: ResolvedWeights, placement: Placement = ON_CPU, prompt: str | None = None
+    spec: FeatureSpec,
+    resolved: ResolvedWeights,
+    placement: Placement = ON_CPU,
+    label_words: Sequence[str] | None = None,
 ) -> LayeredEncoder | PictureLayers | TextLayers:
-    """The layers of an encoder of speech, pictures or text.
+    """The layers of the encoder that a feature is made by; `spec.tokens` and `spec.prompt` say what is read.
 
     Args:
-        modality: acoustic, visual or lexical.
-        resolved: checked weights.
+        spec: the stream's frozen feature.
+        resolved: its checked weights.
         placement: device and precision.
-        prompt: template around every text, see `mer.encoders.prompts`.
+        label_words: of a causal model, a word for each class: the classifier starts from the language-model head's
+            rows of these words.
 
     Raises:
-        ConfigError: not an encoder whose layers can be entered one by one.
+        ConfigError: not an encoder whose layers can be entered one by one, or label words of a model without such a head.
         WeightsError: weights cannot be read or do not fill the model.
     """
-    if modality == "acoustic":
+    if spec.modality == "acoustic":
         from mer.encoders.acoustic import load_acoustic
 
         return load_acoustic(resolved, placement)
-    if modality == "visual":
+    if spec.modality == "visual":
         from mer.encoders.visual import load_visual
 
-        return load_visual(resolved, placement).layers()
+        return load_visual(resolved, placement).layers(spec.tokens)
+    from mer.encoders.label_words import label_word_rows
     from mer.encoders.lexical import load_lexical
 
-    return load_lexical(resolved, placement, prompt).layers()
+    encoder = load_lexical(resolved, placement, spec.prompt)
+    rows = label_word_rows(resolved, encoder.bare_tokenizer, label_words) if label_words else None
+    return encoder.layers(spec.tokens, rows)
+
+
+def base_identity(spec: FeatureSpec, resolved: ResolvedWeights) -> str:
+    """What an adapter belongs to: the weights, and where it matters the tokens read and the prompt."""
+    parts = [resolved.identity]
+    if spec.tokens != "class":
+        parts.append(f"tokens={spec.tokens}")
+    if spec.prompt is not None:
+        parts.append(f"prompt=sha256:{hashlib.sha256(spec.prompt.encode()).hexdigest()}")
+    return " ".join(parts)

@@ -160,10 +160,11 @@ class LayerStack(ABC):
             raise ConfigError(
                 f"expected layers 0 <= start < stop <= {self.layer_count}, found {start}, {stop}"
             )
-        outputs = list(self.run_each(hidden, None if bool(mask.all()) else mask, range(start, stop)))
+        given = hidden.to(self.placement.dtype)
+        outputs = list(self.run_each(given, None if bool(mask.all()) else mask, range(start, stop)))
         if stop == self.layer_count:
             outputs[-1] = self.final_norm(outputs[-1])
-        return outputs
+        return [output.to(hidden.dtype) for output in outputs]
 
     def layer_module_names(self, start: int, stop: int) -> tuple[str, ...]:
         """See `LayeredEncoder.layer_module_names`."""

@@ -20,6 +20,7 @@ from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.prompts import PromptedTokenizer, word_bounds
 from mer.encoders.text_layers import TextLayers
 from mer.encoders.tokens import FastTokenizer, TokenIds, Tokenizer, check_vocabulary, native_tokenizer
+from mer.encoders.visual_reading import Tokens
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
 from mer.errors import ConfigError, WeightsError
@@ -67,17 +68,29 @@ class TextEncoder:
         """The text as token ids, cut at `max_tokens`."""
         return self.tokenizer(text, self.max_tokens)
 
-    def layers(self) -> TextLayers:
-        """The layers, to be entered and left anywhere.
+    def layers(self, reads: Tokens = "class", label_rows: Tensor | None = None) -> TextLayers:
+        """The layers, to be entered and left anywhere; see `TextLayers` for the arguments.
 
         Raises:
             ConfigError: a family whose layers cannot be entered one by one.
         """
-        prompted, bare = (one("a", self.max_tokens) for one in (self.tokenizer, self.bare_tokenizer))
+        prompted = self.tokenizer("a", self.max_tokens)
         first, last = word_bounds(prompted)
         return TextLayers(
-            self.module, first, len(prompted.ids) - last, len(bare.ids) - word_bounds(bare)[1], self.placement
+            self.module,
+            first,
+            len(prompted.ids) - last,
+            self.closing,
+            reads=reads,
+            label_rows=label_rows,
+            placement=self.placement,
         )
+
+    @property
+    def closing(self) -> int:
+        """Special tokens that the tokenizer puts at the end."""
+        bare = self.bare_tokenizer("a", self.max_tokens)
+        return len(bare.ids) - word_bounds(bare)[1]
 
     def states(self, text: str, wanted: Sequence[int]) -> list[Tensor]:
         """Hidden states `wanted` of the tokens, each (tokens, width) without special tokens; tokens may be
@@ -86,11 +99,12 @@ class TextEncoder:
         return self.states_of_batch([self.tokens(text)], wanted)[0]
 
     def states_of_batch(
-        self, texts: Sequence[TokenIds], wanted: Sequence[int], *, all_tokens: bool = False
+        self, texts: Sequence[TokenIds], wanted: Sequence[int], tokens: Tokens = "class"
     ) -> list[list[Tensor]]:
         """Hidden states of several texts in one pass: for each text the states `wanted`, (words, width).
 
-        With `all_tokens` special and prompt tokens are kept: what adaptation goes on from.
+        With tokens `all` special and prompt tokens are kept; with `last` only the last one before closing special tokens
+        is: (1, width).
 
         The last state has been through the model's final norm, where it has one. Texts are padded on the
         right and masked; layers above the last one wanted are not run. A text may have no token at all.
@@ -110,12 +124,19 @@ class TextEncoder:
             found, out = run_tapped(lambda: self.module(**inputs), self._layers, raw, whole=whole)
             if whole:
                 found[self.layer_count] = out if isinstance(out, Tensor) else out.last_hidden_state
-            kept = [[True] * len(text.ids) if all_tokens else text.words for text in texts]
+            kept = [self._kept(text, tokens) for text in texts]
             words = [self.placement.put(torch.tensor(own, dtype=torch.bool)) for own in kept]
             return [
                 [found[index][row, : len(text.ids)][words[row]] for index in wanted]
                 for row, text in enumerate(texts)
             ]
+
+    def _kept(self, text: TokenIds, tokens: Tokens) -> list[bool]:
+        if tokens == "all":
+            return [True] * len(text.ids)
+        if tokens == "last":
+            return [place == len(text.ids) - 1 - self.closing for place in range(len(text.ids))]
+        return text.words
 
 
 def load_lexical(

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mer.encoders.layer_tap import layers_of, run_tapped
-from mer.encoders.picture_layers import PictureLayers
+from mer.encoders.picture_layers import PictureLayers, tokens_of
 from mer.encoders.placement import Placement
 from mer.encoders.visual_reading import Crops, Tokens, VisualReadings, read_tokens
 
@@ -64,9 +65,15 @@ class PictureEncoder(VisualReadings):
             found = {index: read_tokens(state, tokens, self._leading) for index, state in states.items()}
             return found, None if out is None else self._output(out, tokens)
 
-    def layers(self) -> PictureLayers:
+    def layers(self, reads: Tokens = "class") -> PictureLayers:
         """See `VisualEncoder.layers`."""
-        return PictureLayers(self.module, self._leading, self.placement)
+        black = np.zeros(
+            (32, 32, 3), dtype=np.uint8
+        )  # the processor, not config.json, says how large pictures get
+        pixels = self.placement.put(self._processor(images=[black], return_tensors="pt").pixel_values)
+        return PictureLayers(
+            self.module, self._leading, tokens_of(self.module, pixels), reads, self.placement
+        )
 
     def _output(self, out: Any, tokens: Tokens) -> Tensor:
         if self._projection is not None:

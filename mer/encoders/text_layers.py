@@ -14,6 +14,7 @@ from torch import Tensor
 from mer.encoders.layer_tap import layer_outputs, layers_of, layers_place, run_between
 from mer.encoders.linear_maps import linear_map_names
 from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.visual_reading import Tokens
 from mer.errors import ConfigError
 
 SHARED_LAYERS = ("albert",)
@@ -28,6 +29,10 @@ class TextLayers:
         leading: tokens in front of a transcript's own (special and prompt tokens), the same for every text.
         trailing: tokens after them.
         closing: special tokens among the trailing ones.
+        reads: which tokens a clip's vector is pooled from: the transcript's own (`class`), or the `last` one before
+            closing special tokens, where a causal model is about to answer.
+        label_rows: (classes, width) rows of the language-model head that a classifier may start from, see
+            `mer.encoders.label_words`.
         placement: where the model is.
 
     Raises:
@@ -35,16 +40,25 @@ class TextLayers:
     """
 
     def __init__(
-        self, model: Any, leading: int, trailing: int, closing: int, placement: Placement = ON_CPU
+        self,
+        model: Any,
+        leading: int,
+        trailing: int,
+        closing: int,
+        *,
+        reads: Tokens = "class",
+        label_rows: Tensor | None = None,
+        placement: Placement = ON_CPU,
     ) -> None:
         kind = str(model.config.model_type)
-        if kind in SHARED_LAYERS or getattr(model.config, "conv_kernel_size", 0):
+        if kind in SHARED_LAYERS or bool(getattr(model.config, "conv_kernel_size", None)):
             raise ConfigError(f"{kind}: expected a text encoder whose layers can be entered one by one")
         self.module = model
         self.placement = placement
         self.width = int(model.config.hidden_size)
         self.layer_count = int(model.config.num_hidden_layers)
         self.leading, self.trailing, self.closing = leading, trailing, closing
+        self.reads, self.label_rows = reads, label_rows
         self._place = layers_place(model)
         one = torch.zeros(1, 1, dtype=torch.long, device=placement.device)
         with torch.inference_mode():
@@ -76,6 +90,14 @@ class TextLayers:
         if out is not None:
             states[-1] = out if isinstance(out, Tensor) else out.last_hidden_state
         return [state.to(hidden.dtype) for state in states]
+
+    def counted(self, mask: Tensor) -> Tensor:
+        """Tokens (batch, tokens) that a text's vector is pooled from, of the real ones in `mask`."""
+        place = torch.arange(mask.shape[1], device=mask.device)[None]
+        length = mask.sum(dim=1, keepdim=True)
+        if self.reads == "last":
+            return mask & (place == length - 1 - self.closing)
+        return mask & (place >= self.leading) & (place < length - self.trailing)
 
     def layer_module_names(self, start: int, stop: int) -> tuple[str, ...]:
         """Full names within `module` of the linear maps (attention and MLP) of layers start..stop-1."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mer.encoders.layer_tap import layers_of, run_tapped
 from mer.encoders.loading import model_type, pretrained
-from mer.encoders.picture_layers import PictureLayers
+from mer.encoders.picture_layers import PictureLayers, tokens_of
 from mer.encoders.pictures import CLASS_TOKEN, PictureEncoder
 from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.videomae import VideoEncoder
@@ -65,9 +65,10 @@ class FaceEncoder(VisualReadings, nn.Module):
             values = nn.functional.interpolate(values, side, mode="bilinear", antialias=True)
         return values
 
-    def layers(self) -> PictureLayers:
+    def layers(self, reads: Tokens = "class") -> PictureLayers:
         """See `VisualEncoder.layers`."""
-        return PictureLayers(self.model, CLASS_TOKEN)
+        pixels = torch.zeros(1, 3, self.image_size, self.image_size)
+        return PictureLayers(self.model, CLASS_TOKEN, tokens_of(self.model, pixels), reads)
 
     def read(
         self, crops: Crops, wanted: Collection[int], *, output: bool, tokens: Tokens = "class"

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 Crops = NDArray[np.uint8]
 
-Tokens = Literal["class", "patches", "sum", "all"]
+Tokens = Literal["class", "patches", "sum", "last", "all"]
 """One vector a frame out of its tokens: the class token (the mean of patches where an encoder has none), the
-mean of patches, or the sum of all tokens (MERTools' DINOv2 and data2vec-vision features); or `all` of them as they
-are, which adaptation goes on from."""
+mean of patches, or the sum of all tokens (MERTools' DINOv2 and data2vec-vision features). Of text: its own tokens
+(`class`), or the `last` one alone. `all` tokens as they are, one after the other, is what adaptation goes on from."""
 
 
 class VisualEncoder(Protocol):
@@ -55,8 +55,8 @@ class VisualEncoder(Protocol):
             tokens: how a frame's tokens become one vector.
 
         Returns:
-            hidden states by index, each (rows, width), or with tokens `all` (rows, tokens, width), and
-            the output (rows, output_width) or None.
+            hidden states by index, each (rows, width), with tokens `all` (rows * tokens, width), and the
+            output (rows, output_width) or None.
         """
         ...
 
@@ -68,8 +68,8 @@ class VisualEncoder(Protocol):
         """Hidden states alone, each (rows, width)."""
         ...
 
-    def layers(self) -> PictureLayers:
-        """The layers, to be entered and left anywhere.
+    def layers(self, reads: Tokens = "class") -> PictureLayers:
+        """The layers, to be entered and left anywhere; `reads` says which of a picture's tokens are pooled.
 
         Raises:
             ConfigError: an encoder whose layers cannot be entered from a picture's tokens.
@@ -105,17 +105,18 @@ class VisualReadings(ABC):
         found, _ = self.read(crops, wanted, output=False)
         return [found[index] for index in wanted]
 
-    def layers(self) -> PictureLayers:
+    def layers(self, reads: Tokens = "class") -> PictureLayers:
         """See `VisualEncoder.layers`; refused, unless a subclass says otherwise."""
         raise ConfigError(f"{type(self).__name__}: expected an encoder of single pictures to adapt")
 
 
 def read_tokens(state: Tensor, tokens: Tokens, leading: int) -> Tensor:
-    """(frames, tokens, width) -> (frames, width), or as it is for `all`; `leading` tokens (class, distillation)
-    precede patches.
+    """(frames, tokens, width) -> (frames, width), for `all` (frames * tokens, width).
+
+    `leading` tokens (class, distillation) precede patches.
     """
     if tokens == "all":
-        return state
+        return state.flatten(0, 1)
     if tokens == "sum":
         return state.sum(dim=1)
     if tokens == "class" and leading:

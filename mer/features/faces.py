@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from mer.encoders.batching import FittingBatches
 from mer.encoders.placement import ON_CPU, Placement
@@ -70,8 +71,9 @@ class FaceReader(EncoderReader):
             np.concatenate(items), self.wanted(), output=output, tokens=self.specs[0].tokens
         )
         rows, start = [], 0
+        per_row = self._tokens_per_row(states, sum(self.encoder.rows(len(item)) for item in items))
         for item in items:
-            stop = start + self.encoder.rows(len(item))
+            stop = start + per_row * self.encoder.rows(len(item))
             values = [
                 pooled(
                     [vectors[start:stop]]
@@ -84,6 +86,10 @@ class FaceReader(EncoderReader):
             rows.append(Rows(values, stop - start))
             start = stop
         return rows
+
+    def _tokens_per_row(self, states: dict[int, Tensor], rows: int) -> int:
+        """1, unless all tokens of every row are kept."""
+        return len(next(iter(states.values()))) // rows if self.specs[0].tokens == "all" else 1
 
     def wanted(self) -> tuple[int, ...]:
         """Hidden states that any spec asks for; the output is no hidden state here."""

@@ -145,7 +145,8 @@ class FeatureSpec(_Frozen):
         default="class",
         description="Visual hidden states, and the output of encoders other than CLIP and SigLIP: the class "
         "token (mean of patches where there is none: SigLIP, VideoMAE), the mean of `patches`, or the `sum` of "
-        "all tokens. `all`: every token (of text special and prompt tokens too), which adaptation goes on from.",
+        "all tokens. Text: `last`, the last token alone (before closing special tokens), where a causal model is about "
+        "to answer a `prompt`. `all`: every token, special and prompt tokens too, which adaptation goes on from.",
     )
     precision: Precision = Field(
         default="fp32",
@@ -199,11 +200,12 @@ class FeatureSpec(_Frozen):
             raise ValueError("layers: expected at least one hidden state, each once")
         if self.source == CROPS_SOURCE and self.modality != "visual":
             raise ValueError(f"source {CROPS_SOURCE!r} is visual, found modality {self.modality!r}")
-        choice = self.modality == "visual" or (self.modality == "lexical" and self.tokens == "all")
-        if self.tokens != "class" and (not choice or not self.encoded):
-            raise ValueError("tokens: only visual encoders have a choice, expected `class`")
-        if self.tokens == "all" and self.pooling != "frames":
-            raise ValueError("tokens: `all` of them are no vector, expected pooling `frames`")
+        if self.tokens not in self._tokens_to_choose:
+            raise ValueError(
+                f"tokens: expected one of {', '.join(self._tokens_to_choose)}, found {self.tokens}"
+            )
+        if self.tokens == "all" and (self.pooling != "frames" or self.layers == "output"):
+            raise ValueError("tokens: `all` of them are hidden states by index, with pooling `frames`")
         if self.prompt is not None and (self.modality != "lexical" or self.precomputed):
             raise ValueError("prompt: only text that an encoder reads has one")
         if self.source == CROPS_SOURCE and self.frames.frames == "all":
@@ -215,6 +217,12 @@ class FeatureSpec(_Frozen):
         if self.precomputed and self.layers != "output":
             raise ValueError("layers: precomputed files have one layer only, expected `output`")
         return self
+
+    @property
+    def _tokens_to_choose(self) -> tuple[Tokens, ...]:
+        if self.modality == "acoustic" or not self.encoded:
+            return ("class",)
+        return ("class", "patches", "sum", "all") if self.modality == "visual" else ("class", "last", "all")
 
     @property
     def precomputed(self) -> bool:
@@ -245,8 +253,8 @@ class FeatureSpec(_Frozen):
     def prefix(self, layer: int) -> FeatureSpec:
         """Hidden state `layer` frame by frame: what adaptation of later layers starts from.
 
-        Of speech (frames, 1, width), of pictures all tokens, (pictures, 1, tokens, width), and of text the tokens
-        with special and prompt tokens, (tokens, 1, width).
+        Of speech (frames, 1, width), of pictures all tokens, (pictures * tokens, 1, width), and of text all tokens with
+        special and prompt tokens, (tokens, 1, width).
         """
         tokens: Tokens = self.tokens if self.modality == "acoustic" else "all"
         changes = {"layers": (layer,), "reduce_layers": "stack", "pooling": "frames", "tokens": tokens}

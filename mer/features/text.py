@@ -40,10 +40,9 @@ class TextReader(EncoderReader):
     def encode(self, items: list[Any]) -> list[Rows]:
         """One pass over a batch of texts."""
         wanted = self.wanted()
-        all_tokens = self.specs[0].tokens == "all"
         return [
             self.rows(dict(zip(wanted, states, strict=True)), states[0].shape[0])
-            for states in self.encoder.states_of_batch(items, wanted, all_tokens=all_tokens)
+            for states in self.encoder.states_of_batch(items, wanted, self.specs[0].tokens)
         ]
 
     def width(self, spec: FeatureSpec) -> int:

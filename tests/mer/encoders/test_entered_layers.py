@@ -12,7 +12,7 @@ from torch import nn
 
 from mer.encoders.baichuan import BaichuanModel
 from mer.encoders.layer_tap import layers_of, run_tapped
-from mer.encoders.picture_layers import PictureLayers
+from mer.encoders.picture_layers import PictureLayers, tokens_of
 from mer.encoders.text_layers import TextLayers
 from mer.errors import ConfigError
 
@@ -126,7 +126,7 @@ def test_layers_that_cannot_be_entered_are_refused() -> None:
     with pytest.raises(ConfigError, match="one by one"):
         TextLayers(of("DebertaV2", conv_kernel_size=3, conv_act="gelu")(), 1, 0, 0)
     with pytest.raises(ConfigError, match="vision tower of type"):
-        PictureLayers(transformers.BeitModel(transformers.BeitConfig(**PICTURE)), 1)
+        PictureLayers(transformers.BeitModel(transformers.BeitConfig(**PICTURE)), 1, 5)
     layers = TextLayers(of("Bert")(), 1, 0, 0)
     with pytest.raises(ConfigError, match="start < stop"):
         layers.run_layers(torch.zeros(1, 2, 32), torch.ones(1, 2, dtype=torch.bool), 3, 5)
@@ -137,22 +137,44 @@ def test_pictures_from_a_cached_state(family: str) -> None:
     build, leading = PICTURES[family]
     model = awake(build())
     pixels = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    layers = PictureLayers(model, leading)
-    mask = torch.tensor([[True, True, True, True], [True, True, False, False]])
+    tokens = tokens_of(model, pixels[:1])
+    assert tokens == 4 + leading
+    layers = PictureLayers(model, leading, tokens)
+    shown = torch.tensor([[True, True, True, True], [True, True, False, False]])
+    mask = shown.repeat_interleave(tokens, dim=1)
     with torch.no_grad():
         states, out = run_tapped(
             lambda: model(pixel_values=pixels), layers_of(model), range(LAYERS + 1), whole=True
         )
         for start in range(LAYERS):
-            given = torch.full((2, 4, *states[start].shape[1:]), torch.nan)  # what stands in the padding
-            given[mask] = states[start]
+            given = torch.full((2, 4 * tokens, 24), torch.nan)  # what stands in the padding
+            given[mask] = states[start].flatten(0, 1)
             for stop in range(start + 1, LAYERS + 1):
                 found = layers.run_layers(given, mask, start, stop)[-1]
                 assert found.shape == given.shape and not found[~mask].any()
                 if stop < LAYERS:
-                    torch.testing.assert_close(found[mask], states[stop], atol=1e-5, rtol=1e-5)
-        if family == "clip":
-            torch.testing.assert_close(found[mask][:, 0], out.pooler_output, atol=1e-5, rtol=1e-5)
-        else:
-            torch.testing.assert_close(found[mask], out.last_hidden_state, atol=1e-5, rtol=1e-5)
+                    torch.testing.assert_close(found[mask], states[stop].flatten(0, 1), atol=1e-5, rtol=1e-5)
+    if family == "clip":
+        first = found[layers.counted(mask)]
+        torch.testing.assert_close(first, out.pooler_output, atol=1e-5, rtol=1e-5)
+    else:
+        torch.testing.assert_close(found[mask], out.last_hidden_state.flatten(0, 1), atol=1e-5, rtol=1e-5)
     assert len(layers.layer_module_names(0, 2)) == 12
+    with pytest.raises(ConfigError, match="whole pictures"):
+        layers.run_layers(given[:, 1:], mask[:, 1:], 0, 1)
+
+
+def test_what_counts_of_a_picture_and_of_a_text() -> None:
+    model = PICTURES["clip"][0]()
+    mask = torch.tensor([[True] * 10, [True] * 5 + [False] * 5])
+    first = PictureLayers(model, 1, 5).counted(mask)
+    assert first.nonzero().tolist() == [[0, 0], [0, 5], [1, 0]]
+    patches = PictureLayers(model, 1, 5, "patches").counted(mask)
+    assert torch.equal(patches, mask & ~first)
+    assert PictureLayers(PICTURES["siglip"][0](), 0, 5).counted(mask).equal(mask)
+    with pytest.raises(ConfigError, match="`class` or `patches`"):
+        PictureLayers(model, 1, 5, "sum")
+    text = TextLayers(of("Bert")(), 2, 3, 1)
+    assert text.counted(mask).nonzero().tolist() == [[0, 2], [0, 3], [0, 4], [0, 5], [0, 6]]
+    last = TextLayers(of("Bert")(), 2, 3, 1, reads="last")
+    assert last.counted(mask).nonzero().tolist() == [[0, 8], [1, 3]]
