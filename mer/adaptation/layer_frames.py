@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class LayerFrames:
 
     def in_order(self) -> Iterator[Tensor]:
         """Rows of all clips in parts of similar length, so that little is padded."""
-        yield from torch.argsort(self.offsets.diff(), stable=True).split(_CLIPS_AT_ONCE)
+        yield from torch.split(torch.argsort(self.offsets.diff(), stable=True), _CLIPS_AT_ONCE)
 
     def means(self) -> Tensor:
         """(L, N, D) mean over the frames of each clip."""
@@ -57,9 +58,7 @@ class LayerFrames:
         return found
 
 
-def layer_frames(
-    values: Sequence[NDArray[np.generic]], offsets: NDArray[np.int64], most_frames: int
-) -> LayerFrames:
+def layer_frames(values: Sequence[NDArray[Any]], offsets: NDArray[np.int64], most_frames: int) -> LayerFrames:
     """Hold the frames of some hidden states.
 
     Args:
@@ -88,15 +87,15 @@ def _windows(offsets: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], 
     return np.concatenate(starts), np.cumsum([0, *(len(own) for own in starts)], dtype=np.int64)
 
 
-def _averaged(values: NDArray[np.generic], starts: NDArray[np.int64]) -> NDArray[np.generic]:
+def _averaged(values: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[Any]:
     if len(starts) == len(values):
         return values
     lengths = np.diff(np.append(starts, len(values)))
-    found: NDArray[np.generic] = np.add.reduceat(values, starts, axis=0, dtype=np.float32) / lengths[:, None]
+    found: NDArray[Any] = np.add.reduceat(values, starts, axis=0, dtype=np.float32) / lengths[:, None]
     return found
 
 
-def _standardise(values: NDArray[np.generic], out: Tensor) -> None:
+def _standardise(values: NDArray[Any], out: Tensor) -> None:
     """Write standardised frames, a part at a time: a second copy of a layer is never made."""
     parts = [slice(start, start + _FRAMES_AT_ONCE) for start in range(0, len(values), _FRAMES_AT_ONCE)]
     mean = np.mean(values, axis=0, dtype=np.float64).astype(np.float32)

@@ -7,9 +7,9 @@ speaker-independent folds, several seeds (= fold assignments), all of it trained
 `mer.adaptation.layer_scores`. Three poolings, with the same head on each: mean and standard deviation; statistics (minimum and
 maximum beside these two); attention (a query of its own for every layer and run, `mer.adaptation.attention_pooling`).
 
-Nested use: `study_training_clips` shows the study the training clips of one outer fold only, neither the fold that is scored nor
-its validation speakers. The folds of the study lie inside them, so neither the curve nor the choice has seen the clips the system is
-scored on; the study is repeated for every outer fold.
+Nested use: `study_training_clips` shows the study the training clips of one outer fold only, neither the fold that is scored
+nor its validation speakers. The folds of the study lie inside them, so neither the curve nor the choice has seen the clips the
+system is scored on; the study is repeated for every outer fold.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ def study_layers(
     labelled, train = torch.from_numpy(truth), torch.from_numpy(~held_out)
     clips, width = by_layer.shape[1:]
     at_once = _fitting(config, _FLOAT * width * (_COPIES * clips + 2 * width))
-    predicted = [_predicted(part, labelled, train, config, progress) for part in by_layer.split(at_once)]
+    predicted = [
+        _predicted(part, labelled, train, config, progress) for part in torch.split(by_layer, at_once)
+    ]
     return judge_layers(
         torch.cat(predicted).numpy(),
         held_out,
@@ -222,7 +224,7 @@ def _predicted_by_attention(
     found = torch.empty(layers * runs, frames.clips, dtype=torch.int64)
     own_runs = train.repeat(layers, 1)[:, None]  # (L * R, 1, N): one run's clips for one run's vectors
     vectors = pooled_clips(frames, queries).flatten(0, 1)
-    for part in torch.arange(layers * runs).split(at_once):
+    for part in torch.split(torch.arange(layers * runs), at_once):
         found[part] = _predicted(vectors[part], truth, own_runs[part], config, None)[:, 0]
     return found.view(layers, runs, -1)
 
@@ -234,7 +236,7 @@ def _mixture(by_layer: Tensor, truth: Tensor, train: Tensor, config: LayerStudyC
         weigh_layers(
             by_layer, truth, part, int(truth.max()) + 1, l2=config.l2, steps=config.weighting_steps
         ).weights
-        for part in train.split(_fitting(config, _FLOAT * _COPIES * clips * width))
+        for part in torch.split(train, _fitting(config, _FLOAT * _COPIES * clips * width))
     ]
     return torch.cat(parts).numpy().astype(np.float64)
 
