@@ -21,8 +21,10 @@ from flows.cli_options import (
     FormatOption,
     LabelMapOption,
     NameOption,
+    PoolingOption,
     RecipeOption,
     SamplerOption,
+    StreamOption,
     StudyOption,
     TrialsOption,
     WriteRecipeOption,
@@ -100,9 +102,12 @@ def layers(
     format: FormatOption = "auto",
     label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
+    stream: StreamOption = "acoustic",
+    pooling: PoolingOption = "",
 ) -> None:
-    """Study which layers of the speech encoder carry emotion, per outer fold, and choose the block to adapt."""
-    _flow("flows.pretrain", "layers", recipe, corpus, name, format, label_map, demo_clips)
+    """Study which layers of a stream's encoder carry emotion, per outer fold, and choose the block to adapt."""
+    more = {"stream": stream, "pooling": pooling}
+    _flow("flows.layers", "layers", recipe, corpus, name, format, label_map, demo_clips, **more)
 
 
 @app.command()
@@ -338,27 +343,22 @@ def worker() -> None:
 
 
 def _flow(
-    module: str,
-    name: str,
-    recipe: str,
-    corpus: str,
-    corpus_name: str,
-    format: str,
-    label_map: str,
-    demo_clips: int,
-) -> None:
+    module: str, name: str, recipe: str, corpus: str, corpus_name: str, format: str, label_map: str,
+    demo_clips: int, **more: Any,
+) -> None:  # fmt: skip
     started = _servers()
     from importlib import import_module
 
-    from flows.options import DemoOptions
+    from flows.options import DemoOptions, LayerOptions
 
-    options = DemoOptions(
+    options = (LayerOptions if more else DemoOptions)(
         recipe=recipe,
         corpus=corpus,
         corpus_name=corpus_name,
         format=format,
         label_map=label_map,
         demo_clips=demo_clips,
+        **more,
     )
     getattr(import_module(module), name)(options)
     _addresses(started)

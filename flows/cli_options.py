@@ -50,6 +50,14 @@ AgainstOption = Annotated[
         help="Compare with this version instead: NAME (its champion), NAME:VERSION, or a version number of MODEL.",
     ),
 ]
+StreamOption = Annotated[
+    Literal["acoustic", "visual", "lexical"],
+    typer.Option("--stream", help="Stream whose encoder is studied."),
+]
+PoolingOption = Annotated[
+    Literal["", "mean_std", "statistics", "attention"],
+    typer.Option("--pooling", help="Pooling over time before the heads. Left out: as the recipe says."),
+]
 TrialsOption = Annotated[int, typer.Option("--trials", help="Trials the study shall have in the end.")]
 StudyOption = Annotated[str, typer.Option("--study", help="Name of the study; resumed if it exists.")]
 SamplerOption = Annotated[

@@ -45,6 +45,17 @@ class DemoOptions(FlowOptions):
     demo_seed: int = Field(default=2023, ge=0, description="Seed of the demo corpus.")
 
 
+class LayerOptions(DemoOptions):
+    """The layer study of one stream."""
+
+    stream: Literal["acoustic", "visual", "lexical"] = Field(
+        default="acoustic", description="Stream whose encoder is studied."
+    )
+    pooling: Literal["", "mean_std", "statistics", "attention"] = Field(
+        default="", description="Pooling over time before the head. Empty: as the recipe says."
+    )
+
+
 class RetrainOptions(DemoOptions):
     """The main flow."""
 

@@ -13,12 +13,12 @@ from prefect import flow
 
 from flows.features import extract, extract_streams
 from flows.ingest import ingest_corpus
+from flows.layers import study_layers
 from flows.options import DemoOptions
-from flows.reporting import show_layers, show_retrieval
+from flows.reporting import show_retrieval
 from flows.runners import configured_task_runner
-from mer.adaptation.block import Block
 from mer.recipes import Recipe, load_recipe
-from tasks.adaptation import adapt_view, embed_acoustic, study_layers_of_view
+from tasks.adaptation import adapt_view, embed_acoustic
 from tasks.alignment import align_view, embed_visual
 from tasks.dataset import clip_ids_of
 from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
@@ -30,15 +30,6 @@ def pretrain(options: DemoOptions) -> dict[str, ViewSpaces]:
     recipe = load_recipe(options.recipe)
     dataset, _ = ingest_corpus(recipe, options)
     return pretrain_views(dataset, recipe, extract_streams(dataset, recipe), parent_run=None)
-
-
-@flow(name="layers", task_runner=configured_task_runner())
-def layers(options: DemoOptions) -> dict[str, ViewSpaces]:
-    """The layer study of every view, and nothing after it."""
-    recipe = load_recipe(options.recipe)
-    dataset, _ = ingest_corpus(recipe, options)
-    spaces = {view: ViewSpaces(view=view) for view in dataset.views}
-    return study_layers(dataset, recipe, extract_streams(dataset, recipe), spaces, parent_run=None)
 
 
 @flow(name="adapt", task_runner=configured_task_runner())
@@ -64,31 +55,6 @@ def pretrain_views(
         if recipe.visual is not None and recipe.visual.alignment is not None:
             spaces = align_vision(dataset, recipe, features, spaces, parent_run)
     return spaces
-
-
-def study_layers(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-    parent_run: str | None,
-) -> dict[str, ViewSpaces]:
-    """Score the layers on each view's training clips; each view chooses its own block."""
-    studies = {
-        view: study_layers_of_view.submit(dataset, recipe, features["acoustic"], view, parent_run)
-        for view in spaces
-    }
-    results = {view: study.result() for view, study in studies.items()}
-    show_layers(results)
-    return {
-        view: replace(
-            spaces[view],
-            read_layer=int(result.meta["best_layer"]),
-            layer_count=str(result.meta["scores"]).count(","),
-            block=Block(int(result.meta["start"]), int(result.meta["stop"])),
-        )
-        for view, result in results.items()
-    }
 
 
 def adapt_blocks(

@@ -24,6 +24,9 @@ console = Console(highlight=False)
 WIDE = 100
 """Columns of a terminal in which a table of systems has room for valence and for every fold."""
 
+MANY_LAYERS = 14
+"""More hidden states than that do not fit side by side in a terminal."""
+
 
 class StepProgress:
     """Progress over the parts of a step: a bar in the Prefect UI, lines in the terminal."""
@@ -57,31 +60,59 @@ def show_ingest(report: IngestReport) -> None:
         console.print("  quarantined: " + ", ".join(f"{row['reason']} {row['files']}" for row in rows))
 
 
-def show_layers(studies: Mapping[str, StageResult]) -> None:
+def show_layers(studies: Mapping[str, StageResult], stream: str = "acoustic") -> None:
     """Score of every layer and the chosen block, per view."""
+    console.print(layers_table(studies, stream))
+    rows = [
+        {
+            "view": view,
+            **{f"layer {i}": score for i, score in enumerate(_layer_scores(study))},
+            "block": _block(study),
+        }
+        for view, study in studies.items()
+    ]
+    create_table_artifact(
+        rows, key="layer-study", description=f"score by hidden state of the {stream} encoder (0 = front end)"
+    )
+
+
+def layers_table(studies: Mapping[str, StageResult], stream: str) -> Table:
+    """A row a view; the layers become the rows where there are too many to stand side by side."""
     table = Table(
-        title="layer study (score on inner speaker-held-out folds)",
+        title=f"layer study, {stream} encoder (score on inner speaker-held-out folds)",
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1),
     )
-    table.add_column("view")
-    final = [float(score) for score in str(studies["final"].meta["scores"]).split(",")]
-    for layer in range(len(final)):
-        table.add_column(str(layer), justify="right")
-    table.add_column("adapted block")
-    rows = []
-    for view, study in studies.items():
-        scores = [float(score) for score in str(study.meta["scores"]).split(",")]
-        best = scores.index(max(scores))
-        cells = [f"[bold]{score:.3f}[/]" if i == best else f"{score:.3f}" for i, score in enumerate(scores)]
-        block = f"layers {int(study.meta['start']) + 1}-{study.meta['stop']}"
-        table.add_row(view, *cells, block)
-        rows.append({"view": view, **{f"layer {i}": score for i, score in enumerate(scores)}, "block": block})
-    console.print(table)
-    create_table_artifact(
-        rows, key="layer-study", description="score by hidden state (0 = convolutional front end)"
-    )
+    cells = {view: _marked(_layer_scores(study)) for view, study in studies.items()}
+    layers = len(next(iter(cells.values())))
+    if layers <= MANY_LAYERS:
+        table.add_column("view")
+        for name in (*map(str, range(layers)), "best block"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for view, study in studies.items():
+            table.add_row(view, *cells[view], _block(study))
+        return table
+    table.add_column("layer")
+    for view in studies:
+        table.add_column(view, justify="right", no_wrap=True)
+    for layer in range(layers):
+        table.add_row(str(layer), *(own[layer] for own in cells.values()))
+    table.add_row("best block", *(_block(study) for study in studies.values()))
+    return table
+
+
+def _layer_scores(study: StageResult) -> list[float]:
+    return [float(score) for score in str(study.meta["scores"]).split(",")]
+
+
+def _marked(scores: Sequence[float]) -> list[str]:
+    best = scores.index(max(scores))
+    return [f"[bold]{score:.3f}[/]" if i == best else f"{score:.3f}" for i, score in enumerate(scores)]
+
+
+def _block(study: StageResult) -> str:
+    return f"layers {int(study.meta['start']) + 1}-{study.meta['stop']}"
 
 
 def show_retrieval(alignments: Mapping[str, StageResult]) -> None:

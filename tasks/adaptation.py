@@ -1,4 +1,4 @@
-"""System A on one view: the layer study, PEFT on the chosen block, and the adapted features it gives."""
+"""System A on one view: PEFT on the block that the layer study chose, and the adapted features it gives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mer.adaptation.block import Block
 from mer.recipes import AcousticStream, Recipe
 from tasks.compute import computing
 from tasks.dataset import load_view
-from tasks.features import commit_shard, cut, feature_table, frame_table, missing_clips
+from tasks.features import commit_shard, cut, frame_table, missing_clips
 from tasks.references import DatasetRef, FeatureSetRef
 from tasks.stage import Produced, StageResult, StageRun, digest, run_stage
 from tasks.workspace import Workspace, workspace
@@ -23,62 +23,7 @@ if TYPE_CHECKING:
     from mer.adaptation.finetune import AdaptedBlock
     from mer.features.clip_feature import ClipFeature
 
-STUDY_CODE = ("mer.adaptation.layer_study", "mer.adaptation.layer_weighting", "mer.training")
 ADAPT_CODE = ("mer.adaptation", "mer.encoders", "mer.training")
-
-
-@task(name="layer study", task_run_name="layer study {view}", tags=["gpu"])
-def study_layers_of_view(
-    dataset: DatasetRef, recipe: Recipe, features: FeatureSetRef, view: str, parent_run: str | None
-) -> StageResult:
-    """Score every layer on the view's training clips and choose the block; meta: `start`, `stop`, `best_layer`."""
-    stream = _acoustic(recipe)
-    examples, partition = load_view(workspace(), dataset, recipe, view)
-
-    def produce(run: StageRun) -> Produced:
-        from mer.adaptation.layer_study import study_layers
-        from mer.evaluation.figures import layer_curve
-
-        clip_ids = [examples.clip_ids[i] for i in np.flatnonzero(partition.train)]
-        table = feature_table(run.space, features, clip_ids)
-        study = study_layers(
-            table.values[table.present],
-            examples.emotion[partition.train][table.present],
-            [examples.speaker[i] for i in np.flatnonzero(partition.train)[table.present]],
-            stream.layer_study,
-        )
-        figure = layer_curve(
-            study.mean,
-            study.low,
-            study.high,
-            (study.best_block.start, study.best_block.stop),
-            score=stream.layer_study.score,
-            weights=study.weights,
-        )
-        return Produced(
-            files={"study.json": study.to_json().encode(), "layers.png": figure},
-            meta={
-                "start": study.best_block.start,
-                "stop": study.best_block.stop,
-                "best_layer": study.best_layer,
-                "scores": ",".join(f"{score:.4f}" for score in study.mean),
-            },
-            metrics={
-                **{f"layer_{layer}_score": float(score) for layer, score in enumerate(study.mean)},
-                **{f"layer_{layer}_weight": float(share) for layer, share in enumerate(study.weights)},
-            },
-            figures={"layers.png": figure},
-        )
-
-    return run_stage(
-        "layer-study",
-        inputs={"view": partition.digest(examples, unlabelled=False), "features": features.key},
-        config={"layer_study": stream.layer_study.model_dump(mode="json"), "classes": len(recipe.emotions)},
-        code=STUDY_CODE,
-        produce=produce,
-        label=f"layer study {view}",
-        parent_run=parent_run,
-    )
 
 
 @task(name="adapt", task_run_name="adapt {view}", tags=["gpu"])

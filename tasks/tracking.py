@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from prefect import task
@@ -35,6 +35,24 @@ def close_tracked_run(parent_run: str, dataset: DatasetRef, recipe: Recipe, eval
         dataset=(dataset.corpus, dataset.membership, dataset.clips),
         status="FINISHED",
     )
+
+
+@task(name="close tracked studies")
+def close_tracked_studies(
+    parent_run: str, dataset: DatasetRef, recipe: Recipe, studies: Sequence[StageResult]
+) -> None:
+    """Give the parent run of layer studies its data set and recipe, and mark it finished.
+
+    Where every study was found ready nothing new was done, and no run is left behind. Curves and figures are the stages' own.
+    """
+    if any(study.ran for study in studies):
+        workspace().tracker.log_run(
+            parent_run,
+            params=flatten(recipe.model_dump(mode="json", exclude={"description"})),
+            tags={"stream": str(studies[0].meta["stream"]), "membership": dataset.membership},
+            dataset=(dataset.corpus, dataset.membership, dataset.clips),
+            status="FINISHED",
+        )
 
 
 @contextmanager

@@ -101,11 +101,17 @@ class LayerStudyConfig(BaseModel):
 
     Known: the contribution of every layer is measured, and the most effective ones are adapted.
     Reconstruction: a linear head
-    on pooled hidden states, speaker-independent folds, and the block with the best lower bound.
+    on pooled hidden states, the poolings, speaker-independent folds, and the block with the best lower bound.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    pooling: Literal["mean_std", "statistics", "attention"] | None = Field(
+        default=None,
+        description="Over time, before the head: mean and standard deviation, `statistics` (minimum and maximum beside these "
+        "two), or `attention` (a learned query per layer and run; reads every frame of every layer). None: as the "
+        "stream's features are pooled, mean_std where they are read frame by frame.",
+    )
     folds: int = Field(
         default=5, ge=2, le=20, description="Speaker-independent folds inside the training clips."
     )
@@ -130,6 +136,34 @@ class LayerStudyConfig(BaseModel):
         ge=1,
         le=10_000,
         description="Steps of the second view, a head on a learned mixture of all layers.",
+    )
+    attention_steps: int = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="Steps of Adam in which the queries are learned (attention).",
+    )
+    attention_batch_size: int = Field(
+        default=128,
+        ge=1,
+        le=65_536,
+        description="Clips in such a step, shared by all layers and runs (attention).",
+    )
+    attention_learning_rate: float = Field(
+        default=0.03, gt=0.0, le=1.0, description="First Adam step size of the queries (attention)."
+    )
+    attention_frames: int = Field(
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Most frames of a clip; longer clips become means of neighbouring frames (attention).",
+    )
+    memory_gib: float = Field(
+        default=4.0,
+        gt=0.0,
+        le=1024.0,
+        description="Size (GiB) of what is trained together, and again of the frames held (attention): layers and runs that "
+        "exceed it are taken in turns.",
     )
     score: Literal["accuracy", "waf"] = Field(default="accuracy", description="Accuracy, or weighted F1.")
     block_length: int | None = Field(

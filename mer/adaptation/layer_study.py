@@ -2,86 +2,96 @@
 (system A, 1).
 
 Known: the contribution of every layer is measured and the most effective layers are adapted.
-Reconstruction:
-an identical linear head (L2-regularised softmax) on pooled hidden states of every layer,
-speaker-independent
-folds, several seeds (= fold assignments), trained in one batched pass; the block with the best lower bound.
+Reconstruction: an identical linear head (L2-regularised softmax) on every layer's hidden states pooled over time,
+speaker-independent folds, several seeds (= fold assignments), all of it trained in one batched pass; the block by the rule of
+`mer.adaptation.layer_scores`. Three poolings, with the same head on each: mean and standard deviation; statistics (minimum and
+maximum beside these two); attention (a query of its own for every layer and run, `mer.adaptation.attention_pooling`).
 
-Nested use: pass the training clips of one outer fold only. The folds of the study lie inside them, so
-neither the curve nor the choice has seen the clips the system is scored on; the study is repeated for every
-outer fold.
+Nested use: `study_training_clips` shows the study the training clips of one outer fold only, neither the fold that is scored
+nor its validation speakers. The folds of the study lie inside them, so neither the curve nor the choice has seen the clips the
+system is scored on; the study is repeated for every outer fold.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from mer.adaptation.block import Block
+from mer.adaptation.attention_pooling import QueryTraining, learn_queries, pooled_clips
 from mer.adaptation.config import LayerStudyConfig
+from mer.adaptation.layer_frames import LayerFrames, layer_frames
+from mer.adaptation.layer_scores import LayerStudy, judge_layers
 from mer.adaptation.layer_weighting import weigh_layers
 from mer.errors import ConfigError
-from mer.evaluation.intervals import (
-    Score,
-    group_confusions,
-    resample_weights,
-    resampled_scores,
-    resampling_groups,
-    widened,
-)
-from mer.evaluation.metrics import Floats, accuracy, confusion, waf
+from mer.features.dataset import FeatureTable, RaggedTable
+from mer.training.examples import Examples
 from mer.training.folds import assign_folds
+from mer.training.partition import Partition
 from mer.training.stacked import train_stacked_probes
 
-_SCORES: dict[str, Score] = {"accuracy": accuracy, "waf": waf}
-_PAPER_SHARE = 4
-"""The paper adapts a quarter of the layers (16-21 of 24)."""
+_FLOAT, _GIB = 4, 2**30
+_COPIES = 4
+"""Arrays of the features' size that the solver holds at once."""
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class LayerStudy:
-    """The layer curve and the chosen block. Index 0 is the convolutional front end."""
+class PooledStates:
+    """Where the pooled hidden states of clips come from."""
 
-    scores: Floats
-    """(L, folds * seeds) score of every layer on every held-out fold, seeds in the outer order."""
-    mean: Floats
-    """(L,) score on all held-out clips, pooled over folds and seeds."""
-    low: Floats
-    """(L,) lower end of the interval of `mean`, speakers resampled."""
-    high: Floats
-    """(L,) upper end."""
-    best_block: Block
-    """The block whose hidden states have the best lower bound on average."""
-    block_low: float
-    """That lower bound."""
-    best_layer: int
-    """The single hidden state with the best lower bound."""
-    weights: Floats
-    """(L,) share of each layer in a head that may mix all, mean over the runs (`mer.adaptation.layer_weighting`)."""
-    weights_deviation: Floats
-    """(L,) standard deviation of that share over the runs."""
+    read: Callable[[Sequence[str]], FeatureTable]
+    """Clip ids -> values (clips, L, D)."""
 
-    def to_json(self) -> str:
-        """The study as JSON text."""
-        return json.dumps(
-            {
-                "scores": self.scores.tolist(),
-                "mean": self.mean.tolist(),
-                "low": self.low.tolist(),
-                "high": self.high.tolist(),
-                "best_block": [self.best_block.start, self.best_block.stop],
-                "block_low": self.block_low,
-                "best_layer": self.best_layer,
-                "weights": self.weights.tolist(),
-                "weights_deviation": self.weights_deviation.tolist(),
-            }
+
+@dataclass(frozen=True)
+class FramedStates:
+    """Where the frames of hidden states come from, one state at a time."""
+
+    count: int
+    """Hidden states L."""
+    read: Callable[[int, Sequence[str]], RaggedTable]
+    """(state, clip ids) -> values (frames, D) or (frames, 1, D)."""
+
+
+def study_training_clips(
+    examples: Examples,
+    partition: Partition,
+    states: PooledStates | FramedStates,
+    config: LayerStudyConfig,
+    progress: Progress | None = None,
+) -> LayerStudy:
+    """The study of one view, on its training clips alone: no other clip's label, speaker or feature is read.
+
+    Args:
+        examples: all clips.
+        partition: of the view; `train` is what the study may see.
+        states: asked for training clips only; clips that lack the stream are left out.
+        config: `pooling` must be `attention` for frames.
+        progress: called with (steps done, most steps).
+    """
+    rows = np.flatnonzero(partition.train & (examples.emotion >= 0))
+    clip_ids = [examples.clip_ids[row] for row in rows]
+    if isinstance(states, PooledStates):
+        table = states.read(clip_ids)
+        kept = rows[table.present]
+        return study_layers(
+            table.values[table.present], examples.emotion[kept], _speakers(examples, kept), config, progress
         )
+    kept = rows[states.read(0, clip_ids).present]
+    present = [examples.clip_ids[row] for row in kept]
+
+    def read(state: int) -> RaggedTable:
+        return states.read(state, present)
+
+    return study_layer_frames(
+        states.count, read, examples.emotion[kept], _speakers(examples, kept), config, progress
+    )
 
 
 def study_layers(
@@ -89,7 +99,7 @@ def study_layers(
     labels: NDArray[np.int64],
     speakers: Sequence[str | None],
     config: LayerStudyConfig,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> LayerStudy:
     """Score every layer on held-out speakers and choose the block to adapt.
 
@@ -107,96 +117,158 @@ def study_layers(
     known = labels >= 0
     values, truth = features[known], labels[known]
     who = [speaker for speaker, keep in zip(speakers, known, strict=True) if keep]
-    if features.ndim != 3 or features.shape[1] < 2 or len(np.unique(truth)) < 2:
-        raise ConfigError(
-            f"layer study: expected (clips, at least 2 hidden states, width) of at least 2 classes, found "
-            f"{features.shape} and {len(np.unique(truth))} classes among the labelled clips"
-        )
-    folds = _fold_assignments(who, truth, config)
-    held_out = np.concatenate([[run == fold for fold in range(run.max() + 1)] for run in folds])  # (R, N)
+    if features.ndim != 3:
+        raise ConfigError(f"layer study: expected (clips, hidden states, width), found {features.shape}")
+    _require_something_to_tell(features.shape[1], truth)
+    held_out = _held_out(who, truth, config)
     by_layer = torch.from_numpy(np.ascontiguousarray(values.transpose(1, 0, 2), dtype=np.float32))
-    task = (by_layer, torch.from_numpy(truth), torch.from_numpy(~held_out), int(truth.max()) + 1)
+    labelled, train = torch.from_numpy(truth), torch.from_numpy(~held_out)
+    clips, width = by_layer.shape[1:]
+    at_once = _fitting(config, _FLOAT * width * (_COPIES * clips + 2 * width))
+    predicted = [
+        _predicted(part, labelled, train, config, progress) for part in torch.split(by_layer, at_once)
+    ]
+    return judge_layers(
+        torch.cat(predicted).numpy(),
+        held_out,
+        truth,
+        who,
+        config,
+        _mixture(by_layer, labelled, train, config),
+    )
+
+
+def study_layer_frames(
+    count: int,
+    read: Callable[[int], RaggedTable],
+    labels: NDArray[np.int64],
+    speakers: Sequence[str | None],
+    config: LayerStudyConfig,
+    progress: Progress | None = None,
+) -> LayerStudy:
+    """The same under attention pooling. As many layers as fit `config.memory_gib` are held and trained together.
+
+    The second view (the learned mixture) is of the frames' means: a query belongs to one layer and run, a mixture to all layers.
+
+    Args:
+        count: hidden states L.
+        read: hidden state -> frames of all clips, values (F, D) or (F, 1, D).
+        labels: (N,) class index, all known.
+        speakers: (N,) speaker or None.
+        config: as in `study_layers`, and how the queries are learned.
+        progress: called with (layers done, L).
+
+    Raises:
+        ConfigError: as in `study_layers`; a clip without label.
+    """
+    if (labels < 0).any():
+        raise ConfigError("layer study of frames: expected a label for every clip, found clips without")
+    _require_something_to_tell(count, labels)
+    held_out = _held_out(speakers, labels, config)
+    truth, train = torch.from_numpy(labels), torch.from_numpy(~held_out)
+    predicted, means, done = [], [], 0
+    at_once = 1  # until the size of a layer is known
+    while done < count:
+        group = range(done, min(done + at_once, count))
+        frames = _frames([read(state) for state in group], config)
+        predicted.append(_predicted_by_attention(frames, truth, train, config))
+        means.append(frames.means())
+        done += len(group)
+        runs, width = len(train), frames.values.shape[2]
+        batch = _COPIES * config.attention_batch_size * config.attention_frames
+        held = 2 * frames.values[0].numel() + _FLOAT * width * (runs * frames.clips + batch)
+        at_once = _fitting(config, held)
+        if progress is not None:
+            progress(done, count)
+    return judge_layers(
+        torch.cat(predicted).numpy(),
+        held_out,
+        labels,
+        speakers,
+        config,
+        _mixture(torch.cat(means), truth, train, config),
+    )
+
+
+def _predicted(
+    features: Tensor, truth: Tensor, train: Tensor, config: LayerStudyConfig, progress: Progress | None
+) -> Tensor:
+    """(L, R, N) what the heads say of features (L, N, D); `train` (R, N), or (L, R, N) where layers differ in it."""
     probes = train_stacked_probes(
-        *task,
+        features,
+        truth,
+        train,
+        int(truth.max()) + 1,
         l2=config.l2,
         iterations=config.iterations,
         tolerance=config.tolerance,
         progress=progress,
     )
-    mixed = weigh_layers(*task, l2=config.l2, steps=config.weighting_steps)
-    return _judge(
-        probes.logits.argmax(dim=-1).numpy(),
-        held_out,
-        truth,
-        who,
-        config,
-        mixed.weights.numpy().astype(float),
+    return probes.logits.argmax(dim=-1)
+
+
+def _predicted_by_attention(
+    frames: LayerFrames, truth: Tensor, train: Tensor, config: LayerStudyConfig
+) -> Tensor:
+    """(L, R, N): learn the queries, pool every clip under each, and put the common head on each query's vectors."""
+    how = QueryTraining(
+        l2=config.l2,
+        steps=config.attention_steps,
+        batch_size=config.attention_batch_size,
+        learning_rate=config.attention_learning_rate,
+        seed=config.seed,
     )
+    queries = learn_queries(frames, truth, train, int(truth.max()) + 1, how)
+    layers, runs, width = queries.shape
+    at_once = _fitting(config, _FLOAT * width * (_COPIES * frames.clips + 2 * width))
+    found = torch.empty(layers * runs, frames.clips, dtype=torch.int64)
+    own_runs = train.repeat(layers, 1)[:, None]  # (L * R, 1, N): one run's clips for one run's vectors
+    vectors = pooled_clips(frames, queries).flatten(0, 1)
+    for part in torch.split(torch.arange(layers * runs), at_once):
+        found[part] = _predicted(vectors[part], truth, own_runs[part], config, None)[:, 0]
+    return found.view(layers, runs, -1)
 
 
-def _fold_assignments(
+def _mixture(by_layer: Tensor, truth: Tensor, train: Tensor, config: LayerStudyConfig) -> NDArray[np.float64]:
+    """(R, L) shares of the layers in a head that may mix all; runs that do not fit together are learned in turns."""
+    _, clips, width = by_layer.shape
+    parts = [
+        weigh_layers(
+            by_layer, truth, part, int(truth.max()) + 1, l2=config.l2, steps=config.weighting_steps
+        ).weights
+        for part in torch.split(train, _fitting(config, _FLOAT * _COPIES * clips * width))
+    ]
+    return torch.cat(parts).numpy().astype(np.float64)
+
+
+def _frames(tables: Sequence[RaggedTable], config: LayerStudyConfig) -> LayerFrames:
+    values = [table.values.reshape(len(table.values), -1) for table in tables]
+    return layer_frames(values, tables[0].offsets, config.attention_frames)
+
+
+def _fitting(config: LayerStudyConfig, bytes_of_one: int) -> int:
+    """How many of this size fit the memory the study may take, at least one."""
+    return max(1, int(config.memory_gib * _GIB) // bytes_of_one)
+
+
+def _held_out(
     speakers: Sequence[str | None], truth: NDArray[np.int64], config: LayerStudyConfig
-) -> list[NDArray[np.int64]]:
+) -> NDArray[np.bool_]:
+    """(R, N) the clips of every fold of every seed, seeds in the outer order."""
     names = [str(row) for row in range(len(truth))]
-    return [
+    folds = [
         assign_folds(speakers, names, truth, config.folds, config.seed + run) for run in range(config.seeds)
     ]
+    return np.concatenate([[run == fold for fold in range(run.max() + 1)] for run in folds])
 
 
-def _judge(
-    predicted: NDArray[np.int64],
-    held_out: NDArray[np.bool_],
-    truth: NDArray[np.int64],
-    speakers: Sequence[str | None],
-    config: LayerStudyConfig,
-    mixture: Floats,
-) -> LayerStudy:
-    """Score (L, R, N) predictions on the held-out clips (R, N) of every run; `mixture` (R, L), its layers' shares."""
-    layers, runs, _ = predicted.shape
-    classes = int(max(truth.max(), predicted.max())) + 1
-    score = _SCORES[config.score]
-    groups = resampling_groups(speakers, len(truth))
-    scores = np.empty((layers, runs))
-    counts = np.zeros((layers, int(groups.max()) + 1, classes, classes))
-    for layer in range(layers):
-        for run in range(runs):
-            held = held_out[run]
-            scores[layer, run] = score(confusion(truth[held], predicted[layer, run, held], classes))
-            part = group_confusions(truth[held], predicted[layer, run, held], groups[held], classes)
-            counts[layer, : len(part)] += part
-    weights = resample_weights(counts.shape[1], config.resamples, config.seed)  # shared by all layers
-    samples = np.stack([resampled_scores(own, weights, score) for own in counts])  # (L, B)
-    tail = (1 - config.confidence) / 2
-    low, high = np.quantile(widened(samples, counts.shape[1]), [tail, 1 - tail], axis=1)
-    block, block_low = choose_block(samples, counts.shape[1], config)
-    return LayerStudy(
-        scores=scores,
-        mean=score(counts.sum(axis=1)),
-        low=low,
-        high=high,
-        best_block=block,
-        block_low=block_low,
-        best_layer=int(np.argmax(low)),
-        weights=mixture.mean(axis=0),
-        weights_deviation=mixture.std(axis=0),
-    )
+def _require_something_to_tell(states: int, truth: NDArray[np.int64]) -> None:
+    if states < 2 or len(np.unique(truth)) < 2:
+        raise ConfigError(
+            f"layer study: expected at least 2 hidden states and clips of at least 2 classes, found {states} hidden states "
+            f"and {len(np.unique(truth))} classes among {len(truth)} labelled clips"
+        )
 
 
-def choose_block(samples: Floats, groups: int, config: LayerStudyConfig) -> tuple[Block, float]:
-    """The contiguous block with the best lower bound, from (L, B) resampled scores of hidden states 0 ..
-    L-1.
-
-    A block of layers start .. stop-1 makes hidden states start+1 .. stop; its score is their mean score,
-    resampled jointly. The length is fixed beforehand: the mean over a shorter window around the peak is
-    always higher, so lengths cannot be compared by it. Among equal blocks the lowest is taken (fewer layers
-    to run).
-    """
-    available = len(samples) - 1
-    wanted = max(2, ceil(available / _PAPER_SHARE)) if config.block_length is None else config.block_length
-    length = min(wanted, available)
-    tail = (1 - config.confidence) / 2
-    windows = [samples[start + 1 : start + 1 + length] for start in range(available - length + 1)]
-    means = np.stack([window.mean(axis=0) for window in windows])  # (blocks, B)
-    lows = np.quantile(widened(means, groups), tail, axis=1)
-    start = int(np.argmax(lows))
-    return Block(start, start + length), float(lows[start])
+def _speakers(examples: Examples, rows: NDArray[np.int64]) -> list[str | None]:
+    return [examples.speaker[row] for row in rows]

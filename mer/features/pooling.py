@@ -11,6 +11,9 @@ from torch import Tensor
 
 from mer.features.spec import FeatureSpec
 
+_PARTS = {"mean": 1, "mean_std": 2, "statistics": 4, "frames": 1}
+"""Vectors side by side in what a pooling gives."""
+
 
 def pooled(states: Sequence[Tensor], spec: FeatureSpec) -> NDArray[np.float32]:
     """Reduce hidden states of one clip, or of a part of one, as `spec` says.
@@ -22,7 +25,8 @@ def pooled(states: Sequence[Tensor], spec: FeatureSpec) -> NDArray[np.float32]:
 
     Returns:
         float32 (T, states, width') or (T, width'); T is 1 unless pooling is `frames`; width' is 2 * width for
-        `mean_std` (means, then population standard deviations).
+        `mean_std` (means, then population standard deviations), 4 * width for `statistics` (minima and maxima behind
+        them: of a clip cut into windows these four are known from the windows', which quantiles are not).
     """
     stacked = torch.stack([state.float() for state in states], dim=1)  # (time, states, width)
     if spec.layers == "output":
@@ -33,10 +37,11 @@ def pooled(states: Sequence[Tensor], spec: FeatureSpec) -> NDArray[np.float32]:
         stacked = stacked.mean(dim=1)
     if spec.pooling == "mean":
         stacked = stacked.mean(dim=0, keepdim=True)
-    elif spec.pooling == "mean_std":
-        stacked = torch.cat(
-            [stacked.mean(dim=0, keepdim=True), stacked.std(dim=0, correction=0, keepdim=True)], dim=-1
-        )
+    elif spec.pooling != "frames":
+        found = [stacked.mean(dim=0, keepdim=True), stacked.std(dim=0, correction=0, keepdim=True)]
+        if spec.pooling == "statistics":
+            found += [stacked.amin(dim=0, keepdim=True), stacked.amax(dim=0, keepdim=True)]
+        stacked = torch.cat(found, dim=-1)
     return np.ascontiguousarray(stacked.cpu().numpy(), dtype=np.float32)
 
 
@@ -56,17 +61,20 @@ def merged(
         return np.concatenate(parts)
     stacked = np.stack(parts).astype(np.float64)
     shares = np.asarray(frames, dtype=np.float64) / sum(frames)
-    means = stacked if spec.pooling == "mean" else stacked[..., : stacked.shape[-1] // 2]
+    means, *others = np.split(stacked, _PARTS[spec.pooling], axis=-1)
     mean = np.tensordot(shares, means, axes=1)
-    if spec.pooling == "mean":
+    if not others:
         return mean.astype(np.float32)
     # the variance of the whole: within the parts, and between them
-    squares = np.square(stacked[..., stacked.shape[-1] // 2 :]) + np.square(means - mean)
-    return np.concatenate([mean, np.sqrt(np.tensordot(shares, squares, axes=1))], axis=-1).astype(np.float32)
+    squares = np.square(others[0]) + np.square(means - mean)
+    found = [mean, np.sqrt(np.tensordot(shares, squares, axes=1))]
+    if spec.pooling == "statistics":
+        found += [others[1].min(axis=0), others[2].max(axis=0)]
+    return np.concatenate(found, axis=-1).astype(np.float32)
 
 
 def pooled_zeros(spec: FeatureSpec, states: int, width: int) -> NDArray[np.float32]:
     """What `pooled` would give for a clip without the stream: zeros of the same shape, T = 1."""
-    features = 2 * width if spec.pooling == "mean_std" else width
+    features = _PARTS[spec.pooling] * width
     stacked = spec.layers != "output" and spec.reduce_layers == "stack"
     return np.zeros((1, states, features) if stacked else (1, features), dtype=np.float32)

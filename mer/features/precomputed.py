@@ -70,13 +70,15 @@ class PrecomputedExtractor:
         return masked(self._pool(np.zeros((1, self._width), dtype=np.float32)), flags)
 
     def _pool(self, values: Frames) -> Frames:
-        """(T, D) -> (T, D), (1, D) or (1, 2 * D)."""
+        """(T, D) -> (T, D), (1, D), (1, 2 * D) or (1, 4 * D)."""
         if self.spec.pooling == "frames":
             return values
-        mean: Frames = values.mean(axis=0, keepdims=True)
-        if self.spec.pooling == "mean":
-            return mean
-        return np.concatenate([mean, values.std(axis=0, keepdims=True)], axis=1)
+        found: list[Frames] = [values.mean(axis=0)]
+        if self.spec.pooling != "mean":
+            found.append(values.std(axis=0))
+        if self.spec.pooling == "statistics":
+            found += [values.min(axis=0), values.max(axis=0)]
+        return np.concatenate(found)[None]
 
 
 def _open_source(root: Path, name: str) -> _Source:

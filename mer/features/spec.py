@@ -101,7 +101,7 @@ class FeatureSpec(_Frozen):
 
     Values per clip, always with a leading time axis T (1 when pooled):
 
-    - all or chosen hidden states, stacked: (T, states, width), 2 * width for `mean_std`;
+    - all or chosen hidden states, stacked: (T, states, width), 2 * width for `mean_std`, 4 * width for `statistics`;
     - hidden states summed or averaged over layers, or the encoder's output: (T, width);
     - face crops: (1, frames, size, size, 3) uint8.
 
@@ -132,10 +132,10 @@ class FeatureSpec(_Frozen):
         "or `output`: last hidden state (speech, text), projected image features (CLIP), class token (other "
         "vision). Default: `all` for speech, `output` otherwise.",
     )
-    pooling: Literal["mean", "mean_std", "frames"] = Field(
+    pooling: Literal["mean", "mean_std", "statistics", "frames"] = Field(
         default="mean",
-        description="Over time: mean, mean and population standard deviation side by side, or every frame. "
-        "Default: mean_std for speech, mean otherwise.",
+        description="Over time: mean, mean and population standard deviation side by side, `statistics` (these two, "
+        "then minimum and maximum), or every frame. Default: mean_std for speech, mean otherwise.",
     )
     reduce_layers: Literal["stack", "sum", "mean"] = Field(
         default="stack",

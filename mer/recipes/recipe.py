@@ -60,6 +60,8 @@ class AcousticStream(_Frozen):
             raise ValueError(
                 f"read.pooling: the features have no deviations (pooling `{self.features.pooling}`)"
             )
+        if self.read.pooling == "mean" and self.features.pooling == "statistics":
+            raise ValueError("read.pooling: means alone are read of `mean_std`, not of `statistics`")
         if not (self.keep_frozen or self.keep_adapted):
             raise ValueError("expected `keep_frozen`, `keep_adapted` or both: nothing would be read")
         return self
@@ -99,6 +101,9 @@ class VisualStream(_Frozen):
         default=True,
         description="Give the fusion the aligned vector; off: the unaligned one alone (vectors only, with `alignment`).",
     )
+    layer_study: LayerStudyConfig = Field(
+        default_factory=LayerStudyConfig, description="How layers are scored (`mer layers --stream visual`)."
+    )
 
     @model_validator(mode="after")
     def _something_to_read(self) -> VisualStream:
@@ -111,6 +116,9 @@ class LexicalStream(_Frozen):
     """The text stream: a frozen sentence encoder over the transcript."""
 
     features: FeatureSpec = Field(description="Sentence encoder; mean over tokens, special tokens left out.")
+    layer_study: LayerStudyConfig = Field(
+        default_factory=LayerStudyConfig, description="How layers are scored (`mer layers --stream lexical`)."
+    )
 
 
 class FoldPlan(_Frozen):

@@ -55,7 +55,7 @@ def train_stacked_probes(
     Args:
         features: (L, N, D) features of every layer.
         labels: (N,) class index, int64.
-        train: (R, N) bool, the training clips of every run.
+        train: (R, N) bool, the training clips of every run; or (L, R, N) where the layers' runs differ.
         classes: number of classes C.
         l2: penalty relative to the mean cross-entropy.
         iterations: most steps.
@@ -68,7 +68,7 @@ def train_stacked_probes(
     """
     if not bool(torch.isfinite(features).all()):
         raise ConfigError("probes: expected finite features, found NaN or infinity")
-    if not bool(train.any(dim=1).all()):
+    if not bool(train.any(dim=-1).all()):
         raise ConfigError("probes: expected training clips in every run, found a run without any")
     problem = _prepare(features, labels, train, classes, l2)
     solution, used, change = _solve(problem, iterations, tolerance, progress)
@@ -83,7 +83,7 @@ class _Problem:
     z: Tensor  # (L, N, D), standardised once over all clips
     mean: Tensor  # (L, R, D) of the run's training clips
     deviation: Tensor  # (L, R, D)
-    share: Tensor  # (R, N, 1): 1 / (training clips) on training clips, else 0
+    share: Tensor  # (R, N, 1) or (L, R, N, 1): 1 / (training clips) on training clips, else 0
     target: Tensor  # (N, C) one-hot
     inverse: Tensor  # (L, D, D) inverse of the bound on the Hessian
     l2: float
@@ -114,11 +114,12 @@ class _Problem:
 def _prepare(features: Tensor, labels: Tensor, train: Tensor, classes: int, l2: float) -> _Problem:
     centred = features - features.mean(dim=1, keepdim=True)
     z = centred / centred.pow(2).mean(dim=1, keepdim=True).sqrt().clamp_min(_SMALLEST_DEVIATION)
-    share = train.to(z.dtype) / train.sum(dim=1, keepdim=True)  # (R, N)
-    mean = torch.einsum("rn,lnd->lrd", share, z)
-    square = torch.einsum("rn,lnd->lrd", share, z**2)
+    share = train.to(z.dtype) / train.sum(dim=-1, keepdim=True)  # (R, N) or (L, R, N)
+    over_clips = "rn,lnd->lrd" if share.ndim == 2 else "lrn,lnd->lrd"
+    mean = torch.einsum(over_clips, share, z)
+    square = torch.einsum(over_clips, share, z**2)
     deviation = (square - mean**2).clamp_min(_SMALLEST_DEVIATION**2).sqrt()
-    fewest = int(train.sum(dim=1).min())
+    fewest = int(train.sum(dim=-1).min())
     bound = torch.bmm(z.transpose(1, 2), z) / (2 * fewest)  # covers every run's half Gram matrix
     penalty = l2 * float(deviation.max()) ** 2
     bound += penalty * torch.eye(z.shape[2], dtype=z.dtype)
@@ -138,7 +139,7 @@ def _solve(
     problem: _Problem, iterations: int, tolerance: float, progress: Callable[[int, int], None] | None
 ) -> tuple[tuple[Tensor, Tensor], int, float]:
     layers, _, width = problem.z.shape
-    runs, classes = problem.share.shape[0], problem.target.shape[1]
+    runs, classes = problem.share.shape[-3], problem.target.shape[1]
     weights = problem.z.new_zeros(layers, width, runs, classes)
     intercept = problem.z.new_zeros(layers, runs, classes)
     ahead = (weights, intercept)  # the point the gradient is taken at, ahead of the iterate

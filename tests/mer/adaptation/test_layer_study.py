@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from mer.adaptation.block import Block
 from mer.adaptation.config import LayerStudyConfig
-from mer.adaptation.layer_study import choose_block, study_layers
+from mer.adaptation.layer_scores import choose_block
+from mer.adaptation.layer_study import study_layers
 from mer.errors import ConfigError
 
 STRENGTH = (0.1, 0.4, 1.2, 1.3, 0.7, 0.2, 0.1)
