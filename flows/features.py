@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from prefect import flow
 
@@ -51,10 +51,16 @@ def extract_frames(
 
 
 def extract(
-    dataset: DatasetRef, recipe: Recipe, specs: Mapping[str, FeatureSpec]
+    dataset: DatasetRef,
+    recipe: Recipe,
+    specs: Mapping[str, FeatureSpec],
+    clip_ids: Sequence[str] | None = None,
 ) -> dict[str, FeatureSetRef]:
-    """Feature sets by name: plan what is missing, extract it in shards, each committed by itself."""
-    plan = plan_features(dataset.corpus, specs, clip_ids_of(dataset), recipe.shard_clips)
+    """Feature sets by name, of these clips (none: of all): plan what is missing, extract it in shards, each committed by
+    itself.
+    """
+    wanted = clip_ids_of(dataset) if clip_ids is None else clip_ids
+    plan = plan_features(dataset.corpus, specs, wanted, recipe.shard_clips)
     progress = StepProgress("features", len(plan.shards))
     shards = [(shard, extract_shard.submit(dataset.corpus, shard)) for shard in plan.shards]
     for shard, running in shards:

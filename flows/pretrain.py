@@ -17,11 +17,12 @@ from flows.layers import study_layers
 from flows.options import DemoOptions
 from flows.reporting import show_retrieval
 from flows.runners import configured_task_runner
+from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe, load_recipe
 from tasks.adaptation import adapt_view, embed_acoustic
 from tasks.alignment import align_view, embed_visual
-from tasks.dataset import clip_ids_of
-from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.dataset import clip_ids_of, labelled_clip_ids
+from tasks.references import DatasetRef, FeatureSetRef, PrefixTakes, ViewSpaces
 
 
 @flow(name="pretrain", task_runner=configured_task_runner())
@@ -61,26 +62,46 @@ def adapt_blocks(
     dataset: DatasetRef, recipe: Recipe, spaces: Mapping[str, ViewSpaces], parent_run: str | None
 ) -> dict[str, ViewSpaces]:
     """Cache the frozen prefix once per block start, adapt each view's block, and embed all clips."""
-    assert recipe.acoustic is not None
     clip_ids = clip_ids_of(dataset)
     blocks = {view: space.block for view, space in spaces.items() if space.block is not None}
-    starts = sorted({block.start for block in blocks.values()})
-    specs = {f"prefix {start}": recipe.acoustic.features.prefix(start) for start in starts}
-    extracted = extract(dataset, recipe, specs)
-    prefixes = {start: extracted[f"prefix {start}"] for start in starts}
+    takes = extract_takes(dataset, recipe, {view: block.start for view, block in blocks.items()})
     adapters = {
-        view: adapt_view.submit(dataset, recipe, prefixes[block.start], block, view, parent_run)
+        view: adapt_view.submit(dataset, recipe, takes[block.start], block, view, parent_run)
         for view, block in blocks.items()
     }
     embedded = {
-        view: embed_acoustic.submit(
-            recipe, prefixes[blocks[view].start], adapter.result().ref, view, clip_ids
-        )
+        view: embed_acoustic.submit(recipe, takes[blocks[view].start], adapter.result().ref, view, clip_ids)
         for view, adapter in adapters.items()
     }
     return {
         view: replace(spaces[view], adapter=adapters[view].result().ref, adapted=embedded[view].result())
         for view in spaces
+    }
+
+
+def extract_takes(dataset: DatasetRef, recipe: Recipe, starts: Mapping[str, int]) -> dict[int, PrefixTakes]:
+    """The frozen prefix up to every hidden state that a view's block starts from, all out of one pass over each take: all
+    clips as they are and at the further speeds, and the augmented variants of the clips that these views learn from.
+    """
+    assert recipe.acoustic is not None
+    features, varied = recipe.acoustic.features, recipe.acoustic.adaptation_variants
+    speeds, variants = recipe.acoustic.adapted_speeds, varied.variants() if varied is not None else ()
+    wanted: dict[str, FeatureSpec] = {}
+    augmented: dict[str, FeatureSpec] = {}
+    for start in sorted(set(starts.values())):
+        name, prefix = f"prefix {start}", features.prefix(start)
+        wanted |= {name: prefix} | {f"{name} at {speed:g}": prefix.at_speed(speed) for speed in speeds}
+        augmented |= {f"{name} variant {one.variant}": prefix.augmented(one) for one in variants}
+    found = extract(dataset, recipe, wanted)
+    if augmented:
+        found |= extract(dataset, recipe, augmented, labelled_clip_ids(dataset, recipe, list(starts)))
+    return {
+        start: PrefixTakes(
+            plain=found[f"prefix {start}"],
+            speeds=tuple(found[f"prefix {start} at {speed:g}"] for speed in speeds),
+            augmented=tuple(found[f"prefix {start} variant {one.variant}"] for one in variants),
+        )
+        for start in set(starts.values())
     }
 
 

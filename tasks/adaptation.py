@@ -15,7 +15,7 @@ from mer.recipes import AcousticStream, Recipe
 from tasks.compute import computing
 from tasks.dataset import load_view
 from tasks.features import commit_shard, cut, frame_table, missing_clips
-from tasks.references import DatasetRef, FeatureSetRef
+from tasks.references import DatasetRef, FeatureSetRef, PrefixTakes
 from tasks.stage import Produced, StageResult, StageRun, digest, run_stage
 from tasks.workspace import Workspace, workspace
 
@@ -30,12 +30,12 @@ ADAPT_CODE = ("mer.adaptation", "mer.encoders", "mer.training")
 def adapt_view(
     dataset: DatasetRef,
     recipe: Recipe,
-    prefix: FeatureSetRef,
+    takes: PrefixTakes,
     block: Block,
     view: str,
     parent_run: str | None,
 ) -> StageResult:
-    """PEFT of the block on the view's training speakers, from the cached frozen prefix."""
+    """PEFT of the block on the view's training speakers, from the cached frozen prefix and its augmented variants."""
     stream = _acoustic(recipe)
     config = stream.adaptation
     if config is None:
@@ -52,13 +52,14 @@ def adapt_view(
         adaptation = adapt(
             load_acoustic(weights),
             block,
-            frame_table(run.space, prefix, clip_ids),
+            frame_table(run.space, takes.plain, clip_ids),
             examples.emotion[keep],
             len(recipe.emotions),
             partition.train[keep],
             partition.validation[keep],
             config,
             checkpoint=run.checkpoint,
+            variants=[frame_table(run.space, one, clip_ids) for one in takes.augmented],
         )
         folder = run.folder / "adapter"
         save_adapter(folder, adaptation, weights.identity, block, config)
@@ -71,7 +72,11 @@ def adapt_view(
 
     return run_stage(
         "adapter",
-        inputs={"view": partition.digest(examples, unlabelled=False), "prefix": prefix.key},
+        inputs={
+            "view": partition.digest(examples, unlabelled=False),
+            "prefix": takes.plain.key,
+            **({"variants": [one.key for one in takes.augmented]} if takes.augmented else {}),
+        },
         config={
             "adaptation": config.model_dump(mode="json"),
             "block": [block.start, block.stop],
@@ -86,13 +91,13 @@ def adapt_view(
 
 @task(name="embed acoustic", task_run_name="embed acoustic {view}", tags=["gpu"])
 def embed_acoustic(
-    recipe: Recipe, prefix: FeatureSetRef, adapter: ArtifactRef, view: str, clip_ids: Sequence[str]
+    recipe: Recipe, takes: PrefixTakes, adapter: ArtifactRef, view: str, clip_ids: Sequence[str]
 ) -> FeatureSetRef:
     """Adapted features of all clips that lack them, shard by shard; keyed by the adapter, so new clips cost only themselves."""
     space = workspace()
-    adapted = FeatureSetRef(
-        stream="acoustic", key=digest({"adapter": adapter.sha256, "prefix": prefix.key}), spec=None
-    )
+    further = {"speeds": [one.key for one in takes.speeds]} if takes.speeds else {}
+    key = digest({"adapter": adapter.sha256, "prefix": takes.plain.key, **further})
+    adapted = FeatureSetRef(stream="acoustic", key=key, spec=None)
     missing = missing_clips(space, adapted.key, clip_ids)
     if missing:
         with computing(
@@ -100,7 +105,7 @@ def embed_acoustic(
         ):  # building a block draws from the generators another view may be training with
             block = open_adapter(space, recipe, adapter)
         for shard in cut(missing, recipe.shard_clips):
-            commit_shard(space, adapted.key, shard, partial(_embed, space, block, prefix, shard))
+            commit_shard(space, adapted.key, shard, partial(_embed, space, block, takes, shard))
     return adapted
 
 
@@ -114,12 +119,14 @@ def open_adapter(space: Workspace, recipe: Recipe, adapter: ArtifactRef) -> Adap
 
 
 def _embed(
-    space: Workspace, block: AdaptedBlock, prefix: FeatureSetRef, clip_ids: Sequence[str]
+    space: Workspace, block: AdaptedBlock, takes: PrefixTakes, clip_ids: Sequence[str]
 ) -> list[ClipFeature]:
     from mer.adaptation.finetune import adapted_features
     from mer.features.dataset import table_rows
+    from mer.predictor.streams import averaged
 
-    return table_rows(adapted_features(block, frame_table(space, prefix, clip_ids)))
+    read = (frame_table(space, one, clip_ids) for one in (takes.plain, *takes.speeds))
+    return table_rows(averaged([adapted_features(block, frames) for frames in read]))
 
 
 def _acoustic(recipe: Recipe) -> AcousticStream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,6 +97,15 @@ def load_examples(
 def clip_ids_of(dataset: DatasetRef) -> tuple[str, ...]:
     """Ids of all clips of a snapshot, sorted."""
     return load_examples(workspace(), dataset)[0].clip_ids
+
+
+def labelled_clip_ids(dataset: DatasetRef, recipe: Recipe, views: Iterable[str]) -> tuple[str, ...]:
+    """Ids of the clips whose labels at least one of these views may see (training and validation), in the snapshot's order."""
+    examples, partitions = load_partitions(workspace(), dataset, recipe)
+    seen = np.zeros(len(examples.clip_ids), dtype=bool)
+    for view in views:
+        seen |= partitions[view].train | partitions[view].validation
+    return tuple(examples.clip_ids[row] for row in np.flatnonzero(seen))
 
 
 def load_view(space: Workspace, dataset: DatasetRef, recipe: Recipe, view: str) -> tuple[Examples, Partition]:

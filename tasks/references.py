@@ -41,6 +41,18 @@ class FeatureSetRef:
 
 
 @dataclass(frozen=True)
+class PrefixTakes:
+    """The frozen hidden state that an adapted block starts from, of several takes of the clips' sound."""
+
+    plain: FeatureSetRef
+    """All clips as they are."""
+    speeds: tuple[FeatureSetRef, ...] = ()
+    """All clips at further speeds, over which the adapted state is averaged."""
+    augmented: tuple[FeatureSetRef, ...] = ()
+    """Labelled clips as variants drew them, to learn from."""
+
+
+@dataclass(frozen=True)
 class ShardPlan:
     """Features of one modality that the same clips lack."""
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from mer.clips import Clip
 from mer.errors import MediaError
+from mer.features.augmentation import at_speed
 from mer.features.openface import openface_crops
 from mer.features.spec import HAAR, OPENFACE, AudioPreparation, FramePreparation
-from mer.media.audio import SPEECH_RATE, Waveform, decode_audio, peak_normalise, resample, trim_silence
+from mer.media.audio import SPEECH_RATE, Waveform, decode_audio, peak_normalise, trim_silence
 from mer.media.faces import FaceCrops, FaceDetector, HaarDetector, YuNetDetector, face_crops
 from mer.media.frames import sample_frames
 
@@ -87,7 +88,10 @@ class ClipMedia:
         raw = self._once(("sound", limit), lambda: self._heard(limit + _BEYOND_SECONDS))
         kept = raw[: round(limit * SPEECH_RATE)]
         flags = (CUT,) if kept.size < raw.size else ()
-        return PreparedSound(prepare_sound(kept, preparation), flags)
+        waveform = prepare_sound(kept, preparation)
+        if preparation.augmented is not None:
+            waveform = preparation.augmented.apply(waveform, self.clip.clip_id)
+        return PreparedSound(waveform, flags)
 
     def _crops(self, preparation: FramePreparation) -> FaceCrops:
         if preparation.detector == OPENFACE:
@@ -125,7 +129,7 @@ class ClipMedia:
 def prepare_sound(waveform: Waveform, preparation: AudioPreparation) -> Waveform:
     """Change speed, trim and normalise as the preparation says; a fresh contiguous array."""
     if preparation.speed != 1.0:
-        waveform = resample(waveform, round(SPEECH_RATE * preparation.speed), SPEECH_RATE)
+        waveform = at_speed(waveform, preparation.speed)
     if preparation.trim_silence:
         waveform = trim_silence(waveform, SPEECH_RATE)
     if preparation.peak_normalise:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mer.encoders.placement import Precision, settled_precision
 from mer.encoders.visual_reading import Tokens
 from mer.errors import ConfigError, WeightsError
+from mer.features.augmentation import AUGMENTATION_VERSION, AugmentedVariant
 from mer.quality.corruption import NoiseView
 from mer.transcription.recogniser import check_source
 
@@ -62,6 +63,23 @@ class AudioPreparation(_Frozen):
         description="Longest stretch that is encoded in one pass, seconds; longer clips are encoded in "
         "overlapping windows. Bounds the memory of an encoder.",
     )
+    augmented: AugmentedVariant | None = Field(
+        default=None,
+        description="Change the prepared sound as this variant draws it, last of all: takes of a clip to learn from, "
+        "see `mer.features.augmentation`. None: as it is.",
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """What of the preparation decides values, as JSON; options that came later count only where they are used."""
+        # slowed down, a clip is longer than what was read of it
+        slowest = min(self.speed, 1.0) * (self.augmented.augmentation.slowest if self.augmented else 1.0)
+        without = set() if self.max_seconds / slowest > self.window_seconds else {"window_seconds"}
+        without |= {"speed"} if self.speed == 1.0 else set()
+        parts: dict[str, Any] = self.model_dump(mode="json", exclude=without | {"augmented"})
+        if self.augmented is not None:
+            variant = self.augmented.model_dump(mode="json")
+            parts["augmented"] = variant | {"version": AUGMENTATION_VERSION}
+        return parts
 
 
 class FramePreparation(_Frozen):
@@ -214,6 +232,8 @@ class FeatureSpec(_Frozen):
             raise ValueError("recogniser: only text that an encoder reads has one")
         if self.noise is not None and (self.modality == "lexical" or self.precomputed):
             raise ValueError("noise: only sound and pictures that are decoded here can be corrupted")
+        if self.audio.augmented is not None and (self.modality != "acoustic" or self.precomputed):
+            raise ValueError("audio.augmented: only sound that is decoded here can be augmented")
         if self.precomputed and self.layers != "output":
             raise ValueError("layers: precomputed files have one layer only, expected `output`")
         return self
@@ -260,6 +280,15 @@ class FeatureSpec(_Frozen):
         changes = {"layers": (layer,), "reduce_layers": "stack", "pooling": "frames", "tokens": tokens}
         return self.model_copy(update=changes)
 
+    def augmented(self, variant: AugmentedVariant) -> FeatureSpec:
+        """The same feature of this variant of every clip's sound."""
+        return self.model_copy(update={"audio": self.audio.model_copy(update={"augmented": variant})})
+
+    def at_speed(self, speed: float) -> FeatureSpec:
+        """The same feature of every clip's sound played `speed` times as fast as it is now."""
+        faster = self.audio.model_copy(update={"speed": self.audio.speed * speed})
+        return self.model_copy(update={"audio": faster})
+
     def key(self, weights_identity: str) -> str:
         """Key of this feature set: sha256 (hex) over what decides the values, and nothing else.
 
@@ -281,11 +310,7 @@ class FeatureSpec(_Frozen):
         if self.encoded and (precision := settled_precision(self.precision)) != "fp32":
             parts["precision"] = precision
         if self.modality == "acoustic" and not self.precomputed:
-            # slowed down, a clip is longer than what was read of it
-            longest = self.audio.max_seconds / min(self.audio.speed, 1.0)
-            without = set() if longest > self.audio.window_seconds else {"window_seconds"}
-            without |= {"speed"} if self.audio.speed == 1.0 else set()
-            parts["audio"] = self.audio.model_dump(mode="json", exclude=without)
+            parts["audio"] = self.audio.identity()
         if self.modality == "visual" and not self.precomputed:
             later = set() if self.frames.align else {"align"}
             frames = self.frames.model_dump(mode="json", exclude=later)

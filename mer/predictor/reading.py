@@ -13,7 +13,7 @@ from mer.features.extract import Extractor, build_extractor, extract_clips
 from mer.features.spec import FeatureSpec
 from mer.fusion.streams import StreamTable
 from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, ModelPackage
-from mer.predictor.streams import acoustic_stream, frame_spec, framewise, read_states, visual_stream
+from mer.predictor.streams import acoustic_stream, averaged, frame_spec, framewise, read_states, visual_stream
 from mer.recipes.recipe import AcousticStream, VisualStream
 
 if TYPE_CHECKING:
@@ -102,8 +102,11 @@ class StreamReader:
         assert self._package.block is not None
         weights = resolve_weights(stream.features.source, self._weights)
         block = load_adapter(self._folder / ADAPTER_FOLDER, load_acoustic(weights), weights.identity)
-        prefix = self._frames("prefix", stream.features.prefix(self._package.block[0]), clips)
-        return adapted_features(block, prefix)
+        prefix = stream.features.prefix(self._package.block[0])
+        read = {"prefix": prefix} | {f"prefix at {s:g}": prefix.at_speed(s) for s in stream.adapted_speeds}
+        return averaged(
+            [adapted_features(block, self._frames(name, spec, clips)) for name, spec in read.items()]
+        )
 
     def _visual(self, stream: VisualStream, clips: Sequence[Clip]) -> FeatureTable:
         raw = self._table("visual", stream.features, clips)

@@ -49,6 +49,20 @@ def read_states(table: FeatureTable, states: Sequence[int] | None, stream: Acous
     return FeatureTable(clip_ids=table.clip_ids, values=values, present=table.present)
 
 
+def averaged(takes: Sequence[FeatureTable]) -> FeatureTable:
+    """Mean of the vectors of the same clips over several takes (other speeds); one take is left as it is.
+
+    A clip that is absent in any take is absent.
+    """
+    if len(takes) == 1:
+        return takes[0]
+    present = np.logical_and.reduce([take.present for take in takes])
+    values = np.mean([take.values for take in takes], axis=0, dtype=np.float32)
+    return FeatureTable(
+        clip_ids=takes[0].clip_ids, values=np.where(present[:, None], values, 0), present=present
+    )
+
+
 def acoustic_stream(frozen: FeatureTable, adapted: FeatureTable | None, *, keep_frozen: bool) -> FeatureTable:
     """The acoustic vector: adapted state, with the frozen best layer beside it if asked for."""
     if adapted is None:

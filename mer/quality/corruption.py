@@ -46,7 +46,7 @@ class ClipNoise:
 
     def corrupt_waveform(self, waveform: Waveform, talkers: Sequence[Waveform]) -> Waveform:
         """Mix the talkers' speech (in the order of `talkers`, same rate) under mono float32 (time,)."""
-        babble = babble_of(talkers, waveform.size, _generator(self.seed, self.clip_id, "offsets"))
+        babble = babble_of(talkers, waveform.size, clip_generator(self.seed, self.clip_id, "offsets"))
         return mix_at_snr(waveform, babble, self.snr_db)
 
     def corrupt_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -89,7 +89,7 @@ class NoiseView(BaseModel):
         Raises:
             ConfigError: nobody in the pool may talk.
         """
-        generator = _generator(self.seed, clip.clip_id, "draw")
+        generator = clip_generator(self.seed, clip.clip_id, "draw")
         return ClipNoise(
             clip_id=clip.clip_id,
             snr_db=float(generator.uniform(self.min_snr_db, self.max_snr_db)),
@@ -192,5 +192,6 @@ def _digest(*parts: object) -> bytes:
     return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
 
 
-def _generator(seed: int, clip_id: str, purpose: str) -> np.random.Generator:
+def clip_generator(seed: int, clip_id: str, purpose: str) -> np.random.Generator:
+    """Draws of one clip for one purpose: the same in every run, unmoved by what else is drawn."""
     return np.random.default_rng(int.from_bytes(_digest(seed, clip_id, purpose)[:16], "big"))

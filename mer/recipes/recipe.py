@@ -19,10 +19,12 @@ from mer.emotions import EMOTION_SETS, MER_EMOTIONS
 from mer.ensemble.config import EnsembleConfig
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
+from mer.features.augmentation import Speed
 from mer.features.spec import CROPS_SOURCE, FeatureSpec
 from mer.fusion.config import FusionConfig
 from mer.quality.filters import QualityFilter
 from mer.recipes.states import StatesRead
+from mer.recipes.variants import AdaptationVariants
 from mer.selftraining.selection import SelectionConfig
 
 
@@ -42,6 +44,15 @@ class AcousticStream(_Frozen):
     adaptation: AdaptationConfig | None = Field(
         default=None, description="PEFT on the chosen block; none: the frozen best layer is used."
     )
+    adaptation_variants: AdaptationVariants | None = Field(
+        default=None,
+        description="Augmented takes of the labelled clips that the adaptation learns from beside the clips themselves.",
+    )
+    adapted_speeds: tuple[Speed, ...] = Field(
+        default=(),
+        description="Average the adapted state over these further speeds of every clip (times as fast), in training the "
+        "fusion and in every prediction; each costs another pass of the encoder over every clip.",
+    )
 
     @model_validator(mode="after")
     def _layers_to_adapt(self) -> AcousticStream:
@@ -50,6 +61,15 @@ class AcousticStream(_Frozen):
                 "adaptation: expected features of all hidden states (`layers: all`), found a source without layers; "
                 "leave adaptation out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _adaptation_to_vary(self) -> AcousticStream:
+        for option in ("adaptation_variants", "adapted_speeds"):
+            if getattr(self, option) and self.adaptation is None:
+                raise ValueError(f"{option}: expected `adaptation` as well, found none")
+        if 1.0 in self.adapted_speeds or len(set(self.adapted_speeds)) != len(self.adapted_speeds):
+            raise ValueError("adapted_speeds: expected different speeds other than 1, which is always read")
         return self
 
     @model_validator(mode="after")

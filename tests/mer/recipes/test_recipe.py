@@ -104,6 +104,36 @@ def test_readings_that_cannot_work_are_refused(features: str, option: str, compl
         parse_recipe(SPEECH % features + f"  {option}\n", origin="mine.yaml")
 
 
+def test_variants_to_learn_from_are_numbered_through() -> None:
+    text = SPEECH % "layers: all" + (
+        "  adaptation: {}\n  adapted_speeds: [0.9, 1.1]\n"
+        "  adaptation_variants: {count: 2, seed: 5, augmentations: [{min_snr_db: 0}, {speeds: [0.95]}]}\n"
+    )
+    stream = parse_recipe(text, origin="mine.yaml").acoustic
+    assert stream is not None and stream.adaptation_variants is not None
+    variants = stream.adaptation_variants.variants()
+    assert [(one.variant, one.seed, one.augmentation.speeds) for one in variants] == [
+        (0, 5, (0.9, 1.1)), (1, 5, (0.9, 1.1)), (2, 5, (0.95,)), (3, 5, (0.95,)),
+    ]  # fmt: skip
+    assert len({stream.features.augmented(one).key("w") for one in variants}) == 4
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("adaptation_variants: {}", "adaptation_variants: expected `adaptation` as well"),
+        ("adapted_speeds: [0.9]", "adapted_speeds: expected `adaptation` as well"),
+        ("adaptation: {}\n  adapted_speeds: [0.9, 0.9]", "different speeds"),
+        ("adaptation: {}\n  adapted_speeds: [1.0]", "different speeds"),
+        ("adaptation: {}\n  adapted_speeds: [9]", "less than or equal to 2"),
+        ("adaptation: {}\n  adaptation_variants: {augmentations: []}", "at least 1"),
+    ],
+)
+def test_variants_that_cannot_work_are_refused(option: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        parse_recipe(SPEECH % "layers: all" + f"  {option}\n", origin="mine.yaml")
+
+
 def test_fused_streams_must_be_there() -> None:
     both = TEXT + "visual: {features: {modality: visual, source: s}}\n"
     recipe = parse_recipe(both + "fused_streams: [lexical]\n", origin="mine.yaml")
