@@ -12,24 +12,22 @@ from torch import Tensor, nn
 
 from mer.adaptation.adapters import BlockEncoder
 
-Pooling = Callable[[Tensor, Tensor], Tensor]
-"""(batch, frames, width) under mask (batch, frames) -> (batch, features)."""
-
 
 class CountedPooling(nn.Module):
     """A pooling under a narrower mask."""
 
-    def __init__(self, pooling: Pooling, counted: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, pooling: nn.Module, counted: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.pooling = pooling
         self._counted = counted
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See `Pooling`; tokens that do not count are left out."""
-        return self.pooling(hidden, self._counted(mask))
+        """(batch, frames, width) under mask (batch, frames) -> (batch, features); what does not count is left out."""
+        pooled: Tensor = self.pooling(hidden, self._counted(mask))
+        return pooled
 
 
-def counted_pooling(encoder: BlockEncoder, pooling: Pooling) -> Pooling:
+def counted_pooling(encoder: BlockEncoder, pooling: nn.Module) -> nn.Module:
     """The pooling of the tokens that count for this encoder; the pooling itself where all do."""
     counted: Callable[[Tensor], Tensor] | None = getattr(encoder, "counted", None)
     return pooling if counted is None else CountedPooling(pooling, counted)
