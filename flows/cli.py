@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli_options import (
+    AdaptStreamOption,
     AgainstOption,
     BatchOption,
     CandidatesOption,
@@ -118,9 +119,10 @@ def adapt(
     format: FormatOption = "auto",
     label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
+    stream: AdaptStreamOption = "",
 ) -> None:
-    """Adapt the chosen layers by PEFT (layer study included)."""
-    _flow("flows.pretrain", "adapt", recipe, corpus, name, format, label_map, demo_clips)
+    """Adapt the chosen or named layers of the streams' encoders by PEFT (layer study included)."""
+    _flow("flows.pretrain", "adapt", recipe, corpus, name, format, label_map, demo_clips, stream=stream)
 
 
 @app.command()
@@ -349,9 +351,9 @@ def _flow(
     started = _servers()
     from importlib import import_module
 
-    from flows.options import DemoOptions, LayerOptions
+    from flows.options import AdaptOptions, DemoOptions, LayerOptions
 
-    options = (LayerOptions if more else DemoOptions)(
+    options = {"layers": LayerOptions, "adapt": AdaptOptions}.get(name, DemoOptions)(
         recipe=recipe,
         corpus=corpus,
         corpus_name=corpus_name,

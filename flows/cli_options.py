@@ -54,6 +54,10 @@ StreamOption = Annotated[
     Literal["acoustic", "visual", "lexical"],
     typer.Option("--stream", help="Stream whose encoder is studied."),
 ]
+AdaptStreamOption = Annotated[
+    Literal["", "acoustic", "visual", "lexical"],
+    typer.Option("--stream", help="Stream whose encoder is adapted. Left out: all that the recipe adapts."),
+]
 PoolingOption = Annotated[
     Literal["", "mean_std", "statistics", "attention"],
     typer.Option("--pooling", help="Pooling over time before the heads. Left out: as the recipe says."),

@@ -56,6 +56,14 @@ class LayerOptions(DemoOptions):
     )
 
 
+class AdaptOptions(DemoOptions):
+    """Adaptation of the streams' encoders."""
+
+    stream: Literal["", "acoustic", "visual", "lexical"] = Field(
+        default="", description="Stream whose encoder is adapted. Empty: all that the recipe adapts."
+    )
+
+
 class RetrainOptions(DemoOptions):
     """The main flow."""
 

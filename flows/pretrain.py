@@ -1,4 +1,5 @@
-"""Pre-training (system A): layer study -> PEFT on the best block -> alignment of vision into the acoustic space, per view.
+"""Pre-training: layer study -> PEFT on the best block (of speech as in system A; of pictures and text as in system B)
+-> alignment of vision into the acoustic space, per view.
 
 Every outer fold is a view of its own, and so is the model that is served: layers, adapters and alignment of a fold never see
 that fold's labels. Layers below a block are computed once for all clips and cached.
@@ -13,16 +14,19 @@ from prefect import flow
 
 from flows.features import extract, extract_streams
 from flows.ingest import ingest_corpus
-from flows.layers import study_layers
-from flows.options import DemoOptions
-from flows.reporting import show_retrieval
+from flows.layers import study_layers, study_views
+from flows.options import AdaptOptions, DemoOptions
+from flows.reporting import show_adapters, show_retrieval
 from flows.runners import configured_task_runner
+from infra.artifacts import ArtifactRef
+from mer.adaptation.block import Block
+from mer.errors import ConfigError
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe, load_recipe
-from tasks.adaptation import adapt_view, embed_acoustic
+from tasks.adaptation import adapt_view, embed_adapted
 from tasks.alignment import align_view, embed_visual
 from tasks.dataset import clip_ids_of, labelled_clip_ids
-from tasks.references import DatasetRef, FeatureSetRef, PrefixTakes, ViewSpaces
+from tasks.references import AdaptedStream, DatasetRef, FeatureSetRef, PrefixTakes, ViewSpaces
 
 
 @flow(name="pretrain", task_runner=configured_task_runner())
@@ -34,62 +38,115 @@ def pretrain(options: DemoOptions) -> dict[str, ViewSpaces]:
 
 
 @flow(name="adapt", task_runner=configured_task_runner())
-def adapt(options: DemoOptions) -> dict[str, ViewSpaces]:
-    """Layer study and adaptation of every view."""
+def adapt(options: AdaptOptions) -> dict[str, ViewSpaces]:
+    """Layer study (where no block is named) and adaptation of every view, of one stream or of all that the recipe adapts."""
     recipe = load_recipe(options.recipe)
+    streams = _streams_to_adapt(recipe, options.stream)
     dataset, _ = ingest_corpus(recipe, options)
+    features = extract_streams(dataset, recipe)
     spaces = {view: ViewSpaces(view=view) for view in dataset.views}
-    studied = study_layers(dataset, recipe, extract_streams(dataset, recipe), spaces, parent_run=None)
-    return adapt_blocks(dataset, recipe, studied, parent_run=None)
+    for stream in streams:
+        if stream == "acoustic":
+            spaces = study_layers(dataset, recipe, features, spaces, parent_run=None)
+        spaces = adapt_stream(dataset, recipe, features, spaces, None, stream)
+    return spaces
+
+
+def _streams_to_adapt(recipe: Recipe, stream: str) -> tuple[str, ...]:
+    if not recipe.adapts or stream not in ("", *recipe.adapts):
+        found = ", ".join(recipe.adapts) or "none"
+        raise ConfigError(
+            f"recipe {recipe.name}: expected a stream with `adaptation`, found {stream or 'none'} (adapted: {found})"
+        )
+    return (stream,) if stream else recipe.adapts
 
 
 def pretrain_views(
     dataset: DatasetRef, recipe: Recipe, features: Mapping[str, FeatureSetRef], parent_run: str | None
 ) -> dict[str, ViewSpaces]:
-    """The method, in three passes over the views."""
+    """The method, in passes over the views: layer study, adaptation of each stream, alignment."""
     spaces = {view: ViewSpaces(view=view) for view in dataset.views}
-    if recipe.acoustic is not None:
-        if recipe.acoustic.features.layered:
-            spaces = study_layers(dataset, recipe, features, spaces, parent_run)
-        if recipe.acoustic.adaptation is not None:
-            spaces = adapt_blocks(dataset, recipe, spaces, parent_run)
-        if recipe.visual is not None and recipe.visual.alignment is not None:
-            spaces = align_vision(dataset, recipe, features, spaces, parent_run)
+    if recipe.acoustic is not None and recipe.acoustic.features.layered:
+        spaces = study_layers(dataset, recipe, features, spaces, parent_run)
+    for stream in recipe.adapts:
+        spaces = adapt_stream(dataset, recipe, features, spaces, parent_run, stream)
+    if recipe.acoustic is not None and recipe.visual is not None and recipe.visual.alignment is not None:
+        spaces = align_vision(dataset, recipe, features, spaces, parent_run)
     return spaces
 
 
-def adapt_blocks(
-    dataset: DatasetRef, recipe: Recipe, spaces: Mapping[str, ViewSpaces], parent_run: str | None
+def adapt_stream(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: Mapping[str, ViewSpaces],
+    parent_run: str | None,
+    stream: str,
 ) -> dict[str, ViewSpaces]:
-    """Cache the frozen prefix once per block start, adapt each view's block, and embed all clips."""
+    """Cache a stream's frozen prefix once per block start, adapt each view's block, and embed all clips."""
     clip_ids = clip_ids_of(dataset)
-    blocks = {view: space.block for view, space in spaces.items() if space.block is not None}
-    takes = extract_takes(dataset, recipe, {view: block.start for view, block in blocks.items()})
-    adapters = {
-        view: adapt_view.submit(dataset, recipe, takes[block.start], block, view, parent_run)
+    blocks = _blocks(dataset, recipe, features, spaces, parent_run, stream)
+    takes = extract_takes(dataset, recipe, {view: block.start for view, block in blocks.items()}, stream)
+    running = {
+        view: adapt_view.submit(dataset, recipe, takes[block.start], block, view, parent_run, stream)
         for view, block in blocks.items()
     }
+    adapters = {view: adapter.result() for view, adapter in running.items()}
     embedded = {
-        view: embed_acoustic.submit(recipe, takes[blocks[view].start], adapter.result().ref, view, clip_ids)
+        view: embed_adapted.submit(recipe, takes[blocks[view].start], adapter.ref, view, clip_ids, stream)
         for view, adapter in adapters.items()
     }
+    show_adapters(adapters, stream)
     return {
-        view: replace(spaces[view], adapter=adapters[view].result().ref, adapted=embedded[view].result())
-        for view in spaces
+        view: _with_adapted(space, stream, blocks[view], adapters[view].ref, embedded[view].result())
+        for view, space in spaces.items()
     }
 
 
-def extract_takes(dataset: DatasetRef, recipe: Recipe, starts: Mapping[str, int]) -> dict[int, PrefixTakes]:
+def _blocks(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: Mapping[str, ViewSpaces],
+    parent_run: str | None,
+    stream: str,
+) -> dict[str, Block]:
+    """Each view's layers to adapt: named by the recipe, or chosen by the stream's layer study."""
+    if stream == "acoustic":
+        return {view: space.block for view, space in spaces.items() if space.block is not None}
+    if (named := getattr(recipe, stream).named_block) is not None:
+        return dict.fromkeys(spaces, named)
+    studies = study_views(dataset, recipe, features, tuple(spaces), parent_run, stream)
+    return {view: Block(int(one.meta["start"]), int(one.meta["stop"])) for view, one in studies.items()}
+
+
+def _with_adapted(
+    space: ViewSpaces, stream: str, block: Block, adapter: ArtifactRef, adapted: FeatureSetRef
+) -> ViewSpaces:
+    if stream == "acoustic":
+        return replace(space, adapter=adapter, adapted=adapted)
+    tower = AdaptedStream(block=block, adapter=adapter, features=adapted)
+    return replace(space, towers={**space.towers, stream: tower})
+
+
+def extract_takes(
+    dataset: DatasetRef, recipe: Recipe, starts: Mapping[str, int], stream: str
+) -> dict[int, PrefixTakes]:
     """The frozen prefix up to every hidden state that a view's block starts from, all out of one pass over each take: all
-    clips as they are and at the further speeds, and the augmented variants of the clips that these views learn from.
+    clips as they are and of speech at the further speeds, and the augmented variants of the clips that these views learn from.
     """
-    assert recipe.acoustic is not None
-    features, varied = recipe.acoustic.features, recipe.acoustic.adaptation_variants
-    speeds, variants = recipe.acoustic.adapted_speeds, varied.variants() if varied is not None else ()
+    features: FeatureSpec = getattr(recipe, stream).features
+    speech = recipe.acoustic if stream == "acoustic" else None
+    varied = speech.adaptation_variants if speech is not None else None
+    speeds, variants = (
+        speech.adapted_speeds if speech is not None else (),
+        varied.variants() if varied is not None else (),
+    )
+    label = "prefix" if stream == "acoustic" else f"{stream} prefix"
     wanted: dict[str, FeatureSpec] = {}
     augmented: dict[str, FeatureSpec] = {}
     for start in sorted(set(starts.values())):
-        name, prefix = f"prefix {start}", features.prefix(start)
+        name, prefix = f"{label} {start}", features.prefix(start)
         wanted |= {name: prefix} | {f"{name} at {speed:g}": prefix.at_speed(speed) for speed in speeds}
         augmented |= {f"{name} variant {one.variant}": prefix.augmented(one) for one in variants}
     found = extract(dataset, recipe, wanted)
@@ -97,9 +154,9 @@ def extract_takes(dataset: DatasetRef, recipe: Recipe, starts: Mapping[str, int]
         found |= extract(dataset, recipe, augmented, labelled_clip_ids(dataset, recipe, list(starts)))
     return {
         start: PrefixTakes(
-            plain=found[f"prefix {start}"],
-            speeds=tuple(found[f"prefix {start} at {speed:g}"] for speed in speeds),
-            augmented=tuple(found[f"prefix {start} variant {one.variant}"] for one in variants),
+            plain=found[f"{label} {start}"],
+            speeds=tuple(found[f"{label} {start} at {speed:g}"] for speed in speeds),
+            augmented=tuple(found[f"{label} {start} variant {one.variant}"] for one in variants),
         )
         for start in set(starts.values())
     }
@@ -114,14 +171,13 @@ def align_vision(
 ) -> dict[str, ViewSpaces]:
     """Pull each view's visual embedding toward its acoustic space, and embed all clips."""
     clip_ids = clip_ids_of(dataset)
+    seen = {view: space.adapted_features("visual") or features["visual"] for view, space in spaces.items()}
     aligned = {
-        view: align_view.submit(
-            dataset, recipe, features["acoustic"], features["visual"], space, view, parent_run
-        )
+        view: align_view.submit(dataset, recipe, features["acoustic"], seen[view], space, view, parent_run)
         for view, space in spaces.items()
     }
     embedded = {
-        view: embed_visual.submit(recipe, features["visual"], alignment.result().ref, view, clip_ids)
+        view: embed_visual.submit(recipe, seen[view], alignment.result().ref, view, clip_ids)
         for view, alignment in aligned.items()
     }
     show_retrieval({view: alignment.result() for view, alignment in aligned.items()})

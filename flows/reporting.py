@@ -115,6 +115,18 @@ def _block(study: StageResult) -> str:
     return f"layers {int(study.meta['start']) + 1}-{study.meta['stop']}"
 
 
+def show_adapters(adapters: Mapping[str, StageResult], stream: str) -> None:
+    """Which layers of a stream's encoder were adapted, and how well validation speakers are told, per view."""
+    rows = [{"view": view, **adapter.meta} for view, adapter in adapters.items()]
+    create_table_artifact(rows, key=f"adaptation-{stream}", description=f"adapted {stream} encoder, per view")
+    shown = ", ".join(
+        f"{row['view']} layers {int(row['start']) + 1}-{row['stop']}"
+        + (f" WAF {float(row['validation_waf']):.3f}" if "validation_waf" in row else "")
+        for row in rows
+    )
+    console.print(f"[bold]adaptation[/] of the {stream} encoder (validation speakers): {shown}")
+
+
 def show_retrieval(alignments: Mapping[str, StageResult]) -> None:
     """Retrieval of the true partner on held-out clips, per view."""
     rows = [{"view": view, **alignment.meta} for view, alignment in alignments.items()]

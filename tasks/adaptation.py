@@ -1,4 +1,6 @@
-"""System A on one view: PEFT on the block that the layer study chose, and the adapted features it gives."""
+"""PEFT on one view: a block of a stream's encoder is adapted, and the adapted features it gives (system A for speech, 2;
+system B for pictures and text).
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,12 @@ from prefect import task
 
 from infra.artifacts import ArtifactRef
 from mer.adaptation.block import Block
-from mer.recipes import AcousticStream, Recipe
+from mer.adaptation.config import AdaptationConfig
+from mer.features.spec import FeatureSpec
+from mer.recipes import Recipe
 from tasks.compute import computing
 from tasks.dataset import load_view
-from tasks.features import commit_shard, cut, frame_table, missing_clips
+from tasks.features import commit_shard, content_digest, content_ids, cut, frame_table, representatives
 from tasks.references import DatasetRef, FeatureSetRef, PrefixTakes
 from tasks.stage import Produced, StageResult, StageRun, digest, run_stage
 from tasks.workspace import Workspace, workspace
@@ -34,23 +38,23 @@ def adapt_view(
     block: Block,
     view: str,
     parent_run: str | None,
+    stream: str = "acoustic",
 ) -> StageResult:
     """PEFT of the block on the view's training speakers, from the cached frozen prefix and its augmented variants."""
-    stream = _acoustic(recipe)
-    config = stream.adaptation
-    if config is None:
-        raise ValueError(f"recipe {recipe.name} has no acoustic adaptation")
+    spec, config = _features(recipe, stream), _adaptation(recipe, stream)
+    words = recipe.lexical.label_words if stream == "lexical" and recipe.lexical else None
     examples, partition = load_view(workspace(), dataset, recipe, view)
+    keep = partition.train | partition.validation
+    clip_ids = [examples.clip_ids[i] for i in np.flatnonzero(keep)]
 
     def produce(run: StageRun) -> Produced:
         from mer.adaptation.finetune import adapt, save_adapter
-        from mer.encoders import load_acoustic, resolve_weights
+        from mer.encoders import resolve_weights
+        from mer.encoders.entered import adaptation_placement, base_identity, load_layers
 
-        keep = partition.train | partition.validation
-        clip_ids = [examples.clip_ids[i] for i in np.flatnonzero(keep)]
-        weights = resolve_weights(stream.features.source, run.space.weights)
+        weights = resolve_weights(spec.source, run.space.weights)
         adaptation = adapt(
-            load_acoustic(weights),
+            load_layers(spec, weights, adaptation_placement(spec), words),
             block,
             frame_table(run.space, takes.plain, clip_ids),
             examples.emotion[keep],
@@ -62,60 +66,83 @@ def adapt_view(
             variants=[frame_table(run.space, one, clip_ids) for one in takes.augmented],
         )
         folder = run.folder / "adapter"
-        save_adapter(folder, adaptation, weights.identity, block, config)
+        save_adapter(folder, adaptation, base_identity(spec, weights), block, config)
+        best = adaptation.history[adaptation.best_epoch]
         return Produced(
             files={path.name: path for path in sorted(folder.iterdir())},
-            meta={"best_epoch": adaptation.best_epoch, "start": block.start, "stop": block.stop},
+            meta={
+                "best_epoch": adaptation.best_epoch,
+                "start": block.start,
+                "stop": block.stop,
+                **({"validation_waf": best["validation_waf"]} if "validation_waf" in best else {}),
+            },
             metrics={"best_epoch": adaptation.best_epoch},
             history=adaptation.history,
         )
 
+    # a changed transcript is another content under the same feature key
+    contents = content_digest(takes.plain, clip_ids)
     return run_stage(
         "adapter",
         inputs={
             "view": partition.digest(examples, unlabelled=False),
             "prefix": takes.plain.key,
             **({"variants": [one.key for one in takes.augmented]} if takes.augmented else {}),
+            **({"contents": contents} if contents is not None else {}),
         },
         config={
             "adaptation": config.model_dump(mode="json"),
             "block": [block.start, block.stop],
             "classes": len(recipe.emotions),
+            **({"label_words": list(words)} if words else {}),
+            **({"tokens": spec.tokens} if spec.tokens != "class" else {}),
         },
         code=ADAPT_CODE,
         produce=produce,
-        label=f"adapt {view}",
+        label=f"adapt {view}" if stream == "acoustic" else f"adapt {stream} {view}",
         parent_run=parent_run,
     )
 
 
-@task(name="embed acoustic", task_run_name="embed acoustic {view}", tags=["gpu"])
-def embed_acoustic(
-    recipe: Recipe, takes: PrefixTakes, adapter: ArtifactRef, view: str, clip_ids: Sequence[str]
+@task(name="embed adapted", task_run_name="embed adapted {view}", tags=["gpu"])
+def embed_adapted(
+    recipe: Recipe,
+    takes: PrefixTakes,
+    adapter: ArtifactRef,
+    view: str,
+    clip_ids: Sequence[str],
+    stream: str = "acoustic",
 ) -> FeatureSetRef:
     """Adapted features of all clips that lack them, shard by shard; keyed by the adapter, so new clips cost only themselves."""
     space = workspace()
     further = {"speeds": [one.key for one in takes.speeds]} if takes.speeds else {}
     key = digest({"adapter": adapter.sha256, "prefix": takes.plain.key, **further})
-    adapted = FeatureSetRef(stream="acoustic", key=key, spec=None)
-    missing = missing_clips(space, adapted.key, clip_ids)
+    texts = takes.plain if stream == "lexical" else None  # which belong to transcripts, not to clips
+    adapted = FeatureSetRef(stream=stream, key=key, spec=None, derived_from=texts)
+    missing = representatives(space, adapted, clip_ids)
     if missing:
         with computing(
             space.settings
         ):  # building a block draws from the generators another view may be training with
-            block = open_adapter(space, recipe, adapter)
+            block = open_adapter(space, recipe, adapter, stream)
         for shard in cut(missing, recipe.shard_clips):
-            commit_shard(space, adapted.key, shard, partial(_embed, space, block, takes, shard))
+            contents = list(content_ids(space, adapted, shard).values())
+            commit_shard(space, adapted.key, contents, partial(_embed, space, block, takes, shard))
     return adapted
 
 
-def open_adapter(space: Workspace, recipe: Recipe, adapter: ArtifactRef) -> AdaptedBlock:
+def open_adapter(
+    space: Workspace, recipe: Recipe, adapter: ArtifactRef, stream: str = "acoustic"
+) -> AdaptedBlock:
     """The adapted block, on the base it was trained on."""
     from mer.adaptation.finetune import load_adapter
-    from mer.encoders import load_acoustic, resolve_weights
+    from mer.encoders import resolve_weights
+    from mer.encoders.entered import adaptation_placement, base_identity, load_layers
 
-    weights = resolve_weights(_acoustic(recipe).features.source, space.weights)
-    return load_adapter(space.artifacts.fetch(adapter), load_acoustic(weights), weights.identity)
+    spec = _features(recipe, stream)
+    weights = resolve_weights(spec.source, space.weights)
+    encoder = load_layers(spec, weights, adaptation_placement(spec))
+    return load_adapter(space.artifacts.fetch(adapter), encoder, base_identity(spec, weights))
 
 
 def _embed(
@@ -129,7 +156,15 @@ def _embed(
     return table_rows(averaged([adapted_features(block, frames) for frames in read]))
 
 
-def _acoustic(recipe: Recipe) -> AcousticStream:
-    if recipe.acoustic is None:
-        raise ValueError(f"recipe {recipe.name} has no acoustic stream")
-    return recipe.acoustic
+def _features(recipe: Recipe, stream: str) -> FeatureSpec:
+    if stream not in recipe.streams:
+        raise ValueError(f"recipe {recipe.name} has no {stream} stream")
+    spec: FeatureSpec = getattr(recipe, stream).features
+    return spec
+
+
+def _adaptation(recipe: Recipe, stream: str) -> AdaptationConfig:
+    config: AdaptationConfig | None = getattr(recipe, stream).adaptation
+    if config is None:
+        raise ValueError(f"recipe {recipe.name} has no {stream} adaptation")
+    return config

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from infra.artifacts import ArtifactRef
-from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, RECORD, ModelPackage
+from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, RECORD, TOWER_FOLDERS, ModelPackage
 from mer.recipes import Recipe
 from tasks.comparison import held_out
 from tasks.dataset import load_partitions
@@ -41,6 +41,7 @@ def register(
     spaces = spaces_read(recipe, spaces)
     adapter = spaces.adapter if "acoustic" in recipe.reads else None
     alignment = spaces.alignment if "visual" in recipe.reads else None
+    towers = {name: tower for name, tower in spaces.towers.items() if name in recipe.reads}
     ensemble = load_ensemble(workspace(), served.model) if served.members else None
     fusions = (
         {name: served.members[name] for name in ensemble.needed}
@@ -53,6 +54,7 @@ def register(
             recipe=recipe,
             read_layer=spaces.read_layer,
             block=(spaces.block.start, spaces.block.stop) if spaces.block and adapter else None,
+            tower_blocks={name: (tower.block.start, tower.block.stop) for name, tower in towers.items()},
             temperature=float(evaluation.meta["temperature"]),
             system=served.system,
             ensemble=ensemble,
@@ -61,6 +63,7 @@ def register(
         parts = {package.fusion_folders[name]: ref for name, ref in fusions.items()}
         parts |= {ADAPTER_FOLDER: adapter} if adapter else {}
         parts |= {ALIGNMENT_FOLDER: alignment} if alignment else {}
+        parts |= {f"{TOWER_FOLDERS}/{name}": tower.adapter for name, tower in towers.items()}
         for folder, ref in parts.items():
             files |= {
                 f"{folder}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())
@@ -74,6 +77,7 @@ def register(
             "ensemble": ensemble.to_json() if ensemble else None,
             "adapter": adapter.sha256 if adapter else None,
             "alignment": alignment.sha256 if alignment else None,
+            **({"towers": {name: tower.adapter.sha256 for name, tower in towers.items()}} if towers else {}),
             "evaluation": evaluation.ref.sha256,
         },
         config={"recipe": recipe.model_dump(mode="json")},

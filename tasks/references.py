@@ -70,6 +70,16 @@ class ExtractionPlan:
 
 
 @dataclass(frozen=True)
+class AdaptedStream:
+    """An encoder of pictures or text that one view has adapted."""
+
+    block: Block
+    """Layers adapted: named by the recipe, or chosen on this view's training clips."""
+    adapter: ArtifactRef
+    features: FeatureSetRef
+
+
+@dataclass(frozen=True)
 class ViewSpaces:
     """The encoders one view has learnt, and the feature sets they give."""
 
@@ -84,6 +94,14 @@ class ViewSpaces:
     adapted: FeatureSetRef | None = None
     alignment: ArtifactRef | None = None
     aligned: FeatureSetRef | None = None
+    towers: Mapping[str, AdaptedStream] = field(default_factory=dict)
+    """Adapted encoders of the visual and the lexical stream, by stream."""
+
+    def adapted_features(self, stream: str) -> FeatureSetRef | None:
+        """What a stream's adapted encoder gives; None where it is not adapted."""
+        if stream == "acoustic":
+            return self.adapted
+        return self.towers[stream].features if stream in self.towers else None
 
 
 @dataclass(frozen=True)

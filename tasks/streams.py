@@ -27,28 +27,48 @@ def view_streams(
     only: Sequence[str] | None = None,
 ) -> dict[str, StreamTable]:
     """Stream name -> vectors (clips, width), or frames where the fusion's level says so, as this view's encoders give them."""
-    from mer.predictor.streams import acoustic_stream, framewise, visual_stream
+    from mer.predictor.streams import adapted_stream, framewise, visual_stream
 
     tables: dict[str, StreamTable] = {}
     spaces = spaces_read(recipe, spaces)
     for stream in only or recipe.reads:
         if frame_features(recipe, stream, spaces) is not None:
-            learnt = {"acoustic": spaces.adapted, "visual": spaces.aligned}.get(stream)
+            learnt = (spaces.aligned if stream == "visual" else None) or spaces.adapted_features(stream)
             vectors = feature_table(space, learnt, clip_ids) if learnt is not None else None
             frames = frame_table(space, _frames_of(recipe, features, stream, spaces), clip_ids)
             tables |= framewise(stream, frames, vectors)
         elif stream == "acoustic" and recipe.acoustic is not None:
             adapted = feature_table(space, spaces.adapted, clip_ids) if spaces.adapted else None
             frozen = _frozen_states(space, recipe.acoustic, features["acoustic"], spaces, clip_ids)
-            tables[stream] = acoustic_stream(frozen, adapted, keep_frozen=recipe.acoustic.keep_frozen)
+            tables[stream] = adapted_stream(frozen, adapted, keep_frozen=recipe.acoustic.keep_frozen)
         elif stream == "visual" and recipe.visual is not None:
             aligned = feature_table(space, spaces.aligned, clip_ids) if spaces.aligned else None
             needs_raw = aligned is None or recipe.visual.keep_unaligned
-            raw = feature_table(space, features["visual"], clip_ids) if needs_raw else None
+            raw = _own_vector(space, recipe, features, spaces, stream, clip_ids) if needs_raw else None
             tables[stream] = visual_stream(raw, aligned, keep_unaligned=recipe.visual.keep_unaligned)
         else:
-            tables[stream] = feature_table(space, features[stream], clip_ids)
+            tables[stream] = _own_vector(space, recipe, features, spaces, stream, clip_ids)
     return tables
+
+
+def _own_vector(
+    space: Workspace,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: ViewSpaces,
+    stream: str,
+    clip_ids: Sequence[str],
+) -> FeatureTable:
+    """The vector of a stream of pictures or text: adapted, frozen, or both."""
+    from mer.predictor.streams import adapted_stream
+
+    learnt = spaces.adapted_features(stream)
+    if learnt is None:
+        return feature_table(space, features[stream], clip_ids)
+    adapted = feature_table(space, learnt, clip_ids)
+    if not getattr(recipe, stream).keep_frozen:
+        return adapted
+    return adapted_stream(feature_table(space, features[stream], clip_ids), adapted, keep_frozen=True)
 
 
 def frame_features(recipe: Recipe, stream: str, spaces: ViewSpaces) -> FeatureSpec | None:
@@ -92,8 +112,14 @@ def stream_identity(
         states = states_read(recipe, spaces) or ()
         return [key, adapted, recipe.acoustic.keep_frozen, recipe.acoustic.read.pooling, *states]
     if stream == "visual" and recipe.visual is not None:
-        return [key, spaces.aligned.key if spaces.aligned else None, recipe.visual.keep_unaligned]
-    return [key]
+        aligned = spaces.aligned.key if spaces.aligned else None
+        return [key, aligned, recipe.visual.keep_unaligned, *_adapted_identity(recipe, stream, spaces)]
+    return [key, *_adapted_identity(recipe, stream, spaces)]
+
+
+def _adapted_identity(recipe: Recipe, stream: str, spaces: ViewSpaces) -> list[str | bool]:
+    learnt = spaces.adapted_features(stream)
+    return [] if learnt is None else [learnt.key, getattr(recipe, stream).keep_frozen]
 
 
 def _frames_of(

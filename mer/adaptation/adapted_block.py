@@ -50,6 +50,10 @@ class AdaptedBlock(nn.Module):
         self.layers = AdaptedLayers(encoder, block, config)
         self.head = EmotionHead(2 * encoder.width, class_count, config.head_dropout)
         if (rows := getattr(encoder, "label_rows", None)) is not None:
+            if block.stop != encoder.layer_count:
+                raise ConfigError(
+                    f"label words: expected a block up to the last layer, {encoder.layer_count}, found {block}"
+                )
             self.head.start_from(rows)
         self.pooling = counted_pooling(
             encoder, AttentivePooling(encoder.width) if config.pooling == "attention" else MeanStdPooling()

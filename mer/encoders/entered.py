@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.placement import ON_CPU, Placement, place
 from mer.encoders.weights import ResolvedWeights
 
 if TYPE_CHECKING:
@@ -49,6 +49,13 @@ def load_layers(
     encoder = load_lexical(resolved, placement, spec.prompt)
     rows = label_word_rows(resolved, encoder.bare_tokenizer, label_words) if label_words else None
     return encoder.layers(spec.tokens, rows)
+
+
+def adaptation_placement(spec: FeatureSpec) -> Placement:
+    """Where an encoder is adapted and runs adapted: a GPU where there is one, in the feature's precision, but never in
+    int8, through which nothing can be learnt.
+    """
+    return place("auto", "fp32" if spec.precision == "int8" else spec.precision)
 
 
 def base_identity(spec: FeatureSpec, resolved: ResolvedWeights) -> str:

@@ -4,6 +4,7 @@ package.json                    this module's record: recipe, chosen layers, tem
 fusion/                         the one fusion that is served, or
 members/0/  members/1/  ...     the fusions that the served ensemble combines
 adapter/  alignment/            safetensors + JSON, as their stages wrote them
+adapters/visual/  .../lexical/  the same for adapted encoders of pictures and text
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mer.recipes import Recipe
 
 RECORD = "package.json"
 ADAPTER_FOLDER = "adapter"
+TOWER_FOLDERS = "adapters"
 ALIGNMENT_FOLDER = "alignment"
 FUSION_FOLDER = "fusion"
 MEMBERS_FOLDER = "members"
@@ -33,6 +35,10 @@ class ModelPackage(BaseModel):
     )
     block: tuple[int, int] | None = Field(
         default=None, description="Adapted block (start, stop), if the fusion reads an adapted state."
+    )
+    tower_blocks: dict[str, tuple[int, int]] = Field(
+        default_factory=dict,
+        description="Adapted blocks (start, stop) of the encoders of pictures and text, by stream.",
     )
     temperature: float = Field(default=1.0, gt=0.0, description="Calibration temperature of the posteriors.")
     system: str = Field(

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mer.clips import Clip
-from mer.encoders import load_acoustic, resolve_weights
+from mer.encoders import resolve_weights
+from mer.encoders.entered import adaptation_placement, base_identity, load_layers
 from mer.features.dataset import FeatureTable, RaggedTable, ragged_of, table_of
 from mer.features.extract import Extractor, build_extractor, extract_clips
 from mer.features.spec import FeatureSpec
 from mer.fusion.streams import StreamTable
-from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, ModelPackage
-from mer.predictor.streams import acoustic_stream, averaged, frame_spec, framewise, read_states, visual_stream
-from mer.recipes.recipe import AcousticStream, VisualStream
+from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, TOWER_FOLDERS, ModelPackage
+from mer.predictor.streams import adapted_stream, averaged, frame_spec, framewise, read_states, visual_stream
+from mer.recipes.recipe import AcousticStream, LexicalStream, VisualStream
 
 if TYPE_CHECKING:
+    from mer.adaptation.finetune import AdaptedBlock
     from mer.transcription.recogniser import Recogniser
 
 Level = Literal["utterance", "frames"]
@@ -38,6 +40,7 @@ class StreamReader:
         self._extractors: dict[str, Extractor] = {}
         self._last: dict[str, tuple[tuple[str, ...], FeatureTable | RaggedTable]] = {}
         self._recogniser: Recogniser | None = None
+        self._blocks: dict[str, AdaptedBlock] = {}
 
     def streams(self, clips: Sequence[Clip], level: Level) -> dict[str, StreamTable]:
         """Stream name -> vectors, or frames where the stream has some and `level` asks for them."""
@@ -56,8 +59,10 @@ class StreamReader:
         learnt: FeatureTable | None = None
         if name == "acoustic" and recipe.acoustic is not None and self._package.block is not None:
             learnt = self._adapted(recipe.acoustic, clips)
+        if name in self._package.tower_blocks:
+            learnt = self._tower(name, self._told(name, clips))
         if name == "visual" and recipe.visual is not None and self._is_aligned(recipe.visual):
-            learnt = self._aligned(self._table("visual", recipe.visual.features, clips))
+            learnt = self._aligned(learnt or self._table("visual", recipe.visual.features, clips))
         return framewise(name, self._frames(f"{name} frames", spec, self._told(name, clips)), learnt)
 
     def _vector(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
@@ -68,7 +73,7 @@ class StreamReader:
             return self._visual(recipe.visual, clips)
         if recipe.lexical is None:
             raise ValueError(f"no stream {name!r}")
-        return self._table("lexical", recipe.lexical.features, self._told(name, clips))
+        return self._own_vector("lexical", recipe.lexical, self._told(name, clips))
 
     def _told(self, name: str, clips: Sequence[Clip]) -> Sequence[Clip]:
         """For text, the clips with transcripts as in training: by the recipe's recogniser where there is none."""
@@ -94,25 +99,56 @@ class StreamReader:
             layers = tuple(held[place] for place in states) if isinstance(held, tuple) else states
             table = self._table("acoustic", stream.features.reading(layers), clips)
             frozen = read_states(table, range(len(states)), stream)
-        return acoustic_stream(frozen, adapted, keep_frozen=stream.keep_frozen)
+        return adapted_stream(frozen, adapted, keep_frozen=stream.keep_frozen)
 
     def _adapted(self, stream: AcousticStream, clips: Sequence[Clip]) -> FeatureTable:
-        from mer.adaptation.finetune import adapted_features, load_adapter
+        from mer.adaptation.finetune import adapted_features
 
         assert self._package.block is not None
-        weights = resolve_weights(stream.features.source, self._weights)
-        block = load_adapter(self._folder / ADAPTER_FOLDER, load_acoustic(weights), weights.identity)
+        block = self._block("acoustic", self._folder / ADAPTER_FOLDER, stream.features)
         prefix = stream.features.prefix(self._package.block[0])
         read = {"prefix": prefix} | {f"prefix at {s:g}": prefix.at_speed(s) for s in stream.adapted_speeds}
         return averaged(
             [adapted_features(block, self._frames(name, spec, clips)) for name, spec in read.items()]
         )
 
+    def _block(self, name: str, folder: Path, spec: FeatureSpec) -> AdaptedBlock:
+        """A stream's adapted block, loaded once."""
+        from mer.adaptation.finetune import load_adapter
+
+        if name not in self._blocks:
+            weights = resolve_weights(spec.source, self._weights)
+            encoder = load_layers(spec, weights, adaptation_placement(spec))
+            self._blocks[name] = load_adapter(folder, encoder, base_identity(spec, weights))
+        return self._blocks[name]
+
+    def _tower(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
+        """Adapted vectors of pictures or text."""
+        from mer.adaptation.finetune import adapted_features
+
+        spec: FeatureSpec = getattr(self._package.recipe, name).features
+        block = self._block(name, self._folder / TOWER_FOLDERS / name, spec)
+        prefix = spec.prefix(self._package.tower_blocks[name][0])
+        return adapted_features(block, self._frames(f"{name} prefix", prefix, clips))
+
+    def _own_vector(
+        self, name: str, stream: VisualStream | LexicalStream, clips: Sequence[Clip]
+    ) -> FeatureTable:
+        """The vector of pictures or text: adapted, frozen, or both."""
+        if name not in self._package.tower_blocks:
+            return self._table(name, stream.features, clips)
+        adapted = self._tower(name, clips)
+        if not stream.keep_frozen:
+            return adapted
+        return adapted_stream(self._table(name, stream.features, clips), adapted, keep_frozen=True)
+
     def _visual(self, stream: VisualStream, clips: Sequence[Clip]) -> FeatureTable:
-        raw = self._table("visual", stream.features, clips)
+        own = self._own_vector("visual", stream, clips)
         if not self._is_aligned(stream):
-            return visual_stream(raw, None, keep_unaligned=False)
-        return visual_stream(raw, self._aligned(raw), keep_unaligned=stream.keep_unaligned)
+            return visual_stream(own, None, keep_unaligned=False)
+        from_tower = "visual" in self._package.tower_blocks
+        aligned_from = self._tower("visual", clips) if from_tower else own
+        return visual_stream(own, self._aligned(aligned_from), keep_unaligned=stream.keep_unaligned)
 
     def _aligned(self, raw: FeatureTable) -> FeatureTable:
         from mer.alignment.pretrain import aligned_table, load_alignment

@@ -63,8 +63,8 @@ def averaged(takes: Sequence[FeatureTable]) -> FeatureTable:
     )
 
 
-def acoustic_stream(frozen: FeatureTable, adapted: FeatureTable | None, *, keep_frozen: bool) -> FeatureTable:
-    """The acoustic vector: adapted state, with the frozen best layer beside it if asked for."""
+def adapted_stream(frozen: FeatureTable, adapted: FeatureTable | None, *, keep_frozen: bool) -> FeatureTable:
+    """A stream's vector: the adapted state, with the frozen one (of speech the best layer) beside it if asked for."""
     if adapted is None:
         return frozen
     return concatenate(adapted, frozen) if keep_frozen else adapted

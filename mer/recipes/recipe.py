@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mer.adaptation.config import AdaptationConfig, LayerStudyConfig
+from mer.adaptation.token_config import PictureAdaptation, TextAdaptation
 from mer.alignment.config import AlignmentConfig
 from mer.emotions import EMOTION_SETS, MER_EMOTIONS
 from mer.ensemble.config import EnsembleConfig
@@ -23,6 +24,7 @@ from mer.features.augmentation import Speed
 from mer.features.spec import CROPS_SOURCE, FeatureSpec
 from mer.fusion.config import FusionConfig
 from mer.quality.filters import QualityFilter
+from mer.recipes.adapted_encoder import AdaptedEncoder
 from mer.recipes.states import StatesRead
 from mer.recipes.variants import AdaptationVariants
 from mer.selftraining.selection import SelectionConfig
@@ -99,11 +101,18 @@ class AcousticStream(_Frozen):
     )
 
 
-class VisualStream(_Frozen):
-    """The face stream: face crops for a trainable encoder, or precomputed vectors, aligned into the acoustic space."""
+class VisualStream(AdaptedEncoder):
+    """The face stream: face crops for a trainable encoder, an encoder's vectors (frozen or adapted) or precomputed ones,
+    aligned into the acoustic space.
+
+    An alignment goes on from the adapted vectors where there are some, and what is called unaligned are these.
+    """
 
     features: FeatureSpec = Field(
         description="Face crops (`crops:`), an encoder's features, or precomputed files."
+    )
+    adaptation: PictureAdaptation | None = Field(
+        default=None, description="PEFT of the tower's block on labelled clips; none: it stays frozen."
     )
     encoder: str | None = Field(
         default=None,
@@ -132,10 +141,27 @@ class VisualStream(_Frozen):
         return self
 
 
-class LexicalStream(_Frozen):
-    """The text stream: a frozen sentence encoder over the transcript."""
+class LexicalStream(AdaptedEncoder):
+    """The text stream: a sentence encoder or language model over the transcript, frozen or adapted."""
 
-    features: FeatureSpec = Field(description="Sentence encoder; mean over tokens, special tokens left out.")
+    features: FeatureSpec = Field(
+        description="Sentence encoder (mean over tokens, special tokens left out), or a causal language model with a `prompt`."
+    )
+    adaptation: TextAdaptation | None = Field(
+        default=None, description="PEFT of the encoder's block on labelled clips; none: it stays frozen."
+    )
+    label_words: tuple[str, ...] | None = Field(
+        default=None,
+        description="With `adaptation` of a causal model up to its last layer: a word for each emotion, in their order. The "
+        "classifier starts from the language-model head's rows of these words. None: it starts at zero.",
+    )
+
+    @model_validator(mode="after")
+    def _words_to_start_from(self) -> LexicalStream:
+        if self.label_words is not None and self.adaptation is None:
+            raise ValueError("label_words: expected `adaptation` as well, found none")
+        return self
+
     layer_study: LayerStudyConfig = Field(
         default_factory=LayerStudyConfig, description="How layers are scored (`mer layers --stream lexical`)."
     )
@@ -216,6 +242,15 @@ class Recipe(_Frozen):
         return self
 
     @model_validator(mode="after")
+    def _a_label_word_for_each_emotion(self) -> Recipe:
+        words = self.lexical.label_words if self.lexical is not None else None
+        if words is not None and len(words) != len(self.emotions):
+            raise ValueError(
+                f"lexical.label_words: expected {len(self.emotions)}, one an emotion, found {len(words)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _fused_streams_exist(self) -> Recipe:
         if absent := sorted(set(self.fused_streams or ()) - set(self.streams)):
             raise ValueError(f"fused_streams: expected some of {', '.join(self.streams)}, found {absent}")
@@ -237,6 +272,11 @@ class Recipe(_Frozen):
     def streams(self) -> tuple[str, ...]:
         """Names of the streams this recipe has, in the fixed order acoustic, visual, lexical."""
         return tuple(name for name in ("acoustic", "visual", "lexical") if getattr(self, name) is not None)
+
+    @property
+    def adapts(self) -> tuple[str, ...]:
+        """Names of the streams whose encoder is adapted, in that order."""
+        return tuple(name for name in self.streams if getattr(self, name).adaptation is not None)
 
     @property
     def reads(self) -> tuple[str, ...]:
