@@ -112,9 +112,9 @@ def visual(tmp_path_factory: pytest.TempPathFactory) -> tuple[FeatureSpec, Resol
     encoder = load_visual(weights)
     rows = []
     for number, label in enumerate(LABELS):
-        crops = rng.integers(0, 120, size=(1 + number % 3, 32, 32, 3), dtype=np.uint8)
+        crops = rng.integers(0, 60, size=(1 + number % 3, 32, 32, 3), dtype=np.uint8)
         top, left = divmod(int(label), 2)
-        crops[:, 16 * top : 16 * top + 16, 16 * left : 16 * left + 16] += 120
+        crops[:, 16 * top : 16 * top + 16, 16 * left : 16 * left + 16] += 190
         states, _ = encoder.read(crops, (1,), output=False, tokens="all")
         rows.append(states[1].numpy())
     table = RaggedTable(
@@ -130,7 +130,7 @@ TEXT = TextAdaptation(
     rank=4, epochs=12, batch_size=8, learning_rate=1e-2, head_learning_rate=3e-2, patience=0
 )
 PICTURE = PictureAdaptation(
-    rank=4, epochs=12, batch_size=8, learning_rate=5e-3, head_learning_rate=1e-2, patience=0
+    rank=4, epochs=20, batch_size=8, learning_rate=5e-3, head_learning_rate=1e-2, patience=0
 )
 
 
