@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.command import Figure, parser, write_figures
-from benchmarks.full_size_models import MODELS, FullSize, costs, prefix_table
+from benchmarks.full_size_models import CLASSES, MODELS, FullSize, costs, prefix_table
 from benchmarks.measuring import peak_memory_bytes
 from mer.adaptation.adapted_block import Adaptation, AdaptedBlock
 from mer.adaptation.block import Block
@@ -33,7 +33,7 @@ from mer.adaptation.finetune import adapt, adapted_features
 from mer.adaptation.token_config import PictureAdaptation, TextAdaptation
 from mer.encoders.placement import Placement, place
 
-CLASSES, CLIPS, RANK = 6, 2, 16
+CLIPS, RANK = 2, 16
 QUICK = ("chinese-hubert-large", "clip-vit-l14")
 _CONFIGS: dict[str, type[AdaptationConfig]] = {
     "acoustic": AdaptationConfig,

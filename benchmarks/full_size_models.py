@@ -25,6 +25,8 @@ from mer.encoders.placement import Placement
 SECONDS, PICTURES, TOKENS = 5.0, 8, 64
 """A typical clip: of speech, pictures of it, and tokens of its transcript under a prompt."""
 
+CLASSES = 6
+
 
 @dataclass(frozen=True, kw_only=True)
 class FullSize:
@@ -92,7 +94,7 @@ def _hubert_front(config: Any) -> float:
         total += 2.0 * channels * width * kernel * frames
         channels = width
     positions = config.hidden_size**2 / config.num_conv_pos_embedding_groups * config.num_conv_pos_embeddings
-    return total + 2.0 * frames * (channels * config.hidden_size + positions)
+    return total + 2.0 * frames * float(channels * config.hidden_size + positions)
 
 
 def _clip(layers: int, placement: Placement) -> Any:
@@ -120,8 +122,8 @@ def _shown(encoder: Any, state: int, seed: int) -> Tensor:
 
 
 def _clip_front(config: Any) -> float:
-    patches = (config.image_size // config.patch_size) ** 2
-    return 2.0 * PICTURES * patches * 3 * config.patch_size**2 * config.hidden_size
+    patches = float((config.image_size // config.patch_size) ** 2)
+    return 2.0 * PICTURES * patches * 3 * float(config.patch_size**2 * config.hidden_size)
 
 
 def _qwen(layers: int, placement: Placement) -> Any:
@@ -135,7 +137,7 @@ def _qwen(layers: int, placement: Placement) -> Any:
     )  # fmt: skip
     with made_at(placement):
         model = _frozen(Qwen2Model(config))
-    return TextLayers(model, 8, 8, 0, reads="last", placement=placement)
+    return TextLayers(model, 8, 8, 0, reads="last", label_rows=_words(config), placement=placement)
 
 
 def _baichuan(layers: int, placement: Placement) -> Any:
@@ -150,7 +152,12 @@ def _baichuan(layers: int, placement: Placement) -> Any:
     config.model_type = "baichuan"
     with made_at(placement):
         model = _frozen(BaichuanModel(config, alibi=alibi))
-    return TextLayers(model, 8, 8, 0, reads="last", placement=placement)
+    return TextLayers(model, 8, 8, 0, reads="last", label_rows=_words(config), placement=placement)
+
+
+def _words(config: Any) -> Tensor:
+    """Rows of label words: a classifier at zero would leave a first step nothing to tell the adapters."""
+    return 0.02 * torch.randn(CLASSES, int(config.hidden_size), generator=torch.Generator().manual_seed(0))
 
 
 def _told(encoder: Any, state: int, seed: int) -> Tensor:

@@ -60,11 +60,7 @@ class TextLayers:
         self.leading, self.trailing, self.closing = leading, trailing, closing
         self.reads, self.label_rows = reads, label_rows
         self._place = layers_place(model)
-        one = torch.zeros(1, 1, dtype=torch.long, device=placement.device)
-        with torch.inference_mode():
-            self._outputs = layer_outputs(
-                lambda: model(input_ids=one, attention_mask=torch.ones_like(one)), layers_of(model)
-            )
+        self._outputs: int | None = None
 
     def run_layers(self, hidden: Tensor, mask: Tensor, start: int, stop: int) -> list[Tensor]:
         """Run layers start..stop-1: hidden state `start` -> hidden states start+1..stop, in the given type.
@@ -85,11 +81,22 @@ class TextLayers:
         }
         given = hidden.to(self.placement.dtype)
         states, out = run_between(
-            lambda: self.module(**inputs), layers_of(self.module), given, start, stop, self._outputs
+            lambda: self.module(**inputs), layers_of(self.module), given, start, stop, self._layer_outputs()
         )
         if out is not None:
             states[-1] = out if isinstance(out, Tensor) else out.last_hidden_state
         return [state.to(hidden.dtype) for state in states]
+
+    def _layer_outputs(self) -> int:
+        """Found out once, by one token through the first layer."""
+        if self._outputs is None:
+            one = torch.zeros(1, 1, dtype=torch.long, device=self.placement.device)
+            with torch.inference_mode():
+                self._outputs = layer_outputs(
+                    lambda: self.module(input_ids=one, attention_mask=torch.ones_like(one)),
+                    layers_of(self.module),
+                )
+        return self._outputs
 
     def counted(self, mask: Tensor) -> Tensor:
         """Tokens (batch, tokens) that a text's vector is pooled from, of the real ones in `mask`."""
