@@ -18,6 +18,9 @@ from tasks.kept_extractor import let_go
 from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
 from tasks.streams import frame_features, frames_name
 
+MOST_NAMES = 3
+"""Feature sets named in a line of progress."""
+
 
 @flow(name="features", task_runner=configured_task_runner())
 def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
@@ -64,7 +67,8 @@ def extract(
     progress = StepProgress("features", len(plan.shards))
     shards = [(shard, extract_shard.submit(dataset.corpus, shard)) for shard in plan.shards]
     for shard, running in shards:
-        names = " + ".join(one.stream for one in shard.features)
+        names = " + ".join(one.stream for one in shard.features[:MOST_NAMES])
+        names += f" and {more} more" if (more := len(shard.features) - MOST_NAMES) > 0 else ""
         progress.advance(f"{names} in {running.result().seconds:.1f} s")
     let_go()
     return dict(plan.features)

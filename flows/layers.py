@@ -21,6 +21,9 @@ from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
 from tasks.stage import StageResult
 from tasks.tracking import close_tracked_studies, tracked
 
+FRAMED_STATES_OF_A_SHARD = 256
+"""Clips times hidden states that are extracted frame by frame as one shard: .2 GB of 200 frames of 1,024 features."""
+
 
 @flow(name="layers", task_runner=configured_task_runner())
 def layers(options: LayerOptions) -> dict[str, ViewSpaces]:
@@ -77,7 +80,8 @@ def _states(
     names = [f"{stream} frames of layer {state}" for state in range(count_hidden_states(spec))]
     wanted = {name: spec.prefix(state) for state, name in enumerate(names)}
     # a shard holds every state's frames in memory until it is written
-    smaller = recipe.model_copy(update={"shard_clips": max(1, recipe.shard_clips // len(names))})
+    fitting = max(1, FRAMED_STATES_OF_A_SHARD // len(names))
+    smaller = recipe.model_copy(update={"shard_clips": min(recipe.shard_clips, fitting)})
     extracted = extract(dataset, smaller, wanted)
     return tuple(extracted[name] for name in names)
 

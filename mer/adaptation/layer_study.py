@@ -120,7 +120,7 @@ def study_layers(
     if features.ndim != 3:
         raise ConfigError(f"layer study: expected (clips, hidden states, width), found {features.shape}")
     _require_something_to_tell(features.shape[1], truth)
-    held_out = _held_out(who, truth, config)
+    held_out = held_out_clips(who, truth, config)
     by_layer = torch.from_numpy(np.ascontiguousarray(values.transpose(1, 0, 2), dtype=np.float32))
     labelled, train = torch.from_numpy(truth), torch.from_numpy(~held_out)
     clips, width = by_layer.shape[1:]
@@ -164,7 +164,7 @@ def study_layer_frames(
     if (labels < 0).any():
         raise ConfigError("layer study of frames: expected a label for every clip, found clips without")
     _require_something_to_tell(count, labels)
-    held_out = _held_out(speakers, labels, config)
+    held_out = held_out_clips(speakers, labels, config)
     truth, train = torch.from_numpy(labels), torch.from_numpy(~held_out)
     predicted, means, done = [], [], 0
     at_once = 1  # until the size of a layer is known
@@ -188,6 +188,17 @@ def study_layer_frames(
         config,
         _mixture(torch.cat(means), truth, train, config),
     )
+
+
+def held_out_clips(
+    speakers: Sequence[str | None], truth: NDArray[np.int64], config: LayerStudyConfig
+) -> NDArray[np.bool_]:
+    """(R, N) the clips of every fold of every seed, seeds in the outer order."""
+    names = [str(row) for row in range(len(truth))]
+    folds = [
+        assign_folds(speakers, names, truth, config.folds, config.seed + run) for run in range(config.seeds)
+    ]
+    return np.concatenate([[run == fold for fold in range(run.max() + 1)] for run in folds])
 
 
 def _predicted(
@@ -249,17 +260,6 @@ def _frames(tables: Sequence[RaggedTable], config: LayerStudyConfig) -> LayerFra
 def _fitting(config: LayerStudyConfig, bytes_of_one: int) -> int:
     """How many of this size fit the memory the study may take, at least one."""
     return max(1, int(config.memory_gib * _GIB) // bytes_of_one)
-
-
-def _held_out(
-    speakers: Sequence[str | None], truth: NDArray[np.int64], config: LayerStudyConfig
-) -> NDArray[np.bool_]:
-    """(R, N) the clips of every fold of every seed, seeds in the outer order."""
-    names = [str(row) for row in range(len(truth))]
-    folds = [
-        assign_folds(speakers, names, truth, config.folds, config.seed + run) for run in range(config.seeds)
-    ]
-    return np.concatenate([[run == fold for fold in range(run.max() + 1)] for run in folds])
 
 
 def _require_something_to_tell(states: int, truth: NDArray[np.int64]) -> None:
