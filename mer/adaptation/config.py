@@ -74,9 +74,49 @@ class AdaptationConfig(BaseModel):
         description="lambda of the masked reconstruction loss; 0 leaves it out.",
     )
     mask_probability: float = Field(
-        default=0.2, ge=0.0, lt=1.0, description="Share of a clip's frames hidden in training."
+        default=0.2, ge=0.0, lt=1.0, description="Share of a clip's frames hidden in training, and predicted."
     )
     mask_span_frames: int = Field(default=5, ge=1, le=1000, description="Length of one hidden span (frames).")
+    time_masks: int = Field(
+        default=0, ge=0, le=100, description="SpecAugment: stretches of frames blanked in each training clip."
+    )
+    time_mask_share: float = Field(
+        default=0.1,
+        gt=0.0,
+        le=1.0,
+        description="Longest of these stretches, as a share of the clip's frames.",
+    )
+    feature_masks: int = Field(
+        default=0, ge=0, le=100, description="SpecAugment: runs of features blanked in each training clip."
+    )
+    feature_mask_share: float = Field(
+        default=0.1, gt=0.0, le=1.0, description="Longest of these runs, as a share of the features."
+    )
+    mixup: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=100.0,
+        description="Shape of the Beta distribution by which pooled embeddings and labels of two clips are mixed; "
+        "0: not mixed.",
+    )
+    variants_per_epoch: Literal["one", "all"] = Field(
+        default="one",
+        description="Of a clip's augmented variants (the plain one included), one drawn anew every epoch, or all.",
+    )
+    class_weighting: Literal["none", "balanced"] = Field(
+        default="none", description="Weights of the cross-entropy: all 1, or 1 / frequency of the class."
+    )
+    averaging: float = Field(
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Share of the running average of the parameters that a step keeps (0.99: over about 100 steps); "
+        "the average is validated and kept. 0: no average.",
+    )
+    pooling: Literal["mean_std", "attention"] = Field(
+        default="mean_std",
+        description="Mean and standard deviation over time, all frames alike or weighted by learned attention.",
+    )
     max_frames: int = Field(
         default=600,
         ge=8,

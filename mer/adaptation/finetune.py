@@ -7,7 +7,7 @@ from their output, computed once (`frames`), and no layer above `block.stop` is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,22 +21,18 @@ from mer.adaptation.adapted_block import (
     AdaptedBlock,
     adapted_features,
     embed_rows,
-    load_adapter,
-    save_adapter,
+    head_logits,
 )
+from mer.adaptation.adapter_files import load_adapter, save_adapter
 from mer.adaptation.adapters import BlockEncoder, check_block
+from mer.adaptation.batch_plan import BatchPlan, Chances, draw_plan
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
-from mer.adaptation.masked_reconstruction import MaskedReconstruction, span_mask
-from mer.adaptation.padded_batches import (
-    FrameStore,
-    PaddedBatch,
-    draw_windows,
-    length_sorted_batches,
-    pad,
-)
-from mer.adaptation.pooling import masked_mean_std
-from mer.errors import ConfigError
+from mer.adaptation.fit_clips import FitClips
+from mer.adaptation.masked_reconstruction import MaskedReconstruction
+from mer.adaptation.objective import Objective
+from mer.adaptation.padded_batches import length_sorted_batches
+from mer.adaptation.running_average import RunningAverage
 from mer.evaluation.metrics import confusion, unweighted_recall, waf
 from mer.training.checkpoint import Checkpoint
 from mer.training.optimiser_state import optimiser_tensors, restore_optimiser
@@ -46,7 +42,15 @@ from mer.training.steps import StepGuard, seeded, warmup_cosine
 if TYPE_CHECKING:
     from mer.features.dataset import RaggedTable
 
-__all__ = ["Adaptation", "AdaptedBlock", "adapt", "adapted_features", "load_adapter", "save_adapter"]
+__all__ = [
+    "Adaptation",
+    "AdaptedBlock",
+    "adapt",
+    "adapted_features",
+    "head_logits",
+    "load_adapter",
+    "save_adapter",
+]
 
 Progress = Callable[[int, int], None]
 
@@ -62,6 +66,7 @@ def adapt(
     config: AdaptationConfig,
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
+    variants: Sequence[RaggedTable] = (),
 ) -> Adaptation:
     """Fit adapters and head on the training clips; keep the epoch that is best on the validation clips.
 
@@ -76,13 +81,18 @@ def adapt(
         config: options.
         checkpoint: where every finished epoch is kept; one that is found is gone on from, to the same bits.
         progress: called with (epochs done, epochs) after every epoch.
+        variants: hidden state `block.start` of the same clips out of augmented waveforms, any number of tables like
+            `frames`; what an epoch shows of them is `config.variants_per_epoch`. They are never validated on.
 
     Raises:
         ConfigError: shapes do not agree, clips are in both masks, or nothing can be trained on.
         DivergedError: more than three steps gave NaN or infinity.
     """
     check_block(encoder, block)
-    fit = _Fit(encoder, block, frames, labels, class_count, train, validation, config)
+    device = next(encoder.module.parameters()).device
+    clips = FitClips.of(frames, variants, labels, train, validation, device)
+    clips.check(encoder.width, class_count)
+    fit = _Fit(encoder, block, clips, class_count, config)
     if checkpoint is not None and (found := checkpoint.load()) is not None:
         fit.restore(*found)
     while not fit.finished:
@@ -103,40 +113,30 @@ class _Fit:
     """State of one fit between epochs."""
 
     def __init__(
-        self,
-        encoder: BlockEncoder,
-        block: Block,
-        frames: RaggedTable,
-        labels: NDArray[np.int64],
-        class_count: int,
-        train: NDArray[np.bool_],
-        validation: NDArray[np.bool_],
-        config: AdaptationConfig,
+        self, encoder: BlockEncoder, block: Block, clips: FitClips, classes: int, config: AdaptationConfig
     ) -> None:
         self.config = config
-        self.store = FrameStore.of(frames)
-        self.labels = np.asarray(labels, dtype=np.int64)
-        usable = np.asarray(frames.present, dtype=bool) & (self.labels >= 0)
-        self.train_rows = _rows(train, usable, "train")
-        self.validation_rows = _rows(validation, usable, "validation")
-        _check_clips(self.store, encoder, self.labels, class_count, self.train_rows, self.validation_rows)
+        self.clips = clips
         with seeded(epoch_generator(config.seed, 0, "initialise")):
-            self.adapted = AdaptedBlock(encoder, block, config, class_count)
+            self.adapted = AdaptedBlock(encoder, block, config, classes)
             self.reconstruction = MaskedReconstruction(encoder.width).to(self.adapted.layers.device)
-        self.targets = self._frozen_pass()
-        self.parameters = [
-            *self.adapted.layers.trainable.values(),
+        self.objective = Objective(self.adapted, self.reconstruction, clips, config)
+        adapters = list(self.adapted.layers.trainable.values())
+        heads = [
             *self.adapted.head.parameters(),
+            *self.adapted.pooling.parameters(),
             *self.reconstruction.parameters(),
         ]
-        heads = [*self.adapted.head.parameters(), *self.reconstruction.parameters()]
+        self.parameters = [*adapters, *heads]
         self.optimiser = torch.optim.AdamW(
             [
-                {"params": list(self.adapted.layers.trainable.values()), "peak": config.learning_rate},
+                {"params": adapters, "peak": config.learning_rate},
                 {"params": heads, "peak": config.head_learning_rate},
             ],
             weight_decay=config.weight_decay,
+            fused=True,
         )
+        self.average = RunningAverage(self.adapted.own_tensors(), config.averaging)
         self.guard = StepGuard()
         self.history: list[dict[str, float]] = []
         self.best_epoch = -1
@@ -147,49 +147,47 @@ class _Fit:
         """All epochs are done, or patience is at an end."""
         done = len(self.history)
         waited = done - 1 - self.best_epoch
-        patient = self.config.patience == 0 or len(self.validation_rows) == 0
+        patient = self.config.patience == 0 or len(self.clips.validation) == 0
         return done >= self.config.epochs or (done > 0 and not patient and waited >= self.config.patience)
 
     def run_epoch(self) -> None:
         """One pass over the training clips, then a look at the validation clips."""
-        epoch = len(self.history)
-        order = epoch_generator(self.config.seed, epoch, "order")
-        hide = epoch_generator(self.config.seed, epoch, "hide")
-        batches = length_sorted_batches(
-            self.train_rows, self.store.lengths, self.config.batch_size, generator=order
-        )
+        epoch, config, store = len(self.history), self.config, self.clips.store
+        chances = Chances(config.seed, epoch)
+        rows = self.clips.rows_of_epoch(chances.variants, every=config.variants_per_epoch == "all")
+        batches = length_sorted_batches(rows, store.lengths, config.batch_size, generator=chances.order)
         self.adapted.train()
         sums = np.zeros(2)
-        with seeded(epoch_generator(self.config.seed, epoch, "dropout")):
-            for index, rows in enumerate(batches):
-                self._set_step_size(epoch * len(batches) + index, self.config.epochs * len(batches))
-                windows = draw_windows(self.store.lengths[rows], self.config.max_frames, order)
-                batch = pad(self.store, rows, self.adapted.layers.device, windows)
-                sums += len(rows) * np.array(self._step(batch, windows, hide, epoch))
-        figures = {
-            "epoch": float(epoch),
-            "train_cross_entropy": sums[0] / len(self.train_rows),
-            "train_reconstruction": sums[1] / len(self.train_rows),
-            "skipped_steps": float(self.guard.skipped),
-        }
+        with seeded(chances.dropout):
+            for index, batch in enumerate(batches):
+                self._set_step_size(epoch * len(batches) + index, config.epochs * len(batches))
+                sums += len(batch) * np.array(self._step(draw_plan(store, batch, config, chances), epoch))
         self.adapted.eval()
-        figures |= self._validate()
-        self.history.append({name: float(value) for name, value in figures.items()})
-        if self._is_best(epoch):
-            self.best_epoch = epoch
-            self.best_tensors = self.adapted.small_tensors()
+        with self.average.in_use():
+            figures = {
+                "epoch": float(epoch),
+                "train_cross_entropy": sums[0] / len(rows),
+                "train_reconstruction": sums[1] / len(rows),
+                "skipped_steps": float(self.guard.skipped),
+            } | self._validate()
+            self.history.append({name: float(value) for name, value in figures.items()})
+            if self._is_best(epoch):
+                self.best_epoch = epoch
+                self.best_tensors = self.adapted.small_tensors()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and record of a checkpoint."""
         tensors = {f"now/{name}": value for name, value in self.adapted.small_tensors().items()}
         tensors |= {f"reconstruction/{n}": v for n, v in self.reconstruction.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best_tensors.items()}
+        tensors |= {f"average/{name}": value for name, value in self.average.values.items()}
         tensors |= optimiser_tensors(self.optimiser)
         return tensors, {
             "config": self.config.model_dump(mode="json"),
             "history": self.history,
             "best_epoch": self.best_epoch,
             "skipped": self.guard.skipped,
+            "averaged_steps": self.average.steps,
         }
 
     def restore(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
@@ -199,59 +197,26 @@ class _Fit:
         self.adapted.load_small_tensors(_part(tensors, "now/"))
         self.reconstruction.load_state_dict(_part(tensors, "reconstruction/"))
         restore_optimiser(self.optimiser, tensors)
+        self.average.restore(_part(tensors, "average/"), record["averaged_steps"])
         self.best_tensors = _part(tensors, "best/")
         self.history = record["history"]
         self.best_epoch = record["best_epoch"]
         self.guard = StepGuard(record["skipped"])
 
-    def _frozen_pass(self) -> FrameStore:
-        """Run the block once before any training.
-
-        Standardise the head, keep the targets of the reconstruction.
-        """
-        store, layers = self.store, self.adapted.layers
-        targets = np.zeros(store.values.shape, dtype=np.float16)  # half the memory; only a regression target
-        embeddings = []
-        self.adapted.eval()
-        with torch.inference_mode():
-            for rows in length_sorted_batches(self.train_rows, store.lengths, self.config.batch_size):
-                batch = pad(store, rows, layers.device)
-                hidden = layers(batch.hidden, batch.mask)  # untrained adapters change nothing
-                embeddings.append(masked_mean_std(hidden, batch.mask))
-                for place, row in enumerate(rows):
-                    begin, end = store.offsets[row], store.offsets[row + 1]
-                    targets[begin:end] = hidden[place, : end - begin].cpu().numpy()
-            self.adapted.head.standardise_to(torch.cat(embeddings))
-        return FrameStore(values=targets, offsets=store.offsets)
-
-    def _step(
-        self,
-        batch: PaddedBatch,
-        windows: tuple[NDArray[np.int64], NDArray[np.int64]],
-        generator: torch.Generator,
-        epoch: int,
-    ) -> tuple[float, float]:
-        config = self.config
-        labels = torch.from_numpy(self.labels[batch.rows]).to(batch.hidden.device)
-        hidden, hide = batch.hidden, None
-        if config.mask_probability > 0:
-            hide = span_mask(batch.mask, config.mask_probability, config.mask_span_frames, generator)
-            hidden = self.reconstruction.hide(hidden, hide)
-        adapted = self.adapted.layers(hidden, batch.mask)
-        logits = self.adapted.head(masked_mean_std(adapted, batch.mask))
-        cross_entropy = functional.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-        reconstruction = torch.zeros((), device=logits.device)
-        if hide is not None and config.mask_weight > 0:
-            frozen = pad(self.targets, batch.rows, batch.hidden.device, windows).hidden
-            reconstruction = self.reconstruction.loss(adapted, frozen, hide)
-        loss = cross_entropy + config.mask_weight * reconstruction
+    def _step(self, plan: BatchPlan, epoch: int) -> tuple[float, float]:
+        losses = self.objective(plan, plan.clips, plan.hidden_frames)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.parameters, config.gradient_clip)
-        if not self.guard.accepts(loss.detach(), norm, where=f"adaptation, epoch {epoch}"):
+        losses.total.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip)
+        # one transfer for all three figures: on a GPU each would wait for the device
+        total, size, cross_entropy, reconstruction = torch.stack(
+            [losses.total.detach(), norm, losses.cross_entropy, losses.reconstruction]
+        ).cpu()
+        if not self.guard.accepts(total, size, where=f"adaptation, epoch {epoch}"):
             return 0.0, 0.0
         self.optimiser.step()
-        return float(cross_entropy.detach()), float(reconstruction.detach())
+        self.average.update()
+        return float(cross_entropy), float(reconstruction)
 
     def _set_step_size(self, step: int, total: int) -> None:
         factor = warmup_cosine(step, total, self.config.warmup_share)
@@ -259,14 +224,13 @@ class _Fit:
             group["lr"] = factor * group["peak"]
 
     def _validate(self) -> dict[str, float]:
-        if len(self.validation_rows) == 0:
+        rows = self.clips.validation
+        if len(rows) == 0:
             return {}
-        embeddings = embed_rows(
-            self.adapted.embed, self.store, self.validation_rows, self.adapted.layers.device
-        )
+        embeddings = embed_rows(self.adapted.embed, self.clips.store, rows)
         with torch.inference_mode():
-            logits = self.adapted.head(torch.from_numpy(embeddings).to(self.adapted.layers.device)).cpu()
-        truth = self.labels[self.validation_rows]
+            logits = self.adapted.head(torch.from_numpy(embeddings).to(self.clips.store.device)).cpu()
+        truth = self.clips.labels[rows]
         counts = confusion(truth, logits.argmax(dim=1).numpy(), logits.shape[1])
         return {
             "validation_cross_entropy": float(functional.cross_entropy(logits, torch.from_numpy(truth))),
@@ -282,35 +246,6 @@ class _Fit:
         if now[name] != best[name]:
             return now[name] > best[name]
         return now["validation_cross_entropy"] < best["validation_cross_entropy"]
-
-
-def _rows(mask: NDArray[np.bool_], usable: NDArray[np.bool_], name: str) -> NDArray[np.int64]:
-    if mask.shape != usable.shape:
-        raise ConfigError(f"adaptation: expected mask `{name}` of shape {usable.shape}, found {mask.shape}")
-    return np.flatnonzero(mask & usable)
-
-
-def _check_clips(
-    store: FrameStore,
-    encoder: BlockEncoder,
-    labels: NDArray[np.int64],
-    class_count: int,
-    train_rows: NDArray[np.int64],
-    validation_rows: NDArray[np.int64],
-) -> None:
-    problems = []
-    if store.width != encoder.width:
-        problems.append(f"frames are {store.width} wide, the encoder {encoder.width}")
-    if len(labels) != len(store.lengths):
-        problems.append(f"{len(labels)} labels for {len(store.lengths)} clips")
-    elif np.intersect1d(train_rows, validation_rows).size:
-        problems.append("clips are in both `train` and `validation`")
-    if labels.size and labels.max() >= class_count:
-        problems.append(f"label {labels.max()} with {class_count} classes")
-    if len(np.unique(labels[train_rows])) < 2:
-        problems.append("training clips with label and sound are of fewer than two classes")
-    if problems:
-        raise ConfigError(f"adaptation cannot start: {'; '.join(problems)}")
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

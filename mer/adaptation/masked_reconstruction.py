@@ -49,19 +49,16 @@ class MaskedReconstruction(nn.Module):
         """Replace frames of state `start` (batch, frames, width) where `hide` (batch, frames) is True."""
         return torch.where(hide.unsqueeze(-1), self.mask_vector.to(hidden.dtype), hidden)
 
-    def loss(self, adapted: Tensor, frozen: Tensor, hide: Tensor) -> Tensor:
-        """Mean squared error at the hidden frames.
+    def summed_loss(self, adapted: Tensor, frozen: Tensor) -> Tensor:
+        """Squared error at the hidden frames, summed over frames: processes that share a batch add theirs up.
 
         Args:
-            adapted: (batch, frames, width) adapted hidden state `stop`, computed with the frames hidden.
-            frozen: (batch, frames, width) the frozen encoder's hidden state `stop`, computed with all frames.
-            hide: (batch, frames) True at hidden frames; none gives a loss of 0.
+            adapted: (hidden frames, width) adapted hidden state `stop`, computed with the frames hidden.
+            frozen: (hidden frames, width) the frozen encoder's hidden state `stop`, computed with all frames.
 
         Returns:
-            () mean over hidden frames and features; a frame's target has mean 0 and variance 1.
+            () sum over frames of the mean over features; a frame's target has mean 0 and variance 1.
         """
         target = functional.layer_norm(frozen, frozen.shape[-1:])
-        error = (self.predict(adapted) - target).square().mean(dim=-1)  # (batch, frames)
-        weight = hide.to(error.dtype)
-        mean: Tensor = (error * weight).sum() / weight.sum().clamp(min=1.0)
-        return mean
+        total: Tensor = (self.predict(adapted) - target).square().mean(dim=-1).sum()
+        return total

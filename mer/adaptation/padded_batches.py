@@ -18,6 +18,8 @@ from mer.errors import ConfigError
 if TYPE_CHECKING:
     from mer.features.dataset import RaggedTable
 
+Windows = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""First frame and number of frames of a piece of each clip, (batch,) each."""
 SORTED_BATCHES = 8
 """Batches whose clips are drawn together and sorted by length.
 
@@ -39,10 +41,13 @@ class PaddedBatch:
 
 @dataclass(frozen=True)
 class FrameStore:
-    """Frames of all clips in one array, and where each clip's begin."""
+    """Frames of all clips in one tensor on the device that trains, and where each clip's begin.
 
-    values: NDArray[np.floating]
-    """(sum of frames, width)."""
+    A batch is one gather by index: no copy of each clip, on a GPU no transfer of frames.
+    """
+
+    values: Tensor
+    """(sum of frames, width), in the type they were stored in."""
     offsets: NDArray[np.int64]
     """(clips + 1,) clip i has frames offsets[i]..offsets[i + 1] - 1."""
 
@@ -56,21 +61,53 @@ class FrameStore:
         """Features in a frame."""
         return int(self.values.shape[1])
 
+    @property
+    def device(self) -> torch.device:
+        """Where the frames are."""
+        return self.values.device
+
     @classmethod
-    def of(cls, frames: RaggedTable) -> FrameStore:
-        """View of a table that holds one hidden state, (frames, width) or (frames, 1, width).
+    def of(cls, *tables: RaggedTable, device: torch.device | str = "cpu") -> FrameStore:
+        """Frames of tables that hold one hidden state, (frames, width) or (frames, 1, width), on a device.
+
+        Several tables are put one after the other: clip i of table t is clip `t * clips + i` where all have
+        equally many. On the processor, one table is not copied.
 
         Raises:
-            ConfigError: the table holds several hidden states.
+            ConfigError: a table holds several hidden states.
         """
-        values = np.asarray(frames.values)
-        if values.ndim == 3 and values.shape[1] == 1:
-            values = values[:, 0]
-        if values.ndim != 2:
-            raise ConfigError(
-                f"expected frames of one hidden state, (frames, width), found shape {values.shape}"
-            )
-        return cls(values=values, offsets=np.asarray(frames.offsets, dtype=np.int64))
+        parts = [_one_state(table).to(device) for table in tables]
+        lengths = np.concatenate([np.diff(np.asarray(table.offsets, dtype=np.int64)) for table in tables])
+        return cls(
+            values=parts[0] if len(parts) == 1 else torch.cat(parts),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        )
+
+    def places(self, rows: NDArray[np.int64], windows: Windows | None = None) -> tuple[Tensor, Tensor]:
+        """Where the frames of a padded batch lie.
+
+        Args:
+            rows: (batch,) clips.
+            windows: first frame and length of the piece of each clip; None: whole clips.
+
+        Returns:
+            (batch, frames) index into `values` (a clip's last frame repeated where padded), and the mask, True at
+            valid frames; both on the CPU.
+        """
+        first, kept = windows if windows is not None else (np.zeros_like(rows), self.lengths[rows])
+        begin, count = torch.from_numpy(self.offsets[rows] + first)[:, None], torch.from_numpy(kept)[:, None]
+        steps = torch.arange(int(kept.max()))[None]  # (1, frames)
+        return begin + torch.minimum(steps, count - 1), steps < count
+
+
+def _one_state(table: RaggedTable) -> Tensor:
+    values = np.asarray(table.values)
+    if values.ndim == 3 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 2:
+        raise ConfigError(f"expected frames of one hidden state, (frames, width), found shape {values.shape}")
+    # torch warns of arrays that it may not write to, such as mapped files
+    return torch.from_numpy(values if values.flags.writeable else values.copy())
 
 
 def length_sorted_batches(
@@ -99,9 +136,7 @@ def length_sorted_batches(
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
-def draw_windows(
-    lengths: NDArray[np.int64], max_frames: int, generator: torch.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def draw_windows(lengths: NDArray[np.int64], max_frames: int, generator: torch.Generator) -> Windows:
     """First frame and length of a random window of at most `max_frames` in each clip.
 
     Whole clips where they fit.
@@ -112,19 +147,10 @@ def draw_windows(
     return first, kept
 
 
-def pad(
-    store: FrameStore,
-    rows: NDArray[np.int64],
-    device: torch.device,
-    windows: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
-) -> PaddedBatch:
-    """Copy the rows' frames (or the given windows of them) into one padded float32 batch."""
-    first, kept = windows if windows is not None else (np.zeros_like(rows), store.lengths[rows])
-    longest = int(kept.max())
-    hidden = torch.zeros(len(rows), longest, store.width)
-    for place, row in enumerate(rows):
-        begin = int(store.offsets[row] + first[place])
-        frames = np.asarray(store.values[begin : begin + int(kept[place])], dtype=np.float32)
-        hidden[place, : len(frames)] = torch.from_numpy(frames)
-    mask = torch.arange(longest)[None] < torch.from_numpy(kept)[:, None]
-    return PaddedBatch(rows=rows, hidden=hidden.to(device), mask=mask.to(device))
+def pad(store: FrameStore, rows: NDArray[np.int64], windows: Windows | None = None) -> PaddedBatch:
+    """Gather the rows' frames (or the given windows of them) into one padded float32 batch on the store's device."""
+    index, valid = store.places(rows, windows)
+    mask = valid.to(store.device)
+    frames = store.values.index_select(0, index.reshape(-1).to(store.device)).float()
+    hidden = frames.view(*index.shape, store.width).masked_fill_(~mask.unsqueeze(-1), 0.0)
+    return PaddedBatch(rows=rows, hidden=hidden, mask=mask)

@@ -15,6 +15,7 @@ from mer.adaptation.finetune import (
     Adaptation,
     adapt,
     adapted_features,
+    head_logits,
     load_adapter,
     save_adapter,
 )
@@ -57,6 +58,103 @@ def test_adaptation_learns_what_the_frozen_block_does_not_show(
 
 class Killed(Exception):
     pass
+
+
+EVERYTHING = {
+    "time_masks": 2, "time_mask_share": 0.2, "feature_masks": 1, "mixup": 0.4, "class_weighting": "balanced",
+    "averaging": 0.9, "pooling": "attention",
+}  # fmt: skip
+
+
+def louder(frames: RaggedTable, scale: float) -> RaggedTable:
+    """A variant: other values, and every clip two frames longer, as after a change of speed."""
+    clips = [
+        np.concatenate([part, part[-2:]]) * scale for part in np.split(frames.values, frames.offsets[1:-1])
+    ]
+    offsets = np.concatenate([[0], np.cumsum([len(clip) for clip in clips])]).astype(np.int64)
+    return replace(frames, values=np.concatenate(clips).astype(np.float32), offsets=offsets)
+
+
+@pytest.mark.parametrize("every", ["one", "all"])
+def test_with_every_option_a_killed_fit_ends_with_the_same_bits(
+    encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path, every: str
+) -> None:
+    config = CONFIG.model_validate({**CONFIG.model_dump(), **EVERYTHING, "variants_per_epoch": every})
+    variants = [louder(corpus[0], 1.1), louder(corpus[0], 0.9)]
+    undisturbed = run(encoder, corpus, config, variants=variants)
+    checkpoint = Checkpoint(tmp_path / "checkpoint")
+
+    def kill(epoch: int, of: int) -> None:
+        if epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(encoder, corpus, config, variants=variants, checkpoint=checkpoint, progress=kill)
+    torch.manual_seed(12345)
+    resumed = run(encoder, corpus, config, variants=variants, checkpoint=checkpoint)
+    assert same(resumed, undisturbed) and resumed.history == undisturbed.history
+    assert undisturbed.history[-1]["skipped_steps"] == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"time_masks": 2},
+        {"feature_masks": 2},
+        {"mixup": 0.4},
+        {"averaging": 0.9},
+        {"pooling": "attention"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_each_option_changes_the_fit_and_still_learns(
+    encoder: LayeredMoonshine, corpus: Corpus, change: dict[str, Any]
+) -> None:
+    config = CONFIG.model_copy(update={"epochs": 15, "patience": 0})
+    adaptation = run(encoder, corpus, config.model_copy(update=change))
+    assert adaptation.history[adaptation.best_epoch]["validation_waf"] > 0.7
+    plain = run(encoder, corpus, config.model_copy(update={"epochs": 1}))
+    assert adaptation.history[0]["validation_cross_entropy"] != plain.history[0]["validation_cross_entropy"]
+
+
+def test_variants_are_trained_on(encoder: LayeredMoonshine, corpus: Corpus) -> None:
+    """The plain frames say nothing of the class; their variant does, and validation shows it."""
+    frames, labels = corpus
+    values = frames.values.copy()
+    hidden_end = int(frames.offsets[36])
+    values[:hidden_end] = np.random.default_rng(0).normal(size=values[:hidden_end].shape)
+    blind = replace(frames, values=values)
+    config = CONFIG.model_copy(update={"epochs": 20, "patience": 0})
+    best = [
+        max(epoch["validation_waf"] for epoch in run(encoder, (blind, labels), config, **options).history)
+        for options in ({}, {"variants": [frames]})
+    ]
+    assert best[1] > 0.7 and best[1] > best[0] + 0.15
+
+
+def test_variants_of_other_clips_are_refused(encoder: LayeredMoonshine, corpus: Corpus) -> None:
+    frames = corpus[0]
+    other = replace(frames, clip_ids=tuple(reversed(frames.clip_ids)))
+    with pytest.raises(ConfigError, match="variant 2"):
+        run(encoder, corpus, variants=[frames, other])
+
+
+def test_the_own_head_is_read_from_saved_features(
+    encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"epochs": 15, "patience": 0})
+    adaptation = run(encoder, corpus, config)
+    save_adapter(tmp_path, adaptation, "sha256:base", BLOCK, config)
+    block = load_adapter(tmp_path, encoder, "sha256:base")
+    gone = replace(corpus[0], present=np.arange(48) != 40)
+    logits = head_logits(block, adapted_features(block, gone))
+    assert logits.values.shape == (48, 3) and not logits.values[40].any() and not logits.present[40]
+    whole = head_logits(block, adapted_features(block, corpus[0]))
+    right = float((whole.values.argmax(axis=1) == corpus[1])[VALIDATION].mean())
+    best = adaptation.history[adaptation.best_epoch]
+    assert right == pytest.approx(best["validation_uar"])  # the validation clips are balanced
+    with pytest.raises(ConfigError, match="64 features"):
+        head_logits(block, replace(adapted_features(block, corpus[0]), values=np.zeros((48, 5))))
 
 
 @pytest.mark.parametrize("method", ["lora", "dora", "bottleneck"])

@@ -47,17 +47,46 @@ def test_windows_lie_within_their_clips() -> None:
     assert (first[LENGTHS <= 50] == 0).all() and len(np.unique(first[LENGTHS > 60])) > 20
 
 
+def table(values: np.ndarray, offsets: list[int]) -> RaggedTable:
+    clips = len(offsets) - 1
+    return RaggedTable(
+        tuple(f"c{i}" for i in range(clips)), values, np.array(offsets), np.ones(clips, dtype=bool)
+    )
+
+
 def test_a_batch_holds_the_frames_asked_for_and_zeros() -> None:
     values = np.arange(30, dtype=np.float16).reshape(15, 2)
-    store = FrameStore(values=values, offsets=np.array([0, 4, 5, 15]))
+    store = FrameStore.of(table(values, [0, 4, 5, 15]))
     rows = np.array([2, 0])
-    batch = pad(store, rows, torch.device("cpu"), (np.array([3, 1]), np.array([5, 2])))
+    batch = pad(store, rows, (np.array([3, 1]), np.array([5, 2])))
     assert batch.hidden.dtype == torch.float32 and batch.mask.tolist() == [
         [True] * 5,
         [True] * 2 + [False] * 3,
     ]
     np.testing.assert_array_equal(batch.hidden[0], values[8:13])
     np.testing.assert_array_equal(batch.hidden[1], np.concatenate([values[1:3], np.zeros((3, 2))]))
+    whole = pad(store, np.array([1, 0]))
+    np.testing.assert_array_equal(whole.hidden[0], np.concatenate([values[4:5], np.zeros((3, 2))]))
+    np.testing.assert_array_equal(whole.hidden[1], values[:4])
+
+
+def test_what_is_broken_in_one_clip_stays_out_of_its_neighbours_padding() -> None:
+    values = np.ones((6, 2), dtype=np.float32)
+    values[3:] = np.nan
+    store = FrameStore.of(table(values, [0, 3, 4, 6]))
+    batch = pad(store, np.array([0, 1, 2]))
+    assert batch.hidden[0].isfinite().all() and batch.hidden[1, 1:].eq(0).all()
+
+
+def test_several_tables_lie_one_after_the_other() -> None:
+    plain = np.arange(10, dtype=np.float32).reshape(5, 2)
+    slow = np.arange(100, 114, dtype=np.float32).reshape(7, 2)
+    store = FrameStore.of(table(plain, [0, 2, 5]), table(slow, [0, 4, 7]))
+    assert store.lengths.tolist() == [2, 3, 4, 3]
+    np.testing.assert_array_equal(pad(store, np.array([3])).hidden[0], slow[4:])
+    read_only = plain.copy()
+    read_only.flags.writeable = False
+    np.testing.assert_array_equal(FrameStore.of(table(read_only, [0, 2, 5])).values, plain)
 
 
 def test_a_table_of_several_hidden_states_is_refused() -> None:

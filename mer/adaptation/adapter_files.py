@@ -1,0 +1,84 @@
+"""An adapter as a folder: small tensors (safetensors), and what they belong to (JSON)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mer.adaptation.adapted_block import Adaptation, AdaptedBlock
+from mer.adaptation.adapters import BlockEncoder
+from mer.adaptation.block import Block
+from mer.adaptation.config import AdaptationConfig
+from mer.errors import WeightsError
+
+TENSORS = "adapter.safetensors"
+RECORD = "adapter.json"
+FORMAT = 1
+
+
+def save_adapter(
+    folder: Path, adaptation: Adaptation, base_identity: str, block: Block, config: AdaptationConfig
+) -> None:
+    """Write the adapter (safetensors) and what it belongs to (JSON, written last) into `folder`.
+
+    Args:
+        folder: created where absent.
+        adaptation: the fit's result.
+        base_identity: identity of the encoder's weights (`ResolvedWeights.identity`).
+        block: the layers it was trained in.
+        config: options it was trained with.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in adaptation.tensors.items()}, folder / TENSORS)
+    record = {
+        "format": FORMAT,
+        "base_identity": base_identity,
+        "block": {"start": block.start, "stop": block.stop},
+        "config": config.model_dump(mode="json"),
+        "class_count": adaptation.class_count,
+        "best_epoch": adaptation.best_epoch,
+        "history": adaptation.history,
+        "sha256": hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest(),
+    }
+    (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def load_adapter(folder: Path, encoder: BlockEncoder, base_identity: str) -> AdaptedBlock:
+    """Put a saved adapter on a copy of its encoder; the encoder itself is unchanged.
+
+    Raises:
+        WeightsError: the files are absent, damaged, or belong to other base weights.
+    """
+    record = _read_record(folder)
+    if record["base_identity"] != base_identity:
+        raise WeightsError(
+            f"adapter {folder}: trained on encoder {record['base_identity']}, found {base_identity}; "
+            "load the encoder it was trained on, or adapt again"
+        )
+    try:
+        if hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest() != record["sha256"]:
+            raise WeightsError(f"adapter {folder}: {TENSORS} is not what was saved (sha256 differs)")
+        tensors = load_file(folder / TENSORS)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"adapter {folder}: {TENSORS} cannot be read: {error}") from error
+    block = Block(start=record["block"]["start"], stop=record["block"]["stop"])
+    config = AdaptationConfig.model_validate(record["config"])
+    adapted = AdaptedBlock(encoder, block, config, int(record["class_count"]))
+    adapted.load_small_tensors(tensors)
+    return adapted.eval()
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"adapter {folder}: {RECORD} cannot be read: {error}") from error
+    needed = {"base_identity", "block", "config", "class_count", "sha256"}
+    if not isinstance(record, dict) or record.get("format") != FORMAT or not needed <= record.keys():
+        raise WeightsError(f"adapter {folder}: expected {RECORD} of format {FORMAT}, found something else")
+    return record
