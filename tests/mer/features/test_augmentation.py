@@ -99,7 +99,12 @@ def test_probabilities_and_ranges_are_kept() -> None:
 @settings(max_examples=25, deadline=None)
 def test_noise_is_of_the_drawn_level(colour: str, snr_db: float, seed: int) -> None:
     sound = voice(level=0.01)  # soft enough that no mixture has to be scaled down
-    options = {"noise_probability": 1.0, "noise_colours": [colour], "min_snr_db": snr_db, "max_snr_db": snr_db}
+    options = {
+        "noise_probability": 1.0,
+        "noise_colours": [colour],
+        "min_snr_db": snr_db,
+        "max_snr_db": snr_db,
+    }
     noisy = variant(seed=seed, **options).apply(sound, "a")
     added = noisy.astype(np.float64) - sound
     assert 10 * np.log10(power(sound) / power(added)) == pytest.approx(snr_db, abs=0.1)
@@ -148,9 +153,7 @@ def test_gain_is_in_decibels_and_never_clips() -> None:
     np.testing.assert_allclose(louder, voice() / np.abs(voice()).max(), atol=1e-6)
 
 
-@given(
-    size=st.integers(0, 400), level=st.sampled_from([0.0, 1e-30, 1e-3, 1.0]), seed=st.integers(0, 1000)
-)
+@given(size=st.integers(0, 400), level=st.sampled_from([0.0, 1e-30, 1e-3, 1.0]), seed=st.integers(0, 1000))
 @settings(max_examples=150, deadline=None)
 def test_silent_and_very_short_clips_stay_finite(size: int, level: float, seed: int) -> None:
     sound = (level * np.random.default_rng(seed).uniform(-1, 1, size)).astype(np.float32)
