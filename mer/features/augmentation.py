@@ -193,13 +193,17 @@ def at_speed(waveform: Waveform, speed: float) -> Waveform:
 
 def coloured_noise(colour: Colour, size: int, generator: np.random.Generator) -> NDArray[np.float64]:
     """Gaussian noise, float64 (size,), of no particular level; pink: power falls with 1 / frequency."""
-    white = generator.standard_normal(size)
     if colour == "white" or size < 2:
-        return white
-    spectrum = np.fft.rfft(white)
+        return generator.standard_normal(size)
+    from scipy.fft import irfft, next_fast_len, rfft
+
+    length = next_fast_len(
+        size, real=True
+    )  # a clip's own length may be a prime, which takes ten times as long
+    spectrum = rfft(generator.standard_normal(length))
     spectrum[0] = 0.0  # no offset
     spectrum[1:] /= np.sqrt(np.arange(1, spectrum.size))
-    return np.fft.irfft(spectrum, size)
+    return np.asarray(irfft(spectrum, length)[:size], dtype=np.float64)
 
 
 def reverberate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ from e2e_installation import CLIPS, Installation
 
 from infra.artifacts import ArtifactRef, ArtifactStore
 from infra.objects import open_store
-from mer.clips import Clip
+from mer.clips import Clip, Split
+from mer.encoders import resolve_weights
 from mer.ensemble.posteriors import Posteriors
+from mer.features.spec import FeatureSpec
 from mer.predictor.predictor import Predictor
+from mer.recipes import load_recipe
 
 pytestmark = pytest.mark.slow
 RECIPE = Path(__file__).parent / "ensemble.yaml"
@@ -100,6 +104,25 @@ def test_the_predictor_answers_as_the_ensemble_was_evaluated(
     sure = holdout.probabilities(predictor.package.temperature).max(axis=1)
     for clip_id, confidence in zip(holdout.clip_ids, sure, strict=True):
         assert float(told[rows[clip_id].name]["confidence"]) == pytest.approx(confidence, abs=1e-3)
+
+
+def test_variants_were_made_of_clips_to_learn_from_and_speeds_of_all(ran: Installation) -> None:
+    """What the adaptation learnt from (the recipe's `adaptation_variants`) never comes from a clip that is held out."""
+    stream = load_recipe(str(RECIPE)).acoustic
+    assert stream is not None and stream.adaptation_variants is not None
+    (variant,) = stream.adaptation_variants.variants()
+    weights = resolve_weights(stream.features.source, ran.settings().weights_folder).identity
+    with ran.catalogue() as catalogue:
+        rows = catalogue.clips("ensemble")
+        ids = [row.clip_id for row in rows]
+
+        def extracted(take: Callable[[FeatureSpec], FeatureSpec]) -> set[str]:
+            keys = [take(stream.features.prefix(start)).key(weights) for start in range(6)]
+            return {clip_id for key in keys for clip_id in catalogue.features_of(key, ids)}
+
+        learnt = {row.clip_id for row in rows if row.emotion is not None and row.split == Split.TRAIN}
+        assert extracted(lambda prefix: prefix.augmented(variant)) == learnt < set(ids)
+        assert extracted(lambda prefix: prefix.at_speed(1.1)) == set(ids)
 
 
 def test_a_second_run_finds_everything(ran: Installation) -> None:

@@ -8,7 +8,7 @@ import pytest
 from mer.errors import ConfigError
 from mer.features.dataset import FeatureTable
 from mer.features.spec import FeatureSpec
-from mer.predictor.streams import frame_spec, read_states
+from mer.predictor.streams import averaged, frame_spec, read_states
 from mer.recipes import AcousticStream, StatesRead
 
 
@@ -22,6 +22,18 @@ def states() -> FeatureTable:
     """Three clips, five hidden states, four means and four deviations."""
     values = np.random.default_rng(0).normal(size=(3, 5, 8)).astype(np.float32)
     return FeatureTable(("a", "b", "c"), values, np.array([True, False, True]))
+
+
+def test_takes_are_averaged_and_a_clip_absent_in_one_is_absent() -> None:
+    values = np.random.default_rng(1).normal(size=(2, 3, 4)).astype(np.float32)
+    takes = [
+        FeatureTable(("a", "b", "c"), values[0], np.array([True, True, False])),
+        FeatureTable(("a", "b", "c"), values[1], np.array([True, False, False])),
+    ]
+    mean = averaged(takes)
+    np.testing.assert_allclose(mean.values[0], (values[0, 0] + values[1, 0]) / 2, atol=1e-6)
+    assert mean.present.tolist() == [True, False, False] and not mean.values[1:].any()
+    assert averaged(takes[:1]) is takes[0]
 
 
 @pytest.mark.parametrize("pooling", [None, "mean_std", "mean"])
