@@ -24,9 +24,9 @@ from mer.adaptation.adapted_block import (
     head_logits,
 )
 from mer.adaptation.adapter_files import load_adapter, save_adapter
-from mer.adaptation.adapters import BlockEncoder, check_block
+from mer.adaptation.adapters import check_block
 from mer.adaptation.batch_plan import BatchPlan, Chances, draw_plan
-from mer.adaptation.block import Block
+from mer.adaptation.block import Block, BlockEncoder
 from mer.adaptation.config import AdaptationConfig
 from mer.adaptation.fit_clips import FitClips
 from mer.adaptation.masked_reconstruction import MaskedReconstruction
@@ -119,7 +119,9 @@ class _Fit:
         self.clips = clips
         with seeded(epoch_generator(config.seed, 0, "initialise")):
             self.adapted = AdaptedBlock(encoder, block, config, classes)
-            self.reconstruction = MaskedReconstruction(encoder.width).to(self.adapted.layers.device)
+            clusters = config.clusters if config.mask_target == "cluster" else None
+            self.reconstruction = MaskedReconstruction(encoder.width, clusters)
+            self.reconstruction.to(self.adapted.layers.device)
         self.objective = Objective(self.adapted, self.reconstruction, clips, config)
         adapters = list(self.adapted.layers.trainable.values())
         heads = [
