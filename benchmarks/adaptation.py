@@ -1,11 +1,13 @@
 """Training of a block from its cached frozen prefix against the same training without the cache, and block against all layers.
 
-    python -m benchmarks.adaptation [--quick] [--clips 24] [--epochs 2] [--json PATH]
+    python -m benchmarks.adaptation [--quick] [--clips 24] [--epochs 2] [--device cpu] [--json PATH]
 
 The encoder has HuBERT-large's shape (24 layers, width 1024, random weights), the block is layers 16-21, the clips are short
 noise, LoRA of rank 16 with masked reconstruction. `uncached` runs the convolutions and the layers below the block anew for
 every batch, as a training loop on waveforms does, and is otherwise the same fit: both make the same steps, so their losses must
 agree. `all_layers` adapts all 24 layers from the cached output of the convolutions. `--quick` takes width 256 and fewer clips.
+`--device cuda` adds the same with bf16 (`all_layers_bf16`) and with gradient checkpointing (`all_layers_checkpointed`), and the
+peak of the GPU's memory for each (`<name>_peak_bytes`); there the clock counts, and TF32 is off.
 
 JSON keys: `cached_epoch_seconds`, `uncached_epoch_seconds`, `all_layers_epoch_seconds` (processor seconds of the last epoch, all
 threads: other work on the machine disturbs them less), with `_wall` what a clock says; `speedup` and `speedup_wall` (uncached by
@@ -45,6 +47,8 @@ class Run:
     """Seconds of the last epoch."""
     parameters: int
     """Trainable parameters of the adapters."""
+    peak_bytes: int
+    """Most memory of the GPU; 0 on the processor."""
 
 
 def main() -> None:
@@ -52,20 +56,30 @@ def main() -> None:
     made = parser(__doc__ or "")
     made.add_argument("--clips", type=int, default=24, help="training clips of 1 to 1.6 seconds")
     made.add_argument("--epochs", type=int, default=2, help="epochs of each fit; the last one is timed")
+    made.add_argument("--device", default="cpu", help="as torch names it: cpu, cuda")
     options = made.parse_args()
     width = QUICK_WIDTH if options.quick else FULL_WIDTH
     clips = min(options.clips, 12) if options.quick else options.clips
-    encoder, waveforms = large_encoder(width), noise(clips)
+    encoder, waveforms = large_encoder(width, options.device), noise(clips)
     started = time.process_time()
     prefix = cached(encoder, waveforms, BLOCK[0])
     prefix_seconds = time.process_time() - started
+    whole_prefix, every = cached(encoder, waveforms, 0), (0, LAYERS)
     runs = {
         "cached": train(encoder, BLOCK, prefix, None, options.epochs),
         "uncached": train(encoder, BLOCK, prefix, waveforms, options.epochs),
-        "all_layers": train(encoder, (0, LAYERS), cached(encoder, waveforms, 0), None, options.epochs),
+        "all_layers": train(encoder, every, whole_prefix, None, options.epochs),
     }
+    if encoder.placement.on_gpu:
+        for name, change in (
+            ("bf16", {"precision": "bf16"}),
+            ("checkpointed", {"gradient_checkpointing": True}),
+        ):
+            runs[f"all_layers_{name}"] = train(encoder, every, whole_prefix, None, options.epochs, **change)
     figures: dict[str, float | int] = {f"{name}_epoch_seconds": run.cpu for name, run in runs.items()}
     figures |= {f"{name}_epoch_seconds_wall": run.wall for name, run in runs.items()}
+    if encoder.placement.on_gpu:
+        figures |= {f"{name}_peak_bytes": run.peak_bytes for name, run in runs.items()}
     one, other, whole = runs["cached"], runs["uncached"], runs["all_layers"]
     figures |= {
         "speedup": other.cpu / one.cpu,
@@ -86,11 +100,12 @@ def main() -> None:
     write_figures(options.json, figures)
 
 
-def large_encoder(width: int) -> LayeredWav2Vec:
+def large_encoder(width: int, device: str) -> LayeredWav2Vec:
     """HuBERT-large's shape with seeded random weights (narrower where asked)."""
     import torch
     from transformers import HubertConfig, HubertModel
 
+    from mer.encoders.placement import Placement
     from mer.encoders.wav2vec_family import LayeredWav2Vec
 
     torch.manual_seed(0)
@@ -98,7 +113,8 @@ def large_encoder(width: int) -> LayeredWav2Vec:
         "hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": LAYERS, "num_attention_heads": width // 64,
         "do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True,
     }  # fmt: skip
-    return LayeredWav2Vec(HubertModel(HubertConfig(**shape)).eval(), normalise=True)
+    model = HubertModel(HubertConfig(**shape)).eval().to(device)
+    return LayeredWav2Vec(model, normalise=True, placement=Placement(device))
 
 
 def noise(clips: int) -> list[Any]:
@@ -116,7 +132,7 @@ def cached(encoder: LayeredWav2Vec, waveforms: Sequence[Any], layer: int) -> Rag
 
     from mer.features.dataset import RaggedTable
 
-    frames = [encoder.states(encoder.prepared(waveform), [layer])[0].numpy() for waveform in waveforms]
+    frames = [encoder.states(encoder.prepared(waveform), [layer])[0].cpu().numpy() for waveform in waveforms]
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in frames])]).astype(np.int64)
     ids = tuple(f"clip{i}" for i in range(len(frames)))
     return RaggedTable(ids, np.concatenate(frames), offsets, np.ones(len(frames), dtype=bool))
@@ -128,6 +144,7 @@ def train(
     prefix: RaggedTable,
     waveforms: Sequence[Any] | None,
     epochs: int,
+    **change: Any,
 ) -> Run:
     """Fit the layers; with `waveforms` their frames are computed anew for every batch."""
     import numpy as np
@@ -140,9 +157,12 @@ def train(
 
     clips = len(prefix.clip_ids)
     held_out = np.arange(clips) >= clips - max(clips // 5, 2)
-    config = AdaptationConfig(epochs=epochs, batch_size=8, head_dropout=0.0)
+    config = AdaptationConfig(epochs=epochs, batch_size=8, head_dropout=0.0, **change)
+    device = torch.device(encoder.placement.device)
+    if encoder.placement.on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     own = replace(prefix, values=prefix.values.copy())
-    data = FitClips.of(own, (), np.arange(clips) % CLASSES, ~held_out, held_out, torch.device("cpu"))
+    data = FitClips.of(own, (), np.arange(clips) % CLASSES, ~held_out, held_out, device)
     block = Block(*layers)
     fit = (
         Fit(encoder, block, data, CLASSES, config)
@@ -152,9 +172,12 @@ def train(
     for _ in range(epochs):
         wall, cpu = time.perf_counter(), time.process_time()
         fit.run_epoch()
+        if encoder.placement.on_gpu:
+            torch.cuda.synchronize()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     trainable = fit.adapted.layers.trainable.values()
-    return Run(fit.history, cpu, wall, sum(parameter.numel() for parameter in trainable))
+    peak = torch.cuda.max_memory_allocated() if encoder.placement.on_gpu else 0
+    return Run(fit.history, cpu, wall, sum(parameter.numel() for parameter in trainable), peak)
 
 
 def _live(encoder: LayeredWav2Vec, block: Any, data: Any, config: Any, waveforms: Sequence[Any]) -> Fit:

@@ -23,7 +23,10 @@ class AdaptationConfig(BaseModel):
         "the MLP's inner features (ia3), an adapter after each layer, or learned frames before each layer's (prompt).",
     )
     rank: int = Field(
-        default=16, ge=1, le=1024, description="Rank of the update, or width of the bottleneck (features)."
+        default=16,
+        ge=1,
+        le=1024,
+        description="Rank of the update (lora, dora), or width of the bottleneck (features).",
     )
     alpha: float = Field(
         default=32.0,
@@ -41,7 +44,8 @@ class AdaptationConfig(BaseModel):
         default=0.0,
         ge=0.0,
         lt=1.0,
-        description="Dropout inside the adapters (probability); costs a third of a step's time on a CPU.",
+        description="Dropout inside the adapters (lora, dora, bottleneck; probability); costs a third of a step's time "
+        "on a CPU.",
     )
     head_dropout: float = Field(
         default=0.3,

@@ -143,6 +143,8 @@ def test_variants_of_other_clips_are_refused(encoder: LayeredMoonshine, corpus: 
     other = replace(frames, clip_ids=tuple(reversed(frames.clip_ids)))
     with pytest.raises(ConfigError, match="variant 2"):
         run(encoder, corpus, variants=[frames, other])
+    with pytest.raises(ConfigError, match=r"\(32,\), found \(31,\) in variant 1"):
+        run(encoder, corpus, variants=[replace(frames, values=frames.values[:, 1:])])
 
 
 def test_the_own_head_is_read_from_saved_features(
