@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from mer.adaptation.adapters import BlockEncoder
+from mer.adaptation.block import BlockEncoder
 
 
 class CountedPooling(nn.Module):

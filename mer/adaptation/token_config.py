@@ -5,7 +5,7 @@ The options are those of speech; only what suits tokens by default differs.
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mer.adaptation.config import AdaptationConfig
 
@@ -27,6 +27,15 @@ class PictureAdaptation(AdaptationConfig):
         le=100_000,
         description="Longest piece of a clip trained on (tokens): at least all pictures of a clip.",
     )
+
+    @model_validator(mode="after")
+    def _adapts_each_picture(self) -> PictureAdaptation:
+        if self.method == "prompt":
+            raise ValueError(
+                "method: prompt frames would be put before a clip's first picture only, and pictures do not see each other; "
+                "expected lora, dora, ia3 or bottleneck"
+            )
+        return self
 
 
 class TextAdaptation(AdaptationConfig):

@@ -162,6 +162,55 @@ def test_a_tower_learns_and_comes_back_as_it_was(
     assert small < 0.5 * sum(value.numel() * 4 for value in encoder.module.parameters())
 
 
+@pytest.mark.parametrize(
+    ("stream", "options"),
+    [
+        ("lexical", {"method": "ia3"}),
+        ("visual", {"method": "ia3"}),
+        ("lexical", {"method": "prompt"}),
+        ("lexical", {"mask_weight": 0.1, "mask_probability": 0.2, "mask_target": "cluster", "clusters": 4}),
+        ("visual", {"mask_target": "cluster", "clusters": 4}),
+        ("visual", {"pooling": "attention"}),
+        ("lexical", {"gradient_checkpointing": True}),
+        ("visual", {"gradient_checkpointing": True}),
+        ("visual", {"precision": "bf16"}),
+        ("lexical", {"precision": "bf16", "time_masks": 1}),
+    ],
+    ids=str,
+)
+def test_what_speech_can_do_towers_can(
+    stream: str, options: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    spec, weights, table = request.getfixturevalue(stream)
+    config = (TEXT if stream == "lexical" else PICTURE).model_copy(update={"epochs": 2, **options})
+    block = Block(1, 3)
+    encoder = load_layers(spec, weights)
+    frozen = adapted_features(AdaptedBlock(encoder, block, TEXT, CLASSES).eval(), table).values
+    adaptation = adapt(encoder, block, table, LABELS, CLASSES, TRAIN, ~TRAIN, config)
+    assert (
+        adaptation.history[-1]["train_cross_entropy"] < 1.6 and adaptation.history[-1]["skipped_steps"] == 0
+    )
+    save_adapter(tmp_path, adaptation, base_identity(spec, weights), block, config)
+    loaded = load_adapter(tmp_path, load_layers(spec, weights), base_identity(spec, weights))
+    moved = np.abs(adapted_features(loaded, table).values - frozen).max()
+    assert 0.01 < moved < 100
+
+
+@pytest.mark.parametrize("stream", ["lexical", "visual"])
+def test_checkpointing_changes_no_step(stream: str, request: pytest.FixtureRequest) -> None:
+    spec, weights, table = request.getfixturevalue(stream)
+    config = (TEXT if stream == "lexical" else PICTURE).model_copy(update={"epochs": 1})
+    fits = [
+        adapt(
+            load_layers(spec, weights), Block(1, LAYERS), table, LABELS, CLASSES, TRAIN, ~TRAIN,
+            config.model_copy(update={"gradient_checkpointing": kept}),
+        )
+        for kept in (False, True)
+    ]  # fmt: skip
+    for name, value in fits[0].tensors.items():
+        torch.testing.assert_close(fits[1].tensors[name], value, atol=1e-4, rtol=1e-3)
+
+
 @pytest.mark.parametrize("change", [{"tokens": "last"}, {"prompt": "w5 {text}"}, {"prompt": None}])
 def test_an_adapter_of_another_reading_is_refused(
     change: dict[str, Any], lexical: tuple[FeatureSpec, ResolvedWeights, RaggedTable], tmp_path: Path

@@ -38,6 +38,7 @@ def test_the_defaults_suit_tokens() -> None:
         (LEXICAL + "  label_words: [a, b, c, d, e, f]\n", "expected `adaptation` as well"),
         (LEXICAL + "  adaptation: {}\n  label_words: [a, b]\n", "one an emotion, found 2"),
         (LEXICAL + "  adaptation: {max_frames: 100}\n", "max_frames"),
+        (VISUAL % "seed:clip-tiny" + "  adaptation: {method: prompt}\n", "pictures do not see each other"),
         (VISUAL % "crops:" + "  adaptation: {}\n", "which has no layers"),
         (VISUAL % "files:units" + "  adaptation: {}\n", "which has no layers"),
         (
