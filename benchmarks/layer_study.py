@@ -114,7 +114,8 @@ def measured(*, quick: bool) -> dict[str, Figure]:
         return one_fit(corpus, train[run], layer, config)
 
     def alone(layer: int, run: int) -> NDArray[np.int64]:
-        return heads(slice(layer, layer + 1), slice(run, run + 1))[0, 0]
+        found: NDArray[np.int64] = heads(slice(layer, layer + 1), slice(run, run + 1))[0, 0]
+        return found
 
     stacked, _, heads_cpu = timed(lambda: heads(slice(None), slice(None)))
     sample = spread(by_layer.shape[0], len(train), 4 if quick else 8)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 
+from mer.adaptation.config import LayerStudyConfig
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe
 from mer.recipes.layer_reading import layer_study_of
@@ -60,11 +61,8 @@ def study_layers_of_view(
     def produce(run: StageRun) -> Produced:
         from mer.adaptation.layer_study import study_training_clips
 
-        return _produced(
-            study_training_clips(examples, partition, _states(run.space, states), config),
-            stream,
-            config.score,
-        )
+        study = study_training_clips(examples, partition, _states(run.space, states), config)
+        return _produced(study, config, stream, view)
 
     inputs = {
         "view": partition.digest(examples, unlabelled=False),
@@ -101,7 +99,7 @@ def _states(space: Workspace, states: Sequence[FeatureSetRef]) -> PooledStates |
     return FramedStates(len(states), lambda state, clip_ids: frame_table(space, states[state], clip_ids))
 
 
-def _produced(study: LayerStudy, stream: str, score: str) -> Produced:
+def _produced(study: LayerStudy, config: LayerStudyConfig, stream: str, view: str) -> Produced:
     from mer.evaluation.figures import layer_curve
 
     figure = layer_curve(
@@ -109,8 +107,10 @@ def _produced(study: LayerStudy, stream: str, score: str) -> Produced:
         study.low,
         study.high,
         (study.best_block.start, study.best_block.stop),
-        score=score,
+        score=config.score,
         weights=study.weights,
+        confidence=config.confidence,
+        title=f"{stream} encoder, view {view}" + (f", {config.pooling} pooling" if config.pooling else ""),
     )
     return Produced(
         files={"study.json": study.to_json().encode(), "layers.png": figure},

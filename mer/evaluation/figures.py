@@ -26,27 +26,40 @@ def layer_curve(
     *,
     score: str = "accuracy",
     weights: NDArray[np.float64] | None = None,
+    confidence: float = 0.95,
+    title: str = "",
 ) -> bytes:
-    """Score by hidden state with its interval; `block` (start, stop) shades the states an adapted block makes, `weights`
-    are each state's share in a mixture of all.
+    """Score by hidden state with its interval; `block` (start, stop) shades the states its layers make, `weights` are each
+    state's share in a mixture of all. Wider for more layers, so that every state keeps its number.
     """
-    figure, axes = canvas(6.4, 3.6)
     layers = np.arange(len(mean))
+    figure, axes = canvas(min(12.0, max(6.4, 1.5 + 0.3 * len(mean))), 3.9)
     if weights is not None:
         beside = axes.twinx()
-        beside.bar(layers, weights, width=0.5, color=SOFT, alpha=0.25, zorder=0)
-        beside.set_ylim(0, max(0.5, 1.6 * float(weights.max())))
-        beside.set_ylabel("share in a learned mixture (bars)")
+        beside.bar(layers, weights, width=0.6, color=SOFT, alpha=0.45, zorder=0)
+        beside.set_ylim(0, 3 * float(weights.max()))  # bars keep to the lower third, below the curve
+        beside.set_ylabel("share in a learned mixture (bars)", color=INK)
+        beside.spines["top"].set_visible(False)
         axes.set_zorder(beside.get_zorder() + 1)
         axes.patch.set_visible(False)
     if block is not None:
-        axes.axvspan(block[0] + 0.5, block[1] + 0.5, color=ACCENT, alpha=0.12, label="adapted block")
-    axes.fill_between(layers, low, high, color=SOFT, alpha=0.35, label="95 % interval (speakers resampled)")
-    axes.plot(layers, mean, marker="o", color=ACCENT)
+        name = f"best block (layers {block[0] + 1}-{block[1]})"
+        axes.axvspan(block[0] + 0.5, block[1] + 0.5, color=ACCENT, alpha=0.12, label=name)
+    axes.fill_between(
+        layers, low, high, color=ACCENT, alpha=0.22, linewidth=0,
+        label=f"{100 * confidence:g} % interval (speakers resampled)",
+    )  # fmt: skip
+    axes.plot(layers, mean, marker="o", markersize=4, color=ACCENT, label="score")
+    axes.set_xlim(-0.7, len(mean) - 0.3)
     axes.set_xticks(layers)
-    axes.set_xlabel("hidden state (0 = convolutional front end)")
+    axes.tick_params(axis="x", labelsize=8 if len(mean) > 14 else 10)
+    axes.set_xlabel("hidden state (0 = front end)")
     axes.set_ylabel(f"{score}, held-out speakers")
-    axes.legend(loc="lower center", frameon=False, fontsize=8)
+    reach = float(np.max(high) - np.min(low)) or 1.0
+    floor = np.min(low) - (0.45 * reach if weights is not None else 0.05 * reach)
+    axes.set_ylim(floor, np.max(high) + 0.05 * reach)
+    axes.set_title(title, fontsize=9, loc="left")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return png(figure)
 
 

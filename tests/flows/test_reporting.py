@@ -6,7 +6,9 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.reporting import systems_table
+from flows.reporting import layers_table, systems_table
+from infra.artifacts import ArtifactRef
+from tasks.stage import StageResult
 
 
 def row(system: str, error: float | None) -> dict[str, Any]:
@@ -61,3 +63,24 @@ def test_nothing_is_cut_off_in_80_columns() -> None:
     assert not any("\u2026" in line for line in lines)
     member = next(line for line in lines if "ensemble/S1" in line)
     assert member.split() == ["ensemble/S1", ".560", ".550", ".440-.670", ".489", "1.58", ".155"]
+
+
+def study(view_scores: str, start: int, stop: int) -> StageResult:
+    meta = {"scores": view_scores, "start": start, "stop": stop}
+    ref = ArtifactRef(kind="layer-study", key="k", sha256="0" * 64, meta=meta)
+    return StageResult(ref=ref, ran=True, seconds=1.0)
+
+
+def test_many_layers_become_rows() -> None:
+    few, many = ",".join(f".{i}" for i in range(1, 8)), ",".join(f".{i}" for i in range(10, 35))
+    console = Console(width=80)
+    for scores, rows in ((few, 2), (many, 26)):
+        studies = {"fold0": study(scores, 1, 3), "final": study(scores, 2, 4)}
+        table = layers_table(studies, "lexical")
+        assert table.row_count == rows
+        with console.capture() as captured:
+            console.print(table)
+        lines = captured.get()
+        assert (
+            "lexical" in lines and "layers 2-3" in lines and "layers 3-4" in lines and "\u2026" not in lines
+        )

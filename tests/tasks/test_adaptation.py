@@ -12,7 +12,7 @@ from mer.adaptation.block import Block
 from mer.errors import DivergedError
 from mer.features.clip_feature import ClipFeature
 from mer.recipes import Recipe
-from tasks.adaptation import adapt_view, embed_acoustic, open_adapter
+from tasks.adaptation import adapt_view, embed_adapted, open_adapter
 from tasks.dataset import _write_parquet, load_view
 from tasks.features import commit_shard, feature_table
 from tasks.references import DatasetRef, FeatureSetRef
@@ -84,7 +84,7 @@ def test_held_out_speakers_stop_the_fit_and_the_adapter_is_read_again(space: Wor
     assert not adapt_view.fn(dataset, RECIPE, prefix, BLOCK, "fold0", None).ran
     block = open_adapter(space, RECIPE, done.ref)
     assert block.class_count == 3
-    adapted = embed_acoustic.fn(RECIPE, prefix, done.ref, "fold0", examples.clip_ids)
+    adapted = embed_adapted.fn(RECIPE, prefix, done.ref, "fold0", examples.clip_ids)
     table = feature_table(space, adapted, examples.clip_ids)
     assert table.present.all() and np.isfinite(table.values).all()
     # the fit ended for want of a better score, not at its last epoch

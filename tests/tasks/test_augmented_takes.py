@@ -15,7 +15,7 @@ from mer.features.augmentation import AugmentedVariant, WaveformAugmentation
 from mer.features.dataset import RaggedTable
 from mer.features.spec import FeatureSpec
 from mer.recipes.recipe import Recipe, parse_recipe
-from tasks.adaptation import adapt_view, embed_acoustic
+from tasks.adaptation import adapt_view, embed_adapted
 from tasks.dataset import labelled_clip_ids, load_partitions, snapshot_dataset
 from tasks.features import extract_shard, feature_table, frame_table, plan_features
 from tasks.ingestion import list_corpus, probe_shard, write_labels
@@ -164,7 +164,7 @@ def test_the_adapted_state_is_averaged_over_further_speeds(space: Workspace, dat
     adapter = adapt_view.fn(dataset, recipe(), PrefixTakes(plain=plain), BLOCK, "fold0", None).ref
 
     def values(takes: PrefixTakes) -> np.ndarray:
-        embedded = embed_acoustic.fn(recipe(), takes, adapter, "fold0", ids)
+        embedded = embed_adapted.fn(recipe(), takes, adapter, "fold0", ids)
         return np.asarray(feature_table(space, embedded, ids).values)
 
     each = [values(PrefixTakes(plain=one)) for one in (plain, slow, fast)]
