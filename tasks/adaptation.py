@@ -100,12 +100,13 @@ def adapt_view(
     def produce(run: StageRun) -> Produced:
         from mer.adaptation.finetune import adapt, save_adapter
         from mer.encoders import load_acoustic, resolve_weights
+        from mer.encoders.placement import place
 
         keep = partition.train | partition.validation
         clip_ids = [examples.clip_ids[i] for i in np.flatnonzero(keep)]
         weights = resolve_weights(stream.features.source, run.space.weights)
         adaptation = adapt(
-            load_acoustic(weights),
+            load_acoustic(weights, place()),  # the GPU where there is one: frames and batches stay on it
             block,
             frame_table(run.space, takes.plain, clip_ids),
             examples.emotion[keep],
@@ -168,9 +169,10 @@ def open_adapter(space: Workspace, recipe: Recipe, adapter: ArtifactRef) -> Adap
     """The adapted block, on the base it was trained on."""
     from mer.adaptation.finetune import load_adapter
     from mer.encoders import load_acoustic, resolve_weights
+    from mer.encoders.placement import place
 
     weights = resolve_weights(_acoustic(recipe).features.source, space.weights)
-    return load_adapter(space.artifacts.fetch(adapter), load_acoustic(weights), weights.identity)
+    return load_adapter(space.artifacts.fetch(adapter), load_acoustic(weights, place()), weights.identity)
 
 
 def _embed(

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mer.adaptation.adapters import AdaptedLayers, BlockEncoder
-from mer.adaptation.block import Block
+from mer.adaptation.adapters import AdaptedLayers
+from mer.adaptation.block import Block, BlockEncoder
 from mer.adaptation.config import AdaptationConfig
 from mer.adaptation.emotion_head import EmotionHead
 from mer.adaptation.padded_batches import FrameStore, length_sorted_batches, pad
@@ -61,7 +61,7 @@ class AdaptedBlock(nn.Module):
 
     def embed(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """Hidden state `start` (batch, frames, width) under mask (batch, frames) -> (batch, 2 * width)."""
-        embedding: Tensor = self.pooling(self.layers(hidden, mask).float(), mask)
+        embedding: Tensor = self.pooling(self.layers(hidden, mask), mask)
         return embedding
 
     def own_tensors(self) -> dict[str, Tensor]:

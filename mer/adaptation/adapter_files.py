@@ -11,8 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mer.adaptation.adapted_block import Adaptation, AdaptedBlock
-from mer.adaptation.adapters import BlockEncoder
-from mer.adaptation.block import Block
+from mer.adaptation.block import Block, BlockEncoder
 from mer.adaptation.config import AdaptationConfig
 from mer.errors import WeightsError
 
@@ -69,6 +68,7 @@ def load_adapter(folder: Path, encoder: BlockEncoder, base_identity: str) -> Ada
     block = Block(start=record["block"]["start"], stop=record["block"]["stop"])
     config = AdaptationConfig.model_validate(record["config"])
     adapted = AdaptedBlock(encoder, block, config, int(record["class_count"]))
+    adapted.layers.precision = "fp32"  # what it was trained in saves time; what is read of it should be exact
     adapted.load_small_tensors(tensors)
     return adapted.eval()
 

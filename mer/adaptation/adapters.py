@@ -2,8 +2,8 @@
 
 Known (system A, 2): adapters only in the layers found most effective; a summary names bottleneck adapters,
 down-projection -> ReLU -> up-projection. Reconstruction: `h + s * W_up ReLU(W_down h)` after each layer
-with W_up zero at the start, so that an untrained adapter changes nothing; LoRA and DoRA (from `peft`) on
-the attention and MLP matrices as alternatives.
+with W_up zero at the start, so that an untrained adapter changes nothing; as alternatives LoRA, DoRA and (IA)3 from
+`peft` (`injection`), and learned prompt frames (ours).
 
 The encoder handed in is never changed: adapters sit in a copy that shares its weights.
 """
@@ -11,32 +11,16 @@ The encoder handed in is never changed: adapters sit in a copy that shares its w
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
-from mer.adaptation.block import Block
+from mer.adaptation.block import Block, BlockEncoder
 from mer.adaptation.config import AdaptationConfig
-from mer.errors import ConfigError, WeightsError
-
-
-class BlockEncoder(Protocol):
-    """The part of a `LayeredEncoder` that adaptation needs."""
-
-    width: int
-    layer_count: int
-    module: nn.Module
-
-    def run_layers(self, hidden: Tensor, mask: Tensor, start: int, stop: int) -> list[Tensor]:
-        """Hidden state `start` (batch, frames, width) -> states start+1..stop; mask (batch, frames)."""
-        ...
-
-    def layer_module_names(self, start: int, stop: int) -> Sequence[str]:
-        """Full names within `module` of the linear maps of layers start..stop-1."""
-        ...
+from mer.adaptation.injection import inject
+from mer.errors import ConfigError
 
 
 class BottleneckAdapter(nn.Module):
@@ -57,6 +41,31 @@ class BottleneckAdapter(nn.Module):
         return hidden + self.scale * update
 
 
+class PromptFrames(nn.Module):
+    """Learned frames before a clip's own in one layer, whose output there is dropped again.
+
+    `peft` has prompt and prefix tuning only for whole models with an embedding or a key-value cache, and does not
+    inject them into a block (`inject_adapter_in_model` refuses). Reconstruction: deep prompts (Jia et al. 2022): every
+    layer of the block has frames of its own, from which it makes keys and values, as in prefix tuning (Li and Liang
+    2021) but through the layer's own maps. Positions only shift, which relative and rotary ones do not see.
+    """
+
+    def __init__(self, width: int, frames: int) -> None:
+        super().__init__()
+        self.frames = nn.Parameter(torch.empty(frames, width))
+        nn.init.normal_(self.frames, std=0.02)
+
+    def put_before(self, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, frames, width) and its mask, longer by the learned frames."""
+        learned = self.frames.to(hidden.dtype).expand(len(hidden), -1, -1)
+        valid = mask.new_ones(len(mask), len(self.frames))
+        return torch.cat([learned, hidden], dim=1), torch.cat([valid, mask], dim=1)
+
+    def drop(self, hidden: Tensor) -> Tensor:
+        """Without the first frames."""
+        return hidden[:, len(self.frames) :]
+
+
 class AdaptedLayers(nn.Module):
     """Layers start..stop-1 of an encoder with trainable adapters; all else is frozen, in evaluation mode.
 
@@ -71,25 +80,34 @@ class AdaptedLayers(nn.Module):
         # In a tuple, the frozen encoder is not a submodule.
         self._frozen = (frozen,)
         self.block = block
-        if config.method == "bottleneck":
-            self.adapters = nn.ModuleList(
-                BottleneckAdapter(encoder.width, config.rank, config.bottleneck_scale, config.dropout)
-                for _ in range(block.start, block.stop)
-            )
-            self._parameters_by_name = {f"adapters.{n}": p for n, p in self.adapters.named_parameters()}
-            self._after_layers = True
-        else:
-            self.adapters = nn.ModuleList(inject_low_rank(frozen, block, config))
+        self.method = config.method
+        self.checkpointing = config.gradient_checkpointing
+        self.precision = config.precision
+        self.adapters = nn.ModuleList(_build(frozen, block, config))
+        if self._inside_layers:
             self._parameters_by_name = {
-                name: parameter for name, parameter in frozen.module.named_parameters() if "lora_" in name
+                name: parameter
+                for name, parameter in frozen.module.named_parameters()
+                if "lora_" in name or "ia3_" in name
             }
-            self._after_layers = False
+        else:
+            self._parameters_by_name = {f"adapters.{n}": p for n, p in self.adapters.named_parameters()}
         self.adapters.to(self.device)
+
+    @property
+    def _inside_layers(self) -> bool:
+        """The adapters are within the linear maps: layers run as they are."""
+        return self.method not in ("bottleneck", "prompt")
+
+    @property
+    def encoder(self) -> BlockEncoder:
+        """The frozen copy that the adapters sit in."""
+        return self._frozen[0]
 
     @property
     def device(self) -> torch.device:
         """Where the frozen weights are."""
-        return next(self._frozen[0].module.parameters()).device
+        return next(self.encoder.module.parameters()).device
 
     @property
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -97,13 +115,54 @@ class AdaptedLayers(nn.Module):
         return dict(self._parameters_by_name)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Hidden state `start` -> adapted state `stop`, (batch, frames, width); mask (batch, frames)."""
-        encoder = self._frozen[0]
-        if not self._after_layers:
-            return encoder.run_layers(hidden, mask, self.block.start, self.block.stop)[-1]
-        for layer, adapter in zip(range(self.block.start, self.block.stop), self.adapters, strict=True):
-            hidden = adapter(encoder.run_layers(hidden, mask, layer, layer + 1)[-1])
-        return hidden
+        """Hidden state `start` -> adapted state `stop`, (batch, frames, width) float32; mask (batch, frames)."""
+        with self._arithmetic():
+            if self._inside_layers and not self._checkpoints:
+                return self.encoder.run_layers(hidden, mask, self.block.start, self.block.stop)[-1].float()
+            for number in range(self.block.length):
+                if self._checkpoints:
+                    hidden = checkpoint(self._layer, hidden, mask, number, use_reentrant=False)
+                else:
+                    hidden = self._layer(hidden, mask, number)
+            return hidden.float()
+
+    def frozen(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Hidden state `start` -> the frozen encoder's state `stop`.
+
+        To be called before training: scales and low-rank updates are then the identity and stay in place.
+        """
+        with self._arithmetic():
+            return self.encoder.run_layers(hidden, mask, self.block.start, self.block.stop)[-1].float()
+
+    @property
+    def _checkpoints(self) -> bool:
+        return self.checkpointing and torch.is_grad_enabled()
+
+    def _arithmetic(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _layer(self, hidden: Tensor, mask: Tensor, number: int) -> Tensor:
+        layer = self.block.start + number
+        if self._inside_layers:
+            return self.encoder.run_layers(hidden, mask, layer, layer + 1)[-1]
+        adapter = self.adapters[number]
+        if isinstance(adapter, PromptFrames):
+            longer, valid = adapter.put_before(hidden, mask)
+            return adapter.drop(self.encoder.run_layers(longer, valid, layer, layer + 1)[-1])
+        adapted: Tensor = adapter(self.encoder.run_layers(hidden, mask, layer, layer + 1)[-1])
+        return adapted
+
+
+def _build(frozen: BlockEncoder, block: Block, config: AdaptationConfig) -> list[nn.Module]:
+    """One adapter a layer, or the peft layers put into the frozen copy."""
+    if config.method == "bottleneck":
+        return [
+            BottleneckAdapter(frozen.width, config.rank, config.bottleneck_scale, config.dropout)
+            for _ in range(block.length)
+        ]
+    if config.method == "prompt":
+        return [PromptFrames(frozen.width, config.prompt_frames) for _ in range(block.length)]
+    return inject(frozen, block, config)
 
 
 def check_block(encoder: BlockEncoder, block: Block) -> None:
@@ -127,24 +186,3 @@ def share_weights(encoder: BlockEncoder) -> BlockEncoder:
     twin = copy.deepcopy(encoder, memo)
     twin.module.eval()
     return twin
-
-
-def inject_low_rank(encoder: BlockEncoder, block: Block, config: AdaptationConfig) -> list[nn.Module]:
-    """Put LoRA or DoRA layers into the block's linear maps, in place; return the layers put in."""
-    from peft import LoraConfig, inject_adapter_in_model  # slow to import: only where used
-    from peft.tuners.lora import LoraLayer
-
-    targets = list(encoder.layer_module_names(block.start, block.stop))
-    options = LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,
-        lora_dropout=config.dropout,
-        use_dora=config.method == "dora",
-        target_modules=targets,
-        bias="none",
-    )
-    inject_adapter_in_model(options, encoder.module)
-    injected = {name: part for name, part in encoder.module.named_modules() if isinstance(part, LoraLayer)}
-    if set(injected) != set(targets):
-        raise WeightsError(f"expected adapters in {sorted(targets)}, found them in {sorted(injected)}")
-    return [injected[name] for name in targets]

@@ -21,15 +21,21 @@ from mer.training.seeding import epoch_generator
 
 
 class Chances:
-    """One generator for each purpose, so that an option that is off changes no other's draws."""
+    """One generator for each purpose, so that an option that is off changes no other's draws.
 
-    def __init__(self, seed: int, epoch: int) -> None:
+    Args:
+        seed: of the fit.
+        epoch: from 0.
+        rank: of the process; only dropout, which every process draws for its own clips, depends on it.
+    """
+
+    def __init__(self, seed: int, epoch: int, rank: int = 0) -> None:
         self.variants = epoch_generator(seed, epoch, "variants")
         self.order = epoch_generator(seed, epoch, "order")
         self.hide = epoch_generator(seed, epoch, "hide")
         self.blank = epoch_generator(seed, epoch, "blank")
         self.mix = epoch_generator(seed, epoch, "mix")
-        self.dropout = epoch_generator(seed, epoch, "dropout")
+        self.dropout = epoch_generator(seed, epoch, "dropout", *([str(rank)] if rank else []))
 
 
 @dataclass(frozen=True)

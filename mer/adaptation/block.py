@@ -1,10 +1,18 @@
-"""A contiguous block of transformer layers: what the layer study chooses and the adaptation trains."""
+"""A contiguous block of transformer layers: what the layer study chooses and the adaptation trains.
+
+Imports no torch: references and flows read it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from mer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -31,3 +39,19 @@ class Block:
     def length(self) -> int:
         """Number of layers adapted."""
         return self.stop - self.start
+
+
+class BlockEncoder(Protocol):
+    """The part of a `LayeredEncoder` that adaptation needs."""
+
+    width: int
+    layer_count: int
+    module: nn.Module
+
+    def run_layers(self, hidden: Tensor, mask: Tensor, start: int, stop: int) -> list[Tensor]:
+        """Hidden state `start` (batch, frames, width) -> states start+1..stop; mask (batch, frames)."""
+        ...
+
+    def layer_module_names(self, start: int, stop: int) -> Sequence[str]:
+        """Full names within `module` of the linear maps of layers start..stop-1."""
+        ...

@@ -11,25 +11,31 @@ class AdaptationConfig(BaseModel):
     """Parameter-efficient fine-tuning of one block of layers (system A, 2).
 
     Known: only the most effective layers are adapted; bottleneck adapters; masked reconstruction plus
-    cross-entropy. Reconstruction: LoRA and DoRA as alternatives, the sizes, the targets of the
-    reconstruction
-    and the schedule.
+    cross-entropy. Reconstruction: LoRA, DoRA, (IA)3 and prompt frames as alternatives, the sizes, the targets of
+    the reconstruction, the augmentation and the schedule.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: Literal["lora", "dora", "bottleneck"] = Field(
+    method: Literal["lora", "dora", "ia3", "bottleneck", "prompt"] = Field(
         default="lora",
-        description="Low-rank updates of attention and MLP matrices, or an adapter after each layer.",
+        description="Low-rank updates of attention and MLP matrices (lora, dora), learned scales of keys, values and "
+        "the MLP's inner features (ia3), an adapter after each layer, or learned frames before each layer's (prompt).",
     )
     rank: int = Field(
-        default=16, ge=1, le=1024, description="Rank of the update, or width of the bottleneck (features)."
+        default=16,
+        ge=1,
+        le=1024,
+        description="Rank of the update (lora, dora), or width of the bottleneck (features).",
     )
     alpha: float = Field(
         default=32.0,
         gt=0.0,
         le=4096.0,
         description="Scale: updates are multiplied by alpha / rank (lora, dora).",
+    )
+    prompt_frames: int = Field(
+        default=8, ge=1, le=1024, description="Learned frames put before a clip's in each layer (prompt)."
     )
     bottleneck_scale: float = Field(
         default=1.0, gt=0.0, le=100.0, description="s in h + s * W_up ReLU(W_down h) (bottleneck)."
@@ -38,7 +44,8 @@ class AdaptationConfig(BaseModel):
         default=0.0,
         ge=0.0,
         lt=1.0,
-        description="Dropout inside the adapters (probability); costs a third of a step's time on a CPU.",
+        description="Dropout inside the adapters (lora, dora, bottleneck; probability); costs a third of a step's time "
+        "on a CPU.",
     )
     head_dropout: float = Field(
         default=0.3,
@@ -116,6 +123,25 @@ class AdaptationConfig(BaseModel):
     pooling: Literal["mean_std", "attention"] = Field(
         default="mean_std",
         description="Mean and standard deviation over time, all frames alike or weighted by learned attention.",
+    )
+    mask_target: Literal["regression", "cluster"] = Field(
+        default="regression",
+        description="What is predicted of a hidden frame: the frozen encoder's state, or the k-means cluster it is in.",
+    )
+    clusters: int = Field(
+        default=100,
+        ge=2,
+        le=10_000,
+        description="Clusters of the frozen states of the training clips (cluster).",
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32",
+        description="Arithmetic of the block in training: bf16 by autocast, pooling, heads and losses in fp32.",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Keep only what enters each layer and compute the rest again in the backward pass: "
+        "less memory, a third more time.",
     )
     max_frames: int = Field(
         default=600,

@@ -50,6 +50,11 @@ class FitClips:
                 raise ConfigError(
                     f"adaptation: variant {number} is not of the same clips in the same order as the plain frames"
                 )
+            if variant.values.shape[1:] != frames.values.shape[1:]:
+                raise ConfigError(
+                    f"adaptation: expected frames of shape {frames.values.shape[1:]}, found "
+                    f"{variant.values.shape[1:]} in variant {number}"
+                )
         labels = np.asarray(labels, dtype=np.int64)
         if len(labels) != clips:
             raise ConfigError(f"adaptation cannot start: {len(labels)} labels for {clips} clips")

@@ -2,8 +2,8 @@
 
 Known (system A, 2): adapters are trained with a masked reconstruction loss plus cross-entropy.
 Reconstruction: which frames are hidden (spans, replaced by one learned vector) and what is predicted.
-Without a codebook of cluster targets the target is the frozen encoder's own hidden state `stop` at the
-hidden frames, each frame normalised over its features (as in data2vec), so the adapted block is held to
+The target is the frozen encoder's own hidden state `stop` at the hidden frames, each frame normalised over its
+features (as in data2vec), or the cluster that state lies in (`codebook`, as in HuBERT): the adapted block is held to
 the structure of speech the frozen one knew.
 """
 
@@ -38,27 +38,37 @@ def span_mask(valid: Tensor, probability: float, span_frames: int, generator: to
 
 
 class MaskedReconstruction(nn.Module):
-    """The vector put in a hidden frame's place, and the linear map that predicts the frame."""
+    """The vector put in a hidden frame's place, and the linear map that predicts the frame or its cluster.
 
-    def __init__(self, width: int) -> None:
+    Args:
+        width: features of a frame.
+        clusters: clusters to choose from; None: the frame itself is predicted.
+    """
+
+    def __init__(self, width: int, clusters: int | None = None) -> None:
         super().__init__()
         self.mask_vector = nn.Parameter(torch.zeros(width))
-        self.predict = nn.Linear(width, width)
+        self.predict = nn.Linear(width, width if clusters is None else clusters)
+        self.clusters = clusters
 
     def hide(self, hidden: Tensor, hide: Tensor) -> Tensor:
         """Replace frames of state `start` (batch, frames, width) where `hide` (batch, frames) is True."""
         return torch.where(hide.unsqueeze(-1), self.mask_vector.to(hidden.dtype), hidden)
 
     def summed_loss(self, adapted: Tensor, frozen: Tensor) -> Tensor:
-        """Squared error at the hidden frames, summed over frames: processes that share a batch add theirs up.
+        """Error at the hidden frames, summed over frames: processes that share a batch add theirs up.
 
         Args:
             adapted: (hidden frames, width) adapted hidden state `stop`, computed with the frames hidden.
-            frozen: (hidden frames, width) the frozen encoder's hidden state `stop`, computed with all frames.
+            frozen: (hidden frames, width) the frozen encoder's hidden state `stop`, computed with all frames; or
+                (hidden frames,) int64 its cluster.
 
         Returns:
-            () sum over frames of the mean over features; a frame's target has mean 0 and variance 1.
+            () sum over frames of the squared error, mean over features (a frame's target has mean 0 and variance 1);
+            or of the cross-entropy of the cluster.
         """
+        if self.clusters is not None:
+            return functional.cross_entropy(self.predict(adapted), frozen, reduction="sum")
         target = functional.layer_norm(frozen, frozen.shape[-1:])
         total: Tensor = (self.predict(adapted) - target).square().mean(dim=-1).sum()
         return total

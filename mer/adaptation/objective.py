@@ -15,12 +15,14 @@ from torch.nn import functional
 
 from mer.adaptation.adapted_block import AdaptedBlock
 from mer.adaptation.batch_plan import BatchPlan
+from mer.adaptation.codebook import fit_codebook, nearest_clusters
 from mer.adaptation.config import AdaptationConfig
 from mer.adaptation.fit_clips import FitClips
 from mer.adaptation.frame_masking import blank
 from mer.adaptation.masked_reconstruction import MaskedReconstruction
 from mer.adaptation.padded_batches import FrameStore, length_sorted_batches, pad
 from mer.training.losses import class_weights
+from mer.training.seeding import derive_seed
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Objective(nn.Module):
         )
         if plan.hide is not None:
             hidden = self.reconstruction.hide(hidden, plan.hide.to(device))
-        adapted = self.adapted.layers(hidden, batch.mask).float()
+        adapted = self.adapted.layers(hidden, batch.mask)
         cross_entropy = self._cross_entropy(self.adapted.pooling(adapted, batch.mask), plan) / clips
         reconstruction = torch.zeros((), device=device)
         if self.targets is not None:
@@ -87,7 +89,8 @@ class Objective(nn.Module):
             return adapted.new_zeros(())
         # indices are made on the CPU: picking by a mask on a GPU would wait for it
         index, _ = targets.places(plan.rows, plan.windows)
-        frozen = targets.values.index_select(0, index[plan.hide].to(targets.device)).float()
+        frozen = targets.values.index_select(0, index[plan.hide].to(targets.device))
+        frozen = frozen.float() if self.reconstruction.clusters is None else frozen[:, 0].long()
         at = plan.hide.reshape(-1).nonzero()[:, 0].to(adapted.device)
         shown = adapted.reshape(-1, adapted.shape[-1]).index_select(0, at)
         return self.reconstruction.summed_loss(shown, frozen)
@@ -111,7 +114,10 @@ class Objective(nn.Module):
         return plain * self.per_class[labels]
 
     def _frozen_pass(self) -> FrameStore | None:
-        """Run the block once before any training; the head's statistics are those of the plain clips."""
+        """Run the block once before any training.
+
+        The head's statistics and the codebook are those of the plain clips.
+        """
         store, config, plain = self.clips.store, self.config, self.clips.train
         rows = self.clips.shown if self.predicts else plain
         # half the memory; only a regression target
@@ -121,16 +127,21 @@ class Objective(nn.Module):
         with torch.inference_mode():
             for part in length_sorted_batches(rows, store.lengths, config.batch_size):
                 batch = pad(store, part)
-                hidden = self.adapted.layers(
-                    batch.hidden, batch.mask
-                ).float()  # untrained adapters change nothing
+                hidden = self.adapted.layers.frozen(batch.hidden, batch.mask)
                 is_plain = torch.from_numpy(part < len(store.lengths) // len(self.clips.choices))
                 embeddings.append(self.adapted.pooling(hidden, batch.mask)[is_plain.to(store.device)])
                 if targets is not None:
                     index, valid = store.places(part)
                     targets[index[valid].to(store.device)] = hidden[batch.mask].half()
         self.adapted.head.standardise_to(torch.cat(embeddings))
-        return None if targets is None else FrameStore(values=targets, offsets=store.offsets)
+        if targets is None:
+            return None
+        if self.reconstruction.clusters is not None:
+            index, valid = store.places(plain)
+            states = targets[index[valid].to(store.device)]
+            centres = fit_codebook(states, self.reconstruction.clusters, derive_seed(config.seed, "codebook"))
+            targets = nearest_clusters(targets, centres)[:, None].to(torch.int16)
+        return FrameStore(values=targets, offsets=store.offsets)
 
 
 def _mean_frame(clips: FitClips) -> Tensor:

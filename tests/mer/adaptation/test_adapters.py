@@ -1,20 +1,23 @@
 from __future__ import annotations
 
+import copy
 from typing import Any, Literal
 
 import pytest
 import torch
 from torch import nn
 
-from mer.adaptation.adapters import AdaptedLayers, BottleneckAdapter
+from mer.adaptation.adapters import AdaptedLayers, BottleneckAdapter, PromptFrames
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
+from mer.adaptation.injection import merged_encoder
 from mer.encoders.moonshine import LayeredMoonshine
 from mer.encoders.wav2vec_family import LayeredWav2Vec
 from mer.errors import ConfigError
 
-Method = Literal["lora", "dora", "bottleneck"]
-METHODS: tuple[Method, ...] = ("lora", "dora", "bottleneck")
+Method = Literal["lora", "dora", "ia3", "bottleneck", "prompt"]
+METHODS: tuple[Method, ...] = ("lora", "dora", "ia3", "bottleneck", "prompt")
+IDENTITIES: tuple[Method, ...] = ("lora", "dora", "ia3", "bottleneck")
 BLOCK = Block(1, 3)
 
 
@@ -54,7 +57,8 @@ def test_untrained_adapters_change_nothing_and_trained_ones_do(
     hidden, mask = batch(encoder)
     frozen = encoder.run_layers(hidden, mask, 1, 3)[-1]
     layers = AdaptedLayers(encoder, BLOCK, config(method)).eval()
-    torch.testing.assert_close(layers(hidden, mask)[mask], frozen[mask], atol=1e-5, rtol=1e-5)
+    before = layers.frozen(hidden, mask) if method == "prompt" else layers(hidden, mask)
+    torch.testing.assert_close(before[mask], frozen[mask], atol=1e-5, rtol=1e-5)
     set_trainable(layers)
     with torch.no_grad():
         assert float((layers(hidden, mask)[mask] - frozen[mask]).abs().max()) > 0.1
@@ -86,9 +90,9 @@ def test_only_the_block_is_adapted_and_every_layer_of_it(encoder: LayeredMoonshi
     hidden, mask = batch(encoder)
     layers(hidden, mask)[mask].square().sum().backward()
     assert all(p.grad is not None and bool(p.grad.any()) for p in layers.trainable.values())
-    count = {"lora": 12, "dora": 18, "bottleneck": 4}[method] * BLOCK.length
+    count = {"lora": 12, "dora": 18, "ia3": 3, "bottleneck": 4, "prompt": 1}[method] * BLOCK.length
     assert len(layers.trainable) == count
-    if method != "bottleneck":
+    if method in ("lora", "dora", "ia3"):
         assert {name.split(".")[1] for name in layers.trainable} == {"1", "2"}
 
 
@@ -116,7 +120,7 @@ def test_training_mode_switches_no_layer_drop_on() -> None:
     hidden, mask = batch(encoder)
     for method in METHODS:
         layers = AdaptedLayers(encoder, BLOCK, config(method)).train()
-        frozen = encoder.run_layers(hidden, mask, 1, 3)[-1]
+        frozen = encoder.run_layers(hidden, mask, 1, 3)[-1] if method != "prompt" else layers(hidden, mask)
         for _ in range(8):  # a dropped layer, or the encoder's own dropout, would show
             torch.testing.assert_close(layers(hidden, mask)[mask], frozen[mask], atol=1e-5, rtol=1e-5)
 
@@ -134,3 +138,117 @@ def test_bottleneck_is_the_formula() -> None:
 def test_a_block_beyond_the_encoder_is_refused(encoder: LayeredMoonshine) -> None:
     with pytest.raises(ConfigError, match="4 layers"):
         AdaptedLayers(encoder, Block(3, 5), config("lora"))
+
+
+def test_ia3_scales_keys_values_and_the_inner_features(encoder: LayeredMoonshine) -> None:
+    layers = AdaptedLayers(encoder, Block(1, 2), config("ia3")).eval()
+    set_trainable(layers)
+    hidden, mask = batch(encoder)
+    own = copy.deepcopy(encoder)
+    scales = {name.split(".")[3]: value.detach() for name, value in layers.trainable.items()}
+    assert scales.keys() == {"k_proj", "v_proj", "fc2"}
+    layer = own.module.layers[1]
+    with torch.no_grad():
+        for name in ("k_proj", "v_proj"):
+            getattr(layer.self_attn, name).weight.mul_(
+                scales[name]
+            )  # (features, 1): one scale for each output
+        layer.mlp.fc2.weight.mul_(scales["fc2"])  # (1, inner features)
+        expected = own.run_layers(hidden, mask, 1, 2)[-1]
+        torch.testing.assert_close(layers(hidden, mask)[mask], expected[mask], atol=1e-5, rtol=1e-4)
+
+
+def test_prompt_frames_are_read_by_a_layer_and_dropped(encoder: LayeredMoonshine) -> None:
+    layers = AdaptedLayers(encoder, Block(1, 2), config("prompt").model_copy(update={"prompt_frames": 3}))
+    set_trainable(layers)
+    (prompt,) = layers.adapters
+    assert isinstance(prompt, PromptFrames) and prompt.frames.shape == (3, encoder.width)
+    hidden, mask = batch(encoder)
+    with torch.no_grad():
+        result = layers(hidden, mask)
+        for row, length in enumerate((12, 7, 1)):  # the naive way: every clip alone, without padding
+            longer = torch.cat([prompt.frames, hidden[row, :length]])[None]
+            alone = encoder.run_layers(longer, torch.ones(1, length + 3, dtype=torch.bool), 1, 2)[-1][0, 3:]
+            torch.testing.assert_close(result[row, :length], alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_checkpointed_gradients_are_the_same(encoder: LayeredMoonshine, method: Method) -> None:
+    hidden, mask = batch(encoder)
+    found = []
+    for checkpointing in (False, True):
+        options = {"gradient_checkpointing": checkpointing, "dropout": 0.2}
+        torch.manual_seed(0)
+        layers = AdaptedLayers(encoder, BLOCK, config(method).model_copy(update=options)).train()
+        set_trainable(layers)
+        torch.manual_seed(1)
+        loss = layers(hidden, mask)[mask].square().mean()
+        loss.backward()
+        found.append([loss.detach(), *(p.grad for p in layers.trainable.values())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_checkpointing_keeps_less(encoder: LayeredMoonshine) -> None:
+    hidden, mask = batch(encoder)
+    kept = []
+    for checkpointing in (False, True):
+        layers = AdaptedLayers(
+            encoder, BLOCK, config("lora").model_copy(update={"gradient_checkpointing": checkpointing})
+        ).train()
+        saved: list[int] = []
+
+        def pack(value: torch.Tensor, saved: list[int] = saved) -> torch.Tensor:
+            saved.append(value.numel())
+            return value
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+            layers(hidden.clone().requires_grad_(), mask)
+        kept.append(sum(saved))
+    assert kept[1] < 0.2 * kept[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bf16_is_close_and_leaves_in_float32(encoder: LayeredMoonshine, method: Method) -> None:
+    hidden, mask = batch(encoder)
+    results = []
+    for precision in ("fp32", "bf16"):
+        torch.manual_seed(0)
+        layers = AdaptedLayers(encoder, BLOCK, config(method).model_copy(update={"precision": precision}))
+        set_trainable(layers)
+        results.append(layers(hidden, mask)[mask])
+        results[-1].square().mean().backward()
+        assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in layers.trainable.values())
+    assert results[1].dtype == torch.float32
+    error = float((results[1] - results[0]).detach().norm() / results[0].detach().norm())
+    assert 1e-4 < error < 0.1  # it was bf16, and only that (8 bits a value, large random weights)
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "ia3"])
+def test_merged_weights_do_what_the_adapters_did(encoder: LayeredMoonshine, method: Method) -> None:
+    before = {name: value.clone() for name, value in encoder.module.state_dict().items()}
+    layers = AdaptedLayers(encoder, BLOCK, config(method)).eval()
+    set_trainable(layers)
+    hidden, mask = batch(encoder)
+    with torch.no_grad():
+        separate = layers(hidden, mask)
+        merged = merged_encoder(layers)
+        assert {name: value.shape for name, value in merged.module.state_dict().items()} == {
+            name: value.shape for name, value in before.items()
+        }
+        result = merged.run_layers(hidden, mask, BLOCK.start, BLOCK.stop)[-1]
+        torch.testing.assert_close(result[mask], separate[mask], atol=1e-4, rtol=1e-4)
+        assert torch.equal(layers(hidden, mask), separate)
+    after = encoder.module.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    outside, merged_outside = encoder.module.layers[0].mlp.fc1.weight, merged.module.layers[0].mlp.fc1.weight
+    assert outside.data_ptr() == merged_outside.data_ptr()  # shared where nothing was merged
+
+
+def test_what_cannot_be_merged_or_scaled_is_refused(encoder: LayeredMoonshine) -> None:
+    for method in ("bottleneck", "prompt"):
+        with pytest.raises(ConfigError, match="expected lora, dora or ia3"):
+            merged_encoder(AdaptedLayers(encoder, BLOCK, config(method)))
+    encoder.linear_names = ("self_attn.q_proj", "mlp.fc2")
+    with pytest.raises(ConfigError, match="separate maps to keys and values"):
+        AdaptedLayers(encoder, BLOCK, config("ia3"))

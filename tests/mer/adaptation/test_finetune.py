@@ -13,18 +13,22 @@ from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
 from mer.adaptation.finetune import (
     Adaptation,
+    AdaptedBlock,
     adapt,
     adapted_features,
     head_logits,
     load_adapter,
     save_adapter,
 )
+from mer.adaptation.injection import merged_encoder
 from mer.encoders.moonshine import LayeredMoonshine
 from mer.errors import ConfigError, DivergedError, WeightsError
 from mer.features.dataset import RaggedTable
 from mer.training.checkpoint import Checkpoint
 
 Corpus = tuple[RaggedTable, NDArray[np.int64]]
+Method = Literal["lora", "dora", "ia3", "bottleneck", "prompt"]
+METHODS: tuple[Method, ...] = ("lora", "dora", "ia3", "bottleneck", "prompt")
 BLOCK = Block(1, 3)
 CONFIG = AdaptationConfig(
     rank=4, epochs=4, batch_size=8, learning_rate=5e-3, head_learning_rate=2e-2, dropout=0.1, max_frames=16
@@ -44,9 +48,9 @@ def same(one: Adaptation, other: Adaptation) -> bool:
     )
 
 
-@pytest.mark.parametrize("method", ["lora", "dora", "bottleneck"])
+@pytest.mark.parametrize("method", METHODS)
 def test_adaptation_learns_what_the_frozen_block_does_not_show(
-    encoder: LayeredMoonshine, corpus: Corpus, method: Literal["lora", "dora", "bottleneck"]
+    encoder: LayeredMoonshine, corpus: Corpus, method: Method
 ) -> None:
     config = CONFIG.model_copy(update={"epochs": 20, "method": method, "patience": 0})
     adaptation = run(encoder, corpus, config)
@@ -104,6 +108,8 @@ def test_with_every_option_a_killed_fit_ends_with_the_same_bits(
         {"mixup": 0.4},
         {"averaging": 0.9},
         {"pooling": "attention"},
+        {"mask_target": "cluster", "clusters": 12},
+        {"precision": "bf16"},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -137,6 +143,8 @@ def test_variants_of_other_clips_are_refused(encoder: LayeredMoonshine, corpus: 
     other = replace(frames, clip_ids=tuple(reversed(frames.clip_ids)))
     with pytest.raises(ConfigError, match="variant 2"):
         run(encoder, corpus, variants=[frames, other])
+    with pytest.raises(ConfigError, match=r"\(32,\), found \(31,\) in variant 1"):
+        run(encoder, corpus, variants=[replace(frames, values=frames.values[:, 1:])])
 
 
 def test_the_own_head_is_read_from_saved_features(
@@ -157,9 +165,9 @@ def test_the_own_head_is_read_from_saved_features(
         head_logits(block, replace(adapted_features(block, corpus[0]), values=np.zeros((48, 5))))
 
 
-@pytest.mark.parametrize("method", ["lora", "dora", "bottleneck"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_killed_fit_ends_with_the_same_bits(
-    encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path, method: Literal["lora", "dora", "bottleneck"]
+    encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path, method: Method
 ) -> None:
     config = CONFIG.model_copy(update={"method": method})
     undisturbed = run(encoder, corpus, config)
@@ -276,13 +284,13 @@ def test_what_cannot_work_is_refused(
         run(encoder, corpus, **change)
 
 
-@pytest.mark.parametrize("method", ["lora", "dora", "bottleneck"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_saved_adapter_gives_the_same_features(
     encoder: LayeredMoonshine,
     corpus: Corpus,
     tmp_path: Path,
     moonshine_factory: Any,
-    method: Literal["lora", "dora", "bottleneck"],
+    method: Method,
 ) -> None:
     config = CONFIG.model_copy(update={"method": method, "epochs": 2})
     adaptation = run(encoder, corpus, config)
@@ -333,3 +341,30 @@ def test_an_adapter_on_another_base_or_damaged_is_refused(
     (tmp_path / "adapter.safetensors").unlink()
     with pytest.raises(WeightsError, match="cannot be read"):
         load_adapter(tmp_path, encoder, "sha256:base")
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "ia3"])
+def test_saved_loaded_and_merged_differ_by_nothing(
+    encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path, moonshine_factory: Any, method: Method
+) -> None:
+    """In memory or through files, separate or merged: equal bits; separate against merged: rounding."""
+    config = CONFIG.model_copy(update={"method": method, "epochs": 2})
+    adaptation = run(encoder, corpus, config)
+    kept = AdaptedBlock(encoder, BLOCK, config, 3)
+    kept.load_small_tensors(adaptation.tensors)
+    save_adapter(tmp_path, adaptation, "sha256:base", BLOCK, config)
+    loaded = load_adapter(tmp_path, moonshine_factory.build(), "sha256:base")
+    one, other = adapted_features(kept, corpus[0]), adapted_features(loaded, corpus[0])
+    assert np.array_equal(one.values, other.values)
+    merged, merged_again = merged_encoder(kept.layers), merged_encoder(loaded.layers)
+    waveform = torch.randn(8000, generator=torch.Generator().manual_seed(0))
+    for wanted in (BLOCK.start, BLOCK.stop):
+        first, second = merged.states(waveform, [wanted])[0], merged_again.states(waveform, [wanted])[0]
+        assert torch.equal(first, second)
+    prefix = encoder.states(waveform, [BLOCK.start])[0][None]
+    with torch.inference_mode():
+        separate = loaded.layers(prefix, torch.ones(prefix.shape[:2], dtype=torch.bool))[0]
+    difference = float((first - separate).abs().max() / separate.abs().max())
+    assert difference < 1e-5
+    frozen = encoder.states(waveform, [BLOCK.stop])[0]
+    assert float((frozen - separate).abs().max()) > 1e-3

@@ -1,0 +1,107 @@
+"""The adaptation's stage on a committed prefix: held-out speakers choose, and a broken prefix registers nothing."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mer.adaptation.block import Block
+from mer.errors import DivergedError
+from mer.features.clip_feature import ClipFeature
+from mer.recipes import Recipe
+from tasks.adaptation import adapt_view, embed_acoustic, open_adapter
+from tasks.dataset import _write_parquet, load_view
+from tasks.features import commit_shard, feature_table
+from tasks.references import DatasetRef, FeatureSetRef
+from tasks.workspace import Workspace, workspace
+
+CLIPS, WIDTH = 48, 288
+BLOCK = Block(2, 3)
+RECIPE = Recipe.model_validate(
+    {
+        "name": "made",
+        "emotions": ["angry", "happy", "sad"],
+        "acoustic": {
+            "features": {
+                "modality": "acoustic", "source": "wheel:moonshine-tiny", "layers": "all", "pooling": "mean_std",
+            },
+            "adaptation": {"rank": 4, "epochs": 12, "batch_size": 6, "patience": 2, "head_learning_rate": 1e-2},
+        },
+        "folds": {"use_published": True},
+    }
+)  # fmt: skip
+
+
+@pytest.fixture
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setenv("MER_HOME", str(tmp_path / "home"))
+    return workspace()
+
+
+def dataset_of(space: Workspace, labels: np.ndarray) -> DatasetRef:
+    ids = [f"{row:064x}" for row in range(CLIPS)]
+    columns = {
+        "clip_id": ids,
+        "name": ids,
+        "emotion": labels.tolist(),
+        "valence": [float("nan")] * CLIPS,
+        "speaker": [f"s{row % 12}" for row in range(CLIPS)],
+        "fold": (np.arange(CLIPS) % 12 // 4).tolist(),
+        "holdout": [False] * CLIPS,
+    }
+    buffer = io.BytesIO()
+    _write_parquet(columns, buffer)
+    ref = space.artifacts.commit("dataset", "d" * 64, {"examples.parquet": buffer.getvalue()})
+    return DatasetRef(ref, "made", "made", ("fold0", "fold1", "fold2", "final"), CLIPS, CLIPS, 0, 0)
+
+
+def prefix_of(space: Workspace, labels: np.ndarray, key: str, broken: tuple[int, ...] = ()) -> FeatureSetRef:
+    """Frames whose mean tells the class, committed as a shard; those of the clips `broken` hold a NaN."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for row in range(CLIPS):
+        frames = rng.normal(size=(int(rng.integers(6, 14)), 1, WIDTH)).astype(np.float32)
+        frames[:, 0, int(labels[row])] += 4.0
+        if row in broken:
+            frames[3, 0, 5] = np.nan
+        rows.append(ClipFeature(values=frames, present=True))
+    commit_shard(space, key, [f"{row:064x}" for row in range(CLIPS)], lambda: rows)
+    return FeatureSetRef(stream="acoustic", key=key, spec=None)
+
+
+def test_held_out_speakers_stop_the_fit_and_the_adapter_is_read_again(space: Workspace) -> None:
+    labels = np.random.default_rng(0).integers(0, 3, CLIPS)
+    dataset, prefix = dataset_of(space, labels), prefix_of(space, labels, "sound")
+    examples, partition = load_view(space, dataset, RECIPE, "fold0")
+    speaker = np.array(examples.speaker)
+    assert partition.validation.any()
+    assert not set(speaker[partition.validation]) & set(speaker[partition.train | partition.test])
+    done = adapt_view.fn(dataset, RECIPE, prefix, BLOCK, "fold0", None)
+    assert done.ran and len(space.catalogue.artifacts("adapter")) == 1
+    assert not adapt_view.fn(dataset, RECIPE, prefix, BLOCK, "fold0", None).ran
+    block = open_adapter(space, RECIPE, done.ref)
+    assert block.class_count == 3
+    adapted = embed_acoustic.fn(RECIPE, prefix, done.ref, "fold0", examples.clip_ids)
+    table = feature_table(space, adapted, examples.clip_ids)
+    assert table.present.all() and np.isfinite(table.values).all()
+    # the fit ended for want of a better score, not at its last epoch
+    assert int(done.meta["best_epoch"]) + 2 < 11
+
+
+def test_a_broken_prefix_ends_with_the_typed_error_and_registers_nothing(space: Workspace) -> None:
+    labels = np.random.default_rng(0).integers(0, 3, CLIPS)
+    dataset = dataset_of(space, labels)
+    train = np.flatnonzero(load_view(space, dataset, RECIPE, "fold0")[1].train)
+    poisoned = prefix_of(space, labels, "poisoned", tuple(int(row) for row in train[::2]))
+    with pytest.raises(DivergedError, match=r"epoch 0.*4 steps of this kind"):
+        adapt_view.fn(dataset, RECIPE, poisoned, BLOCK, "fold0", None)
+    assert not space.catalogue.artifacts("adapter")
+    manifests = (space.settings.home / "objects" / "manifests").rglob("*.json")
+    assert {path.parent.name for path in manifests} == {"dataset", "features"}
+    with pytest.raises(DivergedError):  # and no checkpoint of the broken fit makes the next one pass
+        adapt_view.fn(dataset, RECIPE, poisoned, BLOCK, "fold0", None)
+    sound = prefix_of(space, labels, "sound")
+    assert adapt_view.fn(dataset, RECIPE, sound, BLOCK, "fold0", None).ran
