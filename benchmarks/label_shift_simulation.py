@@ -1,9 +1,9 @@
 """Clips of a Gaussian world with the challenges' priors, and classifiers as real ones are: trained on finite clips, too sure.
 
-Six classes differ in means and covariances on 12 of 60 features, in two halves (as speech and face would be); the other features say
-nothing. A linear classifier cannot represent the posteriors (the covariances differ) and over-fits the empty features, so its scores are
-miscalibrated in temperature and by class. As in the pipeline, calibration clips are predicted out of fold by models of four fifths of the
-training clips, target clips by a model of all.
+Six classes differ in means and covariances on 12 of 60 features, in two halves (as speech and face would be); the other
+features say nothing. A linear classifier cannot represent the posteriors (the covariances differ) and over-fits the empty
+features, so its scores are miscalibrated in temperature and by class. As in the pipeline, calibration clips are predicted
+out of fold by models of four fifths of the training clips, target clips by a model of all.
 """
 
 from __future__ import annotations
@@ -50,10 +50,16 @@ class Scenario:
 
 
 MER2023 = Scenario(
-    "MER2023 train -> SEMI test", (25.8, 24.4, 20.4, 11.4, 13.7, 4.3), (19.9, 21.9, 20.3, 30.8, 5.4, 1.7), 3373
+    "MER2023 train -> SEMI test",
+    (25.8, 24.4, 20.4, 11.4, 13.7, 4.3),
+    (19.9, 21.9, 20.3, 30.8, 5.4, 1.7),
+    3373,
 )
 MER2024 = Scenario(
-    "MER2024 train -> NOISE test", (24.8, 24.0, 20.6, 14.5, 12.2, 3.8), (19.8, 20.2, 19.9, 25.2, 10.2, 4.7), 5030
+    "MER2024 train -> NOISE test",
+    (24.8, 24.0, 20.6, 14.5, 12.2, 3.8),
+    (19.8, 20.2, 19.9, 25.2, 10.2, 4.7),
+    5030,
 )
 
 
@@ -67,7 +73,7 @@ class World:
     """(C, INFORMATIVE) standard deviations."""
 
     @classmethod
-    def drawn(cls, seed: int, classes: int = 6, distance: float = 1.05) -> World:
+    def drawn(cls, seed: int, classes: int = 6, distance: float = 0.9) -> World:
         """Means at random with this standard deviation, scales between .75 and 1.35."""
         generator = np.random.default_rng([seed, 1])
         return cls(
@@ -79,9 +85,7 @@ class World:
         """(N, FEATURES) features and (N,) labels."""
         labels = generator.choice(len(prior), size=count, p=prior)
         features = generator.normal(size=(count, FEATURES))
-        features[:, :INFORMATIVE] = (
-            self.means[labels] + self.scales[labels] * features[:, :INFORMATIVE]
-        )
+        features[:, :INFORMATIVE] = self.means[labels] + self.scales[labels] * features[:, :INFORMATIVE]
         return features, labels
 
     def posteriors(self, features: Floats, prior: Floats) -> Floats:
@@ -121,9 +125,7 @@ def draw(scenario: Scenario, seed: int, target_clips: int = 20_000, views: Seque
             logits[inside] = _logits(features[~inside, view], truth[~inside], features[inside, view])
         held_out.append(logits)
         answered.append(_logits(features[:, view], truth, others[:, view]))
-    return Draw(
-        truth, tuple(held_out), target_truth, tuple(answered), world.posteriors(others, training)
-    )
+    return Draw(truth, tuple(held_out), target_truth, tuple(answered), world.posteriors(others, training))
 
 
 def _logits(features: Floats, truth: Labels, asked: Floats) -> Floats:

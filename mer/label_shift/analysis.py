@@ -83,6 +83,7 @@ class ShiftAnalysis:
                     for method, found in self.estimates.items()
                     for end, values in (("", found.prior), ("_low", found.low), ("_high", found.high))
                 }
+                | {"estimated": float(self.estimates[self.config.estimator].prior[place])}
                 | {kind: float(values[place]) for kind, values in shares.items()}
                 for place, name in enumerate(self.emotions)
             ],

@@ -71,21 +71,22 @@ class TrackedPriors:
         weight = forgetting * self.clips
         q = np.maximum(self.prior, 1e-9)  # a class that had none so far may come
         for _ in range(_STEPS):
-            known = np.maximum(old - memory @ (q - self.prior), 0.0)
+            known = _remembered(old, memory, q - self.prior, q, weight)
             moved = q * (known + columns @ (1.0 / (ratios @ q)))
             moved /= moved.sum()
             change = float(np.abs(moved - q).max())
             q = moved
             if change < tolerance:
                 break
+        known = _remembered(old, memory, q - self.prior, q, weight)
         slopes = ratios / (ratios @ q)[:, None]
         total = weight + len(ratios)
         return TrackedPriors(
             training=self.training,
             prior=q,
             clips=total,
-            gradient=old - memory @ (q - self.prior) + slopes.sum(axis=0),
-            information=memory + slopes.T @ slopes,
+            gradient=known + slopes.sum(axis=0),
+            information=_balanced(memory, known, q) + slopes.T @ slopes,
             mean_prediction=(weight * self.mean_prediction + np.exp(log_posteriors).sum(axis=0)) / total,
             batches=self.batches + 1,
         )
@@ -113,3 +114,25 @@ class TrackedPriors:
             name: np.array(value) if isinstance(value, list) else value for name, value in values.items()
         }
         return cls(**arrays)
+
+
+def _remembered(gradient: Floats, information: Floats, away: Floats, q: Floats, clips: float) -> Floats:
+    """(C,) gradient of the earlier batches at `q`: expanded, but never negative, and of no more weight than their clips.
+
+    Of the likelihood itself both hold anywhere (`q . gradient = clips`); of the expansion only nearby, and not for a class that
+    was absent and has come.
+    """
+    if clips == 0:
+        return np.zeros_like(q)
+    expanded = np.maximum(gradient - information @ away, 0.0)
+    held = float(q @ expanded)
+    return np.asarray(expanded * (clips / held) if held > 0 else np.full_like(q, clips))
+
+
+def _balanced(information: Floats, gradient: Floats, q: Floats, rounds: int = 30) -> Floats:
+    """(C, C) information carried to `q`, scaled by class until `information @ q = gradient`, as it is of the likelihood."""
+    scale = np.ones_like(q)
+    for _ in range(rounds):
+        reached = scale * (information @ (scale * q))
+        scale = np.sqrt(scale**2 * gradient / np.maximum(reached, 1e-300))
+    return np.asarray(scale[:, None] * information * scale)
