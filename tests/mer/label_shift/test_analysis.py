@@ -82,9 +82,9 @@ def test_too_little_to_tell_leaves_answers_as_they_are() -> None:
 
 
 def test_labels_are_read_for_scores_alone() -> None:
-    exact, truth = drawn(SHIFTED, 1500, seed=2)
+    exact, truth = drawn(SHIFTED, 6000, seed=2)
     config = LabelShiftConfig.model_validate(QUICK)
-    asked = TargetClips(spoilt(exact), tuple(str(row % 30) for row in range(1500)))
+    asked = TargetClips(spoilt(exact), tuple(str(row % 30) for row in range(6000)))
     scored = shift_summary(calibration(1000), asked, MER_EMOTIONS, config, truth)
     wrong = shift_summary(calibration(1000), asked, MER_EMOTIONS, config, np.roll(truth, 1))
     scores = scored.pop("scores")
