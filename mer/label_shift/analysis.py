@@ -1,6 +1,10 @@
 """Label shift of a set of clips in one piece: test, both priors, corrected answers, and what is reported of them.
 
-Whether answers are corrected is decided by the test alone; with and without correction is always reported.
+Answers are corrected where the test says shift and EM and BBSE agree on the priors. Both suppose that each class looks as
+it did; where a classifier is less sure than it was (noise, other speakers) EM is led astray further than BBSE, and a
+correction would do harm (reconstruction; the idea of Hausman 1978, with a fixed bound instead of a significance). That
+they agree is no proof: classes that look like one another now, and did not before, cannot be told from other priors. With
+and without correction is always reported.
 """
 
 from __future__ import annotations
@@ -44,9 +48,19 @@ class ShiftAnalysis:
         return self.test.shifted(self.config.alpha)
 
     @property
+    def disagreement(self) -> float:
+        """L1 distance between the priors by EM and by BBSE with posteriors."""
+        return float(np.abs(self.estimates["em"].prior - self.estimates["bbse_soft"].prior).sum())
+
+    @property
+    def consistent(self) -> bool:
+        """Whether other priors alone may explain what differs."""
+        return self.disagreement <= self.config.largest_disagreement
+
+    @property
     def applied(self) -> bool:
         """Whether the corrected answers are the ones to give."""
-        return self.shifted and self.config.mode == "correct-if-shifted"
+        return self.shifted and self.consistent and self.config.mode == "correct-if-shifted"
 
     @property
     def answers(self) -> Floats:
@@ -71,6 +85,8 @@ class ShiftAnalysis:
             "clips": len(self.served),
             "calibration_clips": self.calibration_clips,
             "shifted": self.shifted,
+            "disagreement": self.disagreement,
+            "consistent": self.consistent,
             "corrected": self.applied,
             "changed": int(self.changed.sum()),
             "changed_share": float(self.changed.mean()),

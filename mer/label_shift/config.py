@@ -30,6 +30,13 @@ class LabelShiftConfig(BaseModel):
     alpha: float = Field(
         default=0.01, gt=0.0, lt=1.0, description="The test says shift where its p-value is at most this."
     )
+    largest_disagreement: float = Field(
+        default=0.1,
+        gt=0.0,
+        le=2.0,
+        description="Answers are left alone where the priors by EM and by BBSE with posteriors differ by more than this in sum: "
+        "then the classes themselves look different, or too little is known. Two estimates within .05 of the truth pass.",
+    )
     minimum_clips: int = Field(
         default=100,
         ge=2,

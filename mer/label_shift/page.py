@@ -26,6 +26,8 @@ def shift_line(summary: Mapping[str, Any]) -> str:
     if not summary["available"]:
         return f"label shift: not estimated: {summary['reason']}"
     found = f"p = {summary['test']['p_value']:.4f} ({'shift' if summary['shifted'] else 'no shift'})"
+    if summary["shifted"] and not summary["consistent"]:
+        found += f", but EM and BBSE differ by {summary['disagreement']:.2f}: more than the priors differs"
     effect = f"{summary['changed']} of {summary['clips']} answers"
     if summary["corrected"]:
         return f"label shift: {found}; corrected: {effect} changed"
@@ -47,8 +49,9 @@ def shift_page(summary: Mapping[str, Any], title: str) -> str:
         f"{summary['confidence']:.0%} bootstrap intervals. Permutation test of {moved}: statistic {test['statistic']:.2f}, "
         f"{test['permutations']} permutations, design effect {test['design_effect']:.2f}; it says shift where p is at most "
         f"{test['alpha']:g}. Mode: {escape(summary['mode'])}.</p>"
-        "<p>The estimates suppose that only the shares of the classes differ, not what each class looks like. Where EM and "
-        "BBSE disagree by more than their intervals, something else has changed too.</p></html>\n"
+        "<p>The estimates suppose that only the shares of the classes differ, not what each class looks like. EM and BBSE (with "
+        f"posteriors) differ by {summary['disagreement']:.3f} in sum; where that is much, something else has changed too, and "
+        "answers are left alone.</p></html>\n"
     )
 
 

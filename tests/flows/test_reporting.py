@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.reporting import systems_table
+from flows.reporting import label_shift_line, systems_table
 
 
 def row(system: str, error: float | None) -> dict[str, Any]:
@@ -61,3 +61,18 @@ def test_nothing_is_cut_off_in_80_columns() -> None:
     assert not any("\u2026" in line for line in lines)
     member = next(line for line in lines if "ensemble/S1" in line)
     assert member.split() == ["ensemble/S1", ".560", ".550", ".440-.670", ".489", "1.58", ".155"]
+
+
+def test_label_shift_is_told_with_and_without_correction() -> None:
+    test = {"p_value": 0.0005}
+    summary = {
+        "available": True, "test": test, "shifted": True, "consistent": True, "corrected": False, "changed": 7, "clips": 90,
+    }  # fmt: skip
+    assert label_shift_line(summary) == (
+        "label shift: p = 0.0005 (shift); not corrected (it would change 7 of 90 answers)"
+    )
+    scores = {"waf_served": 0.7, "waf_corrected": 0.72, "difference_low": 0.01, "difference_high": 0.03}
+    line = label_shift_line(summary | {"scores": scores})
+    assert line.endswith("; WAF 0.700 as served, 0.720 corrected (+0.010 to +0.030)")
+    unknown = label_shift_line({"available": False, "reason": "3 clips"})
+    assert unknown == "label shift: not estimated: 3 clips"

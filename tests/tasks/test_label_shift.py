@@ -59,7 +59,7 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     vectors(root, "clip-UTT", *train)
     rng = np.random.default_rng(0)
     for name, emotion in (train | asked).items():
-        place = 1.2 * np.eye(4)[EMOTIONS.index(emotion)] + rng.normal(size=4)
+        place = 2.2 * np.eye(4)[EMOTIONS.index(emotion)] + rng.normal(size=4)
         np.save(root / f"features/clip-UTT/{name}.npy", place.astype(np.float32))
     listing = list_corpus.fn(str(root), "corpus", MER_EMOTIONS)
     write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("corpus", listing.fresh, False))

@@ -67,6 +67,17 @@ def test_the_page_and_the_line_say_what_was_done() -> None:
     assert all(f"<td>{emotion}</td>" in page for emotion in MER_EMOTIONS)
 
 
+def test_classes_that_look_different_are_no_label_shift() -> None:
+    exact, _ = drawn(TRAINING, 3000, seed=2)
+    blurred = 0.5 * spoilt(exact)  # as in noise: the classifier is less sure of every class
+    config = LabelShiftConfig.model_validate({"mode": "correct-if-shifted", **QUICK})
+    found = analyse_shift(calibration(1000), TargetClips(blurred), MER_EMOTIONS, config)
+    assert isinstance(found, ShiftAnalysis)
+    assert found.shifted and not found.consistent and not found.applied
+    assert "but EM and BBSE differ by" in shift_line(found.to_json())
+    assert analysed(SHIFTED, "report").disagreement < 0.1 < found.disagreement
+
+
 def test_too_little_to_tell_leaves_answers_as_they_are() -> None:
     config = LabelShiftConfig(mode="correct-if-shifted")
     few = analyse_shift(calibration(1000), target(SHIFTED, 20), MER_EMOTIONS, config)
