@@ -68,7 +68,7 @@ def test_the_page_and_the_line_say_what_was_done() -> None:
 
 
 def test_classes_that_look_different_are_no_label_shift() -> None:
-    exact, _ = drawn(TRAINING, 3000, seed=2)
+    exact, _ = drawn(SHIFTED, 3000, seed=2)
     blurred = 0.5 * spoilt(exact)  # as in noise: the classifier is less sure of every class
     config = LabelShiftConfig.model_validate({"mode": "correct-if-shifted", **QUICK})
     found = analyse_shift(calibration(1000), TargetClips(blurred), MER_EMOTIONS, config)
