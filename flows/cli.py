@@ -21,6 +21,7 @@ from flows.cli_options import (
     FirstRungOption,
     FormatOption,
     LabelMapOption,
+    LabelShiftOption,
     NameOption,
     PoolingOption,
     RecipeOption,
@@ -216,6 +217,7 @@ def predict(
     name: Annotated[
         str, typer.Option("--name", help="Corpus that candidates are clips of, where no PATHS are given.")
     ] = "",
+    label_shift: LabelShiftOption = "",
 ) -> None:
     """Predict emotion and valence of clips with the champion: name,discrete,valence,confidence.
 
@@ -241,8 +243,9 @@ def predict(
             lambda done, total: bar.update(line, completed=done, total=total),
             candidates=str(candidates or ""),
             corpus=name,
+            label_shift=label_shift,
         )
-    typer.echo(f"{report.predicted} predictions by {report.model} version {report.version} in {report.out}")
+    typer.echo(report.summary)
     for path, reason in report.unusable:
         typer.echo(f"not predicted: {path}: {reason}", err=True)
 

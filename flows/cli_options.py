@@ -43,6 +43,15 @@ CandidatesOption = Annotated[
         help="Table of the names a submission must have: exactly its rows are written, in order.",
     ),
 ]
+LabelShiftOption = Annotated[
+    Literal["", "off", "report", "correct-if-shifted"],
+    typer.Option(
+        "--label-shift",
+        help="Class priors of these clips: only report them beside the table, or correct answers where a test says that "
+        "they differ from the training clips'. Left out: as the version's recipe says.",
+        show_default=False,
+    ),
+]
 AgainstOption = Annotated[
     str,
     typer.Option(

@@ -123,6 +123,10 @@ class PredictOptions(BaseModel):
     out: str = Field(default="predictions.csv", description="CSV to write: name,discrete,valence,confidence.")
     model: str = Field(default="demo", description="Registered model name (the recipe's name).")
     version: int | None = Field(default=None, ge=1, description="Version; empty: the champion.")
+    label_shift: Literal["", "off", "report", "correct-if-shifted"] = Field(
+        default="",
+        description="What to do about class priors that differ from the training clips'. Empty: as the version's recipe says.",
+    )
 
     @model_validator(mode="after")
     def _has_clips(self) -> PredictOptions:

@@ -18,4 +18,5 @@ def predict(options: PredictOptions) -> PredictionReport:
         options.version,
         candidates=options.candidates,
         corpus=options.corpus_name,
+        label_shift=options.label_shift,
     )

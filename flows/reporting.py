@@ -174,8 +174,27 @@ def print_systems(report: Mapping[str, Any], title: str) -> None:
             f"WAF {holdout['waf']:.3f} ({holdout['waf_low']:.3f}-{holdout['waf_high']:.3f})"
             + (f", MSE of valence {holdout['valence_mse']:.3f}" if known else "")
         )
+    for clips, summary in report.get("label_shift", {}).items():
+        console.print(f"{clips} clips, {label_shift_line(summary)}", markup=False)
     for note in report.get("notes", ()):
         console.print(f"[dim]{note}[/]")
+
+
+def label_shift_line(summary: Mapping[str, Any]) -> str:
+    """What is known of the priors of some clips, and what correcting for them does to the score where labels are known."""
+    from mer.label_shift.page import shift_line
+
+    line = shift_line(summary)
+    if (scores := summary.get("scores")) is None:
+        return line
+    interval = (
+        f" ({scores['difference_low']:+.3f} to {scores['difference_high']:+.3f})"
+        if "difference_low" in scores
+        else ""
+    )
+    return (
+        f"{line}; WAF {scores['waf_served']:.3f} as served, {scores['waf_corrected']:.3f} corrected{interval}"
+    )
 
 
 def systems_table(rows: Sequence[Mapping[str, Any]], served: str, title: str, *, by_fold: bool) -> Table:

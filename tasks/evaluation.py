@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from mer.training.examples import Examples
     from mer.training.partition import Partition
 
+PSEUDO_MARK = "+pseudo"
 OUT_OF_FOLD, HOLDOUT = "out_of_fold.parquet", "holdout.parquet"
-EVALUATION_CODE = ("mer.evaluation", "mer.ensemble")
+EVALUATION_CODE = ("mer.evaluation", "mer.ensemble", "mer.label_shift")
 
 
 @task(name="evaluate")
@@ -47,9 +48,10 @@ def evaluate(
             [examples.clip_ids[i] for i in np.flatnonzero(partitions[FINAL_VIEW].test)]
         )
         report = evaluate_systems(examples, out_of_fold, holdout, recipe.emotions, served=served)
+        shift = _label_shift(run.space, recipe, fused, out_of_fold, examples, partitions[FINAL_VIEW], served)
         return Produced(
             files={
-                "report.json": json.dumps(report.to_json(), indent=1).encode(),
+                "report.json": json.dumps(report.to_json() | shift, indent=1).encode(),
                 OUT_OF_FOLD: out_of_fold[served].to_parquet(),
                 HOLDOUT: holdout.to_parquet(),
                 **report.figures,
@@ -65,7 +67,7 @@ def evaluate(
             "dataset": dataset.ref.sha256,
             "posteriors": sorted([item.system, item.view, item.posteriors.sha256] for item in fused),
         },
-        config={"served": served},
+        config={"served": served, "label_shift": recipe.label_shift.model_dump(mode="json")},
         code=EVALUATION_CODE,
         produce=produce,
         label="evaluate",
@@ -94,3 +96,44 @@ def _out_of_fold(
             if item.view != FINAL_VIEW
         ]
     )
+
+
+def _label_shift(
+    space: Workspace,
+    recipe: Recipe,
+    fused: Sequence[FusedView],
+    out_of_fold: Mapping[str, Posteriors],
+    examples: Examples,
+    partition: Partition,
+    served: str,
+) -> dict[str, Any]:
+    """Priors of the unlabelled clips and of the holdout, each with and without correction; empty where it is off.
+
+    The supervised model judges: one that learnt from pseudo-labels has seen the unlabelled clips.
+    """
+    if recipe.label_shift.mode == "off":
+        return {}
+    from mer.evaluation.calibration import fit_temperature
+    from mer.label_shift.clip_sets import CalibrationClips, TargetClips
+    from mer.label_shift.scored import shift_summary
+
+    system = served.removesuffix(PSEUDO_MARK)
+    final = next(item for item in fused if item.view == FINAL_VIEW and item.system == system)
+    asked = load_posteriors(space, final.posteriors)
+    position = {clip_id: row for row, clip_id in enumerate(examples.clip_ids)}
+    rows = np.array([position[clip_id] for clip_id in out_of_fold[system].clip_ids], dtype=np.int64)
+    truth = examples.emotion[rows]
+    temperature = fit_temperature(out_of_fold[system].logits, truth)
+    calibration = CalibrationClips(
+        out_of_fold[system].logits / temperature, tuple(examples.speaker[row] for row in rows), truth
+    )
+    summaries = {}
+    for name, mask in (("unlabelled", partition.unlabelled), ("holdout", partition.test)):
+        wanted = np.flatnonzero(mask)
+        target = TargetClips(
+            asked.restricted([examples.clip_ids[row] for row in wanted]).logits / temperature,
+            tuple(examples.speaker[row] for row in wanted),
+        )
+        known = examples.emotion[wanted] if name == "holdout" else None
+        summaries[name] = shift_summary(calibration, target, recipe.emotions, recipe.label_shift, known)
+    return {"label_shift": summaries}

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 
-from infra.catalogue import CorpusRow
+from infra.catalogue import CorpusRow, ModelVersionRow
 from mer.clips import Clip
 from mer.errors import CorpusError, MediaError
+from mer.label_shift.config import LabelShiftConfig
 from tasks.compute import computing
+from tasks.label_shift import analyse_predictions, write_summary
 from tasks.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from mer.corpora.submission import Candidates
-    from mer.predictor.predictor import Prediction
+    from mer.label_shift.analysis import NoAnalysis, ShiftAnalysis
+    from mer.predictor.predictor import Prediction, Predictor, Scores
 
 MEDIA_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".wav", ".flac", ".mp3", ".m4a", ".ogg")
 
@@ -32,6 +35,14 @@ class PredictionReport:
     """(file, reason) of media that cannot be read."""
     model: str
     version: int
+    label_shift: str = ""
+    """What is known of the class priors of these clips, in one line; empty where it was not asked for."""
+
+    @property
+    def summary(self) -> str:
+        """Lines for people."""
+        done = f"{self.predicted} predictions by {self.model} version {self.version} in {self.out}"
+        return "\n".join(line for line in (done, self.label_shift) if line)
 
 
 @task(name="predict", tags=["gpu"])
@@ -44,11 +55,13 @@ def predict_files(
     *,
     candidates: str = "",
     corpus: str = "",
+    label_shift: str = "",
 ) -> PredictionReport:
     """Predict every media file under `paths` with a model version (default: the champion) and write the table.
 
     With a table of `candidates` only its clips are predicted, and a submission of exactly its rows is written; without
-    `paths` they are taken from the catalogue (of `corpus`, if it is named).
+    `paths` they are taken from the catalogue (of `corpus`, if it is named). `label_shift` replaces the mode of the
+    version's recipe; unless it is off, a summary with and without correction is written beside the table.
     """
     from mer.corpora.submission import read_candidates
     from mer.predictor.predictor import Predictor, answer_table
@@ -66,12 +79,39 @@ def predict_files(
         usable = catalogued_candidates(space, wanted, corpus)
     with computing(space.settings):
         predictor = Predictor(space.artifacts.fetch(chosen.artifact), space.weights)
-        predictions = predictor.predict(usable, progress)
+        scores = predictor.scores(usable, progress)
+    predictions, shift = _answers(space, chosen, predictor, usable, scores, label_shift)
     text = answer_table(predictions) if wanted is None else _submission(wanted, predictions, unusable)
     Path(out).write_text(text, encoding="utf-8")
     return PredictionReport(
-        out=out, predicted=len(predictions), unusable=tuple(unusable), model=model, version=chosen.version
+        out=out,
+        predicted=len(predictions),
+        unusable=tuple(unusable),
+        model=model,
+        version=chosen.version,
+        label_shift=write_summary(shift, Path(out)) if shift is not None else "",
     )
+
+
+def _answers(
+    space: Workspace,
+    version: ModelVersionRow,
+    predictor: Predictor,
+    clips: Sequence[Clip],
+    scores: Scores,
+    mode: str,
+) -> tuple[list[Prediction], ShiftAnalysis | NoAnalysis | None]:
+    """Answers, corrected for label shift only where that is asked for and a test says that there is one."""
+    from mer.label_shift.analysis import ShiftAnalysis
+
+    config = predictor.package.recipe.label_shift
+    if mode:
+        config = LabelShiftConfig.model_validate({**config.model_dump(), "mode": mode})
+    if config.mode == "off":
+        return predictor.answers(clips, scores), None
+    found = analyse_predictions(space, version, predictor.package, clips, scores.logits, config)
+    corrected = found.corrected if isinstance(found, ShiftAnalysis) and found.applied else None
+    return predictor.answers(clips, scores, corrected), found
 
 
 def catalogued_candidates(space: Workspace, candidates: Candidates, corpus: str) -> list[Clip]:

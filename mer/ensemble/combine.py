@@ -1,8 +1,9 @@
-"""Posteriors of several models as one: alike, by each clip's certainty, or by fixed weights.
+"""Posteriors of several models as one: alike, by each clip's certainty, by fixed weights, or as a product.
 
 Known: the structures' posteriors are combined (Wang et al. 2023, arXiv 2309.07925), with entropy-based weights in the follow-up
 (ICASSP 2024). Reconstruction: weights proportional to exp(-entropy) per clip, and that valence is combined by the same weights.
-All combine probabilities, not logits; the result's logits are their logarithms.
+All combine probabilities, not logits; the result's logits are their logarithms. The product is the vote of system B
+(`mer.label_shift.vote`).
 """
 
 from __future__ import annotations
@@ -61,6 +62,17 @@ def weighted(members: Sequence[Posteriors], weights: NDArray[np.floating]) -> Po
             f"ensemble: expected {len(aligned)} weights, none negative, 1 in sum, found {np.asarray(weights).tolist()}"
         )
     return _combined(aligned, np.repeat(np.asarray(weights, np.float64)[:, None], len(aligned[0]), axis=1))
+
+
+def log_pooled(members: Sequence[Posteriors]) -> Posteriors:
+    """Sum of the members' log-probabilities; mean of their valences. Too sure of itself where members err alike: temper it.
+
+    Raises:
+        ConfigError: as `uniform`.
+    """
+    aligned = aligned_members(members)
+    logs = np.log(np.maximum(np.stack([member.probabilities() for member in aligned]), _SMALLEST))
+    return Posteriors(aligned[0].clip_ids, logs.sum(axis=0).astype(np.float32), uniform(aligned).valence)
 
 
 def aligned_members(members: Sequence[Posteriors]) -> list[Posteriors]:

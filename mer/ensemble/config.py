@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Weighting = Literal["uniform", "entropy", "stacked"]
+Weighting = Literal["uniform", "entropy", "stacked", "log_pool"]
 Pruning = Literal["none", "greedy", "backward"]
 
 
@@ -30,7 +30,8 @@ class EnsembleConfig(BaseModel):
     )
     weighting: Weighting = Field(
         default="entropy",
-        description="Members alike; per clip, exp(-entropy); or weights with the best held-out likelihood.",
+        description="Members alike; per clip, exp(-entropy); weights with the best held-out likelihood; or the vote by summed "
+        "log-posteriors, which `label_shift` corrects by the priors.",
     )
     calibrate: bool = Field(
         default=True,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.ensemble.combine import entropy_weighted, tempered, uniform, weighted
+from mer.ensemble.combine import entropy_weighted, log_pooled, tempered, uniform, weighted
 from mer.ensemble.config import EnsembleConfig, Weighting
 from mer.ensemble.posteriors import Posteriors
 from mer.ensemble.pruning import backward_elimination, greedy_selection, mean_log_likelihood
@@ -17,6 +17,13 @@ from mer.ensemble.stacking import stacked_weights
 from mer.ensemble.valence import ValenceLabels, calibrated, fit_valence_share
 from mer.errors import ConfigError
 from mer.evaluation.calibration import fit_temperature
+
+COMBINATIONS: Mapping[Weighting, Callable[[Sequence[Posteriors]], Posteriors]] = {
+    "uniform": uniform,
+    "entropy": entropy_weighted,
+    "log_pool": log_pooled,
+    "stacked": uniform,  # while members are being chosen; weights are fitted afterwards
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Ensemble:
         if self.weighting == "stacked":
             mixed = weighted(own, np.array(self.weights))
         else:
-            mixed = entropy_weighted(own) if self.weighting == "entropy" else uniform(own)
+            mixed = COMBINATIONS[self.weighting](own)
         return self._calibrated(mixed, self.temperature, self.valence_share)
 
     def calibrated(self, member: str, posteriors: Posteriors) -> Posteriors:
@@ -130,7 +137,7 @@ def _fit_posteriors(
     chosen = tuple(range(len(names)))
     if config.pruning != "none" and known.any():
         prune = greedy_selection if config.pruning == "greedy" else backward_elimination
-        combine = entropy_weighted if config.weighting == "entropy" else uniform
+        combine = COMBINATIONS[config.weighting]
         chosen = prune(calibrated, truth, combine=combine, score=mean_log_likelihood)
     if config.weighting == "stacked":  # weights say how much a member counts: naming it twice adds nothing
         chosen = tuple(dict.fromkeys(chosen))

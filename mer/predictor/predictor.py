@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mer.clips import Clip
 from mer.ensemble.posteriors import Posteriors
 from mer.fusion.fit import FittedFusion, load_fusion, predict_fusion
@@ -27,6 +30,16 @@ class Prediction:
     """Calibrated probability of the answer."""
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What a model version says about N clips."""
+
+    logits: NDArray[np.float64]
+    """(N, C) at the temperature that is served: their softmax is the calibrated posterior."""
+    valence: NDArray[np.float32]
+    """(N,)"""
+
+
 class Predictor:
     """A model version in memory.
 
@@ -46,13 +59,23 @@ class Predictor:
         self, clips: Sequence[Clip], progress: Progress | None = None, batch_clips: int = 64
     ) -> list[Prediction]:
         """Predictions in the order of `clips`; `progress(done, total)` is called after every batch."""
-        answers: list[Prediction] = []
+        return self.answers(clips, self.scores(clips, progress, batch_clips))
+
+    def scores(
+        self, clips: Sequence[Clip], progress: Progress | None = None, batch_clips: int = 64
+    ) -> Scores:
+        """Calibrated scores in the order of `clips`."""
+        logits = np.zeros((len(clips), len(self.package.recipe.emotions)))
+        valence = np.zeros(len(clips), dtype=np.float32)
         for begin in range(0, len(clips), batch_clips):
             batch = clips[begin : begin + batch_clips]
-            answers += self._answers(batch, self.posteriors(batch))
+            posteriors = self.posteriors(batch)
+            end = begin + len(batch)
+            logits[begin:end] = posteriors.logits.astype(np.float64) / self.package.temperature
+            valence[begin:end] = posteriors.valence
             if progress is not None:
-                progress(len(answers), len(clips))
-        return answers
+                progress(end, len(clips))
+        return Scores(logits, valence)
 
     def posteriors(self, clips: Sequence[Clip]) -> Posteriors:
         """Posteriors of these clips before the last calibration, as they were evaluated: of the one fusion, or its members'
@@ -69,15 +92,26 @@ class Predictor:
             return own[self.package.system]
         return self.package.ensemble.combine(own)
 
-    def _answers(self, clips: Sequence[Clip], posteriors: Posteriors) -> list[Prediction]:
-        probabilities = posteriors.probabilities(self.package.temperature)
+    def answers(
+        self, clips: Sequence[Clip], scores: Scores, corrected: NDArray[np.float64] | None = None
+    ) -> list[Prediction]:
+        """The most probable class of every clip.
+
+        Args:
+            clips: N clips.
+            scores: theirs.
+            corrected: (N, C) log-posteriors to answer by instead, under other class priors; valence stays as it is.
+        """
+        values = scores.logits if corrected is None else corrected
+        exponentials = np.exp(values - values.max(axis=1, keepdims=True))
+        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
         best = probabilities.argmax(axis=1)
         emotions = self.package.recipe.emotions
         return [
             Prediction(
                 name=clip.name,
                 discrete=emotions[int(label)],
-                valence=float(posteriors.valence[row]),
+                valence=float(scores.valence[row]),
                 confidence=float(probabilities[row, label]),
             )
             for row, (clip, label) in enumerate(zip(clips, best, strict=True))
@@ -97,4 +131,4 @@ def _field(text: str) -> str:
     return f'"{safe.replace(chr(34), chr(34) * 2)}"' if any(c in safe for c in ',"\n') else safe
 
 
-__all__ = ["Prediction", "Predictor", "answer_table"]
+__all__ = ["Prediction", "Predictor", "Scores", "answer_table"]

@@ -23,6 +23,7 @@ from mer.evaluation.gate import GateConfig
 from mer.features.augmentation import Speed
 from mer.features.spec import CROPS_SOURCE, FeatureSpec
 from mer.fusion.config import FusionConfig
+from mer.label_shift.config import LabelShiftConfig
 from mer.quality.filters import QualityFilter
 from mer.recipes.adapted_encoder import AdaptedEncoder
 from mer.recipes.states import StatesRead
@@ -218,6 +219,11 @@ class Recipe(_Frozen):
     )
     pseudo_labels: SelectionConfig | None = Field(
         default=None, description="One round of self-training on unlabelled clips; none: supervised only."
+    )
+    label_shift: LabelShiftConfig = Field(
+        default_factory=LabelShiftConfig,
+        description="Class priors of the clips that are predicted: `off`, `report` (both priors, a test, what a correction would "
+        "change), or `correct-if-shifted`.",
     )
     gate: GateConfig = Field(
         default_factory=GateConfig, description="When a challenger may replace the champion."

@@ -63,6 +63,9 @@ def test_the_ensemble_is_trained_and_scored(ran: Installation, artifacts: Artifa
     assert {f"{name}+pseudo" for name in ("ensemble", *MEMBERS)} <= set(rows), (
         "the round trains the members again"
     )
+    shift = report["label_shift"]
+    assert shift["unlabelled"]["available"] and "scores" not in shift["unlabelled"]
+    assert shift["holdout"]["available"] and 0 <= shift["holdout"]["scores"]["waf_served"] <= 1
     combined = refs(ran, "ensemble")
     assert len(combined) == 6, "two folds and the final view, without and with pseudo-labels"
     for ref in combined:
@@ -99,6 +102,8 @@ def test_the_predictor_answers_as_the_ensemble_was_evaluated(
 
     out = tmp_path / "predictions.csv"
     ran.mer("predict", str(ran.corpus), "--out", str(out), "--model", "ensemble", "--version", "1")
+    summary = json.loads((tmp_path / "predictions.label_shift.json").read_text(encoding="utf-8"))
+    assert summary["clips"] >= CLIPS - 4 and not summary["corrected"], "the recipe only reports"
     told = {row["name"]: row for row in csv.DictReader(out.read_text(encoding="utf-8").splitlines())}
     assert len(told) >= CLIPS - 4
     sure = holdout.probabilities(predictor.package.temperature).max(axis=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.reporting import layers_table, systems_table
+from flows.reporting import label_shift_line, layers_table, systems_table
 from infra.artifacts import ArtifactRef
 from tasks.stage import StageResult
 
@@ -84,3 +84,18 @@ def test_many_layers_become_rows() -> None:
         assert (
             "lexical" in lines and "layers 2-3" in lines and "layers 3-4" in lines and "\u2026" not in lines
         )
+
+
+def test_label_shift_is_told_with_and_without_correction() -> None:
+    test = {"p_value": 0.0005}
+    summary = {
+        "available": True, "test": test, "shifted": True, "consistent": True, "corrected": False, "changed": 7, "clips": 90,
+    }  # fmt: skip
+    assert label_shift_line(summary) == (
+        "label shift: p = 0.0005 (shift); not corrected (it would change 7 of 90 answers)"
+    )
+    scores = {"waf_served": 0.7, "waf_corrected": 0.72, "difference_low": 0.01, "difference_high": 0.03}
+    line = label_shift_line(summary | {"scores": scores})
+    assert line.endswith("; WAF 0.700 as served, 0.720 corrected (+0.010 to +0.030)")
+    unknown = label_shift_line({"available": False, "reason": "3 clips"})
+    assert unknown == "label shift: not estimated: 3 clips"

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from mer.ensemble.combine import entropy_weighted, tempered, uniform, weighted
+from mer.ensemble.combine import entropy_weighted, log_pooled, tempered, uniform, weighted
 from mer.ensemble.config import EnsembleConfig, Pruning, Weighting
 from mer.ensemble.ensemble import Ensemble, fit_ensemble
 from mer.ensemble.posteriors import Posteriors
@@ -18,6 +18,7 @@ from mer.ensemble.pruning import backward_elimination, greedy_selection, mean_lo
 from mer.ensemble.stacking import stacked_weights
 from mer.errors import ConfigError
 from mer.evaluation.calibration import fit_temperature, negative_log_likelihood
+from mer.label_shift.vote import prior_weighted_vote
 
 CLASSES = 4
 
@@ -68,7 +69,16 @@ def test_a_member_that_is_sure_outvotes_two_that_know_nothing() -> None:
     assert entropy_weighted(three_of_them).probabilities()[0, 1] > 0.7
 
 
-@pytest.mark.parametrize("combine", [uniform, entropy_weighted])
+def test_the_product_is_the_vote_without_a_shift() -> None:
+    members = three(labels(20))
+    found = log_pooled(members)
+    prior = np.full(members[0].logits.shape[1], 1 / members[0].logits.shape[1])
+    vote = prior_weighted_vote([np.log(m.probabilities()) for m in members], prior, prior)
+    np.testing.assert_allclose(found.probabilities(), np.exp(vote), atol=1e-6)
+    np.testing.assert_allclose(found.valence, uniform(members).valence)
+
+
+@pytest.mark.parametrize("combine", [uniform, entropy_weighted, log_pooled])
 def test_one_member_is_itself_and_order_does_not_matter(combine: object) -> None:
     truth = labels(30)
     first, second, _ = three(truth)
@@ -89,7 +99,7 @@ def test_members_without_valence_have_no_say_in_it() -> None:
 
 def test_a_probability_of_zero_stays_finite() -> None:
     extreme = Posteriors(("a",), np.array([[0, 500, 0, 0]], np.float32), np.zeros(1, np.float32))
-    for combined in (uniform([extreme]), entropy_weighted([extreme, extreme])):
+    for combined in (uniform([extreme]), entropy_weighted([extreme, extreme]), log_pooled([extreme] * 3)):
         assert np.isfinite(combined.logits).all()
 
 
@@ -164,7 +174,7 @@ def test_pruning_never_scores_below_what_it_started_from_and_drops_what_harms() 
     assert backward_elimination(same, truth) == (0,)
 
 
-@pytest.mark.parametrize("weighting", ["uniform", "entropy", "stacked"])
+@pytest.mark.parametrize("weighting", ["uniform", "entropy", "stacked", "log_pool"])
 @pytest.mark.parametrize("pruning", ["none", "greedy", "backward"])
 def test_a_fitted_ensemble_is_better_than_its_members_on_other_clips(
     weighting: Weighting, pruning: Pruning

@@ -84,7 +84,7 @@ def package(folder: Path, record: ModelPackage, fusions: Mapping[str, FittedFusi
     return Predictor(folder, folder / "weights")
 
 
-@pytest.mark.parametrize("weighting", ["uniform", "entropy", "stacked"])
+@pytest.mark.parametrize("weighting", ["uniform", "entropy", "stacked", "log_pool"])
 def test_an_ensemble_answers_as_its_combination_was_evaluated(
     weighting: Weighting, tables: dict[str, FeatureTable], clips: list[Clip], tmp_path: Path
 ) -> None:

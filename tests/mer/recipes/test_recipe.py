@@ -74,6 +74,27 @@ def test_ensembles_that_cannot_work_are_refused(ensemble: str, complaint: str) -
         parse_recipe(TEXT + f"ensemble: {ensemble}\n", origin="mine.yaml")
 
 
+@pytest.mark.parametrize(
+    ("option", "mode"),
+    [
+        ("", "report"),
+        ("label_shift: off\n", "off"),
+        ("label_shift: correct-if-shifted\n", "correct-if-shifted"),
+        ("label_shift: {mode: correct-if-shifted, estimator: bbse_soft}\n", "correct-if-shifted"),
+    ],
+)
+def test_label_shift_may_be_its_mode_alone(option: str, mode: str) -> None:
+    recipe = parse_recipe(TEXT + option, origin="mine.yaml")
+    assert recipe.label_shift.mode == mode
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_label_shift_that_cannot_work_is_refused() -> None:
+    for option in ("label_shift: always\n", "label_shift: {mode: report, estimatr: em}\n"):
+        with pytest.raises(ConfigError, match="label_shift"):
+            parse_recipe(TEXT + option, origin="mine.yaml")
+
+
 SPEECH = """
 name: x
 acoustic:

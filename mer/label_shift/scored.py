@@ -1,0 +1,54 @@
+"""The effect of the correction on clips whose labels are known: with and without, always. For evaluation alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.evaluation.intervals import paired_differences
+from mer.label_shift.analysis import NoAnalysis, ShiftAnalysis, analyse_shift
+from mer.label_shift.clip_sets import CalibrationClips, TargetClips
+from mer.label_shift.config import LabelShiftConfig
+
+
+def shift_summary(
+    calibration: CalibrationClips,
+    target: TargetClips,
+    emotions: Sequence[str],
+    config: LabelShiftConfig,
+    truth: NDArray[np.int64] | None = None,
+) -> dict[str, Any]:
+    """The summary of a shift analysis as JSON values, with scores where the labels are known.
+
+    Args:
+        calibration: out-of-fold predictions with labels.
+        target: clips whose priors are estimated; their labels are not read for that.
+        emotions: class names in index order.
+        config: options.
+        truth: (N,) labels of the target clips, to score by afterwards; none: they have none.
+    """
+    found = analyse_shift(calibration, target, emotions, config)
+    if isinstance(found, NoAnalysis) or truth is None:
+        return found.to_json()
+    return found.to_json() | {"scores": _scores(found, target, truth)}
+
+
+def _scores(found: ShiftAnalysis, target: TargetClips, truth: NDArray[np.int64]) -> dict[str, float]:
+    difference = paired_differences(
+        truth,
+        found.corrected.argmax(axis=1),
+        found.served.argmax(axis=1),
+        target.speakers or (None,) * len(truth),
+        len(found.emotions),
+    )
+    low, high = difference.interval(found.config.confidence)
+    return {
+        "waf_served": difference.second,
+        "waf_corrected": difference.first,
+        "difference": difference.point,
+        # a single speaker leaves the interval without end, which JSON cannot say
+        **({"difference_low": low, "difference_high": high} if np.isfinite(low) else {}),
+    }
