@@ -98,6 +98,8 @@ class LayerStack(ABC):
     minimum_samples: int
     stride: int
     longest_seconds = float("inf")
+    always_masked = False
+    """Use the mask of `run_layers` without looking whether anything is padded: `torch.func.vmap` cannot look."""
     placement: Placement
     module: Any
     layers_name: str
@@ -160,7 +162,11 @@ class LayerStack(ABC):
             raise ConfigError(
                 f"expected layers 0 <= start < stop <= {self.layer_count}, found {start}, {stop}"
             )
-        outputs = list(self.run_each(hidden, None if bool(mask.all()) else mask, range(start, stop)))
+        outputs = list(
+            self.run_each(
+                hidden, None if not self.always_masked and bool(mask.all()) else mask, range(start, stop)
+            )
+        )
         if stop == self.layer_count:
             outputs[-1] = self.final_norm(outputs[-1])
         return outputs
