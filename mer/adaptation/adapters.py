@@ -84,7 +84,7 @@ class AdaptedLayers(nn.Module):
         self.checkpointing = config.gradient_checkpointing
         self.precision = config.precision
         self.adapters = nn.ModuleList(_build(frozen, block, config))
-        if self._inside_layers:
+        if self.inside_layers:
             self._parameters_by_name = {
                 name: parameter
                 for name, parameter in frozen.module.named_parameters()
@@ -98,7 +98,7 @@ class AdaptedLayers(nn.Module):
         self.adapters.to(self.device)
 
     @property
-    def _inside_layers(self) -> bool:
+    def inside_layers(self) -> bool:
         """The adapters are within the linear maps: layers run as they are."""
         return self.method not in ("bottleneck", "prompt")
 
@@ -120,7 +120,7 @@ class AdaptedLayers(nn.Module):
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """Hidden state `start` -> adapted state `stop`, (batch, frames, width) float32; mask (batch, frames)."""
         with self._arithmetic():
-            if self._inside_layers and not self._checkpoints:
+            if self.inside_layers and not self._checkpoints:
                 return self.encoder.run_layers(hidden, mask, self.block.start, self.block.stop)[-1].float()
             for number in range(self.block.length):
                 if self._checkpoints:
@@ -146,7 +146,7 @@ class AdaptedLayers(nn.Module):
 
     def _layer(self, hidden: Tensor, mask: Tensor, number: int) -> Tensor:
         layer = self.block.start + number
-        if self._inside_layers:
+        if self.inside_layers:
             return self.encoder.run_layers(hidden, mask, layer, layer + 1)[-1]
         adapter = self.adapters[number]
         if isinstance(adapter, PromptFrames):

@@ -58,7 +58,7 @@ class Objective(nn.Module):
         weights = class_weights(clips.labels[clips.train], adapted.class_count, config.class_weighting)
         self.per_class = weights.to(device)
         self.predicts = config.mask_weight > 0 and config.mask_probability > 0
-        self.filler = _mean_frame(clips)
+        self.filler = mean_frame(clips)
         self.targets = self._frozen_pass()
 
     def forward(self, plan: BatchPlan, clips: int, hidden_frames: int) -> StepLosses:
@@ -144,7 +144,7 @@ class Objective(nn.Module):
         return FrameStore(values=targets, offsets=store.offsets)
 
 
-def _mean_frame(clips: FitClips) -> Tensor:
+def mean_frame(clips: FitClips) -> Tensor:
     """(width,) mean of the plain training clips' frames; those that are not finite are left out."""
     index, valid = clips.store.places(clips.train)
     frames = clips.store.values[index[valid].to(clips.store.device)]

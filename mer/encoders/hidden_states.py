@@ -98,6 +98,8 @@ class LayerStack(ABC):
     minimum_samples: int
     stride: int
     longest_seconds = float("inf")
+    always_masked = False
+    """Use the mask of `run_layers` without looking whether anything is padded: `torch.func.vmap` cannot look."""
     placement: Placement
     module: Any
     layers_name: str
@@ -161,7 +163,8 @@ class LayerStack(ABC):
                 f"expected layers 0 <= start < stop <= {self.layer_count}, found {start}, {stop}"
             )
         given = hidden.to(self.placement.dtype)
-        outputs = list(self.run_each(given, None if bool(mask.all()) else mask, range(start, stop)))
+        padded = self.always_masked or not bool(mask.all())
+        outputs = list(self.run_each(given, mask if padded else None, range(start, stop)))
         if stop == self.layer_count:
             outputs[-1] = self.final_norm(outputs[-1])
         return [output.to(hidden.dtype) for output in outputs]
