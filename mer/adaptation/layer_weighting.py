@@ -16,6 +16,8 @@ from torch.nn import functional
 from mer.errors import ConfigError, DivergedError
 
 _SMALLEST_DEVIATION = 1e-6
+_BYTES_AT_ONCE = 2**21
+"""Of all layers' features, so that a part of the clips and their mixtures stay in a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +61,39 @@ def weigh_layers(
         )
     layers, _, width = features.shape
     runs = len(train)
-    z = _standardised(features)
-    share = train.to(z.dtype) / train.sum(dim=1, keepdim=True)  # (R, N)
+    share = train.to(features.dtype) / train.sum(dim=1, keepdim=True)  # (R, N)
     mixing = torch.zeros(runs, layers, requires_grad=True)
     head = torch.zeros(runs, width, classes, requires_grad=True)
     intercept = torch.zeros(runs, 1, classes, requires_grad=True)
     optimiser = torch.optim.Adam([mixing, head, intercept], lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    truth = labels.expand(runs, -1)
+    at_once = max(1, _BYTES_AT_ONCE // (features.element_size() * layers * width))
+    parts = [
+        (values.flatten(1), labels[rows].expand(runs, -1), share[:, rows])
+        for values, rows in zip(
+            torch.split(_standardised(features), at_once, dim=1),
+            torch.split(torch.arange(len(labels)), at_once),
+            strict=True,
+        )
+    ]
 
-    def logits() -> Tensor:
-        mixed = torch.einsum("rl,lnd->rnd", torch.softmax(mixing, dim=1), z)
-        return torch.baddbmm(intercept, mixed, head)  # (R, N, C)
+    def logits(values: Tensor) -> Tensor:
+        """(R, n, C) of standardised features (L, n * D)."""
+        mixed = torch.softmax(mixing, dim=1) @ values
+        return torch.baddbmm(intercept, mixed.view(runs, -1, width), head)
 
     for _ in range(steps):
-        losses = functional.cross_entropy(logits().transpose(1, 2), truth, reduction="none")  # (R, N)
-        total = (losses * share).sum() + l2 / 2 * head.square().sum()
         optimiser.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        for values, truth, weight in parts:
+            losses = functional.cross_entropy(
+                logits(values).transpose(1, 2), truth, reduction="none"
+            )  # (R, n)
+            (losses * weight).sum().backward()  # type: ignore[no-untyped-call]
+        (l2 / 2 * head.square().sum()).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     with torch.no_grad():
-        found = logits()
+        found = torch.cat([logits(values) for values, *_ in parts], dim=1)
         if not bool(torch.isfinite(found).all()):
             raise DivergedError("layer weights: the solution is not finite; check the features' scale")
         return LayerWeights(weights=torch.softmax(mixing, dim=1), logits=found)
