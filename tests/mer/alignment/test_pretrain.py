@@ -58,21 +58,12 @@ def test_held_out_faces_find_their_voices(pairs: Vectors, change: dict[str, Any]
 
 
 def test_shuffled_pairs_show_no_gain(pairs: Vectors) -> None:
-    control = run(pairs, CONFIG.model_copy(update={"shuffle_pairs": True, "epochs": 15}))
+    control = run(pairs, CONFIG.model_copy(update={"shuffle_pairs": "all", "epochs": 15}))
     for k in (1, 5, 10):
         chance = control.chance[f"chance_r{k}"]
         error = (chance * (1 - chance) / 50) ** 0.5
         for way in ("video_to_audio", "audio_to_video"):
             assert control.retrieval[f"{way}_r{k}"] < chance + 3 * error
-
-
-def test_no_clip_keeps_its_own_sound_in_the_control_run() -> None:
-    from mer.alignment.pretrain import _derange
-
-    rows = torch.tensor([3, 5, 9, 11, 20])
-    for seed in range(20):
-        partner = _derange(rows, seed)
-        assert not (partner == rows).any() and sorted(partner.tolist()) == rows.tolist()
 
 
 @pytest.mark.slow
