@@ -189,6 +189,16 @@ def aligned_features(alignment: Alignment, visual: NDArray[Any]) -> NDArray[np.f
     return embed_visual(alignment.build(), as_visual_input(visual))
 
 
+def raw_vectors(alignment: Alignment, visual: NDArray[Any]) -> NDArray[np.float32]:
+    """What there was before the alignment, (clips, features): the vectors, or the mean over frames of the trunk as
+    its source gives it.
+    """
+    model = AlignedModel(alignment.shape, alignment.config, alignment.weights).eval()
+    with torch.inference_mode():
+        parts = [model.visual_vectors(part) for part in torch.split(as_visual_input(visual), 64)]
+    return torch.cat(parts).numpy()
+
+
 def aligned_table(alignment: Alignment, visual: FeatureTable) -> FeatureTable:
     """Aligned visual embeddings of a table; absent clips stay absent, with zeros."""
     from mer.features.dataset import FeatureTable
