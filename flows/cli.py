@@ -16,6 +16,8 @@ from flows.cli_options import (
     BatchOption,
     CandidatesOption,
     ClipsOption,
+    ControlFitsOption,
+    ControlOption,
     CorpusOption,
     FirstRungOption,
     FormatOption,
@@ -126,9 +128,15 @@ def align(
     format: FormatOption = "auto",
     label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
+    control: ControlOption = True,
+    control_fits: ControlFitsOption = 5,
 ) -> None:
-    """Pre-train the alignment of vision into the acoustic space (layer study and adaptation included)."""
-    _flow("flows.pretrain", "pretrain", recipe, corpus, name, format, label_map, demo_clips)
+    """Align vision to the acoustic space and study it on held-out speakers: retrieval, controls, linear probes.
+
+    Layer study and adaptation are included where the recipe has them; visual features may be precomputed.
+    """
+    study = {"control": control, "control_seeds": control_fits}
+    _flow("flows.align", "align", recipe, corpus, name, format, label_map, demo_clips, study=study)
 
 
 @app.command()
@@ -337,29 +345,13 @@ def worker() -> None:
     serve(*all_tasks(), limit=1)
 
 
-def _flow(
-    module: str,
-    name: str,
-    recipe: str,
-    corpus: str,
-    corpus_name: str,
-    format: str,
-    label_map: str,
-    demo_clips: int,
-) -> None:
+def _flow(module: str, name: str, *corpus: Any, study: dict[str, Any] | None = None) -> None:
     started = _servers()
     from importlib import import_module
 
-    from flows.options import DemoOptions
+    from flows.options import corpus_options
 
-    options = DemoOptions(
-        recipe=recipe,
-        corpus=corpus,
-        corpus_name=corpus_name,
-        format=format,
-        label_map=label_map,
-        demo_clips=demo_clips,
-    )
+    options = corpus_options(*corpus, study=study)
     getattr(import_module(module), name)(options)
     _addresses(started)
 

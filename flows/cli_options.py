@@ -50,6 +50,15 @@ AgainstOption = Annotated[
         help="Compare with this version instead: NAME (its champion), NAME:VERSION, or a version number of MODEL.",
     ),
 ]
+ControlOption = Annotated[
+    bool,
+    typer.Option(
+        "--control/--no-control", help="Also fit on shuffled pairs, whose retrieval must stay at chance."
+    ),
+]
+ControlFitsOption = Annotated[
+    int, typer.Option("--control-fits", min=2, max=100, help="Fits of each control in every fold.")
+]
 TrialsOption = Annotated[int, typer.Option("--trials", help="Trials the study shall have in the end.")]
 StudyOption = Annotated[str, typer.Option("--study", help="Name of the study; resumed if it exists.")]
 SamplerOption = Annotated[

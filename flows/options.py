@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mer.alignment.config import AlignmentStudyConfig
 
 
 class FlowOptions(BaseModel):
@@ -52,6 +55,38 @@ class RetrainOptions(DemoOptions):
         default=True,
         description="Let the gate promote the new version; off: it is registered as a challenger only.",
     )
+
+
+class AlignOptions(DemoOptions):
+    """Alignment of vision into the acoustic space, and its study on held-out speakers."""
+
+    study: AlignmentStudyConfig = Field(
+        default_factory=AlignmentStudyConfig,
+        description="How the alignment is measured, and with which controls on shuffled pairs.",
+    )
+
+
+def corpus_options(
+    recipe: str,
+    corpus: str,
+    corpus_name: str,
+    format: str,
+    label_map: str,
+    demo_clips: int,
+    study: Mapping[str, Any] | None = None,
+) -> DemoOptions:
+    """What the command line gives to a flow over a corpus; `study`: to that of the alignment."""
+    values: dict[str, Any] = {
+        "recipe": recipe,
+        "corpus": corpus,
+        "corpus_name": corpus_name,
+        "format": format,
+        "label_map": label_map,
+        "demo_clips": demo_clips,
+    }
+    if study is None:
+        return DemoOptions.model_validate(values)
+    return AlignOptions.model_validate({**values, "study": dict(study)})
 
 
 class SearchOptions(DemoOptions):
