@@ -33,7 +33,6 @@ _FEW = {**_WIDE, "acoustic_components": 32}
 CANDIDATES = {
     "default": AlignmentConfig(),
     "few components": AlignmentConfig.model_validate(_FEW),
-    "wide, standardised": AlignmentConfig.model_validate({**_WIDE, "standardise_acoustic": "speaker"}),
     "few, standardised": AlignmentConfig.model_validate({**_FEW, "standardise_acoustic": "speaker"}),
     "few, standardised, cosine": AlignmentConfig.model_validate(
         {**_FEW, "standardise_acoustic": "speaker", "cosine_weight": 2.0}
@@ -67,7 +66,7 @@ def main() -> None:
     options.add_argument("--layer", type=int, default=2, help="hidden state aligned to")
     options.add_argument("--features", type=Path, default=Path(".mer/alignment"), help="kept features")
     options.add_argument("--seeds", type=int, default=3, help="fits of every fold")
-    options.add_argument("--controls", type=int, default=2, help="fits of each control for every fit")
+    options.add_argument("--controls", type=int, default=3, help="fits of each control for every fit")
     chosen = options.parse_args()
     if not (chosen.corpus / "labels.csv").is_file():
         options.error(f"expected labels.csv, audio/ and features/ in {chosen.corpus}; give --corpus PATH")
@@ -88,7 +87,7 @@ def main() -> None:
         study,
         seeds=1 if chosen.quick else chosen.seeds,
         candidates={name: CANDIDATES[name] for name in (QUICK if chosen.quick else CANDIDATES)},
-        splits=1 if chosen.quick else 3,
+        splits=1 if chosen.quick else 2,
     )
     write_figures(chosen.json, figures)
 

@@ -351,7 +351,7 @@ def _flow(module: str, name: str, *corpus: Any, study: dict[str, Any] | None = N
 
     from flows.options import corpus_options
 
-    options = corpus_options(*corpus, study=study)
+    options = corpus_options(study, *corpus)
     getattr(import_module(module), name)(options)
     _addresses(started)
 

@@ -67,15 +67,15 @@ class AlignOptions(DemoOptions):
 
 
 def corpus_options(
+    study: Mapping[str, Any] | None,
     recipe: str,
     corpus: str,
     corpus_name: str,
     format: str,
     label_map: str,
     demo_clips: int,
-    study: Mapping[str, Any] | None = None,
 ) -> DemoOptions:
-    """What the command line gives to a flow over a corpus; `study`: to that of the alignment."""
+    """What the command line gives to a flow over a corpus; with `study`: to that of the alignment."""
     values: dict[str, Any] = {
         "recipe": recipe,
         "corpus": corpus,
