@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from prefect import task
 
 from infra.artifacts import ArtifactRef
@@ -59,7 +60,6 @@ def align_view(
 
     def produce(run: StageRun) -> Produced:
         from mer.alignment.pretrain import pretrain_alignment, save_alignment
-        from mer.encoders.placement import place
 
         keep = np.flatnonzero(partition.unsupervised | partition.validation)
         clip_ids = [examples.clip_ids[i] for i in keep]
@@ -76,7 +76,7 @@ def align_view(
             checkpoint=run.checkpoint,
             groups=groups.subset(keep[both]),
             weights=run.space.weights,
-            device=place().device,
+            device=fit_device(seen.values),
         )
         folder = run.folder / "alignment"
         save_alignment(folder, alignment)
@@ -99,6 +99,13 @@ def align_view(
         label=f"align {view}",
         parent_run=parent_run,
     )
+
+
+def fit_device(visual: NDArray[Any]) -> str:
+    """Where to train: crops on an accelerator if there is one; on vectors the fits are too small to gain by it."""
+    from mer.encoders.placement import place
+
+    return place().device if visual.dtype == np.uint8 else "cpu"
 
 
 def alignment_inputs(

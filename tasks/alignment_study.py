@@ -14,7 +14,7 @@ from prefect import task
 
 from mer.alignment.config import AlignmentStudyConfig
 from mer.recipes import Recipe
-from tasks.alignment import ALIGN_CODE, alignment_inputs, clip_groups, open_alignment
+from tasks.alignment import ALIGN_CODE, alignment_inputs, clip_groups, fit_device, open_alignment
 from tasks.dataset import load_partitions
 from tasks.features import content_digest, feature_table
 from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
@@ -69,6 +69,7 @@ def study_alignment_of_view(
             scored=partition.test[rows],
             source=recipe.visual.encoder if recipe.visual else None,
             weights=run.space.weights,
+            device=fit_device(seen.values),
         )
         found = study_view(view, clips, open_alignment(run.space, alignment_ref), study)
         figures = summarised([found], study)

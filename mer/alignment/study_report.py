@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from mer.alignment.config import AlignmentStudyConfig
 from mer.alignment.retrieval import RANKS
-from mer.alignment.study import WITHIN, ViewStudy
+from mer.alignment.study import SYSTEMS, WITHIN, ViewStudy
 from mer.evaluation.clip_means import resampled_mean
 
 GEOMETRY = ("alignment", "strangers_distance", "uniformity_seen", "uniformity_heard")
-SYSTEMS = ("raw", "aligned", "raw_aligned")
+
+SHUFFLED = {"all": "pairs shuffled", "speaker": "shuffled within speakers"}
 
 Figures = dict[str, float]
 
@@ -26,7 +27,8 @@ def summarised(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figu
     `video_to_audio_r<k>`, `audio_to_video_r<k>`, `r<k>` (mean of both ways) with `_low`, `_high` (speakers
     resampled), `_p` (share of permuted pairings that do as well), `chance_r<k>`; `control_<kind>_r<k>` with
     `_low`, `_high` (t over fits); `alignment`, `strangers_distance`, `uniformity_seen`, `uniformity_heard`;
-    `probe_<system>` and `probe_<system>_gain` (over raw) with `_low`, `_high` (speakers resampled).
+    `probe_<system>` and `probe_<system>_gain` (over raw) with `_low`, `_high` (speakers resampled);
+    `control_<kind>_probe` (of aligned vectors) with `_low`, `_high` (t over fits).
     """
     figures: Figures = {"views": float(len(views))}
     for prefix in ("", WITHIN):
@@ -105,6 +107,10 @@ def _probe(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figures:
         if name != "raw":
             gain = resampled_mean(values - right["raw"], speakers, seed=config.seed)
             figures |= _with_interval(f"probe_{name}_gain", gain.point, gain.interval(config.confidence))
+    clips = [len(view.probe_speaker) for view in scored]
+    for kind in scored[0].controls:
+        by_fit = np.array([[fit["probe_aligned"] for fit in view.controls[kind]] for view in scored])
+        figures |= _of_fits(f"control_{kind}_probe", np.average(by_fit, axis=0, weights=clips), config)
     return figures
 
 
@@ -133,7 +139,7 @@ def _retrieval_lines(figures: Mapping[str, float]) -> Iterator[str]:
         yield f"  {'p against permuted pairs':34}" + "".join(
             f"{figures[f'{prefix}r{k}_p']:>22.4f}" for k in RANKS
         )
-        for kind, shown in (("all", "pairs shuffled"), ("speaker", "shuffled within speakers")):
+        for kind, shown in SHUFFLED.items():
             if f"control_{kind}_{prefix}r1" in figures:
                 fits = int(figures[f"control_{kind}_{prefix}r1_fits"])
                 yield f"  {f'{shown} ({fits} fits)':34}" + _cells(figures, f"control_{kind}_{prefix}r")
@@ -170,6 +176,10 @@ def _probe_lines(figures: Mapping[str, float]) -> Iterator[str]:
         gain = f"probe_{name}_gain"
         change = f"{figures[gain]:+.3f} ({_range(figures, gain)})" if gain in figures else ""
         yield f"  {name.replace('_', ' + '):34}{own:>22}{change:>28}"
+    for kind, shown in SHUFFLED.items():
+        if (name := f"control_{kind}_probe") in figures:
+            own = f"{figures[name]:.3f} ({_range(figures, name)})"
+            yield f"  {f'aligned, {shown}':34}{own:>22}"
 
 
 def _range(figures: Mapping[str, float], name: str) -> str:

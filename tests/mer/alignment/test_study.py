@@ -72,8 +72,10 @@ def test_what_is_shared_is_found_and_the_controls_stay_at_chance() -> None:
     assert (
         figures["probe_aligned_gain_low"] < figures["probe_aligned_gain"] < figures["probe_aligned_gain_high"]
     )
+    assert 0.3 < figures["control_all_probe"] < 1.0 and figures["control_all_probe_fits"] == 4
     text = "\n".join(table_lines(figures))
     assert "pairs shuffled (4 fits)" in text and "within speakers" in text and "raw + aligned" in text
+    assert "aligned, pairs shuffled" in text
     assert max(map(len, table_lines(figures))) <= 120
 
 

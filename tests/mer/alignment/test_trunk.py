@@ -113,3 +113,13 @@ def test_a_pretrained_tower_is_aligned_and_another_is_refused(
     pretrained_clip(tmp_path / "clip", 1)
     with pytest.raises(WeightsError, match="trained on sha256"):
         load_alignment(tmp_path / "saved", checksums)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("trunk", ["frozen", "lora", "full"])
+def test_trains_on_an_accelerator_and_serves_on_the_processor(crops: Crops, trunk: Trunk) -> None:
+    near, far = fit(crops, trunk), fit(crops, trunk, device="cuda")
+    assert all(value.device.type == "cpu" for value in far.tensors.values())
+    assert far.history[-1]["train_loss"] == pytest.approx(near.history[-1]["train_loss"], rel=0.2)
+    assert np.isfinite(aligned_features(far, crops[0])).all()
