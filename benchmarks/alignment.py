@@ -66,7 +66,7 @@ def main() -> None:
     options.add_argument("--layer", type=int, default=2, help="hidden state aligned to")
     options.add_argument("--features", type=Path, default=Path(".mer/alignment"), help="kept features")
     options.add_argument("--seeds", type=int, default=3, help="fits of every fold")
-    options.add_argument("--controls", type=int, default=3, help="fits of each control for every fit")
+    options.add_argument("--controls", type=int, default=6, help="fits of each control for every fit")
     chosen = options.parse_args()
     if not (chosen.corpus / "labels.csv").is_file():
         options.error(f"expected labels.csv, audio/ and features/ in {chosen.corpus}; give --corpus PATH")
