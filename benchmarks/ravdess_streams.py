@@ -70,7 +70,15 @@ class Corpus:
         }
 
 
-def load_corpus(root: Path, encoder: str, kept: Path, workers: int, *, quick: bool) -> Corpus:
+def load_corpus(
+    root: Path,
+    encoder: str,
+    kept: Path,
+    workers: int,
+    *,
+    quick: bool,
+    speeds: Mapping[str, float] = SPEEDS,
+) -> Corpus:
     """Read labels and features; what is not in `kept` yet is extracted.
 
     Args:
@@ -79,6 +87,7 @@ def load_corpus(root: Path, encoder: str, kept: Path, workers: int, *, quick: bo
         kept: folder of extracted features, one file per feature set and clip list.
         workers: processes of one thread each.
         quick: 360 clips (one sentence, first repetition), and no slow variant.
+        speeds: variants of every recording; the plain one must be among them.
     """
     from mer.corpora.recognise import recognise
     from mer.emotions import RAVDESS_EMOTIONS
@@ -86,7 +95,7 @@ def load_corpus(root: Path, encoder: str, kept: Path, workers: int, *, quick: bo
     entries = [entry for entry in recognise(root, emotions=RAVDESS_EMOTIONS).entries if entry.emotion]
     if quick:  # name: modality-channel-emotion-intensity-statement-repetition-actor
         entries = [entry for entry in entries if entry.name.split("-")[4:6] == ["01", "01"]]
-    speeds = {name: speed for name, speed in SPEEDS.items() if not (quick and name == "slow")}
+    speeds = {name: speed for name, speed in speeds.items() if not (quick and name == "slow")}
     states = _speech(entries, root, encoder, kept, workers, list(speeds.values()))
     by_variant = dict(zip(speeds, states, strict=True))
     present = np.ones(len(entries), dtype=bool)

@@ -11,12 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli_local import register
+from flows.cli_local import servers as _servers
+from flows.cli_local import show_addresses as _addresses
 from flows.cli_options import (
     AdaptStreamOption,
     AgainstOption,
     BatchOption,
     CandidatesOption,
     ClipsOption,
+    ControlFitsOption,
+    ControlOption,
     CorpusOption,
     FirstRungOption,
     FormatOption,
@@ -134,9 +139,15 @@ def align(
     format: FormatOption = "auto",
     label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
+    control: ControlOption = True,
+    control_fits: ControlFitsOption = 5,
 ) -> None:
-    """Pre-train the alignment of vision into the acoustic space (layer study and adaptation included)."""
-    _flow("flows.pretrain", "pretrain", recipe, corpus, name, format, label_map, demo_clips)
+    """Align vision to the acoustic space and study it on held-out speakers: retrieval, controls, linear probes.
+
+    Layer study and adaptation are included where the recipe has them; visual features may be precomputed.
+    """
+    study = {"control": control, "control_seeds": control_fits}
+    _flow("flows.align", "align", recipe, corpus, name, format, label_map, demo_clips, study=study)
 
 
 @app.command()
@@ -302,82 +313,18 @@ def models(
     show_models(model)
 
 
-@app.command()
-def status() -> None:
-    """Show the data folder, servers, corpora, quarantine and unfinished stages."""
-    from flows.inspection import show_status
-
-    show_status()
+register(app)
 
 
-@app.command()
-def up() -> None:
-    """Start the local Prefect and MLflow servers in the background (`mer down` stops them)."""
-    _addresses(_servers())
-
-
-@app.command()
-def down() -> None:
-    """Stop the local servers and workers."""
-    from infra.services import stop_all
-    from infra.settings import load_settings
-
-    stopped = stop_all(load_settings())
-    typer.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
-
-
-@app.command()
-def deploy() -> None:
-    """Register the deployments of prefect.yaml and start a worker in the background."""
-    started = _servers()
-    from flows.deployments import deploy_all
-
-    deploy_all()
-    _addresses(started)
-
-
-@app.command()
-def worker() -> None:
-    """Take tasks of flows that run with MER_TASK_RUNNER=workers, one at a time; start one per core or GPU."""
-    _servers()
-    from prefect.task_worker import serve
-
-    from flows.runners import all_tasks
-
-    serve(*all_tasks(), limit=1)
-
-
-def _flow(
-    module: str, name: str, recipe: str, corpus: str, corpus_name: str, format: str, label_map: str,
-    demo_clips: int, **more: Any,
-) -> None:  # fmt: skip
+def _flow(module: str, name: str, *corpus: Any, **more: Any) -> None:
     started = _servers()
     from importlib import import_module
 
-    from flows.options import AdaptOptions, DemoOptions, LayerOptions
+    from flows.options import corpus_options
 
-    options = {"layers": LayerOptions, "adapt": AdaptOptions}.get(name, DemoOptions)(
-        recipe=recipe,
-        corpus=corpus,
-        corpus_name=corpus_name,
-        format=format,
-        label_map=label_map,
-        demo_clips=demo_clips,
-        **more,
-    )
+    options = corpus_options(name, *corpus, **more)
     getattr(import_module(module), name)(options)
     _addresses(started)
-
-
-def _servers() -> dict[str, str]:
-    from flows.servers import ensure_servers
-
-    return ensure_servers()
-
-
-def _addresses(servers: dict[str, str]) -> None:
-    for name, address in servers.items():
-        typer.echo(f"{name:<8} {address}")
 
 
 def _fail(message: str) -> None:

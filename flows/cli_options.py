@@ -71,6 +71,15 @@ PoolingOption = Annotated[
     Literal["", "mean_std", "statistics", "attention"],
     typer.Option("--pooling", help="Pooling over time before the heads. Left out: as the recipe says."),
 ]
+ControlOption = Annotated[
+    bool,
+    typer.Option(
+        "--control/--no-control", help="Also fit on shuffled pairs, whose retrieval must stay at chance."
+    ),
+]
+ControlFitsOption = Annotated[
+    int, typer.Option("--control-fits", min=2, max=100, help="Fits of each control in every fold.")
+]
 TrialsOption = Annotated[int, typer.Option("--trials", help="Trials the study shall have in the end.")]
 StudyOption = Annotated[str, typer.Option("--study", help="Name of the study; resumed if it exists.")]
 SamplerOption = Annotated[

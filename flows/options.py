@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mer.alignment.config import AlignmentStudyConfig
 
 
 class FlowOptions(BaseModel):
@@ -71,6 +73,42 @@ class RetrainOptions(DemoOptions):
         default=True,
         description="Let the gate promote the new version; off: it is registered as a challenger only.",
     )
+
+
+class AlignOptions(DemoOptions):
+    """Alignment of vision into the acoustic space, and its study on held-out speakers."""
+
+    study: AlignmentStudyConfig = Field(
+        default_factory=AlignmentStudyConfig,
+        description="How the alignment is measured, and with which controls on shuffled pairs.",
+    )
+
+
+def corpus_options(
+    flow: str,
+    recipe: str,
+    corpus: str,
+    corpus_name: str,
+    format: str,
+    label_map: str,
+    demo_clips: int,
+    **more: Any,
+) -> DemoOptions:
+    """What the command line gives to a flow over a corpus; `more` is what this flow alone has."""
+    kinds: dict[str, type[DemoOptions]] = {
+        "layers": LayerOptions,
+        "adapt": AdaptOptions,
+        "align": AlignOptions,
+    }
+    values: dict[str, Any] = {
+        "recipe": recipe,
+        "corpus": corpus,
+        "corpus_name": corpus_name,
+        "format": format,
+        "label_map": label_map,
+        "demo_clips": demo_clips,
+    }
+    return kinds.get(flow, DemoOptions).model_validate(values | more)
 
 
 class SearchOptions(DemoOptions):

@@ -136,6 +136,18 @@ def show_retrieval(alignments: Mapping[str, StageResult]) -> None:
     console.print(f"[bold]alignment[/] (final view): {shown}")
 
 
+def show_alignment_study(figures: Mapping[str, float]) -> None:
+    """Retrieval, controls and probes of all outer folds' alignments on the speakers they never saw."""
+    from mer.alignment.study_report import table_lines
+
+    lines = table_lines(figures)
+    console.print("[bold]alignment on held-out speakers[/]")
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+    text = "\n".join(lines)
+    create_markdown_artifact(f"```\n{text}\n```", key="alignment-study")
+
+
 def show_refresh(selected: Mapping[str, StageResult], before: float | None, after: float | None) -> None:
     """How many pseudo-labels each view chose, and whether the round was kept."""
     counts = ", ".join(f"{view} {result.meta['selected']}" for view, result in selected.items())

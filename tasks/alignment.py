@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from prefect import task
 
 from infra.artifacts import ArtifactRef
+from mer.alignment.config import AlignmentConfig
 from mer.recipes import Recipe
 from tasks.compute import computing
 from tasks.dataset import load_view
@@ -20,10 +22,23 @@ from tasks.streams import acoustic_space
 from tasks.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
+    from mer.alignment.groups import ClipGroups
     from mer.alignment.pretrain import Alignment
     from mer.features.extract import ClipFeature
+    from mer.training.examples import Examples
+    from mer.training.partition import Partition
 
-ALIGN_CODE = ("mer.alignment", "mer.encoders.visual", "mer.training")
+ALIGN_CODE = (
+    *(
+        f"mer.alignment.{name}"
+        for name in (
+            "aligned_model", "config", "contrastive", "fit", "geometry", "groups", "negatives", "pretrain", "projectors",
+            "retrieval", "trunk",
+        )
+    ),
+    "mer.encoders.visual", "mer.encoders.pictures", "mer.training",
+)  # fmt: skip
+"""What a fit depends on; the study of it (`tasks.alignment_study`) is no part of that."""
 
 
 @task(name="align", task_run_name="align {view}", tags=["gpu"])
@@ -41,6 +56,7 @@ def align_view(
     if config is None:
         raise ValueError(f"recipe {recipe.name} has no visual alignment")
     examples, partition = load_view(workspace(), dataset, recipe, view)
+    groups = clip_groups(workspace(), dataset, config, examples)
 
     def produce(run: StageRun) -> Produced:
         from mer.alignment.pretrain import pretrain_alignment, save_alignment
@@ -58,6 +74,9 @@ def align_view(
             config,
             source=recipe.visual.encoder if recipe.visual else None,
             checkpoint=run.checkpoint,
+            groups=groups.subset(keep[both]),
+            weights=run.space.weights,
+            device=fit_device(seen.values),
         )
         folder = run.folder / "alignment"
         save_alignment(folder, alignment)
@@ -70,15 +89,7 @@ def align_view(
 
     return run_stage(
         "alignment",
-        inputs={
-            "view": partition.digest(examples, unlabelled=True),
-            "acoustic": spaces.adapted.key if spaces.adapted else f"{acoustic.key}/{spaces.read_layer}",
-            "visual": visual.key,
-            "contents": content_digest(
-                visual,
-                [examples.clip_ids[i] for i in np.flatnonzero(partition.unsupervised | partition.validation)],
-            ),
-        },
+        inputs=alignment_inputs(workspace(), recipe, acoustic, visual, spaces, examples, partition, groups),
         config={
             "alignment": config.model_dump(mode="json"),
             "encoder": recipe.visual.encoder if recipe.visual else None,
@@ -88,6 +99,56 @@ def align_view(
         label=f"align {view}",
         parent_run=parent_run,
     )
+
+
+def fit_device(visual: NDArray[Any]) -> str:
+    """Where to train: crops on an accelerator if there is one; on vectors the fits are too small to gain by it."""
+    from mer.encoders.placement import place
+
+    return place().device if visual.dtype == np.uint8 else "cpu"
+
+
+def alignment_inputs(
+    space: Workspace,
+    recipe: Recipe,
+    acoustic: FeatureSetRef,
+    visual: FeatureSetRef,
+    spaces: ViewSpaces,
+    examples: Examples,
+    partition: Partition,
+    groups: ClipGroups,
+) -> dict[str, str | None]:
+    """Everything besides options and code that an alignment depends on."""
+    from mer.encoders.weights import resolve_weights
+
+    rows = np.flatnonzero(partition.unsupervised | partition.validation)
+    own = groups.subset(rows)
+    encoder = recipe.visual.encoder if recipe.visual else None
+    return {
+        "view": partition.digest(examples, unlabelled=True),
+        "acoustic": spaces.adapted.key if spaces.adapted else f"{acoustic.key}/{spaces.read_layer}",
+        "visual": visual.key,
+        "contents": content_digest(visual, [examples.clip_ids[i] for i in rows]),
+        "groups": digest([own.speaker, own.source]),
+        "encoder": resolve_weights(encoder, space.weights).identity if encoder else None,
+    }
+
+
+def clip_groups(
+    space: Workspace, dataset: DatasetRef, config: AlignmentConfig, examples: Examples
+) -> ClipGroups:
+    """Speaker of every clip, and where the options ask for sources the folder its media lies in.
+
+    A corpus that keeps all clips in one folder, or each in one of its own, tells no sources: they are unknown.
+    """
+    from mer.alignment.groups import ClipGroups
+
+    if "source" not in (config.hard_negatives, config.standardise_acoustic):
+        return ClipGroups.of_speakers(examples.speaker)
+    found = {row.clip_id: str(row.path.parent) for row in space.catalogue.clips(dataset.corpus)}
+    folders = [found.get(clip_id) for clip_id in examples.clip_ids]
+    telling = 1 < len(set(folders)) < len(folders)
+    return ClipGroups(examples.speaker, tuple(folders) if telling else (None,) * len(folders))
 
 
 @task(name="embed visual", task_run_name="embed visual {view}", tags=["gpu"])
@@ -116,7 +177,7 @@ def open_alignment(space: Workspace, alignment: ArtifactRef) -> Alignment:
     """The trained alignment."""
     from mer.alignment.pretrain import load_alignment
 
-    return load_alignment(space.artifacts.fetch(alignment))
+    return load_alignment(space.artifacts.fetch(alignment), space.weights)
 
 
 def _embed(

@@ -189,7 +189,10 @@ def stack_plans(
     def put(name: str, k: int, value: Tensor | None, fill: Tensor) -> None:
         if value is not None:
             whole = drawn.setdefault(name, fill.repeat(fits, *[1] * fill.dim()))
-            whole[(k, *(slice(0, size) for size in value.shape))] = value
+            target = whole[k]
+            for dimension, size in enumerate(value.shape):
+                target = target.narrow(dimension, 0, size)
+            target.copy_(value)
 
     for k, plan in enumerate(plans):
         if plan is None:

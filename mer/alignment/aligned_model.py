@@ -19,6 +19,14 @@ from torch import Tensor, nn
 from mer.alignment.config import AlignmentConfig
 from mer.alignment.contrastive import LearnedTemperature
 from mer.alignment.projectors import AcousticProjector, VisualProjector
+from mer.alignment.trunk import (
+    Trunk,
+    crop_encoder,
+    learnt_tensors,
+    load_learnt,
+    prepare_trunk,
+    resolved_trunk,
+)
 from mer.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
@@ -44,6 +52,10 @@ class AlignmentShape:
     hidden_size: int
     embedding_size: int
     dropout: float
+    trunk: Trunk = "full"
+    """What was trained of the encoder of crops."""
+    lora_rank: int = 8
+    lora_alpha: float = 16.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ class Alignment:
     """Result of a fit."""
 
     tensors: Mapping[str, Tensor]
-    """Weights of both sides at the best epoch, on the CPU; a crops encoder is among them."""
+    """Weights of both sides at the best epoch, on the CPU; of a crops encoder, what was trained of it."""
     history: list[dict[str, float]]
     """Figures of each epoch."""
     retrieval: dict[str, float]
@@ -60,6 +72,8 @@ class Alignment:
     config: AlignmentConfig
     best_epoch: int
     """Epoch (from 0) the tensors are of."""
+    weights: Path | None = None
+    """Folder for checksums of a pre-trained encoder of crops; None where there is no such encoder."""
 
     @property
     def chance(self) -> dict[str, float]:
@@ -68,20 +82,22 @@ class Alignment:
 
     def build(self) -> AlignedModel:
         """The model with these weights, in evaluation mode."""
-        model = AlignedModel(self.shape, self.config)
-        model.load_state_dict(dict(self.tensors))
+        model = AlignedModel(self.shape, self.config, self.weights)
+        load_learnt(model, self.tensors, self.shape.trunk)
         return model.eval()
 
 
 class AlignedModel(nn.Module):
     """Visual encoder (for crops), both projectors and the temperature."""
 
-    def __init__(self, shape: AlignmentShape, config: AlignmentConfig) -> None:
+    def __init__(self, shape: AlignmentShape, config: AlignmentConfig, weights: Path | None = None) -> None:
         super().__init__()
         self.shape = shape
         self.encoder: nn.Module | None = None
         if shape.visual == "crops":
-            self.encoder = crop_encoder(shape.source)
+            encoder = crop_encoder(shape.source, weights)
+            prepare_trunk(encoder, shape.trunk, shape.lora_rank, shape.lora_alpha)
+            self.encoder = encoder
         self.visual = VisualProjector(
             shape.visual_features, shape.hidden_size, shape.embedding_size, shape.dropout
         )
@@ -93,16 +109,36 @@ class AlignedModel(nn.Module):
         )
         self.temperature = LearnedTemperature(config.temperature, config.temperature_range)
 
+    def train(self, mode: bool = True) -> AlignedModel:
+        """Projectors change mode; the trunk only where all of it is trained."""
+        super().train(mode)
+        if self.encoder is not None and self.shape.trunk != "full":
+            self.encoder.eval()
+        return self
+
+    def learnt(self) -> dict[str, Tensor]:
+        """Copies on the processor of all tensors that are not found again by the trunk's source."""
+        return {
+            name: value.detach().cpu().clone()
+            for name, value in learnt_tensors(self, self.shape.trunk).items()
+        }
+
     def visual_vectors(self, visual: Tensor) -> Tensor:
-        """Vectors (batch, features) as they are.
+        """Vectors (batch, features) as they are; of frames (batch, frames, features) their mean.
 
         Crops uint8 (batch, frames, size, size, 3) -> mean over frames.
         """
-        if self.encoder is None:
-            return visual
-        batch, frames = visual.shape[:2]
-        vectors: Tensor = self.encoder(visual.flatten(0, 1))  # (batch * frames, features)
-        return vectors.view(batch, frames, -1).mean(dim=1)
+        if visual.is_floating_point():
+            return visual if visual.ndim == 2 else visual.mean(dim=1)
+        assert self.encoder is not None
+        return self.frame_vectors(visual).mean(dim=1)
+
+    def frame_vectors(self, crops: Tensor) -> Tensor:
+        """Crops uint8 (batch, frames, size, size, 3) -> (batch, frames, features)."""
+        assert self.encoder is not None
+        batch, frames = crops.shape[:2]
+        vectors: Tensor = self.encoder(crops.flatten(0, 1))  # (batch * frames, features)
+        return vectors.view(batch, frames, -1)
 
     def see(self, visual: Tensor) -> Tensor:
         """Visual input -> (batch, embedding_size) of unit length."""
@@ -116,19 +152,6 @@ class AlignedModel(nn.Module):
         """
         embedding: Tensor = self.acoustic(acoustic.detach())
         return embedding
-
-
-def crop_encoder(source: str | None) -> Any:
-    """Fresh trainable encoder of face crops: uint8 (batch, size, size, 3) -> (batch, `output_width`).
-
-    Raises:
-        ConfigError: no source was given, or it cannot be trained.
-    """
-    if source is None:
-        raise ConfigError("alignment of face crops: expected the source of a trainable encoder, found none")
-    from mer.encoders.visual import face_encoder
-
-    return face_encoder(source)
 
 
 def as_visual_input(visual: NDArray[Any]) -> Tensor:
@@ -166,6 +189,16 @@ def aligned_features(alignment: Alignment, visual: NDArray[Any]) -> NDArray[np.f
     return embed_visual(alignment.build(), as_visual_input(visual))
 
 
+def raw_vectors(alignment: Alignment, visual: NDArray[Any]) -> NDArray[np.float32]:
+    """What there was before the alignment, (clips, features): the vectors, or the mean over frames of the trunk as
+    its source gives it.
+    """
+    model = AlignedModel(alignment.shape, alignment.config, alignment.weights).eval()
+    with torch.inference_mode():
+        parts = [model.visual_vectors(part) for part in torch.split(as_visual_input(visual), 64)]
+    return torch.cat(parts).numpy()
+
+
 def aligned_table(alignment: Alignment, visual: FeatureTable) -> FeatureTable:
     """Aligned visual embeddings of a table; absent clips stay absent, with zeros."""
     from mer.features.dataset import FeatureTable
@@ -187,16 +220,26 @@ def save_alignment(folder: Path, alignment: Alignment) -> None:
         "retrieval": alignment.retrieval,
         "best_epoch": alignment.best_epoch,
         "history": alignment.history,
+        "encoder": _encoder_identity(alignment.shape, alignment.weights),
         "sha256": hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest(),
     }
     (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
 
 
-def load_alignment(folder: Path) -> Alignment:
+def _encoder_identity(shape: AlignmentShape, weights: Path | None) -> str | None:
+    """What the trunk's own weights are; None for vectors."""
+    return None if shape.source is None else resolved_trunk(shape.source, weights).identity
+
+
+def load_alignment(folder: Path, weights: Path | None = None) -> Alignment:
     """Read what `save_alignment` wrote.
 
+    Args:
+        folder: of the alignment. weights: folder for checksums of a pre-trained encoder of crops.
+
     Raises:
-        WeightsError: files are absent, damaged or of another format.
+        WeightsError: files are absent, damaged or of another format, or the encoder of crops that the source
+        names now is not the one that was trained on.
     """
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
@@ -204,13 +247,20 @@ def load_alignment(folder: Path) -> Alignment:
             raise WeightsError(f"alignment {folder}: expected format {FORMAT}, found {record['format']}")
         if hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest() != record["sha256"]:
             raise WeightsError(f"alignment {folder}: {TENSORS} is not what was saved (sha256 differs)")
+        shape = AlignmentShape(**record["shape"])
+        trained_on, found = record.get("encoder"), _encoder_identity(shape, weights)
+        if trained_on not in (None, found):
+            raise WeightsError(
+                f"alignment {folder}: trained on {trained_on}, found {found} at {shape.source}"
+            )
         return Alignment(
             tensors=load_file(folder / TENSORS),
             history=record["history"],
             retrieval=record["retrieval"],
-            shape=AlignmentShape(**record["shape"]),
+            shape=shape,
             config=AlignmentConfig.model_validate(record["config"]),
             best_epoch=int(record["best_epoch"]),
+            weights=weights,
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise WeightsError(f"alignment {folder}: cannot be read: {error}") from error

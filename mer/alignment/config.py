@@ -1,10 +1,13 @@
-"""Options of the alignment pre-training. Imports no torch: recipes and forms read it."""
+"""Options of the alignment pre-training and of its study. Imports no torch: recipes and forms read it."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+GroupKind = Literal["speaker", "source"]
+"""What makes clips alike for other reasons than emotion: who speaks, or what they were cut from."""
 
 
 class AlignmentConfig(BaseModel):
@@ -32,6 +35,20 @@ class AlignmentConfig(BaseModel):
         le=4096,
         description="Principal components kept of the acoustic embedding before the projector; 0 keeps all.",
     )
+    trunk: Literal["frozen", "lora", "full"] = Field(
+        default="full",
+        description="What is trained of the encoder of face crops beside the projector: nothing, low-rank "
+        "updates of its layers' linear maps, or all of it. Without effect on vectors.",
+    )
+    lora_rank: int = Field(default=8, ge=1, le=256, description="Rank of the updates of `trunk: lora`.")
+    lora_alpha: float = Field(
+        default=16.0, gt=0.0, le=1024.0, description="Scale of the updates of `trunk: lora`, divided by rank."
+    )
+    standardise_acoustic: Literal["none", "speaker", "source"] = Field(
+        default="none",
+        description="Standardise the acoustic targets within each speaker (or source) over its clips, labels "
+        "unused: who speaks is then no shortcut. Clips of unknown or rare groups take the statistics of all.",
+    )
     dropout: float = Field(
         default=0.2, ge=0.0, lt=1.0, description="Dropout in the visual projector (probability)."
     )
@@ -50,6 +67,20 @@ class AlignmentConfig(BaseModel):
     epochs: int = Field(default=40, ge=1, le=10_000, description="Passes over the training pairs.")
     batch_size: int = Field(
         default=64, ge=2, le=65_536, description="Pairs in a step; the others are the negatives."
+    )
+    queue: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Clips of earlier batches whose sounds are further negatives of every picture (0: none).",
+    )
+    hard_negatives: Literal["none", "speaker", "source"] = Field(
+        default="none",
+        description="Fill batches with runs of clips of one speaker (or source), which then are each other's "
+        "negatives; clips of unknown groups are drawn as without.",
+    )
+    hard_negative_run: int = Field(
+        default=16, ge=2, le=4096, description="Clips of one group that come in a run (`hard_negatives`)."
     )
     learning_rate: float = Field(
         default=1e-3, gt=0.0, le=1.0, description="Peak AdamW step size of the projectors."
@@ -70,8 +101,46 @@ class AlignmentConfig(BaseModel):
         le=10_000,
         description="Epochs without a better held-out loss before stopping; 0: never stop.",
     )
-    shuffle_pairs: bool = Field(
-        default=False,
-        description="Control run: every training clip gets another's sound; retrieval must stay at chance.",
+    shuffle_pairs: Literal["none", "all", "speaker"] = Field(
+        default="none",
+        description="Control run: every clip is paired with another's sound, of any clip (nothing is left to "
+        "learn) or of the same speaker (only who speaks is left).",
     )
     seed: int = Field(default=1, ge=0, description="Seed of initialisation, order, frame choice and dropout.")
+
+    @field_validator("shuffle_pairs", mode="before")
+    @classmethod
+    def _of_older_records(cls, value: Any) -> Any:
+        return {True: "all", False: "none"}[value] if isinstance(value, bool) else value
+
+
+class AlignmentStudyConfig(BaseModel):
+    """How an alignment is measured on speakers it never saw, and against which controls."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    control: bool = Field(
+        default=True,
+        description="Also fit on shuffled pairs: over all clips, and within speakers where those are known.",
+    )
+    control_seeds: int = Field(
+        default=5, ge=2, le=100, description="Fits of each control, for the interval of its mean."
+    )
+    permutations: int = Field(
+        default=500,
+        ge=100,
+        le=100_000,
+        description="Permuted pairings of the held-out clips that the true pairing is tested against.",
+    )
+    gallery: int = Field(
+        default=2000,
+        ge=10,
+        le=20_000,
+        description="Held-out clips retrieval is measured on at most; more are sampled (memory grows as its square).",
+    )
+    probe: bool = Field(
+        default=True,
+        description="Score a linear probe on raw, aligned, and raw + aligned visual vectors (vectors only, labels used).",
+    )
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Coverage of the intervals.")
+    seed: int = Field(default=0, ge=0, description="Seed of permutations, resampling and gallery.")

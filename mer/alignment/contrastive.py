@@ -37,21 +37,27 @@ class LearnedTemperature(nn.Module):
             self.log_temperature.clamp_(*self.log_bounds)
 
 
-def symmetric_info_nce(seen: Tensor, heard: Tensor, temperature: Tensor) -> Tensor:
+def symmetric_info_nce(
+    seen: Tensor, heard: Tensor, temperature: Tensor, others_heard: Tensor | None = None
+) -> Tensor:
     """Mean of both directions' cross-entropy of the true pair among all pairs of the batch.
 
     Args:
         seen: (batch, features) visual embeddings of unit length.
         heard: (batch, features) acoustic embeddings of unit length; row i belongs to row i of `seen`.
         temperature: () positive.
+        others_heard: (queued, features) acoustic embeddings of further clips, which belong to no row:
+            negatives of every picture. The direction from sound to picture has none of them.
 
     Returns:
-        (); log(batch) where the embeddings say nothing.
+        (); log(batch) where the embeddings say nothing and nothing is queued.
     """
     similarity = seen @ heard.T / temperature  # (batch, batch)
     target = torch.arange(len(seen), device=seen.device)
-    forward = functional.cross_entropy(similarity, target)
     backward = functional.cross_entropy(similarity.T, target)
+    if others_heard is not None and len(others_heard):
+        similarity = torch.cat([similarity, seen @ others_heard.T / temperature], dim=1)
+    forward = functional.cross_entropy(similarity, target)
     return (forward + backward) / 2
 
 

@@ -1,36 +1,130 @@
-"""Retrieval of sound by picture and of picture by sound: how well two spaces are aligned."""
+"""Retrieval of sound by picture and of picture by sound: how well two spaces are aligned, and whether by chance.
+
+Over all clips a model may do well by telling speakers apart (voices and faces both differ between them);
+among the clips of one speaker that is of no use, and what remains is what the clips themselves share. Both are
+given with their chance level, and with permuted pairings as the null that the true pairing is tested against.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mer.alignment.geometry import geometry_figures
+from mer.alignment.groups import UNKNOWN, Codes
+
 RANKS = (1, 5, 10)
 
+Vectors = NDArray[np.float32]
+Hits = NDArray[np.float64]
+"""(queries, ranks) whether the partner was among the k most similar, in [0, 1]; ties count by chance."""
 
-def recall_at(
-    queries: NDArray[np.float32], gallery: NDArray[np.float32], ranks: Sequence[int] = RANKS
-) -> dict[int, float]:
-    """Share of queries whose own item is among the k most similar of the gallery.
+
+class RankTable:
+    """How many items of the gallery are ahead of, and tied with, each item in each query's order.
+
+    Args:
+        queries: (clips, features) embeddings of unit length.
+        gallery: (clips, features) embeddings of unit length.
+    """
+
+    def __init__(self, queries: Vectors, gallery: Vectors) -> None:
+        distance = -(queries @ gallery.T)
+        ordered = np.sort(distance, axis=1)
+        self.ahead = np.empty(distance.shape, dtype=np.int64)
+        self.tied = np.empty(distance.shape, dtype=np.int64)
+        for row, (own, order) in enumerate(zip(distance, ordered, strict=True)):
+            self.ahead[row] = np.searchsorted(order, own, side="left")
+            self.tied[row] = np.searchsorted(order, own, side="right") - self.ahead[row] - 1
+
+    def hits(self, partner: Codes, ranks: Sequence[int] = RANKS) -> Hits:
+        """(queries, ranks) where query i's partner is gallery item `partner[i]`.
+
+        Among items exactly as similar as the partner the order counts as random: embeddings that are all
+        alike score as chance does, not 1.
+        """
+        rows = np.arange(len(partner))
+        ahead, tied = self.ahead[rows, partner], self.tied[rows, partner]
+        found = [(k - ahead) / (tied + 1) for k in ranks]
+        return np.clip(np.stack(found, axis=1), 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Retrieval in one gallery, or in one gallery for each speaker; both ways."""
+
+    seen: Hits
+    """Sound by picture, (queries, ranks)."""
+    heard: Hits
+    """Picture by sound."""
+    chance: NDArray[np.float64]
+    """(queries, ranks) of a random order of the query's gallery."""
+    rows: Codes
+    """(queries,) which clips were queries."""
+    permuted: Hits
+    """(permutations, ranks) mean hits, both ways, under permuted pairings of the clips of a gallery."""
+
+
+def retrieved(
+    seen: Vectors, heard: Vectors, permutations: int = 0, seed: int = 0, within: Codes | None = None
+) -> Retrieval:
+    """Retrieval among all clips, or (`within`) among the clips of each group.
+
+    Args:
+        seen: (clips, features) visual embeddings of unit length. heard: acoustic ones, row by row of the same
+        clips. permutations: permuted pairings that are scored too; equal seeds permute equally, whatever the
+        embeddings are. within: (clips,) groups, -1 unknown; groups of one clip and clips of unknown groups are
+        no queries.
+    """
+    rows = np.arange(len(seen))
+    galleries = [rows]
+    if within is not None:
+        own = [rows[within == group] for group in np.unique(within[within != UNKNOWN])]
+        galleries = [gallery for gallery in own if len(gallery) > 1]
+    generator = np.random.default_rng(seed)
+    parts = [_in_gallery(seen[own], heard[own], permutations, generator) for own in galleries if len(own)]
+    if not parts:
+        none = np.zeros((0, len(RANKS)))
+        return Retrieval(none, none, none, rows[:0], np.zeros((permutations, len(RANKS))))
+    sizes = [len(part[0]) for part in parts]
+    return Retrieval(
+        seen=np.concatenate([part[0] for part in parts]),
+        heard=np.concatenate([part[1] for part in parts]),
+        chance=np.concatenate([np.tile([min(k / n, 1.0) for k in RANKS], (n, 1)) for n in sizes]),
+        rows=np.concatenate([own for own in galleries if len(own)]),
+        permuted=np.asarray(sum(part[2] for part in parts) / sum(sizes)),
+    )
+
+
+def _in_gallery(
+    seen: Vectors, heard: Vectors, permutations: int, generator: np.random.Generator
+) -> tuple[Hits, Hits, Hits]:
+    """Hits both ways of the true pairing, and summed over clips of every permuted one (mean of both ways)."""
+    forward, backward = RankTable(seen, heard), RankTable(heard, seen)
+    truth = np.arange(len(seen))
+    sums = np.zeros((permutations, len(RANKS)))
+    for number in range(permutations):
+        partner = generator.permutation(len(seen))
+        back = np.argsort(partner)
+        sums[number] = (forward.hits(partner) + backward.hits(back)).sum(axis=0) / 2
+    return forward.hits(truth), backward.hits(truth), sums
+
+
+def recall_at(queries: Vectors, gallery: Vectors, ranks: Sequence[int] = RANKS) -> dict[int, float]:
+    """Share of queries whose own item is among the k most similar of the gallery, in [0, 1] by k.
 
     Args:
         queries: (clips, features) embeddings of unit length.
         gallery: (clips, features) embeddings of unit length; row i is query i's own item.
         ranks: values of k.
-
-    Returns:
-        Recall in [0, 1] by k. Among items exactly as similar as the own one the order counts as random:
-        embeddings that are all alike score as chance does, not 1.
     """
     if len(queries) == 0:
         return dict.fromkeys(ranks, 0.0)
-    similarity = queries @ gallery.T  # (clips, clips)
-    own = np.diagonal(similarity)[:, None]
-    ahead = (similarity > own).sum(axis=1)
-    tied = (similarity == own).sum(axis=1) - 1  # besides itself
-    return {k: float(np.clip((k - ahead) / (tied + 1), 0.0, 1.0).mean()) for k in ranks}
+    hits = RankTable(queries, gallery).hits(np.arange(len(queries)), ranks).mean(axis=0)
+    return {k: float(value) for k, value in zip(ranks, hits, strict=True)}
 
 
 def chance_level(clips: int, ranks: Sequence[int] = RANKS) -> dict[int, float]:
@@ -38,15 +132,32 @@ def chance_level(clips: int, ranks: Sequence[int] = RANKS) -> dict[int, float]:
     return {k: min(k / clips, 1.0) if clips else 0.0 for k in ranks}
 
 
-def retrieval_figures(seen: NDArray[np.float32], heard: NDArray[np.float32]) -> dict[str, float]:
-    """Recall at 1, 5 and 10 in both directions and the chance level, named for reports.
+def retrieval_figures(seen: Vectors, heard: Vectors, speaker: Codes | None = None) -> dict[str, float]:
+    """Recall at 1, 5 and 10 in both directions with the chance level, alignment and uniformity, named for reports.
 
     Args:
         seen: (clips, features) visual embeddings of unit length.
         heard: (clips, features) acoustic embeddings of unit length, row by row of the same clips.
+        speaker: (clips,) number of the speaker, -1 unknown; adds retrieval among each speaker's own clips
+            (`within_speaker_...`) where a speaker has several.
     """
     figures: dict[str, float] = {"retrieval_clips": float(len(seen))}
-    figures |= {f"video_to_audio_r{k}": value for k, value in recall_at(seen, heard).items()}
-    figures |= {f"audio_to_video_r{k}": value for k, value in recall_at(heard, seen).items()}
-    figures |= {f"chance_r{k}": value for k, value in chance_level(len(seen)).items()}
+    figures |= recall_figures(retrieved(seen, heard), "")
+    if speaker is not None:
+        figures |= recall_figures(retrieved(seen, heard, within=speaker), "within_speaker_")
+    return figures | geometry_figures(seen, heard)
+
+
+def recall_figures(retrieval: Retrieval, prefix: str) -> dict[str, float]:
+    """Recall and chance by rank; of nothing retrieved 0 over all clips, and no figures within speakers."""
+    if not len(retrieval.rows):
+        if prefix:
+            return {}
+        names = ("video_to_audio", "audio_to_video", "chance")
+        return {f"{name}_r{k}": 0.0 for name in names for k in RANKS}
+    figures: dict[str, float] = {}
+    for place, k in enumerate(RANKS):
+        figures[f"{prefix}video_to_audio_r{k}"] = float(retrieval.seen[:, place].mean())
+        figures[f"{prefix}audio_to_video_r{k}"] = float(retrieval.heard[:, place].mean())
+        figures[f"{prefix}chance_r{k}"] = float(retrieval.chance[:, place].mean())
     return figures

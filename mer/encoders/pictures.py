@@ -45,7 +45,7 @@ class PictureEncoder(VisualReadings):
         self.module = model
         self.placement = placement
         self._processor = processor
-        self._projection = projection
+        self.projection = projection
         self._layers = layers_of(model)
         self._leading = leading_tokens + (model.config.model_type == "deit")
         self.width = int(model.config.hidden_size)
@@ -75,9 +75,15 @@ class PictureEncoder(VisualReadings):
             self.module, self._leading, tokens_of(self.module, pixels), reads, self.placement
         )
 
+    def output_of(self, crops: Crops) -> Tensor:
+        """The output (frames, output_width) of uint8 crops (frames, height, width, 3), with gradients for training."""
+        pixels = self._processor(images=list(crops), return_tensors="pt").pixel_values
+        device = next(self.module.parameters()).device  # training may have moved it from where it was placed
+        return self._output(self.module(pixel_values=pixels.to(device)), "class")
+
     def _output(self, out: Any, tokens: Tokens) -> Tensor:
-        if self._projection is not None:
-            projected: Tensor = self._projection(out.pooler_output)
+        if self.projection is not None:
+            projected: Tensor = self.projection(out.pooler_output)
             return projected
         if not self._leading:  # SigLIP
             pooled: Tensor = out.pooler_output

@@ -153,7 +153,7 @@ class StreamReader:
     def _aligned(self, raw: FeatureTable) -> FeatureTable:
         from mer.alignment.pretrain import aligned_table, load_alignment
 
-        return aligned_table(load_alignment(self._folder / ALIGNMENT_FOLDER), raw)
+        return aligned_table(load_alignment(self._folder / ALIGNMENT_FOLDER, self._weights), raw)
 
     def _extractor(self, name: str, spec: FeatureSpec) -> Extractor:
         if name not in self._extractors:

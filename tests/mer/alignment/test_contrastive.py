@@ -57,3 +57,16 @@ def test_temperature_is_learned_within_bounds_and_comes_back() -> None:
     assert pull(1.0) == pytest.approx(0.05)
     assert pull(-1.0) == pytest.approx(0.5)
     assert 0.049 < pull(1.0) < 0.5  # not stuck at its bound
+
+
+def test_further_negatives_are_those_of_pictures_alone() -> None:
+    seen, heard, others = (unit(rows, 3, seed).double() for rows, seed in ((4, 0), (4, 1), (6, 2)))
+    temperature = torch.tensor(0.2).double()
+    score, further = (seen @ heard.T / temperature).numpy(), (seen @ others.T / temperature).numpy()
+    both = 0.0
+    for i in range(4):
+        both -= score[i, i] - np.log(np.exp(score[i]).sum() + np.exp(further[i]).sum())
+        both -= score[i, i] - np.log(np.exp(score[:, i]).sum())
+    assert float(symmetric_info_nce(seen, heard, temperature, others)) == pytest.approx(both / 8)
+    plain = symmetric_info_nce(seen, heard, temperature)
+    torch.testing.assert_close(symmetric_info_nce(seen, heard, temperature, others[:0]), plain)

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from mer.alignment.config import AlignmentConfig
+from mer.alignment.fit import AlignmentFit
+from mer.alignment.groups import ClipGroups
 from mer.alignment.pretrain import (
     Alignment,
     aligned_features,
@@ -46,10 +48,18 @@ def same(one: Alignment, other: Alignment) -> bool:
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"acoustic_projector": "whiten", "acoustic_components": 12}, {"cosine_weight": 0.5}]
+    "change",
+    [
+        {},
+        {"acoustic_projector": "whiten", "acoustic_components": 12},
+        {"cosine_weight": 0.5},
+        {"queue": 100},
+        {"hard_negatives": "speaker", "hard_negative_run": 8},
+        {"hard_negatives": "source", "standardise_acoustic": "source"},  # unknown: as without
+    ],
 )
 def test_held_out_faces_find_their_voices(pairs: Vectors, change: dict[str, Any]) -> None:
-    alignment = run(pairs, CONFIG.model_copy(update=change))
+    alignment = run(pairs, CONFIG.model_copy(update=change), groups=SPEAKERS)
     assert alignment.chance["chance_r1"] == 1 / 50
     for figure in ("video_to_audio_r5", "audio_to_video_r5"):
         assert alignment.retrieval[figure] > 3 * alignment.chance["chance_r5"]
@@ -58,7 +68,7 @@ def test_held_out_faces_find_their_voices(pairs: Vectors, change: dict[str, Any]
 
 
 def test_shuffled_pairs_show_no_gain(pairs: Vectors) -> None:
-    control = run(pairs, CONFIG.model_copy(update={"shuffle_pairs": True, "epochs": 15}))
+    control = run(pairs, CONFIG.model_copy(update={"shuffle_pairs": "all", "epochs": 15}))
     for k in (1, 5, 10):
         chance = control.chance[f"chance_r{k}"]
         error = (chance * (1 - chance) / 50) ** 0.5
@@ -66,13 +76,23 @@ def test_shuffled_pairs_show_no_gain(pairs: Vectors) -> None:
             assert control.retrieval[f"{way}_r{k}"] < chance + 3 * error
 
 
-def test_no_clip_keeps_its_own_sound_in_the_control_run() -> None:
-    from mer.alignment.pretrain import _derange
+def test_the_control_never_sees_a_true_pair(pairs: Vectors) -> None:
+    config = CONFIG.model_copy(update={"shuffle_pairs": "speaker"})
+    fit = AlignmentFit(*pairs, TRAIN, ~TRAIN, config, None, SPEAKERS, None, "cpu")
+    assert not (fit.partner == torch.arange(200)).any()
+    codes = SPEAKERS.codes("speaker")
+    assert (codes[fit.partner.numpy()] == codes).all()
+    assert TRAIN[fit.partner.numpy()[TRAIN]].all(), "a held-out sound was learnt from"
 
-    rows = torch.tensor([3, 5, 9, 11, 20])
-    for seed in range(20):
-        partner = _derange(rows, seed)
-        assert not (partner == rows).any() and sorted(partner.tolist()) == rows.tolist()
+
+def test_options_of_older_records_are_read() -> None:
+    assert AlignmentConfig.model_validate({"shuffle_pairs": False}).shuffle_pairs == "none"
+    assert AlignmentConfig.model_validate({"shuffle_pairs": True}).shuffle_pairs == "all"
+
+
+def test_groups_that_do_not_fit_are_refused(pairs: Vectors) -> None:
+    with pytest.raises(ConfigError, match="200 clips, groups of 3"):
+        run(pairs, groups=ClipGroups.of_speakers(["a", "b", "c"]))
 
 
 @pytest.mark.slow
@@ -91,14 +111,20 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("kind", ["vectors", "crops"])
+SPEAKERS = ClipGroups.of_speakers([f"s{clip % 5}" if clip % 7 else None for clip in range(200)])
+
+
+@pytest.mark.parametrize("kind", ["vectors", "vectors, queue", "crops", "crops, lora"])
 def test_a_killed_fit_ends_with_the_same_bits(
     pairs: Vectors, crops: Crops, tmp_path: Path, kind: str
 ) -> None:
     def fit(**options: Any) -> Alignment:
-        if kind == "crops":
-            return run_crops(crops, **options)
-        return run(pairs, CONFIG.model_copy(update={"epochs": 3}), **options)
+        if kind.startswith("crops"):
+            trunk = "lora" if kind.endswith("lora") else "full"
+            return run_crops(crops, TINY.model_copy(update={"trunk": trunk, "queue": 30}), **options)
+        more = {"queue": 90, "hard_negatives": "speaker", "standardise_acoustic": "speaker"}
+        changed = {"epochs": 3, **(more if kind.endswith("queue") else {})}
+        return run(pairs, CONFIG.model_copy(update=changed), groups=SPEAKERS, **options)
 
     undisturbed = fit()
     checkpoint = Checkpoint(tmp_path / "checkpoint")

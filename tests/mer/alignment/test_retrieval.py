@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mer.alignment.retrieval import chance_level, recall_at, retrieval_figures
+from mer.alignment.retrieval import chance_level, recall_at, retrieval_figures, retrieved
 
 
 def unit(rows: int, features: int, seed: int) -> NDArray[np.float32]:
@@ -43,3 +43,57 @@ def test_figures_are_named_both_ways() -> None:
     assert figures["audio_to_video_r5"] == recall_at(gallery, queries)[5]
     nothing = np.zeros((0, 4), dtype=np.float32)
     assert retrieval_figures(nothing, nothing)["chance_r1"] == 0.0
+
+
+def test_within_speakers_each_has_a_gallery_of_its_own() -> None:
+    seen, heard = unit(23, 4, 0), unit(23, 4, 1) + unit(23, 4, 0)
+    speaker = np.array([0] * 8 + [1] * 12 + [2] + [-1] * 2)
+    found = retrieved(seen, heard, within=speaker)
+    assert sorted(found.rows.tolist()) == list(
+        range(20)
+    )  # one clip alone and unknown speakers are no queries
+    for own in (np.arange(8), np.arange(8, 20)):
+        places = [found.rows.tolist().index(row) for row in own]
+        assert found.seen[places].mean(axis=0).tolist() == pytest.approx(
+            list(recall_at(seen[own], heard[own]).values())
+        )
+        assert found.heard[places].mean(axis=0).tolist() == pytest.approx(
+            list(recall_at(heard[own], seen[own]).values())
+        )
+    assert found.chance[0].tolist() == pytest.approx([1 / 8, 5 / 8, 1.0])
+    figures = retrieval_figures(seen, heard, speaker)
+    assert figures["within_speaker_chance_r1"] == pytest.approx((8 / 8 + 12 / 12) / 20)
+    assert "within_speaker_r1" not in retrieval_figures(seen, heard, np.full(23, -1))
+
+
+def test_speakers_told_apart_help_over_all_clips_and_not_within() -> None:
+    speaker = np.repeat(np.arange(10), 20)
+    rng = np.random.default_rng(3)
+    who = unit(10, 16, 4)[speaker]
+
+    def noisy() -> NDArray[np.float32]:
+        values = who + 0.2 * rng.normal(size=who.shape)
+        return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+
+    figures = retrieval_figures(noisy(), noisy(), speaker)
+    assert figures["video_to_audio_r10"] > 4 * figures["chance_r10"]
+    assert figures["within_speaker_video_to_audio_r10"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_permuted_pairings_are_a_null_of_the_true_one() -> None:
+    seen = unit(60, 8, 0)
+    related, unrelated = unit(60, 8, 1) * 0.8 + seen, unit(60, 8, 2)
+    true = retrieved(seen, related.astype(np.float32), permutations=300, seed=5)
+    blind = retrieved(seen, unrelated, permutations=300, seed=5)
+    for found in (true, blind):
+        np.testing.assert_allclose(found.permuted.mean(axis=0), found.chance[0], atol=0.01)
+    assert (true.permuted[:, 0] >= (true.seen + true.heard)[:, 0].mean() / 2).mean() == 0
+    assert 0.02 < (blind.permuted[:, 2] >= (blind.seen + blind.heard)[:, 2].mean() / 2).mean() < 0.98
+    again = retrieved(seen, unrelated, permutations=300, seed=5)
+    np.testing.assert_array_equal(again.permuted, blind.permuted)
+
+
+def test_nothing_to_retrieve() -> None:
+    nothing = np.zeros((0, 4), dtype=np.float32)
+    found = retrieved(nothing, nothing, permutations=3)
+    assert found.seen.shape == (0, 3) and found.permuted.shape == (3, 3)

@@ -1,0 +1,197 @@
+"""RAVDESS: action units aligned to a frozen speech layer, on speakers never seen; retrieval, controls, visual-only score.
+
+    python -m benchmarks.alignment [--quick] [--json PATH] [--corpus PATH] [--encoder SOURCE] [--layer 2]
+
+Published speaker-independent folds. For each outer fold the options are chosen among `CANDIDATES` by retrieval on inner
+held-out speakers of its training folds (R@10 over all clips and within speakers, each divided by chance, geometric mean: no
+label is read), then alignment and controls are fitted on its training speakers with three seeds; the epoch is chosen on
+validation speakers among them. Pairs are unlabelled throughout: labels train the linear probes alone. The JSON has the figures
+of `mer.alignment.study_report.summarised`, all folds together, beside `chosen_<fold>` (name of the options), `clips`, `seeds`.
+
+`--quick`: 360 clips, two candidates, one inner split, one seed: shows that all of it runs, not how good it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.command import Figure, parser, write_figures
+from mer.alignment.config import AlignmentConfig, AlignmentStudyConfig
+
+if TYPE_CHECKING:
+    from mer.alignment.study import StudiedClips
+    from mer.training.examples import Examples
+
+_WIDE = {"batch_size": 256, "dropout": 0.5, "hidden_size": 512}
+_FEW = {**_WIDE, "acoustic_components": 32}
+CANDIDATES = {
+    "default": AlignmentConfig(),
+    "few components": AlignmentConfig.model_validate(_FEW),
+    "few, standardised": AlignmentConfig.model_validate({**_FEW, "standardise_acoustic": "speaker"}),
+    "few, standardised, cosine": AlignmentConfig.model_validate(
+        {**_FEW, "standardise_acoustic": "speaker", "cosine_weight": 2.0}
+    ),
+    "few, standardised, queue, same speaker": AlignmentConfig.model_validate(
+        {
+            **_FEW,
+            "standardise_acoustic": "speaker",
+            "batch_size": 64,
+            "queue": 512,
+            "hard_negatives": "speaker",
+        }
+    ),
+}
+QUICK = ("default", "few, standardised")
+VALIDATION_SHARE = 0.2
+JUDGED_BY = ("r10", "within_speaker_r10")
+
+
+def main() -> None:
+    """Run the benchmark."""
+    options = parser(__doc__ or "")
+    options.add_argument(
+        "--corpus", type=Path, default=Path("../shared/data/ravdess"), help="labels.csv, audio/"
+    )
+    options.add_argument(
+        "--encoder",
+        default="../shared/models/moonshine-tiny-encoder",
+        help="folder or `wheel:moonshine-tiny`",
+    )
+    options.add_argument("--layer", type=int, default=2, help="hidden state aligned to")
+    options.add_argument("--features", type=Path, default=Path(".mer/alignment"), help="kept features")
+    options.add_argument("--seeds", type=int, default=3, help="fits of every fold")
+    options.add_argument("--controls", type=int, default=6, help="fits of each control for every fit")
+    chosen = options.parse_args()
+    if not (chosen.corpus / "labels.csv").is_file():
+        options.error(f"expected labels.csv, audio/ and features/ in {chosen.corpus}; give --corpus PATH")
+    import torch
+
+    torch.set_num_threads(1)
+    from benchmarks.ravdess_streams import FACE, layer, load_corpus
+    from mer.ensemble.varied import PLAIN
+
+    corpus = load_corpus(
+        chosen.corpus, chosen.encoder, chosen.features, 1, quick=chosen.quick, speeds={PLAIN: 1.0}
+    )
+    study = AlignmentStudyConfig(control_seeds=chosen.controls)
+    figures = measured(
+        corpus.examples,
+        corpus.streams[FACE].values[PLAIN],
+        corpus.streams[layer(chosen.layer)].values[PLAIN],
+        study,
+        seeds=1 if chosen.quick else chosen.seeds,
+        candidates={name: CANDIDATES[name] for name in (QUICK if chosen.quick else CANDIDATES)},
+        splits=1 if chosen.quick else 2,
+    )
+    write_figures(chosen.json, figures)
+
+
+def measured(
+    examples: Examples,
+    visual: NDArray[np.float32],
+    acoustic: NDArray[np.float32],
+    study: AlignmentStudyConfig,
+    *,
+    seeds: int,
+    candidates: Mapping[str, AlignmentConfig],
+    splits: int,
+) -> dict[str, Figure]:
+    """All outer folds, the table, and the figures."""
+    from mer.alignment.groups import ClipGroups
+    from mer.alignment.study import StudiedClips, fitted, mean_of_seeds, study_view
+    from mer.alignment.study_report import summarised, table_lines
+    from mer.training.partition import FINAL_VIEW, partitions
+
+    nobody = np.zeros(len(examples), dtype=bool)
+    views = partitions(examples, nobody, validation_share=VALIDATION_SHARE, seed=7)
+    studies, figures = [], dict[str, Figure]()
+    for name, view in views.items():
+        if name == FINAL_VIEW:
+            continue
+        clips = StudiedClips(
+            visual=visual,
+            acoustic=acoustic,
+            groups=ClipGroups.of_speakers(examples.speaker),
+            emotion=examples.emotion,
+            train=view.train,
+            validation=view.validation,
+            scored=view.test,
+        )
+        choice = best_on_inner_speakers(clips, examples, candidates, splits)
+        figures[f"chosen_{name}"] = choice
+        by_seed = []
+        for seed in range(1, seeds + 1):
+            config = candidates[choice].model_copy(update={"seed": seed})
+            by_seed.append(study_view(name, clips, fitted(clips, config), study))
+        studies.append(mean_of_seeds(by_seed))
+        print(f"{name}: {choice}; " + shown(summarised([studies[-1]], study)), flush=True)
+    summary = summarised(studies, study)
+    print("\n" + "\n".join(table_lines(summary)), flush=True)
+    return {**figures, **summary, "clips": len(examples), "seeds": seeds}
+
+
+def best_on_inner_speakers(
+    clips: StudiedClips, examples: Examples, candidates: Mapping[str, AlignmentConfig], splits: int
+) -> str:
+    """The candidate with the best retrieval on held-out speakers of the training folds; tests are not looked at."""
+    inner = inner_splits(clips, examples, splits)
+    lifts = {
+        name: float(np.mean([lift(one, config) for one in inner])) for name, config in candidates.items()
+    }
+    print(
+        "  inner speakers: " + ", ".join(f"{name} {np.exp(one):.2f}" for name, one in lifts.items()),
+        flush=True,
+    )
+    return max(lifts, key=lifts.__getitem__)
+
+
+def inner_splits(clips: StudiedClips, examples: Examples, splits: int) -> Sequence[StudiedClips]:
+    """Training speakers, an epoch's validation speakers and scored speakers, all out of the training folds."""
+    from mer.training.folds import assign_folds, inner_validation
+
+    rows = np.flatnonzero(clips.train | clips.validation)
+    own = [examples.speaker[row] for row in rows.tolist()]
+    ids = [examples.clip_ids[row] for row in rows.tolist()]
+    parts = assign_folds(own, ids, examples.emotion[rows], 4, seed=11)
+    made = []
+    for part in range(splits):
+        scored, fit = np.zeros(len(examples), dtype=bool), np.zeros(len(examples), dtype=bool)
+        scored[rows[parts == part]], fit[rows[parts != part]] = True, True
+        validation = inner_validation(
+            examples.speaker, examples.clip_ids, examples.emotion, fit, VALIDATION_SHARE, seed=7
+        )
+        made.append(replace(clips, train=fit & ~validation, validation=validation, scored=scored))
+    return made
+
+
+def lift(clips: StudiedClips, config: AlignmentConfig) -> float:
+    """Log of recall over chance on the scored clips, mean of both galleries."""
+    from mer.alignment.study import fitted, study_view
+    from mer.alignment.study_report import summarised
+
+    plain = AlignmentStudyConfig(control=False, probe=False, permutations=100)
+    found = summarised([study_view("inner", clips, fitted(clips, config), plain)], plain)
+    return float(
+        np.mean(
+            [np.log(max(found[name], 1e-6) / found[name.replace("r10", "chance_r10")]) for name in JUDGED_BY]
+        )
+    )
+
+
+def shown(figures: Mapping[str, float]) -> str:
+    """A fold in one line."""
+    return (
+        f"R@1 {figures['r1']:.4f} (chance {figures['chance_r1']:.4f}), within speakers "
+        f"{figures['within_speaker_r1']:.4f} ({figures['within_speaker_chance_r1']:.4f}); probe raw "
+        f"{figures['probe_raw']:.3f}, aligned {figures['probe_aligned']:.3f}, both {figures['probe_raw_aligned']:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

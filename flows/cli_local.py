@@ -1,0 +1,64 @@
+"""Commands for the local services: their state, starting and stopping them, deployments and workers."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    for command in (status, up, down, deploy, worker):
+        app.command()(command)
+
+
+def status() -> None:
+    """Show the data folder, servers, corpora, quarantine and unfinished stages."""
+    from flows.inspection import show_status
+
+    show_status()
+
+
+def up() -> None:
+    """Start the local Prefect and MLflow servers in the background (`mer down` stops them)."""
+    show_addresses(servers())
+
+
+def down() -> None:
+    """Stop the local servers and workers."""
+    from infra.services import stop_all
+    from infra.settings import load_settings
+
+    stopped = stop_all(load_settings())
+    typer.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+def deploy() -> None:
+    """Register the deployments of prefect.yaml and start a worker in the background."""
+    started = servers()
+    from flows.deployments import deploy_all
+
+    deploy_all()
+    show_addresses(started)
+
+
+def worker() -> None:
+    """Take tasks of flows that run with MER_TASK_RUNNER=workers, one at a time; start one per core or GPU."""
+    servers()
+    from prefect.task_worker import serve
+
+    from flows.runners import all_tasks
+
+    serve(*all_tasks(), limit=1)
+
+
+def servers() -> dict[str, str]:
+    """Start what is not running and give the addresses by name."""
+    from flows.servers import ensure_servers
+
+    return ensure_servers()
+
+
+def show_addresses(started: dict[str, str]) -> None:
+    """Print them."""
+    for name, address in started.items():
+        typer.echo(f"{name:<8} {address}")

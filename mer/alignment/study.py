@@ -1,0 +1,252 @@
+"""What an alignment is worth on speakers it never saw: retrieval, geometry, controls on shuffled pairs, linear probes.
+
+Known (system A, 3): retrieval at 1, 5 and 10 both ways, visual-only score before and after, a shuffled-pairs
+control that must show no gain. Reconstruction: how that is made a test. Two controls are fitted with the same
+options as the alignment. Pairs shuffled over all clips leave nothing to learn: their retrieval must be at chance,
+over all clips and within speakers. Pairs shuffled within speakers leave only who speaks: within speakers their
+retrieval must be at chance, and over all clips it shows how far the speaker alone leads. Each is fitted with
+several seeds, so that chance is compared with an interval. The true pairing is also held against permuted
+pairings of the same held-out embeddings. Several ranks and galleries are compared with chance at once: at 95 %
+one verdict in twenty is wrong, so a single `above chance` beside many `at chance` is no finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.alignment.aligned_model import Alignment, aligned_features, raw_vectors
+from mer.alignment.config import AlignmentConfig, AlignmentStudyConfig
+from mer.alignment.fit import acoustic_targets
+from mer.alignment.geometry import geometry_figures
+from mer.alignment.groups import UNKNOWN, ClipGroups
+from mer.alignment.pretrain import pretrain_alignment
+from mer.alignment.probing import probed
+from mer.alignment.retrieval import Retrieval, recall_figures, retrieved
+from mer.training.seeding import derive_seed
+
+CONTROLS = ("all", "speaker")
+SYSTEMS = ("raw", "aligned", "raw_aligned")
+"""What linear probes read: what there was before, what the alignment made of it, and both."""
+WITHIN = "within_speaker_"
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StudiedClips:
+    """The clips of one view; row i is clip i everywhere."""
+
+    visual: NDArray[Any]
+    """Vectors (clips, features), or crops uint8 (clips, frames, size, size, 3)."""
+    acoustic: Vectors
+    """(clips, features)."""
+    groups: ClipGroups
+    emotion: NDArray[np.int64]
+    """(clips,) class, -1 unlabelled; read by the probes alone."""
+    train: NDArray[np.bool_]
+    """Clips the alignment learns from."""
+    validation: NDArray[np.bool_]
+    """Clips its epoch is chosen on."""
+    scored: NDArray[np.bool_]
+    """Clips of held-out speakers, which it never sees."""
+    source: str | None = None
+    """Encoder of crops."""
+    weights: Path | None = None
+    """Folder for checksums of a pre-trained encoder of crops."""
+    device: str = "cpu"
+    """Where fits run."""
+
+
+@dataclass(frozen=True)
+class ViewStudy:
+    """One view measured; JSON values only."""
+
+    view: str
+    speaker: list[str | None]
+    """Speaker of every scored clip."""
+    hits: list[list[float]]
+    """(scored clips, ranks) recall over all scored clips, mean of both ways."""
+    within_hits: list[list[float]]
+    """(queries, ranks) the same among the clips of the query's speaker; empty where speakers are unknown."""
+    within_speaker: list[str | None]
+    """Speaker of every such query."""
+    permuted: list[list[float]]
+    """(permutations, ranks) recall over all scored clips under permuted pairings."""
+    within_permuted: list[list[float]]
+    """(permutations, ranks) within speakers."""
+    figures: dict[str, float]
+    """Recall by direction, chance, alignment and uniformity."""
+    controls: dict[str, list[dict[str, float]]]
+    """Such figures of every fit on shuffled pairs, by the kind of shuffling."""
+    probe: dict[str, list[float]]
+    """System (`raw`, `aligned`, `raw_aligned`) -> (labelled scored clips,) 1 where a linear probe is right."""
+    probe_speaker: list[str | None]
+    """Speaker of every such clip."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+        return asdict(self)
+
+
+Progress = Callable[[str], None]
+
+
+def study_view(
+    view: str,
+    clips: StudiedClips,
+    alignment: Alignment,
+    config: AlignmentStudyConfig,
+    progress: Progress | None = None,
+) -> ViewStudy:
+    """Measure an alignment on the scored clips, and fit its controls.
+
+    Args:
+        view: name of the view. clips: what the alignment was fitted on, and what it is scored on. alignment:
+        the fit on true pairs. config: options. progress: told of every control that was fitted.
+    """
+    seed = derive_seed(config.seed, view) % 2**32
+    rows = np.flatnonzero(clips.scored)
+    if len(rows) > config.gallery:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, config.gallery, replace=False))
+    over_all, within, figures = _measured(clips, alignment, rows, config.permutations, seed)
+    names = [clips.groups.speaker[row] for row in rows.tolist()]
+    systems, labelled = _probes(clips, alignment) if config.probe else ({}, [])
+    return ViewStudy(
+        view=view,
+        speaker=names,
+        hits=_rounded((over_all.seen + over_all.heard) / 2),
+        within_hits=_rounded((within.seen + within.heard) / 2),
+        within_speaker=[names[row] for row in within.rows.tolist()],
+        permuted=_rounded(over_all.permuted),
+        within_permuted=_rounded(within.permuted),
+        figures=figures,
+        controls=_controls(clips, alignment.config, rows, config, progress) if config.control else {},
+        probe={name: right.astype(float).tolist() for name, right in systems.items()},
+        probe_speaker=[clips.groups.speaker[row] for row in labelled],
+    )
+
+
+def _measured(
+    clips: StudiedClips, alignment: Alignment, rows: NDArray[np.int64], permutations: int, seed: int
+) -> tuple[Retrieval, Retrieval, dict[str, float]]:
+    """Retrieval of these clips over all and within speakers, and both as figures with the geometry."""
+    seen = aligned_features(alignment, clips.visual[rows])
+    targets = acoustic_targets(clips.acoustic, clips.groups, alignment.config)[rows]
+    heard = heard_features(alignment, targets)
+    speaker = clips.groups.codes("speaker")[rows]
+    over_all = retrieved(seen, heard, permutations, seed)
+    within = retrieved(seen, heard, permutations, seed, within=speaker)
+    figures = {"retrieval_clips": float(len(rows)), "within_speaker_clips": float(len(within.rows))}
+    figures |= recall_figures(over_all, "") | recall_figures(within, WITHIN) | geometry_figures(seen, heard)
+    return over_all, within, figures
+
+
+def heard_features(alignment: Alignment, targets: Vectors) -> Vectors:
+    """Acoustic targets (clips, features) as the fit took them -> (clips, embedding_size) of unit length."""
+    import torch
+
+    with torch.inference_mode():
+        heard: Vectors = alignment.build().hear(torch.from_numpy(np.ascontiguousarray(targets))).numpy()
+    return heard
+
+
+def _controls(
+    clips: StudiedClips,
+    config: AlignmentConfig,
+    rows: NDArray[np.int64],
+    study: AlignmentStudyConfig,
+    progress: Progress | None,
+) -> dict[str, list[dict[str, float]]]:
+    """Figures of fits on shuffled pairs, by kind; within speakers only where at least two are known to train on."""
+    known = np.unique(clips.groups.codes("speaker")[clips.train])
+    kinds = CONTROLS if (known != UNKNOWN).sum() > 1 else CONTROLS[:1]
+    found: dict[str, list[dict[str, float]]] = {}
+    for kind in kinds:
+        for number in range(study.control_seeds):
+            shuffled = AlignmentConfig.model_validate(
+                {
+                    **config.model_dump(),
+                    "shuffle_pairs": kind,
+                    "seed": derive_seed(config.seed, "control", number) % 2**32,
+                }
+            )
+            control = fitted(clips, shuffled)
+            figures = _measured(clips, control, rows, 0, 0)[2]
+            if study.probe and (right := _probes(clips, control, ("aligned",))[0]):
+                figures["probe_aligned"] = float(right["aligned"].mean())
+            found.setdefault(kind, []).append(figures)
+            if progress is not None:
+                progress(f"control {kind}, fit {number + 1} of {study.control_seeds}")
+    return found
+
+
+def fitted(clips: StudiedClips, config: AlignmentConfig) -> Alignment:
+    """An alignment of these clips; the scored ones take no part."""
+    return pretrain_alignment(
+        clips.visual,
+        clips.acoustic,
+        clips.train,
+        clips.validation,
+        config,
+        source=clips.source,
+        groups=clips.groups,
+        weights=clips.weights,
+        device=clips.device,
+    )
+
+
+def _probes(
+    clips: StudiedClips, alignment: Alignment, systems: Sequence[str] = SYSTEMS
+) -> tuple[Mapping[str, NDArray[np.bool_]], list[int]]:
+    """Which labelled scored clips each linear probe gets right, and which clips those are."""
+    labelled = clips.emotion >= 0
+    train, validation, scored = (
+        np.flatnonzero(mask & labelled) for mask in (clips.train, clips.validation, clips.scored)
+    )
+    if not len(scored) or len(set(clips.emotion[train].tolist())) < 2:
+        return {}, []
+    aligned = aligned_features(alignment, clips.visual)
+    values = {"aligned": aligned}
+    if set(systems) - {"aligned"}:
+        raw = raw_vectors(alignment, clips.visual)
+        values |= {"raw": raw, "raw_aligned": np.concatenate([raw, aligned], axis=1)}
+    right = {
+        name: probed(values[name], clips.emotion, train, validation, scored) == clips.emotion[scored]
+        for name in systems
+    }
+    return right, scored.tolist()
+
+
+def mean_of_seeds(studies: list[ViewStudy]) -> ViewStudy:
+    """One view fitted with several seeds: hits, figures and probes averaged clip by clip, controls put together.
+
+    The permutations of a view are the same for every seed, so their averages are a null of the average.
+    """
+    first = studies[0]
+
+    def mean(name: str) -> Any:
+        return _rounded(np.mean([getattr(study, name) for study in studies], axis=0))
+
+    return replace(
+        first,
+        hits=mean("hits"),
+        within_hits=mean("within_hits"),
+        permuted=mean("permuted"),
+        within_permuted=mean("within_permuted"),
+        figures={name: float(np.mean([one.figures[name] for one in studies])) for name in first.figures},
+        controls={
+            kind: [fit for study in studies for fit in study.controls[kind]] for kind in first.controls
+        },
+        probe={name: np.mean([one.probe[name] for one in studies], axis=0).tolist() for name in first.probe},
+    )
+
+
+def _rounded(values: NDArray[np.floating[Any]]) -> list[list[float]]:
+    rounded: list[list[float]] = np.round(values, 6).tolist()
+    return rounded

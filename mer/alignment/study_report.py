@@ -1,0 +1,191 @@
+"""The views of an alignment study put together: figures with intervals, and the table that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.alignment.config import AlignmentStudyConfig
+from mer.alignment.retrieval import RANKS
+from mer.alignment.study import SYSTEMS, WITHIN, ViewStudy
+from mer.evaluation.clip_means import resampled_mean
+
+GEOMETRY = ("alignment", "strangers_distance", "uniformity_seen", "uniformity_heard")
+
+SHUFFLED = {"all": "pairs shuffled", "speaker": "shuffled within speakers"}
+
+Figures = dict[str, float]
+
+
+def summarised(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figures:
+    """Flat figures over all views, clips weighing equally.
+
+    Names, with `within_speaker_` in front of those of retrieval among a speaker's own clips:
+    `video_to_audio_r<k>`, `audio_to_video_r<k>`, `r<k>` (mean of both ways) with `_low`, `_high` (speakers
+    resampled), `_p` (share of permuted pairings that do as well), `chance_r<k>`; `control_<kind>_r<k>` with
+    `_low`, `_high` (t over fits); `alignment`, `strangers_distance`, `uniformity_seen`, `uniformity_heard`;
+    `probe_<system>` and `probe_<system>_gain` (over raw) with `_low`, `_high` (speakers resampled);
+    `control_<kind>_probe` (of aligned vectors) with `_low`, `_high` (t over fits).
+    """
+    figures: Figures = {"views": float(len(views))}
+    for prefix in ("", WITHIN):
+        figures |= _retrieval(views, prefix, config)
+        for kind in views[0].controls:
+            figures |= _control(views, prefix, kind, config)
+    clips = [view.figures["retrieval_clips"] for view in views]
+    for name in GEOMETRY:
+        figures[name] = float(np.average([view.figures[name] for view in views], weights=clips))
+    return figures | _probe(views, config)
+
+
+def _retrieval(views: Sequence[ViewStudy], prefix: str, config: AlignmentStudyConfig) -> Figures:
+    counted = "within_speaker_clips" if prefix else "retrieval_clips"
+    queries = np.array([view.figures[counted] for view in views])
+    if not queries.sum():
+        return {}
+    figures: Figures = {counted: float(queries.sum())}
+    present = [view for view, count in zip(views, queries, strict=True) if count]
+    hits = np.concatenate([view.within_hits if prefix else view.hits for view in present])
+    speakers = [name for view in present for name in (view.within_speaker if prefix else view.speaker)]
+    weights = queries[queries > 0]
+    null = np.average(
+        [view.within_permuted if prefix else view.permuted for view in present], axis=0, weights=weights
+    )  # (permutations, ranks)
+    for place, k in enumerate(RANKS):
+        for way in ("video_to_audio", "audio_to_video", "chance"):
+            name = f"{prefix}{way}_r{k}"
+            figures[name] = float(np.average([view.figures[name] for view in present], weights=weights))
+        own = resampled_mean(hits[:, place], speakers, seed=config.seed)
+        figures |= _with_interval(f"{prefix}r{k}", own.point, own.interval(config.confidence))
+        as_good = (null[:, place] >= own.point - 1e-6).sum()
+        figures[f"{prefix}r{k}_p"] = float((1 + as_good) / (1 + len(null)))
+    return figures
+
+
+def _control(views: Sequence[ViewStudy], prefix: str, kind: str, config: AlignmentStudyConfig) -> Figures:
+    """Mean over the fits of a control, each pooled over views, with the interval of that mean."""
+    counted = "within_speaker_clips" if prefix else "retrieval_clips"
+    figures: Figures = {}
+    for k in RANKS:
+        ways = [f"{prefix}{way}_r{k}" for way in ("video_to_audio", "audio_to_video")]
+        present = [
+            view for view in views if kind in view.controls and all(way in view.figures for way in ways)
+        ]
+        if not present:
+            continue
+        weights = [view.figures[counted] for view in present]
+        by_fit = np.array([[(fit[ways[0]] + fit[ways[1]]) / 2 for fit in v.controls[kind]] for v in present])
+        figures |= _of_fits(
+            f"control_{kind}_{prefix}r{k}", np.average(by_fit, axis=0, weights=weights), config
+        )
+    return figures
+
+
+def _of_fits(name: str, values: NDArray[np.float64], config: AlignmentStudyConfig) -> Figures:
+    from scipy.stats import t
+
+    reach = float(t.ppf(1 - (1 - config.confidence) / 2, len(values) - 1)) * float(
+        values.std(ddof=1) / np.sqrt(len(values))
+    )
+    middle = float(values.mean())
+    return {**_with_interval(name, middle, (middle - reach, middle + reach)), f"{name}_fits": len(values)}
+
+
+def _probe(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figures:
+    scored = [view for view in views if view.probe]
+    if not scored:
+        return {}
+    speakers = [name for view in scored for name in view.probe_speaker]
+    right = {name: np.concatenate([np.asarray(view.probe[name]) for view in scored]) for name in SYSTEMS}
+    figures: Figures = {"probe_clips": float(len(speakers))}
+    for name, values in right.items():
+        own = resampled_mean(values, speakers, seed=config.seed)
+        figures |= _with_interval(f"probe_{name}", own.point, own.interval(config.confidence))
+        if name != "raw":
+            gain = resampled_mean(values - right["raw"], speakers, seed=config.seed)
+            figures |= _with_interval(f"probe_{name}_gain", gain.point, gain.interval(config.confidence))
+    clips = [len(view.probe_speaker) for view in scored]
+    for kind in scored[0].controls:
+        by_fit = np.array([[fit["probe_aligned"] for fit in view.controls[kind]] for view in scored])
+        figures |= _of_fits(f"control_{kind}_probe", np.average(by_fit, axis=0, weights=clips), config)
+    return figures
+
+
+def _with_interval(name: str, point: float, interval: tuple[float, float]) -> Figures:
+    return {name: point, f"{name}_low": interval[0], f"{name}_high": interval[1]}
+
+
+def table_lines(figures: Mapping[str, float]) -> list[str]:
+    """The study as lines of text, 100 columns."""
+    return [*_retrieval_lines(figures), *_geometry_lines(figures), *_probe_lines(figures)]
+
+
+def _retrieval_lines(figures: Mapping[str, float]) -> Iterator[str]:
+    for prefix, title in (("", "all held-out clips"), (WITHIN, "within speakers")):
+        if f"{prefix}r1" not in figures:
+            yield f"retrieval {title}: speakers unknown, not measured"
+            continue
+        yield f"{f'retrieval, {title}':36}" + "".join(f"{f'R@{k}':>22}" for k in RANKS)
+        for name, shown in (
+            ("video_to_audio", "sound by picture"),
+            ("audio_to_video", "picture by sound"),
+            ("chance", "chance"),
+        ):
+            yield f"  {shown:34}" + "".join(f"{figures[f'{prefix}{name}_r{k}']:>22.4f}" for k in RANKS)
+        yield f"  {'both ways (speakers resampled)':34}" + _cells(figures, f"{prefix}r")
+        yield f"  {'p against permuted pairs':34}" + "".join(
+            f"{figures[f'{prefix}r{k}_p']:>22.4f}" for k in RANKS
+        )
+        for kind, shown in SHUFFLED.items():
+            if f"control_{kind}_{prefix}r1" in figures:
+                fits = int(figures[f"control_{kind}_{prefix}r1_fits"])
+                yield f"  {f'{shown} ({fits} fits)':34}" + _cells(figures, f"control_{kind}_{prefix}r")
+                yield f"  {'':34}" + "".join(f"{_verdict(figures, kind, prefix, k):>22}" for k in RANKS)
+
+
+def _cells(figures: Mapping[str, float], name: str) -> str:
+    return "".join(
+        f"{figures[f'{name}{k}']:>8.4f} ({figures[f'{name}{k}_low']:.3f}-{figures[f'{name}{k}_high']:.3f})"
+        for k in RANKS
+    )
+
+
+def _verdict(figures: Mapping[str, float], kind: str, prefix: str, k: int) -> str:
+    chance, name = figures[f"{prefix}chance_r{k}"], f"control_{kind}_{prefix}r{k}"
+    if figures[f"{name}_low"] > chance:
+        return "above chance"
+    return "below chance" if figures[f"{name}_high"] < chance else "at chance"
+
+
+def _geometry_lines(figures: Mapping[str, float]) -> Iterator[str]:
+    yield (
+        f"partners at squared distance {figures['alignment']:.3f}, strangers {figures['strangers_distance']:.3f}; "
+        f"uniformity {figures['uniformity_seen']:.3f} (pictures), {figures['uniformity_heard']:.3f} (sounds)"
+    )
+
+
+def _probe_lines(figures: Mapping[str, float]) -> Iterator[str]:
+    if "probe_raw" not in figures:
+        return
+    yield f"{'linear probe, held-out speakers':36}{'accuracy':>22}{'minus raw':>28}"
+    for name in SYSTEMS:
+        own = f"{figures[f'probe_{name}']:.3f} ({_range(figures, f'probe_{name}')})"
+        gain = f"probe_{name}_gain"
+        change = f"{figures[gain]:+.3f} ({_range(figures, gain)})" if gain in figures else ""
+        yield f"  {name.replace('_', ' + '):34}{own:>22}{change:>28}"
+    for kind, shown in SHUFFLED.items():
+        if (name := f"control_{kind}_probe") in figures:
+            own = f"{figures[name]:.3f} ({_range(figures, name)})"
+            yield f"  {f'aligned, {shown}':34}{own:>22}"
+
+
+def _range(figures: Mapping[str, float], name: str) -> str:
+    return f"{figures[f'{name}_low']:.3f} to {figures[f'{name}_high']:.3f}"
+
+
+def as_json(views: Sequence[ViewStudy], figures: Mapping[str, float]) -> dict[str, Any]:
+    """What is kept of a study."""
+    return {"figures": dict(figures), "views": [view.to_json() for view in views]}
