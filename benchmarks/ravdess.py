@@ -1,60 +1,442 @@
-"""RAVDESS, published speaker-independent folds: every stream and their fusion, everything chosen inside training folds.
+"""RAVDESS, published speaker-independent folds: what adapting the block that matters gives, alone and fused with action units.
 
-    python -m benchmarks.ravdess --corpus PATH [--quick] [--json PATH]
+    python -m benchmarks.ravdess [--quick] [--json PATH] [--device cuda] [--six] [--only fits|scores]
 
-Runs the flow `train` with the recipe `ravdess` (stages already computed in MER_HOME are found again) and prints the table of
-the folds. `--quick` leaves adaptation and alignment out: frozen best layer, action units as they are. JSON keys, one set per
-system with its name in front (`fused_`, `acoustic_`, `visual_`, `lexical_`): accuracy_mean (over folds), waf, accuracy_folds,
-interval_low, interval_high (accuracy, 95 %, speakers resampled). Published on these folds: .8670 (Luna-Jimenez et al. 2022).
+For each outer fold everything is chosen on its training speakers: the layer block (`study_layers`), penalties and the weights of
+the searched ensembles (five inner folds). Adapters are fitted with three seeds, folds and seeds side by side
+(`mer.adaptation.stacked`); no epoch is chosen, the last one counts. Options of the fits and candidates of the search are fixed in
+benchmarks/ravdess_adapted.py and ravdess_candidates.py. Test labels are read in one place, `judged`.
+
+Speech alone: `frozen_last` (logistic regression on the last layer), `frozen_layer` (on the study's best), `frozen_block` (on the
+block's states side by side), `frozen_search` (ensemble of kernel machines searched over layers and speeds); `adapted` (LoRA on the
+block, its own head, posteriors of three seeds averaged, recordings at .9, 1 and 1.1 of their speed), `adapted_seed` (mean of the
+seeds alone), with masked reconstruction (`adapted_masked`), `bottleneck`, `dora`, `all_layers` (LoRA on all of them, more
+parameters); `adapted_search` (the search with the adapted block as a further candidate).
+With action units: `units` (alone), `fused_frozen` (searched without the adapted block), `fused` (with it). `--six`: the last three
+again on six classes, without calm and disgust.
+
+JSON keys, with the system in front: accuracy_mean (of folds), accuracy_folds, accuracy (pooled), waf, macro_f1, interval_low,
+interval_high (95 %, pooled accuracy, speakers resampled), difference, difference_low, difference_high (pooled accuracy minus that
+of the system named in `REFERENCES`, paired). `inner_accuracy_SYSTEM`: what the search saw; `trainable_SYSTEM`: parameters.
+
+Fits are kept in `--features`: on a machine with a GPU all of them take minutes (`--only fits --device cuda`), on two processor
+cores hours. `--quick`: one sentence, first repetitions, two systems, one epoch, one seed, two inner folds: shows that it runs, not how good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from benchmarks.command import Figure, parser, write_figures
 
-QUICK = Path(__file__).with_name("ravdess_quick.yaml")
+if TYPE_CHECKING:
+    from benchmarks.ravdess_adapted import AdaptedLogits, WantedFit
+    from benchmarks.ravdess_streams import Corpus
+    from mer.adaptation.block import Block
+    from mer.ensemble.posteriors import Posteriors
+
+LEFT_OUT_OF_SIX = ("calm", "disgust")
+BLOCK_LENGTH = 3
+REFERENCES = {
+    "frozen_layer": "frozen_last",
+    "frozen_block": "frozen_layer",
+    "frozen_search": "frozen_layer",
+    "adapted": "frozen_block",
+    "adapted_masked": "adapted",
+    "bottleneck": "adapted",
+    "dora": "adapted",
+    "all_layers": "adapted",
+    "adapted_search": "frozen_search",
+    "fused": "fused_frozen",
+}
+PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run of the procedure is."""
+
+    quick: bool
+    precision: str
+    six: bool = False
+
+    @property
+    def inner_folds(self) -> int:
+        """Inner folds of every outer fold."""
+        return 2 if self.quick else 5
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the fits on all training speakers; inner folds take the first."""
+        from benchmarks.ravdess_adapted import SEEDS
+
+        return SEEDS[:1] if self.quick else SEEDS
 
 
 def main() -> None:
     """Run the benchmark."""
     options = parser(__doc__ or "")
+    options.add_argument("--corpus", default="../shared/data/ravdess", help="folder with labels.csv, audio/")
     options.add_argument(
-        "--corpus", default="../shared/data/ravdess", help="folder with labels.csv, audio/, features/"
+        "--encoder",
+        default="../shared/models/moonshine-tiny-encoder",
+        help="folder or `wheel:moonshine-tiny`",
     )
-    options.add_argument("--recipe", default="", help="another recipe or its YAML file")
+    options.add_argument("--features", type=Path, default=Path(".mer/ravdess"), help="kept features and fits")
+    options.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    options.add_argument("--device", default="cpu", help="where adapters are fitted: cpu or cuda")
+    options.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of the fits")
+    options.add_argument("--at-once", type=int, default=0, help="fits side by side; 0: 45 on a GPU, else 3")
+    options.add_argument("--six", action="store_true", help="also six classes")
+    options.add_argument(
+        "--only", choices=("fits", "scores"), help="make the fits alone, or expect them made"
+    )
     chosen = options.parse_args()
     if not (Path(chosen.corpus) / "labels.csv").is_file():
         options.error(f"expected labels.csv, audio/ and features/ in {chosen.corpus}; give --corpus PATH")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"  # of the workers, which start afresh
 
-    from flows.servers import ensure_servers
+    from benchmarks.ravdess_streams import load_corpus
 
-    ensure_servers()
-    from flows.options import DemoOptions
-    from flows.train import train
-
-    recipe = chosen.recipe or (str(QUICK) if chosen.quick else "ravdess")
-    report: dict[str, Any] = train(DemoOptions(recipe=recipe, corpus=chosen.corpus, corpus_name="ravdess"))
-    write_figures(chosen.json, figures_of(report))
-
-
-def figures_of(report: Mapping[str, Any]) -> dict[str, Figure]:
-    """Flat figures of an evaluation report."""
+    corpus = load_corpus(
+        Path(chosen.corpus), chosen.encoder, chosen.features, chosen.workers, quick=chosen.quick
+    )
     figures: dict[str, Figure] = {}
-    for row in report["systems"]:
-        name = row["system"]
-        figures |= {
-            f"{name}_accuracy_mean": fmean(row["accuracy_folds"]),
-            f"{name}_accuracy_folds": row["accuracy_folds"],
-            f"{name}_waf": row["waf"],
-            f"{name}_interval_low": row["accuracy_low"],
-            f"{name}_interval_high": row["accuracy_high"],
-        }
+    for six in (False, True) if chosen.six else (False,):
+        settings = Settings(quick=chosen.quick, precision=chosen.precision, six=six)
+        own = corpus.without(LEFT_OUT_OF_SIX) if six else corpus
+        figures |= measured(corpus, own, settings, chosen)
+        write_figures(chosen.json, figures)
+
+
+def measured(
+    corpus: Corpus, own: Corpus, settings: Settings, chosen: argparse.Namespace
+) -> dict[str, Figure]:
+    """Blocks, fits, scores and the table of one set of classes."""
+    from benchmarks.ravdess_adapted import AdaptedLogits
+
+    blocks = chosen_blocks(own, settings, chosen.features)
+    plan = planned_fits(corpus, own, settings, blocks)
+    store = AdaptedLogits(chosen.features / "fits", settings.quick)
+    if chosen.only != "scores":
+        make(plan, store, corpus, chosen)
+    if chosen.only == "fits":
+        return {}
+    folds = sorted({int(fold) for fold in own.examples.fold})
+    outcomes = []
+    with ProcessPoolExecutor(max_workers=chosen.workers, mp_context=get_context("spawn")) as pool:
+        work = partial(outer_fold, corpus, own, settings, store, plan, blocks)
+        for outcome in pool.map(work, folds):
+            outcomes.append(outcome)
+            print(
+                f"outer fold {outcome.fold}: layers {outcome.block}; "
+                + "; ".join(f"{name}: {text}" for name, text in outcome.chosen.items()),
+                flush=True,
+            )
+    suffix = "_six" if settings.six else ""
+    scores = judged(own, outcomes)
+    figures = {f"{name}{suffix}_{key}": figure for name, row in scores.items() for key, figure in row.items()}
+    for name in outcomes[0].inner_accuracy:
+        figures[f"inner_accuracy_{name}{suffix}"] = fmean(one.inner_accuracy[name] for one in outcomes)
+    figures |= trainable(settings, chosen.encoder, chosen.features, blocks)
+    show(suffix, figures)
     return figures
+
+
+def chosen_blocks(own: Corpus, settings: Settings, kept: Path) -> dict[int, tuple[Block, int]]:
+    """Outer fold -> block and best single layer, by the layer study of its training speakers."""
+    from benchmarks.ravdess_streams import layer
+    from mer.adaptation.block import Block
+    from mer.adaptation.config import LayerStudyConfig
+    from mer.adaptation.layer_study import study_layers
+    from mer.ensemble.varied import PLAIN
+
+    name = f"blocks{'-six' if settings.six else ''}{'-quick' if settings.quick else ''}.json"
+    if (kept / name).is_file():
+        read = json.loads((kept / name).read_text())
+        return {int(fold): (Block(*block), best) for fold, (block, best) in read.items()}
+    layers = sum(stream.startswith("layer") for stream in own.streams)
+    states = np.stack([own.streams[layer(index)].values[PLAIN] for index in range(layers)], axis=1)
+    config = LayerStudyConfig(block_length=BLOCK_LENGTH, seeds=1 if settings.quick else 3)
+    found = {}
+    for fold in sorted({int(fold) for fold in own.examples.fold}):
+        train = np.flatnonzero(own.examples.fold != fold)
+        study = study_layers(
+            states[train],
+            own.examples.emotion[train],
+            [own.examples.speaker[i] for i in train.tolist()],
+            config,
+        )
+        found[fold] = (study.best_block, study.best_layer)
+        print(
+            f"outer fold {fold}: layers 0-{layers - 1} score {' '.join(f'{s:.3f}' for s in study.mean)} on its training "
+            f"speakers; block {study.best_block.start}-{study.best_block.stop}, best single {study.best_layer}",
+            flush=True,
+        )
+    text = json.dumps({fold: ([block.start, block.stop], best) for fold, (block, best) in found.items()})
+    (kept / name).write_text(text)
+    return found
+
+
+@dataclass(frozen=True)
+class PlannedFit:
+    """A fit and what it is for."""
+
+    fold: int
+    final: bool
+    """On all training speakers of the outer fold, not of an inner one."""
+    fit: WantedFit
+
+
+def planned_fits(
+    corpus: Corpus, own: Corpus, settings: Settings, blocks: Mapping[int, tuple[Block, int]]
+) -> list[PlannedFit]:
+    """All fits: every system on each outer fold's training speakers, the adapted block on the inner folds too."""
+    from benchmarks.ravdess_adapted import WantedFit, systems
+    from mer.adaptation.block import Block
+    from mer.ensemble.search import inner_folds
+
+    place = {clip_id: row for row, clip_id in enumerate(corpus.examples.clip_ids)}
+    rows = np.array([place[clip_id] for clip_id in own.examples.clip_ids])
+    layers = sum(stream.startswith("layer") for stream in own.streams) - 1
+    planned = []
+    for fold, (block, _) in blocks.items():
+        learn = own.examples.fold != fold
+
+        def wanted(system: str, mask: Any, seed: int, on: Block) -> WantedFit:
+            train = np.zeros(len(corpus.examples), dtype=bool)
+            train[rows[mask]] = True
+            labels = np.full(len(corpus.examples), -1, dtype=np.int64)
+            labels[rows[mask]] = own.examples.emotion[mask]
+            config = systems(settings.precision, quick=settings.quick)[system]
+            return WantedFit(system, config, on, seed, train, labels, len(own.classes))
+
+        for system in systems(settings.precision, quick=settings.quick):
+            if settings.six and system != "adapted":
+                continue
+            on = Block(0, layers) if system == "all_layers" else block
+            planned += [PlannedFit(fold, True, wanted(system, learn, seed, on)) for seed in settings.seeds]
+        parts = inner_folds(own.examples, learn, settings.inner_folds)
+        for part in range(int(parts.max()) + 1):
+            planned.append(
+                PlannedFit(fold, False, wanted("adapted", learn & (parts != part), settings.seeds[0], block))
+            )
+    return planned
+
+
+def make(
+    plan: Sequence[PlannedFit], store: AdaptedLogits, corpus: Corpus, chosen: argparse.Namespace
+) -> None:
+    """Make the fits that are missing."""
+    import torch
+
+    from benchmarks.ravdess_adapted import FrameSource, make_fits
+    from mer.encoders import load_acoustic, resolve_weights
+
+    torch.set_num_threads(chosen.workers)
+    encoder = load_acoustic(resolve_weights(chosen.encoder, chosen.features / "weights"))
+    encoder.module.to(chosen.device)
+    frames = FrameSource(corpus.clips, chosen.encoder, chosen.features / "weights", chosen.device)
+    at_once = chosen.at_once or (45 if chosen.device.startswith("cuda") else 3)
+    make_fits([one.fit for one in plan], store, frames, encoder, at_once)
+
+
+@dataclass(frozen=True)
+class FoldOutcome:
+    """One outer fold: predictions of its test clips, without a look at their labels."""
+
+    fold: int
+    block: str
+    predictions: Mapping[str, Posteriors]
+    inner_accuracy: Mapping[str, float]
+    chosen: Mapping[str, str]
+
+
+def outer_fold(
+    corpus: Corpus,
+    own: Corpus,
+    settings: Settings,
+    store: AdaptedLogits,
+    plan: Sequence[PlannedFit],
+    blocks: Mapping[int, tuple[Block, int]],
+    fold: int,
+) -> FoldOutcome:
+    """Search and predict one outer fold; the test clips' labels are blanked before anything else happens."""
+    import torch
+
+    from benchmarks.ravdess_adapted import AdaptedFamily, Remembered, SystemsOfFits
+    from benchmarks.ravdess_candidates import families, speech_families, units
+    from mer.ensemble.search import predict_searched, search_ensemble, seen_by
+
+    torch.set_num_threads(1)
+    block, best = blocks[fold]
+    learn, asked = own.examples.fold != fold, own.examples.fold == fold
+    examples, classes = seen_by(own.examples, learn), len(own.classes)
+    place = {clip_id: row for row, clip_id in enumerate(corpus.examples.clip_ids)}
+    fits = SystemsOfFits(
+        [(one.fit, one.final) for one in plan if one.fold == fold],
+        store,
+        np.array([place[clip_id] for clip_id in own.examples.clip_ids]),
+    )
+    predictions = {
+        name: posteriors
+        for name, posteriors in fits.final_posteriors(examples, np.flatnonzero(asked)).items()
+    }
+    adapted = AdaptedFamily("adapted block", fits.of("adapted"))
+    joint = [Remembered(one) for one in families(own.streams, classes, quick=settings.quick)]
+    speech = [Remembered(one) for one in speech_families(own.streams, classes, quick=settings.quick)]
+    searches: dict[str, list[Any]] = {"fused_frozen": joint, "fused": [*joint, adapted]}
+    single = {"units": units(own.streams, classes)}
+    if not settings.six:
+        states = list(range(block.start + 1, block.stop + 1))
+        last = sum(stream.startswith("layer") for stream in own.streams) - 1
+        searches |= {"frozen_search": speech, "adapted_search": [*speech, adapted]}
+        for name, layers in (("frozen_last", [last]), ("frozen_layer", [best]), ("frozen_block", states)):
+            single[name] = linear_by_penalty(own, layers, classes)
+    chosen, inner = {}, {}
+    for name, candidates in searches.items():
+        found = search_ensemble(candidates, examples, learn, folds=settings.inner_folds)
+        again = predict_searched(candidates, examples, learn, asked, found.ensemble.members)
+        predictions[name], inner[name] = found.ensemble.combine(again), found.accuracy
+        pairs = sorted(zip(found.ensemble.weights, found.ensemble.members, strict=True), reverse=True)
+        chosen[name] = ", ".join(f"{weight:.2f} {member}" for weight, member in pairs)
+    for name, family in single.items():
+        found = search_ensemble([family], examples, learn, folds=settings.inner_folds)
+        wanted = found.best_single
+        predictions[name] = predict_searched([family], examples, learn, asked, [wanted])[wanted]
+        inner[name], chosen[name] = found.inner_accuracy[wanted], wanted
+    return FoldOutcome(fold, f"{block.start}-{block.stop}", predictions, inner, chosen)
+
+
+def linear_by_penalty(own: Corpus, layers: Sequence[int], classes: int) -> Any:
+    """Logistic regressions on these layers side by side, one for each penalty to choose from."""
+    from benchmarks.ravdess_streams import layer
+    from mer.ensemble.linear import LinearFamily, LinearMember
+
+    streams = {layer(index): len(layers) ** -0.5 for index in layers}
+    members = {f"C = {c:g}": LinearMember(streams=streams, inverse_penalty=c) for c in PENALTIES}
+    return LinearFamily(own.streams, members, classes)
+
+
+def judged(own: Corpus, outcomes: Sequence[FoldOutcome]) -> dict[str, dict[str, Figure]]:
+    """Scores of every system: the one place where test labels are read."""
+    from mer.ensemble.posteriors import Posteriors
+    from mer.evaluation.intervals import bootstrap_interval, paired_differences, widened
+    from mer.evaluation.metrics import accuracy, confusion, macro_f1, waf
+
+    examples, classes = own.examples, len(own.classes)
+    pooled = {
+        name: Posteriors.joined([one.predictions[name] for one in outcomes])
+        .restricted(examples.clip_ids)
+        .predicted
+        for name in outcomes[0].predictions
+    }
+    truth, figures = examples.emotion, {}
+    for name, predicted in pooled.items():
+        counts = confusion(truth, predicted, classes)
+        interval = bootstrap_interval(truth, predicted, examples.speaker, classes, score=accuracy)
+        folds = [float((truth == predicted)[examples.fold == one.fold].mean()) for one in outcomes]
+        figures[name] = {
+            "accuracy_mean": fmean(folds),
+            "accuracy_folds": folds,
+            "accuracy": interval.point,
+            "waf": float(waf(counts)),
+            "macro_f1": float(macro_f1(counts)),
+            "interval_low": interval.low,
+            "interval_high": interval.high,
+        }
+        if (reference := REFERENCES.get(name)) in pooled:
+            paired = paired_differences(
+                truth, predicted, pooled[str(reference)], examples.speaker, classes, score=accuracy
+            )
+            low, high = np.quantile(widened(paired.samples, paired.groups), [0.025, 0.975])
+            figures[name] |= {
+                "difference": paired.point,
+                "difference_low": float(low),
+                "difference_high": float(high),
+            }
+    alone = [name for name in figures if name.startswith("adapted_seed")]
+    if alone:
+        figures["adapted_seed"] = {
+            key: fmean(float(figures[name][key]) for name in alone)  # type: ignore[arg-type]
+            for key in ("accuracy_mean", "accuracy", "waf", "macro_f1", "interval_low", "interval_high")
+        }
+        figures["adapted_seed"]["accuracy_folds"] = [float(figures[name]["accuracy_mean"]) for name in alone]  # type: ignore[arg-type]
+        for name in alone:
+            del figures[name]
+    return figures
+
+
+def trainable(
+    settings: Settings, encoder: str, kept: Path, blocks: Mapping[int, tuple[Block, int]]
+) -> dict[str, Figure]:
+    """Trainable parameters of every adapted system: adapters and, in all alike, the head."""
+    from benchmarks.ravdess_adapted import systems
+    from mer.adaptation.adapted_block import AdaptedBlock
+    from mer.adaptation.block import Block
+    from mer.encoders import load_acoustic, resolve_weights
+
+    loaded = load_acoustic(resolve_weights(encoder, kept / "weights"))
+    block = next(iter(blocks.values()))[0]
+    figures: dict[str, Figure] = {}
+    for name, config in systems(settings.precision, quick=settings.quick).items():
+        on = Block(0, loaded.layer_count) if name == "all_layers" else block
+        adapted = AdaptedBlock(loaded, on, config, 8)
+        figures[f"trainable_{name}"] = sum(p.numel() for p in adapted.layers.trainable.values())
+    return figures
+
+
+def show(suffix: str, figures: Mapping[str, Any]) -> None:
+    """Print the table of one set of classes."""
+    print(
+        f"\n{'system':20}{'folds (seeds for adapted_seed)':33}{'mean':7}{'WAF':7}{'macro-F1':10}{'95 % of accuracy':18}"
+        "minus its reference (95 %)"
+    )
+    order = [
+        "frozen_last", "frozen_layer", "frozen_block", "frozen_search", "adapted_seed", "adapted", "adapted_masked",
+        "bottleneck", "dora", "all_layers", "adapted_search", "units", "fused_frozen", "fused",
+    ]  # fmt: skip
+    for name in order:
+        key = f"{name}{suffix}"
+        if f"{key}_accuracy_mean" not in figures:
+            continue
+        folds = " ".join(f"{one:.3f}" for one in figures[f"{key}_accuracy_folds"])
+        line = (
+            f"{key:20}{folds:33}{figures[f'{key}_accuracy_mean']:<7.3f}{figures[f'{key}_waf']:<7.3f}"
+            f"{figures[f'{key}_macro_f1']:<10.3f}{figures[f'{key}_interval_low']:.3f}-{figures[f'{key}_interval_high']:<12.3f}"
+        )
+        if f"{key}_difference" in figures:
+            line += (
+                f"{figures[f'{key}_difference']:+.3f} ({figures[f'{key}_difference_low']:+.3f} to "
+                f"{figures[f'{key}_difference_high']:+.3f}) {REFERENCES[name]}"
+            )
+        print(line)
+    for name in order:
+        if f"inner_accuracy_{name}{suffix}" in figures:
+            print(
+                f"{name}{suffix}: inner folds {figures[f'inner_accuracy_{name}{suffix}']:.3f}, "
+                f"unseen speakers {figures[f'{name}{suffix}_accuracy_mean']:.3f}"
+            )
+    print(
+        "trainable adapter parameters: "
+        + ", ".join(
+            f"{k.removeprefix('trainable_')} {v:,}" for k, v in figures.items() if k.startswith("trainable_")
+        ),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -40,6 +40,32 @@ def families(streams: Mapping[str, VariedStream], classes: int, *, quick: bool) 
     return [KernelFamily(streams, kernels, classes), LinearFamily(streams, linear, classes)]
 
 
+def speech_families(streams: Mapping[str, VariedStream], classes: int, *, quick: bool) -> list[Family]:
+    """Of `families`, what reads speech alone."""
+    varied = tuple(streams[layer(2)].values)
+    kernels = {
+        "speech 1-4": _kernel((1, 2, 3, 4), varied, face=0.0),
+        "speech 1-4 wide": _kernel((1, 2, 3, 4), varied, face=0.0, width=0.25),
+        "speech 2-3": _kernel((2, 3), varied, face=0.0),
+        "speech 0-5": _kernel((0, 1, 2, 3, 4, 5), varied, face=0.0),
+    }
+    if quick:
+        kernels = {name: kernels[name] for name in ("speech 1-4", "speech 2-3")}
+    return [KernelFamily(streams, kernels, classes)]
+
+
+def units(streams: Mapping[str, VariedStream], classes: int) -> Family:
+    """Action units alone, by the width and penalty to choose from."""
+    members = {
+        f"width {width:g}, penalty {penalty:g}": KernelMember(
+            streams={FACE: 1.0}, width=width, penalty=penalty
+        )
+        for width in (0.1, 0.3, 1.0)
+        for penalty in (0.1, 0.3)
+    }
+    return KernelFamily(streams, members, classes)
+
+
 def reference(streams: Mapping[str, VariedStream], classes: int) -> Family:
     """What the ensemble is held against: logistic regressions on layer 2 and action units, by their `C`."""
     members = {

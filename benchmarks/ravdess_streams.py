@@ -37,6 +37,8 @@ class Corpus:
     examples: Examples
     classes: tuple[str, ...]
     streams: Mapping[str, VariedStream]
+    clips: tuple[Clip, ...] = ()
+    """As read; of all classes."""
 
     def without(self, classes: Sequence[str]) -> Corpus:
         """The clips of the other classes."""
@@ -109,7 +111,9 @@ def load_corpus(
     streams[SOUND] = VariedStream(
         {v: plain - np.array([0, np.log(speed)], np.float32) for v, speed in speeds.items()}, present
     )
-    return Corpus(_examples(entries, RAVDESS_EMOTIONS), RAVDESS_EMOTIONS, streams)
+    return Corpus(
+        _examples(entries, RAVDESS_EMOTIONS), RAVDESS_EMOTIONS, streams, tuple(_clips(entries, root))
+    )
 
 
 def loudness_and_length(path: Path) -> Floats:
@@ -137,6 +141,12 @@ def _examples(entries: Sequence[CorpusEntry], classes: Sequence[str]) -> Example
     )
 
 
+def _clips(entries: Sequence[CorpusEntry], root: Path) -> list[Clip]:
+    return [
+        Clip(clip_id=entry.name, name=entry.name, path=entry.media, corpus_root=root) for entry in entries
+    ]
+
+
 def _speech(
     entries: Sequence[CorpusEntry],
     root: Path,
@@ -155,9 +165,7 @@ def _speech(
     ]
     paths = [kept / f"{spec.key(identity)[:16]}-{len(entries)}.npy" for spec in specs]
     if missing := [place for place, path in enumerate(paths) if not path.is_file()]:
-        clips = [
-            Clip(clip_id=entry.name, name=entry.name, path=entry.media, corpus_root=root) for entry in entries
-        ]
+        clips = _clips(entries, root)
         runs = [clips[start : start + 60] for start in range(0, len(clips), 60)]
         wanted = [specs[place] for place in missing]
         parts = []

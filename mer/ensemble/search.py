@@ -90,9 +90,7 @@ def search_ensemble(
     own = seen_by(examples, learn)
     rows = np.flatnonzero(own.emotion >= 0)
     names_of(families)
-    part = assign_folds(
-        [own.speaker[i] for i in rows], [own.clip_ids[i] for i in rows], own.emotion[rows], folds, seed
-    )
+    part = inner_folds(examples, learn, folds, seed)[rows]
     held_out, models = _out_of_fold(families, own, rows, part, progress)
     choose = selection or BaggedSelection()
     truth, speakers = own.emotion[rows], [own.speaker[i] for i in rows]
@@ -102,6 +100,17 @@ def search_ensemble(
         accuracy=_accuracy(_selected_elsewhere(held_out, truth, speakers, part, choose), truth),
         models=models,
     )
+
+
+def inner_folds(examples: Examples, learn: Mask, folds: int, seed: int = 0) -> NDArray[np.int64]:
+    """(N,) inner fold of every labelled clip to learn from, whole speakers each; -1 elsewhere."""
+    own = seen_by(examples, learn)
+    rows = np.flatnonzero(own.emotion >= 0)
+    part = np.full(len(own), -1, dtype=np.int64)
+    part[rows] = assign_folds(
+        [own.speaker[i] for i in rows], [own.clip_ids[i] for i in rows], own.emotion[rows], folds, seed
+    )
+    return part
 
 
 def predict_searched(
