@@ -7,20 +7,21 @@ the searched ensembles (five inner folds). Adapters are fitted with three seeds,
 (`mer.adaptation.stacked`); no epoch is chosen, the last one counts. Options of the fits and candidates of the search are fixed in
 benchmarks/ravdess_adapted.py and ravdess_candidates.py. Test labels are read in one place, `judged`.
 
-Speech alone: `frozen_last` (logistic regression on the last layer), `frozen_layer` (on the study's best), `frozen_block` (on the
-block's states side by side), `frozen_search` (ensemble of kernel machines searched over layers and speeds); `adapted` (LoRA on the
+Speech alone: `frozen_last` (logistic regression on the last layer), `frozen_layer` (on the best), `frozen_block` (on the block's
+states side by side), `frozen_search` (ensemble of kernel machines searched over layers and speeds); `adapted` (LoRA on the
 block, its own head, posteriors of three seeds averaged, recordings at .9, 1 and 1.1 of their speed), `adapted_seed` (mean of the
 seeds alone), with masked reconstruction (`adapted_masked`), `bottleneck`, `dora`, `all_layers` (LoRA on all of them, more
 parameters); `adapted_search` (the search with the adapted block as a further candidate).
-With action units: `units` (alone), `fused_frozen` (searched without the adapted block), `fused` (with it). `--six`: the last three
-again on six classes, without calm and disgust.
+With action units: `units` (alone), `fused_frozen` (searched without the adapted block), `fused` (with it). `--six`: these again
+on six classes, without calm and disgust.
 
 JSON keys, with the system in front: accuracy_mean (of folds), accuracy_folds, accuracy (pooled), waf, macro_f1, interval_low,
 interval_high (95 %, pooled accuracy, speakers resampled), difference, difference_low, difference_high (pooled accuracy minus that
 of the system named in `REFERENCES`, paired). `inner_accuracy_SYSTEM`: what the search saw; `trainable_SYSTEM`: parameters.
 
 Fits are kept in `--features`: on a machine with a GPU all of them take minutes (`--only fits --device cuda`), on two processor
-cores hours. `--quick`: one sentence, first repetitions, two systems, one epoch, one seed, two inner folds: shows that it runs, not how good.
+cores hours. `--quick`: one sentence, first repetitions, two systems, one epoch, one seed, two inner folds: shows that it runs,
+not how good.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 LEFT_OUT_OF_SIX = ("calm", "disgust")
 BLOCK_LENGTH = 3
+LAYERS = 6
+"""Of Moonshine-tiny."""
 REFERENCES = {
     "frozen_layer": "frozen_last",
     "frozen_block": "frozen_layer",
@@ -111,8 +114,16 @@ def main() -> None:
 
     from benchmarks.ravdess_streams import load_corpus
 
+    known = all(
+        blocks_file(chosen.features, quick=chosen.quick, six=six).is_file() for six in (False, chosen.six)
+    )
     corpus = load_corpus(
-        Path(chosen.corpus), chosen.encoder, chosen.features, chosen.workers, quick=chosen.quick
+        Path(chosen.corpus),
+        chosen.encoder,
+        chosen.features,
+        chosen.workers,
+        quick=chosen.quick,
+        features=chosen.only != "fits" or not known,
     )
     figures: dict[str, Figure] = {}
     for six in (False, True) if chosen.six else (False,):
@@ -164,9 +175,9 @@ def chosen_blocks(own: Corpus, settings: Settings, kept: Path) -> dict[int, tupl
     from mer.adaptation.layer_study import study_layers
     from mer.ensemble.varied import PLAIN
 
-    name = f"blocks{'-six' if settings.six else ''}{'-quick' if settings.quick else ''}.json"
-    if (kept / name).is_file():
-        read = json.loads((kept / name).read_text())
+    path = blocks_file(kept, quick=settings.quick, six=settings.six)
+    if path.is_file():
+        read = json.loads(path.read_text())
         return {int(fold): (Block(*block), best) for fold, (block, best) in read.items()}
     layers = sum(stream.startswith("layer") for stream in own.streams)
     states = np.stack([own.streams[layer(index)].values[PLAIN] for index in range(layers)], axis=1)
@@ -187,8 +198,13 @@ def chosen_blocks(own: Corpus, settings: Settings, kept: Path) -> dict[int, tupl
             flush=True,
         )
     text = json.dumps({fold: ([block.start, block.stop], best) for fold, (block, best) in found.items()})
-    (kept / name).write_text(text)
+    path.write_text(text)
     return found
+
+
+def blocks_file(kept: Path, *, quick: bool, six: bool) -> Path:
+    """Where the chosen blocks are kept."""
+    return kept / f"blocks{'-six' if six else ''}{'-quick' if quick else ''}.json"
 
 
 @dataclass(frozen=True)
@@ -211,7 +227,6 @@ def planned_fits(
 
     place = {clip_id: row for row, clip_id in enumerate(corpus.examples.clip_ids)}
     rows = np.array([place[clip_id] for clip_id in own.examples.clip_ids])
-    layers = sum(stream.startswith("layer") for stream in own.streams) - 1
     planned = []
     for fold, (block, _) in blocks.items():
         learn = own.examples.fold != fold
@@ -227,7 +242,7 @@ def planned_fits(
         for system in systems(settings.precision, quick=settings.quick):
             if settings.six and system != "adapted":
                 continue
-            on = Block(0, layers) if system == "all_layers" else block
+            on = Block(0, LAYERS) if system == "all_layers" else block
             planned += [PlannedFit(fold, True, wanted(system, learn, seed, on)) for seed in settings.seeds]
         parts = inner_folds(own.examples, learn, settings.inner_folds)
         for part in range(int(parts.max()) + 1):
@@ -249,9 +264,11 @@ def make(
     torch.set_num_threads(chosen.workers)
     encoder = load_acoustic(resolve_weights(chosen.encoder, chosen.features / "weights"))
     encoder.module.to(chosen.device)
-    frames = FrameSource(corpus.clips, chosen.encoder, chosen.features / "weights", chosen.device)
+    missing = [one.fit for one in plan if store.of(one.fit) is None]
+    starts = {fit.block.start for fit in missing}
+    frames = FrameSource(corpus.clips, starts, chosen.encoder, chosen.features / "weights", chosen.device)
     at_once = chosen.at_once or (45 if chosen.device.startswith("cuda") else 3)
-    make_fits([one.fit for one in plan], store, frames, encoder, at_once)
+    make_fits(missing, store, frames, encoder, at_once)
 
 
 @dataclass(frozen=True)
@@ -291,10 +308,7 @@ def outer_fold(
         store,
         np.array([place[clip_id] for clip_id in own.examples.clip_ids]),
     )
-    predictions = {
-        name: posteriors
-        for name, posteriors in fits.final_posteriors(examples, np.flatnonzero(asked)).items()
-    }
+    predictions = dict(fits.final_posteriors(examples, np.flatnonzero(asked)).items())
     adapted = AdaptedFamily("adapted block", fits.of("adapted"))
     joint = [Remembered(one) for one in families(own.streams, classes, quick=settings.quick)]
     speech = [Remembered(one) for one in speech_families(own.streams, classes, quick=settings.quick)]
@@ -302,9 +316,8 @@ def outer_fold(
     single = {"units": units(own.streams, classes)}
     if not settings.six:
         states = list(range(block.start + 1, block.stop + 1))
-        last = sum(stream.startswith("layer") for stream in own.streams) - 1
         searches |= {"frozen_search": speech, "adapted_search": [*speech, adapted]}
-        for name, layers in (("frozen_last", [last]), ("frozen_layer", [best]), ("frozen_block", states)):
+        for name, layers in (("frozen_last", [LAYERS]), ("frozen_layer", [best]), ("frozen_block", states)):
             single[name] = linear_by_penalty(own, layers, classes)
     chosen, inner = {}, {}
     for name, candidates in searches.items():
@@ -344,7 +357,8 @@ def judged(own: Corpus, outcomes: Sequence[FoldOutcome]) -> dict[str, dict[str, 
         .predicted
         for name in outcomes[0].predictions
     }
-    truth, figures = examples.emotion, {}
+    truth = examples.emotion
+    figures: dict[str, dict[str, Figure]] = {}
     for name, predicted in pooled.items():
         counts = confusion(truth, predicted, classes)
         interval = bootstrap_interval(truth, predicted, examples.speaker, classes, score=accuracy)
@@ -393,7 +407,7 @@ def trainable(
     block = next(iter(blocks.values()))[0]
     figures: dict[str, Figure] = {}
     for name, config in systems(settings.precision, quick=settings.quick).items():
-        on = Block(0, loaded.layer_count) if name == "all_layers" else block
+        on = Block(0, LAYERS) if name == "all_layers" else block
         adapted = AdaptedBlock(loaded, on, config, 8)
         figures[f"trainable_{name}"] = sum(p.numel() for p in adapted.layers.trainable.values())
     return figures

@@ -25,6 +25,7 @@ from mer.ensemble.posteriors import Posteriors
 from mer.training.examples import Examples
 
 if TYPE_CHECKING:
+    from mer.clips import Clip
     from mer.features.dataset import RaggedTable
 
 TRAINING_SPEEDS = (0.8, 0.9, 1.1, 1.2)
@@ -196,28 +197,37 @@ def make_fits(
 
 
 class FrameSource:
-    """Cached states of all clips at all speeds, extracted when first asked for."""
+    """Cached states of all clips at all speeds, extracted in one pass when first asked for.
 
-    def __init__(self, clips: Sequence[Any], encoder: str, weights: Path, device: str) -> None:
-        self._clips, self._encoder, self._weights, self._device = list(clips), encoder, weights, device
-        self._tables: dict[int, dict[float, RaggedTable]] = {}
+    Args:
+        clips: as read.
+        starts: hidden states that will be asked for.
+        encoder: source of the speech encoder.
+        weights: folder of converted weights.
+        device: where to extract.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], starts: Collection[int], encoder: str, weights: Path, device: str
+    ) -> None:
+        self._clips, self._starts = list(clips), tuple(sorted(starts))
+        self._encoder, self._weights, self._device = encoder, weights, device
+        self._tables: dict[tuple[int, float], RaggedTable] = {}
 
     def tables(self, start: int) -> list[RaggedTable]:
         """Hidden state `start`: plain, then the other speeds to train on."""
-        own = self._of(start)
-        return [own[speed] for speed in (1.0, *TRAINING_SPEEDS)]
+        return [self._of(start, speed) for speed in (1.0, *TRAINING_SPEEDS)]
 
     def judged(self, start: int) -> list[RaggedTable]:
         """Hidden state `start` at the speeds to judge on."""
-        own = self._of(start)
-        return [own[speed] for speed in SPEEDS.values()]
+        return [self._of(start, speed) for speed in SPEEDS.values()]
 
-    def _of(self, start: int) -> dict[float, RaggedTable]:
-        if start not in self._tables:
-            self._tables[start] = self._extracted(start)
-        return self._tables[start]
+    def _of(self, start: int, speed: float) -> RaggedTable:
+        if not self._tables:
+            self._extract()
+        return self._tables[start, speed]
 
-    def _extracted(self, start: int) -> dict[float, RaggedTable]:
+    def _extract(self) -> None:
         from mer.features.dataset import RaggedTable
         from mer.features.extract import build_extractors, extract_clips_of_each
         from mer.features.spec import AudioPreparation, FeatureSpec
@@ -227,7 +237,7 @@ class FrameSource:
             FeatureSpec(
                 modality="acoustic",
                 source=self._encoder,
-                layers=(start,),
+                layers=self._starts,
                 pooling="frames",
                 audio=AudioPreparation(speed=speed),
             )
@@ -239,21 +249,16 @@ class FrameSource:
             each = extract_clips_of_each(extractor, self._clips[begin : begin + 120])
             for own, features in zip(parts, each, strict=True):
                 own.extend(np.asarray(one.values, dtype=np.float16) for one in features)
-            print(
-                f"frames of state {start}: {min(begin + 120, len(self._clips))} of {len(self._clips)}",
-                flush=True,
-            )
+            done = min(begin + 120, len(self._clips))
+            print(f"states {self._starts} at {len(speeds)} speeds: {done} of {len(self._clips)}", flush=True)
         names = tuple(clip.clip_id for clip in self._clips)
         present = np.ones(len(names), dtype=bool)
-        return {
-            speed: RaggedTable(
-                names,
-                np.concatenate(own).reshape(-1, own[0].shape[-1]),
-                np.concatenate([[0], np.cumsum([len(one) for one in own])]).astype(np.int64),
-                present,
-            )
-            for speed, own in zip(speeds, parts, strict=True)
-        }
+        for speed, own in zip(speeds, parts, strict=True):
+            values = np.concatenate(own)  # (frames, states, width)
+            offsets = np.concatenate([[0], np.cumsum([len(one) for one in own])]).astype(np.int64)
+            for number, start in enumerate(self._starts):
+                state = np.ascontiguousarray(values[:, number])
+                self._tables[start, speed] = RaggedTable(names, state, offsets, present)
 
 
 class AdaptedFamily:
@@ -285,7 +290,7 @@ class AdaptedFamily:
             raise KeyError(
                 f"{self._name}: expected a fit on exactly these {len(train)} clips, found none; run the fits first"
             )
-        mean = np.mean(logits, axis=0, dtype=np.float64)[asked]
+        mean = np.asarray(np.mean(logits, axis=0, dtype=np.float64))[asked]
         return {
             self._name: Posteriors(
                 tuple(examples.clip_ids[i] for i in asked),
@@ -369,7 +374,7 @@ class SystemsOfFits:
         return {
             name: Posteriors(
                 tuple(examples.clip_ids[i] for i in asked),
-                np.mean(said, axis=0, dtype=np.float64).astype(np.float32),
+                np.asarray(np.mean(said, axis=0, dtype=np.float64), dtype=np.float32),
                 np.full(len(asked), np.nan, dtype=np.float32),
             )
             for name, said in found.items()

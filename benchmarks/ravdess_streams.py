@@ -79,6 +79,7 @@ def load_corpus(
     workers: int,
     *,
     quick: bool,
+    features: bool = True,
     speeds: Mapping[str, float] = SPEEDS,
 ) -> Corpus:
     """Read labels and features; what is not in `kept` yet is extracted.
@@ -89,6 +90,7 @@ def load_corpus(
         kept: folder of extracted features, one file per feature set and clip list.
         workers: processes of one thread each.
         quick: 360 clips (one sentence, first repetition), and no slow variant.
+        features: off: clips and labels alone.
         speeds: variants of every recording; the plain one must be among them.
     """
     from mer.corpora.recognise import recognise
@@ -97,6 +99,9 @@ def load_corpus(
     entries = [entry for entry in recognise(root, emotions=RAVDESS_EMOTIONS).entries if entry.emotion]
     if quick:  # name: modality-channel-emotion-intensity-statement-repetition-actor
         entries = [entry for entry in entries if entry.name.split("-")[4:6] == ["01", "01"]]
+    examples, clips = _examples(entries, RAVDESS_EMOTIONS), tuple(_clips(entries, root))
+    if not features:
+        return Corpus(examples, RAVDESS_EMOTIONS, {}, clips)
     speeds = {name: speed for name, speed in speeds.items() if not (quick and name == "slow")}
     states = _speech(entries, root, encoder, kept, workers, list(speeds.values()))
     by_variant = dict(zip(speeds, states, strict=True))
@@ -111,9 +116,7 @@ def load_corpus(
     streams[SOUND] = VariedStream(
         {v: plain - np.array([0, np.log(speed)], np.float32) for v, speed in speeds.items()}, present
     )
-    return Corpus(
-        _examples(entries, RAVDESS_EMOTIONS), RAVDESS_EMOTIONS, streams, tuple(_clips(entries, root))
-    )
+    return Corpus(examples, RAVDESS_EMOTIONS, streams, clips)
 
 
 def loudness_and_length(path: Path) -> Floats:
