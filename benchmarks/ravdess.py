@@ -103,6 +103,7 @@ def main() -> None:
     options.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of the fits")
     options.add_argument("--at-once", type=int, default=0, help="fits side by side; 0: 45 on a GPU, else 3")
     options.add_argument("--six", action="store_true", help="also six classes")
+    options.add_argument("--folds", default="", help="outer folds, such as 0,1; left out: all")
     options.add_argument(
         "--only", choices=("fits", "scores"), help="make the fits alone, or expect them made"
     )
@@ -140,17 +141,18 @@ def measured(
     from benchmarks.ravdess_adapted import AdaptedLogits
 
     blocks = chosen_blocks(own, settings, chosen.features)
+    if chosen.folds:
+        blocks = {fold: blocks[fold] for fold in map(int, chosen.folds.split(","))}
     plan = planned_fits(corpus, own, settings, blocks)
     store = AdaptedLogits(chosen.features / "fits", settings.quick)
     if chosen.only != "scores":
         make(plan, store, corpus, chosen)
     if chosen.only == "fits":
         return {}
-    folds = sorted({int(fold) for fold in own.examples.fold})
     outcomes = []
     with ProcessPoolExecutor(max_workers=chosen.workers, mp_context=get_context("spawn")) as pool:
         work = partial(outer_fold, corpus, own, settings, store, plan, blocks)
-        for outcome in pool.map(work, folds):
+        for outcome in pool.map(work, sorted(blocks)):
             outcomes.append(outcome)
             print(
                 f"outer fold {outcome.fold}: layers {outcome.block}; "
@@ -351,6 +353,8 @@ def judged(own: Corpus, outcomes: Sequence[FoldOutcome]) -> dict[str, dict[str, 
     from mer.evaluation.metrics import accuracy, confusion, macro_f1, waf
 
     examples, classes = own.examples, len(own.classes)
+    asked = np.isin(examples.fold, [one.fold for one in outcomes])
+    examples = examples.subset(np.flatnonzero(asked))
     pooled = {
         name: Posteriors.joined([one.predictions[name] for one in outcomes])
         .restricted(examples.clip_ids)
