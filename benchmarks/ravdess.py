@@ -101,7 +101,7 @@ def main() -> None:
     options.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     options.add_argument("--device", default="cpu", help="where adapters are fitted: cpu or cuda")
     options.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of the fits")
-    options.add_argument("--at-once", type=int, default=0, help="fits side by side; 0: 45 on a GPU, else 3")
+    options.add_argument("--at-once", type=int, default=0, help="fits side by side; 0: 45 on a GPU, else 1")
     options.add_argument("--six", action="store_true", help="also six classes")
     options.add_argument("--folds", default="", help="outer folds, such as 0,1; left out: all")
     options.add_argument(
@@ -183,7 +183,7 @@ def chosen_blocks(own: Corpus, settings: Settings, kept: Path) -> dict[int, tupl
         return {int(fold): (Block(*block), best) for fold, (block, best) in read.items()}
     layers = sum(stream.startswith("layer") for stream in own.streams)
     states = np.stack([own.streams[layer(index)].values[PLAIN] for index in range(layers)], axis=1)
-    config = LayerStudyConfig(block_length=BLOCK_LENGTH, seeds=1 if settings.quick else 3)
+    config = LayerStudyConfig(block_length=BLOCK_LENGTH, seeds=1 if settings.quick else 1)
     found = {}
     for fold in sorted({int(fold) for fold in own.examples.fold}):
         train = np.flatnonzero(own.examples.fold != fold)
@@ -269,7 +269,7 @@ def make(
     missing = [one.fit for one in plan if store.of(one.fit) is None]
     starts = {fit.block.start for fit in missing}
     frames = FrameSource(corpus.clips, starts, chosen.encoder, chosen.features / "weights", chosen.device)
-    at_once = chosen.at_once or (45 if chosen.device.startswith("cuda") else 3)
+    at_once = chosen.at_once or (45 if chosen.device.startswith("cuda") else 1)
     make_fits(missing, store, frames, encoder, at_once)
 
 

@@ -156,8 +156,9 @@ def make_fits(
         store: where they are kept.
         frames: gives the clips' cached states.
         encoder: the layered speech encoder, on the device to train on.
-        at_once: fits side by side.
+        at_once: fits side by side; 1 is best on a processor.
     """
+    from mer.adaptation.finetune import adapt
     from mer.adaptation.stacked import Split, adapt_stack, stacked_logits
 
     groups: dict[tuple[str, int, int, int], list[WantedFit]] = {}
@@ -173,19 +174,18 @@ def make_fits(
             labels = np.full(len(plain.clip_ids), -1, dtype=np.int64)
             for fit in part:  # one vector for all: fits of one group agree wherever both train
                 labels[fit.train] = fit.labels[fit.train]
-            fitted = adapt_stack(
-                encoder,
-                Block(start, stop),
-                plain,
-                labels,
-                kinds,
-                [Split(fit.train, fit.seed) for fit in part],
-                part[0].config,
-                others,
-            )
+            block, config = Block(start, stop), part[0].config
+            if len(part) == 1:  # alone, clips of like length are batched and nothing is padded to other fits
+                own = config.model_copy(update={"seed": part[0].seed})
+                nobody = np.zeros_like(part[0].train)
+                task = (encoder, block, plain, labels, kinds, part[0].train, nobody, own)
+                fitted = [adapt(*task, variants=others)]
+            else:
+                splits = [Split(fit.train, fit.seed) for fit in part]
+                fitted = adapt_stack(encoder, block, plain, labels, kinds, splits, config, others)
             said = np.zeros((len(part), len(plain.clip_ids), kinds))
             for table in frames.judged(start):
-                logits = stacked_logits(encoder, Block(start, stop), fitted, part[0].config, table)
+                logits = stacked_logits(encoder, block, fitted, config, table)
                 said += np.asarray(_log_softmax(logits.astype(np.float64))) / len(SPEEDS)
             store.add(part, list(said.astype(np.float32)))
             done += len(part)
