@@ -335,25 +335,42 @@ class SystemsOfFits:
         fits: each with whether it is on all training speakers.
         store: where what they say is kept.
         rows: (N,) row in the store of every clip.
+        columns: classes of the fits that can occur; the others are left out and the rest made 1 in sum again.
+        partial: go on without fits that were not made.
 
     Raises:
         KeyError: a fit was not made.
     """
 
     def __init__(
-        self, fits: Sequence[tuple[WantedFit, bool]], store: AdaptedLogits, rows: NDArray[np.int64]
+        self,
+        fits: Sequence[tuple[WantedFit, bool]],
+        store: AdaptedLogits,
+        rows: NDArray[np.int64],
+        columns: Sequence[int],
+        *,
+        partial: bool,
     ) -> None:
         self._fits: list[tuple[WantedFit, bool, NDArray[np.float32]]] = []
-        back = np.full(len(fits[0][0].train), -1, dtype=np.int64)
-        back[rows] = np.arange(len(rows))
+        self.missing = 0
         for fit, final in fits:
             said = store.of(fit)
-            if said is None:
+            if said is not None:
+                own = _log_softmax(said[rows][:, list(columns)].astype(np.float64)).astype(np.float32)
+                self._fits.append((fit, final, own))
+            elif partial:
+                self.missing += 1
+            else:
                 raise KeyError(
-                    f"{fit.system}, seed {fit.seed}: expected the fit made, found none; run without --only scores"
+                    f"{fit.system}, seed {fit.seed}: expected the fit made, found none; run without --only scores, or "
+                    "with --partial"
                 )
-            self._fits.append((fit, final, said[rows]))
         self._rows = rows
+
+    @property
+    def has_inner(self) -> bool:
+        """Fits on the inner folds are there."""
+        return any(not final for _, final, _ in self._fits)
 
     def of(self, system: str) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Rows trained on, ascending, and (N, classes) log-posteriors of every fit of a system."""

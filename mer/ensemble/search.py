@@ -39,6 +39,8 @@ class SearchedEnsemble:
     ensemble: Ensemble
     inner_accuracy: Mapping[str, float]
     """Candidate -> accuracy of its out-of-fold posteriors on the training clips."""
+    held_out: Posteriors
+    """Of the procedure on the clips learnt from: each inner fold combined by weights that were selected on the others."""
     accuracy: float
     """Accuracy of the procedure: each inner fold combined by weights that were selected on the others. The candidates'
     posteriors are those of the same inner folds, so it is slightly flattering; the ensemble's own would be more so."""
@@ -94,10 +96,12 @@ def search_ensemble(
     held_out, models = _out_of_fold(families, own, rows, part, progress)
     choose = selection or BaggedSelection()
     truth, speakers = own.emotion[rows], [own.speaker[i] for i in rows]
+    procedure = _selected_elsewhere(held_out, truth, speakers, part, choose)
     return SearchedEnsemble(
         ensemble=weighted_ensemble(held_out, truth, speakers, choose),
+        held_out=procedure,
         inner_accuracy={name: _accuracy(one, truth) for name, one in held_out.items()},
-        accuracy=_accuracy(_selected_elsewhere(held_out, truth, speakers, part, choose), truth),
+        accuracy=_accuracy(procedure, truth),
         models=models,
     )
 
