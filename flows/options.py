@@ -16,7 +16,7 @@ class FlowOptions(BaseModel):
 
     recipe: str = Field(
         default="demo",
-        description="A built-in recipe (demo, ravdess, joint_decoding, baseline_attention) or the path of a recipe's YAML file.",
+        description="A built-in recipe (demo, ravdess, acoustic_adaptation, joint_decoding, ...), or the path of a YAML file.",
     )
     corpus: str = Field(
         default="",

@@ -11,7 +11,7 @@ ENTRY_POINTS = "mer.fusion_models"
 """Entry point group of models from other packages: name -> builder (see `mer.fusion.model.Builder`)."""
 
 BUILT_IN_MODELS = (
-    "attention", "attention_softmax", "concat", "early", "late", "token_attention",
+    "attention", "attention_softmax", "attention_queries", "concat", "early", "late", "token_attention",
     "afg_early", "afg_hierarchical", "afg_guided",
 )  # fmt: skip
 """Models of this package; `mer.fusion.interface` has their modules."""
@@ -37,7 +37,8 @@ class FusionConfig(BaseModel):
 
     model: str = Field(
         default="concat",
-        description="`attention`: challenge baseline (raw weights); `attention_softmax`; `concat`; `early`: features "
+        description="`attention`: challenge baseline (raw weights); `attention_softmax`; `attention_queries`: several learned "
+        "queries over the streams; `concat`; `early`: features "
         "joined frame by frame; `late`: mean of one classifier per stream; `token_attention`: self-attention over "
         "all streams' frames; attention-guided feature gathering `afg_early` (S1), `afg_hierarchical` (S2), "
         "`afg_guided` (S3, each modality queries the others); or a model of an installed package.",
@@ -54,6 +55,9 @@ class FusionConfig(BaseModel):
         description="Read mean and deviation of a stream's frames over the clip as a second stream of its modality.",
     )
     hidden: int = Field(default=128, ge=4, le=4096, description="Width of every hidden layer (features).")
+    queries: int = Field(
+        default=4, ge=1, le=64, description="Learned queries over the streams (number; `attention_queries`)."
+    )
     dropout: float = Field(
         default=0.5, ge=0.0, lt=1.0, description="Dropout on each stream's input (probability)."
     )

@@ -20,6 +20,7 @@ __all__ = ["Builder", "FusionModel", "FusionOutput", "FusionShape", "build_fusio
 _MODULES = {
     "attention": "attention:baseline",
     "attention_softmax": "attention:normalised",
+    "attention_queries": "multi_query:MultiQueryFusion",
     "concat": "concat:ConcatFusion",
     "early": "early:EarlyFusion",
     "late": "late:LateFusion",

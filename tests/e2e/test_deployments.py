@@ -10,7 +10,19 @@ import pytest
 from e2e_installation import Installation
 
 pytestmark = pytest.mark.slow
-FLOWS = {"retrain", "ingest", "features", "pretrain", "align", "train", "refresh", "search", "predict"}
+FLOWS = {
+    "retrain",
+    "ingest",
+    "features",
+    "layers",
+    "pretrain",
+    "adapt",
+    "align",
+    "train",
+    "refresh",
+    "search",
+    "predict",
+}
 
 
 def test_cron_schedules_runs_and_a_worker_executes_one(

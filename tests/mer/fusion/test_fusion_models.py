@@ -64,6 +64,44 @@ def test_softmax_weights_sum_to_one_over_the_present_streams() -> None:
     assert (weights[:3, 1] == 0).all() and (weights[3:] > 0).all()
 
 
+def test_every_query_attends_over_the_present_streams_by_itself() -> None:
+    """Written out clip by clip and query by query."""
+    config = FusionConfig(model="attention_queries", hidden=8, queries=3)
+    model = build_fusion(FusionShape(WIDTHS, 4), config)
+    initialise(model, torch.Generator().manual_seed(2))
+    model.eval()
+    weights = dict(model.named_parameters())
+    inputs, present = batch()
+    present["visual"][:3] = False
+    output = model(inputs, present)
+    for clip in range(6):
+        there = [name for name in WIDTHS if present[name][clip]]
+        hidden = {}
+        for name in there:
+            value = inputs[name][clip]
+            for layer in (1, 3, 5):
+                own = f"encoders.{name}.{layer}"
+                value = functional.relu(weights[f"{own}.weight"] @ value + weights[f"{own}.bias"])
+            hidden[name] = value
+        keys = {
+            name: torch.tanh(weights["key.weight"] @ value + weights["key.bias"])
+            for name, value in hidden.items()
+        }
+        heads, shares = [], []
+        for query in weights["query.weight"]:
+            raised = torch.stack([torch.exp(query @ keys[name] / 8**0.5) for name in there])
+            alpha = raised / raised.sum()
+            shares.append(alpha)
+            heads.append(sum(a * hidden[name] for a, name in zip(alpha, there, strict=True)))
+        joined = torch.cat([torch.as_tensor(head) for head in heads])
+        fused = functional.relu(weights["mix.weight"] @ joined + weights["mix.bias"])
+        expected = weights["emotion.weight"] @ fused + weights["emotion.bias"]
+        torch.testing.assert_close(output.emotion_logits[clip], expected)
+        mean = torch.stack(shares).mean(dim=0)
+        torch.testing.assert_close(output.modality_weights[clip][[name in there for name in WIDTHS]], mean)
+        assert not torch.allclose(shares[0], shares[1], atol=1e-4), "the queries are all the same"
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("missing", list(WIDTHS))
 def test_the_values_of_a_missing_stream_do_not_matter(name: str, missing: str) -> None:
@@ -121,7 +159,9 @@ def test_dropout_draws_from_its_own_generator_only() -> None:
 
 
 def test_unknown_models_and_empty_shapes_are_refused() -> None:
-    with pytest.raises(ConfigError, match="expected one of attention, attention_softmax, concat"):
+    with pytest.raises(
+        ConfigError, match="expected one of attention, attention_softmax, attention_queries, concat"
+    ):
         build_fusion(FusionShape(WIDTHS, 4), FusionConfig.model_construct(model="magic"))
     with pytest.raises(ConfigError, match="at least 2 classes"):
         build_fusion(FusionShape(WIDTHS, 1), FusionConfig())

@@ -97,7 +97,7 @@ def test_a_model_in_a_stack_equals_the_model_alone(data: StackData, size: int | 
         assert_equal(stacked, alone)
 
 
-@pytest.mark.parametrize("model", ["attention", "attention_softmax", "concat"])
+@pytest.mark.parametrize("model", ["attention", "attention_softmax", "attention_queries", "concat"])
 def test_without_dropout_it_is_the_model_that_fit_fusion_trains(
     arrays: dict[str, np.ndarray], data: StackData, model: str
 ) -> None:
@@ -121,7 +121,7 @@ def test_without_dropout_it_is_the_model_that_fit_fusion_trains(
         assert value == pytest.approx(stacked.tensors[name], abs=1e-4), name
 
 
-@pytest.mark.parametrize("model", ["attention", "attention_softmax", "concat"])
+@pytest.mark.parametrize("model", ["attention", "attention_softmax", "attention_queries", "concat"])
 def test_a_stacked_forward_is_its_twins(data: StackData, model: str) -> None:
     config = BASE.model_copy(update={"model": model})
     shape = FusionShape(WIDTHS, CLASSES)

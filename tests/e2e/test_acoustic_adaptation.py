@@ -1,0 +1,26 @@
+"""The built-in recipe of system A runs as it stands, from clips to a model that predicts."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from e2e_installation import Installation
+
+from mer.demo import DemoConfig, generate_demo
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_recipe_runs_every_stage_and_its_model_predicts(
+    tmp_path: Path, server_addresses: dict[str, str]
+) -> None:
+    corpus = generate_demo(tmp_path / "corpus", DemoConfig(clips=48, seed=5))
+    made = Installation(home=tmp_path / "home", corpus=corpus, environment=server_addresses)
+    made.mer("run", "--recipe", "acoustic_adaptation", "--corpus", str(corpus), "--name", "small")
+    assert {kind for kind, _ in made.results()} >= {"layer-study", "adapter", "alignment"}
+    out = tmp_path / "predictions.csv"
+    made.mer("predict", str(corpus), "--out", str(out), "--model", "acoustic_adaptation", "--version", "1")
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) >= 44 and len({row["discrete"] for row in rows}) > 1
