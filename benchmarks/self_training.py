@@ -3,11 +3,11 @@
     python -m benchmarks.self_training [--quick] [--json PATH] [--draws 2] [--corpus PATH] [--encoder SOURCE]
 
 Published speaker-independent folds; in each, two women and two men of the training speakers keep their labels (`--draws`
-choices), the others are unlabelled. Voters are kernel machines on frozen features: joint (speech and action units), speech, action
-units. A round: thresholds for every class from votes on held-out labelled speakers (each left out in turn), agreed and confident
-votes on the unlabelled speakers become pseudo-labels of half weight (speakers in two halves, each labelled by models that did not
-learn from its own pseudo-labels), everything is trained again from scratch. Policy (agreement, precision) and number of rounds are chosen
-by the same leave-one-speaker-out on true labels, the whole of the rounds repeated without the speaker left out. Test folds are
+choices), the others are unlabelled. Voters are kernel machines on frozen features: joint (speech and action units), speech,
+action units. A round: thresholds for every class from votes on held-out labelled speakers (each left out in turn); agreed and
+confident votes on the unlabelled speakers become pseudo-labels of half weight (speakers in two halves, each labelled by models
+that did not learn from its own pseudo-labels); everything is trained again from scratch. Policy (agreement, precision) and number
+of rounds are chosen by leaving each labelled speaker out in turn, the whole of the rounds repeated without it. Test folds are
 predicted once a round; hidden labels are read for the printed precision alone.
 
 JSON keys: supervised, round_1, round_2, round_3 (accuracy, mean over draws and folds, all rounds made), chosen (at the number of
