@@ -66,6 +66,14 @@ def test_caps_take_the_most_confident() -> None:
     assert rows.tolist() == [1, 2, 4]
 
 
+def test_a_share_of_each_class_needs_no_threshold() -> None:
+    many = votes([0, 0, 0, 0, 1, 1], [0.6, 0.9, 0.8, 0.7, 0.2, 0.1])
+    config = AgreementConfig(share=0.5, cap_ratio=None)
+    assert selected(many, np.full(CLASSES, np.inf), config, np.zeros(6, bool)).tolist() == [1, 2, 4]
+    barred = np.array([False, True, False, False, False, False])
+    assert selected(many, np.full(CLASSES, np.inf), config, barred).tolist() == [2, 3, 4]
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_an_excluded_clip_is_never_selected_and_what_is_selected_is_trusted(data: st.DataObject) -> None:
