@@ -7,7 +7,8 @@ choices), the others are unlabelled. Voters are kernel machines on frozen featur
 action units. A round: thresholds for every class from votes on held-out labelled speakers (each left out in turn); agreed and
 confident votes on the unlabelled speakers become pseudo-labels of half weight (speakers in two halves, each labelled by models
 that did not learn from its own pseudo-labels); everything is trained again from scratch. Policy (agreement, precision or share
-of a class) and number of rounds are chosen by leaving each labelled speaker out in turn, the whole of the rounds repeated without it. Test folds are
+of a class) and number of rounds are chosen by leaving each labelled speaker out in turn, the whole of the rounds repeated
+without it. Test folds are
 predicted once a round; hidden labels are read for the printed precision alone.
 
 JSON keys: supervised, round_1, round_2, round_3 (accuracy, mean over draws and folds, all rounds made), chosen (at the number of
