@@ -12,7 +12,7 @@ ENTRY_POINTS = "mer.fusion_models"
 
 BUILT_IN_MODELS = (
     "attention", "attention_softmax", "attention_queries", "concat", "early", "late", "token_attention",
-    "afg_early", "afg_hierarchical", "afg_guided",
+    "afg_early", "afg_hierarchical", "afg_guided", "audio_guided",
 )  # fmt: skip
 """Models of this package; `mer.fusion.interface` has their modules."""
 
@@ -21,6 +21,30 @@ def model_names() -> tuple[str, ...]:
     """Built-in models, then those that installed packages add. Loads none of them."""
     added = {entry.name for entry in entry_points(group=ENTRY_POINTS)} - set(BUILT_IN_MODELS)
     return (*BUILT_IN_MODELS, *sorted(added))
+
+
+class AudioGuidedConfig(BaseModel):
+    """Parts of the model `audio_guided` (see `mer.fusion.audio_guided`); each can be switched off to see what it is worth."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    intra_channel: bool = Field(
+        default=True, description="A transformer within each modality; off: its encoded frames as they are."
+    )
+    layers: int = Field(default=1, ge=1, le=24, description="Layers of the transformer within a modality.")
+    inter_channel: bool = Field(
+        default=True, description="Attention across modalities; off: each modality's own frames are pooled."
+    )
+    guidance: bool = Field(
+        default=True, description="The audio asks the other modalities; off: one learned query does."
+    )
+    residual: bool = Field(
+        default=True, description="Add the audio to what it has gathered; off: the gathered alone."
+    )
+    adaptive_gate: bool = Field(
+        default=True,
+        description="Weigh modalities clip by clip; off: those that are there count alike.",
+    )
 
 
 class FusionConfig(BaseModel):
@@ -41,7 +65,8 @@ class FusionConfig(BaseModel):
         "queries over the streams; `concat`; `early`: features "
         "joined frame by frame; `late`: mean of one classifier per stream; `token_attention`: self-attention over "
         "all streams' frames; attention-guided feature gathering `afg_early` (S1), `afg_hierarchical` (S2), "
-        "`afg_guided` (S3, each modality queries the others); or a model of an installed package.",
+        "`afg_guided` (S3, each modality queries the others); `audio_guided`: the audio-guided transformer; or a model of "
+        "an installed package.",
     )
     level: Literal["utterance", "frames"] = Field(
         default="utterance",
@@ -53,6 +78,9 @@ class FusionConfig(BaseModel):
     frame_statistics: bool = Field(
         default=False,
         description="Read mean and deviation of a stream's frames over the clip as a second stream of its modality.",
+    )
+    audio_guided: AudioGuidedConfig = Field(
+        default_factory=AudioGuidedConfig, description="Parts of the model `audio_guided`; others ignore it."
     )
     hidden: int = Field(default=128, ge=4, le=4096, description="Width of every hidden layer (features).")
     queries: int = Field(

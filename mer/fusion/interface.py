@@ -28,6 +28,7 @@ _MODULES = {
     "afg_early": "structures:EarlyGathering",
     "afg_hierarchical": "structures:HierarchicalGathering",
     "afg_guided": "structures:GuidedGathering",
+    "audio_guided": "audio_guided:AudioGuidedTransformer",
 }
 
 

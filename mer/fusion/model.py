@@ -81,6 +81,12 @@ class FusionModel(nn.Module):
             inputs: stream name -> (B, width), or (B, T, width) frame by frame, T of the stream's own.
             present: stream name -> (B,) bool, or (B, T) bool, true at valid frames.
         """
+        return self.fuse(*self.shown(inputs, present))
+
+    def shown(
+        self, inputs: Mapping[str, Tensor], present: Mapping[str, BoolTensor | Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Values and masks as `fuse` gets them, of the arguments of `forward`."""
         held: dict[str, Tensor] = {}
         masks: dict[str, Tensor] = {}
         for name in self.streams:
@@ -92,7 +98,7 @@ class FusionModel(nn.Module):
             elif values.ndim == 2 and self.reads_frames:
                 values, mask = values[:, None], mask[:, None]
             held[name], masks[name] = values, mask
-        return self.fuse(held, masks)
+        return held, masks
 
     def fuse(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> FusionOutput:
         """Fuse streams whose missing rows are zeros, under masks that hold 1 where present.

@@ -20,6 +20,7 @@ from torch.func import functional_call, vmap
 from mer.errors import ConfigError
 from mer.fusion.config import FusionConfig
 from mer.fusion.interface import FusionModel, FusionShape, build_fusion
+from mer.fusion.masked_attention import MaskedAttention
 from mer.training.seeded import SeededDropout
 from mer.training.stack_batch import StackBatch
 from mer.training.stack_dropout import Place, StackedDropout, dropped
@@ -61,6 +62,9 @@ class StackedFusion:
         _check(probed, config.model)
         self.reads_frames = probed.reads_frames
         self._fuse = _Fuse(probed)
+        for part in probed.modules():
+            if isinstance(part, MaskedAttention):
+                part.fused = False
         self._dropouts = [part for part in probed.modules() if isinstance(part, SeededDropout)]
         self.places = self._probe()
         self._maps = self._is_mapped()
