@@ -78,7 +78,7 @@ class AdaptiveGate(nn.Module):
             pooled: modality -> (B, width).
             present: (B, M) 1 where a modality is there.
         """
-        inner = self.bias
+        inner: Tensor = self.bias
         for row, name in enumerate(self.modalities):
             inner = inner + self.read[name](pooled[name]) * present[:, row, None]
         inner = torch.relu(inner)

@@ -73,7 +73,7 @@ class MaskedAttention(nn.Module):
 
     def _split(self, values: Tensor) -> Tensor:
         """(B, T, width) -> (B, heads, T, width / heads)."""
-        return values.unflatten(2, (self.heads, values.shape[2] // self.heads)).transpose(1, 2)
+        return values.reshape(*values.shape[:2], self.heads, values.shape[2] // self.heads).transpose(1, 2)
 
 
 class AttentionBlock(nn.Module):

@@ -106,8 +106,8 @@ def test_maps_and_result_are_those_of_the_reference() -> None:
         logits = built.decode(fused[None], torch.ones(1, len(WIDTHS))).emotion_logits[0]
         torch.testing.assert_close(output.emotion_logits[clip], logits, atol=1e-5, rtol=1e-5)
         for place, name in enumerate(WIDTHS):
-            weight = float(output.modality_weights[clip, place])
-            assert weight == pytest.approx(float(gates.get(name, torch.tensor(0.0))), abs=1e-5)
+            weight = float(output.modality_weights[clip, place].detach())
+            assert weight == pytest.approx(float(gates.get(name, torch.tensor(0.0)).detach()), abs=1e-5)
 
 
 @pytest.mark.parametrize("part", ["intra_channel", "inter_channel", "guidance", "residual", "adaptive_gate"])
