@@ -12,7 +12,7 @@ temperatures, bagged greedy weights, the temperature of the mixture. What is cho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class SearchedEnsemble:
     ensemble: Ensemble
     inner_accuracy: Mapping[str, float]
     """Candidate -> accuracy of its out-of-fold posteriors on the training clips."""
-    held_out: Posteriors
+    held_out: Posteriors = field(compare=False)
     """Of the procedure on the clips learnt from: each inner fold combined by weights that were selected on the others."""
     accuracy: float
     """Accuracy of the procedure: each inner fold combined by weights that were selected on the others. The candidates'
