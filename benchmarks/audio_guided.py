@@ -1,15 +1,18 @@
 """The audio-guided transformer against the challenge's attention fusion: all modalities, one missing, and part by part.
 
-    python -m benchmarks.audio_guided [--quick] [--clips 300] [--demo-seed 61] [--seeds 3] [--ablation] [--folder .mer/agt] [--json PATH]
+    python -m benchmarks.audio_guided [--quick] [--clips 300] [--demo-seed 61] [--seeds 3] [--ablation]
+                                      [--folder .mer/agt] [--json PATH]
 
-Demo corpus, one vector a stream (frames were worse on validation speakers), speaker-independent folds, scores out of fold. `attention`
-is trained without modality dropout, `attention_dropped` and `audio_guided` with the rate that is best on each fold's validation speakers
-(mean weighted F1 over all modalities, without video and without text, over seeds). All other options are equal.
+Demo corpus, one vector a stream (frames were worse on validation speakers), speaker-independent folds, scores out of fold.
+`attention` is trained without modality dropout, `attention_dropped` and `audio_guided` with the rate that is best on each
+fold's validation speakers (mean weighted F1 over all modalities, without video and without text, over seeds). All other
+options are equal.
 
-JSON keys: `<system>_<condition>` weighted F1, condition = all, no_visual, no_lexical, no_acoustic; `drop_<system>_<condition>`. Differences
-with `_low`, `_high` (95 %, paired, speakers resampled, mean over seeds): `all_gain` and `all_gain_dropped` (audio_guided minus attention,
-minus attention_dropped), `halved_no_visual` and `halved_no_lexical` (half of attention's drop minus audio_guided's: above 0 is hoped for).
-With `--ablation` also systems `without_<part>`; `<system>_seconds` are seconds a model; `clips`, `speakers`, `seeds`.
+JSON keys: `<system>_<condition>` weighted F1, condition = all, no_visual, no_lexical, no_acoustic;
+`drop_<system>_<condition>`. Differences with `_low`, `_high` (95 %, paired, speakers resampled, mean over seeds): `all_gain`
+and `all_gain_dropped` (audio_guided minus attention, minus attention_dropped), `halved_no_visual` and `halved_no_lexical`
+(half of attention's drop minus audio_guided's: above 0 is hoped for). With `--ablation` also systems `without_<part>`;
+`<system>_seconds` are seconds a model; `clips`, `speakers`, `seeds`.
 """
 
 from __future__ import annotations

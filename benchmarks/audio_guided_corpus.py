@@ -1,7 +1,7 @@
 """The demo corpus as three informative streams: speech, drawn faces by oriented gradients, words; frame by frame and as vectors.
 
-Layer 2 of the speech encoder, its frames averaged by four; eight pictures a clip; the last hidden state of every word piece. None of it
-is learnt from the corpus. The same features serve every model compared.
+Layer 2 of the speech encoder, its frames averaged by four; eight pictures a clip; the last hidden state of every word piece.
+None of it is learnt from the corpus. The same features serve every model compared.
 """
 
 from __future__ import annotations

@@ -64,7 +64,8 @@ class FusionConfig(BaseModel):
         description="`attention`: challenge baseline (raw weights); `attention_softmax`; `concat`; `early`: features "
         "joined frame by frame; `late`: mean of one classifier per stream; `token_attention`: self-attention over "
         "all streams' frames; attention-guided feature gathering `afg_early` (S1), `afg_hierarchical` (S2), "
-        "`afg_guided` (S3, each modality queries the others); `audio_guided`: the audio-guided transformer; or a model of an installed package.",
+        "`afg_guided` (S3, each modality queries the others); `audio_guided`: the "
+        "audio-guided transformer; or a model of an installed package.",
     )
     level: Literal["utterance", "frames"] = Field(
         default="utterance",

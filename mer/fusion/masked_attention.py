@@ -1,4 +1,4 @@
-"""Multi-head attention under a mask of the keys, with its weights to be read, and a transformer block around it (reconstruction)."""
+"""Multi-head attention under a mask of the keys, its weights to be read, and a transformer block around it (reconstruction)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def normalised(values: Tensor) -> Tensor:
 class MaskedAttention(nn.Module):
     """softmax(Q K^T / sqrt(d)) V of several heads, mixed: (B, Tq, width) queries over (B, Tk, width) keys.
 
-    A query vector of zeros leaves the bias of its projection, which is a learned query. Keys have no bias: it would add the same to
-    all scores of a query, which softmax takes out again, and leave its gradient to rounding.
+    A query vector of zeros leaves the bias of its projection, which is a learned query. Keys have no bias: it would add the
+    same to all scores of a query, which softmax takes out again, and leave its gradient to rounding.
 
     Args:
         width: features of queries, keys and result; four heads where it divides by four, otherwise one.
@@ -34,8 +34,8 @@ class MaskedAttention(nn.Module):
         self.value = nn.Linear(width, width)
         self.mix = nn.Linear(width, width)
         self.fused = True
-        """Use PyTorch's fused attention, which never holds the weights. A stack of models maps over attention, for which the fused
-        kernel of processors has no rule: it turns this off."""
+        """Use PyTorch's fused attention, which never holds the weights. A stack of models maps over attention, for which the
+        fused kernel of processors has no rule: it turns this off."""
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         """(B, Tq, width); zeros of values where a clip has no valid key, so that only the bias of `mix` is left.
@@ -46,8 +46,8 @@ class MaskedAttention(nn.Module):
             mask: (B, Tk) 1 at valid keys.
         """
         values = self._split(self.value(keys))
-        # with one key there is nothing to weigh; a fused kernel would leave rounding as the gradient of queries and keys, which Adam
-        # scales up to whole steps
+        # with one key there is nothing to weigh; a fused kernel would leave rounding as the gradient of queries and keys,
+        # which Adam scales up to whole steps
         if self.fused and keys.shape[1] > 1:
             # finite: a clip without any valid key must not become NaN
             allowed = keys.new_zeros(mask.shape).masked_fill(mask == 0, torch.finfo(keys.dtype).min / 2)
