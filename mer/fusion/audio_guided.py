@@ -2,11 +2,10 @@
 
 Known: an Audio-Guided Transformer, HuBERT-large as the guide, fuses inter- and intra-channel information; a summary names a
 context-based transformer and an adaptive fusion (Shi & Gao 2024, arXiv 2409.05007). Reconstruction: all formulas below, the
-masks, and what becomes of missing modalities. Within a modality `H_m = Transformer(F_m)`; across, guided by the audio, `G_m
-= H_a + MHA(Q=H_a, K=H_m, V=H_m)`, then FFN and norm; `g = softmax(MLP[pool H_a; pool G_v; pool G_t])` over the modalities
-that are
-there, `z = g_a pool H_a + g_v pool G_v + g_t pool G_t`. A vector per clip is a stream of one frame. Nothing tells a token's
-position: the features of encoders carry theirs.
+masks, and what becomes of missing modalities. Within a modality `H_m = Transformer(F_m)`; across, guided by the audio,
+`G_m = H_a + MHA(Q=H_a, K=H_m, V=H_m)`, then FFN and norm; `g = softmax(MLP[pool H_a; pool G_v; pool G_t])` over the modalities
+that are there, `z = g_a pool H_a + g_v pool G_v + g_t pool G_t`. A vector per clip is a stream of one frame. Nothing tells a
+token's position: the features of encoders carry theirs.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ class AttentionMaps(NamedTuple):
     within: dict[str, tuple[Tensor, ...]]
     """Modality -> for each layer (B, heads, T_m, T_m); rows of padding mean nothing."""
     guided: dict[str, Tensor]
-    """Modality other than the guide -> (B, heads, T_a, T_m). Of a clip without audio only the first row counts: the learned
-    query's."""
+    """Modality other than the guide -> (B, heads, T_a, T_m). Of a clip without audio the first row alone counts: the
+    learned query's."""
 
 
 class _Tokens(NamedTuple):
@@ -90,9 +89,9 @@ class AudioGuidedTransformer(FusionModel):
     """AGT, as in the module's docstring; a modality's weight is shared evenly by its streams that are there.
 
     Missing modalities. One that is not the audio: its gate weight is 0, the others share it. The audio: its tokens and the
-    residual are zeros and the query is the bias of its projection, so that each other modality is gathered by a learned
-    query, once a clip; the gate leaves H_a out. So it is where no acoustic stream was ever given. Without any modality the
-    heads read zeros.
+    residual are zeros and the query is the bias of its projection, so that each other modality is gathered by a learned query,
+    once a clip; the gate leaves H_a out. So it is where no acoustic stream was ever given.
+    Without any modality the heads read zeros.
     """
 
     reads_frames = True

@@ -1,5 +1,4 @@
-"""Multi-head attention under a mask of the keys, with its weights to be read, and a transformer block around it
-(reconstruction)."""
+"""Multi-head attention under a mask of the keys, its weights to be read, and a transformer block around it (reconstruction)."""
 
 from __future__ import annotations
 
@@ -35,8 +34,8 @@ class MaskedAttention(nn.Module):
         self.value = nn.Linear(width, width)
         self.mix = nn.Linear(width, width)
         self.fused = True
-        """Use PyTorch's fused attention, which never holds the weights. A stack of models maps over attention, for which
-        the fused kernel of processors has no rule: it turns this off."""
+        """Use PyTorch's fused attention, which never holds the weights. A stack of models maps over attention, for which the
+        fused kernel of processors has no rule: it turns this off."""
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         """(B, Tq, width); zeros of values where a clip has no valid key, so that only the bias of `mix` is left.

@@ -1,131 +1,225 @@
-"""The audio-guided transformer against a reference written without tensors of batches, and its ablations."""
+"""The audio-guided transformer: equal to a loop over clips, tokens and heads; every part off; any modality missing."""
 
 from __future__ import annotations
 
-import numpy as np
+from itertools import combinations
+
 import pytest
 import torch
+from naive_structures import Clip, Naive, clips_of
+from stream_batches import WIDTHS, built, framewise, utterances
 from torch import Tensor
 
 from mer.fusion.audio_guided import AudioGuidedTransformer
-from mer.fusion.config import AudioGuidedConfig, FusionConfig
-from mer.fusion.interface import FusionShape, build_fusion
-from mer.fusion.masked_attention import AttentionBlock, MaskedAttention
+from mer.fusion.interface import FusionModel
+from mer.fusion.masked_attention import MaskedAttention
 
-WIDTHS = {"acoustic": 6, "visual": 4, "lexical": 5}
-LENGTHS = {"acoustic": 7, "visual": 3, "lexical": 5}
-CLIPS = 4
+PARTS = ("intra_channel", "inter_channel", "guidance", "residual", "adaptive_gate")
+WHOLE: dict[str, object] = {"layers": 2}
+VARIANTS: list[dict[str, object]] = [WHOLE, *({part: False} for part in PARTS)]
 
 
-def model(**options: bool) -> AudioGuidedTransformer:
+class NaiveAudioGuided(Naive):
+    """The formulas of the module's docstring, token by token; keeps its attention."""
+
+    def __init__(self, model: FusionModel) -> None:
+        super().__init__(model)
+        assert isinstance(model, AudioGuidedTransformer)
+        self.options = model.options
+        self.maps: dict[str, list[list[Tensor]]] = {}
+
+    @staticmethod
+    def norm(x: Tensor) -> Tensor:
+        centred = x - x.mean()
+        return centred / ((centred**2).mean() + 1e-5) ** 0.5
+
+    def attend(self, name: str, query: Tensor, keys: list[Tensor], heads: int = 4) -> Tensor:
+        size = len(query) // heads
+        asked = self.linear(f"{name}.query", query)
+        parts, kept = [], []
+        for h in range(heads):
+            own = slice(h * size, (h + 1) * size)
+            scores = torch.stack([asked[own] @ self.linear(f"{name}.key", k)[own] / size**0.5 for k in keys])
+            weights = torch.exp(scores) / torch.exp(scores).sum()
+            kept.append(weights)
+            parts.append(
+                sum(w * self.linear(f"{name}.value", k)[own] for w, k in zip(weights, keys, strict=True))
+            )
+        self.maps.setdefault(name, []).append(kept)
+        return self.linear(f"{name}.mix", torch.cat(parts))  # type: ignore[arg-type]
+
+    def block(
+        self, name: str, queries: list[Tensor], keys: list[Tensor], residuals: list[Tensor]
+    ) -> list[Tensor]:
+        out = []
+        for query, residual in zip(queries, residuals, strict=True):
+            u = self.norm(residual + self.attend(f"{name}.attention", query, keys))
+            out.append(
+                self.norm(u + self.linear(f"{name}.narrow", self.linear(f"{name}.widen", u).clamp_min(0)))
+            )
+        return out
+
+    def fused(self, kind: str, clip: Clip) -> Tensor:
+        tokens = {}
+        for modality, streams in self.by_modality(clip).items():
+            own = [self.encode(f"encoders.{name}", x) for name in streams for x in clip[name]]
+            layer = 0
+            while f"within.{modality}.{layer}.widen.bias" in self.p:
+                own = self.block(f"within.{modality}.{layer}", own, own, own)
+                layer += 1
+            tokens[modality] = own
+        nothing = [torch.zeros_like(next(iter(tokens.values()))[0])]
+        guide = tokens.get("acoustic", nothing)
+        pooled = {}
+        for modality, own in tokens.items():
+            if f"across.{modality}.widen.bias" in self.p:
+                queries = guide if self.options.guidance else [torch.zeros_like(x) for x in guide]
+                residuals = guide if self.options.residual else [torch.zeros_like(x) for x in guide]
+                own = self.block(f"across.{modality}", queries, own, residuals)
+            pooled[modality] = sum(own) / len(own)
+        if not self.options.adaptive_gate:
+            return sum(pooled.values()) / len(pooled)  # type: ignore[return-value, arg-type]
+        inner = self.p["gate.bias"]
+        for modality, x in pooled.items():
+            inner = inner + self.linear(f"gate.read.{modality}", x)  # type: ignore[arg-type]
+        scores = {m: torch.exp(self.linear(f"gate.score.{m}", inner.clamp_min(0))[0]) for m in pooled}
+        return sum(scores[m] / sum(scores.values()) * x for m, x in pooled.items())  # type: ignore[return-value]
+
+
+def batch_with_gaps(data: object) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Every clip but the first lacks something; the last two have no audio."""
+    inputs, present = data()  # type: ignore[operator]
+    for row, names in (
+        (1, ("visual",)), (2, ("lexical",)), (3, ("acoustic", "acoustic/adapted")),
+        (4, ("acoustic", "acoustic/adapted", "visual")),
+    ):  # fmt: skip
+        for name in names:
+            present[name][row] = False
+    return inputs, present
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=["whole", *PARTS])
+@pytest.mark.parametrize("data", [framewise, utterances])
+def test_answers_and_gradients_are_those_of_a_loop(data: object, options: dict[str, object]) -> None:
+    model = built("audio_guided", valence_decoding="joint", audio_guided=options)
+    with torch.no_grad():
+        bias = model.get_parameter("gate.bias") if options != {"adaptive_gate": False} else None
+        if bias is not None:
+            bias.copy_(torch.linspace(-1, 1, len(bias)))
+    inputs, present = batch_with_gaps(data)
+    answers = [NaiveAudioGuided(model).heads("audio_guided", clip) for clip in clips_of(inputs, present)]
+    logits, valence = (torch.stack(part) for part in zip(*answers, strict=True))
+    weights = torch.linspace(-1, 2, logits.numel(), dtype=torch.float64).view_as(logits)
+    (logits * weights).sum().add((valence**2).sum()).backward()  # type: ignore[no-untyped-call]
+    expected = {part: value.grad for part, value in model.named_parameters()}
+    model.zero_grad(set_to_none=True)
+    output = model(inputs, present)
+    torch.testing.assert_close(output.emotion_logits, logits, atol=1e-5, rtol=0)
+    torch.testing.assert_close(output.valence, valence, atol=1e-5, rtol=0)
+    (output.emotion_logits * weights).sum().add((output.valence**2).sum()).backward()  # type: ignore[no-untyped-call]
+    for part, value in model.named_parameters():
+        known, found = expected[part], value.grad
+        known = torch.zeros_like(value) if known is None else known
+        found = torch.zeros_like(value) if found is None else found
+        torch.testing.assert_close(found, known, atol=1e-5, rtol=0, msg=lambda text, p=part: f"{p}: {text}")
+
+
+@pytest.mark.parametrize("options", [WHOLE, {"guidance": False}], ids=["guided", "unguided"])
+def test_attention_maps_are_those_of_a_loop(options: dict[str, object]) -> None:
+    model = built("audio_guided", audio_guided=options)
+    assert isinstance(model, AudioGuidedTransformer)
+    inputs, present = batch_with_gaps(framewise)
+    maps = model.attention_maps(inputs, present)
+    assert set(maps.guided) == {"visual", "lexical"} and len(maps.within["acoustic"]) == model.options.layers
+    modalities = {
+        "acoustic": ("acoustic", "acoustic/adapted"),
+        "visual": ("visual",),
+        "lexical": ("lexical",),
+    }
+    valid = {
+        name: torch.cat([present[s] if present[s].ndim == 2 else present[s][:, None] for s in own], dim=1)
+        for name, own in modalities.items()
+    }
+    for row, clip in enumerate(clips_of(inputs, present)):
+        naive = NaiveAudioGuided(model)
+        naive.fused("audio_guided", clip)
+        for name, kept in naive.maps.items():
+            part, modality = name.split(".")[:2]
+            found = (
+                maps.guided[modality] if part == "across" else maps.within[modality][int(name.split(".")[2])]
+            )
+            asks = valid["acoustic" if part == "across" else modality][row]
+            asks = asks if asks.any() else torch.arange(len(asks)) == 0
+            own = found[row][:, asks][:, :, valid[modality][row]]  # (heads, queries, keys)
+            known = torch.stack([torch.stack(heads) for heads in kept], dim=1)
+            torch.testing.assert_close(own, known, atol=1e-5, rtol=0)
+            assert (found[row][:, :, ~valid[modality][row]] == 0).all()
+
+
+@pytest.mark.parametrize("masked", [0, 3, 5])
+def test_fused_attention_is_the_explicit_one(masked: int) -> None:
     torch.manual_seed(0)
-    config = FusionConfig(
-        model="audio_guided",
-        level="frames",
-        hidden=16,
-        dropout=0.0,
-        audio_guided=AudioGuidedConfig(**options),
-    )
-    built = build_fusion(FusionShape(dict(WIDTHS), 3), config)
-    assert isinstance(built, AudioGuidedTransformer)
-    return built.eval()
+    attention = MaskedAttention(8).double()
+    queries, keys = torch.randn(2, 4, 8).double(), torch.randn(2, 5, 8).double()
+    mask = torch.ones(2, 5).double()
+    mask[0, 5 - masked :] = 0
+    fused = attention(queries, keys, mask)
+    attention.fused = False
+    torch.testing.assert_close(fused, attention(queries, keys, mask), atol=1e-12, rtol=0)
+    assert torch.isfinite(fused).all()
 
 
-def batch() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Clips with padding; clip 1 has no face, clip 2 no sound, clip 3 no text."""
-    generator = torch.Generator().manual_seed(1)
-    inputs, masks = {}, {}
-    for name, width in WIDTHS.items():
-        inputs[name] = torch.randn(CLIPS, LENGTHS[name], width, generator=generator)
-        lengths = torch.randint(1, LENGTHS[name] + 1, (CLIPS,), generator=generator)
-        masks[name] = torch.arange(LENGTHS[name])[None] < lengths[:, None]
-    for clip, name in ((1, "visual"), (2, "acoustic"), (3, "lexical")):
-        masks[name][clip] = False
-    return inputs, masks
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_any_modalities_missing_give_a_finite_answer_of_the_others(count: int) -> None:
+    model = built("audio_guided")
+    inputs, present = framewise()
+    whole = model(inputs, present)
+    for gone in combinations(("acoustic", "visual", "lexical"), count):
+        lost = [name for name in WIDTHS if name.split("/")[0] in gone]
+        masks = {n: torch.zeros_like(m) if n in lost else m for n, m in present.items()}
+        values = {n: torch.full_like(v, torch.nan) if n in lost else v for n, v in inputs.items()}
+        output = model(values, masks)
+        assert torch.isfinite(output.emotion_logits).all()
+        assert not torch.allclose(output.emotion_logits, whole.emotion_logits)
+        assert all((output.modality_weights[:, list(WIDTHS).index(name)] == 0).all() for name in lost)
+        total = output.modality_weights.sum(dim=1)
+        torch.testing.assert_close(total, torch.full_like(total, float(count < 3)))
 
 
-def naive_weights(attention: MaskedAttention, queries: Tensor, keys: Tensor) -> np.ndarray:
-    """(heads, queries, keys) of one clip, valid keys only."""
-    size = queries.shape[1] // attention.heads
-    found = np.zeros((attention.heads, len(queries), len(keys)))
-    asked, offered = attention.query(queries).detach(), attention.key(keys).detach()
-    for head in range(attention.heads):
-        part = slice(head * size, (head + 1) * size)
-        for q in range(len(queries)):
-            scores = [float(asked[q, part] @ offered[k, part]) / size**0.5 for k in range(len(keys))]
-            exponentials = np.exp(np.array(scores) - max(scores))
-            found[head, q] = exponentials / exponentials.sum()
-    return found
+def test_without_audio_it_is_the_model_that_never_had_any() -> None:
+    model, without = built("audio_guided"), built("audio_guided", {"visual": 5, "lexical": 3})
+    own = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, value in without.named_parameters():
+            value.copy_(own[name])
+    inputs, present = framewise()
+    for name in ("acoustic", "acoustic/adapted"):
+        present[name] = torch.zeros_like(present[name])
+    first = model(inputs, present)
+    kept = ("visual", "lexical")
+    second = without({n: inputs[n] for n in kept}, {n: present[n] for n in kept})
+    torch.testing.assert_close(first.emotion_logits, second.emotion_logits, atol=1e-10, rtol=0)
+    torch.testing.assert_close(first.modality_weights[:, 2:], second.modality_weights, atol=1e-10, rtol=0)
 
 
-def naive_block(block: AttentionBlock, queries: Tensor, keys: Tensor, residual: Tensor) -> Tensor:
-    attention, width = block.attention, queries.shape[1]
-    size = width // attention.heads
-    weights, values = naive_weights(attention, queries, keys), attention.value(keys)
-    heads = [
-        torch.from_numpy(weights[head]).float() @ values[:, head * size : (head + 1) * size]
-        for head in range(attention.heads)
-    ]
-    inner = torch.layer_norm(residual + attention.mix(torch.cat(heads, dim=1)), (width,))
-    return torch.layer_norm(inner + block.narrow(torch.relu(block.widen(inner))), (width,))
+@pytest.mark.parametrize("part", PARTS)
+def test_every_switch_changes_the_answer(part: str) -> None:
+    inputs, present = framewise()
+    whole, without = built("audio_guided"), built("audio_guided", audio_guided={part: False})
+    own = dict(whole.named_parameters())
+    with torch.no_grad():
+        for name, value in without.named_parameters():
+            value.copy_(own[name])
+    first, second = whole(inputs, present).emotion_logits, without(inputs, present).emotion_logits
+    assert not torch.allclose(first, second, atol=1e-4)
 
 
-def test_maps_and_result_are_those_of_the_reference() -> None:
-    built, (inputs, masks) = model(), batch()
-    maps = built.attention_maps(inputs, masks)
-    output = built(inputs, masks)
-    for clip in range(CLIPS):
-        tokens = {
-            name: built.encoders[name](inputs[name][clip, masks[name][clip]][None])[0] for name in WIDTHS
-        }
-        channels = {}
-        for name, own in tokens.items():
-            if not len(own):
-                continue
-            block = built._blocks(name)[0]
-            expected = naive_weights(block.attention, own, own)
-            got = maps.within[name][0][clip][:, : len(own)].numpy()
-            np.testing.assert_allclose(got[..., : len(own)], expected, atol=1e-5)
-            assert not got[..., len(own) :].any()
-            channels[name] = naive_block(block, own, own, own)
-        silent = "acoustic" not in channels
-        guide = torch.zeros(1, 16) if silent else channels["acoustic"]
-        pooled = {} if silent else {"acoustic": channels["acoustic"].mean(dim=0)}
-        for name in ("visual", "lexical"):
-            if name in channels:
-                block = built._across(name)
-                expected = naive_weights(block.attention, guide, channels[name])
-                got = maps.guided[name][clip][:, : len(guide), : len(channels[name])].numpy()
-                np.testing.assert_allclose(got, expected, atol=1e-5)
-                pooled[name] = naive_block(block, guide, channels[name], guide).mean(dim=0)
-        assert built.gate is not None
-        inner = torch.relu(built.gate.bias + sum(built.gate.read[name](own) for name, own in pooled.items()))
-        scores = torch.cat([built.gate.score[name](inner) for name in pooled])
-        gates = dict(zip(pooled, torch.softmax(scores, dim=0), strict=True))
-        fused = sum(gates[name] * own for name, own in pooled.items())
-        logits = built.decode(fused[None], torch.ones(1, len(WIDTHS))).emotion_logits[0]
-        torch.testing.assert_close(output.emotion_logits[clip], logits, atol=1e-5, rtol=1e-5)
-        for place, name in enumerate(WIDTHS):
-            weight = float(output.modality_weights[clip, place].detach())
-            assert weight == pytest.approx(float(gates.get(name, torch.tensor(0.0)).detach()), abs=1e-5)
-
-
-@pytest.mark.parametrize("part", ["intra_channel", "inter_channel", "guidance", "residual", "adaptive_gate"])
-def test_every_part_can_be_switched_off_and_makes_a_difference(part: str) -> None:
-    inputs, masks = batch()
-    whole, less = model(), model(**{part: False})
-    less.load_state_dict({name: whole.state_dict()[name] for name in less.state_dict()})
-    a, b = whole(inputs, masks).emotion_logits, less(inputs, masks).emotion_logits
-    assert torch.isfinite(b).all() and not torch.allclose(a[0], b[0], atol=1e-4)
-
-
-def test_all_parts_learn() -> None:
-    built, (inputs, masks) = model(), batch()
-    built(inputs, masks).emotion_logits.square().sum().backward()
-    silent = [
-        name
-        for name, parameter in built.named_parameters()
-        if parameter.grad is None or not parameter.grad.abs().sum()
-    ]
-    # the challenge's valence head is not asked here
-    assert all("valence" in name for name in silent), silent
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_it_keeps_the_type_of_its_inputs(dtype: torch.dtype) -> None:
+    model = built("audio_guided")
+    inputs, present = batch_with_gaps(framewise)
+    exact = model(inputs, present).emotion_logits
+    output = model.to(dtype)({name: values.to(dtype) for name, values in inputs.items()}, present)
+    assert output.emotion_logits.dtype == output.modality_weights.dtype == dtype
+    tolerance = 0.15 if dtype == torch.bfloat16 else 1e-4
+    torch.testing.assert_close(output.emotion_logits.double(), exact, atol=tolerance, rtol=0)

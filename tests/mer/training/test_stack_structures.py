@@ -11,7 +11,7 @@ import torch
 from stacked_clips import BASE, CLASSES, CLIPS, WIDTHS, Clips, made, stack_data
 
 from mer.features.dataset import RaggedTable
-from mer.fusion.config import BUILT_IN_MODELS
+from mer.fusion.config import BUILT_IN_MODELS, AudioGuidedConfig
 from mer.fusion.fit import FittedFusion, fit_fusion
 from mer.fusion.interface import FusionShape, build_fusion
 from mer.training import stack_epoch, stack_step
@@ -20,7 +20,7 @@ from mer.training.stack_models import build_stacked
 from mer.training.stack_state import ModelPlan
 
 LEVELS = ("utterance", "frames")
-QUICK = ("attention", "late", "afg_guided")
+QUICK = ("attention", "late", "afg_guided", "audio_guided")
 MODELS = [m if m in QUICK else pytest.param(m, marks=pytest.mark.slow) for m in BUILT_IN_MODELS]
 TASKS = {
     "plain": {},
@@ -302,3 +302,19 @@ def test_options_that_shape_the_model_part_the_stacks() -> None:
     assert len({plan.shape for plan in mixed}) == len(TASKS)
     for outcome, plan in zip(train_stack(mixed, stack_size=4), mixed, strict=True):
         assert_equal(outcome, train_stack([plan])[0], tolerance=0)
+
+
+def test_parts_switched_off_part_the_stacks() -> None:
+    own = clips("frames")
+    parts = [
+        AudioGuidedConfig(),
+        AudioGuidedConfig(residual=False),
+        AudioGuidedConfig(guidance=False),
+        AudioGuidedConfig(layers=2),
+    ]
+    plans = [
+        own.plan(0, model="audio_guided", audio_guided=part, seed=seed) for part in parts for seed in (1, 2)
+    ]
+    assert len({plan.shape for plan in plans}) == len(parts)
+    for outcome, plan in zip(train_stack(plans, stack_size=4), plans, strict=True):
+        assert_equal(outcome, train_stack([plan])[0])
