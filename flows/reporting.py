@@ -131,9 +131,30 @@ def show_retrieval(alignments: Mapping[str, StageResult]) -> None:
     """Retrieval of the true partner on held-out clips, per view."""
     rows = [{"view": view, **alignment.meta} for view, alignment in alignments.items()]
     create_table_artifact(rows, key="alignment", description="audio<->video retrieval on validation speakers")
-    final = alignments["final"].meta
-    shown = ", ".join(f"{name} {value:.3f}" for name, value in final.items() if isinstance(value, float))
-    console.print(f"[bold]alignment[/] (final view): {shown}")
+    console.print(retrieval_table(alignments["final"].meta))
+
+
+def retrieval_table(final: Mapping[str, Any]) -> Table:
+    """Recall at 1, 5 and 10 both ways beside chance, over all held-out clips and, where known, within speakers."""
+    table = Table(
+        title=f"alignment, final view: partner found among {float(final['retrieval_clips']):.0f} held-out clips",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1),
+    )
+    for name in ("retrieval", "R@1", "R@5", "R@10"):
+        table.add_column(name, justify="left" if name == "retrieval" else "right", no_wrap=True)
+    rows = {
+        "sound by picture": "video_to_audio_r",
+        "picture by sound": "audio_to_video_r",
+        "chance": "chance_r",
+    }
+    for prefix, where in (("", ""), ("within_speaker_", " within speakers")):
+        if f"{prefix}chance_r1" in final:
+            for label, key in rows.items():
+                cells = [f"{float(final[f'{prefix}{key}{rank}']):.3f}" for rank in (1, 5, 10)]
+                table.add_row(f"{label}{where}", *cells)
+    return table
 
 
 def show_alignment_study(figures: Mapping[str, float]) -> None:

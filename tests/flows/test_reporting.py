@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.reporting import label_shift_line, layers_table, systems_table
+from flows.reporting import label_shift_line, layers_table, retrieval_table, systems_table
 from infra.artifacts import ArtifactRef
 from tasks.stage import StageResult
 
@@ -99,3 +99,16 @@ def test_label_shift_is_told_with_and_without_correction() -> None:
     assert line.endswith("; WAF 0.700 as served, 0.720 corrected (+0.010 to +0.030)")
     unknown = label_shift_line({"available": False, "reason": "3 clips"})
     assert unknown == "label shift: not estimated: 3 clips"
+
+
+def test_retrieval_stands_beside_chance() -> None:
+    ways = ("video_to_audio_r", "audio_to_video_r", "chance_r")
+    final = {f"{way}{rank}": rank / 100 for way in ways for rank in (1, 5, 10)} | {"retrieval_clips": 28.0}
+    assert retrieval_table(final).row_count == 3
+    within = {f"within_speaker_{way}{rank}": 0.5 for way in ways for rank in (1, 5, 10)}
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(retrieval_table(final | within))
+    lines = captured.get().splitlines()
+    assert "28 held-out clips" in lines[0] and sum("within speakers" in line for line in lines) == 3
+    assert ["chance", "0.010", "0.050", "0.100"] in [line.split() for line in lines]
