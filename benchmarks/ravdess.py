@@ -43,6 +43,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.command import Figure, parser, write_figures
+from benchmarks.fold_scores import number, scores
+from benchmarks.ravdess_table import REFERENCES, show, trainable
 
 if TYPE_CHECKING:
     from benchmarks.ravdess_adapted import AdaptedLogits, WantedFit
@@ -54,20 +56,6 @@ LEFT_OUT_OF_SIX = ("calm", "disgust")
 BLOCK_LENGTH = 3
 LAYERS = 6
 """Of Moonshine-tiny."""
-REFERENCES = {
-    "frozen_layer": "frozen_last",
-    "frozen_block": "frozen_layer",
-    "frozen_search": "frozen_layer",
-    "adapted": "frozen_block",
-    "adapted_masked": "adapted",
-    "bottleneck": "adapted",
-    "dora": "adapted",
-    "all_layers": "adapted",
-    "adapted_search": "frozen_search",
-    "adapted_pool": "frozen_search",
-    "fused_search": "fused_frozen",
-    "fused": "fused_frozen",
-}
 POOLED = 0.5
 """Chosen on the inner folds of outer folds 0, 1 and 3: 0, .2, .5, .8, 1.3 give .837 .842 .847 .846 .837 with action units."""
 PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1)
@@ -146,7 +134,7 @@ def measured(
     corpus: Corpus, own: Corpus, settings: Settings, chosen: argparse.Namespace
 ) -> dict[str, Figure]:
     """Blocks, fits, scores and the table of one set of classes."""
-    from benchmarks.ravdess_adapted import AdaptedLogits
+    from benchmarks.ravdess_adapted import AdaptedLogits, systems
 
     blocks = chosen_blocks(corpus, settings, chosen.features)
     if chosen.folds:
@@ -168,11 +156,15 @@ def measured(
                 flush=True,
             )
     suffix = "_six" if settings.six else ""
-    scores = judged(own, outcomes)
-    figures = {f"{name}{suffix}_{key}": figure for name, row in scores.items() for key, figure in row.items()}
+    by_system = judged(own, outcomes)
+    figures = {
+        f"{name}{suffix}_{key}": figure for name, row in by_system.items() for key, figure in row.items()
+    }
     for name in set.intersection(*(set(one.inner_accuracy) for one in outcomes)):
         figures[f"inner_accuracy_{name}{suffix}"] = fmean(one.inner_accuracy[name] for one in outcomes)
-    figures |= trainable(settings, chosen.encoder, chosen.features, blocks)
+    block = next(iter(blocks.values()))[0]
+    options = systems(settings.precision, quick=settings.quick)
+    figures |= trainable(options, chosen.encoder, chosen.features, block, LAYERS)
     show(suffix, figures)
     return figures
 
@@ -360,115 +352,14 @@ def linear_by_penalty(own: Corpus, layers: Sequence[int], classes: int) -> Any:
 
 
 def judged(own: Corpus, outcomes: Sequence[FoldOutcome]) -> dict[str, dict[str, Figure]]:
-    """Scores of every system: the one place where test labels are read."""
-    from mer.ensemble.posteriors import Posteriors
-    from mer.evaluation.intervals import bootstrap_interval, paired_differences, widened
-    from mer.evaluation.metrics import accuracy, confusion, macro_f1, waf
-
-    examples, classes = own.examples, len(own.classes)
-    asked = np.isin(examples.fold, [one.fold for one in outcomes])
-    examples = examples.subset(np.flatnonzero(asked))
-    pooled = {
-        name: Posteriors.joined([one.predictions[name] for one in outcomes])
-        .restricted(examples.clip_ids)
-        .predicted
-        for name in outcomes[0].predictions
-        if all(name in one.predictions for one in outcomes)
-    }
-    truth = examples.emotion
-    figures: dict[str, dict[str, Figure]] = {}
-    for name, predicted in pooled.items():
-        counts = confusion(truth, predicted, classes)
-        interval = bootstrap_interval(truth, predicted, examples.speaker, classes, score=accuracy)
-        folds = [float((truth == predicted)[examples.fold == one.fold].mean()) for one in outcomes]
-        figures[name] = {
-            "accuracy_mean": fmean(folds),
-            "accuracy_folds": folds,
-            "accuracy": interval.point,
-            "waf": float(waf(counts)),
-            "macro_f1": float(macro_f1(counts)),
-            "interval_low": interval.low,
-            "interval_high": interval.high,
-        }
-        if (reference := REFERENCES.get(name)) in pooled:
-            paired = paired_differences(
-                truth, predicted, pooled[str(reference)], examples.speaker, classes, score=accuracy
-            )
-            low, high = np.quantile(widened(paired.samples, paired.groups), [0.025, 0.975])
-            figures[name] |= {
-                "difference": paired.point,
-                "difference_low": float(low),
-                "difference_high": float(high),
-            }
-    alone = [name for name in figures if name.startswith("adapted_seed")]
+    """Scores of every system, the seeds of `adapted` as their mean: the one place where test labels are read."""
+    figures = scores(own.examples, len(own.classes), outcomes, REFERENCES)
+    alone = [figures.pop(name) for name in list(figures) if name.startswith("adapted_seed")]
     if alone:
-        figures["adapted_seed"] = {
-            key: fmean(float(figures[name][key]) for name in alone)  # type: ignore[arg-type]
-            for key in ("accuracy_mean", "accuracy", "waf", "macro_f1", "interval_low", "interval_high")
-        }
-        figures["adapted_seed"]["accuracy_folds"] = [float(figures[name]["accuracy_mean"]) for name in alone]  # type: ignore[arg-type]
-        for name in alone:
-            del figures[name]
+        keys = ("accuracy_mean", "accuracy", "waf", "macro_f1", "interval_low", "interval_high")
+        figures["adapted_seed"] = {key: fmean(number(one[key]) for one in alone) for key in keys}
+        figures["adapted_seed"]["accuracy_folds"] = [number(one["accuracy_mean"]) for one in alone]
     return figures
-
-
-def trainable(
-    settings: Settings, encoder: str, kept: Path, blocks: Mapping[int, tuple[Block, int]]
-) -> dict[str, Figure]:
-    """Trainable parameters of every adapted system: adapters and, in all alike, the head."""
-    from benchmarks.ravdess_adapted import systems
-    from mer.adaptation.adapted_block import AdaptedBlock
-    from mer.adaptation.block import Block
-    from mer.encoders import load_acoustic, resolve_weights
-
-    loaded = load_acoustic(resolve_weights(encoder, kept / "weights"))
-    block = next(iter(blocks.values()))[0]
-    figures: dict[str, Figure] = {}
-    for name, config in systems(settings.precision, quick=settings.quick).items():
-        on = Block(0, LAYERS) if name == "all_layers" else block
-        adapted = AdaptedBlock(loaded, on, config, 8)
-        figures[f"trainable_{name}"] = sum(p.numel() for p in adapted.layers.trainable.values())
-    return figures
-
-
-def show(suffix: str, figures: Mapping[str, Any]) -> None:
-    """Print the table of one set of classes."""
-    print(
-        f"\n{'system':20}{'folds (seeds for adapted_seed)':33}{'mean':7}{'WAF':7}{'macro-F1':10}{'95 % of accuracy':18}"
-        "minus its reference (95 %)"
-    )
-    order = [
-        "frozen_last", "frozen_layer", "frozen_block", "frozen_search", "adapted_seed", "adapted", "adapted_masked",
-        "bottleneck", "dora", "all_layers", "adapted_search", "adapted_pool", "units", "fused_frozen", "fused_search", "fused",
-    ]  # fmt: skip
-    for name in order:
-        key = f"{name}{suffix}"
-        if f"{key}_accuracy_mean" not in figures:
-            continue
-        folds = " ".join(f"{one:.3f}" for one in figures[f"{key}_accuracy_folds"])
-        line = (
-            f"{key:20}{folds:33}{figures[f'{key}_accuracy_mean']:<7.3f}{figures[f'{key}_waf']:<7.3f}"
-            f"{figures[f'{key}_macro_f1']:<10.3f}{figures[f'{key}_interval_low']:.3f}-{figures[f'{key}_interval_high']:<12.3f}"
-        )
-        if f"{key}_difference" in figures:
-            line += (
-                f"{figures[f'{key}_difference']:+.3f} ({figures[f'{key}_difference_low']:+.3f} to "
-                f"{figures[f'{key}_difference_high']:+.3f}) {REFERENCES[name]}"
-            )
-        print(line)
-    for name in order:
-        if f"inner_accuracy_{name}{suffix}" in figures:
-            print(
-                f"{name}{suffix}: inner folds {figures[f'inner_accuracy_{name}{suffix}']:.3f}, "
-                f"unseen speakers {figures[f'{name}{suffix}_accuracy_mean']:.3f}"
-            )
-    print(
-        "trainable adapter parameters: "
-        + ", ".join(
-            f"{k.removeprefix('trainable_')} {v:,}" for k, v in figures.items() if k.startswith("trainable_")
-        ),
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

@@ -33,10 +33,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from benchmarks.command import Figure, parser, write_figures
+from benchmarks.fold_scores import scores
 
 if TYPE_CHECKING:
     from benchmarks.ravdess_streams import Corpus
@@ -171,40 +169,8 @@ def outer_fold(corpus: Corpus, settings: Settings, fold: int) -> FoldOutcome:
 
 def judged(corpus: Corpus, outcomes: Sequence[FoldOutcome]) -> dict[str, dict[str, Figure]]:
     """Scores of every system: the one place where test labels are read."""
-    from mer.ensemble.posteriors import Posteriors
-    from mer.evaluation.intervals import bootstrap_interval, paired_differences, widened
-    from mer.evaluation.metrics import accuracy, confusion, macro_f1, waf
-
-    examples, classes = corpus.examples, len(corpus.classes)
-    pooled = {
-        name: Posteriors.joined([one.predictions[name] for one in outcomes])
-        .restricted(examples.clip_ids)
-        .predicted
-        for name in outcomes[0].predictions
-    }
-    truth = examples.emotion
-    figures: dict[str, dict[str, Figure]] = {}
-    for name, predicted in pooled.items():
-        counts = confusion(truth, predicted, classes)
-        interval = bootstrap_interval(truth, predicted, examples.speaker, classes, score=accuracy)
-        paired = paired_differences(
-            truth, predicted, pooled["logistic"], examples.speaker, classes, score=accuracy
-        )
-        low, high = np.quantile(widened(paired.samples, paired.groups), [0.025, 0.975])
-        folds = [_share_right(truth, predicted, examples.fold == one.fold) for one in outcomes]
-        figures[name] = {
-            "accuracy_mean": fmean(folds),
-            "accuracy_folds": folds,
-            "accuracy": interval.point,
-            "waf": float(waf(counts)),
-            "macro_f1": float(macro_f1(counts)),
-            "interval_low": interval.low,
-            "interval_high": interval.high,
-            "difference": paired.point,
-            "difference_low": float(low),
-            "difference_high": float(high),
-        }
-    return figures
+    references = dict.fromkeys(outcomes[0].predictions, "logistic")
+    return scores(corpus.examples, len(corpus.classes), outcomes, references)
 
 
 def show(suffix: str, figures: Mapping[str, Figure]) -> None:
@@ -233,10 +199,6 @@ def show(suffix: str, figures: Mapping[str, Figure]) -> None:
         f"{figures[f'models{suffix}']} models\n",
         flush=True,
     )
-
-
-def _share_right(truth: NDArray[np.int64], predicted: NDArray[np.int64], where: NDArray[np.bool_]) -> float:
-    return float((truth[where] == predicted[where]).mean())
 
 
 if __name__ == "__main__":
