@@ -1,4 +1,7 @@
-"""Pseudo-label refresh: confident predictions on unlabelled clips become a generation that can be traced and withdrawn."""
+"""Pseudo-label refresh: confident predictions on unlabelled clips become a generation that can be traced.
+
+A generation can be withdrawn in the catalogue; a later refresh on the same clips would still train on the same selection.
+"""
 
 from __future__ import annotations
 
