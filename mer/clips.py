@@ -17,6 +17,8 @@ class Split(StrEnum):
     TRAIN = "train"
     TEST = "test"
     UNLABELLED = "unlabelled"
+    CANARY = "canary"
+    """True labels that watch over self-training: never trained on, chosen by or scored."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,24 +5,28 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from prefect import task
 
 from infra.catalogue import ClipRow
 from mer.clips import Split
 from mer.errors import CorpusError
 from mer.recipes import FoldPlan, Recipe
+from mer.training.examples import Examples
 from tasks.quality import filtered
 from tasks.references import DatasetRef
 from tasks.stage import Produced, StageRun, run_stage
 from tasks.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
-    from mer.training.examples import Examples
     from mer.training.partition import Partition
 
+Mask = NDArray[np.bool_]
+KEPT_APART = (Split.TEST, Split.CANARY)
+"""Clips whose labels no view may see."""
 DATASET_CODE = ("mer.training.folds", "mer.training.examples", "mer.training.partition")
 
 
@@ -39,15 +43,16 @@ def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
         buffer = io.BytesIO()
         _write_parquet(columns, buffer)
         labelled = np.asarray(columns["emotion"]) >= 0
-        holdout = np.asarray(columns["holdout"])
+        holdout, canary = np.asarray(columns["holdout"]), np.asarray(columns["canary"])
         views = [f"fold{fold}" for fold in sorted({int(fold) for fold in columns["fold"] if fold >= 0})] + [
             "final"
         ]
         counts = {
             "clips": len(rows),
-            "labelled": int((labelled & ~holdout).sum()),
+            "labelled": int((labelled & ~holdout & ~canary).sum()),
             "unlabelled": int((~labelled).sum()),
             "holdout": int((labelled & holdout).sum()),
+            "canary": int((labelled & canary).sum()),
         }
         return Produced(
             files={"examples.parquet": buffer.getvalue()}, meta={**counts, "views": ",".join(views)}
@@ -70,16 +75,23 @@ def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
         labelled=int(meta["labelled"]),
         unlabelled=int(meta["unlabelled"]),
         holdout=int(meta["holdout"]),
+        canary=int(meta["canary"]),
     )
 
 
-def load_examples(
-    space: Workspace, dataset: DatasetRef
-) -> tuple[Examples, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """All clips of a snapshot as arrays, and the (clips,) holdout mask. For the evaluator; stages use `load_view`."""
-    import pyarrow.parquet as pq
+class SnapshotClips(NamedTuple):
+    """All clips of a snapshot, and which of them are kept apart from all training."""
 
-    from mer.training.examples import Examples
+    examples: Examples
+    holdout: Mask
+    """(clips,) the fixed test split."""
+    canary: Mask
+    """(clips,) what watches over self-training."""
+
+
+def load_examples(space: Workspace, dataset: DatasetRef) -> SnapshotClips:
+    """All clips of a snapshot as arrays, labels included. For the evaluator; stages use `load_view`."""
+    import pyarrow.parquet as pq
 
     table = pq.read_table(io.BytesIO(space.artifacts.read(dataset.ref, "examples.parquet"))).to_pydict()
     count = len(table["clip_id"])
@@ -91,12 +103,14 @@ def load_examples(
         fold=np.asarray(table["fold"], dtype=np.int64),
         weight=np.ones(count, dtype=np.float32),
     )
-    return examples, np.asarray(table["holdout"], dtype=bool)
+    return SnapshotClips(
+        examples, np.asarray(table["holdout"], dtype=bool), np.asarray(table["canary"], dtype=bool)
+    )
 
 
 def clip_ids_of(dataset: DatasetRef) -> tuple[str, ...]:
     """Ids of all clips of a snapshot, sorted."""
-    return load_examples(workspace(), dataset)[0].clip_ids
+    return load_examples(workspace(), dataset).examples.clip_ids
 
 
 def labelled_clip_ids(dataset: DatasetRef, recipe: Recipe, views: Iterable[str]) -> tuple[str, ...]:
@@ -120,9 +134,13 @@ def load_partitions(
     """All labels and every view's partition: for the evaluator, and for digests."""
     from mer.training.partition import partitions
 
-    examples, holdout = load_examples(space, dataset)
+    examples, holdout, canary = load_examples(space, dataset)
     views = partitions(
-        examples, holdout, validation_share=recipe.folds.validation_share, seed=recipe.folds.seed
+        examples,
+        holdout,
+        validation_share=recipe.folds.validation_share,
+        seed=recipe.folds.seed,
+        canary=canary,
     )
     return examples, views
 
@@ -132,14 +150,14 @@ def _usable(space: Workspace, corpus: str, recipe: Recipe) -> list[ClipRow]:
     rows = space.catalogue.clips(corpus, recipe.recogniser)
     if recipe.quality is None:
         return rows
-    trained_on = [row.clip_id for row in rows if row.split != Split.TEST]
+    trained_on = [row.clip_id for row in rows if row.split not in KEPT_APART]
     report = filtered(space, corpus, trained_on, recipe.quality)
     logging.getLogger(__name__).warning("quality: %s", report)
     return [row for row in rows if row.clip_id not in report.left_out]
 
 
 def _require_labels(rows: Sequence[ClipRow], recipe: Recipe) -> None:
-    seen = {row.emotion for row in rows if row.emotion is not None and row.split != Split.TEST}
+    seen = {row.emotion for row in rows if row.emotion is not None and row.split not in KEPT_APART}
     if len(seen) < 2:
         raise CorpusError(
             f"recipe {recipe.name} trains on labels: expected at least two of {', '.join(recipe.emotions)} among the "
@@ -154,7 +172,8 @@ def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -
         [-1 if row.emotion is None else emotions.index(row.emotion) for row in rows], dtype=np.int64
     )
     holdout = np.array([row.split == Split.TEST for row in rows], dtype=bool)
-    trains = (emotion >= 0) & ~holdout
+    canary = np.array([row.split == Split.CANARY for row in rows], dtype=bool)
+    trains = (emotion >= 0) & ~holdout & ~canary
     fold = np.full(len(rows), -1, dtype=np.int64)
     chosen = [row for row, keep in zip(rows, trains, strict=True) if keep]
     if plan.use_published and chosen and all(row.fold is not None for row in chosen):
@@ -175,6 +194,7 @@ def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -
         "speaker": [row.speaker for row in rows],
         "fold": fold.tolist(),
         "holdout": holdout.tolist(),
+        "canary": canary.tolist(),
     }
 
 
@@ -186,6 +206,7 @@ def _write_parquet(columns: Mapping[str, list[Any]], target: io.BytesIO) -> None
         [
             ("clip_id", pa.string()), ("name", pa.string()), ("emotion", pa.int64()), ("valence", pa.float32()),
             ("speaker", pa.string()), ("fold", pa.int64()), ("holdout", pa.bool_()),
+            ("canary", pa.bool_()),
         ]
     )  # fmt: skip
     pq.write_table(pa.table(dict(columns), schema=schema), target)

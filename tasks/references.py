@@ -24,6 +24,8 @@ class DatasetRef:
     labelled: int
     unlabelled: int
     holdout: int
+    canary: int = 0
+    """Clips with true labels that watch over self-training."""
 
 
 @dataclass(frozen=True)

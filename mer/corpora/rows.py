@@ -18,7 +18,7 @@ KNOWN_COLUMNS = ("name", "path", "emotion", "valence", "speaker", "transcript", 
 
 _SPLITS = {
     "": Split.TRAIN, "train": Split.TRAIN, "test": Split.TEST,
-    "unlabelled": Split.UNLABELLED, "unlabeled": Split.UNLABELLED,
+    "unlabelled": Split.UNLABELLED, "unlabeled": Split.UNLABELLED, "canary": Split.CANARY,
 }  # fmt: skip
 _MISSING_NUMBERS = frozenset({"", "nan", "none", "null", "na", "n/a"})
 _PROBLEMS_SHOWN = 10

@@ -2,6 +2,7 @@
 
 A view never shows the labels of the clips it will be scored on: `Partition.visible` blanks them, so a stage that fits on a view
 cannot choose by its test fold even by mistake. The view `final` trains on all folds and leaves only the holdout (`split=test`).
+Canary clips (`split=canary`) are in no view: their true labels watch over self-training.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ class Partition:
     test: NDArray[np.bool_]
     """Scored once, by the evaluator; labels are not visible to the view."""
     unlabelled: NDArray[np.bool_]
-    """Clips without a gold label, of no speaker who is tested: alignment and pseudo-labels may use them."""
+    """Clips without a gold label, of no speaker who is tested, watched over or chosen by (in this view, the holdout or the
+    canary): alignment and pseudo-labels may use them."""
+    canary: NDArray[np.bool_]
+    """True labels that no view trains on, chooses by or is scored on; the same clips in every view, hidden as test labels are."""
 
     @property
     def unsupervised(self) -> NDArray[np.bool_]:
@@ -57,7 +61,12 @@ class Partition:
 
 
 def partitions(
-    examples: Examples, holdout: NDArray[np.bool_], *, validation_share: float, seed: int
+    examples: Examples,
+    holdout: NDArray[np.bool_],
+    *,
+    validation_share: float,
+    seed: int,
+    canary: NDArray[np.bool_] | None = None,
 ) -> Mapping[str, Partition]:
     """One partition per outer fold (`fold0`, ...) and `final`.
 
@@ -66,16 +75,21 @@ def partitions(
         holdout: (clips,) the fixed test split that no view trains on.
         validation_share: share of the training clips held out by speaker inside each view.
         seed: seed of the validation draw.
+        canary: (clips,) true labels that watch over self-training; none: no such clips.
     """
-    labelled = (examples.emotion >= 0) & (examples.fold >= 0) & ~holdout
-    unlabelled = (examples.emotion < 0) & ~holdout
+    watched = np.zeros(len(examples), dtype=bool) if canary is None else canary & ~holdout
+    labelled = (examples.emotion >= 0) & (examples.fold >= 0) & ~holdout & ~watched
+    apart = _speakers(examples, holdout | watched)
+    unlabelled = (examples.emotion < 0) & ~holdout & ~watched & ~_of(examples, apart)
     views: dict[str, Partition] = {}
     for fold in sorted({int(fold) for fold in examples.fold[labelled]}):
         test = labelled & (examples.fold == fold)
         views[f"fold{fold}"] = _view(
-            f"fold{fold}", examples, labelled & ~test, test, unlabelled, validation_share, seed
+            f"fold{fold}", examples, labelled & ~test, test, unlabelled, watched, validation_share, seed
         )
-    views[FINAL_VIEW] = _view(FINAL_VIEW, examples, labelled, holdout, unlabelled, validation_share, seed)
+    views[FINAL_VIEW] = _view(
+        FINAL_VIEW, examples, labelled, holdout, unlabelled, watched, validation_share, seed
+    )
     return views
 
 
@@ -85,14 +99,27 @@ def _view(
     training: NDArray[np.bool_],
     test: NDArray[np.bool_],
     unlabelled: NDArray[np.bool_],
+    canary: NDArray[np.bool_],
     share: float,
     seed: int,
 ) -> Partition:
     validation = inner_validation(
         examples.speaker, examples.clip_ids, examples.emotion, training, share, seed
     )
-    tested = {examples.speaker[i] for i in np.flatnonzero(test)} - {None}
-    own = unlabelled & np.array([speaker not in tested for speaker in examples.speaker], dtype=bool)
+    train = training & ~validation
+    # a corpus of one speaker is validated by clips: then there is nobody to keep apart
+    chosen_by = _speakers(examples, validation) - _speakers(examples, train)
+    own = unlabelled & ~_of(examples, _speakers(examples, test) | chosen_by)
     return Partition(
-        view=name, train=training & ~validation, validation=validation, test=test, unlabelled=own
+        view=name, train=train, validation=validation, test=test, unlabelled=own, canary=canary
     )
+
+
+def _speakers(examples: Examples, clips: NDArray[np.bool_]) -> set[str]:
+    """Known speakers of these clips."""
+    return {speaker for i in np.flatnonzero(clips) if (speaker := examples.speaker[i]) is not None}
+
+
+def _of(examples: Examples, speakers: set[str]) -> NDArray[np.bool_]:
+    """(clips,) whose speaker is one of these."""
+    return np.array([speaker in speakers for speaker in examples.speaker], dtype=bool)

@@ -30,16 +30,24 @@ def _examples(seed: int, speakers: int, clips: int) -> tuple[Examples, np.ndarra
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10_000), speakers=st.integers(4, 12), clips=st.integers(40, 120))
+@given(seed=st.integers(0, 10_000), speakers=st.integers(6, 14), clips=st.integers(60, 120))
 def test_no_view_sees_or_trains_on_what_it_is_scored_on(seed: int, speakers: int, clips: int) -> None:
     examples, holdout = _examples(seed, speakers, clips)
-    views = partitions(examples, holdout, validation_share=0.25, seed=3)
+    canary = np.array([speaker == "s1" for speaker in examples.speaker]) & (examples.emotion >= 0)
+    views = partitions(examples, holdout, validation_share=0.25, seed=3, canary=canary)
     assert FINAL_VIEW in views
     for name, view in views.items():
-        masks = (view.train, view.validation, view.test, view.unlabelled)
+        masks = (view.train, view.validation, view.test, view.unlabelled, view.canary)
         assert (np.sum(masks, axis=0) <= 1).all(), "roles overlap"
-        assert (view.visible(examples).emotion[view.test] == -1).all()
+        assert (view.visible(examples).emotion[view.test | view.canary] == -1).all()
+        assert (view.canary == canary).all()
         assert not (view.train | view.validation)[holdout].any()
+        # what may become a pseudo-label: no speaker of the test fold, of validation, of the holdout or of the canary
+        apart = view.test | view.validation | holdout | canary
+        assert not {examples.speaker[i] for i in np.flatnonzero(apart)} & {
+            examples.speaker[i] for i in np.flatnonzero(view.unlabelled)
+        }, f"{name} may label speakers who are kept apart"
+        assert (examples.emotion[view.unlabelled] < 0).all()
         tested = {examples.speaker[i] for i in np.flatnonzero(view.test)}
         for mask in (view.train, view.validation, view.unlabelled):
             assert not tested & {examples.speaker[i] for i in np.flatnonzero(mask)}, (
@@ -47,6 +55,13 @@ def test_no_view_sees_or_trains_on_what_it_is_scored_on(seed: int, speakers: int
             )
         heard = {examples.speaker[i] for i in np.flatnonzero(view.train)}
         assert not heard & {examples.speaker[i] for i in np.flatnonzero(view.validation)}
+
+
+def test_a_corpus_of_one_speaker_keeps_its_unlabelled_clips() -> None:
+    examples, _ = _examples(2, 8, 60)
+    alone = replace(examples, speaker=("one",) * len(examples))
+    view = partitions(alone, np.zeros(60, dtype=bool), validation_share=0.25, seed=3)[FINAL_VIEW]
+    assert view.validation.any() and (view.unlabelled == (alone.emotion < 0)).all()
 
 
 def test_digests_ignore_hidden_labels_and_unlabelled_clips() -> None:
