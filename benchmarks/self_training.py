@@ -30,7 +30,7 @@ from benchmarks.command import Figure, parser, write_figures
 
 if TYPE_CHECKING:
     from benchmarks.ravdess_streams import Corpus
-    from mer.selftraining.agreement import AgreementConfig
+    from mer.selftraining.config import AgreementConfig
     from mer.training.examples import Examples
 
 VOTERS = ("joint", "speech", "face")
@@ -71,7 +71,7 @@ def main() -> None:
 
 def policies() -> list[AgreementConfig]:
     """What is chosen among."""
-    from mer.selftraining.agreement import AgreementConfig
+    from mer.selftraining.config import AgreementConfig
 
     by_precision = [AgreementConfig(agreeing=agreeing, precision=0.7) for agreeing in (1, 2)]
     return by_precision + [
@@ -192,7 +192,7 @@ def self_trained(
     classes: int,
 ) -> Rounds:
     """All rounds; labels outside of `labelled` are not read."""
-    from mer.selftraining.agreement import selected, thresholds_by_precision, vote
+    from mer.selftraining.agreement import Vote, selected, thresholds_by_precision, vote
 
     truth = np.where(labelled, examples.emotion, -1)
     pool = np.flatnonzero(unlabelled)
@@ -214,17 +214,11 @@ def self_trained(
                 for speaker in sorted(set(names[labelled].tolist()))
             )
         ]
-        joined = [vote(voted) for _, voted in held]
-        together = replace(
-            joined[0],
-            clip_ids=tuple(name for one in joined for name in one.clip_ids),
-            emotion=np.concatenate([one.emotion for one in joined]),
-            confidence=np.concatenate([one.confidence for one in joined]),
-            agreeing=np.concatenate([one.agreeing for one in joined]),
-        )
-        thresholds = thresholds_by_precision(
-            together, np.concatenate([truth[rows] for rows, _ in held]), classes, policy
-        )
+        together = Vote.joined([vote(voted) for _, voted in held])
+        thresholds = np.full(classes, np.inf)
+        if policy.share is None:
+            known = np.concatenate([truth[rows] for rows, _ in held])
+            thresholds = thresholds_by_precision(together, known, classes, policy)
         again = np.full(len(truth), -1, dtype=np.int64)
         for number, rows in enumerate(halves):
             from_other = np.full(len(truth), -1, dtype=np.int64)

@@ -8,7 +8,14 @@ from infra.catalogue.clips import ClipCatalogue, ClipRow, ClipUpsert, KnownFile
 from infra.catalogue.corpora import CorpusCatalogue, CorpusRow
 from infra.catalogue.database import Database
 from infra.catalogue.features import FeatureCatalogue
-from infra.catalogue.labels import GenerationRow, LabelCatalogue, PseudoLabelRow
+from infra.catalogue.labels import (
+    SET_ASIDE,
+    GenerationFacts,
+    GenerationRow,
+    GenerationState,
+    LabelCatalogue,
+    PseudoLabelRow,
+)
 from infra.catalogue.leases import Lease, LeaseCatalogue
 from infra.catalogue.models import ModelCatalogue, ModelVersionRow, PromotionRow
 from infra.catalogue.quality import QualityCatalogue, QualityRow
@@ -24,7 +31,10 @@ __all__ = [
     "ClipRow",
     "ClipUpsert",
     "CorpusRow",
+    "SET_ASIDE",
+    "GenerationFacts",
     "GenerationRow",
+    "GenerationState",
     "KnownFile",
     "Lease",
     "ModelVersionRow",

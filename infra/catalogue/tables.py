@@ -150,7 +150,7 @@ class Quarantine(Base):
 
 
 class Generation(Base):
-    """One round of pseudo-labelling: which model, under which policy."""
+    """Pseudo-labels of one batch: who voted under which policy, how that was judged, and whether they are trained on."""
 
     __tablename__ = "generations"
 
@@ -162,6 +162,16 @@ class Generation(Base):
     counts: Mapped[dict[str, int]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
     withdrawn_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    recipe: Mapped[str] = mapped_column(String(200))
+    round: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
+    membership: Mapped[str] = mapped_column(String(64))
+    selections: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    voters: Mapped[dict[str, str] | None] = mapped_column(JSON)
+    thresholds: Mapped[dict[str, float | None] | None] = mapped_column(JSON)
+    precision: Mapped[dict[str, list[int]] | None] = mapped_column(JSON)
+    findings: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
 
 
 class PseudoLabel(Base):

@@ -28,7 +28,7 @@ from mer.quality.filters import QualityFilter
 from mer.recipes.adapted_encoder import AdaptedEncoder
 from mer.recipes.states import StatesRead
 from mer.recipes.variants import AdaptationVariants
-from mer.selftraining.selection import SelectionConfig
+from mer.selftraining.config import SelfTrainingConfig
 
 
 class _Frozen(BaseModel):
@@ -217,8 +217,8 @@ class Recipe(_Frozen):
         description="Further fusions whose posteriors are combined, scored as the system `ensemble` and served "
         "(`serve: false`: the one of `fusion` is served).",
     )
-    pseudo_labels: SelectionConfig | None = Field(
-        default=None, description="One round of self-training on unlabelled clips; none: supervised only."
+    pseudo_labels: SelfTrainingConfig | None = Field(
+        default=None, description="Self-training on unlabelled clips; none: supervised only."
     )
     label_shift: LabelShiftConfig = Field(
         default_factory=LabelShiftConfig,

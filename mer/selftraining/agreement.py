@@ -13,37 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from mer.ensemble.combine import aligned_members, log_pooled
 from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
-
-
-class AgreementConfig(BaseModel):
-    """When a vote is trusted as a label."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    agreeing: int = Field(default=2, ge=1, description="Voters that must name the class (K of M).")
-    precision: float = Field(
-        default=0.85, gt=0.0, le=1.0, description="Share of right ones a class's threshold has to reach."
-    )
-    share: float | None = Field(
-        default=None,
-        gt=0.0,
-        le=1.0,
-        description="Take this share of the agreed votes for each class, the most confident ones, in place of thresholds "
-        "(class-balanced self-training): a class whose precision cannot be reached is then not left out.",
-    )
-    least_clips: int = Field(
-        default=5, ge=1, description="Held-out clips of a class above its threshold; fewer say nothing."
-    )
-    cap_ratio: float | None = Field(
-        default=3.0,
-        gt=0.0,
-        description="Most clips of a class relative to the rarest that was selected; none: no limit.",
-    )
+from mer.selftraining.config import AgreementConfig
 
 
 @dataclass(frozen=True)
@@ -57,24 +31,58 @@ class Vote:
     """(N,) probability of that class, by the mean of the log-posteriors."""
     agreeing: NDArray[np.int64]
     """(N,) voters whose own class it is."""
+    probabilities: NDArray[np.float64]
+    """(N, C) distribution that the class is the likeliest of."""
+    voters: int = 1
+    """How many were asked."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Vote]) -> Vote:
+        """Votes on different clips, one after the other.
+
+        Raises:
+            ConfigError: no parts, or parts of different numbers of voters.
+        """
+        if not parts or len({part.voters for part in parts}) > 1:
+            raise ConfigError("votes: expected at least one part, all by the same number of voters")
+        return cls(
+            clip_ids=tuple(clip_id for part in parts for clip_id in part.clip_ids),
+            emotion=np.concatenate([part.emotion for part in parts]),
+            confidence=np.concatenate([part.confidence for part in parts]),
+            agreeing=np.concatenate([part.agreeing for part in parts]),
+            probabilities=np.concatenate([part.probabilities for part in parts]),
+            voters=parts[0].voters,
+        )
+
+    def agreed(self, config: AgreementConfig) -> NDArray[np.bool_]:
+        """(N,) whether enough voters name the class: `config.agreeing`, or all where there are fewer voters."""
+        return np.asarray(self.agreeing >= min(config.agreeing, self.voters))
 
 
-def vote(voters: Sequence[Posteriors], leading: int = 0) -> Vote:
+def vote(voters: Sequence[Posteriors], leading: int = 0, temperature: float = 1.0) -> Vote:
     """Count votes for the class of the leading voter.
 
     Args:
         voters: M posteriors of the same clips, in any order.
         leading: the voter whose class and confidence count; the others agree or do not. -1: the product of all.
+        temperature: the leader's logits are divided by this, so that its confidence is a probability of being right.
 
     Raises:
         ConfigError: no voters, or voters of different clips or classes.
     """
     aligned = aligned_members(voters)
     leader = log_pooled(aligned) if leading < 0 else aligned[leading]
-    probabilities = leader.probabilities(float(len(aligned)) if leading < 0 else 1.0)
+    probabilities = leader.probabilities(temperature * (len(aligned) if leading < 0 else 1))
     emotion = probabilities.argmax(axis=1).astype(np.int64)
     agreeing = np.sum([voter.predicted == emotion for voter in aligned], axis=0)
-    return Vote(leader.clip_ids, emotion, probabilities.max(axis=1), agreeing.astype(np.int64))
+    return Vote(
+        clip_ids=leader.clip_ids,
+        emotion=emotion,
+        confidence=probabilities.max(axis=1),
+        agreeing=agreeing.astype(np.int64),
+        probabilities=probabilities,
+        voters=len(aligned),
+    )
 
 
 def thresholds_by_precision(
@@ -89,15 +97,17 @@ def thresholds_by_precision(
         config: options.
 
     Raises:
-        ConfigError: lengths differ, or a clip has no label.
+        ConfigError: lengths differ, a clip has no label, or `config` names no precision.
     """
+    if config.precision is None:
+        raise ConfigError("thresholds by precision: expected `precision`, found none")
     if len(truth) != len(held_out.clip_ids) or (truth < 0).any():
         raise ConfigError(
             f"thresholds: expected a true label for each of {len(held_out.clip_ids)} held-out clips, found "
             f"{int((truth >= 0).sum())}"
         )
     thresholds = np.full(classes, np.inf)
-    agreed = held_out.agreeing >= config.agreeing
+    agreed = held_out.agreed(config)
     for kind in range(classes):
         rows = np.flatnonzero(agreed & (held_out.emotion == kind))
         rows = rows[np.argsort(-held_out.confidence[rows], kind="stable")]
@@ -112,7 +122,11 @@ def thresholds_by_precision(
 
 
 def selected(
-    votes: Vote, thresholds: NDArray[np.float64], config: AgreementConfig, excluded: NDArray[np.bool_]
+    votes: Vote,
+    thresholds: NDArray[np.float64],
+    config: AgreementConfig,
+    excluded: NDArray[np.bool_],
+    cap: int | None = None,
 ) -> NDArray[np.int64]:
     """Rows that become pseudo-labels, ascending: agreed, confident enough, within the caps, never an excluded clip.
 
@@ -121,22 +135,25 @@ def selected(
         thresholds: (C,) least confidence by class; not read where `config.share` is given.
         config: options.
         excluded: (N,) clips that must never be selected: labelled, validation and test clips, and all of test speakers.
+        cap: most clips of a class, whatever the others have; none: no such limit.
     """
     if excluded.shape != votes.emotion.shape:
         raise ConfigError(
             f"pseudo-labels: expected {votes.emotion.shape} flags of excluded clips, found {excluded.shape}"
         )
-    trusted = ~excluded & (votes.agreeing >= config.agreeing)
+    trusted = ~excluded & votes.agreed(config)
     if config.share is None:
         trusted &= votes.confidence >= thresholds[votes.emotion]
-    counts = np.bincount(votes.emotion[trusted], minlength=len(thresholds))
-    present = counts[counts > 0]
-    cap = len(trusted) if config.cap_ratio is None or not len(present) else config.cap_ratio * present.min()
-    chosen = []
+    ranked = []
     for kind in range(len(thresholds)):
         rows = np.flatnonzero(trusted & (votes.emotion == kind))
         names = np.array([votes.clip_ids[row] for row in rows])
         order = np.lexsort((names, -votes.confidence[rows]))  # equal ones by name, not by place
         own = len(rows) if config.share is None else int(np.ceil(config.share * len(rows)))
-        chosen.append(rows[order][: min(own, max(1, int(cap)))])
+        ranked.append(rows[order][: own if cap is None else min(own, cap)])
+    present = [len(rows) for rows in ranked if len(rows)]
+    most = len(trusted)
+    if config.cap_ratio is not None and present:
+        most = max(1, int(config.cap_ratio * min(present)))
+    chosen = [rows[:most] for rows in ranked]
     return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, dtype=np.int64)

@@ -1,152 +1,153 @@
-"""Choosing pseudo-labels: per-class confidence thresholds and caps (system B, 2).
+"""From votes to pseudo-labels: who leads, how sure is sure enough, and how often such labels are right (system B, 2).
 
-Known: high-confidence predictions on unlabelled data become pseudo-labels. Reconstruction: thresholds by
-class (siblings of the
-paper used .99 for happy, neutral, angry, sad and .85 for worried, surprise) and class-balanced caps.
-Agreement between models
-and further rounds belong to the callers.
+Known: high-confidence predictions on unlabelled data become pseudo-labels. Reconstruction: voters of single streams beside
+the multimodal one, thresholds by class, fixed or by held-out precision, or a share of each class, and class-balanced caps.
+Confidence is calibrated on the held-out clips, so a threshold means the same for every model that leads.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
+from mer.ensemble.combine import aligned_members, log_pooled
 from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
+from mer.evaluation.calibration import fit_temperature
+from mer.selftraining.agreement import Vote, selected, thresholds_by_precision, vote
+from mer.selftraining.config import SelfTrainingConfig
+from mer.selftraining.pseudo_labels import PseudoLabels
 
-
-class SelectionConfig(BaseModel):
-    """When a prediction is trusted as a label."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    threshold: float = Field(
-        default=0.9, ge=0.0, le=1.0, description="Least probability of the predicted class."
-    )
-    class_thresholds: Mapping[str, float] = Field(
-        default_factory=dict, description="Thresholds of single classes, by name; they replace `threshold`."
-    )
-    cap_per_class: int | None = Field(
-        default=None, ge=1, description="Most clips of one class (the most confident ones); none: no limit."
-    )
-    cap_ratio: float | None = Field(
-        default=3.0,
-        gt=0.0,
-        description="Most clips of a class relative to the rarest class that was selected; none: no limit.",
-    )
-    temperature: float = Field(
-        default=1.0, gt=0.0, description="Logits are divided by this before thresholds apply (calibration)."
-    )
+LEAST_CALIBRATED = 20
+"""Fewer held-out clips calibrate nothing: the leading voter's own confidence is taken."""
 
 
 @dataclass(frozen=True)
-class PseudoLabels:
-    """Selected clips and the labels they were given: by class index, the most confident first."""
+class HeldOut:
+    """What the same voters say of clips with true labels that none of them was trained on."""
 
-    clip_ids: tuple[str, ...]
-    emotion: NDArray[np.int64]
-    """(K,) class index."""
-    confidence: NDArray[np.float32]
-    """(K,) probability of that class; also the clip's weight in training."""
-    valence: NDArray[np.float32]
-    """(K,) predicted valence; NaN where the model predicts none."""
-    counts: Mapping[str, int]
-    """Selected clips per class name; every class is listed."""
-
-    def to_parquet(self) -> bytes:
-        """The selection as a Parquet file (clip_id, emotion, confidence, valence; class names in its
-        metadata).
-        """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.table(
-            {
-                "clip_id": pa.array(self.clip_ids, pa.string()),
-                "emotion": self.emotion,
-                "confidence": self.confidence,
-                "valence": self.valence,
-            }
-        ).replace_schema_metadata({"classes": "\n".join(self.counts)})
-        target = io.BytesIO()
-        pq.write_table(table, target)
-        return target.getvalue()
-
-    @classmethod
-    def from_parquet(cls, content: bytes) -> PseudoLabels:
-        """Read back what `to_parquet` wrote."""
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(io.BytesIO(content))
-        classes = (table.schema.metadata or {}).get(b"classes", b"").decode().split("\n")
-        emotion = table["emotion"].to_numpy()
-        return cls(
-            clip_ids=tuple(table["clip_id"].to_pylist()),
-            emotion=emotion,
-            confidence=table["confidence"].to_numpy(),
-            valence=table["valence"].to_numpy(),
-            counts={name: int((emotion == index).sum()) for index, name in enumerate(classes)},
-        )
+    voters: Sequence[Posteriors]
+    """As many as vote, in the same order."""
+    truth: NDArray[np.int64]
+    """(N,) class index by the first voter's clips; no -1."""
 
 
 def select_pseudo_labels(
-    posteriors: Posteriors,
+    voters: Sequence[Posteriors],
     classes: Sequence[str],
-    config: SelectionConfig,
+    config: SelfTrainingConfig,
     excluded: Collection[str] = (),
+    held_out: HeldOut | None = None,
 ) -> PseudoLabels:
-    """Select the predictions that are confident enough, at most the caps per class.
+    """Vote on clips and take what is agreed and sure enough, at most the caps per class.
 
     Args:
-        posteriors: predictions on (at least) the unlabelled clips.
-        classes: class names in index order.
-        config: thresholds and caps.
+        voters: predictions on the same clips; the first leads.
+        classes: C class names in index order.
+        config: policy and caps.
         excluded: clip ids that must never be selected (labelled, validation and test clips; invariant I10).
+        held_out: true labels to calibrate by and to estimate precision with; needed by a policy of precision.
 
     Raises:
-        ConfigError: a threshold names a class that does not exist, or the logits have another number of
-        classes.
+        ConfigError: a threshold names a class that does not exist, logits of another number of classes, or a policy of
+            precision without held-out clips.
     """
+    _check(voters, classes, config, held_out)
+    leading = -1 if config.lead == "product" else 0
+    temperature = 1.0
+    if held_out is not None and len(held_out.truth) >= LEAST_CALIBRATED:
+        temperature = _temperature(held_out, leading)
+    found = vote(voters, leading, temperature)
+    known = vote(held_out.voters, leading, temperature) if held_out is not None else None
+    thresholds = _thresholds(known, held_out, classes, config)
+    barred = set(excluded)
+    out = np.array([clip_id in barred for clip_id in found.clip_ids], dtype=bool)
+    rows = selected(found, thresholds, config, out, config.cap_per_class)
+    if config.share is not None:
+        thresholds = _reached(found, rows, len(classes))
+    leader = log_pooled(voters) if leading < 0 else aligned_members(voters)[0]
+    names = np.array(found.clip_ids)
+    order = np.lexsort((names[rows], -found.confidence[rows], found.emotion[rows]))
+    rows = rows[order]
+    return PseudoLabels(
+        clip_ids=tuple(found.clip_ids[row] for row in rows),
+        emotion=found.emotion[rows],
+        confidence=found.confidence[rows].astype(np.float32),
+        valence=leader.valence[rows].astype(np.float32),
+        probabilities=found.probabilities[rows].astype(np.float32),
+        agreeing=found.agreeing[rows],
+        classes=tuple(classes),
+        thresholds=dict(zip(classes, thresholds.tolist(), strict=True)),
+        precision=_precision(known, held_out, thresholds, classes, config),
+    )
+
+
+def _temperature(held_out: HeldOut, leading: int) -> float:
+    """Temperature of the leader's logits, or of the mean log-posteriors of all."""
+    if leading < 0:
+        return fit_temperature(log_pooled(held_out.voters).logits / len(held_out.voters), held_out.truth)
+    return fit_temperature(held_out.voters[0].logits, held_out.truth)
+
+
+def _thresholds(
+    known: Vote | None, held_out: HeldOut | None, classes: Sequence[str], config: SelfTrainingConfig
+) -> NDArray[np.float64]:
+    if config.share is not None:
+        return np.full(len(classes), np.inf)  # not read
+    if config.precision is not None:
+        assert known is not None and held_out is not None  # checked
+        return thresholds_by_precision(known, held_out.truth, len(classes), config)
+    return np.array([config.class_thresholds.get(name, config.threshold) for name in classes])
+
+
+def _reached(found: Vote, rows: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """(C,) least confidence among what was taken of a class; infinite where nothing was."""
+    thresholds = np.full(classes, np.inf)
+    np.minimum.at(thresholds, found.emotion[rows], found.confidence[rows])
+    return thresholds
+
+
+def _precision(
+    known: Vote | None,
+    held_out: HeldOut | None,
+    thresholds: NDArray[np.float64],
+    classes: Sequence[str],
+    config: SelfTrainingConfig,
+) -> dict[str, tuple[int, int]]:
+    if known is None or held_out is None:
+        return {}
+    taken = known.agreed(config) & (known.confidence >= thresholds[known.emotion])
+    right = known.emotion == held_out.truth
+    return {
+        name: (
+            int((taken & right & (known.emotion == index)).sum()),
+            int((taken & (known.emotion == index)).sum()),
+        )
+        for index, name in enumerate(classes)
+    }
+
+
+def _check(
+    voters: Sequence[Posteriors],
+    classes: Sequence[str],
+    config: SelfTrainingConfig,
+    held_out: HeldOut | None,
+) -> None:
     if unknown := sorted(set(config.class_thresholds) - set(classes)):
         raise ConfigError(
             f"pseudo-labels: thresholds for unknown classes {unknown}: expected {list(classes)}"
         )
-    if posteriors.logits.shape[1] != len(classes):
+    for posteriors in (*voters, *(held_out.voters if held_out is not None else ())):
+        if posteriors.logits.shape[1] != len(classes):
+            raise ConfigError(
+                f"pseudo-labels: expected logits of {len(classes)} classes, found {posteriors.logits.shape[1]}"
+            )
+    if held_out is not None and len(held_out.voters) != len(voters):
         raise ConfigError(
-            f"pseudo-labels: expected logits of {len(classes)} classes, found {posteriors.logits.shape[1]}"
+            f"pseudo-labels: expected the same {len(voters)} voters on held-out clips, found {len(held_out.voters)}"
         )
-    probabilities = posteriors.probabilities(config.temperature)
-    emotion = probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1)
-    thresholds = np.array([config.class_thresholds.get(name, config.threshold) for name in classes])
-    barred = set(excluded)
-    allowed = np.array([clip_id not in barred for clip_id in posteriors.clip_ids], dtype=bool)
-    eligible = allowed & (confidence >= thresholds[emotion])
-    names = np.array(posteriors.clip_ids)
-    ranked = [  # most confident first; equal ones by name, so that the order of rows does not matter
-        sorted(np.flatnonzero(eligible & (emotion == index)), key=lambda row: (-confidence[row], names[row]))
-        for index in range(len(classes))
-    ]
-    cap = _cap([len(rows) for rows in ranked], config)
-    chosen = np.array([row for rows in ranked for row in rows[:cap]], dtype=np.int64)
-    return PseudoLabels(
-        clip_ids=tuple(posteriors.clip_ids[row] for row in chosen),
-        emotion=emotion[chosen].astype(np.int64),
-        confidence=confidence[chosen].astype(np.float32),
-        valence=posteriors.valence[chosen].astype(np.float32),
-        counts={name: min(len(rows), cap) for name, rows in zip(classes, ranked, strict=True)},
-    )
-
-
-def _cap(eligible: Sequence[int], config: SelectionConfig) -> int:
-    cap = config.cap_per_class if config.cap_per_class is not None else max(eligible, default=0)
-    present = [count for count in eligible if count]
-    if config.cap_ratio is not None and present:
-        cap = min(cap, max(1, int(config.cap_ratio * min(present))))
-    return cap
+    if config.precision is not None and (held_out is None or not len(held_out.truth)):
+        raise ConfigError("pseudo-labels: thresholds by precision need held-out clips with true labels")

@@ -11,7 +11,14 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from infra.artifacts import ArtifactRef
-from infra.catalogue import Catalogue, ClipUpsert, KnownFile, open_catalogue
+from infra.catalogue import (
+    Catalogue,
+    ClipUpsert,
+    GenerationFacts,
+    GenerationState,
+    KnownFile,
+    open_catalogue,
+)
 from infra.catalogue.tables import Base
 from infra.errors import CatalogueError, CatalogueUnavailable, SettingsError
 
@@ -162,35 +169,72 @@ def test_forgotten_files(catalogue: Catalogue, corpus: str) -> None:
     assert [row.name for row in catalogue.clips(corpus)] == ["clip2"]
 
 
+def generation(key: str, corpus: str, **more: object) -> GenerationFacts:
+    facts = {"artifact": ref("m"), "policy": {"threshold": 0.9}, "counts": {"angry": 1}, "recipe": "r", **more}
+    return GenerationFacts(key=key, corpus=corpus, **facts)  # type: ignore[arg-type]
+
+
 def test_pseudo_label_generations(catalogue: Catalogue, corpus: str) -> None:
     catalogue.upsert_clips(
-        corpus, [clip(n, split="unlabelled") for n in range(3)] + [clip(8, split="test"), clip(9)]
+        corpus,
+        [clip(n, split="unlabelled") for n in range(3)]
+        + [clip(7, split="canary"), clip(8, split="test"), clip(9)],
     )
     catalogue.set_gold_labels(corpus, [(clip_id(9), "angry", None)])
     rows = [(clip_id(0), "angry", 0.99, -1.0), (clip_id(1), "neutral", 0.9, float("nan"))]
-
-    def add(key: str, rows: list[tuple[str, str, float, float]]) -> object:
-        return catalogue.add_generation(
-            key, corpus, artifact=ref("m"), policy={"threshold": 0.9}, counts={"angry": 1}, rows=rows
-        )
-
-    first = add("g1", rows)
-    assert add("g1", rows[:1]) == first
+    facts = generation(
+        "g1",
+        corpus,
+        selections={"fold0": ref("s0"), "final": ref("s1")},
+        voters={"fused": "fusion/k@abc"},
+        thresholds={"angry": 0.9, "neutral": None},
+        precision={"angry": [3, 4]},
+        round=2,
+        membership="m" * 64,
+        findings=[{"guard": "canary", "passed": True}],
+    )
+    first = catalogue.add_generation(facts, rows)
+    assert catalogue.add_generation(generation("g1", corpus), rows[:1]) == first
+    assert {name: getattr(first, name) for name in vars(facts)} == vars(facts) | {"findings": tuple(facts.findings)}
     assert [tuple(label) for label in catalogue.pseudo_labels("g1")] == sorted(
         [(clip_id(0), "angry", 0.99, -1.0), (clip_id(1), "neutral", 0.9, None)]
     )
-    for forbidden in (8, 9, 77):
+    for forbidden in (7, 8, 9, 77):
         with pytest.raises(CatalogueError, match="left out"):
-            add("g2", [(clip_id(forbidden), "angry", 1.0, 0.0)])
+            catalogue.add_generation(generation("g2", corpus), [(clip_id(forbidden), "angry", 1.0, 0.0)])
     assert catalogue.generation("g2") is None
-    catalogue.withdraw_generation("g1")
-    catalogue.withdraw_generation("g1")
-    assert catalogue.pseudo_labels("g1") == []
-    (kept,) = catalogue.generations(corpus)
-    assert (kept.key, kept.artifact, kept.policy) == ("g1", ref("m"), {"threshold": 0.9})
-    assert kept.withdrawn_at is not None
+    ((found, label),) = catalogue.pseudo_labels_of(clip_id(0))
+    assert (found, label.emotion) == (first, "angry")
     with pytest.raises(CatalogueError):
         catalogue.pseudo_labels("unknown")
+
+
+def test_states_of_a_generation(catalogue: Catalogue, corpus: str) -> None:
+    for key, state in (("g1", "live"), ("g2", "stopped"), ("g3", "rejected")):
+        catalogue.add_generation(generation(key, corpus, state=GenerationState(state)), [])
+    catalogue.add_generation(generation("g4", corpus, recipe="other"), [])
+
+    def in_state(*states: str) -> list[str]:
+        chosen = [GenerationState(state) for state in states]
+        return [row.key for row in catalogue.generations(corpus, "r", states=chosen)]
+
+    assert in_state() == ["g1", "g2", "g3"] and in_state("live") == ["g1"]
+    withdrawn = catalogue.withdraw_generation("g1", "bad upload")
+    assert catalogue.withdraw_generation("g1") == withdrawn
+    assert (withdrawn.state, withdrawn.reason) == ("withdrawn", "bad upload")
+    assert withdrawn.withdrawn_at is not None
+    assert in_state("live") == []
+    assert catalogue.restore_generation("g1").withdrawn_at is None and in_state("live") == ["g1"]
+    for key in ("g2", "g3"):
+        with pytest.raises(CatalogueError, match="expected live"):
+            catalogue.withdraw_generation(key)
+        with pytest.raises(CatalogueError, match="expected withdrawn"):
+            catalogue.restore_generation(key)
+    assert catalogue.release_generation("g2").state == "released" and in_state("released") == ["g2"]
+    with pytest.raises(CatalogueError, match="is live"):
+        catalogue.release_generation("g1")
+    with pytest.raises(CatalogueError, match="no generation"):
+        catalogue.withdraw_generation("unknown")
 
 
 def test_features_by_shard(catalogue: Catalogue) -> None:

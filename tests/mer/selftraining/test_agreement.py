@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
-from mer.selftraining.agreement import AgreementConfig, Vote, selected, thresholds_by_precision, vote
+from mer.selftraining.agreement import Vote, selected, thresholds_by_precision, vote
+from mer.selftraining.config import AgreementConfig
 
 CLASSES = 3
 
@@ -24,7 +25,8 @@ def voter(logits: np.ndarray, order: np.ndarray | None = None) -> Posteriors:
 def votes(emotion: list[int], confidence: list[float], agreeing: int = 2) -> Vote:
     count = len(emotion)
     names = tuple(f"c{i:03d}" for i in range(count))
-    return Vote(names, np.array(emotion), np.array(confidence), np.full(count, agreeing))
+    flat = np.full((count, CLASSES), 1 / CLASSES)
+    return Vote(names, np.array(emotion), np.array(confidence), np.full(count, agreeing), flat, voters=3)
 
 
 def test_votes_are_counted_for_the_leaders_class() -> None:
@@ -36,6 +38,9 @@ def test_votes_are_counted_for_the_leaders_class() -> None:
     assert found.agreeing.tolist() == [2, 2, 3]
     expected = np.exp(leader).max(axis=1) / np.exp(leader).sum(axis=1)
     np.testing.assert_allclose(found.confidence, expected, rtol=1e-6)
+    np.testing.assert_allclose(found.probabilities.max(axis=1), expected, rtol=1e-6)
+    cooler = vote([voter(leader), voter(second), voter(third)], temperature=2.0)
+    assert (cooler.confidence < found.confidence).all() and (cooler.emotion == found.emotion).all()
     product = vote([voter(leader), voter(second), voter(third)], leading=-1)
     assert product.emotion.tolist() == (leader + second + third).argmax(axis=1).tolist()
 
@@ -84,6 +89,8 @@ def test_an_excluded_clip_is_never_selected_and_what_is_selected_is_trusted(data
         draw.integers(0, CLASSES, count),
         draw.choice([0.3, 0.5, 0.7, 0.9], count),
         draw.integers(1, 4, count),
+        np.full((count, CLASSES), 1 / CLASSES),
+        voters=3,
     )
     excluded = draw.random(count) < 0.5
     thresholds = draw.choice([0.0, 0.5, 0.8, np.inf], CLASSES)
@@ -101,6 +108,8 @@ def test_an_excluded_clip_is_never_selected_and_what_is_selected_is_trusted(data
         found.emotion[shuffled],
         found.confidence[shuffled],
         found.agreeing[shuffled],
+        found.probabilities[shuffled],
+        voters=3,
     )
     names = {found.clip_ids[i] for i in rows}
     other = selected(again, thresholds, config, excluded[shuffled])

@@ -1,0 +1,124 @@
+"""Options of self-training (system B, 2). Imports no numpy: recipes and forms read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class AgreementConfig(BaseModel):
+    """When a vote is trusted as a label."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agreeing: int = Field(
+        default=2,
+        ge=1,
+        description="Voters that must name the class, the leading one among them (K of M); where there are fewer voters, all.",
+    )
+    precision: float | None = Field(
+        default=0.85,
+        gt=0.0,
+        le=1.0,
+        description="Thresholds by class such that this share of agreed votes on held-out true labels was right.",
+    )
+    share: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="Take this share of the agreed votes for each class, the most confident ones, in place of thresholds "
+        "(class-balanced self-training): a class whose precision cannot be reached is then not left out.",
+    )
+    least_clips: int = Field(
+        default=5, ge=1, description="Held-out clips of a class above its threshold; fewer say nothing."
+    )
+    cap_ratio: float | None = Field(
+        default=3.0,
+        gt=0.0,
+        description="Most clips of a class relative to the rarest that was selected; none: no limit.",
+    )
+
+
+class SelfTrainingConfig(AgreementConfig):
+    """How unlabelled clips are voted on, what is learnt from their pseudo-labels, and when a round is kept.
+
+    Voters are the served system, which leads, and every single stream's model (multimodal with unimodal). Exactly one policy
+    decides how sure is sure enough: fixed thresholds (the default), thresholds by held-out `precision`, or a `share`.
+    """
+
+    precision: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="Set thresholds by class such that this share of agreed votes on validation speakers' true labels was right; "
+        "none: fixed thresholds, or `share`.",
+    )
+    threshold: float = Field(
+        default=0.9,
+        ge=0.0,
+        le=1.0,
+        description="Fixed: least probability of the leading voter's class, calibrated on validation speakers.",
+    )
+    class_thresholds: Mapping[str, float] = Field(
+        default_factory=dict,
+        description="Fixed thresholds of single classes, by name; they replace `threshold` "
+        "(siblings of system B: .99 for happy, neutral, angry, sad and .85 for worried, surprise).",
+    )
+    cap_per_class: int | None = Field(
+        default=None, ge=1, description="Most clips of one class (the most confident ones); none: no limit."
+    )
+    lead: Literal["served", "product"] = Field(
+        default="served",
+        description="Whose class and confidence count: the served system's, or those of all voters' product.",
+    )
+    targets: Literal["hard", "soft"] = Field(
+        default="hard",
+        description="Learn from the class alone, or from the leading voter's distribution over classes.",
+    )
+    weighting: Literal["confidence", "equal"] = Field(
+        default="confidence",
+        description="A pseudo-labelled clip's weight in the loss: its confidence times `weight`, or `weight`.",
+    )
+    weight: float = Field(
+        default=1.0, gt=0.0, le=1.0, description="Weight of pseudo-labels beside gold labels, which weigh 1."
+    )
+    fusion: Mapping[str, Any] = Field(
+        default_factory=dict,
+        description="Options of the fusion that differ where it learns from pseudo-labels, e.g. a noise-robust "
+        "`{emotion_loss: generalised}`.",
+    )
+    start: Literal["scratch", "warm"] = Field(
+        default="scratch",
+        description="Train every round from scratch, or go on from the model that voted (a single fusion only).",
+    )
+    rounds: int = Field(
+        default=2,
+        ge=1,
+        le=10,
+        description="Most rounds of a refresh: each votes anew on the same clips with what the round before has trained.",
+    )
+    least_gain: float = Field(
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        description="A round is kept where weighted F1 on held-out true labels rises by more than this.",
+    )
+    confidence: float = Field(
+        default=0.8,
+        ge=0.5,
+        lt=1.0,
+        description="... and in this share of resamples of the held-out speakers; .5: the point estimate decides.",
+    )
+
+    @model_validator(mode="after")
+    def _one_policy(self) -> SelfTrainingConfig:
+        fixed = bool({"threshold", "class_thresholds"} & self.model_fields_set)
+        named = [name for name in ("precision", "share") if getattr(self, name) is not None]
+        if len(named) + fixed > 1:
+            raise ValueError(
+                "pseudo_labels: expected one of fixed thresholds (`threshold`, `class_thresholds`), `precision` and `share`, "
+                f"found {' and '.join([*named, *(['fixed thresholds'] if fixed else [])])}"
+            )
+        return self
