@@ -103,6 +103,7 @@ def fit_fusion(
     features = read_tables(features, config)
     standardisation = {name: standardisation_of(name, table, train) for name, table in features.items()}
     widths = {name: len(own.mean) for name, own in standardisation.items()}
+    target = examples.distributions(len(classes))
     data = TrainingData(
         streams=stream_batch(features, standardisation, len(examples)),
         emotion=torch.from_numpy(examples.emotion),
@@ -110,6 +111,7 @@ def fit_fusion(
         weight=torch.from_numpy(examples.weight),
         train=torch.from_numpy(np.flatnonzero(train)),
         validation=torch.from_numpy(np.flatnonzero(validation)),
+        target=None if target is None else torch.from_numpy(target),
     )
     model = build_fusion(FusionShape(widths, len(classes)), config)
     initialise(model, epoch_generator(config.seed, 0, "initialisation"))
