@@ -16,6 +16,9 @@ BUILT_IN_MODELS = (
 )  # fmt: skip
 """Models of this package; `mer.fusion.interface` has their modules."""
 
+ROBUST_LOSS_OPTIONS = ("emotion_loss", "loss_power", "loss_forward", "loss_reverse", "loss_log_zero")
+"""Options that change nothing while the emotion loss is cross-entropy."""
+
 
 def model_names() -> tuple[str, ...]:
     """Built-in models, then those that installed packages add. Loads none of them."""

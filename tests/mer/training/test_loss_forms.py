@@ -66,7 +66,8 @@ def test_values_and_gradients_are_those_of_the_formula(name: str) -> None:
     hard = functional.one_hot(torch.tensor([0, 3, 1, 1, 2, 0]), CLASSES).double()
     for own in (target, hard):
         expected = torch.tensor(
-            [naive(row.tolist(), t.tolist(), form) for row, t in zip(logits, own, strict=True)]
+            [naive(row.tolist(), t.tolist(), form) for row, t in zip(logits, own, strict=True)],
+            dtype=torch.float64,
         )
         found = clip_losses(torch.log_softmax(logits, dim=1), own, form)
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
