@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ENTRY_POINTS = "mer.fusion_models"
 """Entry point group of models from other packages: name -> builder (see `mer.fusion.model.Builder`)."""
@@ -15,6 +15,9 @@ BUILT_IN_MODELS = (
     "afg_early", "afg_hierarchical", "afg_guided", "audio_guided",
 )  # fmt: skip
 """Models of this package; `mer.fusion.interface` has their modules."""
+
+ROBUST_LOSS_OPTIONS = ("emotion_loss", "loss_power", "loss_forward", "loss_reverse", "loss_log_zero")
+"""Options that change nothing while the emotion loss is cross-entropy."""
 
 
 def model_names() -> tuple[str, ...]:
@@ -107,18 +110,53 @@ class FusionConfig(BaseModel):
         description="Decay per step of the running average of the parameters, which is what is kept; 0: none.",
     )
     label_smoothing: float = Field(
-        default=0.1, ge=0.0, lt=1.0, description="Label smoothing of the cross-entropy."
+        default=0.1,
+        ge=0.0,
+        lt=1.0,
+        description="Share of an emotion's target spread over all classes; not in the reverse part of the symmetric loss.",
     )
     class_weighting: Literal["none", "balanced", "square_root", "effective_number"] = Field(
         default="none",
-        description="Weight of a class in the cross-entropy: 1, 1 / frequency, the square root of that, or "
+        description="Weight of a class in the emotion loss: 1, 1 / frequency, the square root of that, or "
         "1 / effective number of its clips.",
     )
     effective_beta: float = Field(
         default=0.999, ge=0.0, lt=1.0, description="Beta of the effective number of clips."
     )
     focal_gamma: float = Field(
-        default=0.0, ge=0.0, le=10.0, description="Power of the focal loss; 0: plain cross-entropy."
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        description="Power of the focal loss; 0: none. Only with cross-entropy: the other losses weigh ill-fitting clips down.",
+    )
+    emotion_loss: Literal["cross_entropy", "generalised", "symmetric"] = Field(
+        default="cross_entropy",
+        description="Loss of the emotion: cross-entropy, or one that bears wrong labels: generalised (Zhang & Sabuncu 2018) or "
+        "symmetric cross-entropy (Wang et al. 2019).",
+    )
+    loss_power: float = Field(
+        default=0.7,
+        gt=0.0,
+        le=1.0,
+        description="Power q of the generalised cross-entropy: toward 0 cross-entropy, 1 the absolute error 1 - p.",
+    )
+    loss_forward: float = Field(
+        default=0.1,
+        ge=0.0,
+        le=100.0,
+        description="Weight alpha of the cross-entropy in the symmetric loss.",
+    )
+    loss_reverse: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=100.0,
+        description="Weight beta of the reverse cross-entropy in the symmetric loss.",
+    )
+    loss_log_zero: float = Field(
+        default=-4.0,
+        ge=-100.0,
+        lt=0.0,
+        description="What stands for log 0 in the reverse cross-entropy (A).",
     )
     valence_weight: float = Field(
         default=1.0,
@@ -171,3 +209,20 @@ class FusionConfig(BaseModel):
                 f"adds it (entry point group {ENTRY_POINTS})"
             )
         return value
+
+    @model_validator(mode="after")
+    def _one_emotion_loss(self) -> FusionConfig:
+        if conflict := self.loss_conflict():
+            raise ValueError(conflict)
+        return self
+
+    def loss_conflict(self) -> str | None:
+        """What contradicts itself in the options of the emotion loss, in words; None where nothing does."""
+        if self.emotion_loss != "cross_entropy" and self.focal_gamma > 0:
+            return (
+                f"emotion_loss {self.emotion_loss!r} with focal_gamma {self.focal_gamma:g}: expected one of them, since the "
+                "focal factor weighs clips up that fit ill and this loss weighs them down; set focal_gamma to 0"
+            )
+        if self.emotion_loss == "symmetric" and self.loss_forward == self.loss_reverse == 0:
+            return "emotion_loss 'symmetric': expected loss_forward or loss_reverse above 0, found both 0"
+        return None

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError, WeightsError
-from mer.fusion.config import FusionConfig
+from mer.fusion.config import ROBUST_LOSS_OPTIONS, FusionConfig
 from mer.fusion.interface import FusionModel, FusionShape, build_fusion
 from mer.fusion.streams import (
     Standardisation,
@@ -33,6 +33,7 @@ from mer.fusion.streams import (
 )
 from mer.fusion.task_balance import start_model
 from mer.fusion.train import Progress, TrainingData, batches_for_reading, train_fusion
+from mer.fusion.warm_start import take_parameters, taken_standardisation
 from mer.fusion.windows import read_tables
 from mer.training.checkpoint import Checkpoint, content_digest
 from mer.training.examples import Examples
@@ -79,12 +80,13 @@ def fit_fusion(
     config: FusionConfig,
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
+    start: FittedFusion | None = None,
 ) -> FittedFusion:
     """Train a fusion model on `train`, keep the epoch that is best on `validation`.
 
     Args:
         features: stream name -> utterance or framewise features, clips as in `examples`.
-        examples: labels and weights of N clips; -1 and NaN are left out of the losses.
+        examples: labels, soft targets and weights of N clips; -1 and NaN are left out of the losses.
         train: (N,) clips to learn from.
         validation: (N,) clips to choose the epoch by, of other speakers; none: the last epoch is kept.
         classes: class names in index order.
@@ -92,17 +94,23 @@ def fit_fusion(
         checkpoint: where to go on from and to save to; a checkpoint of other inputs is ignored.
         progress: called with (epochs done, epochs in all) after every epoch, when its checkpoint is on
             disk.
+        start: model whose parameters and standardisation this fit starts from; None: from the seed.
 
     Raises:
         ConfigError: streams that do not fit the examples, overlapping masks, fewer than two classes to
-            learn.
+            learn, soft targets of other classes, or a model of another structure to start from.
         DivergedError: more than 3 steps without finite loss and gradient.
     """
     check_aligned(features, examples.clip_ids)
     _check_labels(examples, train, validation, classes)
     features = read_tables(features, config)
-    standardisation = {name: standardisation_of(name, table, train) for name, table in features.items()}
+    standardisation: Mapping[str, Standardisation]
+    if start is None:
+        standardisation = {name: standardisation_of(name, table, train) for name, table in features.items()}
+    else:
+        standardisation = taken_standardisation(start, features, classes, config)
     widths = {name: len(own.mean) for name, own in standardisation.items()}
+    target = examples.distributions(len(classes))
     data = TrainingData(
         streams=stream_batch(features, standardisation, len(examples)),
         emotion=torch.from_numpy(examples.emotion),
@@ -110,12 +118,16 @@ def fit_fusion(
         weight=torch.from_numpy(examples.weight),
         train=torch.from_numpy(np.flatnonzero(train)),
         validation=torch.from_numpy(np.flatnonzero(validation)),
+        target=None if target is None else torch.from_numpy(target),
     )
     model = build_fusion(FusionShape(widths, len(classes)), config)
     initialise(model, epoch_generator(config.seed, 0, "initialisation"))
     start_model(model, examples.emotion[train], examples.valence[train], config)
+    if start is not None:
+        take_parameters(model, start.tensors)
     learns_valence = config.valence_weight > 0 and bool(np.isfinite(examples.valence[train]).any())
-    outcome = train_fusion(model, data, config, _identity(data, config, classes), checkpoint, progress)
+    identity = _identity(data, config, classes, None if start is None else start.tensors)
+    outcome = train_fusion(model, data, config, identity, checkpoint, progress)
     return FittedFusion(
         config=config,
         classes=tuple(classes),
@@ -219,8 +231,16 @@ def _check_labels(
         )
 
 
-def _identity(data: TrainingData, config: FusionConfig, classes: Sequence[str]) -> str:
+def _identity(
+    data: TrainingData,
+    config: FusionConfig,
+    classes: Sequence[str],
+    start: Mapping[str, Tensor] | None = None,
+) -> str:
     """Hash of everything the training depends on: a checkpoint is resumed only under the same one."""
+    options = config.model_dump(mode="json")
+    if config.emotion_loss == "cross_entropy":  # as before there were others: checkpoints of then stay valid
+        options = {name: value for name, value in options.items() if name not in ROBUST_LOSS_OPTIONS}
     tensors = {
         **{f"values.{name}": value for name, value in data.streams.values.items()},
         **{f"present.{name}": value for name, value in data.streams.present.items()},
@@ -231,6 +251,8 @@ def _identity(data: TrainingData, config: FusionConfig, classes: Sequence[str]) 
         "weight": data.weight,
         "train": data.train,
         "validation": data.validation,
+        **({} if data.target is None else {"target": data.target}),
+        **{f"start.{name}": value for name, value in (start or {}).items()},
     }
-    record: dict[str, Any] = {"config": config.model_dump(mode="json"), "classes": list(classes)}
+    record: dict[str, Any] = {"config": options, "classes": list(classes)}
     return hashlib.sha256((json.dumps(record, sort_keys=True) + content_digest(tensors)).encode()).hexdigest()

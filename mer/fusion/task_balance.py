@@ -7,7 +7,6 @@ only like the original: norms are of all parameters below the heads, and losses 
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from mer.ensemble.valence import class_mean_valence
 from mer.fusion.config import FusionConfig
 from mer.fusion.model import FusionModel, FusionOutput
+from mer.training.loss_forms import LossForm, untrained_loss
 from mer.training.losses import (
     emotion_loss,
     gradient_balance,
@@ -48,6 +48,7 @@ def task_losses(
     weight: Tensor,
     per_class: Tensor,
     config: FusionConfig,
+    target: Tensor | None = None,
 ) -> TaskLosses:
     """Losses of a batch's answers.
 
@@ -57,11 +58,10 @@ def task_losses(
         valence: (B,) NaN = missing.
         weight: (B,) weight per clip.
         per_class: (C,) weight per class.
-        config: smoothing, focal power, and whether valence is learnt.
+        config: the emotion loss, and whether valence is learnt.
+        target: (B, C) distributions in place of the classes; None: every label is hard.
     """
-    classes = emotion_loss(
-        output.emotion_logits, emotion, weight, per_class, config.label_smoothing, config.focal_gamma
-    )
+    classes = emotion_loss(output.emotion_logits, emotion, weight, per_class, LossForm.of(config), target)
     labelled = [((emotion >= 0) & (weight > 0)).any(), (~torch.isnan(valence) & (weight > 0)).any()]
     known = torch.stack(labelled).to(classes.dtype)
     if config.valence_weight == 0:
@@ -84,7 +84,7 @@ def balanced_loss(model: FusionModel, losses: TaskLosses, config: FusionConfig) 
         model.task_balance.grad = weights * gradient_balance(
             _gradient_norms(model, [emotion, valence]),
             both.detach(),
-            both.new_tensor([math.log(model.shape.classes), model.valence_spread]),
+            both.new_tensor([untrained_loss(LossForm.of(config), model.shape.classes), model.valence_spread]),
             weights,
             config.gradnorm_alpha,
         )
@@ -109,8 +109,8 @@ def start_model(
 ) -> None:
     """Set what starts from the training clips' labels instead of the seed; nothing for separate heads and fixed weights.
 
-    Joint decoding starts as class-mean decoding. Uncertainty starts at its optimum for an untrained model: cross-entropy log C,
-    squared error the variance.
+    Joint decoding starts as class-mean decoding. Uncertainty starts at its optimum for an untrained model: the emotion loss of
+    equal probabilities (cross-entropy: log C), squared error the variance.
 
     Args:
         model: initialised model.
@@ -123,7 +123,7 @@ def start_model(
     if config.task_balance != "fixed":
         model.valence_spread = spread
     if config.task_balance == "uncertainty":
-        start = settled_log_variance(math.log(model.shape.classes), spread)
+        start = settled_log_variance(untrained_loss(LossForm.of(config), model.shape.classes), spread)
         with torch.no_grad():
             model.task_balance.copy_(torch.tensor(start))
 

@@ -53,6 +53,8 @@ class TrainingData:
     """Row numbers."""
     validation: Tensor
     """Row numbers."""
+    target: Tensor | None = None
+    """(N, C) distributions that replace the labels in the losses (see `Examples.distributions`); None: every label is hard."""
 
 
 @dataclass
@@ -96,8 +98,10 @@ def train_fusion(
     optimiser = torch.optim.Adam(
         parameter_groups(model, config), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-    labels = data.emotion[data.train].numpy()
-    per_class = class_weights(labels, model.shape.classes, config.class_weighting, config.effective_beta)
+    per_class = class_weights(
+        data.emotion[data.train].numpy(), model.shape.classes, config.class_weighting, config.effective_beta,
+        None if data.target is None else data.target[data.train].numpy(),
+    )  # fmt: skip
     state = _resume(model, optimiser, checkpoint, identity) or TrainingOutcome()
     for epoch in range(len(state.history) + 1, config.epochs + 1):
         if config.patience and epoch - 1 - state.best_epoch >= config.patience:
@@ -139,8 +143,9 @@ def _run_epoch(
             present = drop_streams(present, config.modality_dropout, hide)
         output = model(batch.values, present)
         losses = task_losses(
-            output, data.emotion[rows], data.valence[rows], data.weight[rows], per_class, config
-        )
+            output, data.emotion[rows], data.valence[rows], data.weight[rows], per_class, config,
+            None if data.target is None else data.target[rows],
+        )  # fmt: skip
         optimiser.zero_grad(set_to_none=True)
         loss = balanced_loss(model, losses, config)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -68,6 +68,7 @@ def search_view(
     keep = np.flatnonzero(partition.train | partition.validation)
     own = partition.visible(examples).subset(keep)
     shared = stores or {}
+    target = own.distributions(classes)
     data = StackData(
         values={
             name: torch.from_numpy(flat_values(name, table))
@@ -86,6 +87,7 @@ def search_view(
             for name, table in tables.items()
             if isinstance(table, RaggedTable)
         },
+        target=None if target is None else torch.from_numpy(target),
     )
     return data.view(partition.view, partition.train[keep], partition.validation[keep])
 

@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 
 from mer.errors import ConfigError
 
+_SUM_TOLERANCE = 1e-4
+"""A target's sum may be off 1 by so much: posteriors in single precision are, by less."""
+
 
 @dataclass(frozen=True)
 class Examples:
     """Labels, speakers and folds of N clips.
 
     Raises:
-        ConfigError: the arrays have different lengths, or a clip id occurs twice.
+        ConfigError: the arrays have different lengths, a clip id occurs twice, or a soft target is no distribution.
     """
 
     clip_ids: tuple[str, ...]
@@ -29,6 +32,10 @@ class Examples:
     """(N,) outer fold; -1 = not in the cross-validation."""
     weight: NDArray[np.float32]
     """(N,) weight in the losses: 1 for gold labels, less for pseudo-labels."""
+    target: NDArray[np.float32] | None = None
+    """(N, C) soft targets: a distribution over classes that a fusion learns in place of `emotion`; rows of NaN: the hard label.
+    A row counts only where `emotion` is known, so whoever hides a label hides its target. Everything else (validation scores,
+    folds, class means, members that are no fusion) reads `emotion`, which should be the likeliest class."""
 
     def __post_init__(self) -> None:
         count = len(self.clip_ids)
@@ -41,6 +48,8 @@ class Examples:
             raise ConfigError(
                 f"examples: expected every clip once, found {count - len(set(self.clip_ids))} repeats"
             )
+        if self.target is not None:
+            self._check_target(self.target)
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -54,4 +63,40 @@ class Examples:
             speaker=tuple(self.speaker[i] for i in rows),
             fold=self.fold[rows],
             weight=self.weight[rows],
+            target=None if self.target is None else self.target[rows],
         )
+
+    def distributions(self, classes: int) -> NDArray[np.float32] | None:
+        """(N, C) targets of the labelled clips, one-hot where no soft one is given, zeros where unlabelled; None: all are hard.
+
+        Raises:
+            ConfigError: targets over another number of classes, or labels beyond it.
+        """
+        if self.target is None:
+            return None
+        if self.target.shape[1] != classes or int(self.emotion.max(initial=-1)) >= classes:
+            raise ConfigError(
+                f"examples: expected targets and labels of {classes} classes, found targets of {self.target.shape[1]} and "
+                f"labels up to {int(self.emotion.max(initial=-1))}"
+            )
+        known = self.emotion >= 0
+        given = known & ~np.isnan(self.target).any(axis=1)
+        if not given.any():
+            return None
+        hard = np.eye(classes, dtype=np.float32)[np.maximum(self.emotion, 0)] * known[:, None]
+        made: NDArray[np.float32] = np.where(given[:, None], self.target, hard).astype(np.float32)
+        return made
+
+    def _check_target(self, target: NDArray[np.float32]) -> None:
+        if target.ndim != 2 or len(target) != len(self):
+            raise ConfigError(
+                f"examples: expected targets of shape ({len(self)}, classes), found {target.shape}"
+            )
+        hard = np.isnan(target).all(axis=1)
+        with np.errstate(invalid="ignore"):
+            sound = (target >= 0).all(axis=1) & (np.abs(target.sum(axis=1) - 1) < _SUM_TOLERANCE)
+        if wrong := np.flatnonzero(~(hard | sound)).tolist():
+            raise ConfigError(
+                f"examples: expected targets that are distributions (0 or more, sum 1) or NaN throughout, found {len(wrong)} "
+                f"others, first {self.clip_ids[wrong[0]]}: {target[wrong[0]].tolist()}"
+            )

@@ -1,8 +1,8 @@
 """Losses of the emotion and valence heads, with weights and missing labels, and how the two are balanced.
 
-Known: focal loss (Lin et al. 2017), class weights by the effective number of examples (Cui et al. 2019), the uncertainty
-weighting (Kendall et al. 2018, named by Wang et al. 2023, arXiv 2309.07925). Reconstruction: that its class part is
-`exp(-s_e) CE + s_e / 2` and the floor under the squared error.
+`mer.training.loss_forms` has the losses of one clip's emotion. Known: class weights by the effective number of examples (Cui et
+al. 2019), the uncertainty weighting (Kendall et al. 2018, named by Wang et al. 2023, arXiv 2309.07925). Reconstruction: that its
+class part is `exp(-s_e) CE + s_e / 2` and the floor under the squared error.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from mer.training.loss_forms import LossForm, clip_losses, focal_factor
+
 ClassWeighting = Literal["none", "balanced", "square_root", "effective_number"]
 EFFECTIVE_BETA = 0.999
 """Default share of a new example that overlaps with the ones before it (Cui et al. use .9 to .9999)."""
@@ -23,7 +25,11 @@ VALENCE_FLOOR = 1e-6
 
 
 def class_weights(
-    labels: NDArray[np.int64], classes: int, weighting: ClassWeighting, beta: float = EFFECTIVE_BETA
+    labels: NDArray[np.int64],
+    classes: int,
+    weighting: ClassWeighting,
+    beta: float = EFFECTIVE_BETA,
+    target: NDArray[np.floating] | None = None,
 ) -> Tensor:
     """(C,) weight of every class, 1 on average over the labelled clips; 1 for classes that do not occur.
 
@@ -32,8 +38,12 @@ def class_weights(
         classes: number of classes C.
         weighting: 1, 1 / frequency, the square root of that, or 1 / effective number (1 - beta^n) / (1 - beta).
         beta: of the effective number, in [0, 1): 0 weighs all classes alike, toward 1 it becomes 1 / frequency.
+        target: (N, C) distributions in place of the labels, of which they say only who is labelled: expected counts.
     """
-    counts = np.bincount(labels[labels >= 0], minlength=classes).astype(np.float64)
+    if target is None:
+        counts = np.bincount(labels[labels >= 0], minlength=classes).astype(np.float64)
+    else:
+        counts = target[labels >= 0].sum(axis=0, dtype=np.float64)
     if weighting == "effective_number":
         weights = np.where(counts > 0, (1 - beta) / (1 - beta ** np.maximum(counts, 1)), 0.0)
     else:
@@ -48,30 +58,36 @@ def emotion_loss(
     labels: Tensor,
     weights: Tensor,
     per_class: Tensor,
-    label_smoothing: float = 0.0,
-    focal_gamma: float = 0.0,
+    form: LossForm = LossForm(),  # noqa: B008 (immutable)
+    target: Tensor | None = None,
 ) -> Tensor:
-    """Mean cross-entropy over the labelled clips of a batch; 0 where there is none.
+    """Mean loss over the labelled clips of a batch; 0 where there is none.
 
     Args:
         logits: (B, C).
         labels: (B,) class index; -1 = unlabelled.
         weights: (B,) weight per clip.
         per_class: (C,) weight per class.
-        label_smoothing: share of the target spread over all classes.
-        focal_gamma: power of (1 - probability of the true class) that every clip's loss is multiplied by; 0: none.
+        form: which loss.
+        target: (B, C) distributions that replace the labels, which then say only who is labelled; None: one-hot.
     """
     known = labels >= 0
     safe = labels.clamp_min(0)
-    losses = functional.cross_entropy(logits, safe, reduction="none", label_smoothing=label_smoothing)
-    if focal_gamma > 0:
-        right = torch.log_softmax(logits, dim=1).gather(1, safe[:, None])[:, 0].exp()
-        # a floor: the slope of x^gamma at 0 is infinite for gamma < 1
-        losses = losses * (1 - right).clamp_min(1e-6) ** focal_gamma
-    own = weights * per_class[safe] * known
+    if target is None and form.kind == "cross_entropy":
+        losses = functional.cross_entropy(
+            logits, safe, reduction="none", label_smoothing=float(form.smoothing)
+        )
+        if form.focal > 0:
+            right = torch.log_softmax(logits, dim=1).gather(1, safe[:, None])[:, 0].exp()
+            losses = losses * focal_factor(right, form.focal)
+        of_class = per_class[safe]
+    else:
+        own = functional.one_hot(safe, logits.shape[1]).to(logits.dtype) if target is None else target
+        losses, of_class = clip_losses(torch.log_softmax(logits, dim=1), own, form), own @ per_class
+    counted = weights * of_class * known
     # divided by the clips' weights, not by the class weights: a rare class must not only count more within
     # its batch
-    return (losses * own).sum() / (weights * known).sum().clamp_min(1e-8)
+    return (losses * counted).sum() / (weights * known).sum().clamp_min(1e-8)
 
 
 def valence_loss(predicted: Tensor, valence: Tensor, weights: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from mer.errors import ConfigError
 from mer.training.stack_batch import StackBatch
@@ -97,6 +98,8 @@ class StackData:
     classes: int
     frames: Mapping[str, StackFrames] = field(default_factory=dict)
     """Streams that are held frame by frame; the others are in `values`."""
+    target: Tensor | None = None
+    """(N, C) distributions that replace the labels in the losses (see `Examples.distributions`); None: every label is hard."""
 
     @cached_property
     def widths(self) -> dict[str, int]:
@@ -124,6 +127,12 @@ class StackData:
         """(N, D) of the stream; the mean over frames where it is framewise, made once."""
         return self._means[stream] if stream in self.frames else self.values[stream]
 
+    def distribution(self, index: Tensor) -> Tensor:
+        """(B, C) targets of the clips `index`; one-hot, of class 0 where unlabelled, where every label is hard."""
+        if self.target is not None:
+            return self.target[index]
+        return functional.one_hot(self.emotion[index].clamp_min(0), self.classes).float()
+
     def to(
         self,
         device: str | torch.device,
@@ -148,6 +157,7 @@ class StackData:
             self.weight.to(device),
             self.classes,
             {name: own.to(device, dtype, there) for name, own in self.frames.items()},
+            None if self.target is None else self.target.to(device),
         )
 
     def view(self, name: str, train: NDArray[np.bool_], validation: NDArray[np.bool_]) -> StackView:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mer.fusion.task_balance import is_shared, valence_spread
+from mer.training.loss_forms import LossForm, clip_losses, focal_factor, untrained_loss
 from mer.training.losses import VALENCE_FLOOR, class_weights, gradient_balance
 from mer.training.stack_data import StackView
 from mer.training.stack_state import BALANCE, ModelPlan
@@ -21,10 +21,10 @@ from mer.training.stack_state import BALANCE, ModelPlan
 class LossOptions:
     """Options of K models, one row each."""
 
-    smoothing: Tensor
-    """(K, 1)"""
-    focal: Tensor
-    """(K, 1) power of the focal loss."""
+    form: LossForm
+    """Of the emotion: one kind, its options (K, 1) each."""
+    untrained: Tensor
+    """(K,) emotion loss of equal probabilities."""
     per_class: Tensor
     """(K, C) weight per class, from each model's own training clips."""
     valence: Tensor
@@ -36,24 +36,33 @@ class LossOptions:
 
     @classmethod
     def of_plans(cls, plans: Sequence[ModelPlan], device: torch.device) -> LossOptions:
-        """Options and class weights of these models."""
-        configs = [plan.config for plan in plans]
+        """Options and class weights of these models.
 
-        def column(values: Sequence[float]) -> Tensor:
+        Raises:
+            ConfigError: options of the emotion loss that contradict each other.
+        """
+        forms = [LossForm.of(plan.config) for plan in plans]
+
+        def column(values: Sequence[object]) -> Tensor:
             return torch.tensor(values, dtype=torch.float32, device=device)
 
+        kind, *options = zip(*forms, strict=True)
         return cls(
-            smoothing=column([own.label_smoothing for own in configs])[:, None],
-            focal=column([own.focal_gamma for own in configs])[:, None],
+            form=LossForm(kind[0], *(column(own)[:, None] for own in options)),
+            untrained=column(
+                [untrained_loss(own, plan.view.data.classes) for own, plan in zip(forms, plans, strict=True)]
+            ),
             per_class=torch.stack([_class_weights(plan) for plan in plans]).to(device),
             valence=column([plan.config.valence_weight if plan.learns_valence else 0.0 for plan in plans]),
             spread=column([_spread(plan) for plan in plans]),
-            alpha=column([own.gradnorm_alpha for own in configs]),
+            alpha=column([plan.config.gradnorm_alpha for plan in plans]),
         )
 
     def of(self, turn: slice) -> LossOptions:
         """Those of the models in `turn`."""
-        return LossOptions(**{own.name: getattr(self, own.name)[turn] for own in fields(self)})
+        form = LossForm(self.form.kind, *(own[turn] for own in self.form[1:] if isinstance(own, Tensor)))
+        rows = ("untrained", "per_class", "valence", "spread", "alpha")
+        return replace(self, form=form, **{name: getattr(self, name)[turn] for name in rows})
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,8 @@ class Targets:
     valence: Tensor
     weight: Tensor
     """0 where a row is no clip."""
+    distribution: Tensor | None = None
+    """(K, B, C) in place of the classes, which then say only who is labelled; None: every label is hard."""
 
     @classmethod
     def of_batches(
@@ -72,15 +83,20 @@ class Targets:
         """Labels of the rows of each view; `readers` (K,) says which of them each model reads, `used` (K, B) which count."""
         each = list(zip((view.data for view in views), rows, strict=True))
         chosen = list(readers)
+        soft = any(data.target is not None for data, _ in each)
         return cls(
             emotion=torch.stack([data.emotion[own] for data, own in each])[chosen],
             valence=torch.stack([data.valence[own] for data, own in each])[chosen],
             weight=torch.stack([data.weight[own] for data, own in each])[chosen] * used,
+            distribution=torch.stack([data.distribution(own) for data, own in each])[chosen]
+            if soft
+            else None,
         )
 
     def of(self, turn: slice) -> Targets:
         """Those of the models in `turn`."""
-        return Targets(self.emotion[turn], self.valence[turn], self.weight[turn])
+        own = None if self.distribution is None else self.distribution[turn]
+        return Targets(self.emotion[turn], self.valence[turn], self.weight[turn], own)
 
 
 class StackedLosses(NamedTuple):
@@ -106,19 +122,28 @@ def stacked_losses(
     """
     truth, valence = targets.emotion, targets.valence  # (K, B)
     labelled = targets.weight * (truth >= 0)
-    log_p = functional.log_softmax(logits.float(), dim=2)
-    right = log_p.gather(2, truth.clamp_min(0)[:, :, None]).squeeze(2)
-    # as torch's cross_entropy without class weights: they multiply the whole loss of a clip, smoothing included
-    cross = -(1 - options.smoothing) * right - options.smoothing * log_p.mean(dim=2)
-    if bool((options.focal > 0).any()):  # a power of 0 is a factor of exactly 1: the others do not notice
-        cross = cross * (1 - right.exp()).clamp_min(1e-6) ** options.focal
-    weighted = labelled * options.per_class.gather(1, truth.clamp_min(0))
-    emotion = (cross * weighted).sum(dim=1) / labelled.sum(dim=1).clamp_min(1e-8)
+    each, of_class = _of_clips(functional.log_softmax(logits.float(), dim=2), targets, options)
+    emotion = (each * labelled * of_class).sum(dim=1) / labelled.sum(dim=1).clamp_min(1e-8)
     own = targets.weight * ~torch.isnan(valence)
     errors = (predicted.float() - torch.nan_to_num(valence)) ** 2
     squared = (errors * own).sum(dim=1) / own.sum(dim=1).clamp_min(1e-8)
     known = torch.stack([(labelled > 0).any(dim=1), (own > 0).any(dim=1)], dim=1)
     return StackedLosses(emotion, squared, known.to(emotion.dtype))
+
+
+def _of_clips(log_p: Tensor, targets: Targets, options: LossOptions) -> tuple[Tensor, Tensor]:
+    """(K, B) emotion loss of every clip, and (K, B) the weight of its class."""
+    form, truth = options.form, targets.emotion.clamp_min(0)
+    if targets.distribution is None and form.kind == "cross_entropy":
+        right = log_p.gather(2, truth[:, :, None]).squeeze(2)
+        # as torch's cross_entropy without class weights: they multiply the whole loss of a clip, smoothing included
+        cross = -(1 - form.smoothing) * right - form.smoothing * log_p.mean(dim=2)
+        # a power of 0 is a factor of exactly 1: the others do not notice
+        return cross * focal_factor(right.exp(), form.focal), options.per_class.gather(1, truth)
+    own = targets.distribution
+    if own is None:
+        own = functional.one_hot(truth, log_p.shape[2]).to(log_p.dtype)
+    return clip_losses(log_p, own, form), (own * options.per_class[:, None]).sum(dim=2)
 
 
 def balanced(
@@ -164,11 +189,10 @@ def _gradnorm(
         norms.append(torch.stack(squares).sum(dim=0).sqrt())
     norm = torch.stack(norms, dim=1)  # (K, 2)
     now = torch.stack([losses.emotion, losses.valence], dim=1).detach()
-    chance = math.log(options.per_class.shape[1])
     return torch.stack(
         [
             gradient_balance(
-                norm[k], now[k], torch.stack([now.new_tensor(chance), options.spread[k]]), weights[k],
+                norm[k], now[k], torch.stack([options.untrained[k], options.spread[k]]), weights[k],
                 float(options.alpha[k]),
             )
             for k in range(len(now))
@@ -179,7 +203,10 @@ def _gradnorm(
 def _class_weights(plan: ModelPlan) -> Tensor:
     data = plan.view.data
     labels = data.emotion.index_select(0, plan.view.train).cpu().numpy()
-    return class_weights(labels, data.classes, plan.config.class_weighting, plan.config.effective_beta)
+    target = None if data.target is None else data.target.index_select(0, plan.view.train).cpu().numpy()
+    return class_weights(
+        labels, data.classes, plan.config.class_weighting, plan.config.effective_beta, target
+    )
 
 
 def _spread(plan: ModelPlan) -> float:

@@ -40,6 +40,7 @@ class ModelPlan:
             self.config.valence_decoding,
             self.config.posterior_gradient,
             self.config.task_balance,
+            self.config.emotion_loss,
             self.config.audio_guided,
             data.classes,
             tuple(data.frames),

@@ -69,6 +69,20 @@ def test_clips_of_the_test_fold_are_not_even_copied() -> None:
     assert len(seen.train) + len(seen.validation) == len(keep)
 
 
+def test_soft_targets_are_searched_with_and_those_of_the_test_fold_are_not() -> None:
+    examples, parts, table = corpus()
+    part = parts["fold0"]
+    keep = np.flatnonzero(part.train | part.validation)
+    rows = FeatureTable(tuple(table.clip_ids[i] for i in keep), table.values[keep], table.present[keep])
+    soft = np.random.default_rng(0).dirichlet(np.ones(CLASSES), CLIPS).astype(np.float32)
+    seen = search_view(replace(examples, target=soft), part, {"acoustic": rows}, CLASSES)
+    assert seen.data.target is not None and np.array_equal(seen.data.target.numpy(), soft[keep])
+    hidden = np.where(part.test[:, None], soft, np.nan).astype(np.float32)
+    assert (
+        search_view(replace(examples, target=hidden), part, {"acoustic": rows}, CLASSES).data.target is None
+    )
+
+
 def test_a_candidate_given_up_takes_all_its_models_along() -> None:
     examples, parts, table = corpus()
     views = []

@@ -71,6 +71,7 @@ def made(*, frames: bool = True) -> Clips:
 
 def stack_data(tables: dict[str, StreamTable], examples: Examples) -> StackData:
     """Tables and labels as a stack reads them."""
+    target = examples.distributions(CLASSES)
     ragged: dict[str, StackFrames] = {
         name: FrameStore().add(name, table)
         for name, table in tables.items()
@@ -88,4 +89,5 @@ def stack_data(tables: dict[str, StreamTable], examples: Examples) -> StackData:
         weight=torch.from_numpy(examples.weight),
         classes=CLASSES,
         frames=ragged,
+        target=None if target is None else torch.from_numpy(target),
     )

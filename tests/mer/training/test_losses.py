@@ -5,6 +5,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
+from mer.training.loss_forms import LossForm
 from mer.training.losses import (
     class_weights,
     emotion_loss,
@@ -32,7 +33,9 @@ def test_the_emotion_loss_is_cross_entropy_over_the_labelled_clips() -> None:
     ones = torch.ones(6)
     for smoothing in (0.0, 0.2):
         expected = functional.cross_entropy(logits[known], labels[known], label_smoothing=smoothing)
-        torch.testing.assert_close(emotion_loss(logits, labels, ones, torch.ones(4), smoothing), expected)
+        torch.testing.assert_close(
+            emotion_loss(logits, labels, ones, torch.ones(4), LossForm(smoothing=smoothing)), expected
+        )
     weights = torch.tensor([1.0, 0.5, 9.0, 1.0, 0.0, 9.0])
     single = functional.cross_entropy(logits[known], labels[known], reduction="none")
     expected = (single * weights[known]).sum() / weights[known].sum()
@@ -72,10 +75,10 @@ def test_the_focal_loss_is_lins_formula() -> None:
     right = torch.softmax(logits, dim=1)[known, labels[known]]
     for gamma in (0.5, 2.0):
         expected = (-((1 - right) ** gamma) * right.log()).mean()
-        found = emotion_loss(logits, labels, torch.ones(6), torch.ones(4), focal_gamma=gamma)
+        found = emotion_loss(logits, labels, torch.ones(6), torch.ones(4), LossForm(focal=gamma))
         torch.testing.assert_close(found, expected)
     sure = torch.tensor([[80.0, 0.0, 0.0, 0.0]], requires_grad=True)
-    emotion_loss(sure, torch.tensor([0]), torch.ones(1), torch.ones(4), focal_gamma=0.5).backward()  # type: ignore[no-untyped-call]
+    emotion_loss(sure, torch.tensor([0]), torch.ones(1), torch.ones(4), LossForm(focal=0.5)).backward()  # type: ignore[no-untyped-call]
     assert sure.grad is not None and torch.isfinite(sure.grad).all()
 
 

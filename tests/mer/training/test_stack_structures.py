@@ -28,6 +28,8 @@ TASKS = {
     "reading": {"valence_decoding": "joint", "posterior_gradient": False},
     "uncertainty": {"valence_decoding": "joint", "task_balance": "uncertainty", "focal_gamma": 1.5},
     "gradnorm": {"task_balance": "gradnorm", "focal_gamma": 0.5},
+    "generalised": {"emotion_loss": "generalised", "task_balance": "gradnorm", "focal_gamma": 0.0},
+    "symmetric": {"emotion_loss": "symmetric", "task_balance": "uncertainty", "focal_gamma": 0.0},
 }
 
 
