@@ -1,13 +1,14 @@
-"""Pseudo-label refresh (system B): confident predictions on unlabelled clips train one more round; true labels choose.
+"""Self-training (system B): unlabelled clips -> vote -> pseudo-labels -> retrain -> true labels decide -> a generation.
 
-Each outer fold labels the unlabelled clips with its own model, so no test label reaches a pseudo-label, and the round is kept
-only if it helps on the validation speakers' true labels, averaged over the views.
+Each outer fold votes with its own models, so no test label reaches a pseudo-label. Generations add up: a refresh votes on the
+clips that no generation has considered, and a round is kept only if it helps on the validation speakers' true labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from dataclasses import dataclass, field
+from typing import Any
 
 from prefect import flow
 
@@ -15,18 +16,33 @@ from flows.features import extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.pretrain import pretrain_views
-from flows.reporting import show_refresh
+from flows.reporting import show_generation, show_round
 from flows.runners import configured_task_runner
 from flows.train import PSEUDO, served_system, train_systems, train_with_pseudo_labels
 from mer.recipes import Recipe, load_recipe
 from mer.training.partition import FINAL_VIEW
-from tasks.pseudo_labels import record_generation, select_view
-from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
+from tasks.pseudo_labels import judge, record_generation, select_view, standing_generations
+from tasks.references import DatasetRef, FeatureSetRef, FusedView, Standing, ViewSpaces
+from tasks.stage import StageResult
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round's labels and what true labels say of the models they trained."""
+
+    number: int
+    selected: Mapping[str, StageResult]
+    voters: Sequence[FusedView]
+    """Of the served view."""
+    state: str
+    reason: str
+    systems: Sequence[FusedView] = ()
+    findings: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
 
 @flow(name="refresh", task_runner=configured_task_runner())
 def refresh(options: DemoOptions) -> str:
-    """One round of self-training on what is unlabelled now; returns the system that validation speakers prefer."""
+    """Self-training on what is unlabelled now; returns the system that validation speakers prefer."""
     recipe = load_recipe(options.recipe)
     dataset, _ = ingest_corpus(recipe, options)
     features = extract_streams(dataset, recipe)
@@ -40,32 +56,88 @@ def refresh_pseudo_labels(
     recipe: Recipe,
     features: Mapping[str, FeatureSetRef],
     spaces: Mapping[str, ViewSpaces],
-    fused: Sequence[FusedView],
+    supervised: Sequence[FusedView],
     parent_run: str | None,
 ) -> tuple[list[FusedView], str]:
-    """Select, retrain, compare; returns all systems, and the name of the one to serve.
+    """Rounds of vote, training and verdict on the clips that are new; returns all systems, and the name of the one to serve.
 
-    What would be served votes: the fusion, or the ensemble.
+    What would be served leads the vote, the fusion or the ensemble; every single stream votes with it.
     """
     served = served_system(recipe)
     if recipe.pseudo_labels is None or dataset.unlabelled == 0:
-        return list(fused), served
-    voters = {item.view: item for item in fused if item.system == served}
-    selections = {
-        view: select_view.submit(dataset, recipe, voter, view, parent_run) for view, voter in voters.items()
+        return list(supervised), served
+    standing = standing_generations(dataset, recipe)
+    systems, leaders = list(supervised), _of(supervised, served)
+    if standing.taught:
+        taught = train_with_pseudo_labels(
+            dataset, recipe, features, spaces, supervised, standing.live, parent_run
+        )
+        systems, served = [*systems, *taught], served + PSEUDO
+        leaders = _of(taught, served)
+    best: Round | None = None
+    last: Round | None = None
+    for number in range(1, recipe.pseudo_labels.rounds + 1):
+        last = self_train(
+            number, dataset, recipe, features, spaces, supervised, leaders, standing, parent_run
+        )
+        if last is None or last.state != "live":
+            break
+        best, leaders = last, _of(last.systems, served_system(recipe) + PSEUDO)
+    ended = best or last
+    if ended is None:
+        show_generation(None, standing)
+        return systems, served
+    row = record_generation(
+        dataset, recipe, ended.voters, ended.selected, standing, ended.number, ended.state, ended.reason, ended.findings
+    )  # fmt: skip
+    show_generation(row, standing)
+    if best is not None:
+        return [*supervised, *best.systems], served_system(recipe) + PSEUDO
+    if not standing.taught:  # what was tried is reported beside what is served
+        systems += ended.systems
+    return systems, served
+
+
+def self_train(
+    number: int,
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: Mapping[str, ViewSpaces],
+    supervised: Sequence[FusedView],
+    leaders: Mapping[str, FusedView],
+    standing: Standing,
+    parent_run: str | None,
+) -> Round | None:
+    """One round: all views vote, learn from what they chose, and are compared with the leaders; None: nothing to learn from."""
+    voters = {view: [leader, *_single_streams(supervised, recipe, view)] for view, leader in leaders.items()}
+    ballots = {
+        view: select_view.submit(dataset, recipe, own, view, standing, parent_run)
+        for view, own in voters.items()
     }
-    selected = {view: selection.result() for view, selection in selections.items()}
-    usable = {view: result.ref if int(result.meta["selected"]) else None for view, result in selected.items()}
-    if (
-        usable[FINAL_VIEW] is None
-    ):  # a fold without confident clips stays as it is; without the served view's there is no round
-        show_refresh(selected, None, None)
-        return list(fused), served
-    again = train_with_pseudo_labels(dataset, recipe, features, spaces, usable, parent_run)
-    rivals = [item for item in again if item.system == served + PSEUDO]
-    before, after = (fmean(item.validation_waf for item in items) for items in (voters.values(), rivals))
-    show_refresh(selected, before, after)
-    if after > before:
-        record_generation(dataset, recipe, voters[FINAL_VIEW], selected[FINAL_VIEW])
-        return [*fused, *again], served + PSEUDO
-    return [*fused, *again], served
+    selected = {view: ballot.result() for view, ballot in ballots.items()}
+    if not int(selected[FINAL_VIEW].meta["selected"]):
+        return None
+    pseudo = {view: (*standing.live[view], result.ref) for view, result in selected.items()}
+    systems = train_with_pseudo_labels(dataset, recipe, features, spaces, supervised, pseudo, parent_run)
+    after = _of(systems, served_system(recipe) + PSEUDO)
+    verdict = judge(dataset, recipe, list(leaders.values()), list(after.values()), parent_run)
+    show_round(number, selected, verdict)
+    return Round(
+        number=number,
+        selected=selected,
+        voters=voters[FINAL_VIEW],
+        state="live" if verdict.meta["kept"] else "rejected",
+        reason=f"round {number}: {verdict.meta['reason']}",
+        systems=systems,
+    )
+
+
+def _of(systems: Sequence[FusedView], name: str) -> dict[str, FusedView]:
+    """A system's models by view."""
+    return {item.view: item for item in systems if item.system == name}
+
+
+def _single_streams(supervised: Sequence[FusedView], recipe: Recipe, view: str) -> list[FusedView]:
+    """The supervised models of single streams: they stay supervised, so that not everyone who votes learns from the votes."""
+    return [item for item in supervised if item.view == view and item.system in recipe.reads]

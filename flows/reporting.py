@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -16,8 +17,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from infra.catalogue import GenerationRow
+from mer.training.partition import FINAL_VIEW
 from tasks.ingestion import IngestReport
-from tasks.references import DatasetRef, ModelVersion, Promotion
+from tasks.references import DatasetRef, ModelVersion, Promotion, Standing
 from tasks.stage import StageResult
 
 console = Console(highlight=False)
@@ -169,16 +172,67 @@ def show_alignment_study(figures: Mapping[str, float]) -> None:
     create_markdown_artifact(f"```\n{text}\n```", key="alignment-study")
 
 
-def show_refresh(selected: Mapping[str, StageResult], before: float | None, after: float | None) -> None:
-    """How many pseudo-labels each view chose, and whether the round was kept."""
-    counts = ", ".join(f"{view} {result.meta['selected']}" for view, result in selected.items())
-    if before is None or after is None:
-        verdict = "too few confident clips: supervised model kept"
+def show_round(number: int, selected: Mapping[str, StageResult], verdict: StageResult) -> None:
+    """What a round labelled in the served view, how sure that is, and what true labels say of it."""
+    final = selected[FINAL_VIEW].meta
+    console.print(
+        f"self-training, round {number}: {final['selected']} of {final['candidates']} new unlabelled clips labelled, "
+        f"{_share(final['estimated_precision'])} right by held-out true labels"
+    )
+    console.print(selection_table(final))
+    others = ", ".join(
+        f"{view} {one.meta['selected']}" for view, one in selected.items() if view != FINAL_VIEW
+    )
+    said = f"{'kept' if verdict.meta['kept'] else 'not kept'}: {verdict.meta['reason']}"
+    console.print(f"  pseudo-labels of the other views: {others}")
+    console.print(f"  round {number} {said}")
+    create_markdown_artifact(
+        "| view | candidates | pseudo-labels | precision, estimated |\n|---|---|---|---|\n"
+        + "\n".join(
+            f"| {view} | {one.meta['candidates']} | {one.meta['selected']} | {_share(one.meta['estimated_precision'])} |"
+            for view, one in selected.items()
+        )
+        + f"\n\nround {number} {said}",
+        key=f"pseudo-labels-round-{number}",
+    )
+
+
+def selection_table(final: Mapping[str, Any]) -> Table:
+    """Pseudo-labels of the served view by class: how many, from which confidence on, how often right on held-out clips."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    counts, thresholds, precision = (
+        json.loads(final[name]) for name in ("counts", "thresholds", "precision")
+    )
+    table.add_column("")
+    for name in counts:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_row("pseudo-labels", *(str(count) for count in counts.values()))
+    least = [thresholds.get(name) for name in counts]
+    table.add_row("least confidence", *("none" if value is None else _points(value) for value in least))
+    known = [precision.get(name, (0, 0)) for name in counts]
+    table.add_row("right on held-out", *(f"{right}/{count}" for right, count in known))
+    return table
+
+
+def show_generation(row: GenerationRow | None, standing: Standing) -> None:
+    """Which generation a refresh made, and which clips wait for somebody."""
+    if row is None:
+        live = (
+            f"{len(standing.generations)} generations are trained on"
+            if standing.taught
+            else "supervised model kept"
+        )
+        said = f"no new clips that the voters agree on; {live}"
     else:
-        kept = "round kept" if after > before else "round not kept"
-        verdict = f"validation WAF {before:.3f} -> {after:.3f}: {kept}"
-    console.print(f"[bold]pseudo-labels[/]: {counts}; {verdict}")
-    create_markdown_artifact(f"pseudo-labels per view: {counts}\n\n{verdict}", key="pseudo-labels")
+        said = f"generation {row.number} ({row.key[:12]}, {sum(row.counts.values())} clips) is {row.state}: {row.reason}"
+    console.print(f"[bold]pseudo-labels[/]: {said}")
+    for line in standing.waiting:
+        console.print(f"  [yellow]set aside[/]: {line}; `mer generations` shows them")
+    create_markdown_artifact("\n\n".join([said, *standing.waiting]), key="pseudo-labels")
+
+
+def _share(value: float | None) -> str:
+    return "unknown share" if value is None else f"{100 * value:.0f} %"
 
 
 def show_systems(report: Mapping[str, Any], dataset: DatasetRef) -> None:

@@ -22,6 +22,8 @@ from tasks.fusion import fuse_view
 from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
 
 FUSED, PSEUDO = "fused", "+pseudo"
+PseudoByView = Mapping[str, Sequence[ArtifactRef]]
+"""View -> its own selections of pseudo-labels, by generation."""
 
 
 @flow(name="train", task_runner=configured_task_runner())
@@ -50,7 +52,7 @@ def train_systems(
     if len(recipe.streams) > 1:
         systems |= {stream: (stream,) for stream in recipe.streams}
     runs = [
-        fuse_view.submit(dataset, recipe, features, space, view, system, streams, None, parent_run)
+        fuse_view.submit(dataset, recipe, features, space, view, system, streams, (), parent_run)
         for system, streams in systems.items()
         for view, space in spaces.items()
     ]
@@ -78,11 +80,11 @@ def train_ensemble(
     features: Mapping[str, FeatureSetRef],
     spaces: Mapping[str, ViewSpaces],
     parent_run: str | None,
-    pseudo: Mapping[str, ArtifactRef | None] | None = None,
+    pseudo: PseudoByView | None = None,
 ) -> list[FusedView]:
     """Every member on every view, then their combination; empty without an ensemble in the recipe.
 
-    With `pseudo` (each view's own pseudo-labels) all names end in `+pseudo`.
+    With `pseudo` all names end in `+pseudo`.
     """
     mark = "" if pseudo is None else PSEUDO
     runs = {
@@ -94,7 +96,7 @@ def train_ensemble(
             view,
             f"{ENSEMBLE}/{name}{mark}",
             recipe.reads,
-            pseudo[view] if pseudo is not None else None,
+            pseudo[view] if pseudo is not None else (),
             parent_run,
         )
         for name, fusion in recipe.member_fusions.items()
@@ -124,15 +126,19 @@ def train_with_pseudo_labels(
     recipe: Recipe,
     features: Mapping[str, FeatureSetRef],
     spaces: Mapping[str, ViewSpaces],
-    pseudo: Mapping[str, ArtifactRef | None],
+    supervised: Sequence[FusedView],
+    pseudo: PseudoByView,
     parent_run: str | None,
 ) -> list[FusedView]:
-    """What is served once more, from scratch, with each view's own pseudo-labels: the fusion, or the ensemble's members
-    and their combination.
+    """What is served once more with each view's own pseudo-labels: the fusion, or the ensemble's members and their combination.
+
+    From scratch, or, where the recipe says `start: warm`, from the view's supervised fusion.
     """
     features = extract_frames(dataset, recipe, features, spaces)
     if recipe.serves_ensemble:
         return train_ensemble(dataset, recipe, features, spaces, parent_run, pseudo)
+    warm = recipe.pseudo_labels is not None and recipe.pseudo_labels.start == "warm"
+    models = {item.view: item.model for item in supervised if item.system == FUSED}
     runs = [
         fuse_view.submit(
             dataset,
@@ -144,6 +150,7 @@ def train_with_pseudo_labels(
             recipe.reads,
             labels,
             parent_run,
+            models[view] if warm else None,
         )
         for view, labels in pseudo.items()
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ from prefect import task
 
 from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe
+from mer.selftraining.training_set import training_set
 from tasks.dataset import load_view
 from tasks.features import content_digest
 from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
@@ -20,9 +20,9 @@ from tasks.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from mer.ensemble.posteriors import Posteriors
-    from mer.training.examples import Examples
-    from mer.training.partition import Partition
+    from mer.selftraining.pseudo_labels import PseudoLabels
 
+SELECTION = "pseudo_labels.parquet"
 FUSION_CODE = (
     "mer.fusion",
     "mer.ensemble",
@@ -41,41 +41,59 @@ def fuse_view(
     view: str,
     system: str,
     only: Sequence[str] | None = None,
-    pseudo: ArtifactRef | None = None,
+    pseudo: Sequence[ArtifactRef] = (),
     parent_run: str | None = None,
+    start: ArtifactRef | None = None,
 ) -> FusedView:
-    """Train the fusion of a view (all streams, or `only` some; with pseudo-labels if given) and predict its other clips."""
+    """Train the fusion of a view (all streams, or `only` some) and predict all clips that it did not learn gold labels of.
+
+    Args:
+        dataset: the snapshot.
+        recipe: whose `fusion` is trained.
+        features: by stream.
+        spaces: the encoders this view has learnt.
+        view: which view.
+        system: name of what is trained.
+        only: streams; none: all that the recipe's fusions read.
+        pseudo: the view's own pseudo-labels to learn from as well, by generation, oldest first.
+        parent_run: name of the tracked parent run.
+        start: a fitted fusion of this view to go on from, where there are pseudo-labels; none: from scratch.
+    """
     space = workspace()
     examples, partition = load_view(space, dataset, recipe, view)
+    learnt = training_set(examples, partition, load_selections(space, pseudo), recipe.pseudo_labels)
+    taught = learnt.pseudo_digest
+    start, fusion = (start, recipe.taught_fusion) if taught is not None else (None, recipe.fusion)
     streams = tuple(only or recipe.reads)
     inputs = {
         "view": partition.digest(examples, unlabelled=False),
         "streams": {name: stream_identity(recipe, name, features, spaces) for name in streams},
-        "pseudo": pseudo.sha256 if pseudo else None,
+        "pseudo": taught,
+        **({"start": start.sha256} if start is not None else {}),
         "contents": _contents(
             features,
             streams,
-            [examples.clip_ids[i] for i in np.flatnonzero(partition.train | partition.validation)],
+            [examples.clip_ids[i] for i in np.flatnonzero(learnt.train | partition.validation)],
         ),
     }
-    config = {"fusion": recipe.fusion.model_dump(mode="json"), "emotions": list(recipe.emotions)}
+    config = {"fusion": fusion.model_dump(mode="json"), "emotions": list(recipe.emotions)}
 
     def train(run: StageRun) -> Produced:
-        from mer.fusion.fit import fit_fusion, save_fusion
+        from mer.fusion.fit import fit_fusion, load_fusion, save_fusion
 
-        learnt, train_mask = _with_pseudo_labels(run.space, examples, partition, pseudo)
-        keep = np.flatnonzero(train_mask | partition.validation)
+        keep = np.flatnonzero(learnt.train | partition.validation)
         tables = view_streams(
             run.space, recipe, features, spaces, [examples.clip_ids[i] for i in keep], streams
         )
         fitted = fit_fusion(
             tables,
-            learnt.subset(keep),
-            train_mask[keep],
+            learnt.examples.subset(keep),
+            learnt.train[keep],
             partition.validation[keep],
             recipe.emotions,
-            recipe.fusion,
+            fusion,
             checkpoint=run.checkpoint,
+            start=load_fusion(run.space.artifacts.fetch(start)) if start is not None else None,
         )
         folder = run.folder / "fusion"
         save_fusion(folder, fitted)
@@ -95,7 +113,7 @@ def fuse_view(
         label=f"fuse {view} {system}",
         parent_run=parent_run,
     )
-    asked = [examples.clip_ids[i] for i in np.flatnonzero(partition.test | partition.unlabelled)]
+    asked = [examples.clip_ids[i] for i in np.flatnonzero(partition.predicted)]
     posteriors = predict_with(space, recipe, features, spaces, trained.ref, asked, streams)
     return FusedView(
         view=view,
@@ -163,22 +181,8 @@ def _contents(
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _with_pseudo_labels(
-    space: Workspace, examples: Examples, partition: Partition, pseudo: ArtifactRef | None
-) -> tuple[Examples, np.ndarray]:
-    if pseudo is None:
-        return examples, partition.train
-    from mer.selftraining.selection import PseudoLabels
+def load_selections(space: Workspace, refs: Sequence[ArtifactRef]) -> list[PseudoLabels]:
+    """Selections of pseudo-labels from their artifacts."""
+    from mer.selftraining.pseudo_labels import PseudoLabels
 
-    chosen = PseudoLabels.from_parquet(space.artifacts.read(pseudo, "pseudo_labels.parquet"))
-    position = {clip_id: i for i, clip_id in enumerate(examples.clip_ids)}
-    at = np.array([position[clip_id] for clip_id in chosen.clip_ids], dtype=np.int64)
-    if not partition.unlabelled[at].all():
-        raise ValueError(
-            "pseudo-labels name clips that are not unlabelled clips of this view (invariant I10)"
-        )
-    emotion, valence, weight = examples.emotion.copy(), examples.valence.copy(), examples.weight.copy()
-    emotion[at], valence[at], weight[at] = chosen.emotion, chosen.valence, chosen.confidence
-    train = partition.train.copy()
-    train[at] = True
-    return replace(examples, emotion=emotion, valence=valence, weight=weight), train
+    return [PseudoLabels.from_parquet(space.artifacts.read(ref, SELECTION)) for ref in refs]

@@ -108,7 +108,7 @@ class ViewSpaces:
 
 @dataclass(frozen=True)
 class FusedView:
-    """A fusion model trained on one view, and its predictions for that view's test, holdout and unlabelled clips."""
+    """A fusion model trained on one view, and its predictions for all clips whose gold labels it did not learn."""
 
     view: str
     system: str
@@ -120,6 +120,25 @@ class FusedView:
     """Weighted F1 on the view's validation speakers: what choices are made by."""
     members: Mapping[str, ArtifactRef] = field(default_factory=dict)
     """Fusion models that an ensemble combines, by name; empty for a single fusion."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Generations of pseudo-labels as they stand when a refresh begins."""
+
+    live: Mapping[str, tuple[ArtifactRef, ...]]
+    """View -> its own selections of the generations that are trained on, oldest first."""
+    aside: Mapping[str, tuple[ArtifactRef, ...]]
+    """View -> selections of stopped and withdrawn generations, whose clips wait for somebody."""
+    generations: tuple[str, ...] = ()
+    """Keys of those that the served view learns from."""
+    waiting: tuple[str, ...] = ()
+    """What to tell of those set aside, one line each."""
+
+    @property
+    def taught(self) -> bool:
+        """Whether the served view learns from any pseudo-labels."""
+        return bool(self.generations)
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ from infra.catalogue.snapshots import SnapshotCatalogue, SnapshotMemberRow, Snap
 from infra.settings import Settings
 
 __all__ = [
+    "SET_ASIDE",
     "ArtifactRecord",
     "Catalogue",
     "ClipRow",
     "ClipUpsert",
     "CorpusRow",
-    "SET_ASIDE",
     "GenerationFacts",
     "GenerationRow",
     "GenerationState",

@@ -260,7 +260,9 @@ def _check_unlabelled(connection: Connection, number: int, corpus: str, clip_ids
     same = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.clip_id == Clip.clip_id)
     query = select(Clip.clip_id, Clip.split, GoldLabel.emotion).outerjoin(GoldLabel, same)
     rows = connection.execute(query.where(Clip.corpus_id == number))
-    free = {clip_id for clip_id, split, emotion in rows if split not in ("test", "canary") and emotion is None}
+    free = {
+        clip_id for clip_id, split, emotion in rows if split not in ("test", "canary") and emotion is None
+    }
     refused = sorted(set(clip_ids) - free)
     if refused:
         raise CatalogueError(

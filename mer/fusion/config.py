@@ -19,6 +19,11 @@ BUILT_IN_MODELS = (
 ROBUST_LOSS_OPTIONS = ("emotion_loss", "loss_power", "loss_forward", "loss_reverse", "loss_log_zero")
 """Options that change nothing while the emotion loss is cross-entropy."""
 
+STRUCTURE = (
+    "model", "level", "frame_window", "frame_statistics", "audio_guided", "hidden", "queries", "valence_decoding", "task_balance",
+)  # fmt: skip
+"""Options that decide what the parameters mean; the others may change from round to round."""
+
 
 def model_names() -> tuple[str, ...]:
     """Built-in models, then those that installed packages add. Loads none of them."""

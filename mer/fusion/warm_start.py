@@ -13,17 +13,12 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from mer.errors import ConfigError
-from mer.fusion.config import FusionConfig
+from mer.fusion.config import STRUCTURE, FusionConfig
 from mer.fusion.model import FusionModel
 from mer.fusion.streams import Standardisation
 
 if TYPE_CHECKING:
     from mer.fusion.fit import FittedFusion
-
-STRUCTURE = (
-    "model", "level", "frame_window", "frame_statistics", "audio_guided", "hidden", "queries", "valence_decoding", "task_balance",
-)  # fmt: skip
-"""Options that decide what the parameters mean; the others may change from round to round."""
 
 
 def taken_standardisation(

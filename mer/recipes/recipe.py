@@ -22,7 +22,7 @@ from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
 from mer.features.augmentation import Speed
 from mer.features.spec import CROPS_SOURCE, FeatureSpec
-from mer.fusion.config import FusionConfig
+from mer.fusion.config import STRUCTURE, FusionConfig
 from mer.label_shift.config import LabelShiftConfig
 from mer.quality.filters import QualityFilter
 from mer.recipes.adapted_encoder import AdaptedEncoder
@@ -248,6 +248,24 @@ class Recipe(_Frozen):
         return self
 
     @model_validator(mode="after")
+    def _pseudo_labels_fit(self) -> Recipe:
+        config = self.pseudo_labels
+        if config is None:
+            return self
+        if unknown := sorted(set(config.class_thresholds) - set(self.emotions)):
+            raise ValueError(
+                f"pseudo_labels.class_thresholds: expected some of {', '.join(self.emotions)}, found {unknown}"
+            )
+        if config.start == "warm" and self.serves_ensemble:
+            raise ValueError("pseudo_labels.start: `warm` needs a single fusion, and the ensemble is served")
+        if changed := sorted(set(config.fusion) & set(STRUCTURE)):
+            raise ValueError(
+                f"pseudo_labels.fusion: expected options of training alone, found {', '.join(changed)}"
+            )
+        _ = self.taught_fusion
+        return self
+
+    @model_validator(mode="after")
     def _a_label_word_for_each_emotion(self) -> Recipe:
         words = self.lexical.label_words if self.lexical is not None else None
         if words is not None and len(words) != len(self.emotions):
@@ -268,6 +286,12 @@ class Recipe(_Frozen):
         members = self.ensemble.members if self.ensemble is not None else {}
         base = self.fusion.model_dump()
         return {name: FusionConfig.model_validate({**base, **own}) for name, own in members.items()}
+
+    @property
+    def taught_fusion(self) -> FusionConfig:
+        """The fusion's options where it learns from pseudo-labels as well."""
+        own = self.pseudo_labels.fusion if self.pseudo_labels is not None else {}
+        return FusionConfig.model_validate({**self.fusion.model_dump(), **own})
 
     @property
     def recogniser(self) -> str | None:

@@ -159,7 +159,15 @@ def with_pseudo_labels(examples: Examples, pseudo: PseudoLabels, config: SelfTra
     weight = examples.weight.copy()
     emotion[rows], valence[rows] = pseudo.emotion, pseudo.valence
     weight[rows] = config.weight * (pseudo.confidence if config.weighting == "confidence" else 1.0)
-    return replace(examples, emotion=emotion, valence=valence, weight=weight)
+    target = examples.target
+    if config.targets == "soft":
+        target = (
+            np.full((len(examples), len(pseudo.classes)), np.nan, np.float32)
+            if target is None
+            else target.copy()
+        )
+        target[rows] = pseudo.probabilities
+    return replace(examples, emotion=emotion, valence=valence, weight=weight, target=target)
 
 
 def _number(value: float) -> float | None:

@@ -41,6 +41,11 @@ class Partition:
         """Clips whose media (not labels) may be trained on: everything but the test clips and the validation clips."""
         return self.train | self.unlabelled
 
+    @property
+    def predicted(self) -> NDArray[np.bool_]:
+        """Clips that a model of this view is asked for: all whose gold labels, if any, it did not learn."""
+        return self.test | self.validation | self.canary | self.unlabelled
+
     def visible(self, examples: Examples) -> Examples:
         """The examples with every label blanked that this view may not see: all but train and validation."""
         hidden = ~(self.train | self.validation)
@@ -110,9 +115,7 @@ def _view(
     # a corpus of one speaker is validated by clips: then there is nobody to keep apart
     chosen_by = _speakers(examples, validation) - _speakers(examples, train)
     own = unlabelled & ~_of(examples, _speakers(examples, test) | chosen_by)
-    return Partition(
-        view=name, train=train, validation=validation, test=test, unlabelled=own, canary=canary
-    )
+    return Partition(view=name, train=train, validation=validation, test=test, unlabelled=own, canary=canary)
 
 
 def _speakers(examples: Examples, clips: NDArray[np.bool_]) -> set[str]:

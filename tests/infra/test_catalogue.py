@@ -170,7 +170,13 @@ def test_forgotten_files(catalogue: Catalogue, corpus: str) -> None:
 
 
 def generation(key: str, corpus: str, **more: object) -> GenerationFacts:
-    facts = {"artifact": ref("m"), "policy": {"threshold": 0.9}, "counts": {"angry": 1}, "recipe": "r", **more}
+    facts = {
+        "artifact": ref("m"),
+        "policy": {"threshold": 0.9},
+        "counts": {"angry": 1},
+        "recipe": "r",
+        **more,
+    }
     return GenerationFacts(key=key, corpus=corpus, **facts)  # type: ignore[arg-type]
 
 
@@ -195,7 +201,9 @@ def test_pseudo_label_generations(catalogue: Catalogue, corpus: str) -> None:
     )
     first = catalogue.add_generation(facts, rows)
     assert catalogue.add_generation(generation("g1", corpus), rows[:1]) == first
-    assert {name: getattr(first, name) for name in vars(facts)} == vars(facts) | {"findings": tuple(facts.findings)}
+    assert {name: getattr(first, name) for name in vars(facts)} == vars(facts) | {
+        "findings": tuple(facts.findings)
+    }
     assert [tuple(label) for label in catalogue.pseudo_labels("g1")] == sorted(
         [(clip_id(0), "angry", 0.99, -1.0), (clip_id(1), "neutral", 0.9, None)]
     )

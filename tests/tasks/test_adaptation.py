@@ -51,6 +51,7 @@ def dataset_of(space: Workspace, labels: np.ndarray) -> DatasetRef:
         "speaker": [f"s{row % 12}" for row in range(CLIPS)],
         "fold": (np.arange(CLIPS) % 12 // 4).tolist(),
         "holdout": [False] * CLIPS,
+        "canary": [False] * CLIPS,
     }
     buffer = io.BytesIO()
     _write_parquet(columns, buffer)

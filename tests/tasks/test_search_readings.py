@@ -75,6 +75,7 @@ class World:
             "speaker": [f"s{row % 12}" for row in range(CLIPS)],
             "fold": FOLD.tolist(),
             "holdout": [False] * CLIPS,
+            "canary": [False] * CLIPS,
         }
         buffer = io.BytesIO()
         _write_parquet(columns, buffer)

@@ -92,7 +92,9 @@ def test_confidence_is_calibrated_and_precision_estimated_on_held_out_clips() ->
     known = held_out(40, wrong=10)
     chosen = select_pseudo_labels([POSTERIORS], CLASSES, alone(threshold=0.7), held_out=known)
     sure = select_pseudo_labels([POSTERIORS], CLASSES, alone(threshold=0.9), held_out=known)
-    assert "c2" in chosen.clip_ids and sure.clip_ids == (), "a model that is .96 sure and .75 right is tempered"
+    assert "c2" in chosen.clip_ids and sure.clip_ids == (), (
+        "a model that is .96 sure and .75 right is tempered"
+    )
     assert chosen.precision == {"neutral": (0, 0), "angry": (30, 40), "happy": (0, 0)}
     assert chosen.estimated_precision == pytest.approx(0.75)
     strict = select_pseudo_labels([POSTERIORS], CLASSES, alone(precision=0.8), held_out=known)
@@ -151,6 +153,10 @@ def test_examples_learn_from_them_with_their_weights() -> None:
     np.testing.assert_allclose(learnt.weight[[0, 1, 2]], [0.475, 1.0, 0.485], atol=1e-6)
     even = with_pseudo_labels(unlabelled(7), chosen, SelfTrainingConfig(weight=0.5, weighting="equal"))
     assert even.weight[[0, 2, 6]].tolist() == [0.5, 0.5, 1.0]
+    soft = with_pseudo_labels(unlabelled(7), chosen, SelfTrainingConfig(targets="soft"))
+    assert learnt.target is None and soft.target is not None
+    np.testing.assert_allclose(soft.target[0], [0.95, 0.03, 0.02], atol=1e-6)
+    assert np.isnan(soft.target[[1, 6]]).all()
     with pytest.raises(ConfigError, match="not of this data set"):
         with_pseudo_labels(unlabelled(3), chosen, SelfTrainingConfig())
     with pytest.raises(ConfigError, match="visible label"):
