@@ -7,7 +7,7 @@ clips that no generation has considered, and a round is kept only if it helps on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prefect import flow
@@ -16,11 +16,12 @@ from flows.features import extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.pretrain import pretrain_views
-from flows.reporting import show_generation, show_round
+from flows.reporting import show_generation, show_selection, show_verdict
 from flows.runners import configured_task_runner
 from flows.train import PSEUDO, served_system, train_systems, train_with_pseudo_labels
 from mer.recipes import Recipe, load_recipe
 from mer.training.partition import FINAL_VIEW
+from tasks.guards import check_selection, read_findings, watch_canary
 from tasks.pseudo_labels import judge, record_generation, select_view, standing_generations
 from tasks.references import DatasetRef, FeatureSetRef, FusedView, Standing, ViewSpaces
 from tasks.stage import StageResult
@@ -34,10 +35,11 @@ class Round:
     selected: Mapping[str, StageResult]
     voters: Sequence[FusedView]
     """Of the served view."""
-    state: str
-    reason: str
+    findings: Sequence[Mapping[str, Any]]
+    """What the guards measured."""
     systems: Sequence[FusedView] = ()
-    findings: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    state: str = "rejected"
+    reason: str = ""
 
 
 @flow(name="refresh", task_runner=configured_task_runner())
@@ -109,7 +111,10 @@ def self_train(
     standing: Standing,
     parent_run: str | None,
 ) -> Round | None:
-    """One round: all views vote, learn from what they chose, and are compared with the leaders; None: nothing to learn from."""
+    """One round: all views vote, guards look at the labels, the views learn from them, true labels compare both.
+
+    None: there is nothing to learn from.
+    """
     voters = {view: [leader, *_single_streams(supervised, recipe, view)] for view, leader in leaders.items()}
     ballots = {
         view: select_view.submit(dataset, recipe, own, view, standing, parent_run)
@@ -118,19 +123,33 @@ def self_train(
     selected = {view: ballot.result() for view, ballot in ballots.items()}
     if not int(selected[FINAL_VIEW].meta["selected"]):
         return None
+    leader = leaders[FINAL_VIEW]
+    checks = check_selection(
+        dataset, recipe, features, spaces[FINAL_VIEW], leader, selected[FINAL_VIEW], standing, parent_run
+    )
+    labelled = Round(
+        number=number, selected=selected, voters=voters[FINAL_VIEW], findings=read_findings(checks)
+    )
+    show_selection(number, selected, labelled.findings)
+    if (stop := checks.meta["stop"]) is not None:
+        return replace(labelled, state="stopped", reason=f"round {number}, before training: {stop}")
     pseudo = {view: (*standing.live[view], result.ref) for view, result in selected.items()}
     systems = train_with_pseudo_labels(dataset, recipe, features, spaces, supervised, pseudo, parent_run)
     after = _of(systems, served_system(recipe) + PSEUDO)
+    canary = watch_canary(dataset, recipe, leader, after[FINAL_VIEW], parent_run)
     verdict = judge(dataset, recipe, list(leaders.values()), list(after.values()), parent_run)
-    show_round(number, selected, verdict)
-    return Round(
-        number=number,
-        selected=selected,
-        voters=voters[FINAL_VIEW],
-        state="live" if verdict.meta["kept"] else "rejected",
-        reason=f"round {number}: {verdict.meta['reason']}",
+    state, reason = ("live" if verdict.meta["kept"] else "rejected"), verdict.meta["reason"]
+    if (stop := canary.meta["stop"]) is not None:
+        state, reason = "stopped", stop
+    trained = replace(
+        labelled,
+        findings=[*labelled.findings, *read_findings(canary)],
         systems=systems,
+        state=state,
+        reason=f"round {number}: {reason}",
     )
+    show_verdict(trained.state, trained.reason, read_findings(canary))
+    return trained
 
 
 def _of(systems: Sequence[FusedView], name: str) -> dict[str, FusedView]:

@@ -172,8 +172,10 @@ def show_alignment_study(figures: Mapping[str, float]) -> None:
     create_markdown_artifact(f"```\n{text}\n```", key="alignment-study")
 
 
-def show_round(number: int, selected: Mapping[str, StageResult], verdict: StageResult) -> None:
-    """What a round labelled in the served view, how sure that is, and what true labels say of it."""
+def show_selection(
+    number: int, selected: Mapping[str, StageResult], findings: Sequence[Mapping[str, Any]]
+) -> None:
+    """What a round labelled, how sure that is, and what the guards say of it before anything learns from it."""
     final = selected[FINAL_VIEW].meta
     console.print(
         f"self-training, round {number}: {final['selected']} of {final['candidates']} new unlabelled clips labelled, "
@@ -183,18 +185,28 @@ def show_round(number: int, selected: Mapping[str, StageResult], verdict: StageR
     others = ", ".join(
         f"{view} {one.meta['selected']}" for view, one in selected.items() if view != FINAL_VIEW
     )
-    said = f"{'kept' if verdict.meta['kept'] else 'not kept'}: {verdict.meta['reason']}"
     console.print(f"  pseudo-labels of the other views: {others}")
-    console.print(f"  round {number} {said}")
-    create_markdown_artifact(
-        "| view | candidates | pseudo-labels | precision, estimated |\n|---|---|---|---|\n"
-        + "\n".join(
-            f"| {view} | {one.meta['candidates']} | {one.meta['selected']} | {_share(one.meta['estimated_precision'])} |"
-            for view, one in selected.items()
-        )
-        + f"\n\nround {number} {said}",
-        key=f"pseudo-labels-round-{number}",
+    _print_findings(findings)
+    rows = [
+        {"view": view, **{name: one.meta[name] for name in ("candidates", "selected", "estimated_precision")}}
+        for view, one in selected.items()
+    ]
+    create_table_artifact(
+        rows, key="pseudo-label-views", description=f"pseudo-labels of round {number}, per view"
     )
+
+
+def show_verdict(state: str, reason: str, findings: Sequence[Mapping[str, Any]]) -> None:
+    """What became of a round."""
+    _print_findings(findings)
+    console.print(f"  {'kept' if state == 'live' else state}: {reason}", markup=False)
+
+
+def _print_findings(findings: Sequence[Mapping[str, Any]]) -> None:
+    for finding in findings:
+        mark = "[green]ok[/]  " if finding["passed"] else "[red]stop[/]"
+        console.print(f"  {mark} ", end="")
+        console.print(finding["reason"], markup=False)
 
 
 def selection_table(final: Mapping[str, Any]) -> Table:
@@ -228,7 +240,11 @@ def show_generation(row: GenerationRow | None, standing: Standing) -> None:
     console.print(f"[bold]pseudo-labels[/]: {said}")
     for line in standing.waiting:
         console.print(f"  [yellow]set aside[/]: {line}; `mer generations` shows them")
-    create_markdown_artifact("\n\n".join([said, *standing.waiting]), key="pseudo-labels")
+    guards = [
+        f"- {'ok' if item['passed'] else '**stop**'}: {item['reason']}"
+        for item in (row.findings if row else ())
+    ]
+    create_markdown_artifact("\n\n".join([said, "\n".join(guards), *standing.waiting]), key="pseudo-labels")
 
 
 def _share(value: float | None) -> str:

@@ -56,7 +56,7 @@ def standing_generations(dataset: DatasetRef, recipe: Recipe) -> Standing:
                 continue
             if row.state is not GenerationState.LIVE:
                 aside[view].append(ref)
-            elif usable_in(_ballot(space, ref)["seen"], examples, partitions[view]):
+            elif usable_in(read_ballot(space, ref)["seen"], examples, partitions[view]):
                 live[view].append(ref)
                 keys += [row.key] if view == FINAL_VIEW else []
         if row.state is not GenerationState.LIVE:
@@ -79,10 +79,10 @@ def select_view(
     parent_run: str | None,
 ) -> StageResult:
     """Vote on the clips of a view that nobody has voted on yet; the first voter leads. Meta: counts, thresholds, precision."""
-    config = _config(recipe)
+    config = self_training(recipe)
     space = workspace()
     examples, partition = load_view(space, dataset, recipe, view)
-    ballots = {ref.sha256: _ballot(space, ref) for ref in (*standing.live[view], *standing.aside[view])}
+    ballots = {ref.sha256: read_ballot(space, ref) for ref in (*standing.live[view], *standing.aside[view])}
     asked = _candidates(ballots, standing, view, examples, partition)
 
     def produce(run: StageRun) -> Produced:
@@ -146,7 +146,7 @@ def judge(
     parent_run: str | None,
 ) -> StageResult:
     """Compare two systems, given by view, on the validation speakers' true labels; meta: the verdict."""
-    config = _config(recipe)
+    config = self_training(recipe)
     space = workspace()
     examples, partitions = load_partitions(space, dataset, recipe)
     pairs = [(old, new) for old in before for new in after if old.view == new.view]
@@ -211,7 +211,7 @@ def record_generation(
     """
     from mer.selftraining.training_set import training_set
 
-    config = _config(recipe)
+    config = self_training(recipe)
     space = workspace()
     final = selected[FINAL_VIEW]
     (chosen,) = load_selections(space, [final.ref])
@@ -295,7 +295,8 @@ def _candidates(
     return candidates(examples, partition, considered, aside)
 
 
-def _ballot(space: Workspace, ref: ArtifactRef) -> Mapping[str, list[str]]:
+def read_ballot(space: Workspace, ref: ArtifactRef) -> Mapping[str, list[str]]:
+    """Candidates and seen clips of a selection."""
     values: Mapping[str, list[str]] = json.loads(space.artifacts.read(ref, BALLOT))
     return values
 
@@ -305,7 +306,8 @@ def _finite(thresholds: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if np.isinf(value) else float(value) for name, value in thresholds.items()}
 
 
-def _config(recipe: Recipe) -> SelfTrainingConfig:
+def self_training(recipe: Recipe) -> SelfTrainingConfig:
+    """The recipe's options; ValueError without."""
     if recipe.pseudo_labels is None:
         raise ValueError(f"recipe {recipe.name} has no pseudo-labels")
     return recipe.pseudo_labels

@@ -41,6 +41,47 @@ class AgreementConfig(BaseModel):
     )
 
 
+class GuardsConfig(BaseModel):
+    """When a refresh stops by itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    largest_canary_drop: float = Field(
+        default=0.01,
+        ge=0.0,
+        lt=1.0,
+        description="Most that weighted F1 on the canary clips (`split: canary`) may fall by in a round.",
+    )
+    largest_share_ratio: float = Field(
+        default=4.0,
+        gt=1.0,
+        description="A class may have at most this many times its share of the gold labels, and at least its share divided by it "
+        "(both shares by their 99 % intervals, so that few clips stop nothing).",
+    )
+    largest_drift: float = Field(
+        default=0.6,
+        gt=0.0,
+        le=2.0,
+        description="Most that the priors of new clips may differ from those of the labelled ones, in sum over classes; counts "
+        "where a test says that they differ (the challenge's own test sets: .39).",
+    )
+    source_gap: float = Field(
+        default=0.15,
+        gt=0.0,
+        lt=1.0,
+        description="A source's labels may be contradicted more often than the others' by at most this share.",
+    )
+    source_alpha: float = Field(
+        default=0.01,
+        gt=0.0,
+        lt=1.0,
+        description="... and by chance with at most this probability, over all sources.",
+    )
+    source_clips: int = Field(
+        default=10, ge=2, description="Fewest pseudo-labelled clips of a source that is looked at."
+    )
+
+
 class SelfTrainingConfig(AgreementConfig):
     """How unlabelled clips are voted on, what is learnt from their pseudo-labels, and when a round is kept.
 
@@ -110,6 +151,10 @@ class SelfTrainingConfig(AgreementConfig):
         ge=0.5,
         lt=1.0,
         description="... and in this share of resamples of the held-out speakers; .5: the point estimate decides.",
+    )
+
+    guards: GuardsConfig = Field(
+        default_factory=GuardsConfig, description="When a refresh stops by itself, with a reason."
     )
 
     @model_validator(mode="after")
