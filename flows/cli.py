@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli_generations import generations
 from flows.cli_local import register
 from flows.cli_local import servers as _servers
 from flows.cli_local import show_addresses as _addresses
@@ -172,7 +173,7 @@ def refresh(
     label_map: LabelMapOption = "",
     demo_clips: ClipsOption = 200,
 ) -> None:
-    """One round of pseudo-labels on what is unlabelled now, kept only if true labels of held-out speakers say so."""
+    """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`)."""
     _flow("flows.refresh", "refresh", recipe, corpus, name, format, label_map, demo_clips)
 
 
@@ -314,6 +315,7 @@ def models(
 
 
 register(app)
+app.add_typer(generations, name="generations")
 
 
 def _flow(module: str, name: str, *corpus: Any, **more: Any) -> None:

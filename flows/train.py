@@ -17,11 +17,11 @@ from flows.runners import configured_task_runner
 from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe, load_recipe
 from tasks.ensemble import ENSEMBLE, combine_view
-from tasks.evaluation import evaluate, read_report
+from tasks.evaluation import PSEUDO_MARK, evaluate, read_report
 from tasks.fusion import fuse_view
 from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
 
-FUSED, PSEUDO = "fused", "+pseudo"
+FUSED, PSEUDO = "fused", PSEUDO_MARK
 PseudoByView = Mapping[str, Sequence[ArtifactRef]]
 """View -> its own selections of pseudo-labels, by generation."""
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mer.training.partition import Partition
 
 PSEUDO_MARK = "+pseudo"
+"""End of the names of systems that learnt from pseudo-labels."""
 OUT_OF_FOLD, HOLDOUT = "out_of_fold.parquet", "holdout.parquet"
 EVALUATION_CODE = ("mer.evaluation", "mer.ensemble", "mer.label_shift")
 

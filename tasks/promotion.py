@@ -13,6 +13,8 @@ from mer.recipes import Recipe
 from tasks.comparison import held_out
 from tasks.dataset import load_partitions
 from tasks.ensemble import load_ensemble
+from tasks.evaluation import PSEUDO_MARK
+from tasks.pseudo_labels import standing_generations
 from tasks.references import DatasetRef, FusedView, ModelVersion, Promotion, ViewSpaces
 from tasks.stage import Produced, StageResult, StageRun, run_stage
 from tasks.streams import spaces_read
@@ -49,6 +51,9 @@ def register(
         else {served.system: served.model}
     )
 
+    taught = served.system.endswith(PSEUDO_MARK)
+    generations = standing_generations.fn(dataset, recipe).generations if taught else ()
+
     def produce(run: StageRun) -> Produced:
         package = ModelPackage(
             recipe=recipe,
@@ -58,6 +63,7 @@ def register(
             temperature=float(evaluation.meta["temperature"]),
             system=served.system,
             ensemble=ensemble,
+            generations=generations,
         )
         files: dict[str, Path | bytes] = {RECORD: package.write(run.folder)}
         parts = {package.fusion_folders[name]: ref for name, ref in fusions.items()}
@@ -79,6 +85,7 @@ def register(
             "alignment": alignment.sha256 if alignment else None,
             **({"towers": {name: tower.adapter.sha256 for name, tower in towers.items()}} if towers else {}),
             "evaluation": evaluation.ref.sha256,
+            **({"generations": list(generations)} if generations else {}),
         },
         config={"recipe": recipe.model_dump(mode="json")},
         code=("mer.predictor",),

@@ -44,6 +44,9 @@ class ModelPackage(BaseModel):
     system: str = Field(
         description="Which system was chosen: `fused`, `ensemble`, or one of them with `+pseudo`."
     )
+    generations: tuple[str, ...] = Field(
+        default=(), description="Keys of the generations of pseudo-labels that were learnt from."
+    )
     ensemble: Ensemble | None = Field(
         default=None, description="How the members' posteriors are combined; none: there is one fusion."
     )

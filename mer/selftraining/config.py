@@ -8,6 +8,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
+FIXED_THRESHOLD = 0.9
+"""Least probability where a recipe names no policy."""
+
+
 class AgreementConfig(BaseModel):
     """When a vote is trusted as a label."""
 
@@ -96,11 +100,12 @@ class SelfTrainingConfig(AgreementConfig):
         description="Set thresholds by class such that this share of agreed votes on validation speakers' true labels was right; "
         "none: fixed thresholds, or `share`.",
     )
-    threshold: float = Field(
-        default=0.9,
+    threshold: float | None = Field(
+        default=None,
         ge=0.0,
         le=1.0,
-        description="Fixed: least probability of the leading voter's class, calibrated on validation speakers.",
+        description="Fixed: least probability of the leading voter's class, calibrated on validation speakers; none: .9, where "
+        "neither `precision` nor `share` is given.",
     )
     class_thresholds: Mapping[str, float] = Field(
         default_factory=dict,
@@ -157,13 +162,26 @@ class SelfTrainingConfig(AgreementConfig):
         default_factory=GuardsConfig, description="When a refresh stops by itself, with a reason."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was_written_before(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("temperature") == 1.0:  # packages of earlier versions
+            return {name: own for name, own in value.items() if name != "temperature"}
+        return value
+
     @model_validator(mode="after")
     def _one_policy(self) -> SelfTrainingConfig:
-        fixed = bool({"threshold", "class_thresholds"} & self.model_fields_set)
-        named = [name for name in ("precision", "share") if getattr(self, name) is not None]
-        if len(named) + fixed > 1:
+        named = [name for name in ("precision", "share", "threshold") if getattr(self, name) is not None]
+        if self.class_thresholds and "threshold" not in named:
+            named.append("class_thresholds")
+        if len(named) > 1:
             raise ValueError(
                 "pseudo_labels: expected one of fixed thresholds (`threshold`, `class_thresholds`), `precision` and `share`, "
-                f"found {' and '.join([*named, *(['fixed thresholds'] if fixed else [])])}"
+                f"found {' and '.join(named)}"
             )
         return self
+
+    def fixed_threshold(self, emotion: str) -> float:
+        """Least probability of a class under fixed thresholds."""
+        own = self.class_thresholds.get(emotion, self.threshold)
+        return FIXED_THRESHOLD if own is None else own

@@ -66,7 +66,7 @@ def class_share_guard(
     shares = f"{own[worst] / len(pseudo):.1%} of the pseudo-labels and {gold[worst] / len(labelled):.1%} of the gold labels"
     told = f"class shares: {emotions[worst]} has {shares}"
     if not passed:
-        told += f", expected at most {config.largest_share_ratio:g} times more or fewer; look at these clips, or set thresholds by class"
+        told += f", expected at most {config.largest_share_ratio:g} times more or fewer; look at these clips"
     return Finding("class share", passed, float(ratios[worst]), config.largest_share_ratio, told)
 
 
@@ -217,7 +217,7 @@ def _standardised(values: NDArray[np.floating], learnt: NDArray[np.bool_]) -> ND
     own = values.astype(np.float64)
     mean, scale = own[learnt].mean(axis=0), own[learnt].std(axis=0)
     # as a mean over features, so that a wide stream does not outweigh a narrow one
-    return (own - mean) / np.where(scale > 0, scale, 1.0) / np.sqrt(own.shape[1]) * 10.0
+    return np.asarray((own - mean) / np.where(scale > 0, scale, 1.0) / np.sqrt(own.shape[1]) * 10.0)
 
 
 def _share_interval(count: int, total: int, confidence: float = 0.99) -> tuple[float, float]:

@@ -100,7 +100,7 @@ def _thresholds(
     if config.precision is not None:
         assert known is not None and held_out is not None  # checked
         return thresholds_by_precision(known, held_out.truth, len(classes), config)
-    return np.array([config.class_thresholds.get(name, config.threshold) for name in classes])
+    return np.array([config.fixed_threshold(name) for name in classes])
 
 
 def _reached(found: Vote, rows: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

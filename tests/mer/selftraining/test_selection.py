@@ -166,7 +166,23 @@ def test_examples_learn_from_them_with_their_weights() -> None:
 def test_misspelt_options_and_two_policies_are_refused() -> None:
     with pytest.raises(ValidationError, match="treshold"):
         SelfTrainingConfig.model_validate({"treshold": 0.9})
-    with pytest.raises(ValidationError, match="share and fixed thresholds"):
+    with pytest.raises(ValidationError, match="share and threshold"):
         SelfTrainingConfig(share=0.5, threshold=0.8)
     with pytest.raises(ValidationError, match="precision and share"):
         SelfTrainingConfig(share=0.5, precision=0.8)
+    with pytest.raises(ValidationError, match="share and class_thresholds"):
+        SelfTrainingConfig(share=0.5, class_thresholds={"happy": 0.9})
+
+
+@pytest.mark.parametrize("options", [{}, {"share": 0.5}, {"precision": 0.8}, {"threshold": 0.8}])
+def test_options_come_back_from_json_and_from_earlier_packages(options: dict[str, float]) -> None:
+    config = SelfTrainingConfig.model_validate(options)
+    assert SelfTrainingConfig.model_validate_json(config.model_dump_json()) == config
+    before = {
+        "threshold": 0.9,
+        "class_thresholds": {},
+        "cap_per_class": None,
+        "cap_ratio": 3.0,
+        "temperature": 1.0,
+    }
+    assert SelfTrainingConfig.model_validate(before).fixed_threshold("happy") == 0.9

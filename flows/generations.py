@@ -1,0 +1,153 @@
+"""What a person sees and does of generations of pseudo-labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from infra.catalogue import GenerationRow, GenerationState
+from mer.predictor.package import RECORD, ModelPackage
+from tasks.workspace import Workspace, workspace
+
+console = Console(highlight=False)
+
+
+def show_generations(corpus: str, recipe: str) -> None:
+    """A line each, oldest first."""
+    rows = workspace().catalogue.generations(corpus or None, recipe or None)
+    if not rows:
+        console.print(
+            "no generation of pseudo-labels yet: `mer refresh` or `mer run` makes them of unlabelled clips"
+        )
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("no.", "key", "recipe", "corpus", "clips", "round", "precision", "state", "made"):
+        table.add_column(
+            column, justify="right" if column in ("no.", "clips", "round", "precision") else "left"
+        )
+    for row in rows:
+        cells = (row.key[:12], row.recipe, row.corpus, str(sum(row.counts.values())), str(row.round))
+        table.add_row(str(row.number), *cells, _precision(row), row.state, f"{row.created_at:%Y-%m-%d %H:%M}")
+    console.print(table)
+    console.print(
+        "precision: of held-out true labels under the same policy. live: trained on; rejected: did not help; stopped, withdrawn: "
+        "their clips wait until they are released"
+    )
+
+
+def show_generation_details(which: str) -> None:
+    """Everything that is known of one."""
+    row = _find(workspace(), which)
+    console.print(f"[bold]generation {row.number}[/] {row.key}")
+    console.print(
+        f"  recipe {row.recipe}, corpus {row.corpus}, round {row.round}, made {row.created_at:%Y-%m-%d %H:%M} UTC"
+    )
+    console.print(f"  {row.state}: {row.reason or 'no reason given'}", markup=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("emotion", "clips", "least confidence", "right on held-out"):
+        table.add_column(column, justify="left" if column == "emotion" else "right")
+    for name, count in row.counts.items():
+        threshold = row.thresholds.get(name)
+        right, known = row.precision.get(name, (0, 0))
+        table.add_row(
+            name, str(count), "none" if threshold is None else f"{threshold:.3f}", f"{right}/{known}"
+        )
+    console.print(table)
+    for system, model in row.voters.items():
+        console.print(f"  voter {system}: {model[:60]}", markup=False)
+    for finding in row.findings:
+        console.print(f"  {'ok  ' if finding['passed'] else 'stop'} {finding['reason']}", markup=False)
+    console.print(f"  training set with it: {row.membership}")
+    for text in _versions_taught_by(workspace(), row):
+        console.print(f"  learnt by {text}")
+
+
+def show_trace(clip: str) -> None:
+    """Labels of a clip, by name or id."""
+    space = workspace()
+    found = {
+        row.clip_id: row.name
+        for corpus in space.catalogue.corpora()
+        for row in space.catalogue.clips(corpus.name)
+        if clip in (row.name, row.clip_id)
+    }
+    if not found:
+        raise LookupError(f"no clip {clip!r}: expected a name or an id of the catalogue")
+    for clip_id, name in found.items():
+        labels = space.catalogue.pseudo_labels_of(clip_id)
+        console.print(f"[bold]{name}[/] {clip_id}: {len(labels)} pseudo-labels")
+        for row, label in labels:
+            voters = ", ".join(
+                f"{system} {model.split('@')[-1][:12]}" for system, model in row.voters.items()
+            )
+            console.print(
+                f"  generation {row.number} ({row.state}): {label.emotion}, confidence {label.confidence:.3f}, voted by {voters}"
+            )
+
+
+def withdraw_generation(which: str, reason: str) -> None:
+    """Take it out of training, and say who has learnt from it."""
+    space = workspace()
+    row = space.catalogue.withdraw_generation(
+        _find(space, which).key, reason or "withdrawn from the command line"
+    )
+    console.print(
+        f"generation {row.number} is withdrawn: the next `mer run` trains without its {sum(row.counts.values())} labels, and its "
+        "clips wait until `mer generations release`"
+    )
+    for text in _versions_taught_by(space, row):
+        console.print(f"  learnt by {text}")
+
+
+def restore_generation(which: str, reason: str) -> None:
+    """Put it back into training."""
+    space = workspace()
+    row = space.catalogue.restore_generation(
+        _find(space, which).key, reason or "restored from the command line"
+    )
+    console.print(f"generation {row.number} is live again: the next `mer run` trains on it")
+
+
+def release_generation(which: str, reason: str) -> None:
+    """Give its clips back to the next refresh."""
+    space = workspace()
+    row = space.catalogue.release_generation(
+        _find(space, which).key, reason or "released from the command line"
+    )
+    console.print(f"generation {row.number} is released: the next refresh votes on its clips again")
+
+
+def _find(space: Workspace, which: str) -> GenerationRow:
+    rows = space.catalogue.generations()
+    found = [row for row in rows if which == str(row.number)] or [
+        row for row in rows if len(which) >= 4 and row.key.startswith(which)
+    ]
+    if len(found) != 1:
+        raise LookupError(
+            f"expected the number or key of one generation, found {len(found)} for {which!r}; `mer generations` lists them"
+        )
+    return found[0]
+
+
+def _versions_taught_by(space: Workspace, row: GenerationRow) -> Sequence[str]:
+    """Model versions that learnt from it; of a champion, how to put the one before it back."""
+    told = []
+    for version in space.catalogue.model_versions(row.recipe):
+        package = ModelPackage.model_validate_json(space.artifacts.read(version.artifact, RECORD))
+        if row.key not in package.generations:
+            continue
+        champion = space.catalogue.champion(version.name)
+        served = champion is not None and champion.version == version.version
+        hint = f", the champion; `mer models {version.name} --rollback` puts the one before it back"
+        told.append(
+            f"{version.name} version {version.version}{hint if served and row.state != GenerationState.LIVE else ''}"
+        )
+    return told
+
+
+def _precision(row: GenerationRow) -> str:
+    right, known = (sum(pair[place] for pair in row.precision.values()) for place in (0, 1))
+    return f"{right}/{known}" if known else ""
