@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
 FIXED_THRESHOLD = 0.9
 """Least probability where a recipe names no policy."""
 
