@@ -1,19 +1,18 @@
 """What wrong training labels cost a fusion, and what losses that bear them, soft targets and a warm start give back.
 
-    python -m benchmarks.noisy_labels [--quick] [--json PATH] [--seeds 2] [--corpus PATH] [--encoder SOURCE]
+    python -m benchmarks.noisy_labels [--quick] [--last] [--json PATH] [--seeds 2] [--corpus PATH] [--encoder SOURCE]
 
 Two worlds: speakers made of Gaussians (two streams, six classes), and RAVDESS (speech layer 2, action units; left out by
 `--quick` and where the corpus is not there). Outer fold 0 is set aside and read by nothing; each other fold is scored with its
-true labels, by models trained on the remaining speakers. A quarter of these keep true labels and choose the epoch (`chosen`),
-or the last epoch is kept (`last`). Labels of the others: true (`none`), 30 % replaced by any other class (`uniform`) or by one
-that is always the same for a class (`pairs`), or `teacher`: a third of the speakers has true labels, the others have what a
+true labels, by models trained on the remaining speakers. A quarter of these keep true labels and choose the epoch; `--last` also
+trains models whose last epoch is kept. Labels of the others: true (`none`), 30 % replaced by any other class (`uniform`) or by
+one that is always the same for a class (`pairs`), or `teacher`: a third of the speakers has true labels, the others have what a
 fusion trained on that third says of them.
 
-JSON keys, with W = gauss, ravdess, N = none, uniform, pairs, teacher, R = chosen, last and L = one of LOSSES; for the teacher
-also soft_L (its posteriors as targets) and warm (smoothed cross-entropy started from the teacher): `W_N_wrong` (share of wrong
-training labels), `W_N_L_R` (accuracy in points, clips of all folds and seeds pooled), `W_N_L_R_gain`, `_gain_low`, `_gain_high`
-(minus smoothed cross-entropy, the default; 95 %, speakers resampled), `W_teacher_teacher` (the teachers' own accuracy),
-`W_seconds`.
+JSON keys, with W = gauss, ravdess, N = none, uniform, pairs, teacher and L = one of LOSSES, for the teacher also soft_L (its
+posteriors as targets), warm (smoothed cross-entropy started from the teacher) and teacher (as it is): `W_N_wrong` (share of wrong
+training labels), `W_N_L` (accuracy in points, clips of all folds and seeds pooled), `W_N_L_gain`, `_gain_low`, `_gain_high`
+(minus smoothed cross-entropy, the default; 95 %, speakers resampled), the same with L_last, and `W_seconds`.
 """
 
 from __future__ import annotations
@@ -40,9 +39,10 @@ Labels = NDArray[np.int64]
 LOSSES: Mapping[str, Mapping[str, object]] = {
     "smoothed": {"label_smoothing": 0.1},
     "cross_entropy": {},
-    "generalised_.4": {"emotion_loss": "generalised", "loss_power": 0.4},
     "generalised_.7": {"emotion_loss": "generalised", "loss_power": 0.7},
+    "generalised_.7_smoothed": {"emotion_loss": "generalised", "loss_power": 0.7, "label_smoothing": 0.1},
     "symmetric_.1": {"emotion_loss": "symmetric", "loss_forward": 0.1},
+    "symmetric_.1_smoothed": {"emotion_loss": "symmetric", "loss_forward": 0.1, "label_smoothing": 0.1},
     "symmetric_1": {"emotion_loss": "symmetric", "loss_forward": 1.0},
 }
 SOFT = ("cross_entropy", "generalised_.7", "symmetric_1")
@@ -68,6 +68,7 @@ def main() -> None:
     )
     options.add_argument("--features", type=Path, default=Path(".mer/ravdess"), help="kept features")
     options.add_argument("--seeds", type=int, default=2, help="seeds of noise and models")
+    options.add_argument("--last", action="store_true", help="also keep last epochs (twice the time)")
     chosen = options.parse_args()
     import torch
 
@@ -78,7 +79,7 @@ def main() -> None:
         worlds["ravdess"] = ravdess(Path(chosen.corpus), chosen.encoder, chosen.features)
     figures: dict[str, Figure] = {}
     for name, world in worlds.items():
-        own = measured(world, seeds, epochs=15 if chosen.quick else 50)
+        own = measured(world, seeds, 15 if chosen.quick else 50, last=chosen.last)
         figures |= {f"{name}_{key}": value for key, value in own.items()}
         for key, value in own.items():
             if "gain" not in key:
@@ -89,7 +90,7 @@ def main() -> None:
     write_figures(chosen.json, figures)
 
 
-def measured(world: World, seeds: Sequence[int], epochs: int) -> dict[str, float]:
+def measured(world: World, seeds: Sequence[int], epochs: int, *, last: bool = False) -> dict[str, float]:
     """All noises, losses, folds and seeds, and their figures."""
     from mer.evaluation.intervals import paired_differences, widened
     from mer.evaluation.metrics import accuracy
@@ -112,13 +113,14 @@ def measured(world: World, seeds: Sequence[int], epochs: int) -> dict[str, float
             for noise in NOISES:
                 told = taught(world, noise, train, held, config, seed)
                 wrong.setdefault(noise, []).append(float((told.labels != own.emotion)[train].mean()))
-                for name, predicted in students(world, told, train, held, scored, config, seed).items():
+                for name, predicted in students(
+                    world, told, train, held, scored, config, seed, last=last
+                ).items():
                     answers.setdefault((noise, name), []).append(predicted)
     figures = {f"{noise}_wrong": float(np.mean(shares)) for noise, shares in wrong.items()}
     known = np.concatenate(truth)
     for (noise, name), given in answers.items():
-        reading = name.rpartition("_")[2]
-        default = "smoothed_chosen" if name == "teacher" else f"smoothed_{reading}"
+        default = "smoothed_last" if name.endswith("_last") else "smoothed"
         paired = paired_differences(
             known, np.concatenate(given), np.concatenate(answers[noise, default]), speakers, world.classes,
             score=accuracy,
@@ -158,9 +160,10 @@ def taught(world: World, noise: str, train: Mask, held: Mask, config: FusionConf
 
 
 def students(
-    world: World, told: Trained, train: Mask, held: Mask, scored: Mask, config: FusionConfig, seed: int
-) -> dict[str, Labels]:
-    """Loss and reading -> classes of the scored clips, whose labels nothing here sees."""
+    world: World, told: Trained, train: Mask, held: Mask, scored: Mask, config: FusionConfig, seed: int,
+    *, last: bool = False,
+) -> dict[str, Labels]:  # fmt: skip
+    """Name -> classes of the scored clips, whose labels nothing here sees."""
     from mer.fusion.fit import fit_fusion, predict_fusion
 
     own, nobody = world.examples, np.zeros(len(world.examples), bool)
@@ -175,12 +178,12 @@ def students(
         cases["warm"] = ("smoothed", hard, told.teacher)
     found: dict[str, Labels] = {}
     for name, (loss, examples, start) in cases.items():
-        for reading, validation in (("chosen", held), ("last", nobody)):
+        for ending, validation in (("", held), ("_last", nobody))[: 1 + last]:
             fitted = fit_fusion(
                 world.tables, examples, train, validation, names,
                 config.model_copy(update={**LOSSES[loss], "seed": seed}), start=start,
             )  # fmt: skip
-            found[f"{name}_{reading}"] = predict_fusion(fitted, asked).predicted
+            found[f"{name}{ending}"] = predict_fusion(fitted, asked).predicted
     if told.teacher is not None:
         found["teacher"] = predict_fusion(told.teacher, asked).predicted
     return found

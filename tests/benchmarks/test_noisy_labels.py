@@ -62,15 +62,15 @@ def test_the_scored_labels_change_nothing() -> None:
 
 
 def test_the_figures_are_those_that_the_docstring_names() -> None:
-    figures = measured(gaussian(120), [1], epochs=1)
+    figures = measured(gaussian(120), [1], epochs=1, last=True)
     for noise in NOISES:
         names = [*LOSSES, *([f"soft_{one}" for one in SOFT] + ["warm"] if noise == "teacher" else [])]
         for name in names:
-            for reading in ("chosen", "last"):
-                key = f"{noise}_{name}_{reading}"
+            for ending in ("", "_last"):
+                key = f"{noise}_{name}{ending}"
                 assert 0 <= figures[key] <= 100
                 if name != "smoothed":
-                    default = figures[f"{noise}_smoothed_{reading}"]
+                    default = figures[f"{noise}_smoothed{ending}"]
                     assert figures[f"{key}_gain"] == pytest.approx(figures[key] - default)
                     assert figures[f"{key}_gain_low"] <= figures[f"{key}_gain_high"]
     assert {"uniform_wrong", "teacher_teacher", "seconds"} <= figures.keys()
