@@ -83,6 +83,14 @@ def test_an_untrained_model_starts_at_its_own_optimum() -> None:
     torch.testing.assert_close(model.task_balance.detach().exp(), expected)
 
 
+def test_so_it_starts_at_the_optimum_of_another_loss() -> None:
+    config = FusionConfig(task_balance="uncertainty", emotion_loss="generalised", loss_power=1.0)
+    model = built("concat", task_balance="uncertainty").float()
+    start_model(model, np.array([0, 1, 2]), np.array([-2.0, 2.0, np.nan], np.float32), config)
+    expected = torch.tensor([2 * (1 - 1 / CLASSES), 4.0])
+    torch.testing.assert_close(model.task_balance.detach().exp(), expected)
+
+
 def batch(valence: torch.Tensor, emotion: torch.Tensor) -> tuple[FusionOutput, tuple[torch.Tensor, ...]]:
     generator = torch.Generator().manual_seed(0)
     output = FusionOutput(
@@ -157,6 +165,39 @@ def test_gradnorm_brings_the_tasks_gradients_together() -> None:
         found = torch.autograd.grad(loss, shared)
         norms.append(weights[which] * torch.cat([part.flatten() for part in found]).norm())
     assert 0.8 < float(norms[0] / norms[1]) < 1.25, norms
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"emotion_loss": "generalised", "loss_power": 1.0},
+        {"emotion_loss": "symmetric", "loss_forward": 1.0},
+    ],
+)
+def test_gradnorm_measures_the_pace_of_emotion_from_its_own_loss_of_equal_probabilities(
+    changes: dict[str, object],
+) -> None:
+    """Emotion is where it started, valence at three quarters; the weighted gradients are equal: only the pace decides."""
+    config = FusionConfig(task_balance="gradnorm", gradnorm_alpha=5.0, label_smoothing=0.0, **changes)  # type: ignore[arg-type]
+    model = built("concat", task_balance="gradnorm").float()
+    inputs, present = utterances()
+    output = model({name: values.float() for name, values in inputs.items()}, present)
+    labels, valence = torch.tensor([0, 1, 2, 3, 0]), torch.linspace(-1, 1, 5)
+    losses = task_losses(output, labels, valence, torch.ones(5), torch.ones(CLASSES), config)
+    assert losses.valence is not None
+    shared = [value for name, value in model.named_parameters() if name.startswith("body")]
+    norms = [
+        torch.cat([part.flatten() for part in torch.autograd.grad(loss, shared, retain_graph=True)]).norm()
+        for loss in losses[:2]
+    ]
+    with torch.no_grad():
+        model.task_balance.copy_(-torch.stack(norms).log())
+    for share, slopes in ((0.75, [-1, 1]), (1.25, [1, -1])):
+        model.valence_spread = float(losses.valence.detach()) / share
+        balanced_loss(model, losses, config)
+        assert model.task_balance.grad is not None
+        assert model.task_balance.grad.sign().tolist() == slopes
 
 
 def test_learned_weights_of_the_losses_are_no_parameters_of_the_model() -> None:

@@ -76,6 +76,15 @@ def test_a_hidden_label_hides_its_target() -> None:
     )
 
 
+def test_distributions_are_the_given_rows_the_labels_and_nothing() -> None:
+    examples = corpus()[1].subset(np.arange(4))
+    nan = [np.nan] * 3
+    given = np.array([[0.2, 0.3, 0.5], nan, [0.6, 0.4, 0.0], nan], np.float32)
+    own = replace(examples, emotion=np.array([2, 1, -1, -1]), target=given)
+    expected = np.array([[0.2, 0.3, 0.5], [0, 1, 0], [0, 0, 0], [0, 0, 0]], np.float32)
+    np.testing.assert_array_equal(own.distributions(3), expected)
+
+
 def test_targets_that_say_nothing_are_none_at_all() -> None:
     examples = corpus()[1]
     empty = replace(examples, target=np.full((CLIPS, len(CLASSES)), np.nan, np.float32))

@@ -11,7 +11,10 @@ from stacked_clips import BASE, CLASSES, CLIPS, Clips, made, stack_data
 
 from mer.errors import ConfigError
 from mer.fusion.fit import fit_fusion
+from mer.training import stack
+from mer.training.loss_forms import LossForm, untrained_loss
 from mer.training.stack import ModelOutcome, train_stack
+from mer.training.stack_losses import LossOptions
 from mer.training.stack_state import ModelPlan
 
 LOSSES: dict[str, dict[str, object]] = {
@@ -106,6 +109,31 @@ def test_models_with_and_without_soft_targets_share_a_stack() -> None:
     assert len({plan.shape for plan in plans}) == 1
     for stacked, plan in zip(train_stack(plans, stack_size=4), plans, strict=True):
         assert_equal(stacked, train_stack([plan])[0])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_models_that_take_turns_keep_their_options_and_targets(
+    monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    own = softened(made())
+    plans = neighbours(own, model="afg_guided", **LOSSES[loss])
+    together = train_stack(plans, stack_size=5)
+    monkeypatch.setattr(stack, "MAPPED_BYTES", 1)  # one model at a time
+    for one, other in zip(train_stack(plans, stack_size=5), together, strict=True):
+        assert_equal(one, other)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_model_has_options_of_its_own(loss: str) -> None:
+    plans = neighbours(made(), **LOSSES[loss])
+    options = LossOptions.of_plans(plans, torch.device("cpu"))
+    forms = [LossForm.of(plan.config) for plan in plans]
+    expected = torch.tensor([untrained_loss(form, CLASSES) for form in forms])
+    torch.testing.assert_close(options.untrained, expected)
+    for k in range(len(plans)):
+        own = options.of(slice(k, k + 1)).form
+        assert own.kind == forms[k].kind
+        assert [float(value) for value in own[1:]] == pytest.approx(list(forms[k][1:]))
 
 
 def test_losses_part_the_stacks() -> None:
