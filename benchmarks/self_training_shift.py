@@ -42,7 +42,7 @@ from mer.label_shift.analysis import NoAnalysis, analyse_shift
 from mer.label_shift.calibration import fit_bias_corrected
 from mer.label_shift.clip_sets import CalibrationClips, TargetClips
 from mer.label_shift.config import LabelShiftConfig
-from mer.label_shift.intervals import estimate_priors
+from mer.label_shift.permutation import permutation_test
 from mer.label_shift.vote import prior_weighted_vote
 from mer.training.examples import Examples
 
@@ -152,34 +152,37 @@ def _judge(case: ShiftCase, rows: Labels, classes: Sequence[str], into: _Answers
     """Correct a target's answers in all ways, and keep them beside its true labels."""
     truth, calibration = case.truth[rows], case.calibration
     target = TargetClips(case.logits[rows], tuple(case.speakers[i] for i in rows))
-    fit = fit_bias_corrected(calibration.logits, calibration.truth)
-    estimates = estimate_priors(calibration, target, fit, resamples=CONFIG.resamples)
+    analysis = analyse_shift(calibration, target, classes, CONFIG)
+    if isinstance(analysis, NoAnalysis):
+        raise ValueError(f"label shift of a fold: {analysis.reason}")
     priors = {
-        "calibrated": calibration.shares,
-        "em": estimates["em"].prior,
-        "bbse": estimates["bbse_soft"].prior,
+        "calibrated": analysis.training,
+        "em": analysis.estimates["em"].prior,
+        "bbse": analysis.estimates["bbse_soft"].prior,
         "oracle": np.bincount(truth, minlength=len(classes)) / len(truth),
     }
-    calibrated = fit.calibrated.log_probabilities(target.logits)
-    answers = {"uncorrected": target.logits} | {
-        name: prior_weighted_vote([calibrated], calibration.shares, prior) for name, prior in priors.items()
+    calibrated = fit_bias_corrected(calibration.logits, calibration.truth).calibrated
+    logs = calibrated.log_probabilities(target.logits)
+    answers = {"uncorrected": analysis.served} | {
+        name: prior_weighted_vote([logs], analysis.training, prior) for name, prior in priors.items()
     }
     found = {
         f"l1_{'training' if name == 'calibrated' else name}": float(np.abs(prior - priors["oracle"]).sum())
         for name, prior in priors.items()
         if name != "oracle"
     }
-    found["disagreement"] = float(np.abs(priors["em"] - priors["bbse"]).sum())
+    # without speakers, estimates and agreement are the same, and the test is another
     nameless = CalibrationClips(calibration.logits, truth=calibration.truth), TargetClips(target.logits)
-    for ending, sets in (("", (calibration, target)), ("_unknown", nameless)):
-        analysis = analyse_shift(*sets, classes, CONFIG)
-        if isinstance(analysis, NoAnalysis):
-            raise ValueError(f"label shift of a fold: {analysis.reason}")
-        answers[f"decided{ending}"] = analysis.answers
-        found[f"detected{ending}"] = float(analysis.shifted)
-        found[f"corrected{ending}"] = float(analysis.applied)
+    unknown = permutation_test(*nameless, CONFIG.permutations, CONFIG.seed)
+    applied = unknown.shifted(CONFIG.alpha) and analysis.consistent
+    answers |= {
+        "decided": analysis.answers,
+        "decided_unknown": analysis.corrected if applied else analysis.served,
+    }
+    found |= {"detected": float(analysis.shifted), "detected_unknown": float(unknown.shifted(CONFIG.alpha))}
+    found |= {"corrected": float(analysis.applied), "corrected_unknown": float(applied)}
     into.truth.append(truth)
     for name, values in answers.items():
         into.answers.setdefault(name, []).append(values.argmax(axis=1).astype(np.int64))
-    for name, value in found.items():
+    for name, value in (found | {"disagreement": analysis.disagreement}).items():
         into.found.setdefault(name, []).append(value)
