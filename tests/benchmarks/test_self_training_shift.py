@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from benchmarks.label_shift_simulation import MER2023
+from benchmarks.self_training import VOTERS, chosen_policy
 from benchmarks.self_training_shift import ShiftCase, shift_case, shift_figures, shifted_rows
 from mer.emotions import RAVDESS_EMOTIONS
+from mer.ensemble.kernel import KernelFamily, KernelMember
+from mer.ensemble.varied import PLAIN, VariedStream
 from mer.training.examples import Examples
 
 CLASSES = len(RAVDESS_EMOTIONS)
@@ -83,3 +86,26 @@ def test_labels_of_the_test_fold_score_answers_and_do_not_make_them() -> None:
     for key in ("shift_disagreement_null", "shift_detected_null", "shift_detected_unknown_null"):
         assert one[key] == other[key]
     assert one["shift_em_null"] > other["shift_em_null"] + 0.2
+
+
+def test_calibration_clips_are_the_labelled_speakers_and_read_no_other_labels() -> None:
+    generator = np.random.default_rng(5)
+    truth = np.tile(np.repeat(np.arange(CLASSES), 2), 8)
+    speaker = np.repeat(np.arange(8), 2 * CLASSES)
+    features = np.eye(CLASSES)[truth] + 0.4 * generator.normal(size=(len(truth), CLASSES))
+    stream = VariedStream({PLAIN: features.astype(np.float32)}, np.ones(len(truth), dtype=bool))
+    family = KernelFamily({"s": stream}, {name: KernelMember(streams={"s": 1.0}) for name in VOTERS}, CLASSES)
+    labelled, unlabelled = speaker < 4, (speaker >= 4) & (speaker < 6)  # the last two are the test fold
+    hidden = np.where(labelled, truth, generator.permutation(truth))
+    found = [
+        chosen_policy(
+            family, examples(known, [f"actor_{one}" for one in speaker]), labelled, unlabelled, CLASSES
+        )
+        for known in (truth, hidden)
+    ]
+    assert found[0][:2] == found[1][:2]
+    np.testing.assert_array_equal(found[0][2].rows, np.flatnonzero(labelled))
+    for one, other in zip(found[0][2].logits, found[1][2].logits, strict=True):
+        np.testing.assert_array_equal(one, other)
+    right = (found[0][2].logits[0].argmax(axis=1) == truth[labelled]).mean()
+    assert 0.3 < right < 1.0, "left-out speakers are neither guessed nor known by heart"
