@@ -155,7 +155,7 @@ def measured(corpus: Corpus, draws: int) -> dict[str, Figure]:
     for name, own_cases in cases.items():
         shifted = shift_figures(own_cases, corpus.classes)
         figures |= {f"{name}{key}": value for key, value in shifted.items()}
-    print("\n" + "\n".join(f"{name:34}{value:.4f}" for name, value in figures.items()), flush=True)
+    print("\n" + "\n".join(f"{name:42}{value:.4f}" for name, value in figures.items()), flush=True)
     return figures
 
 

@@ -18,6 +18,7 @@ True labels of test clips make the subsample, the oracle and the scores, and not
 
 JSON keys (each with the endings above): `shift_uncorrected`, `shift_calibrated` (biases fitted, training priors kept),
 `shift_em`, `shift_bbse` (posteriors, not classes), `shift_oracle` (true priors of the subsample), each always applied;
+`shift_oracle_served` (true priors, without the biases: biases of four speakers may not hold for others);
 `shift_decided` (what `analyse_shift` answers by itself in the mode correct-if-shifted) and `shift_decided_unknown` (the same
 where speakers are known of neither set): accuracy, as in the rest of the benchmark. The same with `_waf` behind them: WAF.
 `shift_l1_em`, `shift_l1_bbse`, `shift_l1_training` (priors left as they were): mean L1 error of a target's priors;
@@ -166,6 +167,7 @@ def _judge(case: ShiftCase, rows: Labels, classes: Sequence[str], into: _Answers
     answers = {"uncorrected": analysis.served} | {
         name: prior_weighted_vote([logs], analysis.training, prior) for name, prior in priors.items()
     }
+    answers["oracle_served"] = prior_weighted_vote([analysis.served], analysis.training, priors["oracle"])
     found = {
         f"l1_{'training' if name == 'calibrated' else name}": float(np.abs(prior - priors["oracle"]).sum())
         for name, prior in priors.items()

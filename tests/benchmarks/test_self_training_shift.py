@@ -72,7 +72,9 @@ def test_corrections_find_the_priors_where_speakers_are_alike() -> None:
     for estimator in ("em", "bbse"):
         assert figures[f"shift_l1_{estimator}"] < 0.5 * figures["shift_l1_training"]
         assert figures[f"shift_{estimator}"] > figures["shift_uncorrected"] + 0.02
-    assert figures["shift_oracle"] > figures["shift_uncorrected"] + 0.03
+    for oracle in ("shift_oracle", "shift_oracle_served"):
+        assert figures[oracle] > figures["shift_uncorrected"] + 0.03
+    assert figures["shift_oracle_served_null"] == figures["shift_uncorrected_null"]
     assert figures["shift_detected"] == 1.0 and figures["shift_detected_null"] == 0.0
     assert figures["shift_decided_null"] == figures["shift_uncorrected_null"]
     assert figures["shift_corrected_null"] == 0.0
