@@ -13,7 +13,8 @@ predicted once a round; hidden labels are read for the printed precision alone.
 
 JSON keys: supervised, round_1, round_2, round_3 (accuracy, mean over draws and folds, all rounds made), chosen (at the number of
 rounds chosen inside), gain, gain_low, gain_high (chosen minus supervised, 95 %, speakers resampled), precision, coverage (of the
-last round's pseudo-labels), precision_<class>.
+last round's pseudo-labels), precision_<class>; those of the label shift made by subsampling test folds (shift_*,
+supervised_shift_*) are in the docstring of `benchmarks.self_training_shift`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from benchmarks.command import Figure, parser, write_figures
 
 if TYPE_CHECKING:
     from benchmarks.ravdess_streams import Corpus
+    from benchmarks.self_training_shift import ShiftCase
     from mer.selftraining.config import AgreementConfig
     from mer.training.examples import Examples
 
@@ -37,6 +39,7 @@ VOTERS = ("joint", "speech", "face")
 ROUNDS = 3
 PSEUDO_WEIGHT = 0.5
 Mask = NDArray[np.bool_]
+Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,17 @@ class Rounds:
     rows: list[NDArray[np.int64]]
     """Pseudo-labelled rows by round; none in round 0."""
     labels: list[NDArray[np.int64]]
+    logits: list[Logits]
+    """(asked, C) by round, of the joint voter."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What the chosen policy says of the labelled speakers, each left out in turn with the whole of the rounds repeated."""
+
+    rows: NDArray[np.int64]
+    logits: list[Logits]
+    """(rows, C) by round."""
 
 
 def main() -> None:
@@ -86,6 +100,7 @@ def told(policy: AgreementConfig) -> str:
 
 def measured(corpus: Corpus, draws: int) -> dict[str, Figure]:
     """All folds and draws, and their figures."""
+    from benchmarks.self_training_shift import shift_case, shift_figures
     from mer.evaluation.intervals import paired_differences, widened
     from mer.evaluation.metrics import accuracy
 
@@ -95,17 +110,20 @@ def measured(corpus: Corpus, draws: int) -> dict[str, Figure]:
     by_round: list[list[NDArray[np.int64]]] = [[] for _ in range(ROUNDS + 1)]
     at_choice, picked, right = [], [], []
     candidates = 0
+    cases: dict[str, list[ShiftCase]] = {"": [], "supervised_": []}
     for draw in range(draws):
         for fold in sorted({int(fold) for fold in examples.fold}):
             train = examples.fold != fold
             labelled = train & np.isin(np.array(examples.speaker), labelled_speakers(examples, train, draw))
             unlabelled = train & ~labelled
-            policy, rounds = chosen_policy(family, examples, labelled, unlabelled, classes)
+            policy, rounds, held = chosen_policy(family, examples, labelled, unlabelled, classes)
             asked = np.flatnonzero(examples.fold == fold)
             made = self_trained(family, examples, labelled, unlabelled, asked, policy, classes)
             for number, predicted in enumerate(made.predicted):
                 by_round[number].append(predicted)
             at_choice.append(made.predicted[rounds])
+            for name, at in (("", rounds), ("supervised_", 0)):
+                cases[name].append(shift_case(examples, held.rows, held.logits[at], asked, made.logits[at]))
             truth.append(examples.emotion[asked])
             speakers += [examples.speaker[i] for i in asked]
             picked.append(made.labels[-1])
@@ -134,7 +152,10 @@ def measured(corpus: Corpus, draws: int) -> dict[str, Figure]:
     for kind, name in enumerate(corpus.classes):
         if (every == kind).any():
             figures[f"precision_{name}"] = float(sound[every == kind].mean())
-    print("\n" + "\n".join(f"{name:22}{value:.4f}" for name, value in figures.items()), flush=True)
+    for name, own_cases in cases.items():
+        shifted = shift_figures(own_cases, corpus.classes)
+        figures |= {f"{name}{key}": value for key, value in shifted.items()}
+    print("\n" + "\n".join(f"{name:42}{value:.4f}" for name, value in figures.items()), flush=True)
     return figures
 
 
@@ -165,21 +186,28 @@ def labelled_speakers(examples: Examples, train: Mask, draw: int) -> list[str]:
 
 def chosen_policy(
     family: Any, examples: Examples, labelled: Mask, unlabelled: Mask, classes: int
-) -> tuple[AgreementConfig, int]:
-    """Policy and number of rounds with the best accuracy on labelled speakers left out in turn; none where none helps."""
+) -> tuple[AgreementConfig, int, HeldOut]:
+    """Policy and number of rounds with the best accuracy on labelled speakers left out in turn; none where none helps.
+
+    What the chosen policy said of those speakers comes with it.
+    """
     speakers = sorted({str(examples.speaker[i]) for i in np.flatnonzero(labelled)})
-    scores = {}
+    scores, held = {}, list[HeldOut]()
     for number, policy in enumerate(policies()):
         right = np.zeros(ROUNDS + 1)
+        rows, logits = [], []
         for speaker in speakers:
             out = labelled & (np.array(examples.speaker) == speaker)
             asked = np.flatnonzero(out)
             made = self_trained(family, examples, labelled & ~out, unlabelled, asked, policy, classes)
             right += [float((p == examples.emotion[asked]).sum()) for p in made.predicted]
+            rows.append(asked)
+            logits.append(made.logits)
+        held.append(HeldOut(np.concatenate(rows), [np.concatenate(own) for own in zip(*logits, strict=True)]))
         for rounds, count in enumerate(right):
             scores[number, rounds] = (count, -rounds)
     best = max(scores, key=lambda key: scores[key])
-    return policies()[best[0]], best[1]
+    return policies()[best[0]], best[1], held[best[0]]
 
 
 def self_trained(
@@ -200,7 +228,8 @@ def self_trained(
     others = sorted(set(names[pool].tolist()))
     halves = [np.flatnonzero(unlabelled & np.isin(names, others[part::2])) for part in (0, 1)]
     pseudo = np.full(len(truth), -1, dtype=np.int64)
-    result = Rounds([_votes(family, examples, truth, pseudo, asked)[0].predicted], [], [])
+    first = _votes(family, examples, truth, pseudo, asked)[0]
+    result = Rounds([first.predicted], [], [], [first.logits])
     for _ in range(ROUNDS):
         held = [
             (
@@ -229,7 +258,9 @@ def self_trained(
         pseudo = again
         result.rows.append(np.flatnonzero(pseudo >= 0))
         result.labels.append(pseudo[pseudo >= 0])
-        result.predicted.append(_votes(family, examples, truth, pseudo, asked)[0].predicted)
+        said_now = _votes(family, examples, truth, pseudo, asked)[0]
+        result.predicted.append(said_now.predicted)
+        result.logits.append(said_now.logits)
     return result
 
 
