@@ -11,7 +11,7 @@ import pytest
 from infra.settings import Settings, load_settings
 from tasks.compute import computing
 from tasks.stage import Produced, StageResult, StageRun, run_stage
-from tasks.work_folder import alone_in
+from tasks.work_folder import alone_in, in_use
 from tasks.workspace import Workspace, workspace
 
 
@@ -83,6 +83,14 @@ def test_what_a_kill_after_the_commit_left_is_cleared(space: Workspace) -> None:
         assert left.exists(), "a folder somebody works in"
     assert not _run(body, x=1).ran
     assert not left.exists()
+
+
+def test_a_folder_is_in_use_while_a_stage_works_in_it_and_not_after_a_kill(tmp_path: Path) -> None:
+    folder = tmp_path / "fusion" / "key"
+    assert not in_use(folder)
+    with alone_in(folder):
+        assert in_use(folder)
+    assert folder.is_dir() and not in_use(folder), "what a killed stage leaves has no holder"
 
 
 def test_a_flipped_bit_is_found_and_the_stage_runs_again(space: Workspace) -> None:
