@@ -1,12 +1,12 @@
 """The audio-guided transformer against the challenge's attention fusion: all modalities, one missing, and part by part.
 
-    python -m benchmarks.audio_guided [--quick] [--clips 300] [--demo-seed 61] [--seeds 3] [--ablation]
+    python -m benchmarks.audio_guided [--quick] [--clips 300] [--demo-seed 61] [--seeds 3] [--ablation [PART ...]]
                                       [--level frames] [--folder .mer/agt] [--json PATH]
 
 Demo corpus, speaker-independent folds, scores out of fold. One vector a stream (frames were worse on validation speakers), or
-with `--level frames` the audio-guided transformer reads frames; the attention fusions always read vectors. With one vector a
-stream there is nothing to choose among: attention to one key is 1 whoever asks, so the part `guidance` changes nothing there
-and is taken apart on frames only.
+with `--level frames` the audio-guided transformer reads frames and the clip's statistics; the attention fusions always read
+vectors. With one vector a stream there is nothing to choose among: attention to one key is 1 whoever asks, so the part
+`guidance` changes nothing there and is taken apart on frames only.
 `attention` is trained without modality dropout, `attention_dropped` and `audio_guided` with the rate that is best on each
 fold's validation speakers (mean weighted F1 over all modalities, without video and without text, over seeds). All other
 options are equal.
@@ -54,7 +54,12 @@ def main() -> None:
     options.add_argument("--clips", type=int, default=0, help="clips of the demo corpus")
     options.add_argument("--demo-seed", type=int, default=61, help="seed of the demo corpus")
     options.add_argument("--seeds", type=int, default=0, help="seeds of every model")
-    options.add_argument("--ablation", action="store_true", help="also switch off every part")
+    options.add_argument(
+        "--ablation",
+        nargs="*",
+        choices=PARTS,
+        help="also without these parts, each by itself; none named: all",
+    )
     options.add_argument(
         "--level", choices=["utterance", "frames"], default="utterance", help="what the transformer reads"
     )
@@ -66,27 +71,29 @@ def main() -> None:
     torch.set_num_threads(1)
     corpus = load_corpus(chosen.folder, clips, chosen.demo_seed)
     epochs = 15 if chosen.quick else 60
-    figures = measured(corpus, range(1, seeds + 1), chosen.ablation, epochs, chosen.level)
+    parts = () if chosen.ablation is None else tuple(chosen.ablation) or parts_of(chosen.level)
+    figures = measured(corpus, range(1, seeds + 1), parts, epochs, chosen.level)
     for name, value in figures.items():
         print(f"{name:<34} {value:.4f}" if isinstance(value, float) else f"{name:<34} {value}")
     write_figures(chosen.json, figures)
 
 
 def measured(
-    corpus: Corpus, seeds: Sequence[int], ablation: bool, epochs: int, level: Level
+    corpus: Corpus, seeds: Sequence[int], parts: Sequence[str], epochs: int, level: Level
 ) -> dict[str, Figure]:
-    """Train every system and score it; `level` is the transformer's."""
+    """Train every system, and the transformer without each of `parts`, and score them; `level` is the transformer's."""
     from mer.fusion.config import AudioGuidedConfig, FusionConfig
 
     base = FusionConfig(epochs=epochs, patience=15, modality_dropout=0.0)
-    guided = base.model_copy(update={"model": "audio_guided", "level": level})
+    frames = level == "frames"
+    guided = base.model_copy(update={"model": "audio_guided", "level": level, "frame_statistics": frames})
     attention = base.model_copy(update={"model": "attention"})
     systems = {
         "attention": [attention],
         "attention_dropped": at_rates(attention),
         "audio_guided": at_rates(guided),
     }
-    for part in parts_of(level) if ablation else ():
+    for part in parts:
         without = AudioGuidedConfig.model_validate({part: False})
         systems[f"without_{part}"] = at_rates(guided.model_copy(update={"audio_guided": without}))
     answers: dict[str, list[Predicted]] = {}
@@ -146,12 +153,14 @@ def trained(
     from mer.features.dataset import RaggedTable
     from mer.fusion.fit import FittedFusion, predict_fusion
     from mer.fusion.streams import flat_values, standardisation_of
+    from mer.fusion.windows import read_tables
     from mer.training.stack import train_stack
     from mer.training.stack_data import StackData
     from mer.training.stack_frames import FrameStore
     from mer.training.stack_state import ModelPlan
 
-    own, tables = corpus.examples, corpus.tables(config.level)
+    own, given = corpus.examples, corpus.tables(config.level)
+    tables = read_tables(given, config)
     seen = train | held
     ragged = {name: table for name, table in tables.items() if isinstance(table, RaggedTable)}
     data = StackData(
@@ -172,7 +181,7 @@ def trained(
             plan.config, MER_EMOTIONS, widths, outcome.tensors, scales, True, [], outcome.best_epoch, outcome.best_score
         )  # fmt: skip
         kept = {
-            condition: {name: table for name, table in tables.items() if name not in missing}
+            condition: {name: table for name, table in given.items() if name not in missing}
             for condition, missing in CONDITIONS.items()
         }
         answers.append({name: predict_fusion(fitted, streams).predicted for name, streams in kept.items()})
