@@ -236,11 +236,10 @@ def label_shift_line(summary: Mapping[str, Any]) -> str:
 def systems_table(rows: Sequence[Mapping[str, Any]], served: str, title: str, *, by_fold: bool) -> Table:
     """Scores of systems; columns of valence only where the corpus has valence, of folds where asked for."""
     # the divider of the box is the gap between columns: a member's name and all scores fit into 80 columns
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("system", overflow="fold")
     valence = any(row.get("valence_mse") is not None for row in rows)
-    scores = ("acc.", "WAF", "95 %", "macro-F1", *(("MSE val.", "WAF-MSE/4") if valence else ()))
-    for column in scores:
+    for column in ("acc.", "WAF", "95 %", "macro-F1", *(("MSE val.", "WAF-MSE/4") if valence else ())):
         most = 5 if column == "MSE val." and not by_fold else None  # its head takes two lines
         table.add_column(column, justify="right", min_width=_LEAST.get(column, 4), max_width=most)
     if by_fold or not valence:
