@@ -1,9 +1,12 @@
 """The audio-guided transformer against the challenge's attention fusion: all modalities, one missing, and part by part.
 
-    python -m benchmarks.audio_guided [--quick] [--clips 300] [--demo-seed 61] [--seeds 3] [--ablation]
-                                      [--folder .mer/agt] [--json PATH]
+    python -m benchmarks.audio_guided [--quick] [--clips 300] [--demo-seed 61] [--seeds 3] [--ablation [PART ...]]
+                                      [--level frames] [--folder .mer/agt] [--json PATH]
 
-Demo corpus, one vector a stream (frames were worse on validation speakers), speaker-independent folds, scores out of fold.
+Demo corpus, speaker-independent folds, scores out of fold. One vector a stream (frames were worse on validation speakers), or
+with `--level frames` the audio-guided transformer reads frames and the clip's statistics; the attention fusions always read
+vectors. With one vector a stream there is nothing to choose among: attention to one key is 1 whoever asks, so the part
+`guidance` changes nothing there and is taken apart on frames only.
 `attention` is trained without modality dropout, `attention_dropped` and `audio_guided` with the rate that is best on each
 fold's validation speakers (mean weighted F1 over all modalities, without video and without text, over seeds). All other
 options are equal.
@@ -11,7 +14,8 @@ options are equal.
 JSON keys: `<system>_<condition>` weighted F1, condition = all, no_visual, no_lexical, no_acoustic;
 `drop_<system>_<condition>`. Differences with `_low`, `_high` (95 %, paired, speakers resampled, mean over seeds): `all_gain`
 and `all_gain_dropped` (audio_guided minus attention, minus attention_dropped), `halved_no_visual` and `halved_no_lexical`
-(half of attention's drop minus audio_guided's: above 0 is hoped for). With `--ablation` also systems `without_<part>`;
+(half of attention's drop minus audio_guided's: above 0 is hoped for). With `--ablation` also systems `without_<part>`, and what
+each part is worth: `worth_<part>_<condition>` (audio_guided minus the system without the part) with its interval;
 `<system>_seconds` are seconds a model; `clips`, `speakers`, `seeds`.
 """
 
@@ -20,7 +24,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from benchmarks.audio_guided_corpus import FOLDS, Corpus, load_corpus
 from benchmarks.command import Figure, parser, write_figures
@@ -38,6 +42,8 @@ RATES = (0.3, 0.5)
 PARTS = ("intra_channel", "inter_channel", "guidance", "residual", "adaptive_gate")
 RESAMPLES = 2000
 
+Level = Literal["utterance", "frames"]
+
 Predicted = dict[str, "NDArray[np.int64]"]
 """Condition -> (clips,) classes."""
 
@@ -48,7 +54,15 @@ def main() -> None:
     options.add_argument("--clips", type=int, default=0, help="clips of the demo corpus")
     options.add_argument("--demo-seed", type=int, default=61, help="seed of the demo corpus")
     options.add_argument("--seeds", type=int, default=0, help="seeds of every model")
-    options.add_argument("--ablation", action="store_true", help="also switch off every part")
+    options.add_argument(
+        "--ablation",
+        nargs="*",
+        choices=PARTS,
+        help="also without these parts, each by itself; none named: all",
+    )
+    options.add_argument(
+        "--level", choices=["utterance", "frames"], default="utterance", help="what the transformer reads"
+    )
     options.add_argument("--folder", type=Path, default=Path(".mer/agt"), help="where the corpus is made")
     chosen = options.parse_args()
     clips, seeds = chosen.clips or (90 if chosen.quick else 300), chosen.seeds or (1 if chosen.quick else 3)
@@ -56,25 +70,30 @@ def main() -> None:
 
     torch.set_num_threads(1)
     corpus = load_corpus(chosen.folder, clips, chosen.demo_seed)
-    figures = measured(corpus, range(1, seeds + 1), chosen.ablation, 15 if chosen.quick else 60)
+    epochs = 15 if chosen.quick else 60
+    parts = () if chosen.ablation is None else tuple(chosen.ablation) or parts_of(chosen.level)
+    figures = measured(corpus, range(1, seeds + 1), parts, epochs, chosen.level)
     for name, value in figures.items():
         print(f"{name:<34} {value:.4f}" if isinstance(value, float) else f"{name:<34} {value}")
     write_figures(chosen.json, figures)
 
 
-def measured(corpus: Corpus, seeds: Sequence[int], ablation: bool, epochs: int) -> dict[str, Figure]:
-    """Train every system and score it."""
+def measured(
+    corpus: Corpus, seeds: Sequence[int], parts: Sequence[str], epochs: int, level: Level
+) -> dict[str, Figure]:
+    """Train every system, and the transformer without each of `parts`, and score them; `level` is the transformer's."""
     from mer.fusion.config import AudioGuidedConfig, FusionConfig
 
     base = FusionConfig(epochs=epochs, patience=15, modality_dropout=0.0)
-    guided = base.model_copy(update={"model": "audio_guided"})
+    frames = level == "frames"
+    guided = base.model_copy(update={"model": "audio_guided", "level": level, "frame_statistics": frames})
     attention = base.model_copy(update={"model": "attention"})
     systems = {
         "attention": [attention],
         "attention_dropped": at_rates(attention),
         "audio_guided": at_rates(guided),
     }
-    for part in PARTS if ablation else ():
+    for part in parts:
         without = AudioGuidedConfig.model_validate({part: False})
         systems[f"without_{part}"] = at_rates(guided.model_copy(update={"audio_guided": without}))
     answers: dict[str, list[Predicted]] = {}
@@ -88,6 +107,11 @@ def measured(corpus: Corpus, seeds: Sequence[int], ablation: bool, epochs: int) 
         figures[f"{name}_seconds"] = (time.perf_counter() - started) / models
         print(f"{name}: {models} models, {figures[f'{name}_seconds']:.1f} seconds each", flush=True)
     return figures | compared(corpus, answers)
+
+
+def parts_of(level: Level) -> tuple[str, ...]:
+    """The parts that can change an answer."""
+    return PARTS if level == "frames" else tuple(part for part in PARTS if part != "guidance")
 
 
 def at_rates(config: FusionConfig) -> list[FusionConfig]:
@@ -126,20 +150,26 @@ def trained(
     import torch
 
     from mer.emotions import MER_EMOTIONS
+    from mer.features.dataset import RaggedTable
     from mer.fusion.fit import FittedFusion, predict_fusion
     from mer.fusion.streams import flat_values, standardisation_of
+    from mer.fusion.windows import read_tables
     from mer.training.stack import train_stack
     from mer.training.stack_data import StackData
+    from mer.training.stack_frames import FrameStore
     from mer.training.stack_state import ModelPlan
 
-    own, tables = corpus.examples, corpus.vectors
+    own, given = corpus.examples, corpus.tables(config.level)
+    tables = read_tables(given, config)
     seen = train | held
+    ragged = {name: table for name, table in tables.items() if isinstance(table, RaggedTable)}
     data = StackData(
-        {name: torch.from_numpy(flat_values(name, table)) for name, table in tables.items()},
+        {name: torch.from_numpy(flat_values(name, table)) for name, table in tables.items() if name not in ragged},
         {name: torch.from_numpy(table.present) for name, table in tables.items()},
         torch.from_numpy(np.where(seen, own.emotion, -1)),
         torch.from_numpy(np.where(seen, own.valence, np.nan).astype(np.float32)),
-        torch.from_numpy(own.weight), len(MER_EMOTIONS), {},
+        torch.from_numpy(own.weight), len(MER_EMOTIONS),
+        {name: FrameStore().add(name, table) for name, table in ragged.items()},
     )  # fmt: skip
     view = data.view("view", train, held)
     plans = [ModelPlan(config.model_copy(update={"seed": seed}), view) for seed in seeds]
@@ -151,7 +181,7 @@ def trained(
             plan.config, MER_EMOTIONS, widths, outcome.tensors, scales, True, [], outcome.best_epoch, outcome.best_score
         )  # fmt: skip
         kept = {
-            condition: {name: table for name, table in tables.items() if name not in missing}
+            condition: {name: table for name, table in given.items() if name not in missing}
             for condition, missing in CONDITIONS.items()
         }
         answers.append({name: predict_fusion(fitted, streams).predicted for name, streams in kept.items()})
@@ -207,6 +237,12 @@ def compared(corpus: Corpus, answers: Mapping[str, Sequence[Predicted]]) -> dict
         **{
             f"halved_{name}": drops["attention", name] / 2 - drops["audio_guided", name]
             for name in ("no_visual", "no_lexical")
+        },
+        **{
+            f"worth_{part}_{name}": scores["audio_guided", name] - scores[f"without_{part}", name]
+            for part in PARTS
+            if f"without_{part}" in answers
+            for name in CONDITIONS
         },
     }
     for name, values in claims.items():

@@ -11,7 +11,8 @@ RecipeOption = Annotated[
     str,
     typer.Option(
         "--recipe",
-        help="Built-in recipe (demo, ravdess, acoustic_adaptation, joint_decoding, baseline_attention) or a recipe's YAML file.",
+        help="Built-in recipe (demo, ravdess, acoustic_adaptation, acoustic_adaptation_full, audio_guided, joint_decoding, best, "
+        "baseline_attention) or a recipe's YAML file.",
     ),
 ]
 CorpusOption = Annotated[

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -14,6 +16,7 @@ from infra.errors import InfraError
 from infra.services import status as service_status
 from mer.errors import MerError
 from tasks.comparison import compare_versions, version_named
+from tasks.work_folder import in_use
 from tasks.workspace import Workspace, workspace
 
 console = Console(highlight=False)
@@ -31,11 +34,11 @@ def show_models(model: str) -> None:
     if not versions:
         console.print("no model is registered yet: `mer run` makes one")
         return
-    table = Table(title="model versions", title_justify="left")
-    for column in ("model", "version", "alias", "accuracy", "WAF", "holdout WAF", "registered"):
-        table.add_column(
-            column, justify="right" if column in ("version", "accuracy", "WAF", "holdout WAF") else "left"
-        )
+    table = Table(title="model versions", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("model", "version", "alias", "acc.", "WAF", "holdout WAF", "registered"):
+        right = column in ("version", "acc.", "WAF", "holdout WAF")
+        # names are typed in again: never cut short
+        table.add_column(column, justify="right" if right else "left", no_wrap=column == "model")
     for row in versions:
         aliases = [name for name in ("champion", "challenger") if _is(catalogue.aliased(row.name, name), row)]
         table.add_row(
@@ -123,10 +126,18 @@ def show_status() -> None:
 def _show_unfinished(space: Workspace) -> None:
     folder = space.settings.checkpoint_folder
     stages = sorted(path for path in folder.glob("*/*") if path.is_dir()) if folder.is_dir() else []
-    for path in stages:
+    running = [path for path in stages if in_use(path)]
+    if running:
+        counts = Counter(path.parent.name for path in running)
         console.print(
-            f"unfinished: {path.parent.name} {path.name[:12]} (the next run goes on from its checkpoint)"
+            "at work now, or waiting for their turn: "
+            + ", ".join(f"{n} {kind}" for kind, n in counts.items())
         )
+    for path in stages:
+        if path not in running:
+            console.print(
+                f"unfinished: {path.parent.name} {path.name[:12]} (the next run goes on from its checkpoint)"
+            )
 
 
 def _print_report(row: ModelVersionRow, report: dict[str, Any]) -> None:

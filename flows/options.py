@@ -16,7 +16,8 @@ class FlowOptions(BaseModel):
 
     recipe: str = Field(
         default="demo",
-        description="A built-in recipe (demo, ravdess, acoustic_adaptation, joint_decoding, ...), or the path of a YAML file.",
+        description="A built-in recipe (demo, ravdess, acoustic_adaptation, audio_guided, joint_decoding, best, ...), or "
+        "the path of a YAML file.",
     )
     corpus: str = Field(
         default="",

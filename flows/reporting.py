@@ -27,6 +27,9 @@ console = Console(highlight=False)
 WIDE = 100
 """Columns of a terminal in which a table of systems has room for valence and for every fold."""
 
+_LEAST = {"95 %": 9, "macro-F1": 8, "WAF-MSE/4": 9}
+"""Characters that columns of scores are never narrower than, where not 4."""
+
 MANY_LAYERS = 14
 """More hidden states than that do not fit side by side in a terminal."""
 
@@ -302,11 +305,13 @@ def label_shift_line(summary: Mapping[str, Any]) -> str:
 
 def systems_table(rows: Sequence[Mapping[str, Any]], served: str, title: str, *, by_fold: bool) -> Table:
     """Scores of systems; columns of valence only where the corpus has valence, of folds where asked for."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("system", no_wrap=True)
+    # the divider of the box is the gap between columns: a member's name and all scores fit into 80 columns
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("system", overflow="fold")
     valence = any(row.get("valence_mse") is not None for row in rows)
     for column in ("acc.", "WAF", "95 %", "macro-F1", *(("MSE val.", "WAF-MSE/4") if valence else ())):
-        table.add_column(column, justify="right", no_wrap=True)
+        most = 5 if column == "MSE val." and not by_fold else None  # its head takes two lines
+        table.add_column(column, justify="right", min_width=_LEAST.get(column, 4), max_width=most)
     if by_fold or not valence:
         table.add_column("acc. by fold", no_wrap=True)
     for row in rows:

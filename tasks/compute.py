@@ -9,6 +9,7 @@ wait for each other were 3 to 11 times slower than one (measured; docs/experimen
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,10 +19,15 @@ _turn = threading.Lock()
 
 
 @contextmanager
-def computing(settings: Settings) -> Iterator[None]:
-    """Wait for this process' turn to compute; torch gets `compute_threads` threads (default: 1)."""
+def computing(settings: Settings) -> Iterator[float]:
+    """Wait for this process' turn to compute; torch gets `compute_threads` threads (default: 1).
+
+    Gives the seconds that were waited, which are no cost of what is computed.
+    """
     import torch
 
+    asked = time.monotonic()
     with _turn:
+        waited = time.monotonic() - asked
         torch.set_num_threads(settings.compute_threads or 1)
-        yield
+        yield waited

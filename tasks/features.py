@@ -76,7 +76,6 @@ def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
     """Extract one shard of clips and register it; a clip whose stream turns out unusable becomes a masked, flagged row."""
     from mer.features.extract import extract_clips_of_each
 
-    started = time.monotonic()
     space = workspace()
     specs = tuple(wanted.spec for wanted in shard.features if wanted.spec is not None)
     if len(specs) < len(shard.features):
@@ -96,7 +95,9 @@ def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
         ids = list(content_ids(space, wanted, shard.clip_ids).values())
         results.append(commit_shard(space, wanted.key, ids, partial(compute, place)))
     return StageResult(
-        ref=results[0].ref, ran=any(result.ran for result in results), seconds=time.monotonic() - started
+        ref=results[0].ref,
+        ran=any(result.ran for result in results),
+        seconds=sum(result.seconds for result in results),
     )
 
 
@@ -109,20 +110,20 @@ def commit_shard(
     started = time.monotonic()
     key = digest({"features": feature_key, "clips": list(clip_ids)})
     folder = space.work / SHARD_KIND / key
-    ref, ran = lookup_verified(space, SHARD_KIND, key), False
+    ref, ran, waited = lookup_verified(space, SHARD_KIND, key), False, 0.0
     if ref is not None:
         clear_if_abandoned(folder)
     else:
         with alone_in(folder):
             ref = space.artifacts.lookup(SHARD_KIND, key)  # another process may have been faster
             if ref is None:
-                with computing(space.settings):
+                with computing(space.settings) as waited:
                     write_shard(folder, clip_ids, compute())
                 files = {name: folder / name for name in (INDEX, VALUES)}
                 ref, ran = space.artifacts.commit(SHARD_KIND, key, files, meta={"clips": len(clip_ids)}), True
             shutil.rmtree(folder, ignore_errors=True)
     space.catalogue.register_features(feature_key, ref, list(clip_ids))
-    return StageResult(ref=ref, ran=ran, seconds=time.monotonic() - started)
+    return StageResult(ref=ref, ran=ran, seconds=time.monotonic() - started - waited)
 
 
 def missing_clips(space: Workspace, feature_key: str, clip_ids: Sequence[str]) -> list[str]:

@@ -50,6 +50,7 @@ class StageResult:
     ref: ArtifactRef
     ran: bool
     seconds: float
+    """How long it took, without waiting for this process' turn to compute."""
 
     @property
     def meta(self) -> Mapping[str, Any]:
@@ -118,11 +119,11 @@ def run_stage(
         if (found := space.artifacts.lookup(kind, key)) is not None:  # another process was faster
             shutil.rmtree(folder, ignore_errors=True)
             return StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
-        with computing(space.settings):
+        with computing(space.settings) as waited:
             produced = produce(StageRun(space=space, folder=folder))
         ref = space.artifacts.commit(kind, key, produced.files, meta=dict(produced.meta))
         space.catalogue.record_artifact(ref, stage=kind, code_version=code_version(*code))
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - started - waited
         if parent_run is not None:
             _track(space, label or kind, parent_run, ref, config, produced, seconds)
         shutil.rmtree(folder, ignore_errors=True)

@@ -36,3 +36,18 @@ def clear_if_abandoned(folder: Path) -> None:
         return
     finally:
         os.close(handle)
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a stage works in the folder now, or waits in it for its turn; otherwise a killed one left it."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -165,9 +165,10 @@ def _judge(
 ) -> GateDecision:
     promote = difference > 0 and lower > -config.margin
     verdict = "promoted" if promote else "kept out"
+    least = -config.margin or 0.0  # a margin of 0 is shown without a minus
     reason = (
         f"{verdict}: WAF {new:.4f} against {old:.4f} of the {against}, difference {difference:+.4f}, "
-        f"one-sided {config.confidence:.0%} lower bound {lower:+.4f} (must be above {-config.margin:+.4f}; "
+        f"one-sided {config.confidence:.0%} lower bound {lower:+.4f} (must be above {least:.4f}; "
         f"{clips} clips, {groups} groups)"
     )
     return GateDecision(

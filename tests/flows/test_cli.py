@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from mer.recipes import recipe_names
 
 COMMANDS = (
     "demo-data", "ingest", "features", "layers", "adapt", "align", "train", "refresh", "search", "run", "predict",
@@ -26,6 +27,11 @@ def test_every_command_explains_itself(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"])
     assert shown.exit_code == 0
     assert len(shown.stdout) > 150
+
+
+def test_help_names_every_built_in_recipe() -> None:
+    shown = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "400"}).stdout
+    assert [name for name in recipe_names() if name not in shown] == []
 
 
 def test_help_loads_nothing_heavy() -> None:

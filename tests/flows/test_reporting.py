@@ -65,6 +65,17 @@ def test_nothing_is_cut_off_in_80_columns() -> None:
     assert member.split() == ["ensemble/S1", ".560", ".550", ".440-.670", ".489", "1.58", ".155"]
 
 
+def test_long_names_of_members_do_not_cost_scores_in_80_columns() -> None:
+    names = ("ensemble/audio_guided+pseudo", "ensemble/a_member_with_a_very_long_name+pseudo")
+    lines = shown(*(row(name, 1.58) for name in names), width=80, by_fold=False)
+    assert not any("\u2026" in line for line in lines) and max(map(len, lines)) <= 80
+    assert next(line for line in lines if names[0] in line).split()[1:] == [
+        ".560", ".550", ".440-.670", ".489", "1.58", ".155",
+    ]  # fmt: skip
+    whole = "".join(line[:28].strip() for line in lines)
+    assert names[1] in whole, "a name that is too long goes on in the next line"
+
+
 def study(view_scores: str, start: int, stop: int) -> StageResult:
     meta = {"scores": view_scores, "start": start, "stop": stop}
     ref = ArtifactRef(kind="layer-study", key="k", sha256="0" * 64, meta=meta)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from infra.settings import Settings, load_settings
+from tasks.compute import computing
 from tasks.stage import Produced, StageResult, StageRun, run_stage
-from tasks.work_folder import alone_in
+from tasks.work_folder import alone_in, in_use
 from tasks.workspace import Workspace, workspace
 
 
@@ -53,6 +55,23 @@ def test_two_at_once_compute_a_key_once(space: Workspace) -> None:
     assert len({result.ref for result in results}) == 1
 
 
+def test_waiting_for_another_computation_is_no_cost_of_a_stage(space: Workspace) -> None:
+    def slow(run: StageRun) -> Produced:
+        time.sleep(0.3)
+        return Produced(files={"answer.txt": b"42"})
+
+    def stage(number: int) -> StageResult:
+        return run_stage("test", inputs={"n": number}, config={}, code=("mer.emotions",), produce=slow)
+
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        with computing(space.settings):
+            running = [pool.submit(stage, number) for number in range(3)]
+            time.sleep(2.0)
+        seconds = [result.result().seconds for result in running]
+    assert min(seconds) >= 0.3, "its own time is counted"
+    assert max(seconds) < 2.0, "two seconds of another computation are not"
+
+
 def test_what_a_kill_after_the_commit_left_is_cleared(space: Workspace) -> None:
     body = Counting()
     ref = _run(body, x=1).ref
@@ -64,6 +83,14 @@ def test_what_a_kill_after_the_commit_left_is_cleared(space: Workspace) -> None:
         assert left.exists(), "a folder somebody works in"
     assert not _run(body, x=1).ran
     assert not left.exists()
+
+
+def test_a_folder_is_in_use_while_a_stage_works_in_it_and_not_after_a_kill(tmp_path: Path) -> None:
+    folder = tmp_path / "fusion" / "key"
+    assert not in_use(folder)
+    with alone_in(folder):
+        assert in_use(folder)
+    assert folder.is_dir() and not in_use(folder), "what a killed stage leaves has no holder"
 
 
 def test_a_flipped_bit_is_found_and_the_stage_runs_again(space: Workspace) -> None:

@@ -54,6 +54,21 @@ def test_a_member_of_an_ensemble_is_the_recipes_fusion_with_its_own_options() ->
     assert not parse_recipe(TEXT, origin="mine.yaml").serves_ensemble
 
 
+def test_the_recipe_of_all_systems_has_a_part_of_each() -> None:
+    """A: adapted speech, aligned face. B: the audio-guided transformer, pseudo-labels, the prior-weighted vote. C: gathering."""
+    recipe = load_recipe("best")
+    assert (
+        recipe.adapts == ("acoustic",) and recipe.visual is not None and recipe.visual.alignment is not None
+    )
+    assert recipe.reads == ("acoustic", "visual", "lexical")
+    models = {fusion.model for fusion in recipe.member_fusions.values()}
+    assert {"audio_guided", "afg_hierarchical"} < models
+    assert {fusion.level for fusion in recipe.member_fusions.values()} == {"utterance", "frames"}
+    assert recipe.pseudo_labels is not None and recipe.label_shift.mode == "correct-if-shifted"
+    assert recipe.serves_ensemble and recipe.ensemble is not None
+    assert recipe.ensemble.weighting == "log_pool" and recipe.ensemble.calibrate
+
+
 def test_an_ensemble_may_be_scored_only() -> None:
     text = TEXT + "ensemble: {serve: false, members: {S1: {model: afg_early}, S2: {}}}\n"
     recipe = parse_recipe(text, origin="mine.yaml")
