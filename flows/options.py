@@ -76,6 +76,15 @@ class RetrainOptions(DemoOptions):
     )
 
 
+class RefreshOptions(RetrainOptions):
+    """Self-training on new unlabelled clips."""
+
+    promote: bool = Field(
+        default=False,
+        description="Let the gate promote the candidate; off: it is registered, and the next retraining decides.",
+    )
+
+
 class AlignOptions(DemoOptions):
     """Alignment of vision into the acoustic space, and its study on held-out speakers."""
 
@@ -100,6 +109,7 @@ def corpus_options(
         "layers": LayerOptions,
         "adapt": AdaptOptions,
         "align": AlignOptions,
+        "refresh": RefreshOptions,
     }
     values: dict[str, Any] = {
         "recipe": recipe,

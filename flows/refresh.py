@@ -1,162 +1,19 @@
-"""Self-training (system B): unlabelled clips -> vote -> pseudo-labels -> retrain -> true labels decide -> a generation.
+"""Refresh (system B): new unlabelled clips -> vote -> pseudo-labels -> retraining -> a candidate that is compared, not served.
 
-Each outer fold votes with its own models, so no test label reaches a pseudo-label. Generations add up: a refresh votes on the
-clips that no generation has considered, and a round is kept only if it helps on the validation speakers' true labels.
+The same stages as the main flow (`flows.self_training` has the rounds): what is not touched by new clips is found again by its
+key. The gate compares the candidate with the champion on the holdout and out of fold only when `promote` asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
-
 from prefect import flow
 
-from flows.features import extract_streams
-from flows.ingest import ingest_corpus
-from flows.options import DemoOptions
-from flows.pretrain import pretrain_views
-from flows.reporting import show_generation, show_selection, show_verdict
+from flows.options import RefreshOptions
+from flows.retrain import RetrainReport, retrained
 from flows.runners import configured_task_runner
-from flows.train import PSEUDO, served_system, train_systems, train_with_pseudo_labels
-from mer.recipes import Recipe, load_recipe
-from mer.training.partition import FINAL_VIEW
-from tasks.guards import check_selection, read_findings, watch_canary
-from tasks.pseudo_labels import judge, record_generation, select_view, standing_generations
-from tasks.references import DatasetRef, FeatureSetRef, FusedView, Standing, ViewSpaces
-from tasks.stage import StageResult
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round's labels and what true labels say of the models they trained."""
-
-    number: int
-    selected: Mapping[str, StageResult]
-    voters: Sequence[FusedView]
-    """Of the served view."""
-    findings: Sequence[Mapping[str, Any]]
-    """What the guards measured."""
-    systems: Sequence[FusedView] = ()
-    state: str = "rejected"
-    reason: str = ""
 
 
 @flow(name="refresh", task_runner=configured_task_runner())
-def refresh(options: DemoOptions) -> str:
-    """Self-training on what is unlabelled now; returns the system that validation speakers prefer."""
-    recipe = load_recipe(options.recipe)
-    dataset, _ = ingest_corpus(recipe, options)
-    features = extract_streams(dataset, recipe)
-    spaces = pretrain_views(dataset, recipe, features, parent_run=None)
-    fused = train_systems(dataset, recipe, features, spaces, parent_run=None)
-    return refresh_pseudo_labels(dataset, recipe, features, spaces, fused, parent_run=None)[1]
-
-
-def refresh_pseudo_labels(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-    supervised: Sequence[FusedView],
-    parent_run: str | None,
-) -> tuple[list[FusedView], str]:
-    """Rounds of vote, training and verdict on the clips that are new; returns all systems, and the name of the one to serve.
-
-    What would be served leads the vote, the fusion or the ensemble; every single stream votes with it.
-    """
-    served = served_system(recipe)
-    if recipe.pseudo_labels is None or dataset.unlabelled == 0:
-        return list(supervised), served
-    standing = standing_generations(dataset, recipe)
-    systems, leaders = list(supervised), _of(supervised, served)
-    if standing.taught:
-        taught = train_with_pseudo_labels(
-            dataset, recipe, features, spaces, supervised, standing.live, parent_run
-        )
-        systems, served = [*systems, *taught], served + PSEUDO
-        leaders = _of(taught, served)
-    best: Round | None = None
-    last: Round | None = None
-    for number in range(1, recipe.pseudo_labels.rounds + 1):
-        last = self_train(
-            number, dataset, recipe, features, spaces, supervised, leaders, standing, parent_run
-        )
-        if last is None or last.state != "live":
-            break
-        best, leaders = last, _of(last.systems, served_system(recipe) + PSEUDO)
-    ended = best or last
-    if ended is None:
-        show_generation(None, standing)
-        return systems, served
-    row = record_generation(
-        dataset, recipe, ended.voters, ended.selected, standing, ended.number, ended.state, ended.reason, ended.findings
-    )  # fmt: skip
-    show_generation(row, standing)
-    if best is not None:
-        return [*supervised, *best.systems], served_system(recipe) + PSEUDO
-    if not standing.taught:  # what was tried is reported beside what is served
-        systems += ended.systems
-    return systems, served
-
-
-def self_train(
-    number: int,
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-    supervised: Sequence[FusedView],
-    leaders: Mapping[str, FusedView],
-    standing: Standing,
-    parent_run: str | None,
-) -> Round | None:
-    """One round: all views vote, guards look at the labels, the views learn from them, true labels compare both.
-
-    None: there is nothing to learn from.
-    """
-    voters = {view: [leader, *_single_streams(supervised, recipe, view)] for view, leader in leaders.items()}
-    ballots = {
-        view: select_view.submit(dataset, recipe, own, view, standing, parent_run)
-        for view, own in voters.items()
-    }
-    selected = {view: ballot.result() for view, ballot in ballots.items()}
-    if not int(selected[FINAL_VIEW].meta["selected"]):
-        return None
-    leader = leaders[FINAL_VIEW]
-    checks = check_selection(
-        dataset, recipe, features, spaces[FINAL_VIEW], leader, selected[FINAL_VIEW], standing, parent_run
-    )
-    labelled = Round(
-        number=number, selected=selected, voters=voters[FINAL_VIEW], findings=read_findings(checks)
-    )
-    show_selection(number, selected, labelled.findings)
-    if (stop := checks.meta["stop"]) is not None:
-        return replace(labelled, state="stopped", reason=f"round {number}, before training: {stop}")
-    pseudo = {view: (*standing.live[view], result.ref) for view, result in selected.items()}
-    systems = train_with_pseudo_labels(dataset, recipe, features, spaces, supervised, pseudo, parent_run)
-    after = _of(systems, served_system(recipe) + PSEUDO)
-    canary = watch_canary(dataset, recipe, leader, after[FINAL_VIEW], parent_run)
-    verdict = judge(dataset, recipe, list(leaders.values()), list(after.values()), parent_run)
-    state, reason = ("live" if verdict.meta["kept"] else "rejected"), verdict.meta["reason"]
-    if (stop := canary.meta["stop"]) is not None:
-        state, reason = "stopped", stop
-    trained = replace(
-        labelled,
-        findings=[*labelled.findings, *read_findings(canary)],
-        systems=systems,
-        state=state,
-        reason=f"round {number}: {reason}",
-    )
-    show_verdict(trained.state, trained.reason, read_findings(canary))
-    return trained
-
-
-def _of(systems: Sequence[FusedView], name: str) -> dict[str, FusedView]:
-    """A system's models by view."""
-    return {item.view: item for item in systems if item.system == name}
-
-
-def _single_streams(supervised: Sequence[FusedView], recipe: Recipe, view: str) -> list[FusedView]:
-    """The supervised models of single streams: they stay supervised, so that not everyone who votes learns from the votes."""
-    return [item for item in supervised if item.view == view and item.system in recipe.reads]
+def refresh(options: RefreshOptions) -> RetrainReport:
+    """Self-training on what is unlabelled now; registers what it trained as a candidate."""
+    return retrained(options)

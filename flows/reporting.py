@@ -207,7 +207,8 @@ def show_verdict(state: str, reason: str, findings: Sequence[Mapping[str, Any]])
 
 def _print_findings(findings: Sequence[Mapping[str, Any]]) -> None:
     for finding in findings:
-        mark = "[green]ok[/]  " if finding["passed"] else "[red]stop[/]"
+        passed = "[green]ok[/]  " if finding["value"] is not None else "[dim]-[/]   "
+        mark = passed if finding["passed"] else "[red]stop[/]"
         console.print(f"  {mark} ", end="")
         console.print(finding["reason"], markup=False)
 

@@ -15,9 +15,9 @@ from flows.features import extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import RetrainOptions
 from flows.pretrain import pretrain_views
-from flows.refresh import refresh_pseudo_labels
 from flows.reporting import show_promotion, show_systems
 from flows.runners import configured_task_runner
+from flows.self_training import refresh_pseudo_labels
 from flows.train import train_systems
 from mer.recipes import load_recipe
 from mer.training.partition import FINAL_VIEW
@@ -41,6 +41,11 @@ class RetrainReport:
 @flow(name="retrain", task_runner=configured_task_runner())
 def retrain(options: RetrainOptions) -> RetrainReport:
     """From a corpus folder to a registered version and, if the gate lets it, a new champion."""
+    return retrained(options)
+
+
+def retrained(options: RetrainOptions) -> RetrainReport:
+    """All stages in their order, under one tracked run; one at a time for a recipe."""
     recipe = load_recipe(options.recipe)
     parent_run = f"retrain {flow_run.name or recipe.name}"
     with exclusively(f"retrain/{recipe.name}") as fencing_token, tracked(parent_run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +91,13 @@ def check_selection(
 
 @task(name="watch canary")
 def watch_canary(
-    dataset: DatasetRef, recipe: Recipe, before: FusedView, after: FusedView, parent_run: str | None
+    dataset: DatasetRef, recipe: Recipe, before: Sequence[FusedView], after: FusedView, parent_run: str | None
 ) -> StageResult:
-    """Compare the served view's models on the canary's true labels; meta `stop`: why, or None."""
+    """Compare a round's model of the served view with earlier ones on the canary's true labels; meta `stop`: why, or None.
+
+    `before` holds the supervised model and the one that the refresh began with: small falls of many rounds and generations
+    cannot add up to a large one unseen.
+    """
     config = self_training(recipe)
     examples, partitions = load_partitions(workspace(), dataset, recipe)
     canary = partitions[FINAL_VIEW].canary & (examples.emotion >= 0)
@@ -101,15 +106,17 @@ def watch_canary(
     def produce(run: StageRun) -> Produced:
         from mer.selftraining.guards import canary_guard
 
-        own = held_out_answers(run.space, examples, canary, before, after)
-        return _produced(
-            [canary_guard(own.truth, own.before, own.after, len(recipe.emotions), config.guards)]
-        )
+        findings = []
+        for earlier in before:
+            own = held_out_answers(run.space, examples, canary, earlier, after)
+            found = canary_guard(own.truth, own.before, own.after, len(recipe.emotions), config.guards)
+            findings.append(replace(found, reason=f"{found.reason}, since `{earlier.system}`"))
+        return _produced(findings)
 
     return run_stage(
         "pseudo-canary",
         inputs={
-            "before": before.posteriors.sha256,
+            "before": [[earlier.system, earlier.posteriors.sha256] for earlier in before],
             "after": after.posteriors.sha256,
             "canary": sorted(f"{examples.clip_ids[row]}|{examples.emotion[row]}" for row in rows),
         },

@@ -1,0 +1,164 @@
+"""Refreshes on a growing corpus: one generation a batch, killed ones resume, withdrawn ones leave no trace, bad ones stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from e2e_installation import Installation
+from refresh_corpus import RECIPE, add_unlabelled, make_corpus
+
+from infra.catalogue import GenerationRow
+from mer.recipes import load_recipe
+from tasks.dataset import snapshot_dataset
+from tasks.pseudo_labels import training_membership
+
+pytestmark = pytest.mark.slow
+
+
+class Home:
+    """A home with the corpus, driven by the command line."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], recipe: str = RECIPE) -> None:
+        self.corpus = make_corpus(folder / "corpus")
+        self.recipe = folder / "refreshed.yaml"
+        self.recipe.write_text(recipe, encoding="utf-8")
+        self.installation = Installation(home=folder / "home", corpus=self.corpus, environment=environment)
+
+    def arguments(self, command: str) -> list[str]:
+        return [command, "--recipe", str(self.recipe), "--corpus", str(self.corpus), "--name", "grown"]
+
+    def refresh(self, command: str = "refresh") -> str:
+        return self.installation.mer(*self.arguments(command)).stdout
+
+    def generations(self) -> list[GenerationRow]:
+        with self.installation.catalogue() as catalogue:
+            return catalogue.generations("grown", "refreshed")
+
+    def membership(self, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Hash of the training set as it is now."""
+        for name, value in {"MER_HOME": str(self.installation.home), **self.installation.environment}.items():
+            monkeypatch.setenv(name, value)
+        recipe = load_recipe(str(self.recipe))
+        return training_membership(snapshot_dataset.fn("grown", recipe), recipe)
+
+    def kinds(self) -> dict[str, int]:
+        """How many artifacts of each kind there are."""
+        kinds = [kind for kind, _ in self.installation.results()]
+        return {kind: kinds.count(kind) for kind in set(kinds)}
+
+
+@pytest.fixture
+def home(tmp_path: Path, server_addresses: dict[str, str]) -> Home:
+    return Home(tmp_path, server_addresses)
+
+
+def test_a_batch_makes_one_generation_and_withdrawing_it_leaves_the_training_set_there_was(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.refresh()  # gold labels alone
+    assert home.generations() == []
+    gold = home.membership(monkeypatch)
+
+    add_unlabelled(home.corpus, "first", 120, seed=7)
+    home.refresh()
+    (one,) = home.generations()
+    assert one.state == "live" and one.reason, one.reason
+    with_one = home.membership(monkeypatch)
+    assert with_one == one.membership != gold
+    before = home.installation.results()
+    home.refresh()
+    assert home.generations() == [one], "the same batch again makes no other generation"
+    again = home.installation.results()
+    new = sorted(kind for kind, _ in set(again) - set(before))
+    assert "fusion" not in new and "pseudo-round" not in new, new
+
+    add_unlabelled(home.corpus, "second", 60, seed=8)
+    trained = home.kinds()["fusion"]
+    home.refresh()
+    two = home.generations()[1]
+    assert len(home.generations()) == 2
+    with home.installation.catalogue() as catalogue:
+        first, second = ({label.clip_id for label in catalogue.pseudo_labels(row.key)} for row in (one, two))
+        names = {row.clip_id: row.name for row in catalogue.clips("grown")}
+    assert not first & second and {names[clip_id].split("_")[0] for clip_id in second} <= {"second"}
+    assert home.kinds()["fusion"] - trained <= 2 * 4, "what is retrained is what learns from the new labels"
+
+    if two.state == "live":
+        home.installation.mer("generations", "withdraw", str(two.number), "--reason", "drill")
+    assert home.membership(monkeypatch) == with_one
+    told = home.installation.mer("generations", "withdraw", str(one.number)).stdout
+    assert "is withdrawn" in told and "refreshed version" in told
+    assert home.membership(monkeypatch) == gold
+    fusions = {key for kind, key in home.installation.results() if kind == "fusion"}
+    after = home.refresh()
+    assert "set aside" in after
+    assert {key for kind, key in home.installation.results() if kind == "fusion"} == fusions, (
+        "nothing to train"
+    )
+    home.installation.mer("generations", "restore", str(one.number))
+    assert home.membership(monkeypatch) == with_one
+
+
+def test_a_killed_refresh_resumes_and_ends_as_an_undisturbed_one(
+    home: Home, tmp_path: Path, server_addresses: dict[str, str]
+) -> None:
+    calm = Home(tmp_path / "calm", server_addresses)
+    for one in (home, calm):
+        add_unlabelled(one.corpus, "first", 120, seed=7)
+    calm.refresh()
+    for kind in ("pseudo-labels", "pseudo-checks", "pseudo-round"):
+        process = subprocess.Popen(
+            home.installation.command(*home.arguments("refresh")),
+            env=home.installation.variables(), start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while process.poll() is None and kind not in home.kinds():
+            time.sleep(0.02)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    home.refresh()
+    (own,), (other,) = home.generations(), calm.generations()
+    assert (own.key, own.membership, own.counts, own.state) == (
+        other.key,
+        other.membership,
+        other.counts,
+        other.state,
+    )
+    fusions = [
+        {key: sha for (kind, key), sha in one.installation.results().items() if kind == "fusion"}
+        for one in (home, calm)
+    ]
+    assert fusions[0] == fusions[1]
+
+
+def test_a_canary_that_falls_stops_by_itself_with_a_reason(
+    tmp_path: Path, server_addresses: dict[str, str]
+) -> None:
+    """Canary labels that contradict the corpus: whatever is learnt from the batch, they fall."""
+    home = Home(tmp_path, server_addresses)
+    home.refresh()
+    add_unlabelled(home.corpus, "first", 120, seed=7)
+    table = home.corpus / "labels.csv"
+    turn = {"neutral": "angry", "angry": "happy", "happy": "neutral"}
+    lines = []
+    for line in table.read_text(encoding="utf-8").splitlines():
+        name, emotion, speaker, split = line.split(",")
+        lines.append(
+            ",".join((name, turn.get(emotion, emotion) if split == "canary" else emotion, speaker, split))
+        )
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    told = home.refresh()
+    (one,) = home.generations()
+    assert one.state == "stopped" and "canary" in one.reason and "set aside" in one.reason, one.reason
+    assert "stop" in told and "fused *" in told, "the supervised model stays"
+    again = home.refresh()
+    assert home.generations() == [one] and "set aside" in again
+    home.installation.mer("generations", "release", str(one.number))
+    home.refresh()
+    assert [row.state for row in home.generations()] == ["released"], "voted on again, with the same result"
