@@ -77,30 +77,35 @@ def test_a_batch_makes_one_generation_and_withdrawing_it_leaves_the_training_set
     new = sorted(kind for kind, _ in set(again) - set(before))
     assert "fusion" not in new and "pseudo-round" not in new, new
 
-    add_unlabelled(home.corpus, "second", 60, seed=8)
-    trained = home.kinds()["fusion"]
-    home.refresh()
-    two = home.generations()[1]
-    assert len(home.generations()) == 2
-    with home.installation.catalogue() as catalogue:
-        first, second = ({label.clip_id for label in catalogue.pseudo_labels(row.key)} for row in (one, two))
-        names = {row.clip_id: row.name for row in catalogue.clips("grown")}
-    assert not first & second and {names[clip_id].split("_")[0] for clip_id in second} <= {"second"}
-    assert home.kinds()["fusion"] - trained <= 2 * 4, "what is retrained is what learns from the new labels"
-
-    if two.state == "live":
-        home.installation.mer("generations", "withdraw", str(two.number), "--reason", "drill")
-    assert home.membership(monkeypatch) == with_one
-    told = home.installation.mer("generations", "withdraw", str(one.number)).stdout
+    told = home.installation.mer("generations", "withdraw", str(one.number), "--reason", "drill").stdout
     assert "is withdrawn" in told and "refreshed version" in told
     assert home.membership(monkeypatch) == gold
     fusions = {key for kind, key in home.installation.results() if kind == "fusion"}
     after = home.refresh()
-    assert "set aside" in after
+    assert "set aside" in after and "fused *" in after
     assert {key for kind, key in home.installation.results() if kind == "fusion"} == fusions, (
         "nothing to train"
     )
     home.installation.mer("generations", "restore", str(one.number))
+    assert home.membership(monkeypatch) == with_one
+
+
+def test_a_second_batch_is_voted_on_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_unlabelled(home.corpus, "first", 120, seed=7)
+    home.refresh()
+    with_one = home.membership(monkeypatch)
+    add_unlabelled(home.corpus, "second", 60, seed=8)
+    trained = home.kinds()["fusion"]
+    home.refresh()
+    one, two = home.generations()
+    with home.installation.catalogue() as catalogue:
+        first, second = ({label.clip_id for label in catalogue.pseudo_labels(row.key)} for row in (one, two))
+        names = {row.clip_id: row.name for row in catalogue.clips("grown")}
+    assert not first & second and {names[clip_id].split("_")[0] for clip_id in second} == {"second"}
+    assert home.kinds()["fusion"] - trained <= 2 * 4, "what is retrained is what learns from the new labels"
+    if two.state == "live":
+        assert home.membership(monkeypatch) == two.membership != with_one
+        home.installation.mer("generations", "withdraw", str(two.number))
     assert home.membership(monkeypatch) == with_one
 
 
