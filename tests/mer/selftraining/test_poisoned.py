@@ -118,4 +118,4 @@ def test_honest_batches_go_through() -> None:
     ]
     assert not any(by_labels), "before training nothing speaks against them"
     # a linear model gains little by its own labels: its canary wavers by clips
-    assert sum(reason is not None for reason in stopped) <= 8, stopped
+    assert sum(reason is not None for reason in stopped) <= 4, stopped
