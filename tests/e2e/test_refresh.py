@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from e2e_installation import Installation
-from refresh_corpus import RECIPE, add_unlabelled, make_corpus
+from refresh_corpus import RECIPE, add_unlabelled, make_corpus, write_table
 
 from infra.catalogue import GenerationRow
 from mer.recipes import load_recipe
@@ -145,19 +146,21 @@ def test_a_killed_refresh_resumes_and_ends_as_an_undisturbed_one(
 def test_a_canary_that_falls_stops_by_itself_with_a_reason(
     tmp_path: Path, server_addresses: dict[str, str]
 ) -> None:
-    """Canary labels that contradict the corpus: whatever is learnt from the batch, they fall."""
+    """Canary labels that say what the supervised model says: whoever learns from the batch to disagree, falls."""
     home = Home(tmp_path, server_addresses)
     home.refresh()
-    add_unlabelled(home.corpus, "first", 120, seed=7)
     table = home.corpus / "labels.csv"
-    turn = {"neutral": "angry", "angry": "happy", "happy": "neutral"}
-    lines = []
-    for line in table.read_text(encoding="utf-8").splitlines():
-        name, emotion, speaker, split = line.split(",")
-        lines.append(
-            ",".join((name, turn.get(emotion, emotion) if split == "canary" else emotion, speaker, split))
-        )
-    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    asked = tmp_path / "canary.csv"
+    canary = [row["name"] for row in rows if row["split"] == "canary"]
+    asked.write_text("\n".join(["name", *canary]) + "\n", encoding="utf-8")
+    out = tmp_path / "said.csv"
+    arguments = ("--name", "grown", "--model", "refreshed", "--version", "1", "--out", str(out))
+    home.installation.mer("predict", "--candidates", str(asked), *arguments)
+    lines = csv.DictReader(out.read_text(encoding="utf-8").splitlines())
+    said = {row["name"]: row["discrete"] for row in lines}
+    write_table(home.corpus, [row | {"emotion": said.get(row["name"], row["emotion"])} for row in rows])
+    add_unlabelled(home.corpus, "first", 120, seed=7)
     told = home.refresh()
     (one,) = home.generations()
     assert one.state == "stopped" and "canary" in one.reason and "set aside" in one.reason, one.reason
