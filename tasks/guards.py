@@ -110,7 +110,8 @@ def watch_canary(
         for earlier in before:
             own = held_out_answers(run.space, examples, canary, earlier, after)
             found = canary_guard(own.truth, own.before, own.after, len(recipe.emotions), config.guards)
-            findings.append(replace(found, reason=f"{found.reason}, since `{earlier.system}`"))
+            since = f", since `{earlier.system}`" if found.value is not None else ""
+            findings.append(replace(found, reason=f"{found.reason}{since}"))
         return _produced(findings)
 
     return run_stage(

@@ -151,7 +151,7 @@ class SelfTrainingConfig(AgreementConfig):
         description="A round is kept where weighted F1 on held-out true labels rises by more than this.",
     )
     confidence: float = Field(
-        default=0.8,
+        default=0.95,
         ge=0.5,
         lt=1.0,
         description="... and in this share of resamples of the held-out speakers; .5: the point estimate decides.",
