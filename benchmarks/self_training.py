@@ -228,13 +228,13 @@ def self_trained(
     others = sorted(set(names[pool].tolist()))
     halves = [np.flatnonzero(unlabelled & np.isin(names, others[part::2])) for part in (0, 1)]
     pseudo = np.full(len(truth), -1, dtype=np.int64)
-    first = _votes(family, examples, truth, pseudo, asked)[0]
+    first = posteriors_of(family, examples, truth, pseudo, asked)[0]
     result = Rounds([first.predicted], [], [], [first.logits])
     for _ in range(ROUNDS):
         held = [
             (
                 rows,
-                _votes(
+                posteriors_of(
                     family, examples, np.where(np.isin(np.arange(len(truth)), rows), -1, truth), pseudo, rows
                 ),
             )
@@ -252,19 +252,19 @@ def self_trained(
         for number, rows in enumerate(halves):
             from_other = np.full(len(truth), -1, dtype=np.int64)
             from_other[halves[1 - number]] = pseudo[halves[1 - number]]
-            said = vote(_votes(family, examples, truth, from_other, rows))
+            said = vote(posteriors_of(family, examples, truth, from_other, rows))
             taken = selected(said, thresholds, policy, np.zeros(len(rows), dtype=bool))
             again[rows[taken]] = said.emotion[taken]
         pseudo = again
         result.rows.append(np.flatnonzero(pseudo >= 0))
         result.labels.append(pseudo[pseudo >= 0])
-        said_now = _votes(family, examples, truth, pseudo, asked)[0]
+        said_now = posteriors_of(family, examples, truth, pseudo, asked)[0]
         result.predicted.append(said_now.predicted)
         result.logits.append(said_now.logits)
     return result
 
 
-def _votes(
+def posteriors_of(
     family: Any,
     examples: Examples,
     truth: NDArray[np.int64],
