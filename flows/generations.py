@@ -24,13 +24,15 @@ def show_generations(corpus: str, recipe: str) -> None:
         )
         return
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    right = ("no.", "clips", "round", "precision")
     for column in ("no.", "key", "recipe", "corpus", "clips", "round", "precision", "state", "made"):
+        fixed = column not in ("recipe", "corpus")
         table.add_column(
-            column, justify="right" if column in ("no.", "clips", "round", "precision") else "left"
+            column, justify="right" if column in right else "left", no_wrap=fixed, overflow="fold"
         )
     for row in rows:
-        cells = (row.key[:12], row.recipe, row.corpus, str(sum(row.counts.values())), str(row.round))
-        table.add_row(str(row.number), *cells, _precision(row), row.state, f"{row.created_at:%Y-%m-%d %H:%M}")
+        cells = (row.key[:8], row.recipe, row.corpus, str(sum(row.counts.values())), str(row.round))
+        table.add_row(str(row.number), *cells, _precision(row), row.state, f"{row.created_at:%m-%d %H:%M}")
     console.print(table)
     console.print(
         "precision: of held-out true labels under the same policy. live: trained on; rejected: did not help; stopped, withdrawn: "
