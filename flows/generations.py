@@ -23,7 +23,7 @@ def show_generations(corpus: str, recipe: str) -> None:
             "no generation of pseudo-labels yet: `mer refresh` or `mer run` makes them of unlabelled clips"
         )
         return
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(box=None, padding=(0, 1, 0, 0))
     right = ("no.", "clips", "round", "precision")
     for column in ("no.", "key", "recipe", "corpus", "clips", "round", "precision", "state", "made"):
         fixed = column not in ("recipe", "corpus")
