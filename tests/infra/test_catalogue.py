@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
@@ -19,6 +20,7 @@ from infra.catalogue import (
     KnownFile,
     open_catalogue,
 )
+from infra.catalogue.schema import alembic_config
 from infra.catalogue.tables import Base
 from infra.errors import CatalogueError, CatalogueUnavailable, SettingsError
 
@@ -362,3 +364,21 @@ def test_an_unreachable_server_is_a_typed_error_without_the_password() -> None:
     with pytest.raises(CatalogueUnavailable) as caught:
         open_catalogue("postgresql://mer:planted-secret@127.0.0.1:1/mer", timeout_seconds=2)
     assert "planted-secret" not in str(caught.value)
+
+
+def test_generations_of_an_earlier_schema_are_brought_up_to_date(
+    catalogue: Catalogue, corpus: str, database_url: str
+) -> None:
+    catalogue.upsert_clips(corpus, [clip(n, split="unlabelled") for n in range(2)])
+    rows = [(clip_id(0), "angry", 0.99, None)]
+    for key in ("g1", "g2"):
+        catalogue.add_generation(generation(key, corpus), rows)
+    catalogue.withdraw_generation("g2")
+    config = alembic_config()
+    with catalogue.database.writing() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+    with open_catalogue(database_url) as again:
+        assert [row.state for row in again.generations(corpus)] == ["live", "withdrawn"]
+        assert [label.clip_id for label in again.pseudo_labels("g1")] == [clip_id(0)]
+        assert again.generations(corpus)[0].recipe == "", "of no recipe: nothing trains on it by mistake"

@@ -26,6 +26,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("generations") as table:
-        for name in (*_JSON, "membership", "reason", "state", "round", "recipe"):
-            table.drop_column(name)
+    # not as a batch: SQLite would make the table anew, which pseudo-labels refer to
+    for name in (*_JSON, "membership", "reason", "state", "round", "recipe"):
+        op.drop_column("generations", name)
