@@ -61,7 +61,8 @@ def show_generation_details(which: str) -> None:
     for system, model in row.voters.items():
         console.print(f"  voter {system}: {model[:60]}", markup=False)
     for finding in row.findings:
-        console.print(f"  {'ok  ' if finding['passed'] else 'stop'} {finding['reason']}", markup=False)
+        measured = "ok  " if finding["value"] is not None else "-   "
+        console.print(f"  {measured if finding['passed'] else 'stop'} {finding['reason']}", markup=False)
     console.print(f"  training set with it: {row.membership}")
     for text in _versions_taught_by(workspace(), row):
         console.print(f"  learnt by {text}")

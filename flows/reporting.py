@@ -245,7 +245,7 @@ def show_generation(row: GenerationRow | None, standing: Standing) -> None:
     for line in standing.waiting:
         console.print(f"  [yellow]set aside[/]: {line}; `mer generations` shows them")
     guards = [
-        f"- {'ok' if item['passed'] else '**stop**'}: {item['reason']}"
+        f"- {('not measured' if item['value'] is None else 'ok') if item['passed'] else '**stop**'}: {item['reason']}"
         for item in (row.findings if row else ())
     ]
     create_markdown_artifact("\n\n".join([said, "\n".join(guards), *standing.waiting]), key="pseudo-labels")

@@ -17,7 +17,7 @@ from tasks.dataset import load_partitions, load_view
 from tasks.fusion import load_posteriors, load_selections
 from tasks.pseudo_labels import JUDGING_CODE, SELECTION_CODE, held_out_answers, read_ballot, self_training
 from tasks.references import DatasetRef, FeatureSetRef, FusedView, Standing, ViewSpaces
-from tasks.stage import Produced, StageResult, StageRun, run_stage
+from tasks.stage import Produced, StageResult, StageRun, digest, run_stage
 from tasks.streams import stream_identity, view_streams
 from tasks.workspace import Workspace, workspace
 
@@ -75,7 +75,7 @@ def check_selection(
             "view": partition.digest(examples, unlabelled=False),
             "live": [ref.sha256 for ref in earlier],
             "streams": {name: stream_identity(recipe, name, features, spaces) for name in recipe.reads},
-            "sources": sorted(set(sources.values())),
+            "sources": digest(sources),
         },
         config={
             "guards": config.guards.model_dump(mode="json"),

@@ -95,6 +95,7 @@ def select_view(
             [own.restricted(asked) for own in said],
             recipe.emotions,
             config,
+            excluded={examples.clip_ids[i] for i in np.flatnonzero(~partition.unlabelled)},
             held_out=held_out if len(known) else None,
         )
         seen = {examples.clip_ids[i] for i in np.flatnonzero(partition.train | partition.validation)}

@@ -34,6 +34,8 @@ class GenerationState(StrEnum):
 
 
 SET_ASIDE = (GenerationState.STOPPED, GenerationState.WITHDRAWN)
+JUDGED_AGAIN = (GenerationState.REJECTED, GenerationState.RELEASED)
+"""States whose clips are voted on again: the same labels may then be judged otherwise."""
 
 
 class PseudoLabelRow(NamedTuple):
@@ -90,7 +92,7 @@ class GenerationRow(GenerationFacts):
 
 
 class LabelCatalogue:
-    """Generations of pseudo-labels: written once; only their state changes."""
+    """Generations of pseudo-labels: written once; only how they are judged and where they stand changes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -98,7 +100,8 @@ class LabelCatalogue:
     def add_generation(
         self, facts: GenerationFacts, rows: Sequence[tuple[str, str, float, float | None]]
     ) -> GenerationRow:
-        """Store a generation; if its key exists, that one is returned and nothing changes.
+        """Store a generation; if its key exists, that one is returned. Only what was rejected or released takes over how the
+        same labels have been judged now (state, reason, findings); everything else stays.
 
         Args:
             facts: what is known of it.
@@ -109,7 +112,16 @@ class LabelCatalogue:
         """
         with self._database.writing() as connection:
             if (existing := _generation(connection, facts.key)) is not None:
-                return existing
+                if existing.state not in JUDGED_AGAIN or existing.state is facts.state:
+                    return existing
+                judged = {
+                    "state": facts.state.value,
+                    "reason": facts.reason,
+                    "findings": [dict(finding) for finding in facts.findings],
+                    "membership": facts.membership,
+                }
+                connection.execute(update(Generation).where(Generation.key == facts.key).values(judged))
+                return _require(connection, facts.key)
             number = corpus_id(connection, facts.corpus)
             _check_unlabelled(connection, number, facts.corpus, [row[0] for row in rows])
             header = {

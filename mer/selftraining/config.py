@@ -136,7 +136,7 @@ class SelfTrainingConfig(AgreementConfig):
     )
     start: Literal["scratch", "warm"] = Field(
         default="scratch",
-        description="Train every round from scratch, or go on from the model that voted (a single fusion only).",
+        description="Train every round from scratch, or go on from the view's supervised fusion (a single fusion only).",
     )
     rounds: int = Field(
         default=2,

@@ -169,4 +169,15 @@ def test_a_canary_that_falls_stops_by_itself_with_a_reason(
     assert home.generations() == [one] and "set aside" in again
     home.installation.mer("generations", "release", str(one.number))
     home.refresh()
-    assert [row.state for row in home.generations()] == ["released"], "voted on again, with the same result"
+    assert [row.state for row in home.generations()] == ["stopped"], "voted on again, with the same result"
+
+    truth = {row["name"]: row["emotion"] for row in rows}
+    now = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    write_table(home.corpus, [row | {"emotion": truth.get(row["name"], row["emotion"])} for row in now])
+    home.installation.mer("generations", "release", str(one.number))
+    home.refresh()
+    *earlier, healed = home.generations()
+    assert healed.state == "live", "with the true labels back the same batch passes"
+    assert [row.state for row in earlier] == ["released"] * len(earlier), (
+        "by other labels, where round 2 is kept"
+    )

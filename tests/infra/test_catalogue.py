@@ -243,6 +243,16 @@ def test_states_of_a_generation(catalogue: Catalogue, corpus: str) -> None:
     assert catalogue.release_generation("g2").state == "released" and in_state("released") == ["g2"]
     with pytest.raises(CatalogueError, match="is live"):
         catalogue.release_generation("g1")
+    for key in (
+        "g2",
+        "g3",
+    ):  # released and rejected ones may be judged otherwise when they are voted on again
+        judged = generation(key, corpus, state=GenerationState("live"), reason="better now")
+        assert catalogue.add_generation(judged, []).reason == "better now"
+    assert in_state("live") == ["g1", "g2", "g3"]
+    catalogue.withdraw_generation("g2")
+    judged = generation("g2", corpus, state=GenerationState("live"))
+    assert catalogue.add_generation(judged, []).state == "withdrawn", "what somebody withdrew stays withdrawn"
     with pytest.raises(CatalogueError, match="no generation"):
         catalogue.withdraw_generation("unknown")
 
