@@ -151,13 +151,14 @@ def trained(
 
     from mer.emotions import MER_EMOTIONS
     from mer.features.dataset import RaggedTable
-    from mer.fusion.fit import FittedFusion, predict_fusion
+    from mer.fusion.fit import predict_fusion
+    from mer.fusion.fitted import FittedFusion
     from mer.fusion.streams import flat_values, standardisation_of
     from mer.fusion.windows import read_tables
-    from mer.training.stack import train_stack
-    from mer.training.stack_data import StackData
-    from mer.training.stack_frames import FrameStore
-    from mer.training.stack_state import ModelPlan
+    from mer.stack.data import StackData
+    from mer.stack.frames import FrameStore
+    from mer.stack.state import ModelPlan
+    from mer.stack.train import train_stack
 
     own, given = corpus.examples, corpus.tables(config.level)
     tables = read_tables(given, config)

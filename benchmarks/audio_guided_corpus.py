@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mer.clips import Clip, CorpusEntry
+    from mer.examples import Examples
     from mer.features.dataset import RaggedTable
     from mer.features.spec import FeatureSpec
     from mer.fusion.streams import StreamTable
-    from mer.training.examples import Examples
 
 FOLDS = 5
 PICTURES = 8
@@ -79,7 +79,7 @@ def labels(entries: Sequence[CorpusEntry]) -> Examples:
     import numpy as np
 
     from mer.emotions import MER_EMOTIONS
-    from mer.training.examples import Examples
+    from mer.examples import Examples
     from mer.training.folds import assign_folds
 
     ids, speakers = tuple(e.name for e in entries), tuple(e.speaker for e in entries)

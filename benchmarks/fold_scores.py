@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.command import Figure
 
 if TYPE_CHECKING:
-    from mer.ensemble.posteriors import Posteriors
-    from mer.training.examples import Examples
+    from mer.examples import Examples
+    from mer.posteriors import Posteriors
 
 
 class PredictedFold(Protocol):
@@ -40,9 +40,9 @@ def scores(
         outcomes: the folds predicted.
         references: system -> the one it is compared with, paired.
     """
-    from mer.ensemble.posteriors import Posteriors
     from mer.evaluation.intervals import bootstrap_interval, paired_differences, widened
     from mer.evaluation.metrics import accuracy, confusion, macro_f1, waf
+    from mer.posteriors import Posteriors
 
     own = examples.subset(np.flatnonzero(np.isin(examples.fold, [one.fold for one in outcomes])))
     everywhere = [n for n in outcomes[0].predictions if all(n in one.predictions for one in outcomes)]

@@ -29,9 +29,9 @@ from benchmarks.command import Figure, parser, write_figures
 from benchmarks.measuring import peak_memory_bytes
 
 if TYPE_CHECKING:
+    from mer.examples import Examples
     from mer.fusion.config import FusionConfig
     from mer.fusion.streams import StreamTable
-    from mer.training.examples import Examples
 
 STREAMS = {"acoustic": (1024, 20, 180), "visual": (768, 5, 60), "lexical": (1024, 3, 30)}
 """Stream -> features, fewest and most frames."""
@@ -113,10 +113,10 @@ def cost_of_stack(model: str, clips: int, epochs: int, threads: int, stacked: in
 
     from mer.features.dataset import FeatureTable, RaggedTable
     from mer.fusion.streams import flat_values
-    from mer.training.stack import train_stack
-    from mer.training.stack_data import StackData
-    from mer.training.stack_frames import FrameStore
-    from mer.training.stack_state import ModelPlan
+    from mer.stack.data import StackData
+    from mer.stack.frames import FrameStore
+    from mer.stack.state import ModelPlan
+    from mer.stack.train import train_stack
 
     torch.set_num_threads(threads)
     tables, examples = corpus(clips, frames=model != UTTERANCE)
@@ -160,8 +160,8 @@ def corpus(clips: int, *, frames: bool) -> tuple[dict[str, StreamTable], Example
     """Made features of every stream, and labels."""
     import numpy as np
 
+    from mer.examples import Examples
     from mer.features.dataset import FeatureTable, RaggedTable
-    from mer.training.examples import Examples
 
     rng = np.random.default_rng(0)
     ids = tuple(f"clip{number}" for number in range(clips))
@@ -191,7 +191,7 @@ def padding(clips: int) -> dict[str, float]:
     import numpy as np
     import torch
 
-    from mer.adaptation.padded_batches import length_sorted_batches
+    from mer.training.batches import length_sorted_batches
 
     _, fewest, most = STREAMS["acoustic"]
     lengths = np.random.default_rng(0).integers(fewest, most + 1, clips)

@@ -37,10 +37,10 @@ def grow(folder: Path, size: int) -> dict[str, float]:
 def process(corpus: Path) -> dict[str, float]:
     """Seconds of listing, probing and cataloguing; of planning and extracting; of loading all features as one array."""
     from mer.features.spec import FeatureSpec
-    from tasks.features import cut, extract_shard, feature_table, plan_features
-    from tasks.ingestion import list_corpus, probe_shard, write_labels
-    from tasks.kept_extractor import let_go
-    from tasks.workspace import workspace
+    from tasks.data.features import cut, extract_shard, feature_table, plan_features
+    from tasks.data.ingestion import list_corpus, probe_shard, write_labels
+    from tasks.data.kept_extractor import let_go
+    from tasks.stage.workspace import workspace
 
     let_go()  # ten clips alone load the encoder: ten among many shall, too
     started = time.perf_counter()

@@ -43,14 +43,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mer.ensemble.posteriors import Posteriors
     from mer.ensemble.valence import ValenceLabels
+    from mer.examples import Examples
     from mer.fusion.config import FusionConfig
     from mer.fusion.streams import StreamTable
+    from mer.posteriors import Posteriors
     from mer.recipes import Recipe
-    from mer.training.examples import Examples
     from mer.training.partition import Partition
-    from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
+    from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
 
 QUICK = Path(__file__).with_name("joint_decoding_quick.yaml")
 SEPARATE = {"valence_decoding": "separate", "task_balance": "fixed"}
@@ -178,8 +178,8 @@ def train_all(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from mer.training.partition import FINAL_VIEW
-    from tasks.dataset import load_partitions
-    from tasks.workspace import workspace
+    from tasks.data.dataset import load_partitions
+    from tasks.stage.workspace import workspace
 
     examples, partitions = load_partitions(workspace(), dataset, recipe)
     answers = Answers(examples)
@@ -235,8 +235,8 @@ def view_of(
     """The clips and streams of an outer fold; no model and no choice sees a test label: the view blanks them."""
     import numpy as np
 
-    from tasks.streams import view_streams
-    from tasks.workspace import workspace
+    from tasks.data.streams import view_streams
+    from tasks.stage.workspace import workspace
 
     keep = np.flatnonzero(partition.train | partition.validation | partition.test)
     return View(
@@ -307,7 +307,7 @@ def decodings(kind: str, members: Mapping[str, Posteriors], view: View) -> dict[
 
 def decoded_by_prediction(posteriors: Posteriors, class_means: NDArray[np.floating]) -> Posteriors:
     """The same posteriors with the mean valence of the most probable class."""
-    from mer.ensemble.posteriors import Posteriors
+    from mer.posteriors import Posteriors
 
     return Posteriors(
         posteriors.clip_ids, posteriors.logits, class_means[posteriors.predicted].astype("float32")

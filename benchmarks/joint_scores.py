@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mer.ensemble.posteriors import Posteriors
-    from mer.training.examples import Examples
+    from mer.examples import Examples
+    from mer.posteriors import Posteriors
 
 RESAMPLES = 2000
 SCORES = ("combined", "waf", "mse")
@@ -151,7 +151,6 @@ def resampled(answers: Answers, system: str) -> Resamples:
     """Scores of a system under resampling of speakers; resample b draws the same speakers for every system."""
     import numpy as np
 
-    from mer.ensemble.posteriors import Posteriors
     from mer.evaluation.intervals import (
         group_confusions,
         resample_weights,
@@ -159,6 +158,7 @@ def resampled(answers: Answers, system: str) -> Resamples:
         resampling_groups,
     )
     from mer.evaluation.metrics import VALENCE_PENALTY, waf
+    from mer.posteriors import Posteriors
 
     point: dict[str, list[float]] = {score: [] for score in SCORES}
     samples: dict[str, list[NDArray[np.float64]]] = {score: [] for score in SCORES}

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mer.adaptation.config import LayerStudyConfig
+    from mer.layer_study.config import LayerStudyConfig
 
 CLASSES, SPEAKERS, LATENT = 6, 160, 192
 
@@ -89,9 +89,9 @@ def measured(*, quick: bool) -> dict[str, Figure]:
     import numpy as np
     import torch
 
-    from mer.adaptation.config import LayerStudyConfig
-    from mer.adaptation.layer_study import held_out_clips, study_layers
-    from mer.training.stacked import train_stacked_probes
+    from mer.layer_study.config import LayerStudyConfig
+    from mer.layer_study.probes import train_stacked_probes
+    from mer.layer_study.study import held_out_clips, study_layers
 
     corpus = made(7, 800, 256) if quick else made(25, 3373, 1024)
     config = LayerStudyConfig()

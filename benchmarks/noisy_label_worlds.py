@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from mer.examples import Examples
     from mer.features.dataset import FeatureTable
-    from mer.training.examples import Examples
 
 SET_ASIDE = 0
 """Outer fold that is in no world."""
@@ -29,8 +29,8 @@ class World:
 
 def gaussian(clips: int, classes: int = 6, speakers: int = 20) -> World:
     """Classes that two streams tell apart in part, spoken by speakers who differ."""
+    from mer.examples import Examples
     from mer.features.dataset import FeatureTable
-    from mer.training.examples import Examples
 
     rng = np.random.default_rng(0)
     emotion, who = rng.integers(0, classes, clips), np.arange(clips) % speakers

@@ -30,9 +30,9 @@ from benchmarks.command import Figure, parser, write_figures
 from benchmarks.noisy_label_worlds import World, gaussian, ravdess, rows_of
 
 if TYPE_CHECKING:
+    from mer.examples import Examples
     from mer.fusion.config import FusionConfig
-    from mer.fusion.fit import FittedFusion
-    from mer.training.examples import Examples
+    from mer.fusion.fitted import FittedFusion
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int64]

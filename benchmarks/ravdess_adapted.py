@@ -21,8 +21,8 @@ from benchmarks.ravdess_streams import SPEEDS
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
 from mer.ensemble.family import rows_to_learn
-from mer.ensemble.posteriors import Posteriors
-from mer.training.examples import Examples
+from mer.examples import Examples
+from mer.posteriors import Posteriors
 
 if TYPE_CHECKING:
     from mer.clips import Clip
@@ -159,7 +159,7 @@ def make_fits(
         at_once: fits side by side; 1 is best on a processor.
     """
     from mer.adaptation.finetune import adapt
-    from mer.adaptation.stacked import Split, adapt_stack, stacked_logits
+    from mer.adaptation.stack.fits import Split, adapt_stack, stacked_logits
 
     groups: dict[tuple[str, int, int, int], list[WantedFit]] = {}
     for fit in wanted:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from mer.clips import Clip, CorpusEntry
 from mer.ensemble.varied import PLAIN, VariedStream
+from mer.examples import Examples
 from mer.features.spec import AudioPreparation, FeatureSpec
-from mer.training.examples import Examples
 
 SPEEDS = {PLAIN: 1.0, "slow": 0.9, "fast": 1.1}
 """Variants of every recording, as in Ko et al. 2015."""

@@ -39,13 +39,13 @@ from benchmarks.label_shift_ravdess import subsampled
 from mer.emotions import MER_EMOTIONS
 from mer.evaluation.calibration import fit_temperature
 from mer.evaluation.metrics import accuracy, confusion, waf
+from mer.examples import Examples
 from mer.label_shift.analysis import NoAnalysis, analyse_shift
 from mer.label_shift.calibration import fit_bias_corrected
 from mer.label_shift.clip_sets import CalibrationClips, TargetClips
 from mer.label_shift.config import LabelShiftConfig
 from mer.label_shift.permutation import permutation_test
 from mer.label_shift.vote import prior_weighted_vote
-from mer.training.examples import Examples
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]

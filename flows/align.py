@@ -17,7 +17,7 @@ from flows.runners import configured_task_runner
 from mer.errors import ConfigError
 from mer.recipes import load_recipe
 from mer.training.partition import FINAL_VIEW
-from tasks.alignment_study import pooled_study, study_alignment_of_view
+from tasks.learn.alignment_study import pooled_study, study_alignment_of_view
 
 
 @flow(name="align", task_runner=configured_task_runner())

@@ -12,11 +12,11 @@ from flows.reporting import StepProgress
 from flows.runners import configured_task_runner
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe, load_recipe
-from tasks.dataset import clip_ids_of
-from tasks.features import extract_shard, plan_features
-from tasks.kept_extractor import let_go
-from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
-from tasks.streams import frame_features, frames_name
+from tasks.data.dataset import clip_ids_of
+from tasks.data.features import extract_shard, plan_features
+from tasks.data.kept_extractor import let_go
+from tasks.data.streams import frame_features, frames_name
+from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
 
 MOST_NAMES = 3
 """Feature sets named in a line of progress."""

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from infra.catalogue import GenerationRow, GenerationState
 from mer.predictor.package import RECORD, ModelPackage
-from tasks.workspace import Workspace, workspace
+from tasks.stage.workspace import Workspace, workspace
 
 console = Console(highlight=False)
 

@@ -13,13 +13,13 @@ from flows.options import DemoOptions
 from flows.reporting import StepProgress, show_ingest
 from flows.runners import configured_task_runner
 from mer.recipes import Recipe, load_recipe
-from tasks.dataset import snapshot_dataset
-from tasks.demo import make_demo_corpus
-from tasks.features import cut
-from tasks.ingestion import IngestReport, list_corpus, probe_shard, write_labels
-from tasks.quality import measure_shard, plan_quality
-from tasks.references import DatasetRef
-from tasks.transcription import plan_transcription, transcribe_shard
+from tasks.data.dataset import snapshot_dataset
+from tasks.data.demo import make_demo_corpus
+from tasks.data.features import cut
+from tasks.data.ingestion import IngestReport, list_corpus, probe_shard, write_labels
+from tasks.data.quality import measure_shard, plan_quality
+from tasks.data.transcription import plan_transcription, transcribe_shard
+from tasks.stage.references import DatasetRef
 
 
 @flow(name="ingest", task_runner=configured_task_runner())

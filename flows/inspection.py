@@ -15,9 +15,9 @@ from infra.catalogue import ModelVersionRow
 from infra.errors import InfraError
 from infra.services import status as service_status
 from mer.errors import MerError
-from tasks.comparison import compare_versions, version_named
-from tasks.work_folder import in_use
-from tasks.workspace import Workspace, workspace
+from tasks.serve.comparison import compare_versions, version_named
+from tasks.stage.work_folder import in_use
+from tasks.stage.workspace import Workspace, workspace
 
 console = Console(highlight=False)
 

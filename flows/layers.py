@@ -16,10 +16,10 @@ from flows.runners import configured_task_runner
 from mer.adaptation.block import Block
 from mer.recipes import Recipe, load_recipe
 from mer.recipes.layer_reading import states_to_study, with_study_pooling
-from tasks.layer_study import count_hidden_states, study_layers_of_view
-from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
-from tasks.stage import StageResult
-from tasks.tracking import close_tracked_studies, tracked
+from tasks.learn.layer_study import count_hidden_states, study_layers_of_view
+from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.stage.run import StageResult
+from tasks.stage.tracking import close_tracked_studies, tracked
 
 FRAMED_STATES_OF_A_SHARD = 256
 """Clips times hidden states that are extracted frame by frame as one shard: .2 GB of 200 frames of 1,024 features."""

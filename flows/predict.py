@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.options import PredictOptions
-from tasks.prediction import PredictionReport, predict_files
+from tasks.serve.prediction import PredictionReport, predict_files
 
 
 @flow(name="predict")

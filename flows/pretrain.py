@@ -23,10 +23,10 @@ from mer.adaptation.block import Block
 from mer.errors import ConfigError
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe, load_recipe
-from tasks.adaptation import adapt_view, embed_adapted
-from tasks.alignment import align_view, embed_visual
-from tasks.dataset import clip_ids_of, labelled_clip_ids
-from tasks.references import AdaptedStream, DatasetRef, FeatureSetRef, PrefixTakes, ViewSpaces
+from tasks.data.dataset import clip_ids_of, labelled_clip_ids
+from tasks.learn.adaptation import adapt_view, embed_adapted
+from tasks.learn.alignment import align_view, embed_visual
+from tasks.stage.references import AdaptedStream, DatasetRef, FeatureSetRef, PrefixTakes, ViewSpaces
 
 
 @flow(name="pretrain", task_runner=configured_task_runner())

@@ -19,9 +19,9 @@ from rich.table import Table
 
 from infra.catalogue import GenerationRow
 from mer.training.partition import FINAL_VIEW
-from tasks.ingestion import IngestReport
-from tasks.references import DatasetRef, ModelVersion, Promotion, Standing
-from tasks.stage import StageResult
+from tasks.data.ingestion import IngestReport
+from tasks.stage.references import DatasetRef, ModelVersion, Promotion, Standing
+from tasks.stage.run import StageResult
 
 console = Console(highlight=False)
 WIDE = 100

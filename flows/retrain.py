@@ -21,11 +21,11 @@ from flows.self_training import refresh_pseudo_labels
 from flows.train import train_systems
 from mer.recipes import load_recipe
 from mer.training.partition import FINAL_VIEW
-from tasks.evaluation import evaluate, read_report
-from tasks.exclusive import exclusively
-from tasks.promotion import gate_and_promote, register
-from tasks.references import ModelVersion, Promotion
-from tasks.tracking import close_tracked_run, tracked
+from tasks.serve.evaluation import evaluate, read_report
+from tasks.serve.promotion import gate_and_promote, register
+from tasks.stage.exclusive import exclusively
+from tasks.stage.references import ModelVersion, Promotion
+from tasks.stage.tracking import close_tracked_run, tracked
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """Where a flow's tasks run: threads, processes, Prefect task workers, or a Dask or Ray cluster, by one setting.
 
 Tasks take references and return references, and what they compute does not depend on where: results are the same bytes.
-Threads take turns to compute (`tasks.compute`); processes and clusters compute side by side, one task each.
+Threads take turns to compute (`tasks.stage.compute`); processes and clusters compute side by side, one task each.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import Any
 
 from prefect import Task
@@ -60,7 +60,7 @@ def all_tasks() -> list[Task[..., Any]]:
     """Every task of the pipeline, as a task worker serves them."""
     import tasks
 
-    modules = [import_module(f"tasks.{found.name}") for found in iter_modules(tasks.__path__)]
+    modules = [import_module(module.name) for module in walk_packages(tasks.__path__, "tasks.")]
     named = {
         f"{module.__name__}.{name}": value
         for module in modules

@@ -16,7 +16,7 @@ from infra.settings import load_settings
 from infra.studies import dashboard_command
 from mer.recipes import load_recipe
 from mer.search.found import recipe_piece, whole_recipe, writable
-from tasks.search import SearchPlan, SearchReport, search_fusion
+from tasks.learn.search import SearchPlan, SearchReport, search_fusion
 
 console = Console(highlight=False, soft_wrap=True)
 

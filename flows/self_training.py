@@ -14,10 +14,10 @@ from flows.reporting import show_generation, show_selection, show_verdict
 from flows.train import PSEUDO, served_system, train_with_pseudo_labels
 from mer.recipes import Recipe
 from mer.training.partition import FINAL_VIEW
-from tasks.guards import check_selection, read_findings, watch_canary
-from tasks.pseudo_labels import judge, record_generation, select_view, standing_generations
-from tasks.references import DatasetRef, FeatureSetRef, FusedView, Standing, ViewSpaces
-from tasks.stage import StageResult
+from tasks.selftrain.guards import check_selection, read_findings, watch_canary
+from tasks.selftrain.pseudo_labels import judge, record_generation, select_view, standing_generations
+from tasks.stage.references import DatasetRef, FeatureSetRef, FusedView, Standing, ViewSpaces
+from tasks.stage.run import StageResult
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from flows.reporting import StepProgress, show_systems
 from flows.runners import configured_task_runner
 from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe, load_recipe
-from tasks.ensemble import ENSEMBLE, combine_view
-from tasks.evaluation import PSEUDO_MARK, evaluate, read_report
-from tasks.fusion import fuse_view
-from tasks.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
+from tasks.learn.ensemble import ENSEMBLE, combine_view
+from tasks.learn.fusion import fuse_view
+from tasks.serve.evaluation import PSEUDO_MARK, evaluate, read_report
+from tasks.stage.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
 
 FUSED, PSEUDO = "fused", PSEUDO_MARK
 PseudoByView = Mapping[str, Sequence[ArtifactRef]]

@@ -19,9 +19,10 @@ from mer.adaptation.block import Block, BlockEncoder
 from mer.adaptation.config import AdaptationConfig
 from mer.adaptation.counted_tokens import counted_pooling
 from mer.adaptation.emotion_head import EmotionHead
-from mer.adaptation.padded_batches import FrameStore, length_sorted_batches, pad
+from mer.adaptation.padded_batches import FrameStore, pad
 from mer.adaptation.pooling import AttentivePooling, MeanStdPooling
 from mer.errors import ConfigError, WeightsError
+from mer.training.batches import length_sorted_batches
 
 if TYPE_CHECKING:
     from mer.features.dataset import FeatureTable, RaggedTable

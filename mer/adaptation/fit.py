@@ -16,10 +16,10 @@ from mer.adaptation.config import AdaptationConfig
 from mer.adaptation.fit_clips import FitClips
 from mer.adaptation.masked_reconstruction import MaskedReconstruction
 from mer.adaptation.objective import Objective
-from mer.adaptation.padded_batches import length_sorted_batches
 from mer.adaptation.processes import ALONE, Processes
 from mer.adaptation.running_average import RunningAverage
 from mer.evaluation.metrics import confusion, unweighted_recall, waf
+from mer.training.batches import length_sorted_batches
 from mer.training.optimiser_state import optimiser_tensors, restore_optimiser
 from mer.training.seeding import epoch_generator
 from mer.training.steps import StepGuard, seeded, warmup_cosine

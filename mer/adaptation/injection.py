@@ -1,19 +1,14 @@
-"""Adapters of `peft` put into the linear maps of a block, and taken out again by merging them into the weights."""
+"""Adapters of `peft` put into the linear maps of a block."""
 
 from __future__ import annotations
 
-import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from torch import nn
 
 from mer.adaptation.block import Block, BlockEncoder
 from mer.adaptation.config import AdaptationConfig
 from mer.errors import ConfigError, WeightsError
-
-if TYPE_CHECKING:
-    from mer.adaptation.adapters import AdaptedLayers
 
 KEYS_AND_VALUES = ("k_proj", "v_proj", "key", "value")
 """Names of the maps to keys and values in transformers' attention modules."""
@@ -62,36 +57,3 @@ def _options(encoder: BlockEncoder, block: Block, config: AdaptationConfig) -> t
         )
     targets = [name for name in maps if name in attention or name in last]
     return IA3Config(target_modules=targets, feedforward_modules=last), targets
-
-
-def merged_encoder(layers: AdaptedLayers) -> BlockEncoder:
-    """A copy of the frozen encoder with the adapters multiplied into its block's weights, and no adapter left.
-
-    The copy shares all other weights; neither the original nor the adapted layers change. Merging is one fixed
-    computation on the weights: equal adapters on equal weights give equal bits, whether they were just trained or
-    loaded. Outputs differ from those with separate adapters by rounding.
-
-    Raises:
-        ConfigError: bottleneck adapters and prompt frames are no linear change of a map.
-    """
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    if layers.method in ("bottleneck", "prompt"):
-        raise ConfigError(
-            f"method {layers.method}: expected lora, dora or ia3 to merge; keep the adapter beside the weights"
-        )
-    shared: dict[int, Any] = {id(p): p for p in layers.encoder.module.parameters()}
-    shared |= {id(buffer): buffer for buffer in layers.encoder.module.buffers()}
-    injected = {
-        name: part for name, part in layers.encoder.module.named_modules() if isinstance(part, BaseTunerLayer)
-    }
-    for layer in injected.values():  # what merging writes into is copied
-        for parameter in layer.parameters():
-            shared.pop(id(parameter), None)
-    merged = copy.deepcopy(layers.encoder, shared)
-    with torch.no_grad():
-        for name in injected:
-            part: Any = merged.module.get_submodule(name)
-            part.merge(safe_merge=True)
-            merged.module.set_submodule(name, part.get_base_layer())
-    return merged

@@ -20,7 +20,8 @@ from mer.adaptation.config import AdaptationConfig
 from mer.adaptation.fit_clips import FitClips
 from mer.adaptation.frame_masking import blank
 from mer.adaptation.masked_reconstruction import MaskedReconstruction
-from mer.adaptation.padded_batches import FrameStore, length_sorted_batches, pad
+from mer.adaptation.padded_batches import FrameStore, pad
+from mer.training.batches import length_sorted_batches
 from mer.training.losses import class_weights
 from mer.training.seeding import derive_seed
 

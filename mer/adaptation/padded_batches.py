@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 Windows = tuple[NDArray[np.int64], NDArray[np.int64]]
 """First frame and number of frames of a piece of each clip, (batch,) each."""
-SORTED_BATCHES = 8
-"""Batches whose clips are drawn together and sorted by length.
-
-Little padding, yet every epoch mixes clips anew.
-"""
 
 
 @dataclass(frozen=True)
@@ -108,32 +103,6 @@ def _one_state(table: RaggedTable) -> Tensor:
         raise ConfigError(f"expected frames of one hidden state, (frames, width), found shape {values.shape}")
     # torch warns of arrays that it may not write to, such as mapped files
     return torch.from_numpy(values if values.flags.writeable else values.copy())
-
-
-def length_sorted_batches(
-    rows: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    batch_size: int,
-    generator: torch.Generator | None = None,
-) -> list[NDArray[np.int64]]:
-    """Split rows into batches of similar length.
-
-    Args:
-        rows: (n,) rows to serve, each exactly once.
-        lengths: (clips,) frames of every clip of the table.
-        batch_size: clips in a batch (the last one may be smaller).
-        generator: draws the order of an epoch; None sorts all rows (for reading).
-    """
-    if generator is None:
-        ordered = rows[np.argsort(lengths[rows], kind="stable")]
-        return [ordered[i : i + batch_size] for i in range(0, len(ordered), batch_size)]
-    shuffled = rows[torch.randperm(len(rows), generator=generator).numpy()]
-    batches: list[NDArray[np.int64]] = []
-    for begin in range(0, len(shuffled), batch_size * SORTED_BATCHES):
-        group = shuffled[begin : begin + batch_size * SORTED_BATCHES]
-        group = group[np.argsort(lengths[group], kind="stable")]
-        batches += [group[i : i + batch_size] for i in range(0, len(group), batch_size)]
-    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
 def draw_windows(lengths: NDArray[np.int64], max_frames: int, generator: torch.Generator) -> Windows:

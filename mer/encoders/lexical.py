@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mer.encoders.baichuan import BAICHUAN, load_baichuan
+from mer.encoders.frame_tokens import Tokens
 from mer.encoders.hidden_states import padding_mask
 from mer.encoders.layer_tap import layers_of, run_tapped
 from mer.encoders.loading import model_type, pretrained
@@ -20,7 +21,6 @@ from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.prompts import PromptedTokenizer, word_bounds
 from mer.encoders.text_layers import TextLayers
 from mer.encoders.tokens import FastTokenizer, TokenIds, Tokenizer, check_vocabulary, native_tokenizer
-from mer.encoders.visual_reading import Tokens
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
 from mer.errors import ConfigError, WeightsError

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.encoders.weight_files import check_folder, read_json, sha256_remembered
-from mer.encoders.weights import wheel_folder
+from mer.encoders.weight_files import check_folder, read_json, sha256_remembered, wheel_folder
 from mer.errors import WeightsError
 
 CONVERTER_VERSION = 1

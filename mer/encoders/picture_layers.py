@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mer.encoders.frame_tokens import Tokens
 from mer.encoders.layer_tap import layers_of, layers_place, run_tapped
 from mer.encoders.linear_maps import linear_map_names
 from mer.encoders.placement import ON_CPU, Placement
-from mer.encoders.visual_reading import Tokens
 from mer.errors import ConfigError
 
 PLAIN_TYPES = ("clip_vision_model", "siglip_vision_model", "vit", "deit", "dinov2")

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mer.encoders.frame_tokens import Tokens
 from mer.encoders.layer_tap import layers_of, run_tapped
 from mer.encoders.picture_layers import PictureLayers, tokens_of
 from mer.encoders.placement import Placement
-from mer.encoders.visual_reading import Crops, Tokens, VisualReadings, read_tokens
+from mer.encoders.visual_reading import Crops, VisualReadings, read_tokens
 
 CLASS_TOKEN = 1
 """Leading tokens of a plain vision transformer."""

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mer.encoders.frame_tokens import Tokens
 from mer.encoders.layer_tap import layers_of, run_tapped
 from mer.encoders.placement import Placement
-from mer.encoders.visual_reading import Crops, Tokens, VisualReadings
+from mer.encoders.visual_reading import Crops, VisualReadings
 
 
 class VideoEncoder(VisualReadings):

@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mer.encoders.frame_tokens import Tokens
 from mer.encoders.layer_tap import layers_of, run_tapped
 from mer.encoders.loading import model_type, pretrained
 from mer.encoders.picture_layers import PictureLayers, tokens_of
 from mer.encoders.pictures import CLASS_TOKEN, PictureEncoder
 from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.videomae import VideoEncoder
-from mer.encoders.visual_reading import Crops, Tokens, VisualEncoder, VisualReadings, read_tokens
+from mer.encoders.visual_reading import Crops, VisualEncoder, VisualReadings, read_tokens
 from mer.encoders.weights import ResolvedWeights, resolve_seeded, seed_of
 from mer.errors import ConfigError, WeightsError
 

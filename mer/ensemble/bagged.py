@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mer.ensemble.combine import aligned_members
-from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
 from mer.evaluation.intervals import resampling_groups
+from mer.posteriors import Posteriors
 
 _SMALLEST = 1e-12
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
+from mer.posteriors import Posteriors
 
 Floats = NDArray[np.float64]
 _SMALLEST = 1e-12

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from mer.ensemble.combine import entropy_weighted, log_pooled, tempered, uniform, weighted
 from mer.ensemble.config import EnsembleConfig, Weighting
-from mer.ensemble.posteriors import Posteriors
 from mer.ensemble.pruning import backward_elimination, greedy_selection, mean_log_likelihood
 from mer.ensemble.stacking import stacked_weights
 from mer.ensemble.valence import ValenceLabels, calibrated, fit_valence_share
 from mer.errors import ConfigError
 from mer.evaluation.calibration import fit_temperature
+from mer.posteriors import Posteriors
 
 COMBINATIONS: Mapping[Weighting, Callable[[Sequence[Posteriors]], Posteriors]] = {
     "uniform": uniform,

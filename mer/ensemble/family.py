@@ -12,10 +12,10 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.ensemble.posteriors import Posteriors
 from mer.ensemble.varied import VariedStream
 from mer.errors import ConfigError
-from mer.training.examples import Examples
+from mer.examples import Examples
+from mer.posteriors import Posteriors
 
 
 class Family(Protocol):

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mer.ensemble.family import StreamFamily, posteriors_of, rows_to_learn
-from mer.ensemble.posteriors import Posteriors
 from mer.ensemble.varied import PLAIN, Floats, check_streams
-from mer.training.examples import Examples
+from mer.examples import Examples
+from mer.posteriors import Posteriors
 
 _SHARPNESS = 10.0
 """Scores lie between 0 and 1 or so; times this they are of the size of logits. The temperature is fitted anyway."""

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mer.ensemble.family import StreamFamily, posteriors_of, rows_to_learn
-from mer.ensemble.posteriors import Posteriors
 from mer.ensemble.varied import PLAIN, check_streams
-from mer.training.examples import Examples
+from mer.examples import Examples
+from mer.posteriors import Posteriors
 
 _HIDDEN = -30.0
 """Logit of a class that no training clip has."""

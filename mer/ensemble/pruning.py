@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.ensemble.combine import aligned_members, uniform
-from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
 from mer.evaluation.calibration import negative_log_likelihood
 from mer.evaluation.metrics import confusion, waf
+from mer.posteriors import Posteriors
 
 Combine = Callable[[Sequence[Posteriors]], Posteriors]
 Score = Callable[[Posteriors, NDArray[np.int64]], float]

@@ -21,10 +21,10 @@ from mer.ensemble.bagged import BaggedSelection, bagged_weights
 from mer.ensemble.combine import tempered
 from mer.ensemble.ensemble import Ensemble
 from mer.ensemble.family import Family, names_of, predict_all
-from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
 from mer.evaluation.calibration import fit_temperature
-from mer.training.examples import Examples
+from mer.examples import Examples
+from mer.posteriors import Posteriors
 from mer.training.folds import assign_folds
 
 Mask = NDArray[np.bool_]

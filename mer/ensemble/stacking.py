@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.ensemble.combine import aligned_members
-from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
+from mer.posteriors import Posteriors
 
 _SMALLEST = 1e-12
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.ensemble.combine import tempered
-from mer.ensemble.posteriors import Posteriors
+from mer.posteriors import Posteriors
 
 Floats = NDArray[np.floating]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
 from mer.evaluation.intervals import Score, paired_differences
 from mer.evaluation.metrics import accuracy, macro_f1, unweighted_recall, waf
+from mer.posteriors import Posteriors
 
 SCORES: Mapping[str, Score] = {
     "WAF": waf,

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.ensemble.posteriors import Posteriors
 from mer.evaluation.calibration import expected_calibration_error, fit_temperature, reliability_bins
 from mer.evaluation.figures import confusion_figure, reliability_figure
 from mer.evaluation.intervals import bootstrap_interval
@@ -24,7 +23,8 @@ from mer.evaluation.metrics import (
     per_class_recall,
     valence_mse,
 )
-from mer.training.examples import Examples
+from mer.examples import Examples
+from mer.posteriors import Posteriors
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from mer.encoders.frame_tokens import Tokens
 from mer.encoders.placement import Precision, settled_precision
-from mer.encoders.visual_reading import Tokens
 from mer.errors import ConfigError, WeightsError
 from mer.features.augmentation import AUGMENTATION_VERSION, AugmentedVariant
 from mer.quality.corruption import NoiseView

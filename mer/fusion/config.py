@@ -32,7 +32,7 @@ def model_names() -> tuple[str, ...]:
 
 
 class AudioGuidedConfig(BaseModel):
-    """Parts of the model `audio_guided` (see `mer.fusion.audio_guided`); each can be switched off to see what it is worth."""
+    """Parts of the model `audio_guided` (see `mer.fusion.models.audio_guided`); each can be switched off to see its worth."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

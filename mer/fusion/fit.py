@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mer.ensemble.posteriors import Posteriors
-from mer.errors import ConfigError, WeightsError
+from mer.errors import ConfigError
+from mer.examples import Examples
 from mer.fusion.config import ROBUST_LOSS_OPTIONS, FusionConfig
+from mer.fusion.fitted import FittedFusion
 from mer.fusion.interface import FusionModel, FusionShape, build_fusion
 from mer.fusion.streams import (
     Standardisation,
@@ -35,40 +34,9 @@ from mer.fusion.task_balance import start_model
 from mer.fusion.train import Progress, TrainingData, batches_for_reading, train_fusion
 from mer.fusion.warm_start import take_parameters, taken_standardisation
 from mer.fusion.windows import read_tables
+from mer.posteriors import Posteriors
 from mer.training.checkpoint import Checkpoint, content_digest
-from mer.training.examples import Examples
-from mer.training.seeded import initialise
-from mer.training.seeding import epoch_generator
-
-WEIGHTS_FILE = "fusion.safetensors"
-_MODEL, _MEAN, _SCALE = "model.", "mean.", "scale."
-
-
-@dataclass(frozen=True)
-class FittedFusion:
-    """A trained fusion model and all it needs to predict."""
-
-    config: FusionConfig
-    classes: tuple[str, ...]
-    widths: Mapping[str, int]
-    """Stream name -> features, in the model's stream order."""
-    tensors: dict[str, Tensor]
-    """Parameters of the best epoch."""
-    standardisation: Mapping[str, Standardisation]
-    predicts_valence: bool
-    """Whether any training clip had a valence; otherwise predicted valence is NaN."""
-    history: list[dict[str, float]]
-    """Per epoch: losses and validation scores."""
-    best_epoch: int
-    """Epoch kept, counted from 1."""
-    best_score: float
-    """Weighted F1 of that epoch on the validation clips; NaN without validation clips."""
-
-    def model(self) -> FusionModel:
-        """The model with its trained parameters, ready to predict."""
-        model = build_fusion(FusionShape(self.widths, len(self.classes)), self.config)
-        model.load_state_dict(self.tensors)
-        return model.eval()
+from mer.training.seeding import epoch_generator, initialise
 
 
 def fit_fusion(
@@ -169,51 +137,6 @@ def _answers(model: FusionModel, streams: StreamBatch, count: int, batch_size: i
         output = model(batch.values, batch.present)
         logits[rows], valence[rows] = output.emotion_logits, output.valence
     return logits, valence
-
-
-def save_fusion(folder: Path, fitted: FittedFusion) -> None:
-    """Write the fitted model into `folder` as one safetensors file (record in its header)."""
-    tensors = {f"{_MODEL}{name}": value for name, value in fitted.tensors.items()}
-    for name, own in fitted.standardisation.items():
-        tensors[f"{_MEAN}{name}"], tensors[f"{_SCALE}{name}"] = own.mean, own.scale
-    record = {
-        "config": fitted.config.model_dump(mode="json"),
-        "classes": list(fitted.classes),
-        "widths": [[name, width] for name, width in fitted.widths.items()],  # a list: the order matters
-        "predicts_valence": fitted.predicts_valence,
-        "history": fitted.history,
-        "best_epoch": fitted.best_epoch,
-        "best_score": fitted.best_score,
-    }
-    Checkpoint(folder / WEIGHTS_FILE).save(tensors, record)
-
-
-def load_fusion(folder: Path) -> FittedFusion:
-    """Read back what `save_fusion` wrote.
-
-    Raises:
-        WeightsError: no such file, or its content is not what was written.
-    """
-    loaded = Checkpoint(folder / WEIGHTS_FILE).load()
-    if loaded is None:
-        raise WeightsError(f"{folder / WEIGHTS_FILE}: expected a fusion model, found none or a damaged file")
-    tensors, record = loaded
-    widths = {name: int(width) for name, width in record["widths"]}
-    return FittedFusion(
-        config=FusionConfig.model_validate(record["config"]),
-        classes=tuple(record["classes"]),
-        widths=widths,
-        tensors={
-            name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)
-        },
-        standardisation={
-            name: Standardisation(tensors[_MEAN + name], tensors[_SCALE + name]) for name in widths
-        },
-        predicts_valence=bool(record["predicts_valence"]),
-        history=record["history"],
-        best_epoch=int(record["best_epoch"]),
-        best_score=float(record["best_score"]),
-    )
 
 
 def _check_labels(

@@ -40,7 +40,7 @@ def builder_of(name: str) -> Builder:
     """
     if name in BUILT_IN_MODELS:
         module, _, attribute = _MODULES[name].partition(":")
-        own: Builder = getattr(import_module(f"mer.fusion.{module}"), attribute)
+        own: Builder = getattr(import_module(f"mer.fusion.models.{module}"), attribute)
         return own
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:

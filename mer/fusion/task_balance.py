@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from mer.ensemble.valence import class_mean_valence
 from mer.fusion.config import FusionConfig
+from mer.fusion.loss_form import loss_form_of
 from mer.fusion.model import FusionModel, FusionOutput
-from mer.training.loss_forms import LossForm, untrained_loss
+from mer.training.loss_forms import untrained_loss
 from mer.training.losses import (
     emotion_loss,
     gradient_balance,
@@ -61,7 +62,7 @@ def task_losses(
         config: the emotion loss, and whether valence is learnt.
         target: (B, C) distributions in place of the classes; None: every label is hard.
     """
-    classes = emotion_loss(output.emotion_logits, emotion, weight, per_class, LossForm.of(config), target)
+    classes = emotion_loss(output.emotion_logits, emotion, weight, per_class, loss_form_of(config), target)
     labelled = [((emotion >= 0) & (weight > 0)).any(), (~torch.isnan(valence) & (weight > 0)).any()]
     known = torch.stack(labelled).to(classes.dtype)
     if config.valence_weight == 0:
@@ -84,7 +85,9 @@ def balanced_loss(model: FusionModel, losses: TaskLosses, config: FusionConfig) 
         model.task_balance.grad = weights * gradient_balance(
             _gradient_norms(model, [emotion, valence]),
             both.detach(),
-            both.new_tensor([untrained_loss(LossForm.of(config), model.shape.classes), model.valence_spread]),
+            both.new_tensor(
+                [untrained_loss(loss_form_of(config), model.shape.classes), model.valence_spread]
+            ),
             weights,
             config.gradnorm_alpha,
         )
@@ -123,7 +126,7 @@ def start_model(
     if config.task_balance != "fixed":
         model.valence_spread = spread
     if config.task_balance == "uncertainty":
-        start = settled_log_variance(untrained_loss(LossForm.of(config), model.shape.classes), spread)
+        start = settled_log_variance(untrained_loss(loss_form_of(config), model.shape.classes), spread)
         with torch.no_grad():
             model.task_balance.copy_(torch.tensor(start))
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import Parameter, functional
 
-from mer.adaptation.padded_batches import length_sorted_batches
 from mer.errors import DivergedError
 from mer.evaluation.metrics import combined_score, confusion, waf
 from mer.fusion.config import FusionConfig
@@ -27,11 +26,11 @@ from mer.fusion.task_balance import (
     parameter_groups,
     task_losses,
 )
+from mer.training.batches import length_sorted_batches
 from mer.training.checkpoint import Checkpoint
 from mer.training.losses import class_weights, valence_loss
 from mer.training.optimiser_state import optimiser_tensors, restore_optimiser
-from mer.training.seeded import seed_dropout
-from mer.training.seeding import epoch_generator
+from mer.training.seeding import epoch_generator, seed_dropout
 
 Progress = Callable[[int, int], None]
 MAX_SKIPPED_STEPS = 3

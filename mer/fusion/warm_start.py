@@ -8,17 +8,14 @@ running average and the choice of the epoch start anew; the model that is starte
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from mer.errors import ConfigError
 from mer.fusion.config import STRUCTURE, FusionConfig
+from mer.fusion.fitted import FittedFusion
 from mer.fusion.model import FusionModel
 from mer.fusion.streams import Standardisation
-
-if TYPE_CHECKING:
-    from mer.fusion.fit import FittedFusion
 
 
 def taken_standardisation(

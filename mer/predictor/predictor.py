@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.clips import Clip
-from mer.ensemble.posteriors import Posteriors
-from mer.fusion.fit import FittedFusion, load_fusion, predict_fusion
+from mer.fusion.fit import predict_fusion
+from mer.fusion.fitted import FittedFusion, load_fusion
 from mer.fusion.streams import StreamTable
+from mer.posteriors import Posteriors
 from mer.predictor.package import ModelPackage
 from mer.predictor.reading import StreamReader
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from mer.clips import Clip
 from mer.encoders import resolve_weights
-from mer.encoders.entered import adaptation_placement, base_identity, load_layers
 from mer.features.dataset import FeatureTable, RaggedTable, ragged_of, table_of
 from mer.features.extract import Extractor, build_extractor, extract_clips
+from mer.features.layered import adaptation_placement, base_identity, load_layers
 from mer.features.spec import FeatureSpec
 from mer.fusion.streams import StreamTable
 from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, TOWER_FOLDERS, ModelPackage

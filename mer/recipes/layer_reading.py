@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from mer.adaptation.config import LayerStudyConfig
 from mer.errors import ConfigError
 from mer.features.spec import CROPS_SOURCE, FeatureSpec
+from mer.layer_study.config import LayerStudyConfig
 from mer.recipes.recipe import Recipe, VisualStream
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mer.adaptation.config import AdaptationConfig, LayerStudyConfig
+from mer.adaptation.config import AdaptationConfig
 from mer.adaptation.token_config import PictureAdaptation, TextAdaptation
 from mer.alignment.config import AlignmentConfig
 from mer.emotions import EMOTION_SETS, MER_EMOTIONS
@@ -24,6 +24,7 @@ from mer.features.augmentation import Speed
 from mer.features.spec import CROPS_SOURCE, FeatureSpec
 from mer.fusion.config import STRUCTURE, FusionConfig
 from mer.label_shift.config import LabelShiftConfig
+from mer.layer_study.config import LayerStudyConfig
 from mer.quality.filters import QualityFilter
 from mer.recipes.adapted_encoder import AdaptedEncoder
 from mer.recipes.states import StatesRead

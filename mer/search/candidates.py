@@ -13,15 +13,15 @@ from statistics import fmean
 import numpy as np
 import torch
 
+from mer.examples import Examples
 from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.config import FusionConfig
 from mer.fusion.streams import StreamTable, flat_values
-from mer.training.examples import Examples
+from mer.stack.data import StackData, StackView
+from mer.stack.frames import FrameStore
+from mer.stack.state import ModelPlan
+from mer.stack.train import train_stack
 from mer.training.partition import Partition
-from mer.training.stack import train_stack
-from mer.training.stack_data import StackData, StackView
-from mer.training.stack_frames import FrameStore
-from mer.training.stack_state import ModelPlan
 
 Prune = Callable[[int, Mapping[int, float]], Sequence[int]]
 """(epoch, mean score of every candidate still training) -> candidates to give up."""

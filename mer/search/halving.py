@@ -12,7 +12,7 @@ from mer.errors import ConfigError
 
 
 class SuccessiveHalving:
-    """An `after_epoch` of `mer.training.stack.train_stack`: at every rung the best share goes on.
+    """An `after_epoch` of `mer.stack.train.train_stack`: at every rung the best share goes on.
 
     Args:
         candidates: models at the start; a rung's share counts from these, so that candidates that stopped by themselves

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.ensemble.combine import aligned_members, log_pooled
-from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
+from mer.posteriors import Posteriors
 from mer.selftraining.config import AgreementConfig
 
 

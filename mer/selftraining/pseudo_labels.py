@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.errors import ConfigError
+from mer.examples import Examples
 from mer.selftraining.config import SelfTrainingConfig
-from mer.training.examples import Examples
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.ensemble.combine import aligned_members, log_pooled
-from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
 from mer.evaluation.calibration import fit_temperature
+from mer.posteriors import Posteriors
 from mer.selftraining.agreement import Vote, selected, thresholds_by_precision, vote
 from mer.selftraining.config import SelfTrainingConfig
 from mer.selftraining.pseudo_labels import PseudoLabels

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mer.examples import Examples
 from mer.selftraining.config import SelfTrainingConfig
 from mer.selftraining.pseudo_labels import PseudoLabels, union, with_pseudo_labels
-from mer.training.examples import Examples
 from mer.training.partition import Partition
 
 

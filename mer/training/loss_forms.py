@@ -25,9 +25,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mer.errors import ConfigError
-from mer.fusion.config import FusionConfig
-
 LossKind = Literal["cross_entropy", "generalised", "symmetric"]
 
 
@@ -47,20 +44,6 @@ class LossForm(NamedTuple):
     """beta of the symmetric loss."""
     log_zero: float | Tensor = -4.0
     """A of the symmetric loss, below 0."""
-
-    @classmethod
-    def of(cls, config: FusionConfig) -> LossForm:
-        """The loss that these options name.
-
-        Raises:
-            ConfigError: options that contradict each other (a copy of valid options with some replaced is not validated).
-        """
-        if conflict := config.loss_conflict():
-            raise ConfigError(f"fusion: {conflict}")
-        return cls(
-            config.emotion_loss, config.label_smoothing, config.focal_gamma, config.loss_power,
-            config.loss_forward, config.loss_reverse, config.loss_log_zero,
-        )  # fmt: skip
 
 
 def clip_losses(log_p: Tensor, target: Tensor, form: LossForm) -> Tensor:

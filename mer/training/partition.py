@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.training.examples import Examples
+from mer.examples import Examples
 from mer.training.folds import inner_validation
 
 FINAL_VIEW = "final"

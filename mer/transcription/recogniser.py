@@ -75,7 +75,7 @@ class WheelRecogniser:
         from moonshine_voice.moonshine_api import ModelArch
         from moonshine_voice.transcriber import Transcriber
 
-        from mer.encoders.weights import wheel_folder
+        from mer.encoders.weight_files import wheel_folder
 
         folder = wheel_folder("moonshine_voice", "moonshine-voice") / "assets" / "tiny-en"
         self._model: Any = Transcriber(str(folder), ModelArch.TINY, options={"vad_threshold": "0.0"})

@@ -17,8 +17,8 @@ from benchmarks.joint_scores import (
     score_of,
     show,
 )
-from mer.ensemble.posteriors import Posteriors
-from mer.training.examples import Examples
+from mer.examples import Examples
+from mer.posteriors import Posteriors
 
 CLIPS, CLASSES, SEEDS = 60, 3, 4
 MEMBERS = ("S1", "S2")

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.poisoned_labels import KINDS, UPLOAD, poisoned
 from benchmarks.ravdess_streams import Corpus
-from mer.training.examples import Examples
+from mer.examples import Examples
 
 CLIPS, CLASSES = 200, ("neutral", "angry", "happy", "sad")
 

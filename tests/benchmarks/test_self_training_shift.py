@@ -13,7 +13,7 @@ from benchmarks.self_training_shift import ShiftCase, shift_case, shift_figures,
 from mer.emotions import RAVDESS_EMOTIONS
 from mer.ensemble.kernel import KernelFamily, KernelMember
 from mer.ensemble.varied import PLAIN, VariedStream
-from mer.training.examples import Examples
+from mer.examples import Examples
 
 CLASSES = len(RAVDESS_EMOTIONS)
 OF_A_SPEAKER = np.repeat(np.arange(CLASSES), [4] + [8] * 7)

@@ -12,7 +12,7 @@ from e2e_installation import Installation
 from infra.artifacts import ArtifactRef, ArtifactStore
 from infra.objects import open_store
 from mer.clips import Clip
-from mer.ensemble.posteriors import Posteriors
+from mer.posteriors import Posteriors
 from mer.predictor.predictor import Predictor
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,8 @@ from infra.artifacts import ArtifactRef, ArtifactStore
 from infra.objects import open_store
 from mer.clips import Clip, Split
 from mer.encoders import resolve_weights
-from mer.ensemble.posteriors import Posteriors
 from mer.features.spec import FeatureSpec
+from mer.posteriors import Posteriors
 from mer.predictor.predictor import Predictor
 from mer.recipes import load_recipe
 

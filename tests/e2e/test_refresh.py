@@ -15,8 +15,8 @@ from refresh_corpus import RECIPE, add_unlabelled, make_corpus, write_table
 
 from infra.catalogue import GenerationRow
 from mer.recipes import load_recipe
-from tasks.dataset import snapshot_dataset
-from tasks.pseudo_labels import training_membership
+from tasks.data.dataset import snapshot_dataset
+from tasks.selftrain.pseudo_labels import training_membership
 
 pytestmark = pytest.mark.slow
 

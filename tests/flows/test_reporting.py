@@ -8,7 +8,7 @@ from rich.console import Console
 
 from flows.reporting import label_shift_line, layers_table, retrieval_table, systems_table
 from infra.artifacts import ArtifactRef
-from tasks.stage import StageResult
+from tasks.stage.run import StageResult
 
 
 def row(system: str, error: float | None) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import sys
 import torch
 
 from mer.features.spec import FeatureSpec
-from tasks.features import cut, extract_shard, plan_features
-from tasks.ingestion import list_corpus, probe_shard, write_labels
-from tasks.workspace import workspace
+from tasks.data.features import cut, extract_shard, plan_features
+from tasks.data.ingestion import list_corpus, probe_shard, write_labels
+from tasks.stage.workspace import workspace
 
 SPEC = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny")
 EMOTIONS = ("neutral", "angry")

@@ -17,8 +17,8 @@ from infra.studies import Sampler, open_study
 from mer.fusion.config import FusionConfig
 from mer.recipes.recipe import Recipe, parse_recipe
 from mer.search.space import search_space
-from mer.training.stack_data import StackData, StackView
-from tasks.search import SearchPlan, run_trials
+from mer.stack.data import StackData, StackView
+from tasks.learn.search import SearchPlan, run_trials
 
 RECIPE = """
 name: worker

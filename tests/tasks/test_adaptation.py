@@ -12,11 +12,11 @@ from mer.adaptation.block import Block
 from mer.errors import DivergedError
 from mer.features.clip_feature import ClipFeature
 from mer.recipes import Recipe
-from tasks.adaptation import adapt_view, embed_adapted, open_adapter
-from tasks.dataset import _write_parquet, load_view
-from tasks.features import commit_shard, feature_table
-from tasks.references import DatasetRef, FeatureSetRef, PrefixTakes
-from tasks.workspace import Workspace, workspace
+from tasks.data.dataset import _write_parquet, load_view
+from tasks.data.features import commit_shard, feature_table
+from tasks.learn.adaptation import adapt_view, embed_adapted, open_adapter
+from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixTakes
+from tasks.stage.workspace import Workspace, workspace
 
 CLIPS, WIDTH = 48, 288
 BLOCK = Block(2, 3)

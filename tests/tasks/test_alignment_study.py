@@ -12,13 +12,13 @@ from alignment_corpus import RECIPE, write_corpus
 from mer.alignment.config import AlignmentConfig, AlignmentStudyConfig
 from mer.emotions import MER_EMOTIONS
 from mer.recipes.recipe import Recipe, parse_recipe
-from tasks.alignment import align_view, clip_groups
-from tasks.alignment_study import pooled_study, study_alignment_of_view
-from tasks.dataset import load_examples, load_partitions, snapshot_dataset
-from tasks.features import extract_shard, plan_features
-from tasks.ingestion import list_corpus, probe_shard, write_labels
-from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
-from tasks.workspace import workspace
+from tasks.data.dataset import load_examples, load_partitions, snapshot_dataset
+from tasks.data.features import extract_shard, plan_features
+from tasks.data.ingestion import list_corpus, probe_shard, write_labels
+from tasks.learn.alignment import align_view, clip_groups
+from tasks.learn.alignment_study import pooled_study, study_alignment_of_view
+from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.stage.workspace import workspace
 
 STUDY = AlignmentStudyConfig(control_seeds=2, permutations=100)
 

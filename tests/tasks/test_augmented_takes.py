@@ -15,12 +15,12 @@ from mer.features.augmentation import AugmentedVariant, WaveformAugmentation
 from mer.features.dataset import RaggedTable
 from mer.features.spec import FeatureSpec
 from mer.recipes.recipe import Recipe, parse_recipe
-from tasks.adaptation import adapt_view, embed_adapted
-from tasks.dataset import labelled_clip_ids, load_partitions, snapshot_dataset
-from tasks.features import extract_shard, feature_table, frame_table, plan_features
-from tasks.ingestion import list_corpus, probe_shard, write_labels
-from tasks.references import DatasetRef, FeatureSetRef, PrefixTakes
-from tasks.workspace import Workspace, workspace
+from tasks.data.dataset import labelled_clip_ids, load_partitions, snapshot_dataset
+from tasks.data.features import extract_shard, feature_table, frame_table, plan_features
+from tasks.data.ingestion import list_corpus, probe_shard, write_labels
+from tasks.learn.adaptation import adapt_view, embed_adapted
+from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixTakes
+from tasks.stage.workspace import Workspace, workspace
 
 RECIPE = """
 name: varied

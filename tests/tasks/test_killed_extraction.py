@@ -15,9 +15,9 @@ from extraction_worker import SPEC
 
 from benchmarks.growing_corpus import write_recordings
 from mer.encoders.weights import resolve_weights
-from tasks.features import SHARD_KIND, feature_table
-from tasks.references import FeatureSetRef
-from tasks.workspace import Workspace, workspace
+from tasks.data.features import SHARD_KIND, feature_table
+from tasks.stage.references import FeatureSetRef
+from tasks.stage.workspace import Workspace, workspace
 
 pytestmark = pytest.mark.slow
 WORKER = Path(__file__).parent / "extraction_worker.py"

@@ -12,18 +12,19 @@ import pytest
 from corpus_layouts import labels, table, vectors
 
 from mer.emotions import MER_EMOTIONS
-from mer.ensemble.posteriors import Posteriors
+from mer.examples import Examples
 from mer.features.dataset import table_of
 from mer.features.extract import build_extractor, extract_clips
 from mer.fusion.config import FusionConfig
-from mer.fusion.fit import FittedFusion, fit_fusion, predict_fusion, save_fusion
+from mer.fusion.fit import fit_fusion, predict_fusion
+from mer.fusion.fitted import FittedFusion, save_fusion
+from mer.posteriors import Posteriors
 from mer.predictor.package import FUSION_FOLDER, ModelPackage
 from mer.recipes import Recipe
-from mer.training.examples import Examples
-from tasks.features import catalogued_clips
-from tasks.ingestion import list_corpus, probe_shard, write_labels
-from tasks.prediction import predict_files
-from tasks.workspace import Workspace, workspace
+from tasks.data.features import catalogued_clips
+from tasks.data.ingestion import list_corpus, probe_shard, write_labels
+from tasks.serve.prediction import predict_files
+from tasks.stage.workspace import Workspace, workspace
 
 EMOTIONS = ("angry", "happy", "sad")
 TRAINING, TARGET = {"angry": 150, "happy": 100, "sad": 50}, {"angry": 20, "happy": 80, "sad": 200}

@@ -14,13 +14,13 @@ from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe
 from mer.recipes.layer_reading import states_to_study, with_study_pooling
 from mer.recipes.recipe import parse_recipe
-from tasks.dataset import snapshot_dataset
-from tasks.features import extract_shard, plan_features
-from tasks.ingestion import list_corpus, probe_shard, write_labels
-from tasks.layer_study import count_hidden_states, study_layers_of_view
-from tasks.references import DatasetRef, FeatureSetRef
-from tasks.stage import StageResult
-from tasks.workspace import Workspace, workspace
+from tasks.data.dataset import snapshot_dataset
+from tasks.data.features import extract_shard, plan_features
+from tasks.data.ingestion import list_corpus, probe_shard, write_labels
+from tasks.learn.layer_study import count_hidden_states, study_layers_of_view
+from tasks.stage.references import DatasetRef, FeatureSetRef
+from tasks.stage.run import StageResult
+from tasks.stage.workspace import Workspace, workspace
 
 pytestmark = pytest.mark.slow
 RECIPE = """

@@ -22,13 +22,13 @@ from mer.fusion.config import FusionConfig
 from mer.recipes import Recipe
 from mer.search.candidates import Candidate, train_candidates
 from mer.search.space import search_space
-from mer.training.stack_data import StackView
-from tasks.dataset import _write_parquet, load_partitions
-from tasks.features import commit_shard
-from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
-from tasks.search import SearchPlan, _views_of, believed, open_search, run_trials
-from tasks.streams import stream_identity
-from tasks.workspace import Workspace, workspace
+from mer.stack.data import StackView
+from tasks.data.dataset import _write_parquet, load_partitions
+from tasks.data.features import commit_shard
+from tasks.data.streams import stream_identity
+from tasks.learn.search import SearchPlan, _views_of, believed, open_search, run_trials
+from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.stage.workspace import Workspace, workspace
 
 CLIPS, STATES, WIDTH = 60, 5, 6
 RECIPE = Recipe.model_validate(
@@ -199,6 +199,6 @@ def test_the_recipe_itself_is_trained_to_its_end_and_held_against_the_found(spac
 
 
 def _stored(space: Workspace, features: FeatureSetRef, ids: tuple[str, ...]) -> np.ndarray:
-    from tasks.features import feature_table
+    from tasks.data.features import feature_table
 
     return np.asarray(feature_table(space, features, ids).values)

@@ -11,13 +11,13 @@ from mer.emotions import MER_EMOTIONS
 from mer.fusion.config import FusionConfig
 from mer.recipes.recipe import parse_recipe
 from mer.search.candidates import Candidate, train_candidates
-from tasks.dataset import load_view, snapshot_dataset
-from tasks.features import extract_shard, frame_table, plan_features
-from tasks.ingestion import list_corpus, probe_shard, write_labels
-from tasks.references import ViewSpaces
-from tasks.search import _views_of
-from tasks.streams import frame_features, frames_name
-from tasks.workspace import workspace
+from tasks.data.dataset import load_view, snapshot_dataset
+from tasks.data.features import extract_shard, frame_table, plan_features
+from tasks.data.ingestion import list_corpus, probe_shard, write_labels
+from tasks.data.streams import frame_features, frames_name
+from tasks.learn.search import _views_of
+from tasks.stage.references import ViewSpaces
+from tasks.stage.workspace import workspace
 
 pytestmark = pytest.mark.slow
 RECIPE = """

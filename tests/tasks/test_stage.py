@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings, load_settings
-from tasks.compute import computing
-from tasks.stage import Produced, StageResult, StageRun, run_stage
-from tasks.work_folder import alone_in, in_use
-from tasks.workspace import Workspace, workspace
+from tasks.stage.compute import computing
+from tasks.stage.run import Produced, StageResult, StageRun, run_stage
+from tasks.stage.work_folder import alone_in, in_use
+from tasks.stage.workspace import Workspace, workspace
 
 
 @pytest.fixture

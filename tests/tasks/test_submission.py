@@ -10,17 +10,18 @@ from corpus_layouts import labels, table, vectors
 
 from mer.emotions import MER_EMOTIONS
 from mer.errors import CorpusError
+from mer.examples import Examples
 from mer.features.dataset import table_of
 from mer.features.extract import build_extractor, extract_clips
 from mer.fusion.config import FusionConfig
-from mer.fusion.fit import fit_fusion, save_fusion
+from mer.fusion.fit import fit_fusion
+from mer.fusion.fitted import save_fusion
 from mer.predictor.package import FUSION_FOLDER, ModelPackage
 from mer.recipes import Recipe
-from mer.training.examples import Examples
-from tasks.features import catalogued_clips
-from tasks.ingestion import list_corpus, probe_shard, write_labels
-from tasks.prediction import predict_files
-from tasks.workspace import Workspace, workspace
+from tasks.data.features import catalogued_clips
+from tasks.data.ingestion import list_corpus, probe_shard, write_labels
+from tasks.serve.prediction import predict_files
+from tasks.stage.workspace import Workspace, workspace
 
 RECIPE = Recipe.model_validate(
     {"name": "features", "visual": {"features": {"modality": "visual", "source": "files:clip-UTT"}}}

@@ -10,7 +10,7 @@ from torch import nn
 from mer.adaptation.adapters import AdaptedLayers, BottleneckAdapter, PromptFrames
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
-from mer.adaptation.injection import merged_encoder
+from mer.adaptation.merging import merged_encoder
 from mer.encoders.moonshine import LayeredMoonshine
 from mer.encoders.wav2vec_family import LayeredWav2Vec
 from mer.errors import ConfigError

@@ -20,7 +20,7 @@ from mer.adaptation.finetune import (
     load_adapter,
     save_adapter,
 )
-from mer.adaptation.injection import merged_encoder
+from mer.adaptation.merging import merged_encoder
 from mer.encoders.moonshine import LayeredMoonshine
 from mer.errors import ConfigError, DivergedError, WeightsError
 from mer.features.dataset import RaggedTable

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mer.adaptation.padded_batches import FrameStore, draw_windows, length_sorted_batches, pad
+from mer.adaptation.padded_batches import FrameStore, draw_windows, pad
 from mer.errors import ConfigError
 from mer.features.dataset import RaggedTable
+from mer.training.batches import length_sorted_batches
 
 LENGTHS = np.random.default_rng(0).integers(1, 200, size=500)
 

@@ -18,12 +18,12 @@ from mer.adaptation.block import Block
 from mer.adaptation.finetune import adapt, adapted_features, load_adapter, save_adapter
 from mer.adaptation.token_config import PictureAdaptation, TextAdaptation
 from mer.clips import Clip
-from mer.encoders.entered import base_identity, load_layers
 from mer.encoders.placement import Placement
 from mer.encoders.weights import ResolvedWeights, resolve_weights
 from mer.errors import ConfigError, WeightsError
 from mer.features.dataset import RaggedTable, ragged_of
 from mer.features.extract import build_extractor, extract_clips
+from mer.features.layered import base_identity, load_layers
 from mer.features.spec import FeatureSpec
 
 CLIPS, CLASSES, LAYERS = 72, 3, 4

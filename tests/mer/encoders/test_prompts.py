@@ -10,13 +10,13 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from mer.encoders.entered import base_identity, load_layers
 from mer.encoders.label_words import label_word_rows
 from mer.encoders.lexical import load_lexical
 from mer.encoders.prompts import PromptedTokenizer, plain_ids
 from mer.encoders.tokens import FastTokenizer
 from mer.encoders.weights import resolve_weights
 from mer.errors import ConfigError, WeightsError
+from mer.features.layered import base_identity, load_layers
 from mer.features.spec import FeatureSpec
 
 PROMPT = "w3 w4 {text} w5"

@@ -13,12 +13,12 @@ from mer.ensemble.combine import weighted
 from mer.ensemble.family import rows_to_learn
 from mer.ensemble.kernel import KernelFamily, KernelMember
 from mer.ensemble.linear import LinearFamily, LinearMember
-from mer.ensemble.posteriors import Posteriors
 from mer.ensemble.search import predict_searched, search_ensemble, seen_by
 from mer.ensemble.varied import PLAIN, VariedStream
 from mer.errors import ConfigError
 from mer.evaluation.calibration import negative_log_likelihood
-from mer.training.examples import Examples
+from mer.examples import Examples
+from mer.posteriors import Posteriors
 
 CLASSES, SPEAKERS, EACH = 4, 12, 20
 CLIPS = SPEAKERS * EACH

@@ -13,7 +13,7 @@ from mer.ensemble.kernel import KernelFamily, KernelMember, squared_distances
 from mer.ensemble.linear import LinearFamily, LinearMember
 from mer.ensemble.varied import PLAIN, VariedStream
 from mer.errors import ConfigError
-from mer.training.examples import Examples
+from mer.examples import Examples
 
 CLASSES, CLIPS = 3, 90
 TRAIN, ASKED = np.arange(60), np.arange(60, 90)

@@ -12,8 +12,8 @@ import pytest
 from benchmarks.ravdess_ensemble import Settings, judged, outer_fold
 from benchmarks.ravdess_streams import FACE, PLAIN, SOUND, Corpus, layer, load_corpus, loudness_and_length
 from mer.ensemble.varied import VariedStream
+from mer.examples import Examples
 from mer.media.audio import decode_audio
-from mer.training.examples import Examples
 
 CLASSES, SPEAKERS, EACH = 3, 10, 12
 

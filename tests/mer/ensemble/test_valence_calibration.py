@@ -11,7 +11,6 @@ from scipy.optimize import minimize_scalar
 from mer.ensemble.combine import entropy_weighted, tempered
 from mer.ensemble.config import EnsembleConfig
 from mer.ensemble.ensemble import Ensemble, fit_ensemble
-from mer.ensemble.posteriors import Posteriors
 from mer.ensemble.valence import (
     ValenceLabels,
     calibrated,
@@ -19,6 +18,7 @@ from mer.ensemble.valence import (
     decoded_by_class_means,
     fit_valence_share,
 )
+from mer.posteriors import Posteriors
 
 MEANS = np.array([0.0, -2.5, 2.0], np.float32)
 CLIPS = 900

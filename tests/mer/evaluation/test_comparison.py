@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
 from mer.evaluation.comparison import compare, labelled
+from mer.posteriors import Posteriors
 
 CLIPS, CLASSES = 120, 3
 

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from mer.clips import Clip
-from mer.encoders.entered import load_layers
 from mer.encoders.picture_layers import PictureLayers
 from mer.encoders.text_layers import TextLayers
 from mer.encoders.visual import load_visual
@@ -22,6 +21,7 @@ from mer.errors import ConfigError
 from mer.features.clip_media import FaceCrops
 from mer.features.extract import build_extractor
 from mer.features.faces import FaceReader
+from mer.features.layered import load_layers
 from mer.features.spec import FeatureSpec, FramePreparation
 
 TEXT = FeatureSpec(modality="lexical", source="wheel:all-minilm-l6-v2")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mer.fusion.config import FusionConfig
 from mer.fusion.interface import FusionModel, FusionShape, build_fusion
-from mer.training.seeded import initialise
+from mer.training.seeding import initialise
 
 WIDTHS = {"acoustic": 7, "acoustic/adapted": 4, "visual": 5, "lexical": 3}
 """Two feature sets of one modality, one of each other."""

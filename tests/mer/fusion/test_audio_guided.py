@@ -10,9 +10,9 @@ from naive_structures import Clip, Naive, clips_of
 from stream_batches import WIDTHS, built, framewise, utterances
 from torch import Tensor
 
-from mer.fusion.audio_guided import AudioGuidedTransformer
 from mer.fusion.interface import FusionModel
-from mer.fusion.masked_attention import MaskedAttention
+from mer.fusion.models.audio_guided import AudioGuidedTransformer
+from mer.fusion.models.masked_attention import MaskedAttention
 
 PARTS = ("intra_channel", "inter_channel", "guidance", "residual", "adaptive_gate")
 WHOLE: dict[str, object] = {"layers": 2}

@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from mer.errors import ConfigError
+from mer.examples import Examples
 from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.config import FusionConfig
-from mer.fusion.fit import FittedFusion, fit_fusion, load_fusion, predict_fusion, save_fusion
+from mer.fusion.fit import fit_fusion, predict_fusion
+from mer.fusion.fitted import FittedFusion, load_fusion, save_fusion
 from mer.fusion.frames import Frames
 from mer.fusion.streams import StreamBatch, StreamTable, drop_streams, standardisation_of
 from mer.fusion.train import TrainingData, _batches_of_epoch
 from mer.training.checkpoint import Checkpoint, content_digest
-from mer.training.examples import Examples
 
 CLASSES = ("neutral", "angry", "happy")
 CLIPS = 120

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from mer.errors import ConfigError, DivergedError, WeightsError
+from mer.examples import Examples
 from mer.features.dataset import FeatureTable
 from mer.fusion.config import FusionConfig
-from mer.fusion.fit import WEIGHTS_FILE, FittedFusion, fit_fusion, load_fusion, predict_fusion, save_fusion
+from mer.fusion.fit import fit_fusion, predict_fusion
+from mer.fusion.fitted import WEIGHTS_FILE, FittedFusion, load_fusion, save_fusion
 from mer.training.checkpoint import Checkpoint, content_digest
-from mer.training.examples import Examples
 from mer.training.folds import inner_validation
 
 CLASSES = ("neutral", "angry", "happy")

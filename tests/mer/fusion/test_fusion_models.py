@@ -8,7 +8,7 @@ from mer.errors import ConfigError
 from mer.fusion.config import BUILT_IN_MODELS, FusionConfig
 from mer.fusion.interface import FusionModel, FusionShape, build_fusion
 from mer.fusion.streams import drop_streams
-from mer.training.seeded import SeededDropout, initialise, seed_dropout
+from mer.training.seeding import SeededDropout, initialise, seed_dropout
 
 WIDTHS = {"acoustic": 7, "visual": 5, "lexical": 3}
 MODELS = BUILT_IN_MODELS

@@ -65,7 +65,7 @@ def test_it_is_unknown_where_the_package_is_not_installed() -> None:
 
 
 def test_a_name_of_this_package_cannot_be_taken(installed: None) -> None:
-    assert builder_of("concat").__module__ == "mer.fusion.concat"
+    assert builder_of("concat").__module__ == "mer.fusion.models.concat"
     assert model_names().count("concat") == 1
 
 

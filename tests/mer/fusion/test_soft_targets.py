@@ -13,12 +13,13 @@ import torch
 from test_fusion_fit import CLASSES, CLIPS, CONFIG, corpus, fit
 
 from mer.errors import ConfigError
+from mer.examples import Examples
 from mer.fusion.config import FusionConfig
-from mer.fusion.fit import FittedFusion, _identity, predict_fusion
+from mer.fusion.fit import _identity, predict_fusion
+from mer.fusion.fitted import FittedFusion
 from mer.fusion.streams import StreamBatch
 from mer.fusion.train import TrainingData
 from mer.training.checkpoint import Checkpoint, content_digest
-from mer.training.examples import Examples
 
 LOSSES: dict[str, dict[str, object]] = {
     "cross_entropy": {"class_weighting": "balanced", "focal_gamma": 1.0},

@@ -10,7 +10,8 @@ from test_fusion_fit import CLASSES, CLIPS, CONFIG, corpus, fit
 
 from mer.errors import ConfigError
 from mer.features.dataset import FeatureTable
-from mer.fusion.fit import FittedFusion, load_fusion, predict_fusion, save_fusion
+from mer.fusion.fit import predict_fusion
+from mer.fusion.fitted import FittedFusion, load_fusion, save_fusion
 from mer.training.checkpoint import Checkpoint, content_digest
 
 SLOW = CONFIG.model_copy(update={"learning_rate": 1e-6, "epochs": 2, "averaging": 0.0, "seed": 9})

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mer.ensemble.posteriors import Posteriors
+from mer.examples import Examples
 from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.config import FusionConfig
-from mer.fusion.fit import FittedFusion, fit_fusion, predict_fusion
+from mer.fusion.fit import fit_fusion, predict_fusion
+from mer.fusion.fitted import FittedFusion
 from mer.fusion.windows import clip_statistics, read_tables, windowed
-from mer.training.examples import Examples
+from mer.posteriors import Posteriors
 
 CLIPS = 90
 

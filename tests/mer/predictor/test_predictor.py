@@ -12,15 +12,16 @@ import pytest
 from mer.clips import Clip
 from mer.ensemble.config import EnsembleConfig, Weighting
 from mer.ensemble.ensemble import fit_ensemble
-from mer.ensemble.posteriors import Posteriors
 from mer.ensemble.valence import ValenceLabels
+from mer.examples import Examples
 from mer.features.dataset import FeatureTable
 from mer.fusion.config import FusionConfig
-from mer.fusion.fit import FittedFusion, fit_fusion, predict_fusion, save_fusion
+from mer.fusion.fit import fit_fusion, predict_fusion
+from mer.fusion.fitted import FittedFusion, save_fusion
+from mer.posteriors import Posteriors
 from mer.predictor.package import FUSION_FOLDER, ModelPackage
 from mer.predictor.predictor import Predictor
 from mer.recipes import Recipe
-from mer.training.examples import Examples
 
 CLIPS, CLASSES = 60, ("angry", "happy", "sad")
 RECORD = Path(__file__).parent / "package_before_ensembles.json"

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mer.examples import Examples
 from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.config import FusionConfig
 from mer.search.candidates import Candidate, Judged, search_view, train_candidates
 from mer.search.figures import history_figure, importance_figure
-from mer.training.examples import Examples
+from mer.stack.data import StackView
+from mer.stack.frames import FrameStore
 from mer.training.partition import Partition, partitions
-from mer.training.stack_data import StackView
-from mer.training.stack_frames import FrameStore
 
 CLIPS, CLASSES = 120, 3
 CONFIG = FusionConfig(model="concat", hidden=8, epochs=6, patience=0, dropout=0.2, learning_rate=1e-2)

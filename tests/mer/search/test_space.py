@@ -15,7 +15,7 @@ from mer.recipes import Recipe, load_recipe
 from mer.recipes.recipe import parse_recipe
 from mer.search.found import recipe_piece, whole_recipe, writable
 from mer.search.space import SearchSpace, search_space
-from mer.training.stack_models import stackable_models
+from mer.stack.models import stackable_models
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 MODELS = ("attention", "concat")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
+from mer.posteriors import Posteriors
 from mer.selftraining.agreement import Vote, selected, thresholds_by_precision, vote
 from mer.selftraining.config import AgreementConfig
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mer.ensemble.posteriors import Posteriors
 from mer.errors import ConfigError
+from mer.examples import Examples
+from mer.posteriors import Posteriors
 from mer.selftraining.config import SelfTrainingConfig
 from mer.selftraining.pseudo_labels import PseudoLabels, union, with_pseudo_labels
 from mer.selftraining.selection import HeldOut, select_pseudo_labels
-from mer.training.examples import Examples
 
 CLASSES = ("neutral", "angry", "happy")
 

@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mer.examples import Examples
 from mer.selftraining.config import SelfTrainingConfig
 from mer.selftraining.pseudo_labels import PseudoLabels
 from mer.selftraining.training_set import candidates, training_set, usable_in
-from mer.training.examples import Examples
 from mer.training.partition import FINAL_VIEW, partitions
 
 CLASSES = ("neutral", "angry", "happy")

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from mer.errors import ConfigError
 from mer.fusion.config import FusionConfig
+from mer.fusion.loss_form import loss_form_of
 from mer.training.loss_forms import LossForm, clip_losses, untrained_loss
 from mer.training.losses import class_weights, emotion_loss
 
@@ -202,6 +203,6 @@ def test_options_that_contradict_each_other_are_refused() -> None:
         FusionConfig(loss_log_zero=0.0)
     copied = FusionConfig(focal_gamma=2.0).model_copy(update={"emotion_loss": "symmetric"})
     with pytest.raises(ConfigError, match="set focal_gamma to 0"):
-        LossForm.of(copied)
+        loss_form_of(copied)
     own = FusionConfig(emotion_loss="symmetric", label_smoothing=0.0, loss_forward=2.0, loss_log_zero=-6.0)
-    assert LossForm.of(own) == LossForm("symmetric", 0.0, 0.0, 0.7, 2.0, 1.0, -6.0)
+    assert loss_form_of(own) == LossForm("symmetric", 0.0, 0.0, 0.7, 2.0, 1.0, -6.0)

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mer.training.examples import Examples
+from mer.examples import Examples
 from mer.training.partition import FINAL_VIEW, partitions
 
 

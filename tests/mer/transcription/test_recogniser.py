@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from mer.clips import Clip
-from mer.encoders.weights import wheel_folder
+from mer.encoders.weight_files import wheel_folder
 from mer.errors import ConfigError, WeightsError
 from mer.media.audio import decode_audio
 from mer.transcription.listen import with_transcripts

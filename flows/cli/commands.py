@@ -1,0 +1,351 @@
+"""The command line. Answers `--help` within a second: whatever is heavy is imported inside the commands.
+
+One command line is one caller of the flows; the Prefect UI and schedules are others.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.generations import generations
+from flows.cli.local import register
+from flows.cli.local import servers as _servers
+from flows.cli.local import show_addresses as _addresses
+from flows.cli.options import (
+    AdaptStreamOption,
+    AgainstOption,
+    BatchOption,
+    CandidatesOption,
+    ClipsOption,
+    ControlFitsOption,
+    ControlOption,
+    CorpusOption,
+    FirstRungOption,
+    FormatOption,
+    LabelMapOption,
+    LabelShiftOption,
+    NameOption,
+    PoolingOption,
+    RecipeOption,
+    SamplerOption,
+    StreamOption,
+    StudyOption,
+    TrialsOption,
+    WriteRecipeOption,
+)
+
+app = typer.Typer(
+    name="mer",
+    help="Multimodal emotion recognition: from clips and labels to a served, calibrated model.",
+    epilog="First steps: `mer run` (demo corpus, everything), then `mer models` and `mer predict CLIP.mp4`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run(
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
+    demo_clips: ClipsOption = 200,
+    promote: Annotated[bool, typer.Option(help="Let the gate promote the new version.")] = True,
+) -> None:
+    """Run the whole pipeline: ingest, features, layer study, PEFT, alignment, fusion, pseudo-labels, registration, promotion."""
+    started = _servers()
+    from flows.options import RetrainOptions
+    from flows.retrain import retrain
+
+    options = RetrainOptions(
+        recipe=recipe,
+        corpus=corpus,
+        corpus_name=name,
+        format=format,
+        label_map=label_map,
+        demo_clips=demo_clips,
+        promote=promote,
+    )
+    retrain(options)
+    _addresses(started)
+
+
+@app.command()
+def ingest(
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
+    demo_clips: ClipsOption = 200,
+) -> None:
+    """Read a corpus into the catalogue: recognise, probe, hash; unusable files are quarantined with a reason."""
+    _flow("flows.ingest", "ingest", recipe, corpus, name, format, label_map, demo_clips)
+
+
+@app.command()
+def features(
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
+    demo_clips: ClipsOption = 200,
+) -> None:
+    """Extract the frozen features of every stream; only clips that lack them are touched."""
+    _flow("flows.features", "features", recipe, corpus, name, format, label_map, demo_clips)
+
+
+@app.command()
+def layers(
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
+    demo_clips: ClipsOption = 200,
+    stream: StreamOption = "acoustic",
+    pooling: PoolingOption = "",
+) -> None:
+    """Study which layers of a stream's encoder carry emotion, per outer fold, and choose the block to adapt."""
+    more = {"stream": stream, "pooling": pooling}
+    _flow("flows.layers", "layers", recipe, corpus, name, format, label_map, demo_clips, **more)
+
+
+@app.command()
+def adapt(
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
+    demo_clips: ClipsOption = 200,
+    stream: AdaptStreamOption = "",
+) -> None:
+    """Adapt the chosen or named layers of the streams' encoders by PEFT (layer study included)."""
+    _flow("flows.pretrain", "adapt", recipe, corpus, name, format, label_map, demo_clips, stream=stream)
+
+
+@app.command()
+def align(
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
+    demo_clips: ClipsOption = 200,
+    control: ControlOption = True,
+    control_fits: ControlFitsOption = 5,
+) -> None:
+    """Align vision to the acoustic space and study it on held-out speakers: retrieval, controls, linear probes.
+
+    Layer study and adaptation are included where the recipe has them; visual features may be precomputed.
+    """
+    study = {"control": control, "control_seeds": control_fits}
+    _flow("flows.align", "align", recipe, corpus, name, format, label_map, demo_clips, study=study)
+
+
+@app.command()
+def train(
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
+    demo_clips: ClipsOption = 200,
+) -> None:
+    """Train and score the fusion and every single stream on the outer folds, without registering anything."""
+    _flow("flows.train", "train", recipe, corpus, name, format, label_map, demo_clips)
+
+
+@app.command()
+def refresh(
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
+    demo_clips: ClipsOption = 200,
+) -> None:
+    """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`)."""
+    _flow("flows.refresh", "refresh", recipe, corpus, name, format, label_map, demo_clips)
+
+
+@app.command()
+def search(
+    recipe: RecipeOption = "demo",
+    corpus: CorpusOption = "",
+    name: NameOption = "",
+    format: FormatOption = "auto",
+    label_map: LabelMapOption = "",
+    demo_clips: ClipsOption = 200,
+    trials: TrialsOption = 20,
+    study: StudyOption = "",
+    sampler: SamplerOption = "tpe",
+    batch: BatchOption = 8,
+    first_rung: FirstRungOption = 9,
+    write_recipe: WriteRecipeOption = None,
+) -> None:
+    """Search layer block, pooling, streams, fusion model and hyper-parameters with Optuna, judged on validation speakers.
+
+    Start it several times to share a study between processes; a killed one's trials are tried again by the others.
+    Watch it with `optuna-dashboard sqlite:///.mer/optuna.db` (or the URL in MER_OPTUNA_STORAGE_URL), or in MLflow.
+    """
+    started = _servers()
+    from flows.options import SearchOptions
+    from flows.search import search as search_flow
+
+    options = SearchOptions(
+        recipe=recipe,
+        corpus=corpus,
+        corpus_name=name,
+        format=format,
+        label_map=label_map,
+        demo_clips=demo_clips,
+        trials=trials,
+        study=study,
+        sampler=sampler,
+        batch=batch,
+        first_rung=first_rung,
+        write_recipe=str(write_recipe or ""),
+    )
+    search_flow(options)
+    _addresses(started)
+
+
+@app.command()
+def predict(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Media files, or folders of them.")] = None,
+    out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
+    model: Annotated[str, typer.Option(help="Registered model (the recipe's name).")] = "demo",
+    version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
+    candidates: CandidatesOption = None,
+    name: Annotated[
+        str, typer.Option("--name", help="Corpus that candidates are clips of, where no PATHS are given.")
+    ] = "",
+    label_shift: LabelShiftOption = "",
+) -> None:
+    """Predict emotion and valence of clips with the champion: name,discrete,valence,confidence.
+
+    With --candidates: a submission to a MER challenge, name,discrete[,valence].
+    """
+    from rich.progress import Progress
+
+    from tasks.serve.prediction import predict_files
+
+    paths = paths or []
+    if not paths and candidates is None:
+        _fail("expected PATHS of clips, or --candidates; found neither")
+    missing = [str(path) for path in (*paths, *([candidates] if candidates else [])) if not path.exists()]
+    if missing:
+        _fail(f"no such file or folder: {', '.join(missing)}")
+    with Progress(transient=True) as bar:
+        line = bar.add_task("predicting", total=None)
+        report = predict_files.fn(
+            [str(path) for path in paths],
+            str(out),
+            model,
+            version,
+            lambda done, total: bar.update(line, completed=done, total=total),
+            candidates=str(candidates or ""),
+            corpus=name,
+            label_shift=label_shift,
+        )
+    typer.echo(report.summary)
+    for path, reason in report.unusable:
+        typer.echo(f"not predicted: {path}: {reason}", err=True)
+
+
+@app.command("demo-data")
+def demo_data(
+    out: Annotated[Path, typer.Argument(help="Folder to make the corpus in.")],
+    clips: Annotated[int, typer.Option(help="Usable clips.")] = 200,
+    seed: Annotated[int, typer.Option(help="Same seed, same corpus.")] = 2023,
+) -> None:
+    """Make the demo corpus: talking faces (h264 + AAC), speech with emotional prosody, transcripts, labels, broken files."""
+    from rich.progress import Progress
+
+    from mer.demo import DemoConfig, generate_demo
+
+    with Progress(transient=True) as bar:
+        line = bar.add_task("making clips", total=None)
+        config = DemoConfig(clips=clips, seed=seed)
+        root = generate_demo(out, config, lambda done, total: bar.update(line, completed=done, total=total))
+    typer.echo(f"demo corpus in {root}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Registered model (the recipe's name).")] = "demo",
+    version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write report.json and figures to.")] = None,
+    against: AgainstOption = "",
+) -> None:
+    """Show the evaluation of a version: out-of-fold scores with intervals, holdout, calibration; `--out` writes the figures.
+
+    With --against: both versions on the clips that neither was trained on, differences by paired bootstrap over speakers.
+    """
+    from flows.inspection import show_comparison, show_evaluation
+
+    if against:
+        show_comparison(model, version, against)
+        return
+    show_evaluation(model, version, out)
+
+
+@app.command()
+def models(
+    model: Annotated[str, typer.Argument(help="Only this model.")] = "",
+    rollback: Annotated[bool, typer.Option(help="Put the previous champion of MODEL back.")] = False,
+) -> None:
+    """List versions, champions and the audit of promotions; `--rollback` puts the previous champion back."""
+    from flows.inspection import roll_back, show_models
+
+    if rollback:
+        if not model:
+            _fail("--rollback needs the MODEL to roll back; `mer models` lists them")
+        roll_back(model)
+    show_models(model)
+
+
+register(app)
+app.add_typer(generations, name="generations")
+
+
+def _flow(module: str, name: str, *corpus: Any, **more: Any) -> None:
+    started = _servers()
+    from importlib import import_module
+
+    from flows.options import corpus_options
+
+    options = corpus_options(name, *corpus, **more)
+    getattr(import_module(module), name)(options)
+    _addresses(started)
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"mer: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def main() -> Any:
+    """Entry point: errors of ours are one line on stderr, not a traceback."""
+    try:
+        return app(standalone_mode=True)
+    except Exception as error:
+        from flows.inspection import is_ours
+
+        if not is_ours(error):
+            raise
+        typer.echo(f"mer: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

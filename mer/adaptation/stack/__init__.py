@@ -1,0 +1,1 @@
+"""Adapters of folds and seeds fitted side by side; meant for a GPU."""

@@ -1,0 +1,1 @@
+"""Many fusion models of a few shapes trained side by side: what `mer search` and studies train with."""

@@ -1,0 +1,1 @@
+"""From a corpus to arrays: ingestion, quality, transcripts, features, snapshots, streams."""

@@ -1,0 +1,212 @@
+"""Snapshots: which clips, labels, folds and splits a run saw, frozen as an artifact under its membership hash."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+
+from infra.catalogue import ClipRow
+from mer.clips import Split
+from mer.errors import CorpusError
+from mer.examples import Examples
+from mer.recipes import FoldPlan, Recipe
+from tasks.data.quality import filtered
+from tasks.stage.references import DatasetRef
+from tasks.stage.run import Produced, StageRun, run_stage
+from tasks.stage.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.training.partition import Partition
+
+Mask = NDArray[np.bool_]
+KEPT_APART = (Split.TEST, Split.CANARY)
+"""Clips whose labels no view may see."""
+DATASET_CODE = ("mer.training.folds", "mer.examples", "mer.training.partition")
+
+
+@task(name="snapshot")
+def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
+    """Freeze the corpus as it is now: clips, gold labels, speakers, splits, and the outer fold of every labelled clip."""
+    space = workspace()
+    rows = sorted(_usable(space, corpus, recipe), key=lambda row: row.clip_id)
+    frozen = space.catalogue.snapshot(corpus, rows)
+    _require_labels(rows, recipe)
+
+    def produce(run: StageRun) -> Produced:
+        columns = _columns(rows, recipe.emotions, recipe.folds)
+        buffer = io.BytesIO()
+        _write_parquet(columns, buffer)
+        labelled = np.asarray(columns["emotion"]) >= 0
+        holdout, canary = np.asarray(columns["holdout"]), np.asarray(columns["canary"])
+        views = [f"fold{fold}" for fold in sorted({int(fold) for fold in columns["fold"] if fold >= 0})] + [
+            "final"
+        ]
+        counts = {
+            "clips": len(rows),
+            "labelled": int((labelled & ~holdout & ~canary).sum()),
+            "unlabelled": int((~labelled).sum()),
+            "holdout": int((labelled & holdout).sum()),
+            "canary": int((labelled & canary).sum()),
+        }
+        return Produced(
+            files={"examples.parquet": buffer.getvalue()}, meta={**counts, "views": ",".join(views)}
+        )
+
+    result = run_stage(
+        "dataset",
+        inputs={"membership": frozen.id},
+        config={"folds": recipe.folds.model_dump(mode="json"), "emotions": list(recipe.emotions)},
+        code=DATASET_CODE,
+        produce=produce,
+    )
+    meta = result.meta
+    return DatasetRef(
+        ref=result.ref,
+        corpus=corpus,
+        membership=frozen.id,
+        views=tuple(str(meta["views"]).split(",")),
+        clips=int(meta["clips"]),
+        labelled=int(meta["labelled"]),
+        unlabelled=int(meta["unlabelled"]),
+        holdout=int(meta["holdout"]),
+        canary=int(meta["canary"]),
+    )
+
+
+class SnapshotClips(NamedTuple):
+    """All clips of a snapshot, and which of them are kept apart from all training."""
+
+    examples: Examples
+    holdout: Mask
+    """(clips,) the fixed test split."""
+    canary: Mask
+    """(clips,) what watches over self-training."""
+
+
+def load_examples(space: Workspace, dataset: DatasetRef) -> SnapshotClips:
+    """All clips of a snapshot as arrays, labels included. For the evaluator; stages use `load_view`."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(io.BytesIO(space.artifacts.read(dataset.ref, "examples.parquet"))).to_pydict()
+    count = len(table["clip_id"])
+    examples = Examples(
+        clip_ids=tuple(table["clip_id"]),
+        emotion=np.asarray(table["emotion"], dtype=np.int64),
+        valence=np.asarray([np.nan if v is None else v for v in table["valence"]], dtype=np.float32),
+        speaker=tuple(table["speaker"]),
+        fold=np.asarray(table["fold"], dtype=np.int64),
+        weight=np.ones(count, dtype=np.float32),
+    )
+    return SnapshotClips(
+        examples, np.asarray(table["holdout"], dtype=bool), np.asarray(table["canary"], dtype=bool)
+    )
+
+
+def clip_ids_of(dataset: DatasetRef) -> tuple[str, ...]:
+    """Ids of all clips of a snapshot, sorted."""
+    return load_examples(workspace(), dataset).examples.clip_ids
+
+
+def labelled_clip_ids(dataset: DatasetRef, recipe: Recipe, views: Iterable[str]) -> tuple[str, ...]:
+    """Ids of the clips whose labels at least one of these views may see (training and validation), in the snapshot's order."""
+    examples, partitions = load_partitions(workspace(), dataset, recipe)
+    seen = np.zeros(len(examples.clip_ids), dtype=bool)
+    for view in views:
+        seen |= partitions[view].train | partitions[view].validation
+    return tuple(examples.clip_ids[row] for row in np.flatnonzero(seen))
+
+
+def load_view(space: Workspace, dataset: DatasetRef, recipe: Recipe, view: str) -> tuple[Examples, Partition]:
+    """The examples with only the labels that `view` may see, and its partition."""
+    examples, partition = load_partitions(space, dataset, recipe)
+    return partition[view].visible(examples), partition[view]
+
+
+def load_partitions(
+    space: Workspace, dataset: DatasetRef, recipe: Recipe
+) -> tuple[Examples, Mapping[str, Partition]]:
+    """All labels and every view's partition: for the evaluator, and for digests."""
+    from mer.training.partition import partitions
+
+    examples, holdout, canary = load_examples(space, dataset)
+    views = partitions(
+        examples,
+        holdout,
+        validation_share=recipe.folds.validation_share,
+        seed=recipe.folds.seed,
+        canary=canary,
+    )
+    return examples, views
+
+
+def _usable(space: Workspace, corpus: str, recipe: Recipe) -> list[ClipRow]:
+    """The clips a recipe works with: what its quality bounds leave out of training is no member; the holdout stays whole."""
+    rows = space.catalogue.clips(corpus, recipe.recogniser)
+    if recipe.quality is None:
+        return rows
+    trained_on = [row.clip_id for row in rows if row.split not in KEPT_APART]
+    report = filtered(space, corpus, trained_on, recipe.quality)
+    logging.getLogger(__name__).warning("quality: %s", report)
+    return [row for row in rows if row.clip_id not in report.left_out]
+
+
+def _require_labels(rows: Sequence[ClipRow], recipe: Recipe) -> None:
+    seen = {row.emotion for row in rows if row.emotion is not None and row.split not in KEPT_APART}
+    if len(seen) < 2:
+        raise CorpusError(
+            f"recipe {recipe.name} trains on labels: expected at least two of {', '.join(recipe.emotions)} among the "
+            f"training clips, found {sorted(seen) or 'none'} in {len(rows)} clips; add a labels.csv (columns name, emotion)"
+        )
+
+
+def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -> dict[str, list[Any]]:
+    from mer.training.folds import assign_folds
+
+    emotion = np.array(
+        [-1 if row.emotion is None else emotions.index(row.emotion) for row in rows], dtype=np.int64
+    )
+    holdout = np.array([row.split == Split.TEST for row in rows], dtype=bool)
+    canary = np.array([row.split == Split.CANARY for row in rows], dtype=bool)
+    trains = (emotion >= 0) & ~holdout & ~canary
+    fold = np.full(len(rows), -1, dtype=np.int64)
+    chosen = [row for row, keep in zip(rows, trains, strict=True) if keep]
+    if plan.use_published and chosen and all(row.fold is not None for row in chosen):
+        fold[trains] = [row.fold if row.fold is not None else -1 for row in chosen]
+    else:
+        fold[trains] = assign_folds(
+            [row.speaker for row in chosen],
+            [row.clip_id for row in chosen],
+            emotion[trains],
+            plan.count,
+            plan.seed,
+        )
+    return {
+        "clip_id": [row.clip_id for row in rows],
+        "name": [row.name for row in rows],
+        "emotion": emotion.tolist(),
+        "valence": [row.valence for row in rows],
+        "speaker": [row.speaker for row in rows],
+        "fold": fold.tolist(),
+        "holdout": holdout.tolist(),
+        "canary": canary.tolist(),
+    }
+
+
+def _write_parquet(columns: Mapping[str, list[Any]], target: io.BytesIO) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [
+            ("clip_id", pa.string()), ("name", pa.string()), ("emotion", pa.int64()), ("valence", pa.float32()),
+            ("speaker", pa.string()), ("fold", pa.int64()), ("holdout", pa.bool_()),
+            ("canary", pa.bool_()),
+        ]
+    )  # fmt: skip
+    pq.write_table(pa.table(dict(columns), schema=schema), target)

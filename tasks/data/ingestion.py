@@ -1,0 +1,199 @@
+"""Ingestion: recognise a corpus, probe and hash new files in shards, catalogue or quarantine every one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+
+from infra.catalogue import ClipUpsert, KnownFile, QuarantinedFile
+from infra.catalogue.quarantine import storable
+from mer.clips import CorpusEntry
+from mer.corpora.account import CorpusAccount
+from mer.corpora.reading import RecognisedCorpus
+from mer.errors import MediaError, QuarantineReason
+from tasks.data.probing import entry_stamp, examine
+from tasks.stage.workspace import Workspace, workspace
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a corpus folder holds, and which of its files must be looked at now."""
+
+    corpus: str
+    root: str
+    format: str
+    """Of the reader that recognised it."""
+    label_map: Mapping[str, str | None]
+    entries: int
+    fresh: tuple[CorpusEntry, ...]
+    """Clips whose files are new or changed since the last scan."""
+    account: CorpusAccount
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """Every entry of the corpus is accepted or quarantined; the counts add up."""
+
+    corpus: str
+    entries: int
+    accepted: int
+    quarantined: dict[str, int]
+    """Quarantined files by reason code."""
+    duplicates: int
+    """Entries whose content another entry has already: one clip, under several names."""
+    labelled: int
+    unlabelled: int
+    speakers: int
+    probed_now: int
+    account: CorpusAccount
+    """What the corpus says of itself, before any file was read."""
+
+
+@task(name="list corpus")
+def list_corpus(
+    root: str, corpus: str, emotions: Sequence[str], format: str = "auto", label_map: str = ""
+) -> Listing:
+    """Recognise the corpus at `root` and find the files not yet catalogued (by path, size and modification time).
+
+    `format` names the layout (`auto`: found out); `label_map` says what the corpus' own labels are, `calm=neutral,...`.
+    """
+    from mer.corpora import recognise
+    from mer.corpora.account import account_of
+    from mer.corpora.label_map import parse_label_map
+    from mer.validation.check import check_corpus
+
+    labels = parse_label_map(label_map)
+    found = recognise(Path(root), emotions=emotions, name=corpus, format=format, label_map=labels)
+    if found.entries:
+        check_corpus(found.entries, emotions)
+    space = workspace()
+    space.catalogue.upsert_corpus(corpus, root=found.root, format=found.format, emotions=list(found.emotions))
+    _set_aside_again(space, found)
+    known = space.catalogue.known_files(corpus)
+    fresh = tuple(
+        entry for entry in found.entries if _stamp_of(known.get(str(entry.media))) != entry_stamp(entry)
+    )
+    return Listing(
+        corpus=corpus,
+        root=root,
+        format=found.format,
+        label_map=labels,
+        entries=len(found.entries) + len(found.left_out),
+        fresh=fresh,
+        account=account_of(found),
+    )
+
+
+@task(name="probe shard")
+def probe_shard(corpus: str, entries: Sequence[CorpusEntry], require_audio: bool) -> int:
+    """Probe, hash and catalogue these clips; unusable ones are quarantined with a reason."""
+    from mer.media.contained import ContainedMedia
+
+    space = workspace()
+    accepted: list[ClipUpsert] = []
+    with ContainedMedia() as contained:
+        for entry in entries:
+            try:
+                accepted.append(examine(entry, require_audio, contained))
+            except MediaError as error:
+                _set_aside(space, corpus, entry, error.reason, str(error))
+    space.catalogue.upsert_clips(corpus, accepted)
+    return len(accepted)
+
+
+@task(name="write labels")
+def write_labels(listing: Listing, emotions: Sequence[str], probed: int) -> IngestReport:
+    """Write the corpus' gold labels for every catalogued clip, and account for every entry."""
+    space = workspace()
+    entries = {str(entry.media): entry for entry in _recognise(listing, emotions).entries}
+    _follow_the_table(space, listing.corpus, entries)
+    rows = space.catalogue.clips(listing.corpus)
+    gold = [(row.clip_id, entries[str(row.path)].emotion, entries[str(row.path)].valence) for row in rows]
+    space.catalogue.set_gold_labels(listing.corpus, gold)
+    labelled = sum(emotion is not None for _, emotion, _ in gold)
+    return IngestReport(
+        corpus=listing.corpus,
+        entries=listing.entries,
+        accepted=len(rows),
+        quarantined=dict(Counter(item.reason for item in space.catalogue.quarantined(listing.corpus))),
+        duplicates=len(space.catalogue.known_files(listing.corpus)) - len(rows),
+        labelled=labelled,
+        unlabelled=len(rows) - labelled,
+        speakers=len({row.speaker for row in rows} - {None}),
+        probed_now=probed,
+        account=listing.account,
+    )
+
+
+def _recognise(listing: Listing, emotions: Sequence[str]) -> RecognisedCorpus:
+    """The corpus once more, by the reader that was found for it."""
+    from mer.corpora import recognise
+
+    return recognise(
+        Path(listing.root),
+        emotions=emotions,
+        name=listing.corpus,
+        format=listing.format,
+        label_map=listing.label_map,
+    )
+
+
+def _set_aside_again(space: Workspace, found: RecognisedCorpus) -> None:
+    """Set aside what the reader left out; what it no longer knows of leaves the quarantine."""
+    left_out = [
+        QuarantinedFile(
+            name=item.name,
+            path=str(item.path or found.root / item.name),
+            reason=item.reason.value,
+            detail=item.detail,
+        )
+        for item in found.left_out
+    ]
+    space.catalogue.quarantine_all(found.name, left_out)
+    there = {item.path for item in left_out} | {str(entry.media) for entry in found.entries}
+    held = {item.path for item in space.catalogue.quarantined(found.name)}
+    space.catalogue.release(found.name, held - {storable(path) for path in there})
+
+
+def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, CorpusEntry]) -> None:
+    """Forget files that are gone, and take over what the owner's table now says of files that are unchanged."""
+    known = space.catalogue.known_files(corpus)
+    space.catalogue.forget_files(corpus, [path for path in known if path not in entries])
+    changed = []
+    for row in space.catalogue.clips(corpus):
+        path, entry = str(row.path), entries[str(row.path)]
+        told = (entry.name, entry.speaker, entry.split.value, entry.fold, entry.transcript)
+        if told != (row.name, row.speaker, row.split, row.fold, row.transcript):
+            changed.append(
+                ClipUpsert(
+                    clip_id=row.clip_id,
+                    name=entry.name,
+                    path=path,
+                    size=known[path].size,
+                    mtime_ns=known[path].mtime_ns,
+                    duration_seconds=row.duration_seconds,
+                    has_audio=row.has_audio,
+                    has_video=row.has_video,
+                    width=row.width,
+                    height=row.height,
+                    speaker=entry.speaker,
+                    split=entry.split.value,
+                    fold=entry.fold,
+                    transcript=entry.transcript,
+                )
+            )
+    space.catalogue.upsert_clips(corpus, changed)
+
+
+def _stamp_of(known: KnownFile | None) -> tuple[int, int] | None:
+    return (known.size, known.mtime_ns) if known is not None else None
+
+
+def _set_aside(
+    space: Workspace, corpus: str, entry: CorpusEntry, reason: QuarantineReason, detail: str
+) -> None:
+    space.catalogue.quarantine(corpus, entry.name, str(entry.media), reason.value, detail)

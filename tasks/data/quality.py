@@ -1,0 +1,77 @@
+"""Quality columns of clips: measured once per content and method, kept in the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from prefect import task
+
+from infra.catalogue import QualityRow
+from mer.errors import MediaError
+from tasks.data.features import cut
+from tasks.stage.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.quality.filters import FilterReport, QualityFilter
+
+
+def quality_method() -> str:
+    """Name of how quality is measured now: another method measures again."""
+    from mer.quality.measure import QUALITY_VERSION
+
+    return f"{QUALITY_VERSION}:haar"
+
+
+@task(name="plan quality")
+def plan_quality(corpus: str, shard_clips: int) -> tuple[tuple[str, ...], ...]:
+    """Shards of clips with media whose quality is not measured yet."""
+    catalogue = workspace().catalogue
+    known = catalogue.quality(corpus, quality_method())
+    rows = catalogue.clips(corpus)
+    fresh = [row.clip_id for row in rows if row.clip_id not in known and (row.has_audio or row.has_video)]
+    return cut(fresh, shard_clips)
+
+
+@task(name="measure quality")
+def measure_shard(corpus: str, clip_ids: Sequence[str]) -> int:
+    """Measure these clips, decoding in a process of its own; a clip whose decoder fails stays unmeasured."""
+    from mer.media.contained import ContainedMedia
+    from mer.media.faces import HaarDetector
+    from mer.quality.measure import measure_quality
+
+    space = workspace()
+    wanted = set(clip_ids)
+    detector, measured = HaarDetector(), []
+    with ContainedMedia() as contained:
+        for row in space.catalogue.clips(corpus):
+            if row.clip_id not in wanted:
+                continue
+            try:
+                found = measure_quality(row.path, detector, contained=contained)
+            except MediaError:
+                continue
+            measured.append(QualityRow(clip_id=row.clip_id, method=quality_method(), **asdict(found)))
+    space.catalogue.set_quality(measured)
+    return len(measured)
+
+
+def filtered(space: Workspace, corpus: str, clip_ids: Sequence[str], bounds: QualityFilter) -> FilterReport:
+    """Which of these clips the bounds keep, by what is measured of them."""
+    from mer.quality.measure import ClipQuality
+
+    known = space.catalogue.quality(corpus, quality_method())
+    measured = {
+        clip_id: ClipQuality(
+            duration_seconds=row.duration_seconds,
+            speech_seconds=row.speech_seconds,
+            snr_db=row.snr_db,
+            face_share=row.face_share,
+            brightness=row.brightness,
+        )
+        if (row := known.get(clip_id)) is not None
+        else None
+        for clip_id in clip_ids
+    }
+    return bounds.apply(measured)

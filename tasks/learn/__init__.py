@@ -1,0 +1,1 @@
+"""What a view learns: layer study, adaptation, alignment, fusion, ensemble, search."""

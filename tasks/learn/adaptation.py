@@ -1,0 +1,170 @@
+"""PEFT on one view: a block of a stream's encoder is adapted, and the adapted features it gives (system A for speech, 2;
+system B for pictures and text).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from prefect import task
+
+from infra.artifacts import ArtifactRef
+from mer.adaptation.block import Block
+from mer.adaptation.config import AdaptationConfig
+from mer.features.spec import FeatureSpec
+from mer.recipes import Recipe
+from tasks.data.dataset import load_view
+from tasks.data.features import commit_shard, content_digest, content_ids, cut, frame_table, representatives
+from tasks.stage.compute import computing
+from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixTakes
+from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
+from tasks.stage.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.adaptation.finetune import AdaptedBlock
+    from mer.features.clip_feature import ClipFeature
+
+ADAPT_CODE = ("mer.adaptation", "mer.encoders", "mer.training")
+
+
+@task(name="adapt", task_run_name="adapt {view}", tags=["gpu"])
+def adapt_view(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    takes: PrefixTakes,
+    block: Block,
+    view: str,
+    parent_run: str | None,
+    stream: str = "acoustic",
+) -> StageResult:
+    """PEFT of the block on the view's training speakers, from the cached frozen prefix and its augmented variants."""
+    spec, config = _features(recipe, stream), _adaptation(recipe, stream)
+    words = recipe.lexical.label_words if stream == "lexical" and recipe.lexical else None
+    examples, partition = load_view(workspace(), dataset, recipe, view)
+    keep = partition.train | partition.validation
+    clip_ids = [examples.clip_ids[i] for i in np.flatnonzero(keep)]
+
+    def produce(run: StageRun) -> Produced:
+        from mer.adaptation.finetune import adapt, save_adapter
+        from mer.encoders import resolve_weights
+        from mer.features.layered import adaptation_placement, base_identity, load_layers
+
+        weights = resolve_weights(spec.source, run.space.weights)
+        adaptation = adapt(
+            load_layers(spec, weights, adaptation_placement(spec), words),
+            block,
+            frame_table(run.space, takes.plain, clip_ids),
+            examples.emotion[keep],
+            len(recipe.emotions),
+            partition.train[keep],
+            partition.validation[keep],
+            config,
+            checkpoint=run.checkpoint,
+            variants=[frame_table(run.space, one, clip_ids) for one in takes.augmented],
+        )
+        folder = run.folder / "adapter"
+        save_adapter(folder, adaptation, base_identity(spec, weights), block, config)
+        best = adaptation.history[adaptation.best_epoch]
+        return Produced(
+            files={path.name: path for path in sorted(folder.iterdir())},
+            meta={
+                "best_epoch": adaptation.best_epoch,
+                "start": block.start,
+                "stop": block.stop,
+                **({"validation_waf": best["validation_waf"]} if "validation_waf" in best else {}),
+            },
+            metrics={"best_epoch": adaptation.best_epoch},
+            history=adaptation.history,
+        )
+
+    # a changed transcript is another content under the same feature key
+    contents = content_digest(takes.plain, clip_ids)
+    return run_stage(
+        "adapter",
+        inputs={
+            "view": partition.digest(examples, unlabelled=False),
+            "prefix": takes.plain.key,
+            **({"variants": [one.key for one in takes.augmented]} if takes.augmented else {}),
+            **({"contents": contents} if contents is not None else {}),
+        },
+        config={
+            "adaptation": config.model_dump(mode="json"),
+            "block": [block.start, block.stop],
+            "classes": len(recipe.emotions),
+            **({"label_words": list(words)} if words else {}),
+            **({"tokens": spec.tokens} if spec.tokens != "class" else {}),
+        },
+        code=ADAPT_CODE,
+        produce=produce,
+        label=f"adapt {view}" if stream == "acoustic" else f"adapt {stream} {view}",
+        parent_run=parent_run,
+    )
+
+
+@task(name="embed adapted", task_run_name="embed adapted {view}", tags=["gpu"])
+def embed_adapted(
+    recipe: Recipe,
+    takes: PrefixTakes,
+    adapter: ArtifactRef,
+    view: str,
+    clip_ids: Sequence[str],
+    stream: str = "acoustic",
+) -> FeatureSetRef:
+    """Adapted features of all clips that lack them, shard by shard; keyed by the adapter, so new clips cost only themselves."""
+    space = workspace()
+    further = {"speeds": [one.key for one in takes.speeds]} if takes.speeds else {}
+    key = digest({"adapter": adapter.sha256, "prefix": takes.plain.key, **further})
+    texts = takes.plain if stream == "lexical" else None  # which belong to transcripts, not to clips
+    adapted = FeatureSetRef(stream=stream, key=key, spec=None, derived_from=texts)
+    missing = representatives(space, adapted, clip_ids)
+    if missing:
+        with computing(
+            space.settings
+        ):  # building a block draws from the generators another view may be training with
+            block = open_adapter(space, recipe, adapter, stream)
+        for shard in cut(missing, recipe.shard_clips):
+            contents = list(content_ids(space, adapted, shard).values())
+            commit_shard(space, adapted.key, contents, partial(_embed, space, block, takes, shard))
+    return adapted
+
+
+def open_adapter(
+    space: Workspace, recipe: Recipe, adapter: ArtifactRef, stream: str = "acoustic"
+) -> AdaptedBlock:
+    """The adapted block, on the base it was trained on."""
+    from mer.adaptation.finetune import load_adapter
+    from mer.encoders import resolve_weights
+    from mer.features.layered import adaptation_placement, base_identity, load_layers
+
+    spec = _features(recipe, stream)
+    weights = resolve_weights(spec.source, space.weights)
+    encoder = load_layers(spec, weights, adaptation_placement(spec))
+    return load_adapter(space.artifacts.fetch(adapter), encoder, base_identity(spec, weights))
+
+
+def _embed(
+    space: Workspace, block: AdaptedBlock, takes: PrefixTakes, clip_ids: Sequence[str]
+) -> list[ClipFeature]:
+    from mer.adaptation.finetune import adapted_features
+    from mer.features.dataset import table_rows
+    from mer.predictor.streams import averaged
+
+    read = (frame_table(space, one, clip_ids) for one in (takes.plain, *takes.speeds))
+    return table_rows(averaged([adapted_features(block, frames) for frames in read]))
+
+
+def _features(recipe: Recipe, stream: str) -> FeatureSpec:
+    if stream not in recipe.streams:
+        raise ValueError(f"recipe {recipe.name} has no {stream} stream")
+    spec: FeatureSpec = getattr(recipe, stream).features
+    return spec
+
+
+def _adaptation(recipe: Recipe, stream: str) -> AdaptationConfig:
+    config: AdaptationConfig | None = getattr(recipe, stream).adaptation
+    if config is None:
+        raise ValueError(f"recipe {recipe.name} has no {stream} adaptation")
+    return config

@@ -1,0 +1,111 @@
+"""Combination of several fusions of a view on the level of their posteriors, fitted on the view's validation speakers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from prefect import task
+
+from infra.artifacts import ArtifactRef
+from mer.recipes import Recipe
+from tasks.data.dataset import load_view
+from tasks.learn.fusion import load_posteriors, predict_with
+from tasks.stage.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
+from tasks.stage.run import Produced, StageRun, run_stage
+from tasks.stage.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.ensemble.ensemble import Ensemble
+
+ENSEMBLE = "ensemble"
+FITTED = "ensemble.json"
+ENSEMBLE_CODE = ("mer.ensemble", "mer.evaluation.calibration", "mer.evaluation.metrics")
+
+
+@task(name="combine", task_run_name="combine {view}")
+def combine_view(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: ViewSpaces,
+    view: str,
+    members: Mapping[str, FusedView],
+    parent_run: str | None,
+    system: str = ENSEMBLE,
+) -> FusedView:
+    """The ensemble's posteriors on the clips its members predicted; test labels are not visible here.
+
+    The returned `validation_waf` is of the clips that temperatures and weights were fitted on: slightly flattering.
+    """
+    if recipe.ensemble is None:
+        raise ValueError(f"recipe {recipe.name} has no ensemble")
+    config = recipe.ensemble
+    space = workspace()
+    examples, partition = load_view(space, dataset, recipe, view)
+    rows = np.flatnonzero(partition.validation)
+    clip_ids = [examples.clip_ids[i] for i in rows]
+    held_out = {
+        name: predict_with(
+            space,
+            recipe.model_copy(update={"fusion": recipe.member_fusions[name]}),
+            features,
+            spaces,
+            member.model,
+            clip_ids,
+            recipe.reads,
+        )
+        for name, member in members.items()
+    }
+
+    def produce(run: StageRun) -> Produced:
+        from mer.ensemble.ensemble import fit_ensemble
+        from mer.ensemble.pruning import weighted_f1
+        from mer.ensemble.valence import ValenceLabels, class_mean_valence
+
+        known = {name: load_posteriors(run.space, ref).restricted(clip_ids) for name, ref in held_out.items()}
+        truth = examples.emotion[rows]
+        learnt = partition.train
+        means = class_mean_valence(examples.emotion[learnt], examples.valence[learnt], len(recipe.emotions))
+        ensemble = fit_ensemble(known, truth, config, ValenceLabels(examples.valence[rows], means))
+        asked = {name: load_posteriors(run.space, member.posteriors) for name, member in members.items()}
+        score = weighted_f1(ensemble.combine(known), truth) if (truth >= 0).any() else float("nan")
+        return Produced(
+            files={
+                "posteriors.parquet": ensemble.combine(asked).to_parquet(),
+                FITTED: json.dumps(ensemble.to_json(), indent=1).encode(),
+            },
+            meta={"validation_waf": score},
+            metrics={"validation_waf": score},
+        )
+
+    result = run_stage(
+        "ensemble",
+        inputs={
+            "view": partition.digest(examples, unlabelled=False),
+            "members": {name: member.posteriors.sha256 for name, member in members.items()},
+            "held_out": {name: ref.sha256 for name, ref in held_out.items()},
+        },
+        config={"ensemble": config.model_dump(mode="json", exclude={"members", "serve"})},
+        code=ENSEMBLE_CODE,
+        produce=produce,
+        label=f"combine {view} {system}",
+        parent_run=parent_run,
+    )
+    return FusedView(
+        view=view,
+        system=system,
+        model=result.ref,
+        posteriors=result.ref,
+        validation_waf=float(result.meta["validation_waf"]),
+        members={name: member.model for name, member in members.items()},
+    )
+
+
+def load_ensemble(space: Workspace, ref: ArtifactRef) -> Ensemble:
+    """The fitted combination of a view's members, from its artifact."""
+    from mer.ensemble.ensemble import Ensemble
+
+    return Ensemble.from_json(json.loads(space.artifacts.read(ref, FITTED)))

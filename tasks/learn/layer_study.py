@@ -1,0 +1,129 @@
+"""The layer study on one view, of any stream's encoder: which hidden states carry emotion, and which block to adapt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from prefect import task
+
+from mer.features.spec import FeatureSpec
+from mer.layer_study.config import LayerStudyConfig
+from mer.recipes import Recipe
+from mer.recipes.layer_reading import layer_study_of
+from tasks.data.dataset import load_view
+from tasks.data.features import content_digest, feature_table, frame_table
+from tasks.data.kept_extractor import kept_extractor
+from tasks.stage.compute import computing
+from tasks.stage.references import DatasetRef, FeatureSetRef
+from tasks.stage.run import Produced, StageResult, StageRun, run_stage
+from tasks.stage.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.layer_study.scores import LayerStudy
+    from mer.layer_study.study import FramedStates, PooledStates
+
+STUDY_CODE = (
+    "mer.layer_study.attention_pooling",
+    "mer.layer_study.frames",
+    "mer.layer_study.scores",
+    "mer.layer_study.study",
+    "mer.layer_study.weighting",
+    "mer.evaluation.intervals",
+    "mer.evaluation.metrics",
+    "mer.training",
+)
+
+
+@task(name="layer study", task_run_name="layer study {stream} {view}", tags=["gpu"])
+def study_layers_of_view(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    states: Sequence[FeatureSetRef],
+    view: str,
+    parent_run: str | None,
+    stream: str = "acoustic",
+) -> StageResult:
+    """Score every layer on the view's training clips and choose the block; meta: `start`, `stop`, `best_layer`.
+
+    Args:
+        dataset: the snapshot.
+        recipe: its `layer_study` of the stream is read.
+        states: one set of all hidden states, pooled; or one set of frames for every hidden state, in order.
+        view: whose training clips are seen.
+        parent_run: of the tracker.
+        stream: whose encoder is studied.
+    """
+    config = layer_study_of(recipe, stream)
+    examples, partition = load_view(workspace(), dataset, recipe, view)
+    training = [clip_id for clip_id, own in zip(examples.clip_ids, partition.train, strict=True) if own]
+
+    def produce(run: StageRun) -> Produced:
+        from mer.layer_study.study import study_training_clips
+
+        study = study_training_clips(examples, partition, _states(run.space, states), config)
+        return _produced(study, config, stream, view)
+
+    inputs = {
+        "view": partition.digest(examples, unlabelled=False),
+        "features": states[0].key if len(states) == 1 else [one.key for one in states],
+    }
+    if (contents := content_digest(states[0], training)) is not None:
+        inputs["contents"] = contents
+    return run_stage(
+        "layer-study",
+        inputs=inputs,
+        config={"layer_study": config.model_dump(mode="json"), "classes": len(recipe.emotions)},
+        code=STUDY_CODE,
+        produce=produce,
+        label=f"layer study {view}" if stream == "acoustic" else f"layer study {stream} {view}",
+        parent_run=parent_run,
+    )
+
+
+@task(name="count hidden states", tags=["gpu"])
+def count_hidden_states(spec: FeatureSpec) -> int:
+    """How many hidden states an encoder has, its front end included."""
+    space = workspace()
+    with computing(space.settings):
+        extractor = kept_extractor((spec.settled().model_copy(update={"pooling": "mean"}),), space.weights)
+        (feature,) = extractor.absent()
+    return int(feature.values.shape[1])
+
+
+def _states(space: Workspace, states: Sequence[FeatureSetRef]) -> PooledStates | FramedStates:
+    from mer.layer_study.study import FramedStates, PooledStates
+
+    if len(states) == 1:
+        return PooledStates(lambda clip_ids: feature_table(space, states[0], clip_ids))
+    return FramedStates(len(states), lambda state, clip_ids: frame_table(space, states[state], clip_ids))
+
+
+def _produced(study: LayerStudy, config: LayerStudyConfig, stream: str, view: str) -> Produced:
+    from mer.evaluation.figures import layer_curve
+
+    figure = layer_curve(
+        study.mean,
+        study.low,
+        study.high,
+        (study.best_block.start, study.best_block.stop),
+        score=config.score,
+        weights=study.weights,
+        confidence=config.confidence,
+        title=f"{stream} encoder, view {view}" + (f", {config.pooling} pooling" if config.pooling else ""),
+    )
+    return Produced(
+        files={"study.json": study.to_json().encode(), "layers.png": figure},
+        meta={
+            "stream": stream,
+            "start": study.best_block.start,
+            "stop": study.best_block.stop,
+            "best_layer": study.best_layer,
+            "scores": ",".join(f"{score:.4f}" for score in study.mean),
+        },
+        metrics={
+            **{f"layer_{layer}_score": float(score) for layer, score in enumerate(study.mean)},
+            **{f"layer_{layer}_weight": float(share) for layer, share in enumerate(study.weights)},
+        },
+        figures={"layers.png": figure},
+    )

@@ -1,0 +1,1 @@
+"""Pseudo-labels of new clips, and the guards that stop them."""

@@ -1,0 +1,219 @@
+"""The guards of a refresh on stored artifacts: before training on a batch's pseudo-labels, and on the canary after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from prefect import task
+
+from mer.recipes import Recipe
+from mer.training.partition import FINAL_VIEW
+from tasks.data.dataset import load_partitions, load_view
+from tasks.data.streams import stream_identity, view_streams
+from tasks.learn.fusion import load_posteriors, load_selections
+from tasks.selftrain.pseudo_labels import (
+    JUDGING_CODE,
+    SELECTION_CODE,
+    held_out_answers,
+    read_ballot,
+    self_training,
+)
+from tasks.stage.references import DatasetRef, FeatureSetRef, FusedView, Standing, ViewSpaces
+from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
+from tasks.stage.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.examples import Examples
+    from mer.selftraining.guards import Finding
+
+FINDINGS = "findings.json"
+GUARD_CODE = (*SELECTION_CODE, *JUDGING_CODE, "mer.label_shift")
+
+
+@task(name="check pseudo-labels")
+def check_selection(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: ViewSpaces,
+    leader: FusedView,
+    selected: StageResult,
+    standing: Standing,
+    parent_run: str | None,
+) -> StageResult:
+    """Class shares, drift of the priors and contradicted sources of the served view's selection; meta `stop`: why, or None."""
+    config = self_training(recipe)
+    space = workspace()
+    examples, partition = load_view(space, dataset, recipe, FINAL_VIEW)
+    sources = _sources(space, dataset, examples)
+    earlier = standing.live[FINAL_VIEW]
+
+    def produce(run: StageRun) -> Produced:
+        from mer.selftraining.guards import class_share_guard, prior_drift_guard
+        from mer.selftraining.training_set import training_set
+
+        (chosen,) = load_selections(run.space, [selected.ref])
+        asked = read_ballot(run.space, selected.ref)["candidates"]
+        gold = examples.emotion[partition.train]
+        findings = [class_share_guard(gold, chosen.emotion, recipe.emotions, config.guards)]
+        known = np.flatnonzero(partition.validation & (examples.emotion >= 0))
+        if len(known):
+            calibration, target = _clip_sets(run.space, examples, known, leader, asked)
+            findings.append(prior_drift_guard(calibration, target, recipe.emotions, config.guards))
+        learnt = training_set(
+            examples, partition, [*load_selections(run.space, earlier), chosen], recipe.pseudo_labels
+        )
+        findings += _contradicted(
+            run.space, recipe, features, spaces, learnt.examples, learnt.train, chosen.clip_ids, sources
+        )
+        return _produced(findings)
+
+    return run_stage(
+        "pseudo-checks",
+        inputs={
+            "selection": selected.ref.sha256,
+            "leader": leader.posteriors.sha256,
+            "view": partition.digest(examples, unlabelled=False),
+            "live": [ref.sha256 for ref in earlier],
+            "streams": {name: stream_identity(recipe, name, features, spaces) for name in recipe.reads},
+            "sources": digest(sources),
+        },
+        config={
+            "guards": config.guards.model_dump(mode="json"),
+            "weight": config.weight,
+            "weighting": config.weighting,
+        },
+        code=GUARD_CODE,
+        produce=produce,
+        label="check pseudo-labels",
+        parent_run=parent_run,
+    )
+
+
+@task(name="watch canary")
+def watch_canary(
+    dataset: DatasetRef, recipe: Recipe, before: Sequence[FusedView], after: FusedView, parent_run: str | None
+) -> StageResult:
+    """Compare a round's model of the served view with earlier ones on the canary's true labels; meta `stop`: why, or None.
+
+    `before` holds the supervised model and the one that the refresh began with: small falls of many rounds and generations
+    cannot add up to a large one unseen.
+    """
+    config = self_training(recipe)
+    examples, partitions = load_partitions(workspace(), dataset, recipe)
+    canary = partitions[FINAL_VIEW].canary & (examples.emotion >= 0)
+    rows = np.flatnonzero(canary)
+
+    def produce(run: StageRun) -> Produced:
+        from mer.selftraining.guards import canary_guard
+
+        findings = []
+        for earlier in before:
+            own = held_out_answers(run.space, examples, canary, earlier, after)
+            found = canary_guard(own.truth, own.before, own.after, len(recipe.emotions), config.guards)
+            since = f", since `{earlier.system}`" if found.value is not None else ""
+            findings.append(replace(found, reason=f"{found.reason}{since}"))
+        return _produced(findings)
+
+    return run_stage(
+        "pseudo-canary",
+        inputs={
+            "before": [[earlier.system, earlier.posteriors.sha256] for earlier in before],
+            "after": after.posteriors.sha256,
+            "canary": sorted(f"{examples.clip_ids[row]}|{examples.emotion[row]}" for row in rows),
+        },
+        config={"guards": config.guards.model_dump(mode="json")},
+        code=GUARD_CODE,
+        produce=produce,
+        label="watch canary",
+        parent_run=parent_run,
+    )
+
+
+def read_findings(result: StageResult) -> list[dict[str, Any]]:
+    """What guards found, as JSON values."""
+    values: list[dict[str, Any]] = json.loads(workspace().artifacts.read(result.ref, FINDINGS))
+    return values
+
+
+def _produced(findings: Sequence[Finding]) -> Produced:
+    from mer.selftraining.guards import stop_reason
+
+    measured = {
+        finding.guard.replace(" ", "_"): finding.value for finding in findings if finding.value is not None
+    }
+    return Produced(
+        files={FINDINGS: json.dumps([vars(finding) for finding in findings], indent=1).encode()},
+        meta={"stop": stop_reason(findings)},
+        metrics=measured,
+    )
+
+
+def _clip_sets(
+    space: Workspace,
+    examples: Examples,
+    known: np.ndarray[Any, np.dtype[np.int64]],
+    leader: FusedView,
+    asked: Sequence[str],
+) -> tuple[Any, Any]:
+    """Validation clips with their labels, and the candidates, both by the leading voter at one temperature."""
+    from mer.evaluation.calibration import fit_temperature
+    from mer.label_shift.clip_sets import CalibrationClips, TargetClips
+
+    said = load_posteriors(space, leader.posteriors)
+    speaker = dict(zip(examples.clip_ids, examples.speaker, strict=True))
+    truth = examples.emotion[known]
+    logits = said.restricted([examples.clip_ids[row] for row in known]).logits
+    temperature = fit_temperature(logits, truth)
+    return (
+        CalibrationClips(logits / temperature, tuple(examples.speaker[row] for row in known), truth),
+        TargetClips(said.restricted(asked).logits / temperature, tuple(speaker[name] for name in asked)),
+    )
+
+
+def _contradicted(
+    space: Workspace,
+    recipe: Recipe,
+    features: Mapping[str, FeatureSetRef],
+    spaces: ViewSpaces,
+    examples: Examples,
+    train: np.ndarray[Any, np.dtype[np.bool_]],
+    chosen: Sequence[str],
+    sources: Mapping[str, str],
+) -> list[Finding]:
+    """Sources of this selection that a linear probe on the streams' vectors contradicts."""
+    from mer.selftraining.guards import second_opinion, source_guard
+
+    rows = np.flatnonzero(train)
+    own = examples.subset(rows)
+    new = set(chosen)
+    pseudo = np.array([name in new for name in own.clip_ids], dtype=bool)
+    vectors = recipe.model_copy(update={"fusion": recipe.fusion.model_copy(update={"level": "utterance"})})
+    tables = view_streams(space, vectors, features, spaces, own.clip_ids, recipe.reads)
+    where = [sources.get(name) for name in own.clip_ids]
+    opinion = second_opinion(
+        {name: np.nan_to_num(np.asarray(table.values)) for name, table in tables.items()},
+        own.emotion,
+        pseudo,
+        where,
+        own.weight,
+    )
+    asked = np.flatnonzero(opinion >= 0)
+    return source_guard(
+        [where[row] for row in asked],
+        opinion[asked] == own.emotion[asked],
+        self_training(recipe).guards,
+    )
+
+
+def _sources(space: Workspace, dataset: DatasetRef, examples: Examples) -> dict[str, str]:
+    """Where each unlabelled clip comes from: its speaker, or the folder it lies in; clips of one folder alone have none."""
+    unlabelled = {examples.clip_ids[row] for row in np.flatnonzero(examples.emotion < 0)}
+    rows = [row for row in space.catalogue.clips(dataset.corpus) if row.clip_id in unlabelled]
+    found = {row.clip_id: row.speaker or str(PurePath(row.path).parent) for row in rows}
+    return found if len(set(found.values())) > 1 else {}

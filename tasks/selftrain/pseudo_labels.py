@@ -1,0 +1,322 @@
+"""Pseudo-labels: votes on unlabelled clips, the verdict of true labels, and generations that can be traced and withdrawn.
+
+Every view has its own voters and its own selection, so no test label reaches a pseudo-label. A generation is all views'
+selections of one batch. What a view learns from is its gold labels and its selections of the live generations: withdrawing one
+leaves exactly the training set there was without it, under the key it had, so nothing is trained again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from prefect import task
+
+from infra.artifacts import ArtifactRef
+from infra.catalogue import SET_ASIDE, GenerationFacts, GenerationRow, GenerationState
+from mer.recipes import Recipe
+from mer.selftraining.config import SelfTrainingConfig
+from mer.training.partition import FINAL_VIEW
+from tasks.data.dataset import load_partitions, load_view
+from tasks.learn.fusion import SELECTION, load_posteriors, load_selections
+from tasks.stage.references import DatasetRef, FusedView, Standing
+from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
+from tasks.stage.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.examples import Examples
+    from mer.selftraining.judgement import HeldOutAnswers
+    from mer.training.partition import Partition
+
+BALLOT = "ballot.json"
+"""Beside a selection: `candidates` that were voted on, and `seen`, the clips whose gold labels its voters learnt from."""
+SELECTION_CODE = ("mer.selftraining", "mer.ensemble", "mer.evaluation.calibration")
+JUDGING_CODE = ("mer.selftraining", "mer.evaluation")
+
+
+@task(name="standing generations")
+def standing_generations(dataset: DatasetRef, recipe: Recipe) -> Standing:
+    """Generations of this recipe on this corpus: what is trained on, and whose clips are set aside.
+
+    A view leaves out a generation whose voters saw labels that the view is scored on now: folds can be dealt anew.
+    """
+    from mer.selftraining.training_set import usable_in
+
+    space = workspace()
+    examples, partitions = load_partitions(space, dataset, recipe)
+    live: dict[str, list[ArtifactRef]] = {view: [] for view in dataset.views}
+    aside: dict[str, list[ArtifactRef]] = {view: [] for view in dataset.views}
+    keys, waiting = [], []
+    states = (GenerationState.LIVE, *SET_ASIDE)
+    for row in space.catalogue.generations(dataset.corpus, recipe.name, states=states):
+        for view, ref in row.selections.items():
+            if view not in live:
+                continue
+            if row.state is not GenerationState.LIVE:
+                aside[view].append(ref)
+            elif usable_in(read_ballot(space, ref)["seen"], examples, partitions[view]):
+                live[view].append(ref)
+                keys += [row.key] if view == FINAL_VIEW else []
+        if row.state is not GenerationState.LIVE:
+            waiting.append(f"generation {row.number} is {row.state}: {row.reason or 'no reason given'}")
+    return Standing(
+        live={view: tuple(refs) for view, refs in live.items()},
+        aside={view: tuple(refs) for view, refs in aside.items()},
+        generations=tuple(keys),
+        waiting=tuple(waiting),
+    )
+
+
+@task(name="select pseudo-labels", task_run_name="select pseudo-labels {view}")
+def select_view(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    voters: Sequence[FusedView],
+    view: str,
+    standing: Standing,
+    parent_run: str | None,
+) -> StageResult:
+    """Vote on the clips of a view that nobody has voted on yet; the first voter leads. Meta: counts, thresholds, precision."""
+    config = self_training(recipe)
+    space = workspace()
+    examples, partition = load_view(space, dataset, recipe, view)
+    ballots = {ref.sha256: read_ballot(space, ref) for ref in (*standing.live[view], *standing.aside[view])}
+    asked = _candidates(ballots, standing, view, examples, partition)
+
+    def produce(run: StageRun) -> Produced:
+        from mer.selftraining.selection import HeldOut, select_pseudo_labels
+
+        said = [load_posteriors(run.space, voter.posteriors) for voter in voters]
+        known = [examples.clip_ids[i] for i in np.flatnonzero(partition.validation)]
+        held_out = HeldOut([own.restricted(known) for own in said], examples.emotion[partition.validation])
+        chosen = select_pseudo_labels(
+            [own.restricted(asked) for own in said],
+            recipe.emotions,
+            config,
+            excluded={examples.clip_ids[i] for i in np.flatnonzero(~partition.unlabelled)},
+            held_out=held_out if len(known) else None,
+        )
+        seen = {examples.clip_ids[i] for i in np.flatnonzero(partition.train | partition.validation)}
+        for ref in standing.live[view]:
+            seen |= set(ballots[ref.sha256]["seen"])
+        precision = chosen.estimated_precision
+        return Produced(
+            files={
+                SELECTION: chosen.to_parquet(),
+                BALLOT: json.dumps({"candidates": sorted(asked), "seen": sorted(seen)}).encode(),
+            },
+            meta={
+                "candidates": len(asked),
+                "selected": len(chosen.clip_ids),
+                "counts": json.dumps(dict(chosen.counts)),
+                "thresholds": json.dumps(_finite(chosen.thresholds)),
+                "precision": json.dumps(dict(chosen.precision)),
+                "estimated_precision": None if np.isnan(precision) else round(precision, 4),
+            },
+            metrics={
+                "candidates": float(len(asked)),
+                **({} if np.isnan(precision) else {"estimated_precision": precision}),
+                **{f"selected_{name}": float(count) for name, count in chosen.counts.items()},
+            },
+        )
+
+    return run_stage(
+        "pseudo-labels",
+        inputs={
+            "voters": [[voter.system, voter.posteriors.sha256] for voter in voters],
+            "view": partition.digest(examples, unlabelled=False),
+            "candidates": digest(sorted(asked)),
+            "live": [ref.sha256 for ref in standing.live[view]],
+        },
+        config={"selection": _policy(config), "emotions": list(recipe.emotions)},
+        code=SELECTION_CODE,
+        produce=produce,
+        label=f"select pseudo-labels {view}",
+        parent_run=parent_run,
+    )
+
+
+@task(name="judge round")
+def judge(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    before: Sequence[FusedView],
+    after: Sequence[FusedView],
+    parent_run: str | None,
+) -> StageResult:
+    """Compare two systems, given by view, on the validation speakers' true labels; meta: the verdict."""
+    config = self_training(recipe)
+    space = workspace()
+    examples, partitions = load_partitions(space, dataset, recipe)
+    pairs = [(old, new) for old in before for new in after if old.view == new.view]
+
+    def produce(run: StageRun) -> Produced:
+        from mer.selftraining.judgement import judge_round
+
+        answers = [
+            held_out_answers(run.space, examples, partitions[old.view].validation, old, new)
+            for old, new in pairs
+        ]
+        verdict = judge_round(answers, len(recipe.emotions), config, seed=recipe.seed)
+        told = {
+            name: None if isinstance(value, float) and np.isnan(value) else value
+            for name, value in vars(verdict).items()
+        }
+        figures = ("before", "after", "gain", "probability")
+        return Produced(
+            files={"verdict.json": json.dumps(told, indent=1).encode()},
+            meta=told,
+            metrics={name: float(value) for name in figures if (value := told[name]) is not None},
+        )
+
+    return run_stage(
+        "pseudo-round",
+        inputs={
+            "pairs": [[old.view, old.posteriors.sha256, new.posteriors.sha256] for old, new in pairs],
+            "views": {old.view: partitions[old.view].digest(examples, unlabelled=False) for old, _ in pairs},
+        },
+        config={"least_gain": config.least_gain, "confidence": config.confidence, "seed": recipe.seed},
+        code=JUDGING_CODE,
+        produce=produce,
+        label="judge round",
+        parent_run=parent_run,
+    )
+
+
+@task(name="record generation")
+def record_generation(
+    dataset: DatasetRef,
+    recipe: Recipe,
+    voters: Sequence[FusedView],
+    selected: Mapping[str, StageResult],
+    standing: Standing,
+    round_number: int,
+    state: str,
+    reason: str,
+    findings: Sequence[Mapping[str, Any]],
+) -> GenerationRow:
+    """Write a batch's pseudo-labels to the catalogue as one generation, once per content.
+
+    Args:
+        dataset: the snapshot.
+        recipe: its name tells generations of several systems apart.
+        voters: of the served view, the leading one first.
+        selected: by view.
+        standing: what was live when they were selected.
+        round_number: 1 for labels by the models of before the refresh, 2 for labels by what round 1 trained, ...
+        state: `live`, `rejected` or `stopped`.
+        reason: why.
+        findings: what the guards measured.
+    """
+    from mer.selftraining.training_set import training_set
+
+    config = self_training(recipe)
+    space = workspace()
+    final = selected[FINAL_VIEW]
+    (chosen,) = load_selections(space, [final.ref])
+    examples, partition = load_view(space, dataset, recipe, FINAL_VIEW)
+    earlier = load_selections(space, standing.live[FINAL_VIEW])
+    key = digest(
+        {
+            "recipe": recipe.name,
+            "corpus": dataset.corpus,
+            "selections": {view: result.ref.sha256 for view, result in selected.items()},
+            "policy": config.model_dump(mode="json"),
+        }
+    )
+    facts = GenerationFacts(
+        key=key,
+        corpus=dataset.corpus,
+        recipe=recipe.name,
+        artifact=final.ref,
+        selections={view: result.ref for view, result in selected.items()},
+        voters={
+            voter.system: f"{voter.model.kind}/{voter.model.key}@{voter.model.sha256}" for voter in voters
+        },
+        policy={"selection": config.model_dump(mode="json"), "snapshot": dataset.membership},
+        thresholds=_finite(chosen.thresholds),
+        precision=chosen.precision,
+        counts=chosen.counts,
+        round=round_number,
+        membership=training_set(examples, partition, [*earlier, chosen], config).membership,
+        findings=findings,
+        state=GenerationState(state),
+        reason=reason,
+    )
+    labels = zip(chosen.clip_ids, chosen.emotion, chosen.confidence, chosen.valence, strict=True)
+    rows = [
+        (clip_id, recipe.emotions[int(emotion)], float(confidence), float(valence))
+        for clip_id, emotion, confidence, valence in labels
+    ]
+    return space.catalogue.add_generation(facts, rows)
+
+
+def training_membership(dataset: DatasetRef, recipe: Recipe, view: str = FINAL_VIEW) -> str:
+    """Hash of what a view learns from now: gold labels and the live generations."""
+    from mer.selftraining.training_set import training_set
+
+    space = workspace()
+    examples, partition = load_view(space, dataset, recipe, view)
+    live = standing_generations.fn(dataset, recipe).live[view]
+    return training_set(examples, partition, load_selections(space, live), recipe.pseudo_labels).membership
+
+
+def held_out_answers(
+    space: Workspace, examples: Examples, clips: np.ndarray[Any, Any], before: FusedView, after: FusedView
+) -> HeldOutAnswers:
+    """What two models of a view say of clips with true labels that it did not learn."""
+    from mer.selftraining.judgement import HeldOutAnswers
+
+    rows = np.flatnonzero(clips)
+    names = [examples.clip_ids[row] for row in rows]
+    old, new = (load_posteriors(space, item.posteriors).restricted(names) for item in (before, after))
+    return HeldOutAnswers(
+        truth=examples.emotion[rows],
+        before=old.predicted,
+        after=new.predicted,
+        speakers=tuple(examples.speaker[row] for row in rows),
+    )
+
+
+def _candidates(
+    ballots: Mapping[str, Mapping[str, list[str]]],
+    standing: Standing,
+    view: str,
+    examples: Examples,
+    partition: Partition,
+) -> tuple[str, ...]:
+    from mer.selftraining.training_set import candidates
+
+    considered, aside = (
+        [clip_id for ref in refs for clip_id in ballots[ref.sha256]["candidates"]]
+        for refs in (standing.live[view], standing.aside[view])
+    )
+    return candidates(examples, partition, considered, aside)
+
+
+def read_ballot(space: Workspace, ref: ArtifactRef) -> Mapping[str, list[str]]:
+    """Candidates and seen clips of a selection."""
+    values: Mapping[str, list[str]] = json.loads(space.artifacts.read(ref, BALLOT))
+    return values
+
+
+def _finite(thresholds: Mapping[str, float]) -> dict[str, float | None]:
+    """Thresholds as JSON has them: None where none was good enough."""
+    return {name: None if np.isinf(value) else float(value) for name, value in thresholds.items()}
+
+
+def self_training(recipe: Recipe) -> SelfTrainingConfig:
+    """The recipe's options; ValueError without."""
+    if recipe.pseudo_labels is None:
+        raise ValueError(f"recipe {recipe.name} has no pseudo-labels")
+    return recipe.pseudo_labels
+
+
+def _policy(config: SelfTrainingConfig) -> dict[str, Any]:
+    """What a selection depends on; how it is learnt from and judged is no part of that."""
+    names = (
+        "agreeing", "precision", "share", "least_clips", "cap_ratio", "threshold", "class_thresholds", "cap_per_class", "lead",
+    )  # fmt: skip
+    return {name: value for name, value in config.model_dump(mode="json").items() if name in names}

@@ -1,0 +1,70 @@
+"""Comparison of two registered versions on the clips that neither was trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra.artifacts import ArtifactRef
+from infra.catalogue import ModelVersionRow
+from mer.errors import ConfigError
+from mer.predictor.package import RECORD, ModelPackage
+from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
+from tasks.stage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mer.evaluation.comparison import Comparison
+    from mer.posteriors import Posteriors
+
+
+def version_named(space: Workspace, text: str, *, model: str) -> ModelVersionRow:
+    """The version that `NAME` (its champion), `NAME:VERSION`, or `VERSION` (of `model`) names.
+
+    Raises:
+        LookupError: there is none, or it was registered without an evaluation.
+    """
+    name, _, number = (model, "", text) if text.isdigit() else text.partition(":")
+    if number and not number.isdigit():
+        raise LookupError(f"version {text!r}: expected NAME, NAME:VERSION or VERSION, e.g. demo:3")
+    row = space.catalogue.model_version(name, int(number)) if number else space.catalogue.champion(name)
+    if row is None or row.evaluation is None:
+        raise LookupError(
+            f"model {name!r} has no champion with an evaluation; `mer models` lists what there is"
+        )
+    return row
+
+
+def compare_versions(space: Workspace, first: ModelVersionRow, second: ModelVersionRow) -> Comparison:
+    """Scores of two versions and their differences, by the labels that `first` was evaluated with.
+
+    Raises:
+        ConfigError: they name different classes, or share no labelled clips.
+    """
+    from mer.evaluation.comparison import compare, labelled
+
+    emotions, others = (_emotions(space, row) for row in (first, second))
+    if emotions != others:
+        raise ConfigError(f"comparison: expected models of the same classes, found {emotions} and {others}")
+    members = space.catalogue.snapshot_members(first.snapshot_id) if first.snapshot_id else []
+    ids = [member.clip_id for member in members]
+    return compare(
+        held_out(space, first.evaluation),
+        held_out(space, second.evaluation),
+        labelled(ids, [member.emotion for member in members], emotions),
+        {member.clip_id: member.speaker for member in members},
+        len(emotions),
+    )
+
+
+def held_out(space: Workspace, evaluation: ArtifactRef | None) -> Posteriors:
+    """A version's predictions for clips it learnt nothing from: out-of-fold ones, and those of the holdout."""
+    from mer.posteriors import Posteriors
+
+    if evaluation is None:
+        raise LookupError("comparison: expected versions with an evaluation, found one without")
+    return Posteriors.joined(
+        [Posteriors.from_parquet(space.artifacts.read(evaluation, name)) for name in (OUT_OF_FOLD, HOLDOUT)]
+    )
+
+
+def _emotions(space: Workspace, row: ModelVersionRow) -> tuple[str, ...]:
+    return ModelPackage.model_validate_json(space.artifacts.read(row.artifact, RECORD)).recipe.emotions

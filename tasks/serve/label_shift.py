@@ -1,0 +1,102 @@
+"""Label shift of what a version predicts: its out-of-fold predictions are the calibration set, the clips asked for the target."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.catalogue import ModelVersionRow
+from infra.errors import ArtifactMissing
+from mer.clips import Clip
+from mer.label_shift.config import LabelShiftConfig
+from mer.predictor.package import ModelPackage
+from tasks.serve.evaluation import OUT_OF_FOLD
+from tasks.stage.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mer.label_shift.analysis import NoAnalysis, ShiftAnalysis
+    from mer.label_shift.clip_sets import CalibrationClips
+
+
+def analyse_predictions(
+    space: Workspace,
+    version: ModelVersionRow,
+    package: ModelPackage,
+    clips: Sequence[Clip],
+    logits: NDArray[np.float64],
+    config: LabelShiftConfig,
+) -> ShiftAnalysis | NoAnalysis:
+    """Priors of the clips that were predicted, and their answers corrected, if the version's evaluation allows it."""
+    from mer.label_shift.analysis import NoAnalysis, analyse_shift
+    from mer.label_shift.clip_sets import TargetClips
+
+    calibration = _calibration_clips(space, version, package)
+    if calibration is None:
+        return NoAnalysis("the version has no out-of-fold predictions of labelled clips")
+    speakers = _speakers(space)
+    target = TargetClips(logits, tuple(speakers.get(clip.clip_id) for clip in clips))
+    return analyse_shift(calibration, target, package.recipe.emotions, config)
+
+
+def write_summary(found: ShiftAnalysis | NoAnalysis, out: Path) -> str:
+    """Write `<out>.label_shift.json` and `.html` beside the table, with or without correction; returns the summary's line.
+
+    Where nothing could be estimated, no files are left, not even of an earlier prediction.
+    """
+    from mer.label_shift.analysis import NoAnalysis
+    from mer.label_shift.page import shift_line, shift_page
+
+    summary = found.to_json()
+    data, page = (out.with_suffix(f".label_shift{suffix}") for suffix in (".json", ".html"))
+    if isinstance(found, NoAnalysis):
+        data.unlink(missing_ok=True)
+        page.unlink(missing_ok=True)
+        return shift_line(summary)
+    data.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    page.write_text(shift_page(summary, f"Label shift of {out.name}"), encoding="utf-8")
+    return f"{shift_line(summary)}; see {page}"
+
+
+def _calibration_clips(
+    space: Workspace, version: ModelVersionRow, package: ModelPackage
+) -> CalibrationClips | None:
+    """Out-of-fold predictions at the temperature that is served, with the labels they were evaluated by."""
+    import numpy as np
+
+    from mer.evaluation.comparison import labelled
+    from mer.label_shift.clip_sets import CalibrationClips
+    from mer.posteriors import Posteriors
+
+    if version.evaluation is None or version.snapshot_id is None:
+        return None
+    try:
+        posteriors = Posteriors.from_parquet(space.artifacts.read(version.evaluation, OUT_OF_FOLD))
+    except ArtifactMissing:
+        return None
+    members = space.catalogue.snapshot_members(version.snapshot_id)
+    truth = labelled(
+        [member.clip_id for member in members],
+        [member.emotion for member in members],
+        package.recipe.emotions,
+    )
+    speaker = {member.clip_id: member.speaker for member in members}
+    known = posteriors.restricted([clip_id for clip_id in posteriors.clip_ids if clip_id in truth])
+    return CalibrationClips(
+        logits=known.logits.astype(np.float64) / package.temperature,
+        speakers=tuple(speaker[clip_id] for clip_id in known.clip_ids),
+        truth=np.array([truth[clip_id] for clip_id in known.clip_ids], dtype=np.int64),
+    )
+
+
+def _speakers(space: Workspace) -> Mapping[str, str | None]:
+    """Speaker of every catalogued clip."""
+    return {
+        row.clip_id: row.speaker
+        for corpus in space.catalogue.corpora()
+        for row in space.catalogue.clips(corpus.name)
+    }

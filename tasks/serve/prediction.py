@@ -1,0 +1,204 @@
+"""Prediction with a registered version: clips in, `name,discrete,valence,confidence` or a submission out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import task
+
+from infra.catalogue import CorpusRow, ModelVersionRow
+from mer.clips import Clip
+from mer.errors import CorpusError, MediaError
+from mer.label_shift.config import LabelShiftConfig
+from tasks.serve.label_shift import analyse_predictions, write_summary
+from tasks.stage.compute import computing
+from tasks.stage.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.corpora.submission import Candidates
+    from mer.label_shift.analysis import NoAnalysis, ShiftAnalysis
+    from mer.predictor.predictor import Prediction, Predictor, Scores
+
+MEDIA_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".wav", ".flac", ".mp3", ".m4a", ".ogg")
+
+
+@dataclass(frozen=True)
+class PredictionReport:
+    """Where the table is, and what could not be predicted."""
+
+    out: str
+    predicted: int
+    unusable: tuple[tuple[str, str], ...]
+    """(file, reason) of media that cannot be read."""
+    model: str
+    version: int
+    label_shift: str = ""
+    """What is known of the class priors of these clips, in one line; empty where it was not asked for."""
+
+    @property
+    def summary(self) -> str:
+        """Lines for people."""
+        done = f"{self.predicted} predictions by {self.model} version {self.version} in {self.out}"
+        return "\n".join(line for line in (done, self.label_shift) if line)
+
+
+@task(name="predict", tags=["gpu"])
+def predict_files(
+    paths: Sequence[str],
+    out: str,
+    model: str,
+    version: int | None,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    candidates: str = "",
+    corpus: str = "",
+    label_shift: str = "",
+) -> PredictionReport:
+    """Predict every media file under `paths` with a model version (default: the champion) and write the table.
+
+    With a table of `candidates` only its clips are predicted, and a submission of exactly its rows is written; without
+    `paths` they are taken from the catalogue (of `corpus`, if it is named). `label_shift` replaces the mode of the
+    version's recipe; unless it is off, a summary with and without correction is written beside the table.
+    """
+    from mer.corpora.submission import read_candidates
+    from mer.predictor.predictor import Predictor, answer_table
+
+    space = workspace()
+    chosen = space.catalogue.model_version(model, version) if version else space.catalogue.champion(model)
+    if chosen is None:
+        asked = f"version {version}" if version else "champion"
+        raise LookupError(
+            f"model {model!r} has no {asked}: expected a registered one; `mer models` lists them"
+        )
+    wanted = read_candidates(Path(candidates)) if candidates else None
+    usable, unusable = _usable(space, paths, wanted)
+    if wanted is not None and not paths:
+        usable = catalogued_candidates(space, wanted, corpus)
+    with computing(space.settings):
+        predictor = Predictor(space.artifacts.fetch(chosen.artifact), space.weights)
+        scores = predictor.scores(usable, progress)
+    predictions, shift = _answers(space, chosen, predictor, usable, scores, label_shift)
+    text = answer_table(predictions) if wanted is None else _submission(wanted, predictions, unusable)
+    Path(out).write_text(text, encoding="utf-8")
+    return PredictionReport(
+        out=out,
+        predicted=len(predictions),
+        unusable=tuple(unusable),
+        model=model,
+        version=chosen.version,
+        label_shift=write_summary(shift, Path(out)) if shift is not None else "",
+    )
+
+
+def _answers(
+    space: Workspace,
+    version: ModelVersionRow,
+    predictor: Predictor,
+    clips: Sequence[Clip],
+    scores: Scores,
+    mode: str,
+) -> tuple[list[Prediction], ShiftAnalysis | NoAnalysis | None]:
+    """Answers, corrected for label shift only where that is asked for and a test says that there is one."""
+    from mer.label_shift.analysis import ShiftAnalysis
+
+    config = predictor.package.recipe.label_shift
+    if mode:
+        config = LabelShiftConfig.model_validate({**config.model_dump(), "mode": mode})
+    if config.mode == "off":
+        return predictor.answers(clips, scores), None
+    found = analyse_predictions(space, version, predictor.package, clips, scores.logits, config)
+    corrected = found.corrected if isinstance(found, ShiftAnalysis) and found.applied else None
+    return predictor.answers(clips, scores, corrected), found
+
+
+def catalogued_candidates(space: Workspace, candidates: Candidates, corpus: str) -> list[Clip]:
+    """Catalogued clips that candidates name, of one corpus or of all.
+
+    Raises:
+        CorpusError: one name stands for several clips: says in which corpora.
+    """
+    found: dict[str, tuple[str, Clip]] = {}
+    for row in space.catalogue.corpora():
+        if corpus and row.name != corpus:
+            continue
+        for clip in _clips_of(space, row):
+            known = found.get(clip.name)
+            if known is not None and known[1].clip_id != clip.clip_id and candidates.wants(clip.name):
+                raise CorpusError(
+                    f"candidate {clip.name} is a clip of {known[0]} and another one of {row.name}: say which corpus "
+                    "by --name"
+                )
+            if candidates.wants(clip.name):
+                found[clip.name] = (row.name, clip)
+    return [clip for _, clip in found.values()]
+
+
+def _usable(
+    space: Workspace, paths: Sequence[str], candidates: Candidates | None
+) -> tuple[list[Clip], list[tuple[str, str]]]:
+    """Clips of the media files under `paths`, and those that cannot be read."""
+    known = _catalogued(space)
+    usable: list[Clip] = []
+    unusable: list[tuple[str, str]] = []
+    for path in media_files(paths):
+        if candidates is not None and not candidates.wants(path.stem):
+            continue
+        try:
+            usable.append(_clip(path, known))
+        except MediaError as error:
+            unusable.append((str(path), f"{error.reason.value}: {error}"))
+    return usable, unusable
+
+
+def _submission(
+    candidates: Candidates, predictions: Sequence[Prediction], unusable: Sequence[tuple[str, str]]
+) -> str:
+    from mer.corpora.submission import Answer, submission_table
+
+    answers = {found.name: Answer(found.discrete, found.valence) for found in predictions}
+    return submission_table(candidates, answers, {Path(path).stem: reason for path, reason in unusable})
+
+
+def media_files(paths: Sequence[str]) -> list[Path]:
+    """The files named, and the media files of the folders named, in a stable order."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in MEDIA_SUFFIXES)
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+def _clip(path: Path, known: Mapping[str, Clip]) -> Clip:
+    from mer.media.content_hash import sha256_file
+    from mer.media.probe import probe
+
+    probe(path)
+    clip_id = sha256_file(path)
+    found = known.get(clip_id)
+    if found is None:
+        return Clip(clip_id=clip_id, name=path.stem, path=path, corpus_root=path.parent)
+    at_home = path.resolve() == found.path  # its name in the corpus may differ from the file's (MELD, MMSA)
+    return found if at_home else replace(found, name=path.stem, path=path)
+
+
+def _catalogued(space: Workspace) -> dict[str, Clip]:
+    """Catalogued clips by content: their transcripts and precomputed features are used, wherever the file lies now."""
+    return {clip.clip_id: clip for corpus in space.catalogue.corpora() for clip in _clips_of(space, corpus)}
+
+
+def _clips_of(space: Workspace, corpus: CorpusRow) -> list[Clip]:
+    return [
+        Clip(
+            clip_id=row.clip_id,
+            name=row.name,
+            path=row.path,
+            corpus_root=corpus.root,
+            transcript=row.transcript,
+        )
+        for row in space.catalogue.clips(corpus.name)
+    ]

@@ -1,0 +1,176 @@
+"""The one way to run a stage: key -> lookup -> verify -> run -> commit.
+
+A stage's key is the hash of its kind, its inputs (artifact hashes and membership digests), its configuration and the version of
+the code that computes it. If a verified artifact exists under the key, nothing runs. Otherwise the stage runs in a work folder
+named by the key, where its checkpoints survive a kill, and commits its files with a manifest written last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.artifacts import ArtifactRef
+from infra.errors import ArtifactCorrupt, ArtifactMissing
+from mer.training.checkpoint import Checkpoint
+from tasks.stage.code_version import code_version
+from tasks.stage.compute import computing
+from tasks.stage.work_folder import alone_in, clear_if_abandoned
+from tasks.stage.workspace import Workspace, workspace
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Produced:
+    """What a stage's function hands over for commit."""
+
+    files: Mapping[str, Path | bytes]
+    """Artifact file name -> local file or bytes."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """Small JSON facts kept in the manifest and in the reference."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Final figures, logged to the tracker."""
+    history: Sequence[Mapping[str, float]] = ()
+    """Figures per epoch, logged as one batch."""
+    figures: Mapping[str, bytes] = field(default_factory=dict)
+    """PNG images by name, logged to the tracker."""
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a task returns: a reference and whether the work was done now."""
+
+    ref: ArtifactRef
+    ran: bool
+    seconds: float
+    """How long it took, without waiting for this process' turn to compute."""
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """Facts of the artifact's manifest."""
+        return self.ref.meta
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What a stage's function may use while it runs."""
+
+    space: Workspace
+    folder: Path
+    """Work folder of this stage key; survives a kill, removed after commit."""
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Checkpoint that a killed run left, or the place to write one."""
+        return Checkpoint(self.folder / CHECKPOINT)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: Any) -> str:
+    """sha256 (hex) of a JSON value."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()
+
+
+def stage_key(kind: str, inputs: Mapping[str, Any], config: Mapping[str, Any], code: Sequence[str]) -> str:
+    """Key under which a stage's artifact is found again."""
+    return digest({"kind": kind, "inputs": inputs, "config": config, "code": code_version(*code)})
+
+
+def run_stage(
+    kind: str,
+    *,
+    inputs: Mapping[str, Any],
+    config: Mapping[str, Any],
+    code: Sequence[str],
+    produce: Callable[[StageRun], Produced],
+    label: str | None = None,
+    parent_run: str | None = None,
+) -> StageResult:
+    """Return the artifact of a stage, computing it only if no verified one exists.
+
+    Args:
+        kind: stage name; also the artifact's kind.
+        inputs: hashes of everything the result depends on (JSON).
+        config: the stage's configuration (JSON).
+        code: packages of the library that compute it (see `tasks.stage.code_version`).
+        produce: computes the files; runs only when needed.
+        label: name of the tracked run (default: `kind`).
+        parent_run: name of the tracked parent run; none: the stage is not tracked.
+    """
+    space = workspace()
+    started = time.monotonic()
+    key = stage_key(kind, inputs, config, code)
+    folder = space.work / kind / key
+    if (found := lookup_verified(space, kind, key)) is not None:
+        clear_if_abandoned(folder)
+        return StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
+    with alone_in(folder):
+        if (found := space.artifacts.lookup(kind, key)) is not None:  # another process was faster
+            shutil.rmtree(folder, ignore_errors=True)
+            return StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
+        with computing(space.settings) as waited:
+            produced = produce(StageRun(space=space, folder=folder))
+        ref = space.artifacts.commit(kind, key, produced.files, meta=dict(produced.meta))
+        space.catalogue.record_artifact(ref, stage=kind, code_version=code_version(*code))
+        seconds = time.monotonic() - started - waited
+        if parent_run is not None:
+            _track(space, label or kind, parent_run, ref, config, produced, seconds)
+        shutil.rmtree(folder, ignore_errors=True)
+    return StageResult(ref=ref, ran=True, seconds=seconds)
+
+
+def lookup_verified(space: Workspace, kind: str, key: str) -> ArtifactRef | None:
+    """The committed artifact, or None; one that fails verification is discarded so that it is computed again."""
+    ref = space.artifacts.lookup(kind, key)
+    if ref is None:
+        return None
+    try:
+        space.artifacts.verify(ref)
+    except (ArtifactCorrupt, ArtifactMissing):
+        space.artifacts.discard(ref)
+        return None
+    return ref
+
+
+def _track(
+    space: Workspace,
+    label: str,
+    parent_run: str,
+    ref: ArtifactRef,
+    config: Mapping[str, Any],
+    produced: Produced,
+    seconds: float,
+) -> None:
+    space.tracker.log_stage(
+        parent=parent_run,
+        name=label,
+        idempotency_key=ref.key,
+        params=flatten(config),
+        metrics={**produced.metrics, "stage_seconds": seconds},
+        seconds=seconds,
+        history=produced.history,
+        figures=produced.figures,
+        tags={"artifact": f"{ref.kind}/{ref.key}", "artifact_sha256": ref.sha256},
+    )
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested configuration as flat `a.b = text` parameters for the tracker."""
+    flat: dict[str, str] = {}
+    for name, item in value.items():
+        if isinstance(item, Mapping):
+            flat.update(flatten(item, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = str(item)
+    return flat

@@ -1,0 +1,65 @@
+"""The parent run of a flow run in the tracker: dataset, headline figures and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from prefect import task
+
+from mer.recipes import Recipe
+from tasks.stage.references import DatasetRef
+from tasks.stage.run import StageResult, flatten
+from tasks.stage.workspace import workspace
+
+
+@task(name="close tracked run")
+def close_tracked_run(parent_run: str, dataset: DatasetRef, recipe: Recipe, evaluation: StageResult) -> None:
+    """Give the parent run its data set, recipe and headline figures, and mark it finished.
+
+    A run in which the evaluation was found ready did nothing new, and leaves no run behind.
+    """
+    if not evaluation.ran:
+        return
+    space = workspace()
+    figures = {
+        name: space.artifacts.read(evaluation.ref, name)
+        for name in ("confusion_matrix.png", "reliability.png")
+    }
+    space.tracker.log_run(
+        parent_run,
+        params=flatten(recipe.model_dump(mode="json", exclude={"description"})),
+        metrics={name: value for name, value in evaluation.meta.items() if isinstance(value, float)},
+        figures=figures,
+        tags={"served": str(evaluation.meta["served"]), "membership": dataset.membership},
+        dataset=(dataset.corpus, dataset.membership, dataset.clips),
+        status="FINISHED",
+    )
+
+
+@task(name="close tracked studies")
+def close_tracked_studies(
+    parent_run: str, dataset: DatasetRef, recipe: Recipe, studies: Sequence[StageResult]
+) -> None:
+    """Give the parent run of layer studies its data set and recipe, and mark it finished.
+
+    Where every study was found ready nothing new was done, and no run is left behind. Curves and figures are the stages' own.
+    """
+    if any(study.ran for study in studies):
+        workspace().tracker.log_run(
+            parent_run,
+            params=flatten(recipe.model_dump(mode="json", exclude={"description"})),
+            tags={"stream": str(studies[0].meta["stream"]), "membership": dataset.membership},
+            dataset=(dataset.corpus, dataset.membership, dataset.clips),
+            status="FINISHED",
+        )
+
+
+@contextmanager
+def tracked(parent_run: str) -> Iterator[None]:
+    """Mark the parent run failed if the block fails, so that it is not shown as running."""
+    try:
+        yield
+    except BaseException:
+        workspace().tracker.log_run(parent_run, status="FAILED")
+        raise
