@@ -111,9 +111,8 @@ def inner_folds(examples: Examples, learn: Mask, folds: int, seed: int = 0) -> N
     own = seen_by(examples, learn)
     rows = np.flatnonzero(own.emotion >= 0)
     part = np.full(len(own), -1, dtype=np.int64)
-    part[rows] = assign_folds(
-        [own.speaker[i] for i in rows], [own.clip_ids[i] for i in rows], own.emotion[rows], folds, seed
-    )
+    learnt = own.subset(rows)
+    part[rows] = assign_folds(learnt.speaker, learnt.clip_ids, learnt.emotion, folds, seed, learnt.content)
     return part
 
 

@@ -39,7 +39,7 @@ class TrainingSet:
     def _digest(self, clips: NDArray[np.bool_]) -> str:
         own = self.examples
         rows = sorted(
-            f"{own.clip_ids[i]}|{own.emotion[i]}|{own.valence[i]:.9g}|{own.weight[i]:.9g}|{self._target(int(i))}"
+            f"{own.clip_ids[i]}|{own.content_of(int(i))}|{own.emotion[i]}|{own.valence[i]:.9g}|{own.weight[i]:.9g}|{self._target(int(i))}"
             for i in np.flatnonzero(clips)
         )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
@@ -94,10 +94,15 @@ def candidates(
 
 
 def usable_in(seen: Collection[str], examples: Examples, partition: Partition) -> bool:
-    """Whether a generation's voters saw no label of a clip that this view is scored on or watched over by.
+    """Whether a generation's voters saw no label of a clip (or of its content) that this view is scored on or watched over by.
 
     Folds can be dealt anew when gold labels arrive; a label voted by a model that learnt from what is now a test fold would
     carry it into training.
     """
-    kept_apart = {examples.clip_ids[row] for row in np.flatnonzero(partition.test | partition.canary)}
-    return kept_apart.isdisjoint(seen)
+    names = set(seen)
+    contents = {examples.content_of(row) for row, name in enumerate(examples.clip_ids) if name in names}
+    contents.discard("")
+    return not any(
+        examples.clip_ids[row] in names or examples.content_of(row) in contents
+        for row in np.flatnonzero(partition.test | partition.canary).tolist()
+    )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Mask = NDArray[np.bool_]
 KEPT_APART = (Split.TEST, Split.CANARY)
 """Clips whose labels no view may see."""
-DATASET_CODE = ("mer.training.folds", "mer.examples", "mer.training.partition")
+DATASET_CODE = ("mer.training.folds", "mer.training.fold_groups", "mer.examples", "mer.training.partition")
 
 
 @task(name="snapshot")
@@ -166,7 +166,7 @@ def _require_labels(rows: Sequence[ClipRow], recipe: Recipe) -> None:
 
 
 def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -> dict[str, list[Any]]:
-    from mer.training.folds import assign_folds
+    from mer.training.folds import outer_folds
 
     emotion = np.array(
         [-1 if row.emotion is None else emotions.index(row.emotion) for row in rows], dtype=np.int64
@@ -179,12 +179,8 @@ def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -
     if plan.use_published and chosen and all(row.fold is not None for row in chosen):
         fold[trains] = [row.fold if row.fold is not None else -1 for row in chosen]
     else:
-        fold[trains] = assign_folds(
-            [row.speaker for row in chosen],
-            [row.clip_id for row in chosen],
-            emotion[trains],
-            plan.count,
-            plan.seed,
+        fold[trains] = outer_folds(
+            [row.speaker for row in chosen], [row.clip_id for row in chosen], plan.count, plan.seed
         )
     return {
         "clip_id": [row.clip_id for row in rows],
