@@ -22,6 +22,11 @@ from numpy.typing import NDArray
 from mer.errors import ConfigError
 from mer.training.fold_groups import fold_groups
 
+_OUTER = "cross-validation"
+"""Kept apart from the hashes that break the ties of balanced folds: validation is drawn inside what these leave."""
+_LEAST_TRAINING = 0.75
+"""Of the clips that an even fold leaves to train on; where the largest fold leaves less, that is worth a line."""
+
 
 def outer_folds(
     speakers: Sequence[str | None],
@@ -34,7 +39,8 @@ def outer_folds(
 
     Where the hash leaves folds empty (few groups), each empty one gets one group out of those folds that have several, chosen
     by a hash of seed, fold and group: as few groups as possible leave the fold of their hash, and again the choice depends on
-    the other groups as little as it can.
+    the other groups as little as it can. A group that leaves moves another one in a third of the cases at 8 groups in 5 folds,
+    in 6 % at 15, in under 1 % at 24, and practically never at 40.
 
     Args:
         speakers: (N,) speaker per clip; None = unknown.
@@ -53,13 +59,29 @@ def outer_folds(
     groups = _checked_groups(speakers, clip_ids, folds, contents)
     names = sorted(set(groups))
     count = min(folds, len(names))
-    fold_of = {name: int.from_bytes(_hash(seed, name)[:8], "big") % count for name in names}
+    fold_of = {name: int.from_bytes(_hash(seed, _OUTER, name)[:8], "big") % count for name in names}
     for fold in range(count):
         held = Counter(fold_of.values())
         if not held[fold]:
             spare = [name for name in names if held[fold_of[name]] > 1]
-            fold_of[max(spare, key=lambda name: _hash(seed, str(fold), name))] = fold
+            fold_of[max(spare, key=lambda name: _hash(seed, _OUTER, str(fold), name))] = fold
     return np.array([fold_of[group] for group in groups], dtype=np.int64)
+
+
+def uneven_folds(fold: NDArray[np.int64]) -> str | None:
+    """What to tell people of folds whose largest leaves much less to train on than an even one would; None: they will do.
+
+    Choosing another seed by the sizes alone is fair: no label and no score is looked at.
+    """
+    sizes = np.bincount(fold[fold >= 0])
+    sizes = sizes[sizes > 0]
+    largest, even = float(sizes.max() / sizes.sum()), 1 / len(sizes)
+    if 1 - largest >= _LEAST_TRAINING * (1 - even):
+        return None
+    return (
+        f"uneven folds: the largest of {len(sizes)} holds {largest:.0%} of the clips where {even:.0%} would be even; another "
+        "`folds.seed` in the recipe deals them anew"
+    )
 
 
 def assign_folds(

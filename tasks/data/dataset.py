@@ -166,7 +166,7 @@ def _require_labels(rows: Sequence[ClipRow], recipe: Recipe) -> None:
 
 
 def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -> dict[str, list[Any]]:
-    from mer.training.folds import outer_folds
+    from mer.training.folds import outer_folds, uneven_folds
 
     emotion = np.array(
         [-1 if row.emotion is None else emotions.index(row.emotion) for row in rows], dtype=np.int64
@@ -182,6 +182,8 @@ def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -
         fold[trains] = outer_folds(
             [row.speaker for row in chosen], [row.clip_id for row in chosen], plan.count, plan.seed
         )
+        if (uneven := uneven_folds(fold)) is not None:
+            logging.getLogger(__name__).warning("%s", uneven)
     return {
         "clip_id": [row.clip_id for row in rows],
         "name": [row.name for row in rows],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mer.errors import ConfigError
 from mer.training.fold_groups import fold_groups
-from mer.training.folds import assign_folds, inner_validation, outer_folds
+from mer.training.folds import assign_folds, inner_validation, outer_folds, uneven_folds
 
 Clips = tuple[list[str | None], list[str], list[str]]
 
@@ -145,3 +145,21 @@ def test_impossible_requests_are_refused() -> None:
         outer_folds(["a", "b"], ["1", "2"], 1, 0)
     with pytest.raises(ConfigError, match="expected 2 of each, found 2 speakers, 1 contents"):
         outer_folds(["a", "b"], ["1", "2"], 2, 0, ["x"])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ([20, 20, 20, 20, 20], False),
+        ([16, 15, 15, 39, 15], False),
+        ([15, 15, 14, 41, 15], True),
+        ([62, 38], False),
+        ([63, 37], True),
+    ],
+)
+def test_folds_that_leave_little_to_train_on_are_told(sizes: list[int], told: bool) -> None:
+    fold = np.concatenate([[-1, -1], np.repeat(np.arange(len(sizes)), sizes)])
+    line = uneven_folds(fold)
+    assert (line is not None) is told
+    if line is not None:
+        assert f"{max(sizes)}%" in line and "folds.seed" in line
