@@ -21,6 +21,9 @@ from mer.transcription.recogniser import check_source
 EXTRACTOR_VERSION = 2
 """Raised whenever the same spec and weights would give other values: old shards are then not found."""
 
+MISSING_RULE = 1
+"""Raised whenever other values of others' features, or other texts, count as missing (`mer.features.missing`)."""
+
 HAAR = "haar"
 """Name of the face detector inside the OpenCV wheel."""
 
@@ -315,6 +318,8 @@ class FeatureSpec(_Frozen):
             later = set() if self.frames.align else {"align"}
             frames = self.frames.model_dump(mode="json", exclude=later)
             parts["frames"] = frames | {"detector": self._detector_identity()}
+        if self.precomputed or self.modality == "lexical":
+            parts["missing"] = MISSING_RULE
         record = {"spec": parts, "weights": weights_identity, "extractor": EXTRACTOR_VERSION}
         canonical = json.dumps(record, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
