@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mer.errors import ConfigError
-from mer.training.examples import Examples
+from mer.examples import Examples
 
 
 def _examples(**more: tuple[str, ...]) -> Examples:
