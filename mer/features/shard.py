@@ -87,6 +87,20 @@ def write_shard(folder: Path, clip_ids: Sequence[str], features: Sequence[ClipFe
     parquet.write_table(pa.table(columns), folder / INDEX)
 
 
+def presence_in(index: bytes) -> dict[str, tuple[bool, tuple[str, ...]]]:
+    """Whether each clip of a shard is present, and its flags, out of the bytes of its index: no value is read."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    columns = parquet.read_table(pa.BufferReader(index), columns=["clip_id", "present", "flags"]).to_pydict()
+    return {
+        clip_id: (present, tuple(flags))
+        for clip_id, present, flags in zip(
+            columns["clip_id"], columns["present"], columns["flags"], strict=True
+        )
+    }
+
+
 def read_shard(folder: Path) -> Shard:
     """Read a shard.
 

@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mer.clips import Clip, CorpusEntry
-from mer.corpora.feature_files import precomputed_id
-from mer.features.clip_feature import ClipFeature
+from mer.clips import Clip
 from mer.features.extract import build_extractor, extract_clips
-from mer.features.missing import EMPTY, content_of_features, missing_line
-from mer.features.shard import shard_of
+from mer.features.missing import EMPTY, missing_counts
 from mer.features.spec import FeatureSpec
 
 FORMS = ("vector", "frames", "batched", "faces", "pickle")
@@ -103,34 +100,9 @@ def test_a_text_of_one_word_number_or_picture_is_there(tmp_path: Path, text: str
     assert found.present
 
 
-def entry(root: Path, name: str, form: str) -> CorpusEntry:
-    if form == "pickle":
-        return CorpusEntry(name=f"{name}_1", media=root / "set.pkl" / name, precomputed=(root / "set.pkl",))
-    folder = root / "features" / "set"
-    files = sorted((folder / f"{name}_1").glob("*.npy")) or [folder / f"{name}_1.npy"]
-    return CorpusEntry(name=f"{name}_1", media=root / "features" / f"{name}_1", precomputed=tuple(files))
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_clips_that_consist_of_nothing_are_not_equal(tmp_path: Path, form: str) -> None:
-    """217 clips without text had equal vectors: one clip, one label, by content alone."""
-    some, nothing = np.ones((2, 4), np.float32), np.zeros((2, 4), np.float32)
-    write(tmp_path, form, {"a": some, "b": nothing, "c": nothing, "d": some})
-    a, b, c, d = (content_of_features(entry(tmp_path, name, form)) for name in "abcd")
-    assert a == d == precomputed_id(entry(tmp_path, "a", form))
-    assert len({a, b, c}) == 3 and len(b) == len(c) == 64
-    assert b == content_of_features(entry(tmp_path, "b", form))
-
-
-def test_a_set_says_once_what_is_missing() -> None:
-    def feature(*flags: str) -> ClipFeature:
-        return ClipFeature(np.ones((1, 4), np.float32), not flags, flags)
-
-    shard = shard_of(
-        list("abcde"), [feature(), feature(EMPTY), feature(EMPTY), feature("no_transcript"), feature()]
-    )
-    assert (
-        missing_line("lexical", shard.present, shard.flags)
-        == "lexical features: 3 of 5 clips are missing and masked (empty_features 2, no_transcript 1)"
-    )
-    assert missing_line("lexical", shard.present[:1], shard.flags[:1]) is None
+def test_missing_clips_are_counted_by_reason() -> None:
+    flags = [(), (EMPTY,), (EMPTY, "cut"), ("no_transcript",), ("cut",)]
+    present = [True, False, False, False, True]
+    expected = "3 of 5 clips are missing and masked (empty_features 2, no_transcript 1)"
+    assert missing_counts(present, flags) == expected
+    assert missing_counts(present[:1], flags[:1]) is None
