@@ -127,8 +127,8 @@ def stream_batch(
     standardisation: Mapping[str, Standardisation],
     count: int,
 ) -> StreamBatch:
-    """Standardised tensors of every stream the model knows; a stream without a table is missing for all
-    `count` clips.
+    """Standardised tensors of every stream the model knows; a stream without a table, or without any present clip (of whatever
+    width), is missing for all `count` clips.
 
     Raises:
         ConfigError: a table of another width than the model was trained on, or of a stream it does not
@@ -146,6 +146,8 @@ def stream_batch(
             continue
         table = features[name]
         raw = torch.from_numpy(flat_values(name, table))
+        if raw.shape[1] != len(own.mean) and not table.present.any():
+            raw = torch.zeros(len(raw), len(own.mean))  # the width of what nobody has is only guessed
         if raw.shape[1] != len(own.mean):
             raise ConfigError(f"stream {name}: expected {len(own.mean)} features, found {raw.shape[1]}")
         present[name] = torch.from_numpy(np.asarray(table.present, dtype=bool))
