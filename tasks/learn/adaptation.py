@@ -88,7 +88,7 @@ def adapt_view(
             "view": partition.digest(examples, unlabelled=False),
             "prefix": takes.plain.key,
             **({"variants": [one.key for one in takes.augmented]} if takes.augmented else {}),
-            **({"contents": contents} if contents is not None else {}),
+            "contents": contents,
         },
         config={
             "adaptation": config.model_dump(mode="json"),
@@ -117,8 +117,7 @@ def embed_adapted(
     space = workspace()
     further = {"speeds": [one.key for one in takes.speeds]} if takes.speeds else {}
     key = digest({"adapter": adapter.sha256, "prefix": takes.plain.key, **further})
-    texts = takes.plain if stream == "lexical" else None  # which belong to transcripts, not to clips
-    adapted = FeatureSetRef(stream=stream, key=key, spec=None, derived_from=texts)
+    adapted = FeatureSetRef(stream=stream, key=key, spec=None, derived_from=takes.plain)
     missing = representatives(space, adapted, clip_ids)
     if missing:
         with computing(

@@ -42,7 +42,7 @@ def register(space: Workspace, name: str, wrong: int, emotions: tuple[str, ...] 
     truth = np.array([emotions.index(str(row.emotion)) for row in rows])
     said = np.where(np.arange(len(rows)) < wrong, emotions.index("sad"), truth)
     logits = np.eye(len(emotions), dtype=np.float32)[said]
-    ids, unknown = tuple(row.clip_id for row in rows), np.zeros(len(rows), np.float32)
+    ids, unknown = tuple(row.name for row in rows), np.zeros(len(rows), np.float32)
     parts = {
         OUT_OF_FOLD: Posteriors(ids[:-2], logits[:-2], unknown[:-2]),
         HOLDOUT: Posteriors(ids[-2:], logits[-2:], unknown[-2:]),

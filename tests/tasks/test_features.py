@@ -41,7 +41,7 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus_folder: Path) 
 
 
 def clip_ids(space: Workspace) -> list[str]:
-    return [row.clip_id for row in space.catalogue.clips("demo")]
+    return [row.name for row in space.catalogue.clips("demo")]
 
 
 def extract(space: Workspace, specs: Mapping[str, FeatureSpec]) -> ExtractionPlan:
@@ -56,14 +56,14 @@ def table(space: Workspace, plan: ExtractionPlan, name: str) -> FeatureTable:
     return feature_table(space, plan.features[name], clip_ids(space))
 
 
-def say(space: Workspace, clip_id: str, text: str) -> None:
-    row = next(row for row in space.catalogue.clips("demo") if row.clip_id == clip_id)
+def say(space: Workspace, name: str, text: str) -> None:
+    row = next(row for row in space.catalogue.clips("demo") if row.name == name)
     known = space.catalogue.known_files("demo")[str(row.path)]
     space.catalogue.upsert_clips(
         "demo",
         [
             ClipUpsert(
-                clip_id=clip_id, name=row.name, path=str(row.path), size=known.size, mtime_ns=known.mtime_ns,
+                content=row.content, name=row.name, path=str(row.path), size=known.size, mtime_ns=known.mtime_ns,
                 duration_seconds=row.duration_seconds, has_audio=True, has_video=True, transcript=text,
             )
         ],
@@ -112,15 +112,14 @@ def test_a_changed_feature_file_is_read_again_and_so_is_what_is_derived_from_it(
         np.save(root / "features" / "units" / f"{name}.npy", np.full(3, number, dtype=np.float32))
     listing = list_corpus.fn(str(root), "demo", MER_EMOTIONS)
     write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("demo", listing.fresh, True))
-    ids = {row.name: row.clip_id for row in space.catalogue.clips("demo")}
-    asked = [ids[name] for name in names]
+    asked = names
     before = extract(space, {"units": UNITS})
     assert feature_table(space, before.features["units"], asked).present.tolist() == [False] + [True] * 13
     digest = content_digest(before.features["units"], asked)
 
     np.save(root / "features" / "units" / f"{names[5]}.npy", np.full(3, 77, dtype=np.float32))
     plan = plan_features.fn("demo", {"units": UNITS}, asked, 8)
-    assert [shard.clip_ids for shard in plan.shards] == [(ids[names[5]],)]
+    assert [shard.clip_ids for shard in plan.shards] == [(names[5],)]
     found = feature_table(space, extract(space, {"units": UNITS}).features["units"], asked)
     assert found.values[5].ravel().tolist() == [77, 77, 77]
     assert found.values[6].ravel().tolist() == [5, 5, 5], "the others are as they were"
@@ -158,7 +157,12 @@ def test_the_noise_view_is_another_feature_and_always_the_same(space: Workspace)
     sharp = table(space, plan, "crops").values.astype(float)
     dull = table(space, plan, "blurred").values.astype(float)
     assert np.abs(np.diff(dull, axis=3)).mean() < 0.8 * np.abs(np.diff(sharp, axis=3)).mean()
-    for ref in set(space.catalogue.features_of(plan.features["noisy"].key, clip_ids(space)).values()):
+    key = plan.features["noisy"].key
+    for ref in set(
+        space.catalogue.features_of(
+            key, content_ids(space, plan.features["noisy"], clip_ids(space)).values()
+        ).values()
+    ):
         space.catalogue.forget_shard(ref)
         space.artifacts.discard(ref)
     np.testing.assert_array_equal(table(space, extract(space, {"noisy": noisy}), "noisy").values, heard)

@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def clip(root: Path, name: str) -> Clip:
-    return Clip(clip_id=name, name=name, path=root / "x.wav", corpus_root=root)
+    return Clip(content=name, name=name, path=root / "x.wav", corpus_root=root)
 
 
 def spec(**changes: Any) -> FeatureSpec:
