@@ -8,14 +8,16 @@ from infra.catalogue import ClipUpsert
 from tasks.stage.workspace import Workspace
 
 
-def catalogue_clips(space: Workspace, corpus: str, names: Sequence[str]) -> None:
-    """A corpus of clips whose contents are called as they are."""
+def catalogue_clips(
+    space: Workspace, corpus: str, names: Sequence[str], contents: Sequence[str] = ()
+) -> None:
+    """A corpus of clips; without `contents` these are called as the clips are."""
     space.catalogue.upsert_corpus(corpus, f"/{corpus}", "folder", ("neutral",))
     rows = [
         ClipUpsert(
-            name=name, content=name, path=f"/{corpus}/{name}.wav", size=1, mtime_ns=1, duration_seconds=1.0,
+            name=name, content=content, path=f"/{corpus}/{name}.wav", size=1, mtime_ns=1, duration_seconds=1.0,
             has_audio=True, has_video=False,
         )
-        for name in names
+        for name, content in zip(names, contents or names, strict=True)
     ]  # fmt: skip
     space.catalogue.upsert_clips(corpus, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import wave
 from pathlib import Path
 
@@ -75,6 +76,29 @@ def test_what_the_corpus_does_not_tell_is_heard(space: Workspace) -> None:
     heard = " ".join(texts[f"speech{number}"] or "" for number in (1, 2, 3)).lower()
     assert "wisdom" in heard or "foolishness" in heard or "belief" in heard
     assert all(row.transcript is None for row in space.catalogue.clips("c") if row.name != "speech0")
+
+
+def test_equal_clips_are_heard_and_measured_once(space: Workspace) -> None:
+    root = space.catalogue.corpus_root("c")
+    shutil.copy(root / "speech1.wav", root / "again.wav")
+    shutil.copy(
+        root / "speech0.wav", root / "told.wav"
+    )  # of the same content the corpus tells what is said in one
+    listing = list_corpus.fn(str(root), "c", MER_EMOTIONS)
+    write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("c", listing.fresh, True))
+    recogniser = "wheel:moonshine-tiny"
+    shards = plan_transcription.fn("c", recogniser, 100)
+    assert [sorted(shard) for shard in shards] == [
+        ["again", "noise0", "noise1", "speech2", "speech3", "told"]
+    ]
+    assert [len(shard) for shard in plan_quality.fn("c", 100)] == [6]
+    for name in ("again", "told"):
+        transcribe_shard.fn("c", recogniser, [name])
+    texts = {row.name: row.transcript for row in space.catalogue.clips("c", recogniser)}
+    assert texts["again"] == texts["speech1"] is not None
+    assert texts["speech0"] == "It was the best of times." != texts["told"]
+    assert measure_shard.fn("c", ["again"]) == 1
+    assert [len(shard) for shard in plan_quality.fn("c", 100)] == [5]
 
 
 def test_clips_of_bad_quality_leave_training_and_never_the_holdout(space: Workspace) -> None:

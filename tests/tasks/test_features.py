@@ -109,7 +109,7 @@ def test_a_changed_feature_file_is_read_again_and_so_is_what_is_derived_from_it(
     names = sorted(row.name for row in space.catalogue.clips("demo"))
     (root / "features" / "units").mkdir(parents=True)
     for number, name in enumerate(names[1:]):  # the first clip has none
-        np.save(root / "features" / "units" / f"{name}.npy", np.full(3, number, dtype=np.float32))
+        np.save(root / "features" / "units" / f"{name}.npy", np.full(3, number + 1, dtype=np.float32))
     listing = list_corpus.fn(str(root), "demo", MER_EMOTIONS)
     write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("demo", listing.fresh, True))
     asked = names
@@ -122,7 +122,7 @@ def test_a_changed_feature_file_is_read_again_and_so_is_what_is_derived_from_it(
     assert [shard.clip_ids for shard in plan.shards] == [(names[5],)]
     found = feature_table(space, extract(space, {"units": UNITS}).features["units"], asked)
     assert found.values[5].ravel().tolist() == [77, 77, 77]
-    assert found.values[6].ravel().tolist() == [5, 5, 5], "the others are as they were"
+    assert found.values[6].ravel().tolist() == [6, 6, 6], "the others are as they were"
     assert content_digest(before.features["units"], asked) != digest
     derived = FeatureSetRef(stream="visual", key="aligned", spec=None, derived_from=before.features["units"])
     assert content_ids(space, derived, asked) == content_ids(space, before.features["units"], asked)
@@ -130,6 +130,35 @@ def test_a_changed_feature_file_is_read_again_and_so_is_what_is_derived_from_it(
     (root / "features" / "units" / f"{names[5]}.npy").unlink()
     gone = feature_table(space, extract(space, {"units": UNITS}).features["units"], asked)
     assert gone.present.tolist() == [False] + [True] * 4 + [False] + [True] * 8
+
+
+def test_equal_files_are_read_once_and_a_replaced_one_again(
+    space: Workspace, corpus_folder: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "corpus"
+    shutil.copytree(corpus_folder, root)
+    first, second, *_ = (row.path.relative_to(corpus_folder) for row in space.catalogue.clips("demo"))
+    shutil.copy(root / first, root / "copy.mp4")
+
+    def ingest() -> None:
+        listing = list_corpus.fn(str(root), "demo", MER_EMOTIONS)
+        write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("demo", listing.fresh, True))
+
+    ingest()
+    plan = plan_features.fn("demo", {"crops": CROPS, "text": TEXT}, clip_ids(space), 100)
+    assert {shard.features[0].stream: len(shard.clip_ids) for shard in plan.shards}["crops"] == 14
+    found = table(space, extract(space, {"crops": CROPS}), "crops")
+    assert found.clip_ids[0] == "copy" and found.clip_ids[1] == first.stem
+    np.testing.assert_array_equal(found.values[0], found.values[1])
+    said = content_digest(plan.features["crops"], clip_ids(space))
+
+    shutil.copy(root / second, root / first)
+    ingest()
+    assert content_digest(plan.features["crops"], clip_ids(space)) != said
+    after = table(space, extract(space, {"crops": CROPS}), "crops")
+    assert after.clip_ids == found.clip_ids
+    np.testing.assert_array_equal(after.values[1], found.values[2])
+    np.testing.assert_array_equal(after.values[[0, *range(2, 15)]], found.values[[0, *range(2, 15)]])
 
 
 def test_a_flipped_bit_is_found_and_its_shard_made_again(space: Workspace) -> None:

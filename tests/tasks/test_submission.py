@@ -42,6 +42,15 @@ def ingest(root: Path, name: str = "corpus") -> None:
     write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn(name, listing.fresh, False))
 
 
+def write_sound(path: Path, value: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(16_000)
+        sound.writeframes(np.full(3_200, value, dtype=np.int16).tobytes())
+
+
 def register_model(space: Workspace, folder: Path) -> None:
     """A small fusion over the corpus' precomputed features: low numbers are angry, high ones happy."""
     assert RECIPE.visual is not None
@@ -90,6 +99,39 @@ def test_features_alone_lead_to_a_submission(corpus: Path, tmp_path: Path) -> No
     report = predict_files.fn([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
     assert report.predicted == 2
     assert out.read_bytes() == b"name,discrete\ny,angry\nx,happy\n"
+
+
+def test_equal_clips_are_both_answered(corpus: Path, tmp_path: Path) -> None:
+    """Under other names, in a submission and of a folder of media: each by its own features."""
+    for name, value in (("x", 8.0), ("y", 1.0)):
+        np.save(corpus / f"features/clip-UTT/{name}{name}.npy", np.full(4, value, dtype=np.float32))
+    for name in ("x", "y", "xx", "yy"):
+        write_sound(corpus / f"audio/{name}.wav")
+    ingest(corpus)
+    table(tmp_path, "candidates.csv", "name,discrete\ny,neutral\nyy,neutral\nxx,neutral\n")
+    out = tmp_path / "answers.csv"
+    report = predict_files.fn([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+    assert report.predicted == 3
+    assert out.read_bytes() == b"name,discrete\ny,angry\nyy,angry\nxx,happy\n"
+    report = predict_files.fn([str(corpus / "audio")], str(out), "features", 1)
+    assert report.predicted == 4
+    answers = [line.split(",")[:2] for line in out.read_text(encoding="utf-8").splitlines()[1:]]
+    assert answers == [["x", "happy"], ["xx", "happy"], ["y", "angry"], ["yy", "angry"]]
+
+
+def test_files_of_one_name_are_told_apart_and_make_no_submission(corpus: Path, tmp_path: Path) -> None:
+    for number, place in enumerate(("a/x.wav", "b/x.wav", "b/z.wav")):
+        write_sound(tmp_path / "media" / place, number)
+        vectors((tmp_path / "media" / place).parent, "clip-UTT", Path(place).stem)
+    out, asked = tmp_path / "answers.csv", [str(tmp_path / "media")]
+    assert predict_files.fn(asked, str(out), "features", 1).predicted == 3
+    names = [line.split(",")[0] for line in out.read_text(encoding="utf-8").splitlines()[1:]]
+    assert names == ["a__x", "b__x", "z"]
+    table(tmp_path, "candidates.csv", "name\nx\n")
+    out.unlink()
+    with pytest.raises(CorpusError, match=r"candidate x: expected one file of this name, found .*a/x.wav"):
+        predict_files.fn(asked, str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+    assert not out.exists()
 
 
 def test_a_candidate_that_is_nowhere_leaves_no_file(corpus: Path, tmp_path: Path) -> None:
