@@ -56,7 +56,7 @@ deploy: setup up  ## Register the deployments of prefect.yaml (cron retrain and 
 	@$(BIN)/mer deploy
 
 bench: setup  ## Run the benchmarks in their quick form
-	@$(BIN)/python -m benchmarks.ravdess --quick $(ARGS)
+	@$(BIN)/python -m benchmarks.ravdess.adapted --quick $(ARGS)
 
 lock: setup  ## Write constraints.txt from the environment as it is
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed -e 's/+cpu$$//' \

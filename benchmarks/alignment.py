@@ -73,7 +73,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    from benchmarks.ravdess_streams import FACE, layer, load_corpus
+    from benchmarks.ravdess.streams import FACE, layer, load_corpus
     from mer.ensemble.varied import PLAIN
 
     corpus = load_corpus(

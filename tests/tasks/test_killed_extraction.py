@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from extraction_worker import SPEC
 
-from benchmarks.growing_corpus import write_recordings
+from benchmarks.extraction.growing_corpus import write_recordings
 from mer.encoders.weights import resolve_weights
 from tasks.data.features import SHARD_KIND, feature_table
 from tasks.stage.references import FeatureSetRef
