@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from infra.catalogue import QualityRow
-from mer.errors import MediaError
-from tasks.data.features import cut
-from tasks.stage.workspace import Workspace, workspace
+from mer.errors import CorpusError, MediaError
+from tasks.features import cut
+from tasks.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from mer.quality.filters import FilterReport, QualityFilter
@@ -36,10 +37,15 @@ def plan_quality(corpus: str, shard_clips: int) -> tuple[tuple[str, ...], ...]:
 
 @task(name="measure quality")
 def measure_shard(corpus: str, clip_ids: Sequence[str]) -> int:
-    """Measure these clips, decoding in a process of its own; a clip whose decoder fails stays unmeasured."""
+    """Measure these clips, decoding in a process of its own.
+
+    A clip stays unmeasured where its decoder fails, or where its measurements cannot be (a header that lies about the
+    duration): one clip does not stop the others.
+    """
     from mer.media.contained import ContainedMedia
     from mer.media.faces import HaarDetector
     from mer.quality.measure import measure_quality
+    from mer.validation.check import check_quality
 
     space = workspace()
     wanted = set(clip_ids)
@@ -49,10 +55,14 @@ def measure_shard(corpus: str, clip_ids: Sequence[str]) -> int:
             if row.clip_id not in wanted:
                 continue
             try:
-                found = measure_quality(row.path, detector, contained=contained)
+                quality = measure_quality(row.path, detector, contained=contained)
+                check_quality({row.clip_id: quality})
             except MediaError:
                 continue
-            measured.append(QualityRow(clip_id=row.clip_id, method=quality_method(), **asdict(found)))
+            except CorpusError as error:
+                logging.getLogger(__name__).warning("clip %r stays unmeasured: %s", row.name, error)
+                continue
+            measured.append(QualityRow(clip_id=row.clip_id, method=quality_method(), **asdict(quality)))
     space.catalogue.set_quality(measured)
     return len(measured)
 
