@@ -78,30 +78,6 @@ class Posteriors:
             valence=np.concatenate([part.valence for part in parts]),
         )
 
-    @classmethod
-    def averaged(cls, members: Sequence[Posteriors]) -> Posteriors:
-        """Mean of raw logits and of valence over models that predicted the same clips (as the baseline
-        does).
-
-        Raises:
-            ConfigError: no members, or members that predicted different clips.
-        """
-        if not members:
-            raise ConfigError("posteriors: expected at least one member to average, found none")
-        own = members[0].clip_ids
-        if any(set(member.clip_ids) != set(own) for member in members):
-            raise ConfigError("posteriors: expected members on the same clips, found different ones")
-        aligned = [member.restricted(own) for member in members]
-        return cls(
-            clip_ids=own,
-            logits=np.asarray(
-                np.mean([m.logits for m in aligned], axis=0, dtype=np.float64), dtype=np.float32
-            ),
-            valence=np.asarray(
-                np.mean([m.valence for m in aligned], axis=0, dtype=np.float64), dtype=np.float32
-            ),
-        )
-
     def to_parquet(self) -> bytes:
         """The predictions as a Parquet file (columns clip_id, logits as fixed-size lists, valence)."""
         import pyarrow as pa

@@ -38,20 +38,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.command import parser, write_figures
+from benchmarks.fusion.class_means import decoded_by_class_means, decoded_by_prediction
 from benchmarks.fusion.joint_scores import Answers, ViewAnswers, figures_of, score_of, show
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mer.ensemble.posteriors import Posteriors
     from mer.ensemble.valence import ValenceLabels
-    from mer.examples import Examples
     from mer.fusion.config import FusionConfig
     from mer.fusion.streams import StreamTable
-    from mer.posteriors import Posteriors
     from mer.recipes import Recipe
+    from mer.training.examples import Examples
     from mer.training.partition import Partition
-    from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
+    from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
 
 QUICK = Path(__file__).with_name("joint_decoding_quick.yaml")
 SEPARATE = {"valence_decoding": "separate", "task_balance": "fixed"}
@@ -179,8 +180,8 @@ def train_all(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from mer.training.partition import FINAL_VIEW
-    from tasks.data.dataset import load_partitions
-    from tasks.stage.workspace import workspace
+    from tasks.dataset import load_partitions
+    from tasks.workspace import workspace
 
     examples, partitions = load_partitions(workspace(), dataset, recipe)
     answers = Answers(examples)
@@ -236,8 +237,8 @@ def view_of(
     """The clips and streams of an outer fold; no model and no choice sees a test label: the view blanks them."""
     import numpy as np
 
-    from tasks.data.streams import view_streams
-    from tasks.stage.workspace import workspace
+    from tasks.streams import view_streams
+    from tasks.workspace import workspace
 
     keep = np.flatnonzero(partition.train | partition.validation | partition.test)
     return View(
@@ -286,7 +287,7 @@ def train_view(job: Job) -> ViewAnswers:
 
 def decodings(kind: str, members: Mapping[str, Posteriors], view: View) -> dict[str, Posteriors]:
     """Valence of these models as it is, calibrated on validation clips, and by class means of four forms of posteriors."""
-    from mer.ensemble.valence import calibrated, decoded_by_class_means, fit_valence_share
+    from mer.ensemble.valence import calibrated, fit_valence_share
     from mer.evaluation.calibration import fit_temperature
 
     labels, known = view.labels, view.truth >= 0
@@ -306,15 +307,6 @@ def decodings(kind: str, members: Mapping[str, Posteriors], view: View) -> dict[
     return found
 
 
-def decoded_by_prediction(posteriors: Posteriors, class_means: NDArray[np.floating]) -> Posteriors:
-    """The same posteriors with the mean valence of the most probable class."""
-    from mer.posteriors import Posteriors
-
-    return Posteriors(
-        posteriors.clip_ids, posteriors.logits, class_means[posteriors.predicted].astype("float32")
-    )
-
-
 def validation_score(posteriors: Posteriors, view: View) -> float:
     """WAF - .25 MSE on the validation clips."""
     return score_of(posteriors.restricted(view.held), view.truth, view.labels.held_out)["combined"]
@@ -325,7 +317,6 @@ def combined(
 ) -> dict[str, Posteriors]:
     """The ensemble and the member with the best validation score, all settled on validation clips, valence calibrated or not."""
     from mer.ensemble.ensemble import fit_ensemble
-    from mer.ensemble.valence import decoded_by_class_means
 
     if recipe.ensemble is None:
         raise ValueError(f"recipe {recipe.name}: expected an ensemble of structures, found none")

@@ -146,32 +146,3 @@ def adapted_features(adapted: AdaptedBlock, frames: RaggedTable, *, batch_size: 
     if present.any():
         values[present] = embed_rows(adapted.embed, store, np.flatnonzero(present), batch_size)
     return FeatureTable(clip_ids=tuple(frames.clip_ids), values=values, present=present)
-
-
-def head_logits(adapted: AdaptedBlock, embeddings: FeatureTable) -> FeatureTable:
-    """What the block's own head says of embeddings that `adapted_features` gave.
-
-    Args:
-        adapted: the block the embeddings are of.
-        embeddings: (clips, 2 * width), read back from a feature set or just made.
-
-    Returns:
-        Table (clips, classes) of logits; zeros, and present False, where the clip has no sound.
-
-    Raises:
-        ConfigError: the embeddings are of another size.
-    """
-    from mer.features.dataset import FeatureTable
-
-    values = np.asarray(embeddings.values, dtype=np.float32)
-    if values.shape[1:] != (adapted.embedding_size,):
-        raise ConfigError(
-            f"expected embeddings of {adapted.embedding_size} features, found shape {values.shape}"
-        )
-    adapted.eval()
-    with torch.inference_mode():
-        logits = adapted.head(torch.from_numpy(values.copy()).to(adapted.layers.device)).cpu().numpy()
-    present = np.asarray(embeddings.present, dtype=bool)
-    return FeatureTable(
-        clip_ids=tuple(embeddings.clip_ids), values=logits * present[:, None], present=present
-    )

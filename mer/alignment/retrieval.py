@@ -113,25 +113,6 @@ def _in_gallery(
     return forward.hits(truth), backward.hits(truth), sums
 
 
-def recall_at(queries: Vectors, gallery: Vectors, ranks: Sequence[int] = RANKS) -> dict[int, float]:
-    """Share of queries whose own item is among the k most similar of the gallery, in [0, 1] by k.
-
-    Args:
-        queries: (clips, features) embeddings of unit length.
-        gallery: (clips, features) embeddings of unit length; row i is query i's own item.
-        ranks: values of k.
-    """
-    if len(queries) == 0:
-        return dict.fromkeys(ranks, 0.0)
-    hits = RankTable(queries, gallery).hits(np.arange(len(queries)), ranks).mean(axis=0)
-    return {k: float(value) for k, value in zip(ranks, hits, strict=True)}
-
-
-def chance_level(clips: int, ranks: Sequence[int] = RANKS) -> dict[int, float]:
-    """Recall at k of a random order of `clips` items."""
-    return {k: min(k / clips, 1.0) if clips else 0.0 for k in ranks}
-
-
 def retrieval_figures(seen: Vectors, heard: Vectors, speaker: Codes | None = None) -> dict[str, float]:
     """Recall at 1, 5 and 10 in both directions with the chance level, alignment and uniformity, named for reports.
 

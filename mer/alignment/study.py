@@ -13,7 +13,7 @@ one verdict in twenty is wrong, so a single `above chance` beside many `at chanc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -221,30 +221,6 @@ def _probes(
         for name in systems
     }
     return right, scored.tolist()
-
-
-def mean_of_seeds(studies: list[ViewStudy]) -> ViewStudy:
-    """One view fitted with several seeds: hits, figures and probes averaged clip by clip, controls put together.
-
-    The permutations of a view are the same for every seed, so their averages are a null of the average.
-    """
-    first = studies[0]
-
-    def mean(name: str) -> Any:
-        return _rounded(np.mean([getattr(study, name) for study in studies], axis=0))
-
-    return replace(
-        first,
-        hits=mean("hits"),
-        within_hits=mean("within_hits"),
-        permuted=mean("permuted"),
-        within_permuted=mean("within_permuted"),
-        figures={name: float(np.mean([one.figures[name] for one in studies])) for name in first.figures},
-        controls={
-            kind: [fit for study in studies for fit in study.controls[kind]] for kind in first.controls
-        },
-        probe={name: np.mean([one.probe[name] for one in studies], axis=0).tolist() for name in first.probe},
-    )
 
 
 def _rounded(values: NDArray[np.floating[Any]]) -> list[list[float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,8 +183,3 @@ def _probe_lines(figures: Mapping[str, float]) -> Iterator[str]:
 
 def _range(figures: Mapping[str, float], name: str) -> str:
     return f"{figures[f'{name}_low']:.3f} to {figures[f'{name}_high']:.3f}"
-
-
-def as_json(views: Sequence[ViewStudy], figures: Mapping[str, float]) -> dict[str, Any]:
-    """What is kept of a study."""
-    return {"figures": dict(figures), "views": [view.to_json() for view in views]}

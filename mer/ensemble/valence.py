@@ -46,12 +46,6 @@ def class_mean_valence(emotion: NDArray[np.int64], valence: Floats, classes: int
     return np.array([float(one.mean()) if len(one) else overall for one in own], dtype=np.float32)
 
 
-def decoded_by_class_means(posteriors: Posteriors, class_means: Floats) -> Posteriors:
-    """The same posteriors with valence sum_c p_c m_c."""
-    valence = _class_mean_part(posteriors, class_means).astype(np.float32)
-    return Posteriors(posteriors.clip_ids, posteriors.logits, valence)
-
-
 def calibrated(posteriors: Posteriors, temperature: float, class_means: Floats, share: float) -> Posteriors:
     """Logits at the temperature, valence as in the module's formula; unknown valence (NaN) stays unknown."""
     cooled = tempered(posteriors, temperature)

@@ -253,16 +253,6 @@ def record_generation(
     return space.catalogue.add_generation(facts, rows)
 
 
-def training_membership(dataset: DatasetRef, recipe: Recipe, view: str = FINAL_VIEW) -> str:
-    """Hash of what a view learns from now: gold labels and the live generations."""
-    from mer.selftraining.training_set import training_set
-
-    space = workspace()
-    examples, partition = load_view(space, dataset, recipe, view)
-    live = standing_generations.fn(dataset, recipe).live[view]
-    return training_set(examples, partition, load_selections(space, live), recipe.pseudo_labels).membership
-
-
 def held_out_answers(
     space: Workspace, examples: Examples, clips: np.ndarray[Any, Any], before: FusedView, after: FusedView
 ) -> HeldOutAnswers:

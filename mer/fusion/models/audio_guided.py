@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from torch import BoolTensor, Tensor, nn
+from torch import Tensor, nn
 
 from mer.fusion.config import FusionConfig
 from mer.fusion.model import FusionModel, FusionOutput, FusionShape
@@ -23,16 +23,6 @@ from mer.fusion.models.masked_attention import AttentionBlock
 
 GUIDE = "acoustic"
 """The modality that guides."""
-
-
-class AttentionMaps(NamedTuple):
-    """Who attends to what; the tokens of a modality are those of its streams, one stream after the other."""
-
-    within: dict[str, tuple[Tensor, ...]]
-    """Modality -> for each layer (B, heads, T_m, T_m); rows of padding mean nothing."""
-    guided: dict[str, Tensor]
-    """Modality other than the guide -> (B, heads, T_a, T_m). Of a clip without audio the first row alone counts: the
-    learned query's."""
 
 
 class _Tokens(NamedTuple):
@@ -125,30 +115,6 @@ class AudioGuidedTransformer(FusionModel):
             gates = self.gate(pooled, present)
         fused = torch.einsum("bm,bmd->bd", gates, torch.stack(list(pooled.values()), dim=1))
         return self.decode(fused, self._stream_weights(gates, masks))
-
-    @torch.no_grad()
-    def attention_maps(
-        self, inputs: Mapping[str, Tensor], present: Mapping[str, BoolTensor | Tensor]
-    ) -> AttentionMaps:
-        """What attends to what in these clips; arguments as for `forward`. Empty for parts that are switched off."""
-        modalities = self._encoded(*self.shown(inputs, present))
-        within: dict[str, tuple[Tensor, ...]] = {}
-        channels: dict[str, _Tokens] = {}
-        for name, tokens in modalities.items():
-            maps = []
-            for block in self._blocks(name):
-                maps.append(block.attention.weights(tokens.values, tokens.values, tokens.mask))
-                tokens = tokens._replace(
-                    values=block(tokens.values, tokens.values, tokens.mask, tokens.values)
-                )
-            within |= {name: tuple(maps)} if maps else {}
-            channels[name] = tokens
-        asking = self._query(self._guide(channels))
-        guided = {
-            name: self._across(name).attention.weights(asking, channels[name].values, channels[name].mask)
-            for name in self.across
-        }
-        return AttentionMaps(within, guided)
 
     def _encoded(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, _Tokens]:
         """Modality -> the tokens of all its streams."""
