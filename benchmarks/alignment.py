@@ -26,7 +26,7 @@ from mer.alignment.config import AlignmentConfig, AlignmentStudyConfig
 
 if TYPE_CHECKING:
     from mer.alignment.study import StudiedClips, ViewStudy
-    from mer.training.examples import Examples
+    from mer.examples import Examples
 
 _WIDE = {"batch_size": 256, "dropout": 0.5, "hidden_size": 512}
 _FEW = {**_WIDE, "acoustic_components": 32}

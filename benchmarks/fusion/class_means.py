@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from mer.ensemble.posteriors import Posteriors
+    from mer.posteriors import Posteriors
 
 
 def decoded_by_class_means(posteriors: Posteriors, class_means: NDArray[np.floating]) -> Posteriors:
     """The same posteriors with valence sum_c p_c m_c; `class_means`: (C,)."""
-    from mer.ensemble.posteriors import Posteriors
+    from mer.posteriors import Posteriors
 
     valence = posteriors.probabilities() @ np.asarray(class_means, np.float64)
     return Posteriors(posteriors.clip_ids, posteriors.logits, np.asarray(valence, np.float32))
@@ -21,7 +21,7 @@ def decoded_by_class_means(posteriors: Posteriors, class_means: NDArray[np.float
 
 def decoded_by_prediction(posteriors: Posteriors, class_means: NDArray[np.floating]) -> Posteriors:
     """The same posteriors with the mean valence of the most probable class."""
-    from mer.ensemble.posteriors import Posteriors
+    from mer.posteriors import Posteriors
 
     return Posteriors(
         posteriors.clip_ids, posteriors.logits, class_means[posteriors.predicted].astype("float32")

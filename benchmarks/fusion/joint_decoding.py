@@ -45,14 +45,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mer.ensemble.posteriors import Posteriors
     from mer.ensemble.valence import ValenceLabels
+    from mer.examples import Examples
     from mer.fusion.config import FusionConfig
     from mer.fusion.streams import StreamTable
+    from mer.posteriors import Posteriors
     from mer.recipes import Recipe
-    from mer.training.examples import Examples
     from mer.training.partition import Partition
-    from tasks.references import DatasetRef, FeatureSetRef, ViewSpaces
+    from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
 
 QUICK = Path(__file__).with_name("joint_decoding_quick.yaml")
 SEPARATE = {"valence_decoding": "separate", "task_balance": "fixed"}
@@ -180,8 +180,8 @@ def train_all(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from mer.training.partition import FINAL_VIEW
-    from tasks.dataset import load_partitions
-    from tasks.workspace import workspace
+    from tasks.data.dataset import load_partitions
+    from tasks.stage.workspace import workspace
 
     examples, partitions = load_partitions(workspace(), dataset, recipe)
     answers = Answers(examples)
@@ -237,8 +237,8 @@ def view_of(
     """The clips and streams of an outer fold; no model and no choice sees a test label: the view blanks them."""
     import numpy as np
 
-    from tasks.streams import view_streams
-    from tasks.workspace import workspace
+    from tasks.data.streams import view_streams
+    from tasks.stage.workspace import workspace
 
     keep = np.flatnonzero(partition.train | partition.validation | partition.test)
     return View(

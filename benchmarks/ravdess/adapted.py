@@ -4,8 +4,8 @@
 
 For each outer fold everything is chosen on its training speakers: the layer block (`study_layers`), penalties and the weights of
 the searched ensembles (five inner folds). Adapters are fitted with three seeds, folds and seeds side by side
-(`mer.adaptation.stacked`); no epoch is chosen, the last one counts. Options of the fits and candidates of the search are fixed in
-benchmarks/ravdess/adapted_fits.py and candidates.py. Test labels are read in one place, `judged`.
+(`mer.adaptation.stack.fits`); no epoch is chosen, the last one counts. Options of the fits and candidates of the search are
+fixed in benchmarks/ravdess/adapted_fits.py and candidates.py. Test labels are read in one place, `judged`.
 
 Speech alone: `frozen_last` (logistic regression on the last layer), `frozen_layer` (on the best), `frozen_block` (on the block's
 states side by side), `frozen_search` (ensemble of kernel machines searched over layers and speeds); `adapted` (LoRA on the
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from benchmarks.ravdess.adapted_fits import AdaptedLogits, WantedFit
     from benchmarks.ravdess.streams import Corpus
     from mer.adaptation.block import Block
-    from mer.ensemble.posteriors import Posteriors
+    from mer.posteriors import Posteriors
 
 LEFT_OUT_OF_SIX = ("calm", "disgust")
 BLOCK_LENGTH = 3
@@ -173,9 +173,9 @@ def chosen_blocks(corpus: Corpus, settings: Settings, kept: Path) -> dict[int, t
     """Outer fold -> block and best single layer, by the layer study of its training speakers."""
     from benchmarks.ravdess.streams import layer
     from mer.adaptation.block import Block
-    from mer.adaptation.config import LayerStudyConfig
-    from mer.adaptation.layer_study import study_layers
     from mer.ensemble.varied import PLAIN
+    from mer.layer_study.config import LayerStudyConfig
+    from mer.layer_study.study import study_layers
 
     path = blocks_file(kept, quick=settings.quick)
     if path.is_file():

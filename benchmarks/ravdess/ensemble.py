@@ -38,8 +38,8 @@ from benchmarks.ravdess.fold_scores import scores
 
 if TYPE_CHECKING:
     from benchmarks.ravdess.streams import Corpus
-    from mer.ensemble.posteriors import Posteriors
     from mer.ensemble.search import SearchedEnsemble
+    from mer.posteriors import Posteriors
 
 LEFT_OUT_OF_SIX = ("calm", "disgust")
 

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
     from benchmarks.search.toolkit_loop import Loop
     from mer.fusion.config import FusionConfig
-    from mer.training.stack import ModelOutcome, Precision
-    from mer.training.stack_data import StackData, StackView
+    from mer.stack.data import StackData, StackView
+    from mer.stack.train import ModelOutcome, Precision
 
 CLIPS, WIDTHS, CLASSES, FOLDS, EPOCHS = 3373, (1024, 1024, 4096), 6, 5, 100
 PATIENCE, FIRST_RUNG, FACTOR, AVERAGING = 8, 4, 4, 0.99
@@ -125,7 +125,7 @@ def corpus() -> StackData:
     """Clips whose streams are noisy pictures of one hidden vector that depends on the class."""
     import torch
 
-    from mer.training.stack_data import StackData
+    from mer.stack.data import StackData
 
     generator = torch.Generator().manual_seed(1)
     emotion = torch.randint(0, CLASSES, (CLIPS,), generator=generator)
@@ -179,8 +179,8 @@ def search_fold(job: tuple[int, tuple[Draw, ...], str]) -> FoldResult:
     import torch
 
     from benchmarks.search.halving import SuccessiveHalving
-    from mer.training.stack import train_stack
-    from mer.training.stack_state import ModelPlan
+    from mer.stack.state import ModelPlan
+    from mer.stack.train import train_stack
 
     torch.set_num_threads(1)
     fold, tried, kind = job
@@ -262,8 +262,8 @@ def reference_seconds(tried: Sequence[Draw], folds: int, *, epochs: int) -> floa
 
 def parts(*, quick: bool) -> dict[str, float]:
     """An epoch of the middle width under each change in turn; each figure is the cost before over the cost after."""
-    from mer.training.stack import train_stack
-    from mer.training.stack_state import ModelPlan
+    from mer.stack.state import ModelPlan
+    from mer.stack.train import train_stack
 
     draw = Draw(128, 0.3, 1e-3)
     inner, _ = view(0)

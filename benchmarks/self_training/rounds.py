@@ -33,8 +33,8 @@ from benchmarks.command import Figure, parser, write_figures
 if TYPE_CHECKING:
     from benchmarks.ravdess.streams import Corpus
     from benchmarks.self_training.shift import ShiftCase
+    from mer.examples import Examples
     from mer.selftraining.config import AgreementConfig
-    from mer.training.examples import Examples
 
 VOTERS = ("joint", "speech", "face")
 ROUNDS = 3

@@ -11,8 +11,8 @@ from prefect import task
 
 from infra.catalogue import QualityRow
 from mer.errors import CorpusError, MediaError
-from tasks.features import cut
-from tasks.workspace import Workspace, workspace
+from tasks.data.features import cut
+from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from mer.quality.filters import FilterReport, QualityFilter

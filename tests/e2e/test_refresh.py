@@ -17,10 +17,10 @@ from infra.catalogue import GenerationRow
 from mer.recipes import load_recipe
 from mer.selftraining.training_set import training_set
 from mer.training.partition import FINAL_VIEW
-from tasks.dataset import load_view, snapshot_dataset
-from tasks.fusion import load_selections
-from tasks.pseudo_labels import standing_generations
-from tasks.workspace import workspace
+from tasks.data.dataset import load_view, snapshot_dataset
+from tasks.learn.fusion import load_selections
+from tasks.selftrain.pseudo_labels import standing_generations
+from tasks.stage.workspace import workspace
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.ravdess.streams import Corpus
 from benchmarks.robustness.poisoned_labels import KINDS, UPLOAD, poisoned
-from mer.training.examples import Examples
+from mer.examples import Examples
 
 CLIPS, CLASSES = 200, ("neutral", "angry", "happy", "sad")
 

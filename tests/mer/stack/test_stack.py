@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from mer.errors import ConfigError
+from mer.examples import Examples
 from mer.features.dataset import FeatureTable
 from mer.fusion.config import FusionConfig
 from mer.fusion.fit import fit_fusion
 from mer.fusion.interface import FusionShape, build_fusion
-from mer.training.examples import Examples
-from mer.training.seeded import initialise
-from mer.training.stack import ModelOutcome, automatic_stack_size, train_stack
-from mer.training.stack_data import StackData
-from mer.training.stack_models import build_stacked
-from mer.training.stack_state import ModelPlan
+from mer.stack.data import StackData
+from mer.stack.models import build_stacked
+from mer.stack.state import ModelPlan
+from mer.stack.train import ModelOutcome, automatic_stack_size, train_stack
+from mer.training.seeding import initialise
 
 CLIPS, CLASSES = 90, 3
 WIDTHS = {"acoustic": 12, "visual": 7}
