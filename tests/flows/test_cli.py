@@ -10,8 +10,7 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from flows import cli_local
-from flows.cli import app
+from flows.cli import app, local
 from infra.settings import load_settings
 from infra.tracking import Tracker
 from mer.recipes import recipe_names
@@ -83,7 +82,7 @@ def test_up_sends_what_waited_for_mlflow(tmp_path: Path, monkeypatch: pytest.Mon
     down = load_settings(mlflow_tracking_uri=SecretStr("http://127.0.0.1:1"))
     Tracker(down).log_run("retrain brave-otter", status="FINISHED")
     assert Tracker(down).waiting() == 1
-    monkeypatch.setattr(cli_local, "servers", dict)  # its database is written directly: no server is needed
+    monkeypatch.setattr(local, "servers", dict)  # its database is written directly: no server is needed
     assert "sent 1 tracking events" in CliRunner().invoke(app, ["up"]).stdout
     assert Tracker(load_settings()).waiting() == 0
     assert CliRunner().invoke(app, ["up"]).stdout == ""
