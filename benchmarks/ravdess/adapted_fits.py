@@ -281,21 +281,21 @@ class AdaptedFamily:
         return (self._name,)
 
     def predict(
-        self, examples: Examples, asked: NDArray[np.int64], wanted: Collection[str]
+        self, examples: Examples, target_rows: NDArray[np.int64], candidates: Collection[str]
     ) -> dict[str, Posteriors]:
         """See `Family.predict`; nothing is trained here."""
-        train = rows_to_learn(examples, asked)
+        train = rows_to_learn(examples, target_rows)
         logits = self._by_training.get(train.astype(np.int64).tobytes())
         if logits is None:
             raise KeyError(
                 f"{self._name}: expected a fit on exactly these {len(train)} clips, found none; run the fits first"
             )
-        mean = np.asarray(np.mean(logits, axis=0, dtype=np.float64))[asked]
+        mean = np.asarray(np.mean(logits, axis=0, dtype=np.float64))[target_rows]
         return {
             self._name: Posteriors(
-                tuple(examples.clip_ids[i] for i in asked),
+                tuple(examples.clip_ids[i] for i in target_rows),
                 mean.astype(np.float32),
-                np.full(len(asked), np.nan, dtype=np.float32),
+                np.full(len(target_rows), np.nan, dtype=np.float32),
             )
         }
 
@@ -313,14 +313,14 @@ class Remembered:
         return tuple(self._family.names)
 
     def predict(
-        self, examples: Examples, asked: NDArray[np.int64], wanted: Collection[str]
+        self, examples: Examples, target_rows: NDArray[np.int64], candidates: Collection[str]
     ) -> dict[str, Posteriors]:
         """See `Family.predict`."""
-        train, here = examples.emotion.tobytes(), asked.tobytes()
-        if new := [name for name in wanted if (train, here, name) not in self._known]:
-            for name, found in self._family.predict(examples, asked, new).items():
+        train, here = examples.emotion.tobytes(), target_rows.tobytes()
+        if new := [name for name in candidates if (train, here, name) not in self._known]:
+            for name, found in self._family.predict(examples, target_rows, new).items():
                 self._known[train, here, name] = found
-        return {name: self._known[train, here, name] for name in wanted}
+        return {name: self._known[train, here, name] for name in candidates}
 
 
 def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

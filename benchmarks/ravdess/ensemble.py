@@ -153,7 +153,7 @@ def outer_fold(corpus: Corpus, settings: Settings, fold: int) -> FoldOutcome:
         print(f"outer fold {fold}: inner fold {done} of {parts}", flush=True)
 
     found = search_ensemble(candidates, examples, learn, folds=settings.inner_folds, progress=progress)
-    again = predict_searched(candidates, examples, learn, asked, found.wanted)
+    again = predict_searched(candidates, examples, learn, asked, found.retrained)
     plain = [reference(corpus.streams, classes)]
     held_against = search_ensemble(plain, examples, learn, folds=settings.inner_folds)
     penalty = held_against.best_single
@@ -163,7 +163,7 @@ def outer_fold(corpus: Corpus, settings: Settings, fold: int) -> FoldOutcome:
         "ensemble": found.ensemble.combine(again),
     }
     return FoldOutcome(
-        fold, predictions, found, found.models + len(found.wanted) + held_against.models + 1, penalty
+        fold, predictions, found, found.models + len(found.retrained) + held_against.models + 1, penalty
     )
 
 

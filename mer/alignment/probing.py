@@ -33,10 +33,11 @@ def probed(
         right = [
             float(
                 (
-                    _fitted(values, emotion, train, one).predict(values[validation]) == emotion[validation]
+                    _fitted(values, emotion, train, candidate).predict(values[validation])
+                    == emotion[validation]
                 ).mean()
             )
-            for one in STRENGTHS
+            for candidate in STRENGTHS
         ]
         strength = STRENGTHS[int(np.argmax(right))]
     known = np.concatenate([train, validation])

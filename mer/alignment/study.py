@@ -166,7 +166,7 @@ def _controls(
     """Figures of fits on shuffled pairs, by kind; within speakers only where at least two are known to train on."""
     known = np.unique(clips.groups.codes("speaker")[clips.train])
     kinds = CONTROLS if (known != UNKNOWN).sum() > 1 else CONTROLS[:1]
-    found: dict[str, list[dict[str, float]]] = {}
+    controls: dict[str, list[dict[str, float]]] = {}
     for kind in kinds:
         for number in range(study.control_seeds):
             shuffled = AlignmentConfig.model_validate(
@@ -180,10 +180,10 @@ def _controls(
             figures = _measured(clips, control, rows, 0, 0)[2]
             if study.probe and (right := _probes(clips, control, ("aligned",))[0]):
                 figures["probe_aligned"] = float(right["aligned"].mean())
-            found.setdefault(kind, []).append(figures)
+            controls.setdefault(kind, []).append(figures)
             if progress is not None:
                 progress(f"control {kind}, fit {number + 1} of {study.control_seeds}")
-    return found
+    return controls
 
 
 def fitted(clips: StudiedClips, config: AlignmentConfig) -> Alignment:

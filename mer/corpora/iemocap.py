@@ -43,18 +43,18 @@ class IemocapReader:
         Raises:
             CorpusError: labels outside the emotion set, all of them in one message.
         """
-        said = {
-            found["name"]: found["text"].strip()
+        transcripts = {
+            match["name"]: match["text"].strip()
             for line in _lines(root, "transcriptions")
-            if (found := _SAID.match(line))
+            if (match := _SAID.match(line))
         }
         cells = [
-            _cells(found["name"], found["code"], said)
+            _cells(match["name"], match["code"], transcripts)
             for line in _lines(root, "EmoEvaluation")
-            if (found := _EVALUATION.match(line))
+            if (match := _EVALUATION.match(line))
         ]
-        places = [row["name"] for row in cells]
-        rows, notes = parse_rows(Cells(_COLUMNS, cells), "EmoEvaluation", emotions, label_map, places)
+        locations = [row["name"] for row in cells]
+        rows, notes = parse_rows(Cells(_COLUMNS, cells), "EmoEvaluation", emotions, label_map, locations)
         folders = [str(path.relative_to(root)) for path in sorted(root.glob("Session[1-5]/sentences/wav"))]
         notes.append(
             "folds are the five sessions; xxx (no agreement) is no label; ratings 1 to 5 are not taken"
@@ -62,14 +62,14 @@ class IemocapReader:
         return match_rows(rows, index_media(root, folders), FeatureFolders(root), notes)
 
 
-def _cells(name: str, code: str, said: dict[str, str]) -> dict[str, str]:
+def _cells(name: str, code: str, transcripts: dict[str, str]) -> dict[str, str]:
     speaker, fold = iemocap_speaker(name) or ("", "")
     return {
         "name": name,
         "emotion": _EMOTION_OF_CODE.get(code, code),
         "speaker": speaker,
         "fold": fold,
-        "transcript": said.get(name, ""),
+        "transcript": transcripts.get(name, ""),
     }
 
 

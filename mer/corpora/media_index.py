@@ -65,10 +65,10 @@ class MediaIndex:
         named = [path for path in candidates if path.parent in {self.root / "video", self.root / "audio"}]
         candidates = named or candidates
         if len(candidates) > 1:
-            found = ", ".join(str(path.relative_to(self.root)) for path in sorted(candidates)[:3])
+            listed = ", ".join(str(path.relative_to(self.root)) for path in sorted(candidates)[:3])
             raise MediaError(
                 QuarantineReason.AMBIGUOUS_MEDIA,
-                f"{len(candidates)} files are called {stem} ({found}): give the table a `path` column",
+                f"{len(candidates)} files are called {stem} ({listed}): give the table a `path` column",
             )
         return candidates[0]
 

@@ -55,11 +55,11 @@ class Ensemble:
             raise ConfigError(
                 f"ensemble: expected posteriors of {', '.join(self.members)}, found none of {absent}"
             )
-        own = [self.calibrated(name, posteriors[name]) for name in self.members]
+        calibrated = [self.calibrated(name, posteriors[name]) for name in self.members]
         if self.weighting == "stacked":
-            mixed = weighted(own, np.array(self.weights))
+            mixed = weighted(calibrated, np.array(self.weights))
         else:
-            mixed = COMBINATIONS[self.weighting](own)
+            mixed = COMBINATIONS[self.weighting](calibrated)
         return self._calibrated(mixed, self.temperature, self.valence_share)
 
     def calibrated(self, member: str, posteriors: Posteriors) -> Posteriors:
@@ -131,24 +131,26 @@ def _fit_posteriors(
     temperatures = dict.fromkeys(names, 1.0)
     if config.calibrate and known.any():
         temperatures = {
-            name: fit_temperature(own.logits[known], truth[known]) for name, own in held_out.items()
+            name: fit_temperature(member.logits[known], truth[known]) for name, member in held_out.items()
         }
     calibrated = [tempered(held_out[name], temperatures[name]) for name in names]
-    chosen = tuple(range(len(names)))
+    selected = tuple(range(len(names)))
     if config.pruning != "none" and known.any():
         prune = greedy_selection if config.pruning == "greedy" else backward_elimination
         combine = COMBINATIONS[config.weighting]
-        chosen = prune(calibrated, truth, combine=combine, score=mean_log_likelihood)
+        selected = prune(calibrated, truth, combine=combine, score=mean_log_likelihood)
     if config.weighting == "stacked":  # weights say how much a member counts: naming it twice adds nothing
-        chosen = tuple(dict.fromkeys(chosen))
+        selected = tuple(dict.fromkeys(selected))
     weights = (
-        tuple(stacked_weights([calibrated[i] for i in chosen], truth).tolist())
+        tuple(stacked_weights([calibrated[i] for i in selected], truth).tolist())
         if config.weighting == "stacked"
         else ()
     )
-    members = tuple(names[i] for i in chosen)
-    made = Ensemble(config.weighting, members, {name: temperatures[name] for name in members}, weights)
+    members = tuple(names[i] for i in selected)
+    uncalibrated = Ensemble(
+        config.weighting, members, {name: temperatures[name] for name in members}, weights
+    )
     if not (config.calibrate and known.any()):
-        return made
-    mixed = made.combine(held_out)
-    return replace(made, temperature=fit_temperature(mixed.logits[known], truth[known]))
+        return uncalibrated
+    mixed = uncalibrated.combine(held_out)
+    return replace(uncalibrated, temperature=fit_temperature(mixed.logits[known], truth[known]))

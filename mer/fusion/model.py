@@ -134,9 +134,9 @@ class FusionModel(nn.Module):
     def decode(self, fused: Tensor, weights: Tensor) -> FusionOutput:
         """Output of a fused vector (B, width) and the streams' weights (B, M)."""
         logits = self.emotion(fused)
-        return FusionOutput(logits, self.posterior_part(self.valence(fused).squeeze(1), logits), weights)
+        return FusionOutput(logits, self.decoded_valence(self.valence(fused).squeeze(1), logits), weights)
 
-    def posterior_part(self, valence: Tensor, logits: Tensor) -> Tensor:
+    def decoded_valence(self, valence: Tensor, logits: Tensor) -> Tensor:
         """(B,) valence of the fused vector with what the posteriors of (B, C) logits say added, if decoded jointly."""
         if not self.decodes_jointly:
             return valence

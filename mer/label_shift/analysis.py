@@ -93,15 +93,19 @@ class ShiftAnalysis:
             "test": {**vars(self.test), "alpha": self.config.alpha},
             "confidence": self.config.confidence,
             "classes": [
-                {"emotion": name, "training_prior": float(self.training[place])}
+                {"emotion": name, "training_prior": float(self.training[index])}
                 | {
-                    f"{method}{end}": float(values[place])
-                    for method, found in self.estimates.items()
-                    for end, values in (("", found.prior), ("_low", found.low), ("_high", found.high))
+                    f"{method}{end}": float(values[index])
+                    for method, estimate in self.estimates.items()
+                    for end, values in (
+                        ("", estimate.prior),
+                        ("_low", estimate.low),
+                        ("_high", estimate.high),
+                    )
                 }
-                | {"estimated": float(self.estimates[self.config.estimator].prior[place])}
-                | {kind: float(values[place]) for kind, values in shares.items()}
-                for place, name in enumerate(self.emotions)
+                | {"estimated": float(self.estimates[self.config.estimator].prior[index])}
+                | {kind: float(values[index]) for kind, values in shares.items()}
+                for index, name in enumerate(self.emotions)
             ],
         }
 

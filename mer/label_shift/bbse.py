@@ -75,8 +75,8 @@ def pull_of(confusion: Confusion, target_clips: int, calibration_clips: int) -> 
 
 def estimate_bbse(confusion: Confusion, mean_prediction: Floats, pull: float = 0.0) -> Floats:
     """(C,) target priors whose mixture of the confusion's columns is nearest to the (C,) mean prediction of target clips."""
-    found = mixture_weights(confusion.conditional[None], mean_prediction[None], confusion.prior[None], pull)
-    return np.asarray(found[0])
+    weights = mixture_weights(confusion.conditional[None], mean_prediction[None], confusion.prior[None], pull)
+    return np.asarray(weights[0])
 
 
 def mixture_weights(conditional: Floats, mean: Floats, prior: Floats, pull: float = 0.0) -> Floats:
@@ -95,11 +95,11 @@ def mixture_weights(conditional: Floats, mean: Floats, prior: Floats, pull: floa
     system[:, :classes, :classes] = square
     system[:, :classes, classes] = system[:, classes, :classes] = 1.0
     right = np.concatenate([linear, np.ones((len(mean), 1))], axis=1)
-    found = np.linalg.solve(system, right[:, :, None])[:, :classes, 0]
-    outside = found.min(axis=1) < 0
+    weights = np.linalg.solve(system, right[:, :, None])[:, :classes, 0]
+    outside = weights.min(axis=1) < 0
     if outside.any():
-        found[outside] = _projected(square[outside], linear[outside], to_simplex(found[outside]))
-    return np.asarray(found)
+        weights[outside] = _projected(square[outside], linear[outside], to_simplex(weights[outside]))
+    return np.asarray(weights)
 
 
 def _projected(square: Floats, linear: Floats, start: Floats, steps: int = 3000) -> Floats:
@@ -122,5 +122,5 @@ def to_simplex(values: Floats) -> Floats:
     """(B, C) -> the nearest vectors that are not negative and sum to 1 (by sorting; Duchi et al. 2008, known)."""
     ordered = -np.sort(-values, axis=1)
     over = (np.cumsum(ordered, axis=1) - 1) / np.arange(1, values.shape[1] + 1)
-    kept = (ordered > over).sum(axis=1) - 1
-    return np.asarray(np.maximum(values - over[np.arange(len(values)), kept][:, None], 0.0))
+    last_positive = (ordered > over).sum(axis=1) - 1
+    return np.asarray(np.maximum(values - over[np.arange(len(values)), last_positive][:, None], 0.0))

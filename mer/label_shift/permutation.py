@@ -47,18 +47,20 @@ def permutation_test(
 ) -> ShiftTest:
     """Compare the mean posteriors of both sets with those of sets drawn at random from all clips."""
     generator = np.random.default_rng(seed)
-    first, second = (np.exp(log_softmax(part.logits.astype(np.float64))) for part in (calibration, target))
+    first, second = (np.exp(log_softmax(clips.logits.astype(np.float64))) for clips in (calibration, target))
     values = np.concatenate([first, second])
     by_speaker = calibration.grouped and target.grouped
     effect = 1.0
     if by_speaker:
-        own, other = calibration.groups(), target.groups()
+        calibration_groups, target_groups = calibration.groups(), target.groups()
     else:
-        effect = max(design_effect(part, of) for part, of in ((calibration, first), (target, second)))
+        effect = max(design_effect(clips, of) for clips, of in ((calibration, first), (target, second)))
         size = -(-len(values) // _BLOCKS)
-        own, other = (generator.permutation(len(part)) // size for part in (first, second))
-    groups = np.concatenate([own, other + own.max() + 1])
-    here = int(own.max()) + 1
+        calibration_groups, target_groups = (
+            generator.permutation(len(clips)) // size for clips in (first, second)
+        )
+    groups = np.concatenate([calibration_groups, target_groups + calibration_groups.max() + 1])
+    here = int(calibration_groups.max()) + 1
     inverse = np.linalg.pinv(np.cov(values.T), rcond=1e-8)
     sums, sizes = summed(values, groups), np.bincount(groups).astype(np.float64)
     drawn = np.zeros((permutations + 1, len(sizes)))

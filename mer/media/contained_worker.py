@@ -45,8 +45,8 @@ def answer(request: dict[str, Any]) -> Answer:
     except MemoryError:
         return _refusal(QuarantineReason.TOO_LARGE, f"{path.name}: takes more memory than a clip may"), None
     except Exception as error:  # one clip must not end a batch: whatever it is becomes that clip's reason
-        told = f"{path.name}: {type(error).__name__}: {error}"
-        return _refusal(QuarantineReason.DECODER_CRASHED, told), None
+        message = f"{path.name}: {type(error).__name__}: {error}"
+        return _refusal(QuarantineReason.DECODER_CRASHED, message), None
     return {"dtype": values.dtype.str, "shape": values.shape}, values
 
 

@@ -142,9 +142,9 @@ def sniff(path: Path) -> Container:
             head = stream.read(1024)
     except OSError as error:
         raise MediaError(QuarantineReason.MISSING_MEDIA, f"cannot read {path.name}: {error}") from error
-    found = _by_magic(head)
-    if found is not None:
-        return found
+    container = _by_magic(head)
+    if container is not None:
+        return container
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(_REFERRING_TEXT):
         raise MediaError(
