@@ -39,9 +39,9 @@ class SuccessiveHalving:
         self._left = max(1, self._left // self._factor)
         # models that ended by themselves before this rung compete with what they reached
         ranked = sorted(self._scores, key=lambda index: (-_known(self._scores[index]), index))
-        kept = set(ranked[: self._left])
-        self._scores = {index: score for index, score in self._scores.items() if index in kept}
-        return [index for index in best if index not in kept]
+        survivors = set(ranked[: self._left])
+        self._scores = {index: score for index, score in self._scores.items() if index in survivors}
+        return [index for index in best if index not in survivors]
 
 
 def _known(score: float) -> float:
