@@ -1,4 +1,4 @@
-"""What a model says about clips: raw emotion logits and valence, in memory and as a Parquet file."""
+"""Predictions of a model for clips: raw emotion logits and valence, in memory and as a Parquet file."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ class Posteriors:
         if not parts:
             raise ConfigError("posteriors: expected at least one part to join, found none")
         return cls(
-            clip_ids=tuple(clip_id for part in parts for clip_id in part.clip_ids),
-            logits=np.concatenate([part.logits for part in parts]),
-            valence=np.concatenate([part.valence for part in parts]),
+            clip_ids=tuple(clip_id for posteriors in parts for clip_id in posteriors.clip_ids),
+            logits=np.concatenate([posteriors.logits for posteriors in parts]),
+            valence=np.concatenate([posteriors.valence for posteriors in parts]),
         )
 
     def to_parquet(self) -> bytes:

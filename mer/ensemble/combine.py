@@ -65,7 +65,7 @@ def weighted(members: Sequence[Posteriors], weights: NDArray[np.floating]) -> Po
 
 
 def log_pooled(members: Sequence[Posteriors]) -> Posteriors:
-    """Sum of the members' log-probabilities; mean of their valences. Too sure of itself where members err alike: temper it.
+    """Sum of the members' log-probabilities; mean of their valences. Overconfident where members make the same errors: temper it.
 
     Raises:
         ConfigError: as `uniform`.

@@ -89,6 +89,7 @@ def squared_distances(train: Floats, target: Floats) -> Floats:
     """
     rows = np.concatenate([train, target])
     norms = np.square(rows).mean(axis=1)
+    # |a - b|^2 = |a|^2 - 2 a.b + |b|^2 costs one product of matrices; small negatives from rounding are cut below
     products = rows @ train.T
     products *= np.float32(-2 / train.shape[1])
     products += norms[:, None]

@@ -34,7 +34,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class SearchedEnsemble:
-    """What the search chose, and what it saw."""
+    """Result of a search: the ensemble, and the evidence for it."""
 
     ensemble: Ensemble
     inner_accuracy: Mapping[str, float]
@@ -166,7 +166,7 @@ def weighted_ensemble(
 
 def _out_of_fold(
     families: Sequence[Family],
-    own: Examples,
+    visible: Examples,
     rows: NDArray[np.int64],
     fold: NDArray[np.int64],
     progress: Progress | None,
@@ -176,15 +176,15 @@ def _out_of_fold(
     fold_posteriors: dict[str, list[Posteriors]] = {name: [] for name in names}
     for number in range(folds):
         target_rows = rows[fold == number]
-        learn = np.zeros(len(own), dtype=bool)
+        learn = np.zeros(len(visible), dtype=bool)
         learn[rows[fold != number]] = True
-        for name, posteriors in predict_all(families, seen_by(own, learn), target_rows, names).items():
+        for name, posteriors in predict_all(families, seen_by(visible, learn), target_rows, names).items():
             fold_posteriors[name].append(posteriors)
         if progress is not None:
             progress(number + 1, folds)
-    order = [own.clip_ids[i] for i in rows]
+    order = [visible.clip_ids[i] for i in rows]
     return {
-        name: Posteriors.joined(own).restricted(order) for name, own in fold_posteriors.items()
+        name: Posteriors.joined(pieces).restricted(order) for name, pieces in fold_posteriors.items()
     }, folds * len(names)
 
 

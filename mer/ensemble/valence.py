@@ -24,7 +24,7 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class ValenceLabels:
-    """What the share is fitted by."""
+    """Labels by which the share is fitted."""
 
     held_out: Floats
     """(N,) valence of the held-out clips in [-5, 5], NaN = unknown."""

@@ -17,6 +17,7 @@ from mer.errors import ConfigError
 PLAIN = "plain"
 """The clip as it is."""
 _SMALLEST_DEVIATION = 1e-6
+"""Relative to the mean: less than this is the rounding of a constant feature, whose scale is set to 0."""
 
 Floats = NDArray[np.float32]
 
@@ -81,7 +82,7 @@ class VariedStream:
 
 
 def check_streams(streams: Mapping[str, VariedStream], clips: int) -> None:
-    """Whether all streams are of this many clips.
+    """Check that all streams have this many clips.
 
     Raises:
         ConfigError: none at all, or one of another length.

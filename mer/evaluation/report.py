@@ -29,7 +29,7 @@ from mer.posteriors import Posteriors
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """What is known about a training run."""
+    """Scores, calibration and figures of a training run."""
 
     served: str
     systems: tuple[dict[str, Any], ...]

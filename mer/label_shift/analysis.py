@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ShiftAnalysis:
-    """What is known of the priors of target clips, and what correcting for them does."""
+    """Estimated priors of the target clips, and the answers with and without correction for them."""
 
     emotions: tuple[str, ...]
     config: LabelShiftConfig
@@ -54,7 +54,7 @@ class ShiftAnalysis:
 
     @property
     def consistent(self) -> bool:
-        """Whether other priors alone may explain what differs."""
+        """Whether a shift of priors alone may explain the difference."""
         return self.disagreement <= self.config.largest_disagreement
 
     @property

@@ -91,11 +91,13 @@ def mixture_weights(conditional: Floats, mean: Floats, prior: Floats, pull: floa
     classes = mean.shape[1]
     square = np.einsum("bki,bkj->bij", conditional, conditional) + (pull + 1e-12) * np.eye(classes)
     linear = np.einsum("bki,bk->bi", conditional, mean) + (pull + 1e-12) * prior
+    # the linear system of a minimum under "sums to 1"; the 1e-12 above keep it solvable where columns are dependent
     system = np.zeros((len(mean), classes + 1, classes + 1))
     system[:, :classes, :classes] = square
     system[:, :classes, classes] = system[:, classes, :classes] = 1.0
     right = np.concatenate([linear, np.ones((len(mean), 1))], axis=1)
     weights = np.linalg.solve(system, right[:, :, None])[:, :classes, 0]
+    # only problems whose solution has a negative share need the iteration
     outside = weights.min(axis=1) < 0
     if outside.any():
         weights[outside] = _projected(square[outside], linear[outside], to_simplex(weights[outside]))
