@@ -79,8 +79,8 @@ def adapt(
     clips = FitClips.of(frames, variants, labels, train, validation, device)
     clips.check(encoder.width, class_count)
     fit = Fit(encoder, block, clips, class_count, config, processes)
-    if checkpoint is not None and (found := checkpoint.load()) is not None:
-        fit.restore(*found)
+    if checkpoint is not None and (state := checkpoint.load()) is not None:
+        fit.restore(*state)
     while not fit.finished:
         fit.run_epoch()
         if checkpoint is not None and processes.first:
