@@ -222,7 +222,7 @@ class FusionConfig(BaseModel):
         return self
 
     def loss_conflict(self) -> str | None:
-        """What contradicts itself in the options of the emotion loss, in words; None where nothing does."""
+        """Contradiction in the options of the emotion loss, in words; None where there is none."""
         if self.emotion_loss != "cross_entropy" and self.focal_gamma > 0:
             return (
                 f"emotion_loss {self.emotion_loss!r} with focal_gamma {self.focal_gamma:g}: expected one of them, since the "

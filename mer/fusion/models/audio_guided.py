@@ -135,17 +135,17 @@ class AudioGuidedTransformer(FusionModel):
 
     def _guide(self, channels: Mapping[str, _Tokens]) -> _Tokens:
         """H_a; of a clip without audio one token of zeros, whose projection is the learned query."""
-        own = channels.get(GUIDE)
-        if own is None:
+        tokens = channels.get(GUIDE)
+        if tokens is None:
             some = next(iter(channels.values()))
             empty = some.values.new_zeros(len(some.values), 1, some.values.shape[2])
             return _Tokens(empty, some.mask.new_ones(len(some.values), 1))
-        first = torch.cat([torch.ones_like(own.mask[:, :1]), torch.zeros_like(own.mask[:, 1:])], dim=1)
-        mask = own.mask + first * (1 - own.present)[:, None]
-        return _Tokens(own.values * own.mask[..., None], mask)
+        first = torch.cat([torch.ones_like(tokens.mask[:, :1]), torch.zeros_like(tokens.mask[:, 1:])], dim=1)
+        mask = tokens.mask + first * (1 - tokens.present)[:, None]
+        return _Tokens(tokens.values * tokens.mask[..., None], mask)
 
     def _query(self, guide: _Tokens) -> Tensor:
-        """What asks: H_a, or with the guidance switched off the learned query in each of its places."""
+        """Source of the queries: H_a, or with the guidance switched off the learned query in each of its positions."""
         return guide.values if self.options.guidance else torch.zeros_like(guide.values)
 
     def _seen(self, name: str, tokens: _Tokens, guide: _Tokens) -> _Tokens:
@@ -160,9 +160,9 @@ class AudioGuidedTransformer(FusionModel):
         """(B, streams)"""
         shares: dict[str, Tensor] = {}
         for row, streams in enumerate(self.shape.modalities.values()):
-            there = torch.stack([masks[stream][..., 0].amax(dim=1) for stream in streams], dim=1)
-            own = gates[:, row, None] * there / there.sum(dim=1, keepdim=True).clamp_min(1)
-            shares |= {stream: own[:, place] for place, stream in enumerate(streams)}
+            present = torch.stack([masks[stream][..., 0].amax(dim=1) for stream in streams], dim=1)
+            weights = gates[:, row, None] * present / present.sum(dim=1, keepdim=True).clamp_min(1)
+            shares |= {stream: weights[:, column] for column, stream in enumerate(streams)}
         return torch.stack([shares[stream] for stream in self.streams], dim=1)
 
     def _blocks(self, name: str) -> list[AttentionBlock]:
