@@ -39,7 +39,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentShape:
-    """What the model is made of; all that is needed to build it again."""
+    """Structure of the model: enough to build it again."""
 
     visual: Literal["vectors", "crops"]
     source: str | None
@@ -53,14 +53,14 @@ class AlignmentShape:
     embedding_size: int
     dropout: float
     trunk: Trunk = "full"
-    """What was trained of the encoder of crops."""
+    """Which weights of the encoder of crops were trained."""
     lora_rank: int = 8
     lora_alpha: float = 16.0
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Result of a fit."""
+    """A fitted alignment."""
 
     tensors: Mapping[str, Tensor]
     """Weights of both sides at the best epoch, on the CPU; of a crops encoder, what was trained of it."""
@@ -194,7 +194,7 @@ def aligned_features(alignment: Alignment, visual: NDArray[Any]) -> NDArray[np.f
 
 
 def raw_vectors(alignment: Alignment, visual: NDArray[Any]) -> NDArray[np.float32]:
-    """What there was before the alignment, (clips, features): the vectors, or the mean over frames of the encoder as
+    """Visual vectors before the alignment, (clips, features): as given, or the mean over frames of the encoder as
     its source gives it.
     """
     model = AlignedModel(alignment.shape, alignment.config, alignment.weights).eval()
@@ -231,7 +231,7 @@ def save_alignment(folder: Path, alignment: Alignment) -> None:
 
 
 def _encoder_identity(shape: AlignmentShape, weights: Path | None) -> str | None:
-    """What the encoder's weights are; None for vectors."""
+    """Identity of the encoder's weights; None for vectors."""
     return None if shape.source is None else resolved_encoder(shape.source, weights).identity
 
 

@@ -148,6 +148,7 @@ class AlignmentFit:
     def _build(self, source: str | None, weights: Path | None, device: str) -> AlignedModel:
         config = self.config
         crops = self.visual.dtype == torch.uint8
+        # centred data of n clips has at most n - 1 directions
         limit = min(self.acoustic.shape[1], len(self.train_rows) - 1)
         components = min(config.acoustic_components or limit, limit)
         embedding_size = config.embedding_size if config.acoustic_projector == "linear" else components
@@ -194,7 +195,7 @@ class AlignmentFit:
         return groups
 
     def _ordered(self, generator: torch.Generator) -> Tensor:
-        """The training rows as this epoch takes them."""
+        """The training rows in the order of this epoch."""
         config, rows = self.config, self.train_rows
         if config.hard_negatives == "none":
             return rows[torch.randperm(len(rows), generator=generator)]
@@ -256,7 +257,7 @@ class AlignmentFit:
 def acoustic_targets(
     acoustic: NDArray[np.float32], groups: ClipGroups, config: AlignmentConfig
 ) -> NDArray[np.float32]:
-    """What the acoustic projector is given: the features, standardised within groups where the options say so."""
+    """Input of the acoustic projector: the features, standardised within groups where the options say so."""
     values = np.ascontiguousarray(acoustic, dtype=np.float32)
     if config.standardise_acoustic == "none":
         return values

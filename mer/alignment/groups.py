@@ -40,8 +40,8 @@ class ClipGroups:
     def codes(self, kind: GroupKind) -> Codes:
         """(clips,) number of the clip's group, -1 where unknown."""
         names = self.speaker if kind == "speaker" else self.source
-        code = {name: number for number, name in enumerate(sorted({name for name in names if name}))}
-        return np.array([code[name] if name else UNKNOWN for name in names], dtype=np.int64)
+        code_of = {name: number for number, name in enumerate(sorted({name for name in names if name}))}
+        return np.array([code_of[name] if name else UNKNOWN for name in names], dtype=np.int64)
 
     def subset(self, rows: NDArray[np.int64]) -> ClipGroups:
         """The groups of these clips, in this order."""
@@ -89,7 +89,7 @@ def in_runs(rows: Tensor, codes: Tensor, length: int, generator: torch.Generator
 
 
 def deranged(rows: Tensor, generator: torch.Generator, codes: Tensor | None = None) -> Tensor:
-    """For every row another row, each used once: neighbours on random cycles.
+    """A random partner for every row, never the row itself; every row is used once (neighbours on random cycles).
 
     Args:
         rows: (count,) at least two clips. generator: of the cycles. codes: (clips,) groups within which

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 """Inverse regularisation of the logistic regression; chosen on validation speakers."""
 DEFAULT_STRENGTH = 0.03
-"""Where there are no labelled validation clips to choose by."""
+"""Used when no labelled validation clips exist to choose the strength by."""
 
 
 def probed(

@@ -36,9 +36,9 @@ class RankTable:
         ordered = np.sort(distance, axis=1)
         self.ahead = np.empty(distance.shape, dtype=np.int64)
         self.tied = np.empty(distance.shape, dtype=np.int64)
-        for row, (distances, order) in enumerate(zip(distance, ordered, strict=True)):
-            self.ahead[row] = np.searchsorted(order, distances, side="left")
-            self.tied[row] = np.searchsorted(order, distances, side="right") - self.ahead[row] - 1
+        for row, (row_distances, order) in enumerate(zip(distance, ordered, strict=True)):
+            self.ahead[row] = np.searchsorted(order, row_distances, side="left")
+            self.tied[row] = np.searchsorted(order, row_distances, side="right") - self.ahead[row] - 1
 
     def hits(self, partner: Codes, ranks: Sequence[int] = RANKS) -> Hits:
         """(queries, ranks) where query i's partner is gallery item `partner[i]`.
@@ -85,21 +85,22 @@ def retrieved(
         groups = [rows[within == group] for group in np.unique(within[within != UNKNOWN])]
         galleries = [gallery for gallery in groups if len(gallery) > 1]
     generator = np.random.default_rng(seed)
-    scores = [
+    by_gallery = [
         _in_gallery(seen[gallery], heard[gallery], permutations, generator)
         for gallery in galleries
         if len(gallery)
     ]
-    if not scores:
+    if not by_gallery:
         none = np.zeros((0, len(RANKS)))
         return Retrieval(none, none, none, rows[:0], np.zeros((permutations, len(RANKS))))
-    sizes = [len(score[0]) for score in scores]
+    # hits of permuted pairings are sums over a gallery's clips: divided once, by all clips
+    sizes = [len(hits[0]) for hits in by_gallery]
     return Retrieval(
-        seen=np.concatenate([score[0] for score in scores]),
-        heard=np.concatenate([score[1] for score in scores]),
+        seen=np.concatenate([hits[0] for hits in by_gallery]),
+        heard=np.concatenate([hits[1] for hits in by_gallery]),
         chance=np.concatenate([np.tile([min(k / n, 1.0) for k in RANKS], (n, 1)) for n in sizes]),
         rows=np.concatenate([gallery for gallery in galleries if len(gallery)]),
-        permuted=np.asarray(sum(score[2] for score in scores) / sum(sizes)),
+        permuted=np.asarray(sum(hits[2] for hits in by_gallery) / sum(sizes)),
     )
 
 

@@ -1,4 +1,4 @@
-"""What an alignment is worth on speakers it never saw: retrieval, geometry, controls on shuffled pairs, linear probes.
+"""Study of an alignment on unseen speakers: retrieval, geometry, controls on shuffled pairs, linear probes.
 
 Known (system A, 3): retrieval at 1, 5 and 10 both ways, visual-only score before and after, a shuffled-pairs
 control that must show no gain. Reconstruction: how that is made a test. Two controls are fitted with the same
@@ -32,7 +32,7 @@ from mer.training.seeding import derive_seed
 
 CONTROLS = ("all", "speaker")
 SYSTEMS = ("raw", "aligned", "raw_aligned")
-"""What linear probes read: what there was before, what the alignment made of it, and both."""
+"""Inputs of the linear probes: the vectors before the alignment, the aligned embeddings, and both side by side."""
 WITHIN = "within_speaker_"
 
 Vectors = NDArray[np.float32]
@@ -60,7 +60,7 @@ class StudiedClips:
     weights: Path | None = None
     """Folder for checksums of a pre-trained encoder of crops."""
     device: str = "cpu"
-    """Where fits run."""
+    """Device on which the fits run."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class ViewStudy:
     """Speaker of every such clip."""
 
     def to_json(self) -> dict[str, Any]:
-        """All of it."""
+        """The study as JSON values."""
         return asdict(self)
 
 

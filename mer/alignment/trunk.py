@@ -64,14 +64,14 @@ def crop_encoder(source: str | None, weights: Path | None = None) -> Any:
 
 
 def resolved_encoder(source: str, weights: Path | None) -> ResolvedWeights:
-    """Where the encoder's weights are and what they are."""
+    """Location and identity of the encoder's weights."""
     if weights is None and not source.startswith("seed:"):
         raise ConfigError(f"alignment with {source}: expected a folder for checksums of weights, found none")
     return resolve_weights(source, weights or Path())
 
 
 def prepare_encoder(encoder: nn.Module, trunk: Trunk, rank: int, alpha: float) -> None:
-    """Freeze what the choice leaves as it is, and put low-rank updates in for `lora`, in place.
+    """Freeze the weights that `trunk` does not train, and put low-rank updates in for `lora`, in place.
 
     Draws from torch's global generator (the updates' first factor).
     """
@@ -110,7 +110,7 @@ def learnt_tensors(module: nn.Module, trunk: Trunk) -> dict[str, Tensor]:
 
 
 def load_learnt(module: nn.Module, tensors: Mapping[str, Tensor], trunk: Trunk) -> None:
-    """Put back what `learnt_tensors` gave.
+    """Load the tensors that `learnt_tensors` gave into the module.
 
     Raises:
         RuntimeError: names or shapes are others.

@@ -30,7 +30,7 @@ class FeatureIndex(Protocol):
         ...
 
     def address(self, name: str) -> Path:
-        """What the catalogue calls a clip that has no media: a path at which no file lies."""
+        """Catalogue path of a clip that has no media; no file lies there."""
         ...
 
 

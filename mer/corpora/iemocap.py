@@ -20,7 +20,7 @@ from mer.corpora.table_file import Cells
 
 _COLUMNS = ("name", "emotion", "speaker", "fold", "transcript")
 _EVALUATION = re.compile(r"\[[\d.]+ - [\d.]+\]\t(?P<name>Ses0\w+)\t(?P<code>[a-z]{3})\t")
-_SAID = re.compile(r"(?P<name>Ses0\w+) \[[\d.\s-]+\]: ?(?P<text>.*)")
+_TRANSCRIPT = re.compile(r"(?P<name>Ses0\w+) \[[\d.\s-]+\]: ?(?P<text>.*)")
 _EMOTION_OF_CODE = {
     "ang": "angry", "hap": "happy", "sad": "sad", "neu": "neutral", "fru": "frustrated", "exc": "excited",
     "fea": "fearful", "sur": "surprise", "dis": "disgust", "oth": "other", "xxx": "",
@@ -46,7 +46,7 @@ class IemocapReader:
         transcripts = {
             match["name"]: match["text"].strip()
             for line in _lines(root, "transcriptions")
-            if (match := _SAID.match(line))
+            if (match := _TRANSCRIPT.match(line))
         }
         cells = [
             _cells(match["name"], match["code"], transcripts)

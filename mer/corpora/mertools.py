@@ -81,7 +81,7 @@ class MertoolsReader:
 
 
 def _speaker(name: str) -> tuple[str, str]:
-    """What must not be in two folds, and the published fold (IEMOCAP: leave one session out)."""
+    """Speaker (a group that must stay within one fold) and published fold of a clip (IEMOCAP: leave one session out)."""
     if iemocap := iemocap_speaker(name):
         return iemocap
     video = _OF_A_VIDEO.fullmatch(name)

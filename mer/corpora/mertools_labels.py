@@ -129,10 +129,10 @@ def _text(value: Any) -> str:
     return str(int(number)) if number.is_integer() else str(number)
 
 
-def _without_fillers(labels: list[Label], parts: set[str], notes: list[str]) -> list[Label]:
+def _without_fillers(labels: list[Label], subsets: set[str], notes: list[str]) -> list[Label]:
     """MER2024 to 2026: if every test clip is `neutral`, that is the toolkit's filler and no label."""
     test = [label for label in labels if label.subset == "test1_corpus"]
-    if parts != _WITH_FILLERS or not test or any(label.emotion != _FILLER for label in test):
+    if subsets != _WITH_FILLERS or not test or any(label.emotion != _FILLER for label in test):
         return labels
     notes.append(
         f"test1_corpus: all {len(test)} clips are {_FILLER}, the toolkit's filler: taken as unlabelled"

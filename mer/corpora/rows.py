@@ -47,12 +47,12 @@ class LabelRow:
 
     @property
     def labelled(self) -> bool:
-        """Whether there is anything to learn from."""
+        """True if the row has a label to learn from."""
         return self.emotion is not None or self.valence is not None
 
     @property
     def content(self) -> tuple[object, ...]:
-        """What must agree where a name has several rows."""
+        """Values that must be equal in all rows of one name."""
         return (self.path, self.emotion, self.valence, self.speaker, self.split, self.fold)
 
 

@@ -30,7 +30,7 @@ class Candidates:
     with_valence: bool
 
     def wants(self, name: str) -> bool:
-        """Whether a clip of this name answers any of the rows."""
+        """True if a row of the table names this clip."""
         return name in self._known or name_before_first_dot(name) in self._cut
 
     @cached_property
@@ -44,7 +44,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one clip."""
+    """Answer of a model for one clip."""
 
     discrete: str
     valence: float

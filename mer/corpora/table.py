@@ -23,7 +23,7 @@ TABLE_SUFFIXES = (".csv", ".parquet", ".tsv")
 
 
 class TableReader:
-    """Format F of the project's list of layouts: anything that brings one table."""
+    """Reader of any folder with one table of labels (format F of the project's list of layouts)."""
 
     format = "table"
     layout = "one table (labels.csv) with a column `name` or `path`, and media files"

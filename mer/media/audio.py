@@ -180,7 +180,7 @@ def _read_by_pyav(path: Path, max_seconds: float, limits: MediaLimits) -> list[t
                 break
     if not pieces:
         raise MediaError(QuarantineReason.DECODE_FAILED, f"{path.name}: no audio packet could be decoded")
-    return [(rate, np.concatenate(parts)) for rate, parts in pieces]
+    return [(rate, np.concatenate(chunks)) for rate, chunks in pieces]
 
 
 def _frames(container: Any, stream: Any, deadline: Deadline) -> Iterator[Any]:

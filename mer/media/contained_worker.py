@@ -33,7 +33,7 @@ Answer = tuple[dict[str, Any], NDArray[Any] | None]
 
 
 def answer(request: dict[str, Any]) -> Answer:
-    """Carry out one request: what to tell, and the array that goes with it."""
+    """Carry out one request; returns the reply and the array that goes with it."""
     path, limits = Path(request["path"]), MediaLimits.model_validate(request["limits"])
     try:
         if request["call"] == "probe":

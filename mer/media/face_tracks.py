@@ -23,7 +23,7 @@ class FaceTrack:
 
     @property
     def last(self) -> Box:
-        """Where it was seen last."""
+        """Box of the latest detection."""
         return self.faces[max(self.faces)].box
 
 

@@ -16,7 +16,7 @@ _LEAST_SKIP = 4
 
 
 class PacketMark(NamedTuple):
-    """What the container says of one video packet."""
+    """Header of one video packet, as the container gives it."""
 
     pts: int | None
     """Presentation time in the stream's time base."""

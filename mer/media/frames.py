@@ -85,7 +85,7 @@ def _marks(path: Path, limits: MediaLimits, deadline: Deadline) -> tuple[list[Pa
 
 
 def _stamps(marks: Sequence[PacketMark]) -> list[int] | None:
-    """Presentation times of what is shown, ascending; None where a stamp is missing or they say nothing."""
+    """Presentation times of what is shown, ascending; None where a stamp is missing or most are repeated."""
     known = sorted(mark.pts for mark in marks if mark.pts is not None and mark.shown)
     meaningful = all(mark.pts is not None for mark in marks) and len(set(known)) > len(known) / 2
     return known if meaningful else None
@@ -94,7 +94,7 @@ def _stamps(marks: Sequence[PacketMark]) -> list[int] | None:
 def _by_stamp(
     path: Path, stretches: Sequence[Stretch], max_side: int, limits: MediaLimits, deadline: Deadline
 ) -> Iterator[tuple[int, Picture]]:
-    """Pictures by the presentation time they were wanted for; what could not be decoded is left out."""
+    """Pictures by requested presentation time; those that could not be decoded are left out."""
     with open_media(path, limits) as (container, _):
         stream: Any = usable_stream(container, "video")
         bound_decoder(stream, limits)

@@ -28,7 +28,7 @@ _PACKETS_TRIED = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What a file holds. Only streams of which at least one frame could be decoded are counted."""
+    """Streams of a file. Only streams of which at least one frame could be decoded are counted."""
 
     duration_seconds: float
     """Real duration: the longest usable stream, from the time stamps of its packets."""

@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes and never by its name.
+"""Recognition of a file's container by its first bytes, never by its name.
 
 FFmpeg would guess the format itself, and its guesses include formats that open other files or network
 addresses (HLS playlists, ffconcat, SDP, DASH). So the container is recognised here from an allow list, and
@@ -59,7 +59,7 @@ _REFERRING_TEXT = (
     b"[Reference]",
     b"rtsp:",
 )
-"""How formats begin that name other files or addresses to open."""
+"""First bytes of formats that refer to other files or addresses."""
 
 MAX_NAME_BYTES = 200
 """Longest file name in bytes: names of features and of temporary files are made by appending to it (255 is
