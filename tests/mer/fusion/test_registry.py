@@ -11,8 +11,9 @@ import torch
 from pydantic import ValidationError
 
 from mer.errors import ConfigError
-from mer.fusion.config import BUILT_IN_MODELS, FusionConfig, model_names
+from mer.fusion.config import BUILT_IN_MODELS, FusionConfig
 from mer.fusion.interface import FusionModel, FusionShape, build_fusion, builder_of
+from mer.fusion.registry import model_names
 
 SHAPE = FusionShape({"acoustic": 3}, 2)
 MODULE = """
