@@ -4,8 +4,8 @@ The closure is of definitions, not of modules: a function, a class or a constant
 
 - Of a class without foreign bases a method counts only if something that counts reads an attribute of its name; of a class
   that a library can call back (torch, pydantic, enum) all of it does.
-- A class that the library (`mer`) only annotates counts with the methods whose names are read: its objects come from elsewhere.
-  What a *task* reads of its arguments (recipe, references) enters a key by value, so annotations in tasks count for nothing.
+- A class that is only annotated, whose objects come from elsewhere (a recipe, say), counts with those methods alone: its fields'
+  values enter a key by value.
 - A table of implementations (`mer.implementations.Implementations`) counts for nothing itself: the implementation that the
   configuration names is a root of its own.
 - Not followed: other packages (their names count), the stage machinery, and task functions that run a stage themselves (their
@@ -40,21 +40,20 @@ class Closure:
     Args:
         followed: top-level packages whose definitions count.
         machinery: modules and packages that no result depends on.
-        library: top-level packages whose annotations tell which methods may run.
     """
 
-    def __init__(self, followed: Iterable[str], machinery: Iterable[str], library: Iterable[str]) -> None:
+    def __init__(self, followed: Iterable[str], machinery: Iterable[str]) -> None:
         self.definitions: set[tuple[str, str]] = set()
         """(`module:name`, sha256 of its syntax tree)."""
         self.foreign: set[str] = set()
         """Names of other packages that are used."""
         self.tables: set[str] = set()
         """`module:name` of the tables of implementations that are used."""
-        self._followed, self._machinery, self._library = set(followed), tuple(machinery), set(library)
+        self._followed, self._machinery = set(followed), tuple(machinery)
         self._attributes: set[str] = set()
         """Read by all that counts."""
         self._asked: set[str] = set()
-        """Read by the library of objects other than the one that the code is a method of."""
+        """Read of objects other than the one that the code is a method of."""
         self._classes: dict[str, _PartedClass] = {}
         self._seen: set[tuple[Origin, bool]] = set()
         self._waiting: deque[tuple[Origin, bool]] = deque()
@@ -125,9 +124,7 @@ class Closure:
                     self._parted(source, one)
                 elif isinstance(one, ast.Assign):  # an alias of types
                     self._ask_each(source, _used(source.package, one).read, runs=False)
-        elif self._of_library(source) or not any(
-            STAGE in _used(source.package, one).read for one in statements
-        ):
+        elif not any(STAGE in _used(source.package, one).read for one in statements):
             for one in statements:
                 if isinstance(one, ast.ClassDef) and not self._calls_back(source, one):
                     self._parted(source, one).made = True
@@ -146,12 +143,8 @@ class Closure:
         self._ask_each(source, used.read)
         for origin in used.imported:
             self._ask(origin)
-        if self._of_library(source):
-            self._asked |= used.attributes
-            self._ask_each(source, used.annotated, runs=False)
-
-    def _of_library(self, source: ModuleSource) -> bool:
-        return source.name.partition(".")[0] in self._library
+        self._asked |= used.attributes
+        self._ask_each(source, used.annotated, runs=False)
 
     def _parted(self, source: ModuleSource, node: ast.ClassDef) -> _PartedClass:
         return self._classes.setdefault(f"{source.name}:{node.name}", _PartedClass(source, node))

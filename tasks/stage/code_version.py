@@ -58,9 +58,7 @@ def closure_of(roots: Iterable[str]) -> Closure:
         ModuleNotFoundError: the module of a root has no text.
     """
     roots = sorted(roots)
-    closure = Closure(
-        {LIBRARY, *(root.partition(".")[0].partition(":")[0] for root in roots)}, (MACHINERY,), {LIBRARY}
-    )
+    closure = Closure({LIBRARY, *(root.partition(":")[0].partition(".")[0] for root in roots)}, (MACHINERY,))
     for root in roots:
         module, _, name = root.partition(":")
         path = name.split(".")

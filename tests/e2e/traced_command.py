@@ -73,14 +73,17 @@ def _missing(seen: set[tuple[str, str]], roots: tuple[str, ...]) -> tuple[int, l
     return ran, missing
 
 
-def traced(report: Path, compute: Callable[..., Any], roots: tuple[str, ...]) -> Callable[..., Any]:
-    """The compute function, watched."""
+def traced(
+    report: Path, compute: Callable[..., Any], roots_of: Callable[..., tuple[str, ...]]
+) -> Callable[..., Any]:
+    """The compute function, watched; `roots_of` gets its arguments."""
 
     @functools.wraps(compute)
     def watched(*arguments: Any, **options: Any) -> Any:
         seen: set[tuple[str, str]] = set()
         with _watched(seen):
             result = compute(*arguments, **options)
+        roots = roots_of(*arguments, **options)
         ran, missing = _missing(seen, roots)
         with _writing, report.open("a") as file:
             file.write(json.dumps({"roots": roots, "ran": ran, "missing": missing}) + "\n")
@@ -92,6 +95,8 @@ def traced(report: Path, compute: Callable[..., Any], roots: tuple[str, ...]) ->
 def main() -> None:
     report = Path(sys.argv[1])
     _import_everything()
+    from mer.encoders.weights import resolve_weights
+    from mer.features.readers import reader_implementations
     from tasks.data import features
     from tasks.learn import adaptation, alignment
     from tasks.stage import run
@@ -102,27 +107,35 @@ def main() -> None:
     def run_traced(
         kind: str, *, produce: Callable[..., Any], implementations: Any = (), **options: Any
     ) -> Any:
-        watched = traced(report, produce, (root_of(produce), *implementations))
+        roots = (root_of(produce), *implementations)
+        watched = traced(report, produce, lambda *_: roots)
         return run_stage(kind, produce=watched, implementations=implementations, **options)
 
     for name, module in list(sys.modules.items()):
         if name.startswith("tasks.") and getattr(module, "run_stage", None) is run_stage:
             module.run_stage = run_traced  # type: ignore[attr-defined]
-    version = features.code_version
 
-    def version_traced(module: Any) -> Callable[..., str]:
-        def versioned(*computes: Callable[..., Any], implementations: Any = ()) -> str:
-            found = version(*computes, implementations=implementations)
-            roots = (*map(root_of, computes), *implementations)
-            for compute in computes:
-                plain = getattr(compute, "__wrapped__", compute)
-                setattr(module, plain.__name__, traced(report, plain, roots))
-            return found
+    def of_extraction(space: Any, _corpus: str, _clips: Any, specs: Any) -> tuple[str, ...]:
+        resolved = [resolve_weights(spec.source, space.weights) for spec in specs]
+        readers = [reader_implementations(*pair) for pair in zip(specs, resolved, strict=True)]
+        return (root_of(features._extracted), *(one for own in readers for one in own))
 
-        return versioned
+    def of_adapted(space: Any, block: Any, *_: Any) -> tuple[str, ...]:
+        return (*map(root_of, (adaptation.open_adapter, adaptation._embed)), *adapted_layers[-1])
 
-    for one in (features, adaptation, alignment):
-        one.code_version = version_traced(one)  # type: ignore[attr-defined]
+    def layers_traced(*arguments: Any) -> tuple[str, ...]:
+        adapted_layers.append(encoder_layers(*arguments))
+        return adapted_layers[-1]
+
+    adapted_layers: list[tuple[str, ...]] = []
+    encoder_layers = adaptation.encoder_layers
+    adaptation.encoder_layers = layers_traced
+    features._extracted = traced(report, features._extracted, of_extraction)
+    adaptation._embed = traced(report, adaptation._embed, of_adapted)
+    aligned = tuple(map(root_of, (alignment.open_alignment, alignment._embed)))
+    alignment._embed = traced(
+        report, alignment._embed, lambda *_: (*aligned, "mer.encoders.visual:load_seeded")
+    )
     from flows.cli import main as command
 
     sys.argv = ["mer", *sys.argv[2:]]

@@ -85,17 +85,15 @@ def main() -> None:
         "expected the copy, found the project"
     )
     chosen = named(Path(sys.argv[1]))
-
-    def roots() -> dict[str, tuple[str, ...]]:
-        return {
-            f"{stage}{more}": tuple(sorted({*functions, *implementations}))
-            for stage, functions in stages()
-            for more, implementations in chosen.get(stage, {"": ()}).items()
-        }
+    roots = {
+        f"{stage}{more}": tuple(sorted({*functions, *implementations}))
+        for stage, functions in stages()
+        for more, implementations in chosen.get(stage, {"": ()}).items()
+    }
 
     def versions() -> dict[str, str]:
         version_of.cache_clear()
-        return {stage: version_of(own) for stage, own in roots().items()}
+        return {stage: version_of(own) for stage, own in roots.items()}
 
     plain = versions()
     edited = []
@@ -112,7 +110,7 @@ def main() -> None:
     entries = {"mer.encoders.weights:CONVERTERS"}
     unnamed = {
         stage: sorted(table for table in closure_of(own).tables - entries if not _names_one(table, own))
-        for stage, own in roots().items()
+        for stage, own in roots.items()
     }
     found = {
         "stages": plain,
