@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from prefect import task
@@ -44,14 +45,11 @@ def plan_features(
     Features of one modality (of the same noise and transcripts) that the same clips lack are extracted together: one
     decoding, one pass per encoder.
     """
-    from mer.encoders.weights import resolve_weights
-
     space = workspace()
     features = {}
     for name, asked in specs.items():
         spec = asked.settled()  # planned here, extracted elsewhere: both must mean the same
-        identity = resolve_weights(spec.source, space.weights).identity
-        key = digest({"feature": spec.key(identity), "code": extraction_code(space, spec)})
+        key = feature_key(space.weights, spec)
         features[name] = FeatureSetRef(
             stream=name, key=noisy_key(space, corpus, spec, key), spec=spec, corpus=corpus
         )
@@ -93,7 +91,7 @@ def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
     results = []
     for place, wanted in enumerate(shard.features):
         ids = list(content_ids(space, wanted, shard.clip_ids).values())
-        code = extraction_code(space, specs[place])
+        code = extraction_code(space.weights, specs[place])
         results.append(commit_shard(space, wanted.key, ids, partial(compute, place), code))
     return StageResult(
         ref=results[0].ref,
@@ -102,12 +100,20 @@ def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
     )
 
 
-def extraction_code(space: Workspace, spec: FeatureSpec) -> str:
-    """Version of the code that extracts a feature: part of the feature set's key."""
+def feature_key(weights: Path, spec: FeatureSpec) -> str:
+    """Key of a feature set: what the spec says, and the code that extracts it. `weights` is the folder of weights."""
+    from mer.encoders.weights import resolve_weights
+
+    identity = resolve_weights(spec.source, weights).identity
+    return digest({"feature": spec.key(identity), "code": extraction_code(weights, spec)})
+
+
+def extraction_code(weights: Path, spec: FeatureSpec) -> str:
+    """Version of the code that extracts a feature."""
     from mer.encoders.weights import resolve_weights
     from mer.features.readers import reader_implementations
 
-    readers = reader_implementations(spec, resolve_weights(spec.source, space.weights))
+    readers = reader_implementations(spec, resolve_weights(spec.source, weights))
     return code_version(_extracted, implementations=readers)
 
 

@@ -147,12 +147,16 @@ def bound_names(nodes: Sequence[ast.AST]) -> set[str]:
 
 
 def _at_run_time(statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements without `TYPE_CHECKING` blocks."""
+    """The statements without `TYPE_CHECKING` blocks, and without what runs only where the module is the program."""
     for statement in statements:
         if isinstance(statement, ast.If) and is_type_checking(statement):
             yield from _at_run_time(statement.orelse)
-        else:
+        elif not (isinstance(statement, ast.If) and _is_main(statement.test)):
             yield statement
+
+
+def _is_main(test: ast.expr) -> bool:
+    return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"
 
 
 def _is_bare_string(node: ast.AST) -> bool:
