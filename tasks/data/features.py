@@ -131,7 +131,7 @@ def commit_shard(
     feature_key: str,
     clip_ids: Sequence[str],
     compute: Callable[[], list[ClipFeature]],
-    code: str,
+    code: str = "",
 ) -> StageResult:
     """Compute, commit and register one shard, unless a verified one is there already (killed before registering).
 

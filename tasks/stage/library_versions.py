@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 
 from infra.catalogue import ArtifactRecord
 
@@ -24,9 +24,8 @@ _told: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
 
 def library_versions(implementations: Iterable[str] = ()) -> dict[str, str]:
     """Distribution -> version: those that compute, and those that add an implementation (`module:attribute`) from outside."""
-    packages = {one.partition(":")[0].partition(".")[0] for one in implementations} - {LIBRARY}
-    named = (*COMPUTING, *_distributions(tuple(sorted(packages))))
-    return {name: found for name in named if (found := _version(name))}
+    added = frozenset(one for one in implementations if not one.startswith(f"{LIBRARY}."))
+    return {name: found for name in (*COMPUTING, *_naming(added)) if (found := _version(name))}
 
 
 def tell_other_libraries(record: ArtifactRecord | None, libraries: Mapping[str, str]) -> None:
@@ -53,9 +52,13 @@ def _version(distribution: str) -> str:
 
 
 @cache
-def _distributions(packages: tuple[str, ...]) -> tuple[str, ...]:
-    """Distributions that these top-level packages come from."""
-    if not packages:
+def _naming(implementations: frozenset[str]) -> tuple[str, ...]:
+    """Distributions whose entry points name one of these."""
+    if not implementations:
         return ()
-    known = packages_distributions()
-    return tuple(sorted({one for name in packages for one in known.get(name, ())}))
+    named = {
+        one.name
+        for one in distributions()
+        if any(f"{entry.module}:{entry.attr}" in implementations for entry in one.entry_points)
+    }
+    return tuple(sorted(named))

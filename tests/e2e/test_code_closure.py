@@ -14,8 +14,11 @@ pytestmark = pytest.mark.slow
 
 OPTIONS = ("mer.recipes.", "mer.fusion.config:", "mer.fusion.registry:")
 """Validators of options, which run again where a record with a recipe is made; the options' values are in the key."""
-BESIDE = ("mer.implementations:", "mer.encoders.moonshine_wheel:")
-"""Tables, whose chosen entries count instead; and the converter, whose result is in the keys as the weights' identity."""
+BESIDE = (
+    "mer.implementations:", "mer.encoders.moonshine_wheel:", "mer.features.spec:FeatureSpec.precomputed",
+)  # fmt: skip
+"""Tables, whose chosen entries count instead; the converter, whose result is in the keys as the weights' identity; and what a
+reference says of its features, which is in their key."""
 
 
 def test_every_function_that_a_stage_runs_is_in_its_closure(

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from mer.fusion.registry import fusion_implementations
 from tasks.stage import module_source
 from tasks.stage.code_version import closure_of, code_version, root_of, version_of
+from tasks.stage.library_versions import library_versions
 
 Write = Callable[..., None]
 
@@ -138,6 +140,26 @@ def test_of_a_task_the_variables_of_the_compute_function_count(write: Write) -> 
     root = "plug.a:task.<locals>.produce"
     assert reached(root) == {"a:task.<locals>.produce", "a:A", "a:B", "a:D"}
     assert reached("plug.a:other") == {"a:other"}, "what another stage computed is known by its hash"
+
+
+def test_a_model_of_an_installed_package_counts_and_its_version_is_recorded(
+    write: Write, tmp_path: Path
+) -> None:
+    info = tmp_path / "tiny_plug-1.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-plug\nVersion: 1.5\n")
+    (info / "entry_points.txt").write_text("[mer.fusion_models]\nplugged = plug.a:Model\n")
+    model = "from mer.fusion.model import FusionModel\nfrom plug import b\nclass Model(FusionModel):\n    size = b.SIZE\n"
+    write(a=model, b="SIZE = 1\n")
+    implementations = fusion_implementations("plugged")
+    assert implementations == ("plug.a:Model",)
+    assert {"b:SIZE", "mer.fusion.model:FusionModel"} < reached(*implementations)
+    assert library_versions(implementations)["tiny-plug"] == "1.5"
+    assert "tiny-plug" not in library_versions()
+    plain = code_version(reached, implementations=implementations)
+    write(a=model, b="SIZE = 2\n")
+    assert code_version(reached, implementations=implementations) != plain
+    assert "plug" not in sys.modules
 
 
 def test_what_is_done_on_import_counts(write: Write) -> None:

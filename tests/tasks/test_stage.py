@@ -46,6 +46,22 @@ def test_a_stage_runs_once_per_key(space: Workspace) -> None:
     assert body.runs == 2
 
 
+def test_what_other_libraries_made_is_used_and_told_once(
+    space: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = Counting()
+    ref = _run(body, x=1).ref
+    (record,) = space.catalogue.artifacts("test")
+    assert set(record.libraries) == {"torch", "transformers", "peft"}
+    _run(body, x=1)
+    assert not caplog.records
+    older = {**record.libraries, "torch": "1.0"}
+    space.catalogue.record_artifact(ref, stage="test", code_version=record.code_version, libraries=older)
+    assert not _run(body, x=1).ran and not _run(body, x=1).ran
+    (told,) = caplog.records
+    assert f"made, by torch 1.0 (now {record.libraries['torch']})" in told.getMessage()
+
+
 def test_two_at_once_compute_a_key_once(space: Workspace) -> None:
     body = Counting()
     with ThreadPoolExecutor(max_workers=4) as pool:
