@@ -122,7 +122,7 @@ USED = {
     ),
 }  # fmt: skip
 UNUSED = {
-    "a benchmark's module": Edit("benchmarks/fusion.py", "import ", "import time\nimport "),
+    "a benchmark's module": Edit("benchmarks/fusion/cost.py", "import ", "import time\nimport "),
     "a family of encoders that is not named": Edit(
         "mer/encoders/moonshine.py", "stride = 64 * 3 * 2", "stride = 64"
     ),
