@@ -176,7 +176,7 @@ def open_search(
         ConfigError: the study named has trials of another recipe, corpus, space or code, which say nothing about this one.
     """
     recipe = options.recipe
-    searched = fusion_implementations(*map(str, options.choices["model"]))
+    searched = fusion_implementations(*map(str, options.choices.get("model", (recipe.fusion.model,))))
     code = code_version(_run_batch, _again, _views_of, implementations=searched)
     terms = digest({**options.describe(), "membership": dataset.membership, "code": code})
     name = plan.study or f"{recipe.name}/{dataset.corpus}/{terms[:12]}"
