@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 BALLOT = "ballot.json"
 """Beside a selection: `candidates` that were voted on, and `seen`, the clips whose gold labels its voters learnt from."""
-SELECTION_CODE = ("mer.selftraining", "mer.ensemble", "mer.evaluation.calibration")
-JUDGING_CODE = ("mer.selftraining", "mer.evaluation")
 
 
 @task(name="standing generations")
@@ -131,7 +129,6 @@ def select_view(
             "live": [ref.sha256 for ref in standing.live[view]],
         },
         config={"selection": _policy(config), "emotions": list(recipe.emotions)},
-        code=SELECTION_CODE,
         produce=produce,
         label=f"select pseudo-labels {view}",
         parent_run=parent_run,
@@ -178,7 +175,6 @@ def judge(
             "views": {old.view: partitions[old.view].digest(examples, unlabelled=False) for old, _ in pairs},
         },
         config={"least_gain": config.least_gain, "confidence": config.confidence, "seed": recipe.seed},
-        code=JUDGING_CODE,
         produce=produce,
         label="judge round",
         parent_run=parent_run,

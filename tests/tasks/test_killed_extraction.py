@@ -15,8 +15,7 @@ from extraction_worker import SPEC
 from registered_shards import registered_shards
 
 from benchmarks.extraction.growing_corpus import write_recordings
-from mer.encoders.weights import resolve_weights
-from tasks.data.features import SHARD_KIND, feature_table
+from tasks.data.features import SHARD_KIND, feature_key, feature_table
 from tasks.stage.references import FeatureSetRef
 from tasks.stage.workspace import Workspace, workspace
 
@@ -47,7 +46,7 @@ def at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 
 def features(space: Workspace) -> np.ndarray:
-    key = SPEC.key(resolve_weights(SPEC.source, space.weights).identity)
+    key = feature_key(space.weights, SPEC)
     ids = [row.clip_id for row in space.catalogue.clips("made")]
     table = feature_table(space, FeatureSetRef("acoustic", key, SPEC, "made"), ids)
     assert table.present.all()
