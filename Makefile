@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 RECIPE ?= demo
 ARGS ?=
+BENCH ?= ravdess.adapted
 
 .PHONY: help setup run-flow test test-slow test-nightly test-all check format up down deploy bench lock clean
 
@@ -55,8 +56,8 @@ down:  ## Stop the local servers
 deploy: setup up  ## Register the deployments of prefect.yaml (cron retrain and all) and start a worker in the background
 	@$(BIN)/mer deploy
 
-bench: setup  ## Run the benchmarks in their quick form
-	@$(BIN)/python -m benchmarks.ravdess --quick $(ARGS)
+bench: setup  ## Run a benchmark in its quick form; BENCH=ravdess.adapted (benchmarks/README.md lists them)
+	@$(BIN)/python -m benchmarks.$(BENCH) --quick $(ARGS)
 
 lock: setup  ## Write constraints.txt from the environment as it is
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed -e 's/+cpu$$//' \

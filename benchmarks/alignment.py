@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from benchmarks.command import Figure, parser, write_figures
 from mer.alignment.config import AlignmentConfig, AlignmentStudyConfig
 
 if TYPE_CHECKING:
-    from mer.alignment.study import StudiedClips
+    from mer.alignment.study import StudiedClips, ViewStudy
     from mer.examples import Examples
 
 _WIDE = {"batch_size": 256, "dropout": 0.5, "hidden_size": 512}
@@ -73,7 +73,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    from benchmarks.ravdess_streams import FACE, layer, load_corpus
+    from benchmarks.ravdess.streams import FACE, layer, load_corpus
     from mer.ensemble.varied import PLAIN
 
     corpus = load_corpus(
@@ -104,7 +104,7 @@ def measured(
 ) -> dict[str, Figure]:
     """All outer folds, the table, and the figures."""
     from mer.alignment.groups import ClipGroups
-    from mer.alignment.study import StudiedClips, fitted, mean_of_seeds, study_view
+    from mer.alignment.study import StudiedClips, fitted, study_view
     from mer.alignment.study_report import summarised, table_lines
     from mer.training.partition import FINAL_VIEW, partitions
 
@@ -134,6 +134,31 @@ def measured(
     summary = summarised(studies, study)
     print("\n" + "\n".join(table_lines(summary)), flush=True)
     return {**figures, **summary, "clips": len(examples), "seeds": seeds}
+
+
+def mean_of_seeds(studies: list[ViewStudy]) -> ViewStudy:
+    """One view fitted with several seeds: hits, figures and probes averaged clip by clip, controls put together.
+
+    The permutations of a view are the same for every seed, so their averages are a null of the average.
+    """
+    first = studies[0]
+
+    def mean(name: str) -> Any:
+        means = np.mean([getattr(study, name) for study in studies], axis=0)
+        return np.round(means, 6).tolist()
+
+    return replace(
+        first,
+        hits=mean("hits"),
+        within_hits=mean("within_hits"),
+        permuted=mean("permuted"),
+        within_permuted=mean("within_permuted"),
+        figures={name: float(np.mean([one.figures[name] for one in studies])) for name in first.figures},
+        controls={
+            kind: [fit for study in studies for fit in study.controls[kind]] for kind in first.controls
+        },
+        probe={name: np.mean([one.probe[name] for one in studies], axis=0).tolist() for name in first.probe},
+    )
 
 
 def best_on_inner_speakers(

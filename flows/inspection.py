@@ -123,7 +123,9 @@ def show_status() -> None:
             console.print(f"  quarantined {item.name}: {item.reason}: {item.detail}", markup=False)
     _show_unfinished(space)
     if waiting := space.tracker.waiting():
-        console.print(f"{waiting} tracking events wait for MLflow; they are sent with the next run")
+        console.print(
+            f"{waiting} tracking events wait for MLflow; they are sent with the next run or by `mer up`"
+        )
 
 
 def _show_unfinished(space: Workspace) -> None:

@@ -15,7 +15,7 @@ from flows.runners import configured_task_runner
 from infra.settings import load_settings
 from infra.studies import dashboard_command
 from mer.recipes import load_recipe
-from mer.search.found import recipe_piece, whole_recipe, writable
+from mer.search.searched_recipe import recipe_piece, whole_recipe, writable
 from tasks.learn.search import SearchPlan, SearchReport, search_fusion
 
 console = Console(highlight=False, soft_wrap=True)

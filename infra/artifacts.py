@@ -176,10 +176,6 @@ class ArtifactStore:
         self._check(ref, name, files[name].sha256, _sha256(data))
         return data
 
-    def uri(self, ref: ArtifactRef) -> str:
-        """Address of the manifest, for MLflow and reports."""
-        return manifest_uri(self._objects.url, ref)
-
     def discard(self, ref: ArtifactRef) -> None:
         """Take a damaged artifact out of sight, so that it is computed again.
 

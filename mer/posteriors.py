@@ -1,4 +1,4 @@
-"""What a model says about clips: raw emotion logits and valence, in memory and as a Parquet file."""
+"""Predictions of a model for clips: raw emotion logits and valence, in memory and as a Parquet file."""
 
 from __future__ import annotations
 
@@ -73,33 +73,9 @@ class Posteriors:
         if not parts:
             raise ConfigError("posteriors: expected at least one part to join, found none")
         return cls(
-            clip_ids=tuple(clip_id for part in parts for clip_id in part.clip_ids),
-            logits=np.concatenate([part.logits for part in parts]),
-            valence=np.concatenate([part.valence for part in parts]),
-        )
-
-    @classmethod
-    def averaged(cls, members: Sequence[Posteriors]) -> Posteriors:
-        """Mean of raw logits and of valence over models that predicted the same clips (as the baseline
-        does).
-
-        Raises:
-            ConfigError: no members, or members that predicted different clips.
-        """
-        if not members:
-            raise ConfigError("posteriors: expected at least one member to average, found none")
-        own = members[0].clip_ids
-        if any(set(member.clip_ids) != set(own) for member in members):
-            raise ConfigError("posteriors: expected members on the same clips, found different ones")
-        aligned = [member.restricted(own) for member in members]
-        return cls(
-            clip_ids=own,
-            logits=np.asarray(
-                np.mean([m.logits for m in aligned], axis=0, dtype=np.float64), dtype=np.float32
-            ),
-            valence=np.asarray(
-                np.mean([m.valence for m in aligned], axis=0, dtype=np.float64), dtype=np.float32
-            ),
+            clip_ids=tuple(clip_id for posteriors in parts for clip_id in posteriors.clip_ids),
+            logits=np.concatenate([posteriors.logits for posteriors in parts]),
+            valence=np.concatenate([posteriors.valence for posteriors in parts]),
         )
 
     def to_parquet(self) -> bytes:

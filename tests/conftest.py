@@ -12,7 +12,6 @@ import pytest
 from pydantic import SecretStr
 
 from infra.services import s3_credentials, start, stop_all
-from infra.services.postgres import create_database
 from infra.settings import Settings, load_settings
 
 
@@ -51,7 +50,17 @@ def postgres_server(server_settings: Settings) -> str:
 @pytest.fixture
 def fresh_postgres(postgres_server: str) -> Callable[[], str]:
     """Makes an empty Postgres database at every call; returns its URL."""
-    return lambda: create_database(postgres_server, f"test_{uuid.uuid4().hex[:12]}")
+
+    def make() -> str:
+        import psycopg
+        from psycopg import sql
+
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(postgres_server, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return f"{postgres_server.rpartition('/')[0]}/{name}"
+
+    return make
 
 
 @pytest.fixture(scope="session")

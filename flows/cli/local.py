@@ -21,6 +21,11 @@ def status() -> None:
 def up() -> None:
     """Start the local Prefect and MLflow servers in the background (`mer down` stops them)."""
     show_addresses(servers())
+    from infra.settings import load_settings
+    from infra.tracking import Tracker
+
+    if sent := Tracker(load_settings()).replay():
+        typer.echo(f"sent {sent} tracking events that waited for MLflow")
 
 
 def down() -> None:

@@ -178,11 +178,6 @@ class LabelCatalogue:
         """
         return self._move(key, GenerationState.RELEASED, SET_ASIDE, reason)
 
-    def generation(self, key: str) -> GenerationRow | None:
-        """The generation of this key."""
-        with self._database.reading() as connection:
-            return _generation(connection, key)
-
     def generations(
         self, corpus: str | None = None, recipe: str | None = None, *, states: Sequence[GenerationState] = ()
     ) -> list[GenerationRow]:

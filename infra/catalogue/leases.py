@@ -80,11 +80,6 @@ class LeaseCatalogue:
         with self._database.writing() as connection:
             self._set_expiry(connection, lease, 0.0)
 
-    def check_lease(self, token: int) -> None:
-        """Raise LeaseLost if a newer holder exists."""
-        with self._database.reading() as connection:
-            require_current(connection, token, lock=False)
-
     @contextmanager
     def hold_lease(self, name: str, ttl_seconds: float = DEFAULT_TTL_SECONDS) -> Iterator[Lease]:
         """Hold the lease for the block, renewed in the background every third of its time.
@@ -126,8 +121,8 @@ class LeaseCatalogue:
         return time.time()
 
 
-def require_current(connection: Connection, token: int, *, lock: bool = True) -> None:
-    """Raise LeaseLost unless `token` is the newest of its lease; with `lock` it stays so until the commit."""
+def require_current(connection: Connection, token: int) -> None:
+    """Raise LeaseLost unless `token` is the newest of its lease; it stays so until the commit."""
     query = select(LeaseTable.name).where(LeaseTable.token == token)
-    if connection.scalar(query.with_for_update() if lock else query) is None:
+    if connection.scalar(query.with_for_update()) is None:
         raise LeaseLost(f"the lease with token {token} was lost to a newer holder: stop writing")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from infra.artifacts import ArtifactRef
 from infra.catalogue.bulk import upsert
@@ -20,6 +22,8 @@ class ArtifactRecord:
     ref: ArtifactRef
     stage: str
     code_version: str
+    libraries: Mapping[str, str]
+    """Distribution -> version of what computed it; empty where that was not recorded."""
     created_at: datetime
 
 
@@ -29,9 +33,17 @@ class ArtifactRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record_artifact(self, ref: ArtifactRef, stage: str, code_version: str) -> None:
+    def record_artifact(
+        self, ref: ArtifactRef, stage: str, code_version: str, libraries: Mapping[str, str] | None = None
+    ) -> None:
         """Remember where `ref` came from; a later one of the same kind and key replaces it."""
-        row = {**ref.model_dump(), "stage": stage, "code_version": code_version, "created_at": utc_now()}
+        row = {
+            **ref.model_dump(),
+            "stage": stage,
+            "code_version": code_version,
+            "libraries": dict(libraries or {}),
+            "created_at": utc_now(),
+        }
         with self._database.writing() as connection:
             upsert(connection, Artifact, [row])
 
@@ -41,12 +53,21 @@ class ArtifactRecords:
         if stage is not None:
             query = query.where(Artifact.stage == stage)
         with self._database.reading() as connection:
-            return [
-                ArtifactRecord(
-                    ref=ArtifactRef(kind=row.kind, key=row.key, sha256=row.sha256, meta=row.meta),
-                    stage=row.stage,
-                    code_version=row.code_version,
-                    created_at=row.created_at,
-                )
-                for row in connection.execute(query)
-            ]
+            return [_record(row) for row in connection.execute(query)]
+
+    def artifact_record(self, ref: ArtifactRef) -> ArtifactRecord | None:
+        """Where this artifact came from; None where that was never recorded."""
+        query = select(Artifact.__table__).where(Artifact.kind == ref.kind, Artifact.key == ref.key)
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _record(row)
+
+
+def _record(row: Row[Any]) -> ArtifactRecord:
+    return ArtifactRecord(
+        ref=ArtifactRef(kind=row.kind, key=row.key, sha256=row.sha256, meta=row.meta),
+        stage=row.stage,
+        code_version=row.code_version,
+        libraries=row.libraries or {},
+        created_at=row.created_at,
+    )

@@ -208,6 +208,8 @@ class Artifact(Base):
     meta: Mapped[dict[str, Any]] = mapped_column(JSON)
     stage: Mapped[str] = mapped_column(String(100))
     code_version: Mapped[str] = mapped_column(String(100))
+    libraries: Mapped[dict[str, str] | None] = mapped_column(JSON)
+    """Distribution -> version of what computed it; None of artifacts recorded before this was."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
 
 

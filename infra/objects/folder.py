@@ -31,11 +31,6 @@ class FolderStore:
             raise StoreUnavailable(f"cannot create the object folder {self._root}: {error}") from error
         self.sweep_staging()
 
-    @property
-    def url(self) -> str:
-        """`file://` address of the folder."""
-        return self._root.as_uri()
-
     def put(self, key: str, data: bytes | Path, *, if_absent: bool = False) -> bool:
         """See `ObjectStore.put`."""
         target = self._path(key)
@@ -95,14 +90,6 @@ class FolderStore:
     def exists(self, key: str) -> bool:
         """See `ObjectStore.exists`."""
         return self._path(key).is_file()
-
-    def list(self, prefix: str = "") -> Iterator[str]:
-        """See `ObjectStore.list`."""
-        start = self._path(prefix) if prefix else self._root
-        for path in sorted(start.rglob("*")):
-            key = path.relative_to(self._root).as_posix()
-            if path.is_file() and not key.startswith(f"{STAGING}/"):
-                yield key
 
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""

@@ -41,10 +41,6 @@ class ObjectStore(Protocol):
     store does not answer, `StoreFull` when there is no space; reads raise `ObjectMissing`.
     """
 
-    @property
-    def url(self) -> str:
-        """Address without credentials; `url + "/" + key` names an object in MLflow."""
-
     def put(self, key: str, data: bytes | Path, *, if_absent: bool = False) -> bool:
         """Store bytes or a file's content, visible completely or not at all.
 
@@ -63,9 +59,6 @@ class ObjectStore(Protocol):
 
     def exists(self, key: str) -> bool:
         """Whether the key holds an object."""
-
-    def list(self, prefix: str = "") -> Iterator[str]:
-        """Keys below the folder `prefix` (empty: all), sorted."""
 
     def delete(self, key: str) -> None:
         """Remove the object; a missing one is no error."""

@@ -123,11 +123,6 @@ class S3Store:
             retry_config={"max_retries": 0},
         )
 
-    @property
-    def url(self) -> str:
-        """`s3://bucket[/prefix]`."""
-        return f"s3://{self._address.bucket}/{self._address.prefix}".rstrip("/")
-
     def prepare(self) -> None:
         """Create the bucket if absent, and try out conditional creation."""
         self._persistently("open the bucket", self._create_bucket)
@@ -209,19 +204,6 @@ class S3Store:
         except ObjectMissing:
             return False
         return True
-
-    def list(self, prefix: str = "") -> Iterator[str]:
-        """See `ObjectStore.list`."""
-        folder = self._name(prefix) if prefix else self._address.prefix
-        below = f"{folder}/" if folder else ""
-        skipped = len(self._address.prefix) + 1 if self._address.prefix else 0
-
-        def names() -> list[str]:
-            found = self._minio.list_objects(self._address.bucket, prefix=below, recursive=True)
-            return sorted(item.object_name for item in found)
-
-        for name in self._persistently(f"list {prefix or 'all'}", names):
-            yield name[skipped:]
 
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""

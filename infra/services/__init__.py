@@ -106,13 +106,6 @@ def start_all(names: Sequence[str], settings: Settings | None = None) -> dict[st
         return dict(zip(names, pool.map(lambda name: start(name, settings), names), strict=True))
 
 
-def stop(name: str, settings: Settings | None = None) -> bool:
-    """Stop a local server and all its processes; returns whether it was running."""
-    process = _process(name, settings or load_settings())
-    with process.exclusively():
-        return process.stop()
-
-
 def stop_all(settings: Settings | None = None) -> list[str]:
     """Stop every local server of this home; returns the names of those that ran."""
     folder = (settings or load_settings()).services_folder

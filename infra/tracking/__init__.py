@@ -1,7 +1,7 @@
 """Tracking: what a run did, in MLflow, without ever stopping the run.
 
 Every record is an event that is written to the spool and then sent. If MLflow does not answer, the event
-stays and is sent before the next one, or by `replay` at the next start. MLflow is imported only when
+stays and is sent before the next one, or by `replay` (`mer up`). MLflow is imported only when
 something is sent (it takes seconds).
 """
 
@@ -129,7 +129,7 @@ class Tracker:
         self._record({"type": "alias", "name": name, "alias": alias, "version": version, "order": order})
 
     def replay(self) -> int:
-        """Send what an earlier process could not; returns how many events were sent. Call at start."""
+        """Send what an earlier process could not; returns how many events were sent."""
         return self._spool.drain(self._sink.send)
 
     def waiting(self) -> int:

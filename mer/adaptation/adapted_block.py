@@ -74,15 +74,17 @@ class AdaptedBlock(nn.Module):
         embedding: Tensor = self.pooling(self.layers(hidden, mask), mask)
         return embedding
 
-    def own_tensors(self) -> dict[str, Tensor]:
+    def fitted_tensors(self) -> dict[str, Tensor]:
         """All that is trained or fitted, by name, in place: adapters, pooling, head."""
         named: dict[str, Tensor] = {f"adapter/{name}": value for name, value in self.layers.trainable.items()}
         named |= {f"pooling/{name}": value for name, value in self.pooling.state_dict().items()}
         return named | {f"head/{name}": value for name, value in self.head.state_dict().items()}
 
     def small_tensors(self) -> dict[str, Tensor]:
-        """Copies, on the CPU, of `own_tensors`: what an `Adaptation` holds."""
-        return {name: value.detach().cpu().clone().contiguous() for name, value in self.own_tensors().items()}
+        """Copies, on the CPU, of `fitted_tensors`: what an `Adaptation` holds."""
+        return {
+            name: value.detach().cpu().clone().contiguous() for name, value in self.fitted_tensors().items()
+        }
 
     def load_small_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Write back what `small_tensors` gave.
@@ -90,18 +92,20 @@ class AdaptedBlock(nn.Module):
         Raises:
             WeightsError: names or shapes are not this block's.
         """
-        own = self.own_tensors()
-        shapes = {name: tuple(value.shape) for name, value in own.items()}
-        found = {name: tuple(value.shape) for name, value in tensors.items()}
-        if shapes != found:
+        fitted = self.fitted_tensors()
+        shapes = {name: tuple(value.shape) for name, value in fitted.items()}
+        loaded_shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+        if shapes != loaded_shapes:
             wrong = sorted(
-                name for name in shapes.keys() | found.keys() if shapes.get(name) != found.get(name)
+                name
+                for name in shapes.keys() | loaded_shapes.keys()
+                if shapes.get(name) != loaded_shapes.get(name)
             )
             raise WeightsError(
                 f"adapter does not fit its block: these tensors differ or are absent: {wrong[:5]}"
             )
         with torch.no_grad():
-            for name, value in own.items():
+            for name, value in fitted.items():
                 value.copy_(tensors[name])
 
 
@@ -112,7 +116,7 @@ def embed_rows(
     batch_size: int = 32,
 ) -> NDArray[np.float32]:
     """Apply `embed` to clips in batches sorted by length; (len(rows), features) in the order of `rows`."""
-    place = {int(row): i for i, row in enumerate(rows)}
+    position = {int(row): i for i, row in enumerate(rows)}
     out: NDArray[np.float32] | None = None
     with torch.inference_mode():
         for batch_rows in length_sorted_batches(rows, store.lengths, batch_size):
@@ -120,7 +124,7 @@ def embed_rows(
             values = embed(batch.hidden, batch.mask).float().cpu().numpy()
             if out is None:
                 out = np.zeros((len(rows), values.shape[1]), dtype=np.float32)
-            out[[place[int(row)] for row in batch_rows]] = values
+            out[[position[int(row)] for row in batch_rows]] = values
     if out is None:
         raise ConfigError("expected at least one clip to embed, found none")
     return out
@@ -146,32 +150,3 @@ def adapted_features(adapted: AdaptedBlock, frames: RaggedTable, *, batch_size: 
     if present.any():
         values[present] = embed_rows(adapted.embed, store, np.flatnonzero(present), batch_size)
     return FeatureTable(clip_ids=tuple(frames.clip_ids), values=values, present=present)
-
-
-def head_logits(adapted: AdaptedBlock, embeddings: FeatureTable) -> FeatureTable:
-    """What the block's own head says of embeddings that `adapted_features` gave.
-
-    Args:
-        adapted: the block the embeddings are of.
-        embeddings: (clips, 2 * width), read back from a feature set or just made.
-
-    Returns:
-        Table (clips, classes) of logits; zeros, and present False, where the clip has no sound.
-
-    Raises:
-        ConfigError: the embeddings are of another size.
-    """
-    from mer.features.dataset import FeatureTable
-
-    values = np.asarray(embeddings.values, dtype=np.float32)
-    if values.shape[1:] != (adapted.embedding_size,):
-        raise ConfigError(
-            f"expected embeddings of {adapted.embedding_size} features, found shape {values.shape}"
-        )
-    adapted.eval()
-    with torch.inference_mode():
-        logits = adapted.head(torch.from_numpy(values.copy()).to(adapted.layers.device)).cpu().numpy()
-    present = np.asarray(embeddings.present, dtype=bool)
-    return FeatureTable(
-        clip_ids=tuple(embeddings.clip_ids), values=logits * present[:, None], present=present
-    )

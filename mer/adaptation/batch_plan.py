@@ -1,4 +1,4 @@
-"""What chance decides of one batch, drawn on the CPU before anything is computed.
+"""Random choices of one batch, drawn on the CPU before anything is computed.
 
 Drawn for the whole batch whatever the device and however many processes share it, so that all of them hide and
 mask the same frames of the same pieces, and a resumed epoch repeats the undisturbed one.
@@ -65,21 +65,21 @@ class BatchPlan:
         """Frames to predict."""
         return 0 if self.hide is None else int(self.hide.sum())
 
-    def part(self, places: slice) -> BatchPlan:
+    def subset(self, positions: slice) -> BatchPlan:
         """The plan of some of the batch's clips, cut to the longest of them."""
-        first, kept = self.windows[0][places], self.windows[1][places]
-        longest = int(kept.max()) if len(kept) else 0
+        first, lengths = self.windows[0][positions], self.windows[1][positions]
+        longest = int(lengths.max()) if len(lengths) else 0
 
         def cut(mask: Tensor | None) -> Tensor | None:
-            return None if mask is None else mask[places, :longest]
+            return None if mask is None else mask[positions, :longest]
 
         return BatchPlan(
-            rows=self.rows[places],
-            windows=(first, kept),
+            rows=self.rows[positions],
+            windows=(first, lengths),
             hide=cut(self.hide),
             blank_times=cut(self.blank_times),
-            blank_features=None if self.blank_features is None else self.blank_features[places],
-            share=None if self.share is None else self.share[places],
+            blank_features=None if self.blank_features is None else self.blank_features[positions],
+            share=None if self.share is None else self.share[positions],
         )
 
 

@@ -42,7 +42,7 @@ class Block:
 
 
 class BlockEncoder(Protocol):
-    """What adaptation needs of an encoder: a `LayeredEncoder` of speech, `PictureLayers` or `TextLayers`.
+    """Interface that adaptation needs of an encoder: a `LayeredEncoder` of speech, `PictureLayers` or `TextLayers`.
 
     A frame is a frame of sound, a token of a picture, or a token of a text; where not all of them count in a clip's
     vector, the encoder has a method `counted` (see `mer.adaptation.counted_tokens`).

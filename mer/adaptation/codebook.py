@@ -42,11 +42,11 @@ def fit_codebook(frames: Tensor, clusters: int, seed: int) -> Tensor:
 
 def nearest_clusters(frames: Tensor, centres: Tensor) -> Tensor:
     """(frames, width) -> (frames,) int64 index of the nearest centre; frames that are not finite give 0."""
-    parts = [
-        torch.cdist(_normalised(torch.nan_to_num(part)), centres).argmin(dim=1)
-        for part in torch.split(frames, _CHUNK)
+    nearest = [
+        torch.cdist(_normalised(torch.nan_to_num(chunk)), centres).argmin(dim=1)
+        for chunk in torch.split(frames, _CHUNK)
     ]
-    return torch.cat(parts)
+    return torch.cat(nearest)
 
 
 def _normalised(frames: Tensor) -> Tensor:

@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.adaptation.adapted_block import (
-    Adaptation,
-    AdaptedBlock,
-    adapted_features,
-    head_logits,
-)
+from mer.adaptation.adapted_block import Adaptation, AdaptedBlock, adapted_features
 from mer.adaptation.adapter_files import load_adapter, save_adapter
 from mer.adaptation.adapters import check_block
 from mer.adaptation.block import Block, BlockEncoder
@@ -36,7 +31,6 @@ __all__ = [
     "AdaptedBlock",
     "adapt",
     "adapted_features",
-    "head_logits",
     "load_adapter",
     "save_adapter",
 ]
@@ -85,8 +79,8 @@ def adapt(
     clips = FitClips.of(frames, variants, labels, train, validation, device)
     clips.check(encoder.width, class_count)
     fit = Fit(encoder, block, clips, class_count, config, processes)
-    if checkpoint is not None and (found := checkpoint.load()) is not None:
-        fit.restore(*found)
+    if checkpoint is not None and (state := checkpoint.load()) is not None:
+        fit.restore(*state)
     while not fit.finished:
         fit.run_epoch()
         if checkpoint is not None and processes.first:

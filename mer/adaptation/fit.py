@@ -61,7 +61,7 @@ class Fit:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self.average = RunningAverage(self.adapted.own_tensors(), config.averaging)
+        self.average = RunningAverage(self.adapted.fitted_tensors(), config.averaging)
         self.guard = StepGuard()
         self.history: list[dict[str, float]] = []
         self.best_epoch = -1
@@ -119,11 +119,11 @@ class Fit:
         """Go on from a checkpoint; one of other options is ignored (its stage's key would differ)."""
         if record.get("config") != self.config.model_dump(mode="json"):
             return
-        self.adapted.load_small_tensors(_part(tensors, "now/"))
-        self.reconstruction.load_state_dict(_part(tensors, "reconstruction/"))
+        self.adapted.load_small_tensors(_under_prefix(tensors, "now/"))
+        self.reconstruction.load_state_dict(_under_prefix(tensors, "reconstruction/"))
         restore_optimiser(self.optimiser, tensors)
-        self.average.restore(_part(tensors, "average/"), record["averaged_steps"])
-        self.best_tensors = _part(tensors, "best/")
+        self.average.restore(_under_prefix(tensors, "average/"), record["averaged_steps"])
+        self.best_tensors = _under_prefix(tensors, "best/")
         self.history = record["history"]
         self.best_epoch = record["best_epoch"]
         self.guard = StepGuard(record["skipped"])
@@ -142,12 +142,13 @@ class Fit:
     def _gradients(self, plan: BatchPlan) -> Tensor:
         """Fill the gradients of the whole batch; (3,) its losses: total, cross-entropy, reconstruction."""
         self.optimiser.zero_grad(set_to_none=True)
-        part = plan.part(self.processes.part(plan.clips))
+        local_plan = plan.subset(self.processes.clip_range(plan.clips))
         figures = torch.zeros(3, device=self.clips.store.device)
-        if part.clips:
-            losses = self.objective(part, plan.clips, plan.hidden_frames)
+        if local_plan.clips:
+            losses = self.objective(local_plan, plan.clips, plan.hidden_frames)
             losses.total.backward()
             figures = torch.stack([losses.total.detach(), losses.cross_entropy, losses.reconstruction])
+        # one exchange needs the same tensors everywhere: a process without clips contributes zeros
         if self.processes.count > 1:
             for parameter in self.parameters:
                 if parameter.grad is None:
@@ -185,5 +186,5 @@ class Fit:
         return now["validation_cross_entropy"] < best["validation_cross_entropy"]
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _under_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

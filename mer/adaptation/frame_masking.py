@@ -38,8 +38,8 @@ def _runs(extent: Tensor, size: int, count: int, share: float, generator: torch.
     whole = extent[:, None, None]  # (batch, 1, 1)
     width = torch.floor(drawn[0] * (torch.floor(share * whole) + 1))  # (batch, count, 1)
     start = torch.floor(drawn[1] * (whole - width + 1))
-    place = torch.arange(size)[None, None]
-    return ((place >= start) & (place < start + width)).any(dim=1)
+    position = torch.arange(size)[None, None]
+    return ((position >= start) & (position < start + width)).any(dim=1)
 
 
 def blank(hidden: Tensor, filler: Tensor, times: Tensor | None, features: Tensor | None) -> Tensor:

@@ -26,7 +26,7 @@ def inject(encoder: BlockEncoder, block: Block, config: AdaptationConfig) -> lis
     options, targets = _options(encoder, block, config)
     inject_adapter_in_model(options, encoder.module)
     injected = {
-        name: part for name, part in encoder.module.named_modules() if isinstance(part, BaseTunerLayer)
+        name: module for name, module in encoder.module.named_modules() if isinstance(module, BaseTunerLayer)
     }
     if set(injected) != set(targets):
         raise WeightsError(f"expected adapters in {sorted(targets)}, found them in {sorted(injected)}")

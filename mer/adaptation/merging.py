@@ -31,7 +31,9 @@ def merged_encoder(layers: AdaptedLayers) -> BlockEncoder:
     shared: dict[int, Any] = {id(p): p for p in layers.encoder.module.parameters()}
     shared |= {id(buffer): buffer for buffer in layers.encoder.module.buffers()}
     injected = {
-        name: part for name, part in layers.encoder.module.named_modules() if isinstance(part, BaseTunerLayer)
+        name: module
+        for name, module in layers.encoder.module.named_modules()
+        if isinstance(module, BaseTunerLayer)
     }
     for layer in injected.values():  # what merging writes into is copied
         for parameter in layer.parameters():
@@ -39,7 +41,7 @@ def merged_encoder(layers: AdaptedLayers) -> BlockEncoder:
     merged = copy.deepcopy(layers.encoder, shared)
     with torch.no_grad():
         for name in injected:
-            part: Any = merged.module.get_submodule(name)
-            part.merge(safe_merge=True)
-            merged.module.set_submodule(name, part.get_base_layer())
+            module: Any = merged.module.get_submodule(name)
+            module.merge(safe_merge=True)
+            merged.module.set_submodule(name, module.get_base_layer())
     return merged

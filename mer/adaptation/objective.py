@@ -1,4 +1,4 @@
-"""What a step of the adaptation minimises: `CE + lambda * L_mask` (system A, 2).
+"""Loss that a step of the adaptation minimises: `CE + lambda * L_mask` (system A, 2).
 
 Known: the sum of both. Reconstruction: class weights, SpecAugment on the cached state (`frame_masking`), and mixup of
 pooled embeddings and labels (manifold mixup, Verma et al. 2019, at the last layer only: clips differ in length, so
@@ -89,7 +89,7 @@ class Objective(nn.Module):
         if plan.hide is None:
             return adapted.new_zeros(())
         # indices are made on the CPU: picking by a mask on a GPU would wait for it
-        index, _ = targets.places(plan.rows, plan.windows)
+        index, _ = targets.frame_index(plan.rows, plan.windows)
         frozen = targets.values.index_select(0, index[plan.hide].to(targets.device))
         frozen = frozen.float() if self.reconstruction.clusters is None else frozen[:, 0].long()
         at = plan.hide.reshape(-1).nonzero()[:, 0].to(adapted.device)
@@ -104,8 +104,8 @@ class Objective(nn.Module):
         share = plan.share.to(embedding.device)
         mixed = share[:, None] * embedding + (1.0 - share[:, None]) * embedding.roll(1, dims=0)
         logits = self.adapted.head(mixed)
-        own, partner = self._losses(logits, labels), self._losses(logits, labels.roll(1))
-        return (share * own + (1.0 - share) * partner).sum()
+        loss, partner_loss = self._losses(logits, labels), self._losses(logits, labels.roll(1))
+        return (share * loss + (1.0 - share) * partner_loss).sum()
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         plain = functional.cross_entropy(
@@ -126,19 +126,19 @@ class Objective(nn.Module):
         embeddings = []
         self.adapted.eval()
         with torch.inference_mode():
-            for part in length_sorted_batches(rows, store.lengths, config.batch_size):
-                batch = pad(store, part)
+            for batch_rows in length_sorted_batches(rows, store.lengths, config.batch_size):
+                batch = pad(store, batch_rows)
                 hidden = self.adapted.layers.frozen(batch.hidden, batch.mask)
-                is_plain = torch.from_numpy(part < len(store.lengths) // len(self.clips.choices))
+                is_plain = torch.from_numpy(batch_rows < len(store.lengths) // len(self.clips.choices))
                 embeddings.append(self.adapted.pooling(hidden, batch.mask)[is_plain.to(store.device)])
                 if targets is not None:
-                    index, valid = store.places(part)
+                    index, valid = store.frame_index(batch_rows)
                     targets[index[valid].to(store.device)] = hidden[batch.mask].half()
         self.adapted.head.standardise_to(torch.cat(embeddings))
         if targets is None:
             return None
         if self.reconstruction.clusters is not None:
-            index, valid = store.places(plain)
+            index, valid = store.frame_index(plain)
             states = targets[index[valid].to(store.device)]
             centres = fit_codebook(states, self.reconstruction.clusters, derive_seed(config.seed, "codebook"))
             targets = nearest_clusters(targets, centres)[:, None].to(torch.int16)
@@ -147,7 +147,7 @@ class Objective(nn.Module):
 
 def mean_frame(clips: FitClips) -> Tensor:
     """(width,) mean of the plain training clips' frames; those that are not finite are left out."""
-    index, valid = clips.store.places(clips.train)
+    index, valid = clips.store.frame_index(clips.train)
     frames = clips.store.values[index[valid].to(clips.store.device)]
     frames = frames[frames.isfinite().all(dim=1)]
     return frames.float().mean(dim=0) if len(frames) else frames.new_zeros(clips.store.width).float()

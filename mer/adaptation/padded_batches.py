@@ -71,15 +71,15 @@ class FrameStore:
         Raises:
             ConfigError: a table holds several hidden states.
         """
-        parts = [_one_state(table).to(device) for table in tables]
+        values = [_one_state(table).to(device) for table in tables]
         lengths = np.concatenate([np.diff(np.asarray(table.offsets, dtype=np.int64)) for table in tables])
         return cls(
-            values=parts[0] if len(parts) == 1 else torch.cat(parts),
+            values=values[0] if len(values) == 1 else torch.cat(values),
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         )
 
-    def places(self, rows: NDArray[np.int64], windows: Windows | None = None) -> tuple[Tensor, Tensor]:
-        """Where the frames of a padded batch lie.
+    def frame_index(self, rows: NDArray[np.int64], windows: Windows | None = None) -> tuple[Tensor, Tensor]:
+        """Index of the frames of a padded batch.
 
         Args:
             rows: (batch,) clips.
@@ -89,9 +89,12 @@ class FrameStore:
             (batch, frames) index into `values` (a clip's last frame repeated where padded), and the mask, True at
             valid frames; both on the CPU.
         """
-        first, kept = windows if windows is not None else (np.zeros_like(rows), self.lengths[rows])
-        begin, count = torch.from_numpy(self.offsets[rows] + first)[:, None], torch.from_numpy(kept)[:, None]
-        steps = torch.arange(int(kept.max()))[None]  # (1, frames)
+        first, window_lengths = windows if windows is not None else (np.zeros_like(rows), self.lengths[rows])
+        begin, count = (
+            torch.from_numpy(self.offsets[rows] + first)[:, None],
+            torch.from_numpy(window_lengths)[:, None],
+        )
+        steps = torch.arange(int(window_lengths.max()))[None]  # (1, frames)
         return begin + torch.minimum(steps, count - 1), steps < count
 
 
@@ -110,15 +113,15 @@ def draw_windows(lengths: NDArray[np.int64], max_frames: int, generator: torch.G
 
     Whole clips where they fit.
     """
-    kept = np.minimum(lengths, max_frames)
+    window_lengths = np.minimum(lengths, max_frames)
     position = torch.rand(len(lengths), generator=generator, dtype=torch.float64).numpy()
-    first = np.floor(position * (lengths - kept + 1)).astype(np.int64)
-    return first, kept
+    first = np.floor(position * (lengths - window_lengths + 1)).astype(np.int64)
+    return first, window_lengths
 
 
 def pad(store: FrameStore, rows: NDArray[np.int64], windows: Windows | None = None) -> PaddedBatch:
     """Gather the rows' frames (or the given windows of them) into one padded float32 batch on the store's device."""
-    index, valid = store.places(rows, windows)
+    index, valid = store.frame_index(rows, windows)
     mask = valid.to(store.device)
     frames = store.values.index_select(0, index.reshape(-1).to(store.device)).float()
     hidden = frames.view(*index.shape, store.width).masked_fill_(~mask.unsqueeze(-1), 0.0)

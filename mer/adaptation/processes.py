@@ -14,20 +14,20 @@ from torch import Tensor
 
 
 class Processes:
-    """A process on its own: the whole batch is its part."""
+    """A single process, which computes whole batches."""
 
     rank = 0
     """Number of this process."""
     count = 1
-    """How many there are."""
+    """Number of processes."""
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files."""
+        """True in the process that writes files."""
         return self.rank == 0
 
-    def part(self, clips: int) -> slice:
-        """This process's part of a batch of `clips` clips; may be empty where there are fewer than processes."""
+    def clip_range(self, clips: int) -> slice:
+        """Range of a batch of `clips` clips that this process computes; may be empty where there are fewer than processes."""
         return slice(clips * self.rank // self.count, clips * (self.rank + 1) // self.count)
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
@@ -52,7 +52,7 @@ class AcceleratedProcesses(Processes):
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes: a GPU of its own, or the processor."""
+        """Device of this process: a GPU of its own, or the CPU."""
         return torch.device(self._state.device)
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
@@ -62,5 +62,5 @@ class AcceleratedProcesses(Processes):
         if self.count == 1:
             return
         total = reduce(torch.cat([tensor.reshape(-1) for tensor in tensors]), reduction="sum")
-        for tensor, part in zip(tensors, total.split([t.numel() for t in tensors]), strict=True):
-            tensor.copy_(part.view_as(tensor))
+        for tensor, summed in zip(tensors, total.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(summed.view_as(tensor))

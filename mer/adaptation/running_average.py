@@ -17,8 +17,8 @@ class RunningAverage:
         decay: share that a step keeps, [0, 1); early steps keep less, so that the start is soon forgotten. 0: no average.
     """
 
-    def __init__(self, own: Mapping[str, Tensor], decay: float) -> None:
-        self._own = dict(own)
+    def __init__(self, tensors: Mapping[str, Tensor], decay: float) -> None:
+        self._tensors = dict(tensors)
         self._decay = decay
         self.steps = 0
         self.values: dict[str, Tensor] = {}
@@ -26,21 +26,22 @@ class RunningAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move toward the tensors as they are now."""
+        """Move the average toward the current tensors."""
         if self._decay == 0.0:
             return
         self.steps += 1
         if not self.values:
-            self.values = {name: value.detach().clone() for name, value in self._own.items()}
+            self.values = {name: value.detach().clone() for name, value in self._tensors.items()}
             return
-        kept = min(self._decay, self.steps / (self.steps + 9))
-        own = [value.detach() for value in self._own.values()]
-        torch._foreach_lerp_([self.values[name] for name in self._own], own, 1.0 - kept)
+        # early steps count more, so that the start is soon forgotten
+        decay = min(self._decay, self.steps / (self.steps + 9))
+        current = [value.detach() for value in self._tensors.values()]
+        torch._foreach_lerp_([self.values[name] for name in self._tensors], current, 1.0 - decay)
 
     def restore(self, values: Mapping[str, Tensor], steps: int) -> None:
-        """Go on from what `values` and `steps` were."""
+        """Continue from saved `values` and `steps`."""
         self.steps = steps
-        self.values = {name: value.to(self._own[name].device) for name, value in values.items()}
+        self.values = {name: value.to(self._tensors[name].device) for name, value in values.items()}
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -48,7 +49,7 @@ class RunningAverage:
         if not self.values:
             yield
             return
-        before = {name: value.detach().clone() for name, value in self._own.items()}
+        before = {name: value.detach().clone() for name, value in self._tensors.items()}
         self._write(self.values)
         try:
             yield
@@ -57,5 +58,5 @@ class RunningAverage:
 
     @torch.no_grad()
     def _write(self, values: Mapping[str, Tensor]) -> None:
-        for name, value in self._own.items():
+        for name, value in self._tensors.items():
             value.copy_(values[name])

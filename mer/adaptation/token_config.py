@@ -11,7 +11,7 @@ from mer.adaptation.config import AdaptationConfig
 
 
 class PictureAdaptation(AdaptationConfig):
-    """PEFT of a vision tower (system B: CLIP is fine-tuned). Reconstruction: tokens, mostly patches, are hidden and
+    """PEFT of a vision encoder (system B: CLIP is fine-tuned). Reconstruction: tokens, mostly patches, are hidden and
     predicted as frames of sound are.
     """
 

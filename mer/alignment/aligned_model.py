@@ -24,8 +24,8 @@ from mer.alignment.trunk import (
     crop_encoder,
     learnt_tensors,
     load_learnt,
-    prepare_trunk,
-    resolved_trunk,
+    prepare_encoder,
+    resolved_encoder,
 )
 from mer.errors import ConfigError, WeightsError
 
@@ -39,7 +39,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentShape:
-    """What the model is made of; all that is needed to build it again."""
+    """Structure of the model: enough to build it again."""
 
     visual: Literal["vectors", "crops"]
     source: str | None
@@ -53,14 +53,14 @@ class AlignmentShape:
     embedding_size: int
     dropout: float
     trunk: Trunk = "full"
-    """What was trained of the encoder of crops."""
+    """Which weights of the encoder of crops were trained."""
     lora_rank: int = 8
     lora_alpha: float = 16.0
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Result of a fit."""
+    """A fitted alignment."""
 
     tensors: Mapping[str, Tensor]
     """Weights of both sides at the best epoch, on the CPU; of a crops encoder, what was trained of it."""
@@ -96,7 +96,7 @@ class AlignedModel(nn.Module):
         self.encoder: nn.Module | None = None
         if shape.visual == "crops":
             encoder = crop_encoder(shape.source, weights)
-            prepare_trunk(encoder, shape.trunk, shape.lora_rank, shape.lora_alpha)
+            prepare_encoder(encoder, shape.trunk, shape.lora_rank, shape.lora_alpha)
             self.encoder = encoder
         self.visual = VisualProjector(
             shape.visual_features, shape.hidden_size, shape.embedding_size, shape.dropout
@@ -110,14 +110,14 @@ class AlignedModel(nn.Module):
         self.temperature = LearnedTemperature(config.temperature, config.temperature_range)
 
     def train(self, mode: bool = True) -> AlignedModel:
-        """Projectors change mode; the trunk only where all of it is trained."""
+        """Projectors change mode; the encoder only where all of it is trained."""
         super().train(mode)
         if self.encoder is not None and self.shape.trunk != "full":
             self.encoder.eval()
         return self
 
     def learnt(self) -> dict[str, Tensor]:
-        """Copies on the processor of all tensors that are not found again by the trunk's source."""
+        """Copies on the CPU of all tensors that the encoder's source does not hold."""
         return {
             name: value.detach().cpu().clone()
             for name, value in learnt_tensors(self, self.shape.trunk).items()
@@ -175,8 +175,12 @@ def embed_visual(model: AlignedModel, visual: Tensor, *, batch_size: int = 64) -
     device = next(model.parameters()).device
     model.eval()
     with torch.inference_mode():
-        parts = [model.see(part.to(device)).cpu() for part in torch.split(visual, batch_size)]
-    return torch.cat(parts).numpy() if parts else np.zeros((0, model.shape.embedding_size), dtype=np.float32)
+        embeddings = [model.see(batch.to(device)).cpu() for batch in torch.split(visual, batch_size)]
+    return (
+        torch.cat(embeddings).numpy()
+        if embeddings
+        else np.zeros((0, model.shape.embedding_size), dtype=np.float32)
+    )
 
 
 def aligned_features(alignment: Alignment, visual: NDArray[Any]) -> NDArray[np.float32]:
@@ -190,13 +194,13 @@ def aligned_features(alignment: Alignment, visual: NDArray[Any]) -> NDArray[np.f
 
 
 def raw_vectors(alignment: Alignment, visual: NDArray[Any]) -> NDArray[np.float32]:
-    """What there was before the alignment, (clips, features): the vectors, or the mean over frames of the trunk as
+    """Visual vectors before the alignment, (clips, features): as given, or the mean over frames of the encoder as
     its source gives it.
     """
     model = AlignedModel(alignment.shape, alignment.config, alignment.weights).eval()
     with torch.inference_mode():
-        parts = [model.visual_vectors(part) for part in torch.split(as_visual_input(visual), 64)]
-    return torch.cat(parts).numpy()
+        vectors = [model.visual_vectors(batch) for batch in torch.split(as_visual_input(visual), 64)]
+    return torch.cat(vectors).numpy()
 
 
 def aligned_table(alignment: Alignment, visual: FeatureTable) -> FeatureTable:
@@ -227,8 +231,8 @@ def save_alignment(folder: Path, alignment: Alignment) -> None:
 
 
 def _encoder_identity(shape: AlignmentShape, weights: Path | None) -> str | None:
-    """What the trunk's own weights are; None for vectors."""
-    return None if shape.source is None else resolved_trunk(shape.source, weights).identity
+    """Identity of the encoder's weights; None for vectors."""
+    return None if shape.source is None else resolved_encoder(shape.source, weights).identity
 
 
 def load_alignment(folder: Path, weights: Path | None = None) -> Alignment:
@@ -248,10 +252,10 @@ def load_alignment(folder: Path, weights: Path | None = None) -> Alignment:
         if hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest() != record["sha256"]:
             raise WeightsError(f"alignment {folder}: {TENSORS} is not what was saved (sha256 differs)")
         shape = AlignmentShape(**record["shape"])
-        trained_on, found = record.get("encoder"), _encoder_identity(shape, weights)
-        if trained_on not in (None, found):
+        trained_on, current = record.get("encoder"), _encoder_identity(shape, weights)
+        if trained_on not in (None, current):
             raise WeightsError(
-                f"alignment {folder}: trained on {trained_on}, found {found} at {shape.source}"
+                f"alignment {folder}: trained on {trained_on}, found {current} at {shape.source}"
             )
         return Alignment(
             tensors=load_file(folder / TENSORS),

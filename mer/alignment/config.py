@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 GroupKind = Literal["speaker", "source"]
-"""What makes clips alike for other reasons than emotion: who speaks, or what they were cut from."""
+"""Property that makes clips alike for other reasons than emotion: their speaker, or the recording they were cut from."""
 
 
 class AlignmentConfig(BaseModel):
@@ -115,7 +115,7 @@ class AlignmentConfig(BaseModel):
 
 
 class AlignmentStudyConfig(BaseModel):
-    """How an alignment is measured on speakers it never saw, and against which controls."""
+    """Options of the study that measures an alignment on unseen speakers and against controls."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -52,8 +52,8 @@ class AlignmentFit:
         self.partner = self._partners()
         self.queue = NegativeQueue(config.queue)
         self.model = self._build(source, weights, device)
-        self._cache_frozen_trunk()
-        self.parameters = [one for one in self.model.parameters() if one.requires_grad]
+        self._cache_frozen_encoder()
+        self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), weight_decay=config.weight_decay)
         self.guard = StepGuard()
         self.history: list[dict[str, float]] = []
@@ -77,7 +77,7 @@ class AlignmentFit:
         """One pass over the training pairs, then the loss of the held-out pairs."""
         config, epoch = self.config, len(self.history)
         order = epoch_generator(config.seed, epoch, "order")
-        batches = [one for one in torch.split(self._ordered(order), config.batch_size) if len(one) > 1]
+        batches = [rows for rows in torch.split(self._ordered(order), config.batch_size) if len(rows) > 1]
         self.model.train()
         total, count = 0.0, 0
         with seeded(epoch_generator(config.seed, epoch, "dropout")):
@@ -122,10 +122,10 @@ class AlignmentFit:
         """Go on from a checkpoint; one of other options is ignored (its stage's key would differ)."""
         if record.get("config") != self.config.model_dump(mode="json"):
             return
-        load_learnt(self.model, _part(tensors, "now/"), self.model.shape.trunk)
+        load_learnt(self.model, _under_prefix(tensors, "now/"), self.model.shape.trunk)
         restore_optimiser(self.optimiser, tensors)
         self.queue.rows = tensors["queue"]
-        self.best_tensors = _part(tensors, "best/")
+        self.best_tensors = _under_prefix(tensors, "best/")
         self.history = record["history"]
         self.best_epoch = record["best_epoch"]
         self.guard = StepGuard(record["skipped"])
@@ -148,6 +148,7 @@ class AlignmentFit:
     def _build(self, source: str | None, weights: Path | None, device: str) -> AlignedModel:
         config = self.config
         crops = self.visual.dtype == torch.uint8
+        # centred data of n clips has at most n - 1 directions
         limit = min(self.acoustic.shape[1], len(self.train_rows) - 1)
         components = min(config.acoustic_components or limit, limit)
         embedding_size = config.embedding_size if config.acoustic_projector == "linear" else components
@@ -170,18 +171,18 @@ class AlignmentFit:
             model = AlignedModel(shape, config, weights).to(device).eval()
         model.acoustic.fit(self.acoustic[self.train_rows].to(device))
         with torch.inference_mode():
-            parts = torch.split(self.visual[self.train_rows], EMBEDDED_AT_ONCE)
-            vectors = [model.visual_vectors(part.to(device)) for part in parts]
+            batches = torch.split(self.visual[self.train_rows], EMBEDDED_AT_ONCE)
+            vectors = [model.visual_vectors(batch.to(device)) for batch in batches]
         model.visual.fit(torch.cat(vectors))
         return model
 
-    def _cache_frozen_trunk(self) -> None:
-        """Replace crops by their frames' vectors (clips, frames, features) where the trunk never changes."""
+    def _cache_frozen_encoder(self) -> None:
+        """Replace crops by their frames' vectors (clips, frames, features) where the encoder never changes."""
         if self.model.encoder is None or self.config.trunk != "frozen":
             return
         with torch.inference_mode():
-            parts = torch.split(self.visual, EMBEDDED_AT_ONCE)
-            vectors = torch.cat([self.model.frame_vectors(part.to(self.device)).cpu() for part in parts])
+            batches = torch.split(self.visual, EMBEDDED_AT_ONCE)
+            vectors = torch.cat([self.model.frame_vectors(batch.to(self.device)).cpu() for batch in batches])
         self.visual = vectors.clone()  # a tensor of inference mode could not take part in training
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
@@ -194,7 +195,7 @@ class AlignmentFit:
         return groups
 
     def _ordered(self, generator: torch.Generator) -> Tensor:
-        """The training rows as this epoch takes them."""
+        """The training rows in the order of this epoch."""
         config, rows = self.config, self.train_rows
         if config.hard_negatives == "none":
             return rows[torch.randperm(len(rows), generator=generator)]
@@ -226,9 +227,9 @@ class AlignmentFit:
         if self.model.encoder is None:
             return self.visual[rows]
         available = self.visual.shape[1]
-        wanted = min(self.config.frames_per_step, available)
-        chosen = torch.rand(len(rows), available, generator=generator).argsort(dim=1)[:, :wanted]
-        return self.visual[rows[:, None], chosen]
+        count = min(self.config.frames_per_step, available)
+        frames = torch.rand(len(rows), available, generator=generator).argsort(dim=1)[:, :count]
+        return self.visual[rows[:, None], frames]
 
     def _heard(self, rows: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -256,7 +257,7 @@ class AlignmentFit:
 def acoustic_targets(
     acoustic: NDArray[np.float32], groups: ClipGroups, config: AlignmentConfig
 ) -> NDArray[np.float32]:
-    """What the acoustic projector is given: the features, standardised within groups where the options say so."""
+    """Input of the acoustic projector: the features, standardised within groups where the options say so."""
     values = np.ascontiguousarray(acoustic, dtype=np.float32)
     if config.standardise_acoustic == "none":
         return values
@@ -283,11 +284,15 @@ def _check_clips(
         problems.append(f"{len(visual)} clips, groups of {len(groups.speaker)}")
     if train.sum() < 2:
         problems.append(f"{int(train.sum())} training clips, at least 2 are needed")
-    if not all(bool(torch.isfinite(one).all()) for one in (acoustic, visual) if one.is_floating_point()):
+    if not all(
+        bool(torch.isfinite(features).all())
+        for features in (acoustic, visual)
+        if features.is_floating_point()
+    ):
         problems.append("features are not finite")
     if problems:
         raise ConfigError(f"alignment cannot start: {'; '.join(problems)}")
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _under_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

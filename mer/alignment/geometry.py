@@ -29,7 +29,7 @@ def uniformity_loss(vectors: Vectors, t: float = 2.0) -> float:
 
 
 def geometry_figures(seen: Vectors, heard: Vectors) -> dict[str, float]:
-    """Both, named for reports; `strangers_distance` is what `alignment` would be between any two clips."""
+    """Alignment and uniformity as figures for reports; `strangers_distance` is the value of `alignment` for any two clips."""
     if len(seen) < 2:
         return {}
     everyone = float(np.mean(2.0 - 2.0 * seen @ heard.T))

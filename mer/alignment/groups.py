@@ -40,8 +40,8 @@ class ClipGroups:
     def codes(self, kind: GroupKind) -> Codes:
         """(clips,) number of the clip's group, -1 where unknown."""
         names = self.speaker if kind == "speaker" else self.source
-        place = {name: number for number, name in enumerate(sorted({name for name in names if name}))}
-        return np.array([place[name] if name else UNKNOWN for name in names], dtype=np.int64)
+        code_of = {name: number for number, name in enumerate(sorted({name for name in names if name}))}
+        return np.array([code_of[name] if name else UNKNOWN for name in names], dtype=np.int64)
 
     def subset(self, rows: NDArray[np.int64]) -> ClipGroups:
         """The groups of these clips, in this order."""
@@ -59,9 +59,9 @@ def standardised_within(values: NDArray[np.float32], codes: Codes) -> NDArray[np
     """
     result = _standardised(values, values)
     for group in np.unique(codes[codes != UNKNOWN]):
-        own = codes == group
-        if own.sum() >= FEWEST:
-            result[own] = _standardised(values[own], values[own])
+        members = codes == group
+        if members.sum() >= FEWEST:
+            result[members] = _standardised(values[members], values[members])
     return result
 
 
@@ -81,33 +81,35 @@ def in_runs(rows: Tensor, codes: Tensor, length: int, generator: torch.Generator
         length: longest run. generator: of the order.
     """
     shuffled = rows[torch.randperm(len(rows), generator=generator)]
-    runs = [run for own in _by_group(shuffled, codes, together=False) for run in torch.split(own, length)]
+    runs = [
+        run for members in _by_group(shuffled, codes, together=False) for run in torch.split(members, length)
+    ]
     order = torch.randperm(len(runs), generator=generator)
-    return torch.cat([runs[place] for place in order.tolist()])
+    return torch.cat([runs[index] for index in order.tolist()])
 
 
 def deranged(rows: Tensor, generator: torch.Generator, codes: Tensor | None = None) -> Tensor:
-    """For every row another row, each used once: neighbours on random cycles.
+    """A random partner for every row, never the row itself; every row is used once (neighbours on random cycles).
 
     Args:
         rows: (count,) at least two clips. generator: of the cycles. codes: (clips,) groups within which
         partners are drawn; none: among all. Clips of unknown groups, or alone in theirs, are one group.
     """
-    place = torch.empty(int(rows.max()) + 1, dtype=torch.long)
-    place[rows] = torch.arange(len(rows))
+    position = torch.empty(int(rows.max()) + 1, dtype=torch.long)
+    position[rows] = torch.arange(len(rows))
     groups = [rows] if codes is None else _by_group(rows, codes, together=True)
     partner = torch.empty_like(rows)
-    for own in groups:
-        cycle = own[torch.randperm(len(own), generator=generator)]
-        partner[place[cycle]] = cycle.roll(1)
+    for members in groups:
+        cycle = members[torch.randperm(len(members), generator=generator)]
+        partner[position[cycle]] = cycle.roll(1)
     return partner
 
 
 def _by_group(rows: Tensor, codes: Tensor, *, together: bool) -> list[Tensor]:
     """The rows of every group; those without one by themselves, or (`together`) as one group of at least two."""
-    own = codes[rows]
-    groups = [rows[own == group] for group in sorted(set(own.tolist())) if group != UNKNOWN]
-    unknown = rows[own == UNKNOWN]
+    row_codes = codes[rows]
+    groups = [rows[row_codes == group] for group in sorted(set(row_codes.tolist())) if group != UNKNOWN]
+    unknown = rows[row_codes == UNKNOWN]
     if not together:
         return [*groups, *torch.split(unknown, 1)]
     rest = torch.cat([unknown, *(group for group in groups if len(group) == 1)])

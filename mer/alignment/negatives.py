@@ -21,7 +21,7 @@ class NegativeQueue:
         self.rows = torch.empty(0, dtype=torch.long)
 
     def beside(self, batch: Tensor) -> Tensor:
-        """The queued rows that are not in the batch: one's own sound must not be one's negative."""
+        """The queued rows that are not in the batch: the sound of a clip must not be its own negative."""
         return self.rows[~torch.isin(self.rows, batch)]
 
     def push(self, batch: Tensor) -> None:

@@ -70,8 +70,8 @@ def pretrain_alignment(
         train on. DivergedError: more than three steps gave NaN or infinity.
     """
     fit = AlignmentFit(visual, acoustic, train, held_out, config, source, groups, weights, device)
-    if checkpoint is not None and (found := checkpoint.load()) is not None:
-        fit.restore(*found)
+    if checkpoint is not None and (state := checkpoint.load()) is not None:
+        fit.restore(*state)
     while not fit.finished:
         fit.run_epoch()
         if checkpoint is not None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 """Inverse regularisation of the logistic regression; chosen on validation speakers."""
 DEFAULT_STRENGTH = 0.03
-"""Where there are no labelled validation clips to choose by."""
+"""Used when no labelled validation clips exist to choose the strength by."""
 
 
 def probed(
@@ -33,10 +33,11 @@ def probed(
         right = [
             float(
                 (
-                    _fitted(values, emotion, train, one).predict(values[validation]) == emotion[validation]
+                    _fitted(values, emotion, train, candidate).predict(values[validation])
+                    == emotion[validation]
                 ).mean()
             )
-            for one in STRENGTHS
+            for candidate in STRENGTHS
         ]
         strength = STRENGTHS[int(np.argmax(right))]
     known = np.concatenate([train, validation])

@@ -45,11 +45,11 @@ class AcousticProjector(nn.Module):
         mean, deviation = acoustic.mean(dim=0), acoustic.std(dim=0, correction=0).clamp(min=1e-6)
         standard = (acoustic - mean) / deviation
         _, singular, directions = torch.linalg.svd(standard.double(), full_matrices=False)
-        kept = self.basis.shape[1]
+        components = self.basis.shape[1]
         # The sign of a direction is arbitrary: fix it, so that the same clips give the same space everywhere.
-        largest = directions[:kept].abs().argmax(dim=1, keepdim=True)
-        directions = directions[:kept] * directions[:kept].gather(1, largest).sign()
-        scale = len(acoustic) ** 0.5 / singular[:kept].clamp(min=1e-3)
+        largest = directions[:components].abs().argmax(dim=1, keepdim=True)
+        directions = directions[:components] * directions[:components].gather(1, largest).sign()
+        scale = len(acoustic) ** 0.5 / singular[:components].clamp(min=1e-3)
         self.mean.copy_(mean)
         self.basis.copy_((directions * scale[:, None]).T.float() / deviation[:, None])
 

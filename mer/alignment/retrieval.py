@@ -36,9 +36,9 @@ class RankTable:
         ordered = np.sort(distance, axis=1)
         self.ahead = np.empty(distance.shape, dtype=np.int64)
         self.tied = np.empty(distance.shape, dtype=np.int64)
-        for row, (own, order) in enumerate(zip(distance, ordered, strict=True)):
-            self.ahead[row] = np.searchsorted(order, own, side="left")
-            self.tied[row] = np.searchsorted(order, own, side="right") - self.ahead[row] - 1
+        for row, (row_distances, order) in enumerate(zip(distance, ordered, strict=True)):
+            self.ahead[row] = np.searchsorted(order, row_distances, side="left")
+            self.tied[row] = np.searchsorted(order, row_distances, side="right") - self.ahead[row] - 1
 
     def hits(self, partner: Codes, ranks: Sequence[int] = RANKS) -> Hits:
         """(queries, ranks) where query i's partner is gallery item `partner[i]`.
@@ -48,8 +48,8 @@ class RankTable:
         """
         rows = np.arange(len(partner))
         ahead, tied = self.ahead[rows, partner], self.tied[rows, partner]
-        found = [(k - ahead) / (tied + 1) for k in ranks]
-        return np.clip(np.stack(found, axis=1), 0.0, 1.0)
+        hits = [(k - ahead) / (tied + 1) for k in ranks]
+        return np.clip(np.stack(hits, axis=1), 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -82,20 +82,25 @@ def retrieved(
     rows = np.arange(len(seen))
     galleries = [rows]
     if within is not None:
-        own = [rows[within == group] for group in np.unique(within[within != UNKNOWN])]
-        galleries = [gallery for gallery in own if len(gallery) > 1]
+        groups = [rows[within == group] for group in np.unique(within[within != UNKNOWN])]
+        galleries = [gallery for gallery in groups if len(gallery) > 1]
     generator = np.random.default_rng(seed)
-    parts = [_in_gallery(seen[own], heard[own], permutations, generator) for own in galleries if len(own)]
-    if not parts:
+    by_gallery = [
+        _in_gallery(seen[gallery], heard[gallery], permutations, generator)
+        for gallery in galleries
+        if len(gallery)
+    ]
+    if not by_gallery:
         none = np.zeros((0, len(RANKS)))
         return Retrieval(none, none, none, rows[:0], np.zeros((permutations, len(RANKS))))
-    sizes = [len(part[0]) for part in parts]
+    # hits of permuted pairings are sums over a gallery's clips: divided once, by all clips
+    sizes = [len(hits[0]) for hits in by_gallery]
     return Retrieval(
-        seen=np.concatenate([part[0] for part in parts]),
-        heard=np.concatenate([part[1] for part in parts]),
+        seen=np.concatenate([hits[0] for hits in by_gallery]),
+        heard=np.concatenate([hits[1] for hits in by_gallery]),
         chance=np.concatenate([np.tile([min(k / n, 1.0) for k in RANKS], (n, 1)) for n in sizes]),
-        rows=np.concatenate([own for own in galleries if len(own)]),
-        permuted=np.asarray(sum(part[2] for part in parts) / sum(sizes)),
+        rows=np.concatenate([gallery for gallery in galleries if len(gallery)]),
+        permuted=np.asarray(sum(hits[2] for hits in by_gallery) / sum(sizes)),
     )
 
 
@@ -111,25 +116,6 @@ def _in_gallery(
         back = np.argsort(partner)
         sums[number] = (forward.hits(partner) + backward.hits(back)).sum(axis=0) / 2
     return forward.hits(truth), backward.hits(truth), sums
-
-
-def recall_at(queries: Vectors, gallery: Vectors, ranks: Sequence[int] = RANKS) -> dict[int, float]:
-    """Share of queries whose own item is among the k most similar of the gallery, in [0, 1] by k.
-
-    Args:
-        queries: (clips, features) embeddings of unit length.
-        gallery: (clips, features) embeddings of unit length; row i is query i's own item.
-        ranks: values of k.
-    """
-    if len(queries) == 0:
-        return dict.fromkeys(ranks, 0.0)
-    hits = RankTable(queries, gallery).hits(np.arange(len(queries)), ranks).mean(axis=0)
-    return {k: float(value) for k, value in zip(ranks, hits, strict=True)}
-
-
-def chance_level(clips: int, ranks: Sequence[int] = RANKS) -> dict[int, float]:
-    """Recall at k of a random order of `clips` items."""
-    return {k: min(k / clips, 1.0) if clips else 0.0 for k in ranks}
 
 
 def retrieval_figures(seen: Vectors, heard: Vectors, speaker: Codes | None = None) -> dict[str, float]:
@@ -156,8 +142,8 @@ def recall_figures(retrieval: Retrieval, prefix: str) -> dict[str, float]:
         names = ("video_to_audio", "audio_to_video", "chance")
         return {f"{name}_r{k}": 0.0 for name in names for k in RANKS}
     figures: dict[str, float] = {}
-    for place, k in enumerate(RANKS):
-        figures[f"{prefix}video_to_audio_r{k}"] = float(retrieval.seen[:, place].mean())
-        figures[f"{prefix}audio_to_video_r{k}"] = float(retrieval.heard[:, place].mean())
-        figures[f"{prefix}chance_r{k}"] = float(retrieval.chance[:, place].mean())
+    for column, k in enumerate(RANKS):
+        figures[f"{prefix}video_to_audio_r{k}"] = float(retrieval.seen[:, column].mean())
+        figures[f"{prefix}audio_to_video_r{k}"] = float(retrieval.heard[:, column].mean())
+        figures[f"{prefix}chance_r{k}"] = float(retrieval.chance[:, column].mean())
     return figures

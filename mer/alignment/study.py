@@ -1,4 +1,4 @@
-"""What an alignment is worth on speakers it never saw: retrieval, geometry, controls on shuffled pairs, linear probes.
+"""Study of an alignment on unseen speakers: retrieval, geometry, controls on shuffled pairs, linear probes.
 
 Known (system A, 3): retrieval at 1, 5 and 10 both ways, visual-only score before and after, a shuffled-pairs
 control that must show no gain. Reconstruction: how that is made a test. Two controls are fitted with the same
@@ -13,7 +13,7 @@ one verdict in twenty is wrong, so a single `above chance` beside many `at chanc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from mer.training.seeding import derive_seed
 
 CONTROLS = ("all", "speaker")
 SYSTEMS = ("raw", "aligned", "raw_aligned")
-"""What linear probes read: what there was before, what the alignment made of it, and both."""
+"""Inputs of the linear probes: the vectors before the alignment, the aligned embeddings, and both side by side."""
 WITHIN = "within_speaker_"
 
 Vectors = NDArray[np.float32]
@@ -60,7 +60,7 @@ class StudiedClips:
     weights: Path | None = None
     """Folder for checksums of a pre-trained encoder of crops."""
     device: str = "cpu"
-    """Where fits run."""
+    """Device on which the fits run."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class ViewStudy:
     """Speaker of every such clip."""
 
     def to_json(self) -> dict[str, Any]:
-        """All of it."""
+        """The study as JSON values."""
         return asdict(self)
 
 
@@ -166,7 +166,7 @@ def _controls(
     """Figures of fits on shuffled pairs, by kind; within speakers only where at least two are known to train on."""
     known = np.unique(clips.groups.codes("speaker")[clips.train])
     kinds = CONTROLS if (known != UNKNOWN).sum() > 1 else CONTROLS[:1]
-    found: dict[str, list[dict[str, float]]] = {}
+    controls: dict[str, list[dict[str, float]]] = {}
     for kind in kinds:
         for number in range(study.control_seeds):
             shuffled = AlignmentConfig.model_validate(
@@ -180,10 +180,10 @@ def _controls(
             figures = _measured(clips, control, rows, 0, 0)[2]
             if study.probe and (right := _probes(clips, control, ("aligned",))[0]):
                 figures["probe_aligned"] = float(right["aligned"].mean())
-            found.setdefault(kind, []).append(figures)
+            controls.setdefault(kind, []).append(figures)
             if progress is not None:
                 progress(f"control {kind}, fit {number + 1} of {study.control_seeds}")
-    return found
+    return controls
 
 
 def fitted(clips: StudiedClips, config: AlignmentConfig) -> Alignment:
@@ -221,30 +221,6 @@ def _probes(
         for name in systems
     }
     return right, scored.tolist()
-
-
-def mean_of_seeds(studies: list[ViewStudy]) -> ViewStudy:
-    """One view fitted with several seeds: hits, figures and probes averaged clip by clip, controls put together.
-
-    The permutations of a view are the same for every seed, so their averages are a null of the average.
-    """
-    first = studies[0]
-
-    def mean(name: str) -> Any:
-        return _rounded(np.mean([getattr(study, name) for study in studies], axis=0))
-
-    return replace(
-        first,
-        hits=mean("hits"),
-        within_hits=mean("within_hits"),
-        permuted=mean("permuted"),
-        within_permuted=mean("within_permuted"),
-        figures={name: float(np.mean([one.figures[name] for one in studies])) for name in first.figures},
-        controls={
-            kind: [fit for study in studies for fit in study.controls[kind]] for kind in first.controls
-        },
-        probe={name: np.mean([one.probe[name] for one in studies], axis=0).tolist() for name in first.probe},
-    )
 
 
 def _rounded(values: NDArray[np.floating[Any]]) -> list[list[float]]:

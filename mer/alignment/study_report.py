@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,13 +53,13 @@ def _retrieval(views: Sequence[ViewStudy], prefix: str, config: AlignmentStudyCo
     null = np.average(
         [view.within_permuted if prefix else view.permuted for view in present], axis=0, weights=weights
     )  # (permutations, ranks)
-    for place, k in enumerate(RANKS):
+    for column, k in enumerate(RANKS):
         for way in ("video_to_audio", "audio_to_video", "chance"):
             name = f"{prefix}{way}_r{k}"
             figures[name] = float(np.average([view.figures[name] for view in present], weights=weights))
-        own = resampled_mean(hits[:, place], speakers, seed=config.seed)
-        figures |= _with_interval(f"{prefix}r{k}", own.point, own.interval(config.confidence))
-        as_good = (null[:, place] >= own.point - 1e-6).sum()
+        recall = resampled_mean(hits[:, column], speakers, seed=config.seed)
+        figures |= _with_interval(f"{prefix}r{k}", recall.point, recall.interval(config.confidence))
+        as_good = (null[:, column] >= recall.point - 1e-6).sum()
         figures[f"{prefix}r{k}_p"] = float((1 + as_good) / (1 + len(null)))
     return figures
 
@@ -102,8 +101,8 @@ def _probe(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figures:
     right = {name: np.concatenate([np.asarray(view.probe[name]) for view in scored]) for name in SYSTEMS}
     figures: Figures = {"probe_clips": float(len(speakers))}
     for name, values in right.items():
-        own = resampled_mean(values, speakers, seed=config.seed)
-        figures |= _with_interval(f"probe_{name}", own.point, own.interval(config.confidence))
+        accuracy = resampled_mean(values, speakers, seed=config.seed)
+        figures |= _with_interval(f"probe_{name}", accuracy.point, accuracy.interval(config.confidence))
         if name != "raw":
             gain = resampled_mean(values - right["raw"], speakers, seed=config.seed)
             figures |= _with_interval(f"probe_{name}_gain", gain.point, gain.interval(config.confidence))
@@ -172,20 +171,15 @@ def _probe_lines(figures: Mapping[str, float]) -> Iterator[str]:
         return
     yield f"{'linear probe, held-out speakers':36}{'accuracy':>22}{'minus raw':>28}"
     for name in SYSTEMS:
-        own = f"{figures[f'probe_{name}']:.3f} ({_range(figures, f'probe_{name}')})"
+        accuracy = f"{figures[f'probe_{name}']:.3f} ({_range(figures, f'probe_{name}')})"
         gain = f"probe_{name}_gain"
         change = f"{figures[gain]:+.3f} ({_range(figures, gain)})" if gain in figures else ""
-        yield f"  {name.replace('_', ' + '):34}{own:>22}{change:>28}"
+        yield f"  {name.replace('_', ' + '):34}{accuracy:>22}{change:>28}"
     for kind, shown in SHUFFLED.items():
         if (name := f"control_{kind}_probe") in figures:
-            own = f"{figures[name]:.3f} ({_range(figures, name)})"
-            yield f"  {f'aligned, {shown}':34}{own:>22}"
+            accuracy = f"{figures[name]:.3f} ({_range(figures, name)})"
+            yield f"  {f'aligned, {shown}':34}{accuracy:>22}"
 
 
 def _range(figures: Mapping[str, float], name: str) -> str:
     return f"{figures[f'{name}_low']:.3f} to {figures[f'{name}_high']:.3f}"
-
-
-def as_json(views: Sequence[ViewStudy], figures: Mapping[str, float]) -> dict[str, Any]:
-    """What is kept of a study."""
-    return {"figures": dict(figures), "views": [view.to_json() for view in views]}

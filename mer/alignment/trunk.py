@@ -57,21 +57,21 @@ def crop_encoder(source: str | None, weights: Path | None = None) -> Any:
 
     if source.startswith("seed:"):
         return face_encoder(source)
-    encoder = load_visual(resolved_trunk(source, weights))
+    encoder = load_visual(resolved_encoder(source, weights))
     if not isinstance(encoder, PictureEncoder):
         raise ConfigError(f"{source}: expected an encoder of single pictures to align, found one of video")
     return PretrainedCrops(encoder).requires_grad_(True)
 
 
-def resolved_trunk(source: str, weights: Path | None) -> ResolvedWeights:
-    """Where the trunk's weights are and what they are."""
+def resolved_encoder(source: str, weights: Path | None) -> ResolvedWeights:
+    """Location and identity of the encoder's weights."""
     if weights is None and not source.startswith("seed:"):
         raise ConfigError(f"alignment with {source}: expected a folder for checksums of weights, found none")
     return resolve_weights(source, weights or Path())
 
 
-def prepare_trunk(encoder: nn.Module, trunk: Trunk, rank: int, alpha: float) -> None:
-    """Freeze what the choice leaves as it is, and put low-rank updates in for `lora`, in place.
+def prepare_encoder(encoder: nn.Module, trunk: Trunk, rank: int, alpha: float) -> None:
+    """Freeze the weights that `trunk` does not train, and put low-rank updates in for `lora`, in place.
 
     Draws from torch's global generator (the updates' first factor).
     """
@@ -89,16 +89,16 @@ def prepare_trunk(encoder: nn.Module, trunk: Trunk, rank: int, alpha: float) -> 
 def _linear_maps(encoder: Any) -> list[str]:
     """Names of the linear maps within the transformer layers."""
     inside = {
-        id(part)
+        id(module)
         for layer in layers_of(encoder.model)
-        for part in layer.modules()
-        if isinstance(part, nn.Linear)
+        for module in layer.modules()
+        if isinstance(module, nn.Linear)
     }
-    return [name for name, part in encoder.named_modules() if id(part) in inside]
+    return [name for name, module in encoder.named_modules() if id(module) in inside]
 
 
 def learnt_tensors(module: nn.Module, trunk: Trunk) -> dict[str, Tensor]:
-    """The state without what is found again by the source of the trunk: all of it, its updates, or nothing of it."""
+    """The state without what the encoder's source holds already: all of the encoder, its updates, or nothing of it."""
     state = module.state_dict()
     if trunk == "full":
         return dict(state)
@@ -110,7 +110,7 @@ def learnt_tensors(module: nn.Module, trunk: Trunk) -> dict[str, Tensor]:
 
 
 def load_learnt(module: nn.Module, tensors: Mapping[str, Tensor], trunk: Trunk) -> None:
-    """Put back what `learnt_tensors` gave.
+    """Load the tensors that `learnt_tensors` gave into the module.
 
     Raises:
         RuntimeError: names or shapes are others.

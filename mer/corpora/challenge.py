@@ -50,46 +50,48 @@ class ChallengeReader:
             CorpusError: a table without its columns, or unknown labels, all of them in one message.
         """
         transcripts = read_transcripts(root, ORIGINAL_CHINESE)
-        cells, places = self._labelled(root, transcripts)
+        cells, locations = self._labelled(root, transcripts)
         notes = [*transcripts.notes]
-        notes += self._add_candidates(root, cells, places, transcripts)
-        rows, told = parse_rows(Cells(_COLUMNS, cells), self.train, emotions, label_map, places)
+        notes += self._add_candidates(root, cells, locations, transcripts)
+        rows, row_notes = parse_rows(Cells(_COLUMNS, cells), self.train, emotions, label_map, locations)
         folders = [folder for folder in self.folders if (root / folder).is_dir()]
         index = index_media(root, folders, lambda path: name_before_first_dot(path.name))
-        return match_rows(rows, index, FeatureFolders(root), (*notes, *told))
+        return match_rows(rows, index, FeatureFolders(root), (*notes, *row_notes))
 
     def _labelled(self, root: Path, transcripts: Transcripts) -> tuple[list[dict[str, str]], list[str]]:
         cells: list[dict[str, str]] = []
-        places: list[str] = []
+        locations: list[str] = []
         for table in (self.train, *self.tests):
             if not (root / table).is_file():
                 continue
-            found = read_cells(root / table)
-            if not {"name", "discrete"} <= set(found.columns):
+            content = read_cells(root / table)
+            if not {"name", "discrete"} <= set(content.columns):
                 raise CorpusError(
-                    f"{table}: expected columns name,discrete, found {', '.join(found.columns)}"
+                    f"{table}: expected columns name,discrete, found {', '.join(content.columns)}"
                 )
             split = "train" if table == self.train else "test"
-            for number, row in enumerate(found.rows, start=2):
+            for number, row in enumerate(content.rows, start=2):
                 cells.append(_cells(row, split if row["discrete"] else "unlabelled", transcripts))
-                places.append(f"{table} row {number}")
-        return cells, places
+                locations.append(f"{table} row {number}")
+        return cells, locations
 
     def _add_candidates(
-        self, root: Path, cells: list[dict[str, str]], places: list[str], transcripts: Transcripts
+        self, root: Path, cells: list[dict[str, str]], locations: list[str], transcripts: Transcripts
     ) -> list[str]:
         """Candidates that no table labels; whatever `discrete` says of them is a filler."""
         if self.candidates is None or not (root / self.candidates).is_file():
             return []
-        found = read_cells(root / self.candidates)
-        if "name" not in found.columns:
-            raise CorpusError(f"{self.candidates}: expected a column name, found {', '.join(found.columns)}")
+        content = read_cells(root / self.candidates)
+        if "name" not in content.columns:
+            raise CorpusError(
+                f"{self.candidates}: expected a column name, found {', '.join(content.columns)}"
+            )
         labelled = {row["name"] for row in cells}
-        new = [row for row in found.rows if name_before_first_dot(row["name"]) not in labelled]
+        new = [row for row in content.rows if name_before_first_dot(row["name"]) not in labelled]
         cells += [_cells({"name": row["name"]}, "unlabelled", transcripts) for row in new]
-        places += [f"{self.candidates} {row['name']}" for row in new]
+        locations += [f"{self.candidates} {row['name']}" for row in new]
         return [
-            f"{len(found.rows)} names of a submission in {self.candidates}: taken as unlabelled, "
+            f"{len(content.rows)} names of a submission in {self.candidates}: taken as unlabelled, "
             "`mer predict --candidates` writes them in order"
         ]
 

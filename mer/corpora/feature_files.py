@@ -30,7 +30,7 @@ class FeatureIndex(Protocol):
         ...
 
     def address(self, name: str) -> Path:
-        """What the catalogue calls a clip that has no media: a path at which no file lies."""
+        """Catalogue path of a clip that has no media; no file lies there."""
         ...
 
 
@@ -47,11 +47,11 @@ class FeatureFolders:
 
     def files(self, name: str) -> tuple[Path, ...]:
         """The clip's npy files, by set."""
-        found: list[Path] = []
+        files: list[Path] = []
         for feature_set in self._sets_of.get(name, ()):
             file = self._folder / feature_set / f"{name}.npy"
-            found += [file] if file.is_file() else sorted(file.with_suffix("").glob("*.npy"))
-        return tuple(found)
+            files += [file] if file.is_file() else sorted(file.with_suffix("").glob("*.npy"))
+        return tuple(files)
 
     def address(self, name: str) -> Path:
         """`<root>/features/<clip>`."""

@@ -51,17 +51,17 @@ class FileNameReader:
         index = index_media(root)
         cells = []
         for stem in sorted(index.by_stem):
-            if found := self.pattern.fullmatch(stem):
+            if fields := self.pattern.fullmatch(stem):
                 cells.append(
                     {
                         "name": stem,
-                        "emotion": self.emotions.get(found["emotion"], f"code {found['emotion']}"),
-                        "speaker": self.speaker_prefix + found["speaker"],
-                        "transcript": self.texts.get(found["text"], ""),
+                        "emotion": self.emotions.get(fields["emotion"], f"code {fields['emotion']}"),
+                        "speaker": self.speaker_prefix + fields["speaker"],
+                        "transcript": self.texts.get(fields["text"], ""),
                     }
                 )
-        places = [row["name"] for row in cells]
-        rows, notes = parse_rows(Cells(_COLUMNS, cells), "file names", emotions, label_map, places)
+        locations = [row["name"] for row in cells]
+        rows, notes = parse_rows(Cells(_COLUMNS, cells), "file names", emotions, label_map, locations)
         return match_rows(rows, index, FeatureFolders(root), notes)
 
 

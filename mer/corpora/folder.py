@@ -13,7 +13,7 @@ from mer.errors import CorpusError
 
 
 class FolderReader:
-    """Anything that holds media files and no table; asked last."""
+    """Reader of folders that hold media files and no table; tried last."""
 
     format = "folder"
     layout = "a folder of media files, or features/<set>/<clip>.npy, without labels"

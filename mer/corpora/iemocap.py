@@ -20,7 +20,7 @@ from mer.corpora.table_file import Cells
 
 _COLUMNS = ("name", "emotion", "speaker", "fold", "transcript")
 _EVALUATION = re.compile(r"\[[\d.]+ - [\d.]+\]\t(?P<name>Ses0\w+)\t(?P<code>[a-z]{3})\t")
-_SAID = re.compile(r"(?P<name>Ses0\w+) \[[\d.\s-]+\]: ?(?P<text>.*)")
+_TRANSCRIPT = re.compile(r"(?P<name>Ses0\w+) \[[\d.\s-]+\]: ?(?P<text>.*)")
 _EMOTION_OF_CODE = {
     "ang": "angry", "hap": "happy", "sad": "sad", "neu": "neutral", "fru": "frustrated", "exc": "excited",
     "fea": "fearful", "sur": "surprise", "dis": "disgust", "oth": "other", "xxx": "",
@@ -43,18 +43,18 @@ class IemocapReader:
         Raises:
             CorpusError: labels outside the emotion set, all of them in one message.
         """
-        said = {
-            found["name"]: found["text"].strip()
+        transcripts = {
+            match["name"]: match["text"].strip()
             for line in _lines(root, "transcriptions")
-            if (found := _SAID.match(line))
+            if (match := _TRANSCRIPT.match(line))
         }
         cells = [
-            _cells(found["name"], found["code"], said)
+            _cells(match["name"], match["code"], transcripts)
             for line in _lines(root, "EmoEvaluation")
-            if (found := _EVALUATION.match(line))
+            if (match := _EVALUATION.match(line))
         ]
-        places = [row["name"] for row in cells]
-        rows, notes = parse_rows(Cells(_COLUMNS, cells), "EmoEvaluation", emotions, label_map, places)
+        locations = [row["name"] for row in cells]
+        rows, notes = parse_rows(Cells(_COLUMNS, cells), "EmoEvaluation", emotions, label_map, locations)
         folders = [str(path.relative_to(root)) for path in sorted(root.glob("Session[1-5]/sentences/wav"))]
         notes.append(
             "folds are the five sessions; xxx (no agreement) is no label; ratings 1 to 5 are not taken"
@@ -62,14 +62,14 @@ class IemocapReader:
         return match_rows(rows, index_media(root, folders), FeatureFolders(root), notes)
 
 
-def _cells(name: str, code: str, said: dict[str, str]) -> dict[str, str]:
+def _cells(name: str, code: str, transcripts: dict[str, str]) -> dict[str, str]:
     speaker, fold = iemocap_speaker(name) or ("", "")
     return {
         "name": name,
         "emotion": _EMOTION_OF_CODE.get(code, code),
         "speaker": speaker,
         "fold": fold,
-        "transcript": said.get(name, ""),
+        "transcript": transcripts.get(name, ""),
     }
 
 

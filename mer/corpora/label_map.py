@@ -12,11 +12,11 @@ def parse_label_map(text: str) -> dict[str, str | None]:
         ConfigError: a part that is not `LABEL=EMOTION`, or a label twice.
     """
     labels: dict[str, str | None] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        own, equals, ours = (piece.strip() for piece in part.partition("="))
-        if not equals or not own or own in labels:
+    for entry in filter(None, (entry.strip() for entry in text.split(","))):
+        label, equals, emotion = (piece.strip() for piece in entry.partition("="))
+        if not equals or not label or label in labels:
             raise ConfigError(
-                f"label map: expected LABEL=EMOTION,... with every label once, found {part!r} in {text!r}"
+                f"label map: expected LABEL=EMOTION,... with every label once, found {entry!r} in {text!r}"
             )
-        labels[own] = ours or None
+        labels[label] = emotion or None
     return labels

@@ -33,15 +33,15 @@ def match_rows(
     used = {entry.media for entry in entries}
     stems = {stem for stem, paths in index.by_stem.items() if used.isdisjoint(paths)} - settled
     extra = [entry for entry in unlabelled_entries(index, stems) if entry.name not in settled]
-    told = [*notes, *index.notes]
+    remarks = [*notes, *index.notes]
     if rows and extra:
-        told.append(f"{len(extra)} media files have no row: taken as unlabelled clips")
+        remarks.append(f"{len(extra)} media files have no row: taken as unlabelled clips")
     if not index.by_stem:
         more, unsafe = _unlabelled_features(features, features.names - settled)
         extra, left_out = [*extra, *more], [*left_out, *unsafe]
     if without := sum(bool(entry.precomputed) for entry in (*entries, *extra)):
-        told.append(f"{without} clips have no media: their precomputed features are the clip")
-    return Reading((*entries, *extra), (*conflicts, *left_out), tuple(told))
+        remarks.append(f"{without} clips have no media: their precomputed features are the clip")
+    return Reading((*entries, *extra), (*conflicts, *left_out), tuple(remarks))
 
 
 def unlabelled_entries(index: MediaIndex, stems: Iterable[str]) -> list[CorpusEntry]:
@@ -87,8 +87,8 @@ def _without_conflicts(rows: Sequence[LabelRow]) -> tuple[list[LabelRow], list[L
     first: dict[str, LabelRow] = {}
     clashing: Counter[str] = Counter()
     for row in rows:
-        kept = first.setdefault(row.name, row)
-        if kept.content != row.content:
+        earliest = first.setdefault(row.name, row)
+        if earliest.content != row.content:
             clashing[row.name] += 1
     left_out = [
         LeftOut(

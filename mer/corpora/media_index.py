@@ -65,10 +65,10 @@ class MediaIndex:
         named = [path for path in candidates if path.parent in {self.root / "video", self.root / "audio"}]
         candidates = named or candidates
         if len(candidates) > 1:
-            found = ", ".join(str(path.relative_to(self.root)) for path in sorted(candidates)[:3])
+            listed = ", ".join(str(path.relative_to(self.root)) for path in sorted(candidates)[:3])
             raise MediaError(
                 QuarantineReason.AMBIGUOUS_MEDIA,
-                f"{len(candidates)} files are called {stem} ({found}): give the table a `path` column",
+                f"{len(candidates)} files are called {stem} ({listed}): give the table a `path` column",
             )
         return candidates[0]
 
@@ -108,19 +108,19 @@ def _is_plain_file(path: Path) -> bool:
 def _media_below(index: MediaIndex, start: Path) -> Iterator[Path]:
     root = index.root
     for folder, folders, files in os.walk(start):
-        here = Path(folder)
+        directory = Path(folder)
         for name in sorted(folders):
-            if (here / name).is_symlink():
+            if (directory / name).is_symlink():
                 index.notes.append(
-                    f"folder {printable(str((here / name).relative_to(root)))} is a link: not followed"
+                    f"folder {printable(str((directory / name).relative_to(root)))} is a link: not followed"
                 )
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and not (here == root and name in _NOT_MEDIA_FOLDERS)
+            if not name.startswith(".") and not (directory == root and name in _NOT_MEDIA_FOLDERS)
         )
         for name in sorted(files):
-            path = here / name
+            path = directory / name
             if not name.startswith(".") and path.suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES:
                 yield path
 

@@ -18,11 +18,11 @@ from mer.corpora.table_file import Cells, read_cells
 from mer.errors import CorpusError
 
 _TABLES = {"train": "train_sent_emo.csv", "val": "dev_sent_emo.csv", "test": "test_sent_emo.csv"}
-_PART_OF_FOLDER = {
+_SUBSET_OF_FOLDER = {
     "train_splits": "train", "train": "train", "dev_splits_complete": "val", "dev": "val",
     "output_repeated_splits_test": "test", "test": "test",
 }  # fmt: skip
-_SPLIT_OF_PART = {"train": "train", "val": "train", "test": "test"}
+_SPLIT_OF_SUBSET = {"train": "train", "val": "train", "test": "test"}
 _COLUMNS = ("name", "emotion", "speaker", "split", "transcript")
 _NEEDED = ("utterance", "speaker", "emotion", "dialogue_id", "utterance_id")
 _CLIP = re.compile(r"(?:train|val|test)_dia\d+_utt\d+")
@@ -45,34 +45,36 @@ class MeldReader:
             CorpusError: columns are missing, or labels outside the emotion set, all of them in one message.
         """
         cells: list[dict[str, str]] = []
-        for part, table in _TABLES.items():
+        for subset, table in _TABLES.items():
             if not (root / table).is_file():
                 continue
-            found = read_cells(root / table)
-            if absent := [column for column in _NEEDED if column not in found.columns]:
-                raise CorpusError(f"{table}: expected columns {', '.join(absent)} too, found {found.columns}")
-            cells += [_cells(row, part) for row in found.rows]
-        places = [row["name"] for row in cells]
-        rows, notes = parse_rows(Cells(_COLUMNS, cells), _TABLES["train"], emotions, label_map, places)
-        folders = [folder for folder in _PART_OF_FOLDER if (root / folder).is_dir()]
+            content = read_cells(root / table)
+            if absent := [column for column in _NEEDED if column not in content.columns]:
+                raise CorpusError(
+                    f"{table}: expected columns {', '.join(absent)} too, found {content.columns}"
+                )
+            cells += [_cells(row, subset) for row in content.rows]
+        locations = [row["name"] for row in cells]
+        rows, notes = parse_rows(Cells(_COLUMNS, cells), _TABLES["train"], emotions, label_map, locations)
+        folders = [folder for folder in _SUBSET_OF_FOLDER if (root / folder).is_dir()]
         index = index_media(root, folders, lambda path: _name(path, root))
         notes.append("dev is training data here: validation speakers are chosen inside the folds")
         _pass_over_other_files(index)
         return match_rows(rows, index, FeatureFolders(root), notes)
 
 
-def _cells(row: dict[str, str], part: str) -> dict[str, str]:
+def _cells(row: dict[str, str], subset: str) -> dict[str, str]:
     return {
-        "name": f"{part}_dia{row['dialogue_id']}_utt{row['utterance_id']}",
+        "name": f"{subset}_dia{row['dialogue_id']}_utt{row['utterance_id']}",
         "emotion": row["emotion"],
         "speaker": row["speaker"],
-        "split": _SPLIT_OF_PART[part],
+        "split": _SPLIT_OF_SUBSET[subset],
         "transcript": row["utterance"],
     }
 
 
 def _name(path: Path, root: Path) -> str:
-    return f"{_PART_OF_FOLDER.get(path.relative_to(root).parts[0], 'other')}_{path.stem}"
+    return f"{_SUBSET_OF_FOLDER.get(path.relative_to(root).parts[0], 'other')}_{path.stem}"
 
 
 def _pass_over_other_files(index: MediaIndex) -> None:

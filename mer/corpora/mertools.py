@@ -43,28 +43,28 @@ class MertoolsReader:
         Raises:
             CorpusError: see `read_labels`; unknown labels, all of them in one message.
         """
-        found = read_labels(root, emotions, label_map)
-        transcripts = read_transcripts(root, ORIGINAL_CHINESE if found.challenge else ORIGINAL_ENGLISH)
-        name_of = name_before_first_dot if found.challenge else str
+        label_file = read_labels(root, emotions, label_map)
+        transcripts = read_transcripts(root, ORIGINAL_CHINESE if label_file.challenge else ORIGINAL_ENGLISH)
+        name_of = name_before_first_dot if label_file.challenge else str
         cells = [
-            self._cells(label, name_of(label.name), transcripts.texts, found.challenge)
-            for label in found.labels
+            self._cells(label, name_of(label.name), transcripts.texts, label_file.challenge)
+            for label in label_file.labels
         ]
         rows, notes = parse_rows(
             Cells(_COLUMNS, cells),
-            found.file,
+            label_file.file,
             emotions,
             label_map,
-            places=[f"{label.part} {label.name}" for label in found.labels],
+            locations=[f"{label.subset} {label.name}" for label in label_file.labels],
         )
-        folders, told = _media_folders(root)
+        folders, folder_notes = _media_folders(root)
         index = index_media(
-            root, folders, (lambda path: name_of(path.name if found.challenge else path.stem))
+            root, folders, (lambda path: name_of(path.name if label_file.challenge else path.stem))
         )
-        if not found.challenge and any(row.speaker for row in rows):
-            told.append("speaker: the session and gender (IEMOCAP), or the video a clip was cut from")
+        if not label_file.challenge and any(row.speaker for row in rows):
+            folder_notes.append("speaker: the session and gender (IEMOCAP), or the video a clip was cut from")
         return match_rows(
-            rows, index, FeatureFolders(root), (*found.notes, *transcripts.notes, *notes, *told)
+            rows, index, FeatureFolders(root), (*label_file.notes, *transcripts.notes, *notes, *folder_notes)
         )
 
     def _cells(self, label: Label, name: str, texts: Mapping[str, str], challenge: bool) -> dict[str, str]:
@@ -81,7 +81,7 @@ class MertoolsReader:
 
 
 def _speaker(name: str) -> tuple[str, str]:
-    """What must not be in two folds, and the published fold (IEMOCAP: leave one session out)."""
+    """Speaker (a group that must stay within one fold) and published fold of a clip (IEMOCAP: leave one session out)."""
     if iemocap := iemocap_speaker(name):
         return iemocap
     video = _OF_A_VIDEO.fullmatch(name)

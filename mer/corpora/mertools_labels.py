@@ -21,7 +21,7 @@ from mer.corpora.restricted_pickle import npz_members, read_npz
 from mer.emotions import MER_EMOTIONS
 from mer.errors import CorpusError
 
-_SPLIT_OF_PART = {
+_SPLIT_OF_SUBSET = {
     "train_corpus": "train", "val_corpus": "train", "whole_corpus": "train",
     "test_corpus": "test", "test1_corpus": "test", "test2_corpus": "test", "test3_corpus": "test",
 }  # fmt: skip
@@ -36,7 +36,7 @@ class Label:
     """One clip of a label file, as text the table parser takes."""
 
     name: str
-    part: str
+    subset: str
     split: str
     emotion: str
     valence: str
@@ -55,8 +55,10 @@ class MertoolsLabels:
 
 def label_files(root: Path) -> list[Path]:
     """The npz files in the root whose members are parts of a corpus."""
-    found = (path for path in sorted(root.glob("*.npz")) if path.is_file())
-    return [path for path in found if (parts := npz_members(path)) and set(parts) <= set(_SPLIT_OF_PART)]
+    files = (path for path in sorted(root.glob("*.npz")) if path.is_file())
+    return [
+        path for path in files if (members := npz_members(path)) and set(members) <= set(_SPLIT_OF_SUBSET)
+    ]
 
 
 def read_labels(root: Path, emotions: Sequence[str], label_map: LabelMap) -> MertoolsLabels:
@@ -67,19 +69,21 @@ def read_labels(root: Path, emotions: Sequence[str], label_map: LabelMap) -> Mer
             form, or classes given as numbers whose order nobody said.
     """
     file = _choose(label_files(root), len(emotions))
-    parts = read_npz(file)
+    subsets = read_npz(file)
     labels = [
-        _label(file, part, name, label)
-        for part, clips in parts.items()
-        for name, label in _mapping(file, part, clips).items()
+        _label(file, subset, name, label)
+        for subset, clips in subsets.items()
+        for name, label in _mapping(file, subset, clips).items()
     ]
-    notes = [f"labels: {file.name}, " + ", ".join(f"{part} {len(clips)}" for part, clips in parts.items())]
-    labels = _without_fillers(labels, set(parts), notes)
+    notes = [
+        f"labels: {file.name}, " + ", ".join(f"{subset} {len(clips)}" for subset, clips in subsets.items())
+    ]
+    labels = _without_fillers(labels, set(subsets), notes)
     labels = _without_placeholders(labels, notes)
     _require_order(file, labels, label_map)
-    if "val_corpus" in parts:
+    if "val_corpus" in subsets:
         notes.append("val_corpus is training data here: validation speakers are chosen inside the folds")
-    return MertoolsLabels(file.name, tuple(labels), "test1_corpus" in parts, tuple(notes))
+    return MertoolsLabels(file.name, tuple(labels), "test1_corpus" in subsets, tuple(notes))
 
 
 def _choose(files: list[Path], classes: int) -> Path:
@@ -87,28 +91,28 @@ def _choose(files: list[Path], classes: int) -> Path:
         return files[0]
     fitting = [file for file in files if re.search(rf"(?<!\d){classes}[-_]?way", file.stem)]
     if len(fitting) != 1:
-        found = ", ".join(file.name for file in files)
+        listed = ", ".join(file.name for file in files)
         raise CorpusError(
-            f"expected one label file for {classes} classes, found {found}: use a recipe with as many emotions "
+            f"expected one label file for {classes} classes, found {listed}: use a recipe with as many emotions "
             "as one of them has classes"
         )
     return fitting[0]
 
 
-def _mapping(file: Path, part: str, clips: Any) -> Mapping[Any, Any]:
+def _mapping(file: Path, subset: str, clips: Any) -> Mapping[Any, Any]:
     if not isinstance(clips, dict):
-        raise CorpusError(f"{file.name}[{part}]: expected a dict of clips, found {type(clips).__name__}")
+        raise CorpusError(f"{file.name}[{subset}]: expected a dict of clips, found {type(clips).__name__}")
     return clips
 
 
-def _label(file: Path, part: str, name: Any, label: Any) -> Label:
+def _label(file: Path, subset: str, name: Any, label: Any) -> Label:
     if not isinstance(name, str) or not isinstance(label, dict) or "emo" not in label:
         raise CorpusError(
-            f"{file.name}[{part}]: expected name -> {{'emo': ..., 'val': ...}}, found {name!r} -> {label!r:.60}"
+            f"{file.name}[{subset}]: expected name -> {{'emo': ..., 'val': ...}}, found {name!r} -> {label!r:.60}"
         )
     emotion, valence = _text(label["emo"]), _text(label.get("val", ""))
     missing = valence in {"", str(MISSING_VALENCE)}
-    return Label(str(name), part, _SPLIT_OF_PART[part], emotion, "" if missing else valence)
+    return Label(str(name), subset, _SPLIT_OF_SUBSET[subset], emotion, "" if missing else valence)
 
 
 def _text(value: Any) -> str:
@@ -125,16 +129,16 @@ def _text(value: Any) -> str:
     return str(int(number)) if number.is_integer() else str(number)
 
 
-def _without_fillers(labels: list[Label], parts: set[str], notes: list[str]) -> list[Label]:
+def _without_fillers(labels: list[Label], subsets: set[str], notes: list[str]) -> list[Label]:
     """MER2024 to 2026: if every test clip is `neutral`, that is the toolkit's filler and no label."""
-    test = [label for label in labels if label.part == "test1_corpus"]
-    if parts != _WITH_FILLERS or not test or any(label.emotion != _FILLER for label in test):
+    test = [label for label in labels if label.subset == "test1_corpus"]
+    if subsets != _WITH_FILLERS or not test or any(label.emotion != _FILLER for label in test):
         return labels
     notes.append(
         f"test1_corpus: all {len(test)} clips are {_FILLER}, the toolkit's filler: taken as unlabelled"
     )
     return [
-        Label(label.name, label.part, "unlabelled", "", "") if label.part == "test1_corpus" else label
+        Label(label.name, label.subset, "unlabelled", "", "") if label.subset == "test1_corpus" else label
         for label in labels
     ]
 
@@ -144,7 +148,7 @@ def _without_placeholders(labels: list[Label], notes: list[str]) -> list[Label]:
     if not labels or any(label.emotion != "0" for label in labels) or not any(la.valence for la in labels):
         return labels
     notes.append("`emo` is 0 for every clip: a placeholder, only `val` is taken (in the corpus' own units)")
-    return [Label(label.name, label.part, label.split, "", label.valence) for label in labels]
+    return [Label(label.name, label.subset, label.split, "", label.valence) for label in labels]
 
 
 def _require_order(file: Path, labels: Sequence[Label], label_map: LabelMap) -> None:

@@ -43,17 +43,17 @@ class MmsaReader:
         Raises:
             CorpusError: columns are missing, a mode is unknown, or a label is no number.
         """
-        found = read_cells(root / LABEL_TABLE)
-        if absent := [column for column in _NEEDED if column not in found.columns]:
+        content = read_cells(root / LABEL_TABLE)
+        if absent := [column for column in _NEEDED if column not in content.columns]:
             raise CorpusError(
-                f"{LABEL_TABLE}: expected columns {', '.join(absent)} too, found {found.columns}"
+                f"{LABEL_TABLE}: expected columns {', '.join(absent)} too, found {content.columns}"
             )
         rows = [
             MmsaRow(
                 video=row["video_id"], clip=row["clip_id"], part=row["mode"].lower(), text=row["text"],
                 label=row["label"], annotation=row.get("annotation", ""),
             )
-            for row in found.rows
+            for row in content.rows
         ]  # fmt: skip
         folders = [RAW_FOLDER] if (root / RAW_FOLDER).is_dir() else []
         index = index_media(root, folders, lambda path: mmsa_name(path.parent.name, path.stem))
@@ -97,24 +97,24 @@ def _reading(
         }
         for row in rows
     ]
-    places = [f"{table} {row.part} {row.name}" for row in rows]
-    typed, told = parse_rows(Cells(_COLUMNS, cells), table, emotions, label_map, places)
-    said = ("speaker is the video a clip was cut from; validation clips are training data here",)
+    locations = [f"{table} {row.part} {row.name}" for row in rows]
+    typed, row_notes = parse_rows(Cells(_COLUMNS, cells), table, emotions, label_map, locations)
+    reader_notes = ("speaker is the video a clip was cut from; validation clips are training data here",)
     features = PickledFeatures(root) if pickles(root) else FeatureFolders(root)
-    return match_rows(typed, index, features, (*notes, *told, *said))
+    return match_rows(typed, index, features, (*notes, *row_notes, *reader_notes))
 
 
 def _usable_annotations(
     annotations: set[str], emotions: Sequence[str], label_map: LabelMap
 ) -> tuple[Mapping[str, str], list[str]]:
     """Annotations to take as emotions: all of them, or none (`Neutral` alone would be half a class)."""
-    told = sorted(annotations - {""})
-    for annotation in told:
+    named = sorted(annotations - {""})
+    for annotation in named:
         try:
             _ = label_map[annotation] if annotation in label_map else canonical_emotion(annotation, emotions)
         except CorpusError:
             return {}, [
-                f"annotations {', '.join(told)} are not taken: {annotation} is no member of the emotion set. Use a "
+                f"annotations {', '.join(named)} are not taken: {annotation} is no member of the emotion set. Use a "
                 "recipe with emotions: [negative, neutral, positive], or --label-map"
             ]
-    return {annotation: annotation for annotation in told}, []
+    return {annotation: annotation for annotation in named}, []

@@ -1,4 +1,4 @@
-"""What every corpus reader gives, and the interface readers implement."""
+"""Result of a corpus reader, and the interface that all readers implement."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader found below a root."""
+    """Content of a corpus folder as a reader understood it."""
 
     entries: tuple[CorpusEntry, ...]
     left_out: tuple[LeftOut, ...] = ()
@@ -58,12 +58,12 @@ class CorpusReader(Protocol):
 
     @property
     def format(self) -> str:
-        """What `--format` calls it."""
+        """Name of the format for `--format`."""
         ...
 
     @property
     def layout(self) -> str:
-        """What it expects to find, in one line, for errors."""
+        """Expected files, in one line, for error messages."""
         ...
 
     def matches(self, root: Path) -> bool:

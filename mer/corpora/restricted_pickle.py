@@ -132,7 +132,7 @@ def _refusals(name: str) -> Iterator[None]:
 
 
 class _Refused(Exception):
-    """What a pickle asked for that it does not get."""
+    """A global name that a pickle asked for and that is refused."""
 
 
 class _StandIn:

@@ -47,12 +47,12 @@ class LabelRow:
 
     @property
     def labelled(self) -> bool:
-        """Whether there is anything to learn from."""
+        """True if the row has a label to learn from."""
         return self.emotion is not None or self.valence is not None
 
     @property
     def content(self) -> tuple[object, ...]:
-        """What must agree where a name has several rows."""
+        """Values that must be equal in all rows of one name."""
         return (self.path, self.emotion, self.valence, self.speaker, self.split, self.fold)
 
 
@@ -61,11 +61,11 @@ def parse_rows(
     table: str,
     emotions: Sequence[str],
     label_map: LabelMap,
-    places: Sequence[str] | None = None,
+    locations: Sequence[str] | None = None,
 ) -> tuple[list[LabelRow], list[str]]:
     """Type all rows; returns them with notes on mapped labels and ignored columns.
 
-    `places` says where each row stands, for errors; by default its number in the table.
+    `locations` says where each row stands, for errors; by default its number in the table.
 
     Raises:
         CorpusError: neither `name` nor `path`, no rows, or the first problems of the cells with their row
@@ -85,8 +85,8 @@ def parse_rows(
         try:
             rows.append(_parse(values, emotions, label_map, mapped))
         except CorpusError as error:
-            place = places[index] if places else f"row {index + 2}"  # the header is row 1
-            problems.append(f"{place}: {error}")
+            location = locations[index] if locations else f"row {index + 2}"  # the header is row 1
+            problems.append(f"{location}: {error}")
             if isinstance(error, UnknownEmotion):
                 unknown[error.label] += 1
     if unknown:
@@ -94,7 +94,9 @@ def parse_rows(
     if problems:
         more = f"\n  and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
         raise CorpusError(f"{table} cannot be used:\n  " + "\n  ".join(problems[:_PROBLEMS_SHOWN]) + more)
-    notes = [f"label {own!r} -> {ours} ({count} rows)" for (own, ours), count in sorted(mapped.items())]
+    notes = [
+        f"label {label!r} -> {emotion} ({count} rows)" for (label, emotion), count in sorted(mapped.items())
+    ]
     if ignored := [column for column in cells.columns if column and column not in KNOWN_COLUMNS]:
         notes.append(f"columns not used: {', '.join(ignored)}")
     return rows, notes
@@ -125,19 +127,19 @@ def _parse(
 
 
 def _emotion(
-    own: str, emotions: Sequence[str], label_map: LabelMap, mapped: Counter[tuple[str, str]]
+    label: str, emotions: Sequence[str], label_map: LabelMap, mapped: Counter[tuple[str, str]]
 ) -> str | None:
-    if own.lower() in {"", "nan"}:
+    if label.lower() in {"", "nan"}:
         return None
-    if own in label_map:
-        emotion = label_map[own]
+    if label in label_map:
+        emotion = label_map[label]
     else:
         try:
-            emotion = canonical_emotion(own, emotions)
+            emotion = canonical_emotion(label, emotions)
         except CorpusError as error:
-            raise UnknownEmotion(own, str(error)) from error
-    if emotion != own:
-        mapped[own, emotion or "no label"] += 1
+            raise UnknownEmotion(label, str(error)) from error
+    if emotion != label:
+        mapped[label, emotion or "no label"] += 1
     return emotion
 
 

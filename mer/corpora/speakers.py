@@ -13,8 +13,8 @@ def iemocap_speaker(name: str) -> tuple[str, str] | None:
     The letter after the session says who wears the markers, the last one who speaks. Folds are the sessions, as
     published work leaves one session out.
     """
-    found = _IEMOCAP.fullmatch(name)
-    return (f"Ses0{found['session']}{found['gender']}", str(int(found["session"]) - 1)) if found else None
+    match = _IEMOCAP.fullmatch(name)
+    return (f"Ses0{match['session']}{match['gender']}", str(int(match["session"]) - 1)) if match else None
 
 
 def name_before_first_dot(name: str) -> str:

@@ -30,7 +30,7 @@ class Candidates:
     with_valence: bool
 
     def wants(self, name: str) -> bool:
-        """Whether a clip of this name answers any of the rows."""
+        """True if a row of the table names this clip."""
         return name in self._known or name_before_first_dot(name) in self._cut
 
     @cached_property
@@ -44,7 +44,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one clip."""
+    """Answer of a model for one clip."""
 
     discrete: str
     valence: float
@@ -62,8 +62,8 @@ def read_candidates(path: Path) -> Candidates:
     cells = read_cells(path)
     names = tuple(row.get("name", "") for row in cells.rows)
     if "name" not in cells.columns or not names or not all(names):
-        found = f"{', '.join(cells.columns) or 'no header'} and {sum(map(bool, names))} names in {len(names)} rows"
-        raise CorpusError(f"{path.name}: expected a column `name` with a name in every row, found {found}")
+        summary = f"{', '.join(cells.columns) or 'no header'} and {sum(map(bool, names))} names in {len(names)} rows"
+        raise CorpusError(f"{path.name}: expected a column `name` with a name in every row, found {summary}")
     return Candidates(names, "valence" in cells.columns)
 
 
@@ -105,10 +105,10 @@ def submission_table(
     return text.getvalue()
 
 
-def _valence(name: str, answer: Answer, wanted: bool) -> list[str]:
-    if wanted and math.isnan(answer.valence):
+def _valence(name: str, answer: Answer, required: bool) -> list[str]:
+    if required and math.isnan(answer.valence):
         raise CorpusError(
             f"the table of candidates asks for valence, and the model gives none (first: {name}): expected a "
             "model trained on clips with valence, or a table without that column"
         )
-    return [f"{answer.valence:.4f}"] if wanted else []
+    return [f"{answer.valence:.4f}"] if required else []

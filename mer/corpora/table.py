@@ -23,7 +23,7 @@ TABLE_SUFFIXES = (".csv", ".parquet", ".tsv")
 
 
 class TableReader:
-    """Format F of the project's list of layouts: anything that brings one table."""
+    """Reader of any folder with one table of labels (format F of the project's list of layouts)."""
 
     format = "table"
     layout = "one table (labels.csv) with a column `name` or `path`, and media files"
@@ -40,13 +40,13 @@ class TableReader:
         """
         tables = _tables(root)
         if len(tables) > 1:
-            found = ", ".join(table.name for table in tables)
-            raise CorpusError(f"expected one table in {root}, found {found}: call the one to use labels.csv")
+            listed = ", ".join(table.name for table in tables)
+            raise CorpusError(f"expected one table in {root}, found {listed}: call the one to use labels.csv")
         rows, notes = parse_rows(read_cells(tables[0]), tables[0].name, emotions, label_map)
         return match_rows(rows, index_media(root), FeatureFolders(root), notes)
 
 
 def _tables(root: Path) -> list[Path]:
     """The table called labels, or else every table in the root."""
-    found = sorted(path for path in root.iterdir() if path.suffix in TABLE_SUFFIXES and path.is_file())
-    return [path for path in found if path.stem == "labels"] or found
+    tables = sorted(path for path in root.iterdir() if path.suffix in TABLE_SUFFIXES and path.is_file())
+    return [path for path in tables if path.stem == "labels"] or tables

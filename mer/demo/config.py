@@ -1,4 +1,4 @@
-"""What can be chosen about the demo corpus."""
+"""Options of the demo corpus."""
 
 from __future__ import annotations
 

@@ -109,9 +109,9 @@ def draw_clip(
     blink = int(generator.integers(2, max(3, len(loudness))))
     for number, open_by_voice in enumerate(loudness):
         expression = Expression(*(float(value) for value in target + wander[number, :6]))
-        place = offset + 8 * wander[number, 6:]
+        shift = offset + 8 * wander[number, 6:]
         large = draw_face(
-            looks, expression, float(open_by_voice), (place[0], place[1]), number in {blink, blink + 1}
+            looks, expression, float(open_by_voice), (shift[0], shift[1]), number in {blink, blink + 1}
         )
         small = cv2.resize(large, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
         noisy = small * light + generator.normal(0, 3, size=(size, size, 1)).astype(np.float32)
@@ -120,14 +120,14 @@ def draw_clip(
 
 
 def draw_face(
-    looks: Looks, expression: Expression, voice: float, place: tuple[float, float], blink: bool = False
+    looks: Looks, expression: Expression, voice: float, shift: tuple[float, float], blink: bool = False
 ) -> Canvas:
     """One picture, uint8 (320, 320, 3), RGB, of a face showing `expression` with the mouth opened by `voice`
     (0..1).
     """
     canvas: Canvas = np.empty((_SIDE, _SIDE, 3), dtype=np.uint8)
     cv2.rectangle(canvas, (0, 0), (_SIDE, _SIDE), looks.backdrop, -1)
-    x, y = _SIDE / 2 + place[0], 165 + place[1] + 10 * expression.head_drop
+    x, y = _SIDE / 2 + shift[0], 165 + shift[1] + 10 * expression.head_drop
     half_width, half_height = 105 * looks.width, 112.0
     _ellipse(canvas, (x, y + 140), (105, 60), _shade(looks.hair, 1.3))  # shoulders
     _ellipse(canvas, (x, y - 18), (half_width * 1.13, half_height * 1.08), looks.hair)
@@ -222,5 +222,5 @@ def _polygon(canvas: Canvas, points: NDArray[np.float64], colour: Colour) -> Non
 
 
 def _shade(colour: Colour, factor: float, *, red: float = 1.0) -> Colour:
-    shaded = [min(255, max(0, round(part * factor))) for part in colour]
+    shaded = [min(255, max(0, round(channel * factor))) for channel in colour]
     return min(255, round(shaded[0] * red)), shaded[1], shaded[2]

@@ -34,7 +34,7 @@ _NEIGHBOURS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "surprise": ("happy", "worried", "angry"),
     }
 )
-"""What an emotion is mistaken for."""
+"""Emotion -> the three it is mistaken for."""
 
 _UNTELLING_TEXT = 0.6
 """Of the texts that do not show the emotion, the share that shows none; the rest shows a neighbour."""
@@ -84,11 +84,14 @@ def plan_corpus(config: DemoConfig) -> tuple[ClipPlan, ...]:
     cast: list[tuple[Split, str, int]] = []
     for split, count, prior, who in groups:
         emotions = generator.permutation(_by_prior(prior, count))
-        cast += [(split, str(emotion), int(who[place % len(who)])) for place, emotion in enumerate(emotions)]
+        cast += [
+            (split, str(emotion), int(who[position % len(who)])) for position, emotion in enumerate(emotions)
+        ]
     order = generator.permutation(len(cast))
     broken = dict(zip(_broken_positions(cast, order, config.broken), BROKEN_KINDS, strict=False))
     return tuple(
-        _plan_clip(config, number, cast[place], broken.get(number)) for number, place in enumerate(order)
+        _plan_clip(config, number, cast[position], broken.get(number))
+        for number, position in enumerate(order)
     )
 
 
@@ -141,7 +144,9 @@ def _by_prior(prior: Mapping[str, float], count: int) -> list[str]:
 def _broken_positions(cast: list[tuple[Split, str, int]], order: np.ndarray, count: int) -> list[int]:
     """Broken files are training clips of the commonest class, so that no rare class is lost to them."""
     usual = [
-        number for number, place in enumerate(order) if cast[place][:2] == (Split.TRAIN, MER_EMOTIONS[0])
+        number
+        for number, position in enumerate(order)
+        if cast[position][:2] == (Split.TRAIN, MER_EMOTIONS[0])
     ]
     others = [number for number in range(len(order)) if number not in usual]
     return (usual + others)[:count]

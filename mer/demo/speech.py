@@ -55,7 +55,7 @@ VOICES: tuple[Voice, ...] = (
 
 @dataclass(frozen=True)
 class Prosody:
-    """How speech departs from a speaker's neutral: differences in espeak's units, factors, and shares of
+    """Deviation of emotional speech from a speaker's neutral speech: differences in espeak's units, factors, and shares of
     effects.
     """
 
@@ -124,11 +124,13 @@ def _coloured(
         share = min(1.0, strength * prosody.breath)
         kernel = np.hanning(13) / np.hanning(13).sum()
         envelope = np.convolve(np.abs(samples), np.ones(256) / 256, mode="same")
+        # breath: a smoothed voice, with noise that follows its loudness
         dull = np.convolve(samples, kernel, mode="same") + 0.15 * envelope * generator.normal(
             size=samples.size
         )
         samples = ((1 - share) * samples + share * dull).astype(np.float32)
     if prosody.bright:
+        # a first difference lifts high frequencies
         samples = samples + np.float32(strength * prosody.bright) * np.diff(samples, prepend=samples[:1])
     if prosody.tremor:
         depth = min(0.9, strength * prosody.tremor * generator.uniform(0.6, 1.2))
@@ -173,9 +175,9 @@ def synthesise(
             settings = ((_RATE, words_per_minute), (_VOLUME, 100), (_PITCH, pitch), (_RANGE, pitch_range))
             for parameter, value in settings:
                 library.espeak_SetParameter(parameter, value, 0)
-            said = text.encode()
+            encoded = text.encode()
             failed = library.espeak_Synth(
-                said, ctypes.c_size_t(len(said) + 1), ctypes.c_uint(0), 0, ctypes.c_uint(0),
+                encoded, ctypes.c_size_t(len(encoded) + 1), ctypes.c_uint(0), 0, ctypes.c_uint(0),
                 ctypes.c_uint(_UTF8), None, None,
             )  # fmt: skip
             library.espeak_Terminate()

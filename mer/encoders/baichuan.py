@@ -18,13 +18,12 @@ from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
 from mer.encoders.int8 import quantise_linear_layers
+from mer.encoders.lexical import CAUSAL_TOKENS, TextEncoder
 from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.tokens import native_tokenizer
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
 from mer.errors import WeightsError
-
-BAICHUAN = "baichuan"
-"""`model_type` of all four checkpoints."""
 
 _NEEDED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 _ALIBI_OF_WIDTH = {4096: False, 5120: True}
@@ -174,6 +173,15 @@ def load_baichuan(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> B
     if placement.precision == "int8":
         quantise_linear_layers(model, placement.device)
     return model
+
+
+def load_baichuan_text(resolved: ResolvedWeights, placement: Placement, prompt: str | None) -> TextEncoder:
+    """A checkpoint with its tokenizer, as a text encoder. Raises WeightsError where either cannot be read."""
+    assert resolved.folder is not None
+    tokenizer = native_tokenizer(resolved.folder)
+    model = load_baichuan(resolved, placement)
+    limit = min(int(model.config.max_position_embeddings), CAUSAL_TOKENS)
+    return TextEncoder(model, tokenizer, limit, placement, prompt)
 
 
 def _llama_weights(path: Path, placement: Placement) -> dict[str, Tensor]:

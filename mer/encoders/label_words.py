@@ -15,8 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional
 
-from mer.encoders.baichuan import BAICHUAN
-from mer.encoders.loading import model_type
+from mer.encoders.families import BAICHUAN, CAUSAL_TYPES, model_type
 from mer.encoders.prompts import plain_ids
 from mer.encoders.tokens import Tokenizer
 from mer.encoders.weight_files import read_json
@@ -37,8 +36,6 @@ def label_word_rows(resolved: ResolvedWeights, tokenizer: Tokenizer, words: Sequ
         ConfigError: the model is not causal, or a word has no token.
         WeightsError: the weights have no such head.
     """
-    from mer.encoders.lexical import CAUSAL_TYPES
-
     kind = model_type(resolved)
     if kind not in CAUSAL_TYPES:
         raise ConfigError(f"label words: expected a causal language model, found {kind!r}")

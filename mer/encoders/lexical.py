@@ -12,23 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mer.encoders.baichuan import BAICHUAN, load_baichuan
+from mer.encoders.families import CAUSAL_TYPES, TEXT, model_type
 from mer.encoders.frame_tokens import Tokens
 from mer.encoders.hidden_states import padding_mask
 from mer.encoders.layer_tap import layers_of, run_tapped
-from mer.encoders.loading import model_type, pretrained
+from mer.encoders.loading import pretrained
 from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.prompts import PromptedTokenizer, word_bounds
 from mer.encoders.text_layers import TextLayers
-from mer.encoders.tokens import FastTokenizer, TokenIds, Tokenizer, check_vocabulary, native_tokenizer
+from mer.encoders.tokens import FastTokenizer, TokenIds, Tokenizer, check_vocabulary
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
 from mer.errors import ConfigError, WeightsError
-
-TEXT_TYPES = (
-    "bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "electra", "albert", "deberta", "deberta-v2",
-)  # fmt: skip
-CAUSAL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "olmo2", BAICHUAN)
 
 CAUSAL_TOKENS = 2048
 """Longest text a causal model is given, tokens: attention's memory grows with the square."""
@@ -150,21 +145,23 @@ def load_lexical(
     """
     kind = model_type(resolved)
     assert resolved.folder is not None
-    if kind not in (*TEXT_TYPES, *CAUSAL_TYPES):
-        known = ", ".join((*TEXT_TYPES, *CAUSAL_TYPES))
-        raise ConfigError(f"{resolved.source}: expected a text encoder of type {known}, found {kind!r}")
+    if kind not in TEXT:
+        raise ConfigError(
+            f"{resolved.source}: expected a text encoder of type {', '.join(TEXT)}, found {kind!r}"
+        )
     check_vocabulary(resolved.folder)
-    if kind == BAICHUAN:
-        tokenizer = native_tokenizer(resolved.folder)
-        baichuan = load_baichuan(resolved, placement)
-        limit = min(int(baichuan.config.max_position_embeddings), CAUSAL_TOKENS)
-        return TextEncoder(baichuan, tokenizer, limit, placement, prompt)
+    encoder: TextEncoder = TEXT.load(kind)(resolved, placement, prompt)
+    return encoder
+
+
+def load_pretrained(resolved: ResolvedWeights, placement: Placement, prompt: str | None) -> TextEncoder:
+    """A model that transformers has a class for. Raises WeightsError where weights or tokenizer cannot be read."""
     from transformers import AutoModel
 
     model = pretrained(AutoModel, resolved, placement, unused=("pooler.",))
     fast = _fast_tokenizer(resolved)
     limit = _max_tokens(resolved, model, fast)
-    limit = min(limit, CAUSAL_TOKENS) if kind in CAUSAL_TYPES else limit
+    limit = min(limit, CAUSAL_TOKENS) if model_type(resolved) in CAUSAL_TYPES else limit
     return TextEncoder(model, FastTokenizer(fast), limit, placement, prompt)
 
 

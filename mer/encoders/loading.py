@@ -11,20 +11,8 @@ from transformers.utils import logging as transformers_logging
 
 from mer.encoders.int8 import quantise_linear_layers
 from mer.encoders.placement import ON_CPU, Placement
-from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
-from mer.errors import ConfigError, WeightsError
-
-
-def model_type(resolved: ResolvedWeights) -> str:
-    """`model_type` of the weights' configuration.
-
-    Raises:
-        ConfigError: the source has no weights (`crops:`, `files:`, `seed:`).
-    """
-    if resolved.folder is None:
-        raise ConfigError(f"{resolved.source}: expected an encoder with weights, found a source without")
-    return str(read_json(resolved.folder / "config.json").get("model_type", ""))
+from mer.errors import WeightsError
 
 
 def pretrained(
@@ -66,6 +54,18 @@ def pretrained(
     if placement.precision == "int8":
         quantise_linear_layers(model, placement.device)
     return model
+
+
+def image_processor(resolved: ResolvedWeights) -> Any:
+    """The checkpoint's image processor. Raises WeightsError where there is none."""
+    from transformers import AutoImageProcessor
+
+    try:
+        return AutoImageProcessor.from_pretrained(
+            resolved.folder, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{resolved.source}: no usable preprocessor_config.json: {error}") from error
 
 
 @contextmanager

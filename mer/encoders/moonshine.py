@@ -12,7 +12,9 @@ from torch.nn import functional
 from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
 
 from mer.encoders.hidden_states import LayerStack, attention_bias
+from mer.encoders.loading import pretrained
 from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.weights import ResolvedWeights
 
 
 class LayeredMoonshine(LayerStack):
@@ -55,3 +57,8 @@ class LayeredMoonshine(LayerStack):
         """The encoder's last layer norm."""
         normed: Tensor = self.module.layer_norm(hidden)
         return normed
+
+
+def load_moonshine(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> LayeredMoonshine:
+    """Load the encoder, in evaluation mode. Raises WeightsError where weights are missing or cannot be read."""
+    return LayeredMoonshine(pretrained(MoonshineEncoder, resolved, placement), placement)

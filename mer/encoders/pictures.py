@@ -13,11 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mer.encoders.families import model_type
 from mer.encoders.frame_tokens import Tokens
 from mer.encoders.layer_tap import layers_of, run_tapped
+from mer.encoders.loading import image_processor, pretrained
 from mer.encoders.picture_layers import PictureLayers, tokens_of
 from mer.encoders.placement import Placement
 from mer.encoders.visual_reading import Crops, VisualReadings, read_tokens
+from mer.encoders.weights import ResolvedWeights
 
 CLASS_TOKEN = 1
 """Leading tokens of a plain vision transformer."""
@@ -90,3 +93,31 @@ class PictureEncoder(VisualReadings):
             pooled: Tensor = out.pooler_output
             return pooled
         return read_tokens(out.last_hidden_state, tokens, self._leading)
+
+
+def load_clip(resolved: ResolvedWeights, placement: Placement) -> PictureEncoder:
+    """CLIP's vision tower, of a checkpoint with or without the text tower. Raises WeightsError."""
+    import transformers
+
+    whole = model_type(resolved) == "clip"
+    kind = transformers.CLIPModel if whole else transformers.CLIPVisionModelWithProjection
+    model = pretrained(kind, resolved, placement)
+    processor = image_processor(resolved)
+    return PictureEncoder(model.vision_model, processor, placement, projection=model.visual_projection)
+
+
+def load_siglip(resolved: ResolvedWeights, placement: Placement) -> PictureEncoder:
+    """SigLIP's vision tower, which has no class token. Raises WeightsError."""
+    import transformers
+
+    model = pretrained(transformers.SiglipVisionModel, resolved, placement)
+    return PictureEncoder(model, image_processor(resolved), placement, leading_tokens=0)
+
+
+def load_class_token(resolved: ResolvedWeights, placement: Placement) -> PictureEncoder:
+    """A vision transformer with a class token. Raises WeightsError."""
+    import transformers
+
+    # poolers are trained on top of some checkpoints only; they are not used here
+    model = pretrained(transformers.AutoModel, resolved, placement, unused=("pooler.",))
+    return PictureEncoder(model, image_processor(resolved), placement)

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from mer.encoders.frame_tokens import Tokens
 from mer.encoders.layer_tap import layers_of, run_tapped
+from mer.encoders.loading import image_processor, pretrained
 from mer.encoders.placement import Placement
 from mer.encoders.visual_reading import Crops, VisualReadings
+from mer.encoders.weights import ResolvedWeights
 
 
 class VideoEncoder(VisualReadings):
@@ -69,3 +71,11 @@ class VideoEncoder(VisualReadings):
         """(windows, tubelets * patches, width), tubelets outermost -> (windows * tubelets, width)."""
         patches = state.reshape(state.shape[0] * self.window // self._tubelet, -1, self.width)
         return patches.sum(dim=1) if tokens == "sum" else patches.mean(dim=1)
+
+
+def load_videomae(resolved: ResolvedWeights, placement: Placement) -> VideoEncoder:
+    """Load the encoder, in evaluation mode. Raises WeightsError where weights or processor cannot be read."""
+    import transformers
+
+    model = pretrained(transformers.VideoMAEModel, resolved, placement)
+    return VideoEncoder(model, image_processor(resolved), placement)

@@ -14,20 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mer.encoders.families import PICTURES, SEEDED, model_type
 from mer.encoders.frame_tokens import Tokens
 from mer.encoders.layer_tap import layers_of, run_tapped
-from mer.encoders.loading import model_type, pretrained
 from mer.encoders.picture_layers import PictureLayers, tokens_of
-from mer.encoders.pictures import CLASS_TOKEN, PictureEncoder
+from mer.encoders.pictures import CLASS_TOKEN
 from mer.encoders.placement import ON_CPU, Placement
-from mer.encoders.videomae import VideoEncoder
 from mer.encoders.visual_reading import Crops, VisualEncoder, VisualReadings, read_tokens
 from mer.encoders.weights import ResolvedWeights, resolve_seeded, seed_of
-from mer.errors import ConfigError, WeightsError
-
-CLIP_TYPES = ("clip", "clip_vision_model")
-SIGLIP_TYPES = ("siglip", "siglip_vision_model")
-CLASS_TOKEN_TYPES = ("vit", "deit", "beit", "dinov2", "data2vec-vision")
+from mer.errors import ConfigError
 
 CLIP_TINY: dict[str, Any] = {
     "hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4,
@@ -99,44 +94,23 @@ def load_visual(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> Vis
         ConfigError: not a supported encoder.
         WeightsError: weights or image processor cannot be read.
     """
-    if resolved.source.startswith("seed:"):
-        return _seeded(resolved).eval().requires_grad_(False)
-    kind = model_type(resolved)
-    if kind not in (known := (*CLIP_TYPES, *SIGLIP_TYPES, *CLASS_TOKEN_TYPES, "videomae")):
+    seeded = resolved.source.startswith("seed:")
+    kind = SEEDED if seeded else model_type(resolved)
+    known = [one for one in PICTURES if one != SEEDED]
+    if not seeded and kind not in known:
         raise ConfigError(
             f"{resolved.source}: expected a visual encoder of type {', '.join(known)}, found {kind!r}"
         )
-    import transformers
+    encoder: VisualEncoder = PICTURES.load(kind)(resolved, placement)
+    return encoder
 
-    if kind == "videomae":
-        model = pretrained(transformers.VideoMAEModel, resolved, placement)
-        return VideoEncoder(model, _processor(resolved), placement)
-    if kind in CLIP_TYPES:
-        whole = transformers.CLIPModel if kind == "clip" else transformers.CLIPVisionModelWithProjection
-        model = pretrained(whole, resolved, placement)
-        return PictureEncoder(
-            model.vision_model, _processor(resolved), placement, projection=model.visual_projection
-        )
-    if kind in SIGLIP_TYPES:
-        model = pretrained(transformers.SiglipVisionModel, resolved, placement)
-        return PictureEncoder(model, _processor(resolved), placement, leading_tokens=0)
-    # poolers are trained on top of some checkpoints only; they are not used here
-    model = pretrained(transformers.AutoModel, resolved, placement, unused=("pooler.",))
-    return PictureEncoder(model, _processor(resolved), placement)
+
+def load_seeded(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> FaceEncoder:
+    """A seeded encoder as it is, in evaluation mode, wherever others are placed. Raises ConfigError for an unknown name."""
+    return _seeded(resolved).eval().requires_grad_(False)
 
 
 def _seeded(resolved: ResolvedWeights) -> FaceEncoder:
     if not resolved.identity.startswith("seed:clip-tiny:"):
         raise ConfigError(f"source {resolved.source!r}: expected seed:clip-tiny or seed:clip-tiny@<seed>")
     return FaceEncoder(seed_of(resolved))
-
-
-def _processor(resolved: ResolvedWeights) -> Any:
-    from transformers import AutoImageProcessor
-
-    try:
-        return AutoImageProcessor.from_pretrained(
-            resolved.folder, local_files_only=True, trust_remote_code=False
-        )
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{resolved.source}: no usable preprocessor_config.json: {error}") from error

@@ -14,8 +14,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mer.encoders.families import model_type
 from mer.encoders.hidden_states import LayerStack, attention_bias
+from mer.encoders.loading import pretrained
 from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.weight_files import read_json
+from mer.encoders.weights import ResolvedWeights
+
+_CLASSES = {
+    "hubert": "HubertModel",
+    "wav2vec2": "Wav2Vec2Model",
+    "wavlm": "WavLMModel",
+    "data2vec-audio": "Data2VecAudioModel",
+}
+"""`model_type` -> class of transformers."""
 
 
 class LayeredWav2Vec(LayerStack):
@@ -102,3 +114,17 @@ class LayeredWav2Vec(LayerStack):
         frames = hidden.shape[1]
         bias: Tensor = attention.compute_bias(frames, frames)
         return bias.repeat(hidden.shape[0], 1, 1)
+
+
+def load_wav2vec(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> LayeredWav2Vec:
+    """Load a model of the family, in evaluation mode. Raises WeightsError where weights are missing or cannot be read."""
+    import transformers
+
+    model = pretrained(getattr(transformers, _CLASSES[model_type(resolved)]), resolved, placement)
+    return LayeredWav2Vec(model, normalise=_normalises(resolved), placement=placement)
+
+
+def _normalises(resolved: ResolvedWeights) -> bool:
+    # Wav2Vec2FeatureExtractor's own default where a checkpoint does not say
+    assert resolved.folder is not None
+    return bool(read_json(resolved.folder / "preprocessor_config.json").get("do_normalize", True))

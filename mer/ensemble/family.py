@@ -1,7 +1,7 @@
-"""What an ensemble search asks of its candidates.
+"""The interface that an ensemble search needs of its candidates.
 
 Candidates come in families: members of one family share work (distances, batches), so they are trained together on one part of
-the clips and asked about another. The rest (which parts, who sees which labels) is `mer.ensemble.search`'s business.
+the clips and predict another. `mer.ensemble.search` decides which parts, and who sees which labels.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Family(Protocol):
         ...
 
     def predict(
-        self, examples: Examples, asked: NDArray[np.int64], wanted: Collection[str]
+        self, examples: Examples, target_rows: NDArray[np.int64], candidates: Collection[str]
     ) -> dict[str, Posteriors]:
-        """Train these candidates on the labelled clips and predict the asked ones.
+        """Train these candidates on the labelled clips and predict the target ones.
 
         Args:
             examples: all clips; those to learn from, and no others, carry a label.
-            asked: rows to predict; none of them has a label here.
-            wanted: names of candidates.
+            target_rows: rows to predict; none of them has a label here.
+            candidates: names of candidates.
         """
         ...
 
@@ -66,7 +66,9 @@ class StreamFamily(Generic[Member]):
     def __init__(
         self, streams: Mapping[str, VariedStream], members: Mapping[str, Member], classes: int
     ) -> None:
-        if absent := sorted({one for own in members.values() for one in own.streams} - set(streams)):
+        if absent := sorted(
+            {stream for member in members.values() for stream in member.streams} - set(streams)
+        ):
             raise ConfigError(
                 f"{type(self).__name__}: expected members of streams {sorted(streams)}, found {absent}"
             )
@@ -80,14 +82,14 @@ class StreamFamily(Generic[Member]):
         return tuple(self.members)
 
 
-def rows_to_learn(examples: Examples, asked: NDArray[np.int64]) -> NDArray[np.int64]:
+def rows_to_learn(examples: Examples, target_rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rows with a label and a weight.
 
     Raises:
-        ConfigError: an asked clip shows its label, or fewer than two classes can be learnt.
+        ConfigError: a target clip shows its label, or fewer than two classes can be learnt.
     """
-    if (examples.emotion[asked] >= 0).any():
-        raise ConfigError("members: expected asked clips without labels, found labels; blank them")
+    if (examples.emotion[target_rows] >= 0).any():
+        raise ConfigError("members: expected target clips without labels, found labels; blank them")
     rows = np.flatnonzero((examples.emotion >= 0) & (examples.weight > 0))
     if len(np.unique(examples.emotion[rows])) < 2:
         raise ConfigError(
@@ -97,14 +99,14 @@ def rows_to_learn(examples: Examples, asked: NDArray[np.int64]) -> NDArray[np.in
 
 
 def posteriors_of(
-    examples: Examples, asked: NDArray[np.int64], scores: NDArray[np.floating], variants: int
+    examples: Examples, target_rows: NDArray[np.int64], scores: NDArray[np.floating], variants: int
 ) -> Posteriors:
-    """(variants * asked, C) scores as the posteriors of the asked clips: the mean over their variants."""
-    mean = scores.reshape(variants, len(asked), -1).mean(axis=0, dtype=np.float64)
+    """(variants * targets, C) scores as the posteriors of the target clips: the mean over their variants."""
+    mean = scores.reshape(variants, len(target_rows), -1).mean(axis=0, dtype=np.float64)
     return Posteriors(
-        tuple(examples.clip_ids[i] for i in asked),
+        tuple(examples.clip_ids[i] for i in target_rows),
         mean.astype(np.float32),
-        np.full(len(asked), np.nan, dtype=np.float32),
+        np.full(len(target_rows), np.nan, dtype=np.float32),
     )
 
 
@@ -121,11 +123,14 @@ def names_of(families: Collection[Family]) -> tuple[str, ...]:
 
 
 def predict_all(
-    families: Collection[Family], examples: Examples, asked: NDArray[np.int64], wanted: Collection[str]
+    families: Collection[Family],
+    examples: Examples,
+    target_rows: NDArray[np.int64],
+    candidates: Collection[str],
 ) -> Mapping[str, Posteriors]:
-    """`Family.predict` of every family that has a wanted candidate."""
-    found: dict[str, Posteriors] = {}
+    """`Family.predict` of every family that has one of the candidates."""
+    posteriors: dict[str, Posteriors] = {}
     for family in families:
-        if own := [name for name in family.names if name in wanted]:
-            found |= family.predict(examples, asked, own)
-    return found
+        if names := [name for name in family.names if name in candidates]:
+            posteriors |= family.predict(examples, target_rows, names)
+    return posteriors

@@ -46,23 +46,25 @@ class KernelFamily(StreamFamily[KernelMember]):
     """
 
     def predict(
-        self, examples: Examples, asked: NDArray[np.int64], wanted: Collection[str]
+        self, examples: Examples, target_rows: NDArray[np.int64], candidates: Collection[str]
     ) -> dict[str, Posteriors]:
         """See `Family.predict`."""
         check_streams(self.streams, len(examples))
-        train = rows_to_learn(examples, asked)
-        found: dict[str, Posteriors] = {}
-        sets = dict.fromkeys(self.members[name].variants for name in wanted)
+        train = rows_to_learn(examples, target_rows)
+        posteriors: dict[str, Posteriors] = {}
+        sets = dict.fromkeys(self.members[name].variants for name in candidates)
         for variants in sets:  # one set at a time: distances of several would fill the memory
-            own = {name: self.members[name] for name in wanted if self.members[name].variants == variants}
-            used = dict.fromkeys(stream for member in own.values() for stream in member.streams)
+            members = {
+                name: self.members[name] for name in candidates if self.members[name].variants == variants
+            }
+            used = dict.fromkeys(stream for member in members.values() for stream in member.streams)
             distances = {
-                name: squared_distances(*self.streams[name].standardised(train, asked, variants))
+                name: squared_distances(*self.streams[name].standardised(train, target_rows, variants))
                 for name in used
             }
             emotion = np.tile(examples.emotion[train], len(variants))
             weight = np.tile(examples.weight[train], len(variants))
-            for name, member in own.items():
+            for name, member in members.items():
                 exponent = sum(share * distances[stream] for stream, share in member.streams.items())
                 scores = _ridge_scores(
                     np.exp(np.float32(-member.width / 2) * exponent),
@@ -71,22 +73,23 @@ class KernelFamily(StreamFamily[KernelMember]):
                     member.penalty,
                     self.classes,
                 )
-                found[name] = posteriors_of(examples, asked, _SHARPNESS * scores, len(variants))
-        return {name: found[name] for name in wanted}
+                posteriors[name] = posteriors_of(examples, target_rows, _SHARPNESS * scores, len(variants))
+        return {name: posteriors[name] for name in candidates}
 
 
-def squared_distances(train: Floats, asked: Floats) -> Floats:
-    """Mean squared difference of every clip (training clips, then asked ones) to every training clip.
+def squared_distances(train: Floats, target: Floats) -> Floats:
+    """Mean squared difference of every clip (training clips, then target ones) to every training clip.
 
     Args:
         train: (T, D).
-        asked: (A, D).
+        target: (A, D).
 
     Returns:
         (T + A, T), not negative.
     """
-    rows = np.concatenate([train, asked])
+    rows = np.concatenate([train, target])
     norms = np.square(rows).mean(axis=1)
+    # |a - b|^2 = |a|^2 - 2 a.b + |b|^2 costs one product of matrices; small negatives from rounding are cut below
     products = rows @ train.T
     products *= np.float32(-2 / train.shape[1])
     products += norms[:, None]
@@ -101,7 +104,7 @@ def _ridge_scores(
     penalty: float,
     classes: int,
 ) -> NDArray[np.float32]:
-    """(asked, C) scores from the (T + A, T) kernel; a clip of weight w bends the solution w times as much."""
+    """(targets, C) scores from the (T + A, T) kernel; a clip of weight w bends the solution w times as much."""
     from scipy.linalg import cho_factor, cho_solve
 
     count = len(emotion)

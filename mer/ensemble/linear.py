@@ -39,20 +39,24 @@ class LinearFamily(StreamFamily[LinearMember]):
     """Logistic regressions on the same streams; arguments and errors as of `StreamFamily`."""
 
     def predict(
-        self, examples: Examples, asked: NDArray[np.int64], wanted: Collection[str]
+        self, examples: Examples, target_rows: NDArray[np.int64], candidates: Collection[str]
     ) -> dict[str, Posteriors]:
         """See `Family.predict`."""
         check_streams(self.streams, len(examples))
-        train = rows_to_learn(examples, asked)
-        return {name: self._fitted(self.members[name], examples, train, asked) for name in wanted}
+        train = rows_to_learn(examples, target_rows)
+        return {name: self._fitted(self.members[name], examples, train, target_rows) for name in candidates}
 
     def _fitted(
-        self, member: LinearMember, examples: Examples, train: NDArray[np.int64], asked: NDArray[np.int64]
+        self,
+        member: LinearMember,
+        examples: Examples,
+        train: NDArray[np.int64],
+        target_rows: NDArray[np.int64],
     ) -> Posteriors:
         from sklearn.linear_model import LogisticRegression
 
         pairs = [
-            (factor, self.streams[name].standardised(train, asked, member.variants))
+            (factor, self.streams[name].standardised(train, target_rows, member.variants))
             for name, factor in member.streams.items()
         ]
         learnt, read = (np.hstack([np.float32(factor) * pair[k] for factor, pair in pairs]) for k in (0, 1))
@@ -64,4 +68,4 @@ class LinearFamily(StreamFamily[LinearMember]):
         scores = np.full((len(read), self.classes), _HIDDEN)
         # predict_log_proba, not decision_function: that one has a single column for two classes
         scores[:, model.classes_] = np.maximum(model.predict_log_proba(read), _HIDDEN)
-        return posteriors_of(examples, asked, scores, count)
+        return posteriors_of(examples, target_rows, scores, count)

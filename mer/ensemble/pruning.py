@@ -81,16 +81,16 @@ def backward_elimination(
     Arguments, errors and result as in `greedy_selection`; no position occurs twice.
     """
     aligned = _checked(members, truth)
-    kept = list(range(len(aligned)))
+    retained = list(range(len(aligned)))
     best = score(combine(aligned), truth)
-    while len(kept) > 1:
-        trials = [score(combine([aligned[i] for i in kept if i != gone]), truth) for gone in kept]
+    while len(retained) > 1:
+        trials = [score(combine([aligned[i] for i in retained if i != gone]), truth) for gone in retained]
         if max(trials) < best:
             break
         # of equal ones the last: earlier members stay
-        best, place = max(trials), len(trials) - 1 - int(np.argmax(trials[::-1]))
-        del kept[place]
-    return tuple(kept)
+        best, index = max(trials), len(trials) - 1 - int(np.argmax(trials[::-1]))
+        del retained[index]
+    return tuple(retained)
 
 
 def _checked(members: Sequence[Posteriors], truth: NDArray[np.int64]) -> list[Posteriors]:

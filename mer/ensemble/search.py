@@ -1,12 +1,12 @@
 """An ensemble searched inside training clips: who takes part and with which weight, by inner speaker-independent folds.
 
 The procedure sees the labels of the clips to learn from and no others (`seen_by`), and within an inner fold a candidate is not
-even shown the labels of the clips it is asked about. Every choice follows from the candidates' out-of-fold posteriors:
+even shown the labels of the clips it predicts. Every choice follows from the candidates' out-of-fold posteriors:
 temperatures, bagged greedy weights, the temperature of the mixture. What is chosen is trained again on all training clips.
 
     families = [KernelFamily(streams, {"wide": KernelMember(streams={"speech": 1.0, "face": 0.1}, width=0.5), ...}, classes)]
-    found = search_ensemble(families, examples, learn)
-    posteriors = found.ensemble.combine(predict_searched(families, examples, learn, asked, found.wanted))
+    searched = search_ensemble(families, examples, learn)
+    posteriors = searched.ensemble.combine(predict_searched(families, examples, learn, target, searched.retrained))
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class SearchedEnsemble:
-    """What the search chose, and what it saw."""
+    """Result of a search: the ensemble, and the evidence for it."""
 
     ensemble: Ensemble
     inner_accuracy: Mapping[str, float]
@@ -53,7 +53,7 @@ class SearchedEnsemble:
         return max(self.inner_accuracy, key=lambda name: self.inner_accuracy[name])
 
     @property
-    def wanted(self) -> tuple[str, ...]:
+    def retrained(self) -> tuple[str, ...]:
         """Candidates to train again: the ensemble's members and the best single one."""
         return tuple(dict.fromkeys((*self.ensemble.members, self.best_single)))
 
@@ -89,18 +89,18 @@ def search_ensemble(
     Raises:
         ConfigError: no candidates, or too few labelled clips.
     """
-    own = seen_by(examples, learn)
-    rows = np.flatnonzero(own.emotion >= 0)
+    visible = seen_by(examples, learn)
+    rows = np.flatnonzero(visible.emotion >= 0)
     names_of(families)
-    part = inner_folds(examples, learn, folds, seed)[rows]
-    held_out, models = _out_of_fold(families, own, rows, part, progress)
+    fold = inner_folds(examples, learn, folds, seed)[rows]
+    held_out, models = _out_of_fold(families, visible, rows, fold, progress)
     choose = selection or BaggedSelection()
-    truth, speakers = own.emotion[rows], [own.speaker[i] for i in rows]
-    procedure = _selected_elsewhere(held_out, truth, speakers, part, choose)
+    truth, speakers = visible.emotion[rows], [visible.speaker[i] for i in rows]
+    procedure = _selected_elsewhere(held_out, truth, speakers, fold, choose)
     return SearchedEnsemble(
         ensemble=weighted_ensemble(held_out, truth, speakers, choose),
         held_out=procedure,
-        inner_accuracy={name: _accuracy(one, truth) for name, one in held_out.items()},
+        inner_accuracy={name: _accuracy(posteriors, truth) for name, posteriors in held_out.items()},
         accuracy=_accuracy(procedure, truth),
         models=models,
     )
@@ -108,28 +108,28 @@ def search_ensemble(
 
 def inner_folds(examples: Examples, learn: Mask, folds: int, seed: int = 0) -> NDArray[np.int64]:
     """(N,) inner fold of every labelled clip to learn from, whole speakers each; -1 elsewhere."""
-    own = seen_by(examples, learn)
-    rows = np.flatnonzero(own.emotion >= 0)
-    part = np.full(len(own), -1, dtype=np.int64)
-    learnt = own.subset(rows)
-    part[rows] = assign_folds(learnt.speaker, learnt.clip_ids, learnt.emotion, folds, seed, learnt.content)
-    return part
+    visible = seen_by(examples, learn)
+    rows = np.flatnonzero(visible.emotion >= 0)
+    fold = np.full(len(visible), -1, dtype=np.int64)
+    learnt = visible.subset(rows)
+    fold[rows] = assign_folds(learnt.speaker, learnt.clip_ids, learnt.emotion, folds, seed, learnt.content)
+    return fold
 
 
 def predict_searched(
-    families: Sequence[Family], examples: Examples, learn: Mask, asked: Mask, wanted: Sequence[str]
+    families: Sequence[Family], examples: Examples, learn: Mask, target: Mask, candidates: Sequence[str]
 ) -> Mapping[str, Posteriors]:
-    """Train the wanted candidates on all clips to learn from and predict the asked ones, whose labels are blanked.
+    """Train these candidates on all clips to learn from and predict the target clips, whose labels are blanked.
 
     Raises:
-        ConfigError: a clip is both learnt from and asked about.
+        ConfigError: a clip is both learnt from and a target.
     """
-    if (learn & asked).any():
+    if (learn & target).any():
         raise ConfigError(
-            f"ensemble search: expected clips to learn from apart from those asked about, found "
-            f"{int((learn & asked).sum())} in both"
+            f"ensemble search: expected clips to learn from apart from the target clips, found "
+            f"{int((learn & target).sum())} in both"
         )
-    return predict_all(families, seen_by(examples, learn), np.flatnonzero(asked), wanted)
+    return predict_all(families, seen_by(examples, learn), np.flatnonzero(target), candidates)
 
 
 def weighted_ensemble(
@@ -146,58 +146,65 @@ def weighted_ensemble(
         speakers: (N,).
         selection: how weights are selected.
     """
-    temperatures = {name: fit_temperature(own.logits, truth) for name, own in held_out.items()}
-    calibrated = [tempered(own, temperatures[name]) for name, own in held_out.items()]
+    temperatures = {name: fit_temperature(posteriors.logits, truth) for name, posteriors in held_out.items()}
+    calibrated = [tempered(posteriors, temperatures[name]) for name, posteriors in held_out.items()]
     weights = bagged_weights(calibrated, truth, speakers, selection)
-    chosen = [(name, weight) for name, weight in zip(held_out, weights.tolist(), strict=True) if weight > 0]
-    made = Ensemble(
+    selected = [(name, weight) for name, weight in zip(held_out, weights.tolist(), strict=True) if weight > 0]
+    uncalibrated = Ensemble(
         weighting="stacked",
-        members=tuple(name for name, _ in chosen),
-        temperatures={name: temperatures[name] for name, _ in chosen},
-        weights=tuple(weight for _, weight in chosen),
+        members=tuple(name for name, _ in selected),
+        temperatures={name: temperatures[name] for name, _ in selected},
+        weights=tuple(weight for _, weight in selected),
     )
-    return replace(made, temperature=fit_temperature(made.combine(held_out).logits, truth))
+    return replace(uncalibrated, temperature=fit_temperature(uncalibrated.combine(held_out).logits, truth))
 
 
 def _out_of_fold(
     families: Sequence[Family],
-    own: Examples,
+    visible: Examples,
     rows: NDArray[np.int64],
-    part: NDArray[np.int64],
+    fold: NDArray[np.int64],
     progress: Progress | None,
 ) -> tuple[dict[str, Posteriors], int]:
     """Every candidate's posteriors of all labelled clips, in the order of `rows`."""
-    names, parts = names_of(families), int(part.max()) + 1
-    found: dict[str, list[Posteriors]] = {name: [] for name in names}
-    for number in range(parts):
-        asked = rows[part == number]
-        learn = np.zeros(len(own), dtype=bool)
-        learn[rows[part != number]] = True
-        for name, posteriors in predict_all(families, seen_by(own, learn), asked, names).items():
-            found[name].append(posteriors)
+    names, folds = names_of(families), int(fold.max()) + 1
+    fold_posteriors: dict[str, list[Posteriors]] = {name: [] for name in names}
+    for number in range(folds):
+        target_rows = rows[fold == number]
+        learn = np.zeros(len(visible), dtype=bool)
+        learn[rows[fold != number]] = True
+        for name, posteriors in predict_all(families, seen_by(visible, learn), target_rows, names).items():
+            fold_posteriors[name].append(posteriors)
         if progress is not None:
-            progress(number + 1, parts)
-    order = [own.clip_ids[i] for i in rows]
-    return {name: Posteriors.joined(own).restricted(order) for name, own in found.items()}, parts * len(names)
+            progress(number + 1, folds)
+    order = [visible.clip_ids[i] for i in rows]
+    return {
+        name: Posteriors.joined(pieces).restricted(order) for name, pieces in fold_posteriors.items()
+    }, folds * len(names)
 
 
 def _selected_elsewhere(
     held_out: Mapping[str, Posteriors],
     truth: NDArray[np.int64],
     speakers: Sequence[str | None],
-    part: NDArray[np.int64],
+    fold: NDArray[np.int64],
     selection: BaggedSelection,
 ) -> Posteriors:
     clip_ids = next(iter(held_out.values())).clip_ids
     pieces = []
-    for number in range(int(part.max()) + 1):
-        learnt, asked = (np.flatnonzero(mask) for mask in (part != number, part == number))
-        there, here = (
-            {name: own.restricted([clip_ids[i] for i in where]) for name, own in held_out.items()}
-            for where in (learnt, asked)
+    for number in range(int(fold.max()) + 1):
+        learnt, target_rows = (np.flatnonzero(mask) for mask in (fold != number, fold == number))
+        learnt_posteriors, target_posteriors = (
+            {
+                name: posteriors.restricted([clip_ids[i] for i in where])
+                for name, posteriors in held_out.items()
+            }
+            for where in (learnt, target_rows)
         )
-        chosen = weighted_ensemble(there, truth[learnt], [speakers[i] for i in learnt.tolist()], selection)
-        pieces.append(chosen.combine(here))
+        ensemble = weighted_ensemble(
+            learnt_posteriors, truth[learnt], [speakers[i] for i in learnt.tolist()], selection
+        )
+        pieces.append(ensemble.combine(target_posteriors))
     return Posteriors.joined(pieces).restricted(clip_ids)
 
 

@@ -49,6 +49,7 @@ def stacked_weights(
         return weights
     likelihoods = np.stack([member.probabilities()[known, truth[known]] for member in aligned])  # (M, N)
     likelihoods = np.maximum(likelihoods, _SMALLEST)
+    # EM for mixture weights: it stays on the simplex, and max(gradient) - 1 bounds the distance from the optimum
     for _ in range(iterations):
         gradient = (likelihoods / (weights @ likelihoods)).mean(axis=1)  # (M,)
         if gradient.max() - 1 <= tolerance:

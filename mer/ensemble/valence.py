@@ -24,7 +24,7 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class ValenceLabels:
-    """What the share is fitted by."""
+    """Labels by which the share is fitted."""
 
     held_out: Floats
     """(N,) valence of the held-out clips in [-5, 5], NaN = unknown."""
@@ -42,20 +42,16 @@ def class_mean_valence(emotion: NDArray[np.int64], valence: Floats, classes: int
     """
     known = np.isfinite(valence)
     overall = float(valence[known].mean()) if known.any() else 0.0
-    own = [valence[known & (emotion == label)] for label in range(classes)]
-    return np.array([float(one.mean()) if len(one) else overall for one in own], dtype=np.float32)
-
-
-def decoded_by_class_means(posteriors: Posteriors, class_means: Floats) -> Posteriors:
-    """The same posteriors with valence sum_c p_c m_c."""
-    valence = _class_mean_part(posteriors, class_means).astype(np.float32)
-    return Posteriors(posteriors.clip_ids, posteriors.logits, valence)
+    by_class = [valence[known & (emotion == label)] for label in range(classes)]
+    return np.array(
+        [float(values.mean()) if len(values) else overall for values in by_class], dtype=np.float32
+    )
 
 
 def calibrated(posteriors: Posteriors, temperature: float, class_means: Floats, share: float) -> Posteriors:
     """Logits at the temperature, valence as in the module's formula; unknown valence (NaN) stays unknown."""
     cooled = tempered(posteriors, temperature)
-    valence = _class_mean_part(cooled, class_means) + share * _own_part(posteriors, class_means)
+    valence = _class_mean(cooled, class_means) + share * _residual(posteriors, class_means)
     return Posteriors(posteriors.clip_ids, cooled.logits, valence.astype(np.float32))
 
 
@@ -73,17 +69,17 @@ def fit_valence_share(
     """
     products = squares = 0.0
     for posteriors, temperature in zip(held_out, temperatures, strict=True):
-        own = _own_part(posteriors, labels.class_means)
-        wanted = labels.held_out - _class_mean_part(tempered(posteriors, temperature), labels.class_means)
-        known = np.isfinite(own) & np.isfinite(wanted)
-        products += float(own[known] @ wanted[known])
-        squares += float(own[known] @ own[known])
+        residual = _residual(posteriors, labels.class_means)
+        target = labels.held_out - _class_mean(tempered(posteriors, temperature), labels.class_means)
+        known = np.isfinite(residual) & np.isfinite(target)
+        products += float(residual[known] @ target[known])
+        squares += float(residual[known] @ residual[known])
     return min(max(products / squares, 0.0), 1.0) if squares > 0 else 1.0
 
 
-def _class_mean_part(posteriors: Posteriors, class_means: Floats) -> NDArray[np.float64]:
+def _class_mean(posteriors: Posteriors, class_means: Floats) -> NDArray[np.float64]:
     return np.asarray(posteriors.probabilities() @ np.asarray(class_means, np.float64))
 
 
-def _own_part(posteriors: Posteriors, class_means: Floats) -> NDArray[np.float64]:
-    return posteriors.valence.astype(np.float64) - _class_mean_part(posteriors, class_means)
+def _residual(posteriors: Posteriors, class_means: Floats) -> NDArray[np.float64]:
+    return posteriors.valence.astype(np.float64) - _class_mean(posteriors, class_means)

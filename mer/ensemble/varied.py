@@ -17,6 +17,7 @@ from mer.errors import ConfigError
 PLAIN = "plain"
 """The clip as it is."""
 _SMALLEST_DEVIATION = 1e-6
+"""Relative to the mean: less than this is the rounding of a constant feature, whose scale is set to 0."""
 
 Floats = NDArray[np.float32]
 
@@ -42,28 +43,28 @@ class VariedStream:
             raise ConfigError(
                 f"stream: expected (clips, features) and as many flags, found {shape}, {len(self.present)}"
             )
-        for name, own in self.values.items():
-            if own.shape != shape or not np.isfinite(own[self.present]).all():
+        for name, variant in self.values.items():
+            if variant.shape != shape or not np.isfinite(variant[self.present]).all():
                 raise ConfigError(f"stream, variant {name!r}: expected finite values of shape {shape}")
 
     def __len__(self) -> int:
         return len(self.present)
 
     def standardised(
-        self, train: NDArray[np.int64], asked: NDArray[np.int64], variants: Sequence[str]
+        self, train: NDArray[np.int64], target_rows: NDArray[np.int64], variants: Sequence[str]
     ) -> tuple[Floats, Floats]:
-        """Training clips and asked clips in these variants, one variant after the other.
+        """Training clips and target clips in these variants, one variant after the other.
 
         Mean and deviation are those of the training clips in all these variants; an absent stream is at the mean, a feature
         that does not vary is 0.
 
         Returns:
-            (V * train, D) and (V * asked, D).
+            (V * train, D) and (V * targets, D).
         """
         learnt = self._rows(train, variants)
         held = np.tile(self.present[train], len(variants))
         if not held.any():
-            return np.zeros_like(learnt), np.zeros_like(self._rows(asked, variants))
+            return np.zeros_like(learnt), np.zeros_like(self._rows(target_rows, variants))
         mean = learnt[held].mean(axis=0, dtype=np.float64)
         deviation = learnt[held].std(axis=0, dtype=np.float64)
         varies = deviation > _SMALLEST_DEVIATION * np.maximum(1.0, np.abs(mean))
@@ -74,14 +75,14 @@ class VariedStream:
             values = (self._rows(rows, variants) - mean) * scale
             return np.where(known, values, 0.0).astype(np.float32)
 
-        return scaled(train), scaled(asked)
+        return scaled(train), scaled(target_rows)
 
     def _rows(self, rows: NDArray[np.int64], variants: Sequence[str]) -> Floats:
         return np.concatenate([self.values.get(name, self.values[PLAIN])[rows] for name in variants])
 
 
 def check_streams(streams: Mapping[str, VariedStream], clips: int) -> None:
-    """Whether all streams are of this many clips.
+    """Check that all streams have this many clips.
 
     Raises:
         ConfigError: none at all, or one of another length.

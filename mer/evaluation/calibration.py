@@ -90,13 +90,13 @@ def reliability_bins(
     """Group (N, C) probabilities by the confidence of the predicted class into `bins` bins of equal width."""
     confidence = probabilities.max(axis=1)
     right = (probabilities.argmax(axis=1) == truth).astype(np.float64)
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    count = np.bincount(place, minlength=bins)
+    bin_index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    count = np.bincount(bin_index, minlength=bins)
     with np.errstate(invalid="ignore"):
         return ReliabilityBins(
             edges=np.linspace(0, 1, bins + 1),
-            confidence=np.bincount(place, weights=confidence, minlength=bins) / count,
-            accuracy=np.bincount(place, weights=right, minlength=bins) / count,
+            confidence=np.bincount(bin_index, weights=confidence, minlength=bins) / count,
+            accuracy=np.bincount(bin_index, weights=right, minlength=bins) / count,
             count=count,
         )
 

@@ -79,14 +79,23 @@ def compare(
         )
     right = np.array([truth[clip_id] for clip_id in common], dtype=np.int64)
     who = [speakers.get(clip_id) for clip_id in common]
-    one, two = (model.restricted(common).predicted for model in (first, second))
+    first_predicted, second_predicted = (model.restricted(common).predicted for model in (first, second))
     groups = 0
     rows = []
     for name, score in SCORES.items():
-        found = paired_differences(right, one, two, who, classes, score=score, resamples=resamples, seed=seed)
-        low, high = found.interval(CONFIDENCE)
-        groups = found.groups
-        rows.append(ComparedScore(name, found.first, found.second, found.point, low, high))
+        difference = paired_differences(
+            right,
+            first_predicted,
+            second_predicted,
+            who,
+            classes,
+            score=score,
+            resamples=resamples,
+            seed=seed,
+        )
+        low, high = difference.interval(CONFIDENCE)
+        groups = difference.groups
+        rows.append(ComparedScore(name, difference.first, difference.second, difference.point, low, high))
     return Comparison(len(common), groups, tuple(rows))
 
 
@@ -94,5 +103,5 @@ def labelled(
     clip_ids: Sequence[str], emotion: Sequence[str | None], emotions: Sequence[str]
 ) -> dict[str, int]:
     """Clip id -> class index of those whose label is one of `emotions`."""
-    index: Mapping[str | None, int] = {name: place for place, name in enumerate(emotions)}
+    index: Mapping[str | None, int] = {name: position for position, name in enumerate(emotions)}
     return {clip_id: index[name] for clip_id, name in zip(clip_ids, emotion, strict=True) if name in index}

@@ -89,7 +89,7 @@ def confusion_figure(counts: NDArray[np.int64], emotions: Sequence[str]) -> byte
 
 
 def reliability_figure(bins: ReliabilityBins) -> bytes:
-    """Accuracy by confidence; on the diagonal, confidence means what it says."""
+    """Accuracy by confidence; a calibrated model lies on the diagonal."""
     figure, axes = canvas(4.2, 4.0)
     held = bins.count > 0
     width = bins.edges[1] - bins.edges[0]

@@ -39,7 +39,7 @@ from mer.evaluation.metrics import chance_waf
 
 
 class GateConfig(BaseModel):
-    """When a challenger may replace the champion."""
+    """Conditions under which a challenger may replace the champion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,7 +82,7 @@ class ScoredClips:
 
 @dataclass(frozen=True)
 class GateDecision:
-    """What the gate decided, and the figures it decided by."""
+    """Decision of the gate, and the figures behind it."""
 
     promote: bool
     reason: str

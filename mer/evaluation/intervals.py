@@ -169,9 +169,11 @@ def paired_differences(
     for both.
     """
     groups = resampling_groups(speakers, len(truth))
-    one = group_confusions(truth, first, groups, classes)
-    two = group_confusions(truth, second, groups, classes)
-    weights = resample_weights(len(one), resamples, seed)
-    samples = resampled_scores(one, weights, score) - resampled_scores(two, weights, score)
-    better, worse = float(score(one.sum(axis=0))), float(score(two.sum(axis=0)))
-    return Resampled(point=better - worse, first=better, second=worse, samples=samples, groups=len(one))
+    first_counts = group_confusions(truth, first, groups, classes)
+    second_counts = group_confusions(truth, second, groups, classes)
+    weights = resample_weights(len(first_counts), resamples, seed)
+    samples = resampled_scores(first_counts, weights, score) - resampled_scores(second_counts, weights, score)
+    better, worse = float(score(first_counts.sum(axis=0))), float(score(second_counts.sum(axis=0)))
+    return Resampled(
+        point=better - worse, first=better, second=worse, samples=samples, groups=len(first_counts)
+    )

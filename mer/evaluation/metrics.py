@@ -88,7 +88,7 @@ def combined_score(weighted_f1: float, squared_error: float) -> float:
 
 
 def chance_waf(prior: NDArray[np.floating]) -> float:
-    """The better of two guesses without looking: always the most frequent class, or drawn from the prior.
+    """WAF of the better of two uninformed guesses: always the most frequent class, or drawn from the prior.
 
     Always the class with share p gives p * 2p / (1 + p); drawing gives the sum of squared shares.
     """

@@ -29,7 +29,7 @@ from mer.posteriors import Posteriors
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """What is known about a training run."""
+    """Scores, calibration and figures of a training run."""
 
     served: str
     systems: tuple[dict[str, Any], ...]
@@ -84,18 +84,20 @@ def evaluate_systems(
         }
         for name, posteriors in out_of_fold.items()
     )
-    own, truth = out_of_fold[served], _truth(examples, out_of_fold[served])
-    temperature = fit_temperature(own.logits, truth)
+    served_posteriors, truth = out_of_fold[served], _truth(examples, out_of_fold[served])
+    temperature = fit_temperature(served_posteriors.logits, truth)
     calibration = {
-        "ece_before": expected_calibration_error(own.probabilities(), truth),
-        "ece_after": expected_calibration_error(own.probabilities(temperature), truth),
+        "ece_before": expected_calibration_error(served_posteriors.probabilities(), truth),
+        "ece_after": expected_calibration_error(served_posteriors.probabilities(temperature), truth),
         "temperature": temperature,
     }
     held = _scores(examples, holdout, emotions) if len(holdout) else None
-    counts = confusion(truth, own.predicted, len(emotions))
+    counts = confusion(truth, served_posteriors.predicted, len(emotions))
     figures = {
         "confusion_matrix.png": confusion_figure(counts, emotions),
-        "reliability.png": reliability_figure(reliability_bins(own.probabilities(temperature), truth)),
+        "reliability.png": reliability_figure(
+            reliability_bins(served_posteriors.probabilities(temperature), truth)
+        ),
     }
     row = next(row for row in rows if row["system"] == served)
     headline = {

@@ -6,14 +6,24 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mer.encoders.families import encoder_implementations
 from mer.encoders.placement import ON_CPU, Placement, place
 from mer.encoders.weights import ResolvedWeights
+from mer.implementations import Implementations
 
 if TYPE_CHECKING:
     from mer.encoders.hidden_states import LayeredEncoder
     from mer.encoders.picture_layers import PictureLayers
     from mer.encoders.text_layers import TextLayers
     from mer.features.spec import FeatureSpec
+
+LAYERS = Implementations(
+    {
+        "acoustic": "mer.features.layered:speech_layers",
+        "visual": "mer.features.layered:picture_layers",
+        "lexical": "mer.features.layered:text_layers",
+    }
+)
 
 
 def load_layers(
@@ -35,14 +45,39 @@ def load_layers(
         ConfigError: not an encoder whose layers can be entered one by one, or label words of a model without such a head.
         WeightsError: weights cannot be read or do not fill the model.
     """
-    if spec.modality == "acoustic":
-        from mer.encoders.acoustic import load_acoustic
+    encoder: LayeredEncoder | PictureLayers | TextLayers = LAYERS.load(spec.modality)(
+        spec, resolved, placement, label_words
+    )
+    return encoder
 
-        return load_acoustic(resolved, placement)
-    if spec.modality == "visual":
-        from mer.encoders.visual import load_visual
 
-        return load_visual(resolved, placement).layers(spec.tokens)
+def layer_implementations(spec: FeatureSpec, resolved: ResolvedWeights) -> tuple[str, ...]:
+    """What `load_layers` runs for this feature, as tables of implementations have it."""
+    return (LAYERS[spec.modality], *encoder_implementations(spec.modality, resolved))
+
+
+def speech_layers(
+    spec: FeatureSpec, resolved: ResolvedWeights, placement: Placement, label_words: Sequence[str] | None
+) -> LayeredEncoder:
+    """See `load_layers`."""
+    from mer.encoders.acoustic import load_acoustic
+
+    return load_acoustic(resolved, placement)
+
+
+def picture_layers(
+    spec: FeatureSpec, resolved: ResolvedWeights, placement: Placement, label_words: Sequence[str] | None
+) -> PictureLayers:
+    """See `load_layers`."""
+    from mer.encoders.visual import load_visual
+
+    return load_visual(resolved, placement).layers(spec.tokens)
+
+
+def text_layers(
+    spec: FeatureSpec, resolved: ResolvedWeights, placement: Placement, label_words: Sequence[str] | None
+) -> TextLayers:
+    """See `load_layers`."""
     from mer.encoders.label_words import label_word_rows
     from mer.encoders.lexical import load_lexical
 

@@ -15,16 +15,12 @@ from typing import Any
 
 from mer.clips import Clip
 from mer.encoders.placement import Placement, place
-from mer.encoders.weights import resolve_weights
 from mer.errors import MediaError
 from mer.features.clip_feature import ClipFeature, media_warning
 from mer.features.clip_media import ClipMedia, FaceDetectors
-from mer.features.faces import CropReader, FaceReader
-from mer.features.files import FileReader
 from mer.features.reader import Reader
-from mer.features.spec import CROPS_SOURCE, FeatureSpec
-from mer.features.speech import SpeechReader
-from mer.features.text import TextReader
+from mer.features.readers import open_reader
+from mer.features.spec import FeatureSpec
 
 GPU_CLIPS = 64
 """Clips decoded for one round of batches on a GPU; a processor takes one clip at a time."""
@@ -53,7 +49,7 @@ class MultiExtractor:
             groups.setdefault(_shared(spec), []).append(number)
         for places in groups.values():
             placement = place(device, self.specs[places[0]].precision)
-            self.readers.append(_reader([self.specs[one] for one in places], weights_cache, placement))
+            self.readers.append(open_reader([self.specs[one] for one in places], weights_cache, placement))
             self.placements.append(placement)
             self._places.append(places)
         for spec in self.specs:  # a detector that is not there is an error now, not at the first clip
@@ -121,20 +117,6 @@ def _shared(spec: FeatureSpec) -> Any:
         return spec
     preparation = {"acoustic": spec.audio, "visual": spec.frames}.get(spec.modality)
     return spec.modality, spec.source, spec.precision, spec.tokens, spec.prompt, preparation
-
-
-def _reader(specs: Sequence[FeatureSpec], weights_cache: Path, placement: Placement) -> Reader:
-    spec = specs[0]
-    if spec.precomputed:
-        return FileReader(spec)
-    if spec.source == CROPS_SOURCE:
-        return CropReader(spec)
-    resolved = resolve_weights(spec.source, weights_cache)
-    if spec.modality == "acoustic":
-        return SpeechReader(specs, resolved, placement)
-    if spec.modality == "visual":
-        return FaceReader(specs, resolved, placement)
-    return TextReader(specs, resolved, placement)
 
 
 def _prepared_or_error(reader: Reader, media: ClipMedia) -> Any:

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
+from PIL import Image
 
 from mer.clips import Clip
 from mer.errors import MediaError, QuarantineReason
@@ -65,6 +68,10 @@ def _places(count: int, frames: int | Literal["all"]) -> list[int]:
 def _open_array(path: Path) -> NDArray[Any]:
     """Map the file: only the frames chosen are read. A header that lies about the file's size is refused."""
     try:
+        with path.open(
+            "rb"
+        ) as stream:  # np.load would also open archives, and report those that are damaged in other ways
+            npy.read_magic(stream)
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise _bad(path, "an npy file of crops", str(error)) from error
@@ -93,13 +100,18 @@ def _picture_files(folder: Path) -> list[Path]:
 
 
 def _read_picture(path: Path) -> NDArray[np.uint8]:
+    """One picture, uint8 (height, width, 3) BGR. Its header tells its size: a large one is refused before it is decoded."""
     try:
         raw = path.read_bytes() if path.stat().st_size <= MAX_PICTURE_BYTES else b""
-        picture = cv2.imdecode(np.frombuffer(raw, dtype=np.uint8), cv2.IMREAD_COLOR) if raw else None
-    except (OSError, cv2.error) as error:
+        with Image.open(BytesIO(raw), formats=("BMP", "JPEG", "PNG")) as header:
+            width, height = header.size
+        sound = max(width, height) <= MAX_SIDE
+        picture = cv2.imdecode(np.frombuffer(raw, dtype=np.uint8), cv2.IMREAD_COLOR) if sound else None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error) as error:
         raise _bad(path, "a picture", str(error)) from error
-    if picture is None or max(picture.shape[:2]) > MAX_SIDE:
-        raise _bad(path, f"a picture of at most {MAX_SIDE} pixels a side", "none")
+    if picture is None:
+        found = f"{width} x {height}" if not sound else "a damaged one"
+        raise _bad(path, f"a picture of at most {MAX_SIDE} pixels a side", found)
     return np.asarray(picture, dtype=np.uint8)
 
 

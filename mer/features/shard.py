@@ -70,12 +70,20 @@ def shard_of(clip_ids: Sequence[str], features: Sequence[ClipFeature]) -> Shard:
 
 
 def write_shard(folder: Path, clip_ids: Sequence[str], features: Sequence[ClipFeature]) -> None:
-    """Write the features of these clips (same order) into an existing folder."""
+    """Write the features of these clips (same order) into an existing folder.
+
+    Raises:
+        CorpusError: features of several shapes or types, or `check_features` finds fault with them: an encoder that
+            overflowed, say. Nothing is written then.
+    """
     import pyarrow as pa
     import pyarrow.parquet as parquet
     from safetensors.numpy import save_file
 
+    from mer.validation.check import check_features
+
     shard = shard_of(clip_ids, features)
+    check_features(shard.clip_ids, shard.values, shard.offsets, shard.present)
     save_file({"values": np.ascontiguousarray(shard.values)}, folder / VALUES)
     columns = {
         "clip_id": pa.array(shard.clip_ids, pa.string()),

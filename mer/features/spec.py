@@ -19,7 +19,8 @@ from mer.quality.corruption import NoiseView
 from mer.transcription.recogniser import check_source
 
 EXTRACTOR_VERSION = 2
-"""Raised whenever the same spec and weights would give other values: old shards are then not found."""
+"""Part of a spec's key, which benchmarks keep features by: raised whenever the same spec and weights would give other values.
+The pipeline's feature sets need no such number: beside the spec, their keys have the version of the code that extracts them."""
 
 MISSING_RULE = 1
 """Raised whenever other values of others' features, or other texts, count as missing (`mer.features.missing`)."""

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-ENTRY_POINTS = "mer.fusion_models"
-"""Entry point group of models from other packages: name -> builder (see `mer.fusion.model.Builder`)."""
+from mer.fusion.registry import ENTRY_POINTS, MODELS, model_names
 
-BUILT_IN_MODELS = (
-    "attention", "attention_softmax", "attention_queries", "concat", "early", "late", "token_attention",
-    "afg_early", "afg_hierarchical", "afg_guided", "audio_guided",
-)  # fmt: skip
-"""Models of this package; `mer.fusion.interface` has their modules."""
+BUILT_IN_MODELS = tuple(MODELS)
+"""Models of this package."""
 
 ROBUST_LOSS_OPTIONS = ("emotion_loss", "loss_power", "loss_forward", "loss_reverse", "loss_log_zero")
 """Options that change nothing while the emotion loss is cross-entropy."""
@@ -23,12 +18,6 @@ STRUCTURE = (
     "model", "level", "frame_window", "frame_statistics", "audio_guided", "hidden", "queries", "valence_decoding", "task_balance",
 )  # fmt: skip
 """Options that decide what the parameters mean; the others may change from round to round."""
-
-
-def model_names() -> tuple[str, ...]:
-    """Built-in models, then those that installed packages add. Loads none of them."""
-    added = {entry.name for entry in entry_points(group=ENTRY_POINTS)} - set(BUILT_IN_MODELS)
-    return (*BUILT_IN_MODELS, *sorted(added))
 
 
 class AudioGuidedConfig(BaseModel):
@@ -222,7 +211,7 @@ class FusionConfig(BaseModel):
         return self
 
     def loss_conflict(self) -> str | None:
-        """What contradicts itself in the options of the emotion loss, in words; None where nothing does."""
+        """Contradiction in the options of the emotion loss, in words; None where there is none."""
         if self.emotion_loss != "cross_entropy" and self.focal_gamma > 0:
             return (
                 f"emotion_loss {self.emotion_loss!r} with focal_gamma {self.focal_gamma:g}: expected one of them, since the "

@@ -77,7 +77,7 @@ def fit_fusion(
         standardisation = {name: standardisation_of(name, table, train) for name, table in features.items()}
     else:
         standardisation = taken_standardisation(start, features, classes, config)
-    widths = {name: len(own.mean) for name, own in standardisation.items()}
+    widths = {name: len(statistics.mean) for name, statistics in standardisation.items()}
     target = examples.distributions(len(classes))
     data = TrainingData(
         streams=stream_batch(features, standardisation, len(examples)),

@@ -48,8 +48,8 @@ class FittedFusion:
 def save_fusion(folder: Path, fitted: FittedFusion) -> None:
     """Write the fitted model into `folder` as one safetensors file (record in its header)."""
     tensors = {f"{_MODEL}{name}": value for name, value in fitted.tensors.items()}
-    for name, own in fitted.standardisation.items():
-        tensors[f"{_MEAN}{name}"], tensors[f"{_SCALE}{name}"] = own.mean, own.scale
+    for name, statistics in fitted.standardisation.items():
+        tensors[f"{_MEAN}{name}"], tensors[f"{_SCALE}{name}"] = statistics.mean, statistics.scale
     record = {
         "config": fitted.config.model_dump(mode="json"),
         "classes": list(fitted.classes),

@@ -1,35 +1,15 @@
-"""The one way to a fusion model: by name. Models of this package, and those that installed packages add.
-
-Another package adds a model by naming its builder in its own metadata, and needs no change here:
-
-    [project.entry-points."mer.fusion_models"]
-    my_fusion = "my_package.fusion:build"
-"""
+"""The one way to a fusion model: by name, as `mer.fusion.registry` has it."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import entry_points
 
 from mer.errors import ConfigError
-from mer.fusion.config import BUILT_IN_MODELS, ENTRY_POINTS, FusionConfig, model_names
+from mer.fusion.config import FusionConfig
 from mer.fusion.model import Builder, FusionModel, FusionOutput, FusionShape
+from mer.fusion.registry import ENTRY_POINTS, MODELS, model_names
 
 __all__ = ["Builder", "FusionModel", "FusionOutput", "FusionShape", "build_fusion", "builder_of"]
-
-_MODULES = {
-    "attention": "attention:baseline",
-    "attention_softmax": "attention:normalised",
-    "attention_queries": "multi_query:MultiQueryFusion",
-    "concat": "concat:ConcatFusion",
-    "early": "early:EarlyFusion",
-    "late": "late:LateFusion",
-    "token_attention": "token_attention:TokenAttentionFusion",
-    "afg_early": "structures:EarlyGathering",
-    "afg_hierarchical": "structures:HierarchicalGathering",
-    "afg_guided": "structures:GuidedGathering",
-    "audio_guided": "audio_guided:AudioGuidedTransformer",
-}
 
 
 def builder_of(name: str) -> Builder:
@@ -38,10 +18,9 @@ def builder_of(name: str) -> Builder:
     Raises:
         ConfigError: no such model, or an entry point that cannot be loaded.
     """
-    if name in BUILT_IN_MODELS:
-        module, _, attribute = _MODULES[name].partition(":")
-        own: Builder = getattr(import_module(f"mer.fusion.models.{module}"), attribute)
-        return own
+    if name in MODELS:
+        built_in: Builder = MODELS.load(name)
+        return built_in
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:
             try:

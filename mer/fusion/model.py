@@ -1,4 +1,4 @@
-"""What a fusion model is: streams with masks in, emotion logits and valence out.
+"""Interface of a fusion model: streams with masks in, emotion logits and valence out.
 
 A stream is a vector per clip or a vector per frame; a model may get any mixture of the two. Several feature sets of one modality
 are streams named `<modality>/<set>`, such as `acoustic` and `acoustic/adapted`.
@@ -17,7 +17,7 @@ from mer.fusion.config import FusionConfig
 
 
 class FusionOutput(NamedTuple):
-    """What a fusion model gives for a batch of B clips."""
+    """Output of a fusion model for a batch of B clips."""
 
     emotion_logits: Tensor
     """(B, C)"""
@@ -29,7 +29,7 @@ class FusionOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class FusionShape:
-    """What a model must be built for."""
+    """Stream widths and classes that a model is built for."""
 
     widths: Mapping[str, int]
     """Stream name -> features; the order is the model's stream order."""
@@ -38,11 +38,11 @@ class FusionShape:
     @property
     def modalities(self) -> dict[str, tuple[str, ...]]:
         """Modality -> its streams: the part of a stream's name before the first `/`."""
-        found: dict[str, tuple[str, ...]] = {}
+        streams: dict[str, tuple[str, ...]] = {}
         for stream in self.widths:
             modality = stream.partition("/")[0]
-            found[modality] = (*found.get(modality, ()), stream)
-        return found
+            streams[modality] = (*streams.get(modality, ()), stream)
+        return streams
 
 
 class FusionModel(nn.Module):
@@ -86,7 +86,7 @@ class FusionModel(nn.Module):
     def shown(
         self, inputs: Mapping[str, Tensor], present: Mapping[str, BoolTensor | Tensor]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Values and masks as `fuse` gets them, of the arguments of `forward`."""
+        """Values and masks as `fuse` receives them; arguments as for `forward`."""
         held: dict[str, Tensor] = {}
         masks: dict[str, Tensor] = {}
         for name in self.streams:
@@ -134,10 +134,10 @@ class FusionModel(nn.Module):
     def decode(self, fused: Tensor, weights: Tensor) -> FusionOutput:
         """Output of a fused vector (B, width) and the streams' weights (B, M)."""
         logits = self.emotion(fused)
-        return FusionOutput(logits, self.posterior_part(self.valence(fused).squeeze(1), logits), weights)
+        return FusionOutput(logits, self.decoded_valence(self.valence(fused).squeeze(1), logits), weights)
 
-    def posterior_part(self, valence: Tensor, logits: Tensor) -> Tensor:
-        """(B,) valence of the fused vector with what the posteriors of (B, C) logits say added, if decoded jointly."""
+    def decoded_valence(self, valence: Tensor, logits: Tensor) -> Tensor:
+        """(B,) valence of the fused vector; joint decoding adds the contribution of the posteriors of (B, C) logits."""
         if not self.decodes_jointly:
             return valence
         posteriors = torch.softmax(logits if self.posterior_gradient else logits.detach(), dim=1)
@@ -150,10 +150,10 @@ class FusionModel(nn.Module):
         if not self.decodes_jointly:
             return
         self.class_valence.copy_(class_means)
-        for part in (self.valence, self.posterior_valence):
-            for parameter in part.parameters():
+        for head in (self.valence, self.posterior_valence):
+            for parameter in head.parameters():
                 parameter.zero_()
 
 
 Builder = Callable[[FusionShape, FusionConfig], FusionModel]
-"""What a model is registered as; an entry point of the group `mer.fusion_models` names one."""
+"""Signature of a registered model builder; an entry point of the group `mer.fusion_models` names one."""

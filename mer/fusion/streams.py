@@ -20,6 +20,7 @@ StreamTable = FeatureTable | RaggedTable
 """A stream's features: a vector per clip, or one per frame."""
 
 _SMALLEST_DEVIATION = 1e-6
+"""Relative to the mean: less than this is the rounding of a constant feature, whose scale is set to 0."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def flat_values(name: str, table: StreamTable) -> NDArray[np.float32]:
         np.diff(table.offsets) if isinstance(table, RaggedTable) else np.ones(len(table.clip_ids), np.int64)
     )
     values = np.ascontiguousarray(table.values, dtype=np.float32).reshape(int(rows.sum()), -1)
+    # rows of absent clips may hold anything
     broken = ~np.isfinite(values).all(axis=1) & np.repeat(table.present, rows)
     if broken.any():
         clips = np.unique(np.repeat(np.arange(len(rows)), rows)[broken])
@@ -139,23 +141,25 @@ def stream_batch(
     values: dict[str, Tensor] = {}
     present: dict[str, Tensor] = {}
     frames: dict[str, Frames] = {}
-    for name, own in standardisation.items():
+    for name, standardise in standardisation.items():
         if name not in features:
-            values[name] = torch.zeros(count, len(own.mean))
+            values[name] = torch.zeros(count, len(standardise.mean))
             present[name] = torch.zeros(count, dtype=torch.bool)
             continue
         table = features[name]
         raw = torch.from_numpy(flat_values(name, table))
-        if raw.shape[1] != len(own.mean) and not table.present.any():
-            raw = torch.zeros(len(raw), len(own.mean))  # the width of what nobody has is only guessed
-        if raw.shape[1] != len(own.mean):
-            raise ConfigError(f"stream {name}: expected {len(own.mean)} features, found {raw.shape[1]}")
+        if raw.shape[1] != len(standardise.mean) and not table.present.any():
+            raw = torch.zeros(len(raw), len(standardise.mean))  # the width of what nobody has is only guessed
+        if raw.shape[1] != len(standardise.mean):
+            raise ConfigError(
+                f"stream {name}: expected {len(standardise.mean)} features, found {raw.shape[1]}"
+            )
         present[name] = torch.from_numpy(np.asarray(table.present, dtype=bool))
         if isinstance(table, RaggedTable):
             offsets = torch.from_numpy(np.asarray(table.offsets, dtype=np.int64))
-            frames[name] = Frames(own(raw), offsets, present[name])
+            frames[name] = Frames(standardise(raw), offsets, present[name])
         else:
-            values[name] = own(raw)
+            values[name] = standardise(raw)
     return StreamBatch(values, present, frames)
 
 
@@ -172,13 +176,13 @@ def drop_streams(
     names = list(present)
     before = torch.stack([_any_frame(present[name]) for name in names], dim=1)  # (B, M)
     drawn = torch.rand(before.shape, generator=generator)
-    kept = before & (drawn >= probability)
+    visible = before & (drawn >= probability)
     # where everything would go, the present stream with the largest draw stays
     best = drawn.masked_fill(~before, -1.0).argmax(dim=1, keepdim=True)
-    rescue = ~kept.any(dim=1, keepdim=True) & before.any(dim=1, keepdim=True)
-    kept = kept | (torch.zeros_like(before).scatter(1, best, True) & rescue)
+    rescue = ~visible.any(dim=1, keepdim=True) & before.any(dim=1, keepdim=True)
+    visible = visible | (torch.zeros_like(before).scatter(1, best, True) & rescue)
     return {
-        name: kept[:, column] if present[name].ndim == 1 else present[name] & kept[:, column, None]
+        name: visible[:, column] if present[name].ndim == 1 else present[name] & visible[:, column, None]
         for column, name in enumerate(names)
     }
 

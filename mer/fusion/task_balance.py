@@ -71,7 +71,7 @@ def task_losses(
 
 
 def balanced_loss(model: FusionModel, losses: TaskLosses, config: FusionConfig) -> Tensor:
-    """() what is minimised. Under GradNorm the gradient of the tasks' weights is set here, that of the model by `backward`."""
+    """() loss to minimise. Under GradNorm the gradient of the tasks' weights is set here, that of the model by `backward`."""
     emotion, valence, known = losses
     if valence is None:
         return emotion
@@ -110,7 +110,7 @@ def renormalised(log_weights: Tensor) -> Tensor:
 def start_model(
     model: FusionModel, emotion: NDArray[np.int64], valence: NDArray[np.floating], config: FusionConfig
 ) -> None:
-    """Set what starts from the training clips' labels instead of the seed; nothing for separate heads and fixed weights.
+    """Initialise the parameters that depend on the training clips' labels; none for separate heads and fixed weights.
 
     Joint decoding starts as class-mean decoding. Uncertainty starts at its optimum for an untrained model: the emotion loss of
     equal probabilities (cross-entropy: log C), squared error the variance.
@@ -161,11 +161,11 @@ def is_shared(name: str) -> bool:
 
 
 def _gradient_norms(model: FusionModel, losses: list[Tensor]) -> Tensor:
-    """(K,) norm of each loss' gradient by what the tasks share."""
+    """(K,) norm of each loss' gradient with respect to the shared parameters."""
     shared = [value for name, value in model.named_parameters() if is_shared(name)]
     norms = []
     for loss in losses:
-        found = torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True)
-        squares = [part.square().sum() for part in found if part is not None]
+        gradients = torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True)
+        squares = [gradient.square().sum() for gradient in gradients if gradient is not None]
         norms.append(torch.stack(squares).sum().sqrt())
     return torch.stack(norms)

@@ -39,7 +39,7 @@ _MODEL, _BEST, _AVERAGE = "model.", "best.", "average."
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All clips of a fit as tensors, and which of them train and choose."""
+    """All clips of a fit as tensors, and the rows that train and that choose the epoch."""
 
     streams: StreamBatch
     emotion: Tensor
@@ -133,7 +133,9 @@ def _run_epoch(
     seed_dropout(model, epoch_generator(config.seed, epoch, "dropout"))
     hide = epoch_generator(config.seed, epoch, "streams")
     shuffle = epoch_generator(config.seed, epoch, "order")
-    parameters, own = dict(model.named_parameters()), model_parameters(model)  # once: listing them takes time
+    # listed once an epoch: listing them at every step takes time
+    parameters = dict(model.named_parameters())
+    model_weights = model_parameters(model)
     total, seen = 0.0, 0
     for rows in _batches_of_epoch(data, config.batch_size, shuffle):
         batch = data.streams.rows(rows)
@@ -148,7 +150,7 @@ def _run_epoch(
         optimiser.zero_grad(set_to_none=True)
         loss = balanced_loss(model, losses, config)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(own, config.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(model_weights, config.gradient_clip)
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):
             _skip(state, epoch, value)
@@ -167,8 +169,8 @@ def _batches_of_epoch(data: TrainingData, batch_size: int, generator: torch.Gene
     if lengths is None:
         order = data.train[torch.randperm(len(data.train), generator=generator)]
         return list(torch.split(order, batch_size))
-    parts = length_sorted_batches(data.train.numpy(), lengths.numpy(), batch_size, generator)
-    return [torch.from_numpy(part) for part in parts]
+    batches = length_sorted_batches(data.train.numpy(), lengths.numpy(), batch_size, generator)
+    return [torch.from_numpy(batch) for batch in batches]
 
 
 def batches_for_reading(streams: StreamBatch, rows: Tensor, batch_size: int) -> list[Tensor]:
@@ -176,8 +178,8 @@ def batches_for_reading(streams: StreamBatch, rows: Tensor, batch_size: int) -> 
     lengths = streams.lengths
     if lengths is None:
         return [rows]
-    parts = length_sorted_batches(rows.numpy(), lengths.numpy(), batch_size)
-    return [torch.from_numpy(part) for part in parts]
+    batches = length_sorted_batches(rows.numpy(), lengths.numpy(), batch_size)
+    return [torch.from_numpy(batch) for batch in batches]
 
 
 @torch.no_grad()
@@ -189,9 +191,11 @@ def _average(parameters: dict[str, Parameter], state: TrainingOutcome, decay: fl
     if not state.average:
         state.average = {name: value.detach().clone() for name, value in parameters.items()}
         return
-    kept = min(decay, state.steps / (state.steps + 9))
+    current_decay = min(decay, state.steps / (state.steps + 9))
     # by name: a resumed average comes in the order of its file
-    torch._foreach_lerp_([state.average[name] for name in parameters], list(parameters.values()), 1.0 - kept)
+    torch._foreach_lerp_(
+        [state.average[name] for name in parameters], list(parameters.values()), 1.0 - current_decay
+    )
 
 
 def _skip(state: TrainingOutcome, epoch: int, loss: float) -> None:
@@ -207,7 +211,7 @@ def _skip(state: TrainingOutcome, epoch: int, loss: float) -> None:
 def _validate(
     model: FusionModel, average: dict[str, Tensor], data: TrainingData, config: FusionConfig
 ) -> dict[str, float]:
-    """Scores of what is kept: the averaged parameters where there are some, otherwise the model's own."""
+    """Scores of the parameters to keep: the averaged parameters where there are some, otherwise the model's own."""
     model.eval()
     rows = torch.cat(batches := batches_for_reading(data.streams, data.validation, config.batch_size))
     # called with them in place: copying the model was a third of the time of a small fit

@@ -42,8 +42,10 @@ def taken_standardisation(
     if set(streams) != set(start.widths):
         differing["streams"] = (sorted(start.widths), sorted(streams))
     if differing:
-        told = "; ".join(f"{name} {own!r}, found {new!r}" for name, (own, new) in differing.items())
-        raise ConfigError(f"fusion: expected what the model to start from was trained with: {told}")
+        differences = "; ".join(
+            f"{name} {trained!r}, found {new!r}" for name, (trained, new) in differing.items()
+        )
+        raise ConfigError(f"fusion: expected what the model to start from was trained with: {differences}")
     return {name: start.standardisation[name] for name in start.widths}
 
 
@@ -57,11 +59,15 @@ def take_parameters(model: FusionModel, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         ConfigError: other names or shapes than the model has.
     """
-    own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    given = {name: tuple(value.shape) for name, value in tensors.items()}
-    if wrong := sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name)):
+    model_shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    start_shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    if wrong := sorted(
+        name
+        for name in model_shapes.keys() | start_shapes.keys()
+        if model_shapes.get(name) != start_shapes.get(name)
+    ):
         raise ConfigError(
             f"fusion: expected parameters to start from of the model's own names and shapes, found {len(wrong)} others, first "
-            f"{wrong[0]}: {own.get(wrong[0])} here, {given.get(wrong[0])} there"
+            f"{wrong[0]}: {model_shapes.get(wrong[0])} here, {start_shapes.get(wrong[0])} there"
         )
     model.load_state_dict(dict(tensors))

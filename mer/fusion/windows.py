@@ -1,4 +1,4 @@
-"""What a fusion makes of framewise tables before it reads them: coarser frames, and the clip's statistics beside them.
+"""Framewise tables as a fusion reads them: coarser frames, and the clip's statistics beside them.
 
 Reconstruction, both for reasons measured in docs/experiments.md. Speech encoders give 25 to 50 frames a second, an expression of
 emotion lasts longer: averages of neighbours are fewer and less noisy, and a model costs that much less. An attended mean of
@@ -40,8 +40,8 @@ def windowed(table: RaggedTable, frames: int) -> RaggedTable:
     lengths = np.diff(table.offsets)
     counts = -(-lengths // frames)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
-    starts = np.repeat(table.offsets[:-1], counts) + place * frames
+    window = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+    starts = np.repeat(table.offsets[:-1], counts) + window * frames
     ends = np.minimum(starts + frames, np.repeat(table.offsets[1:], counts))
     return RaggedTable(table.clip_ids, _means(table, starts, ends - starts), offsets, table.present)
 

@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ShiftAnalysis:
-    """What is known of the priors of target clips, and what correcting for them does."""
+    """Estimated priors of the target clips, and the answers with and without correction for them."""
 
     emotions: tuple[str, ...]
     config: LabelShiftConfig
@@ -54,7 +54,7 @@ class ShiftAnalysis:
 
     @property
     def consistent(self) -> bool:
-        """Whether other priors alone may explain what differs."""
+        """Whether a shift of priors alone may explain the difference."""
         return self.disagreement <= self.config.largest_disagreement
 
     @property
@@ -93,15 +93,19 @@ class ShiftAnalysis:
             "test": {**vars(self.test), "alpha": self.config.alpha},
             "confidence": self.config.confidence,
             "classes": [
-                {"emotion": name, "training_prior": float(self.training[place])}
+                {"emotion": name, "training_prior": float(self.training[index])}
                 | {
-                    f"{method}{end}": float(values[place])
-                    for method, found in self.estimates.items()
-                    for end, values in (("", found.prior), ("_low", found.low), ("_high", found.high))
+                    f"{method}{end}": float(values[index])
+                    for method, estimate in self.estimates.items()
+                    for end, values in (
+                        ("", estimate.prior),
+                        ("_low", estimate.low),
+                        ("_high", estimate.high),
+                    )
                 }
-                | {"estimated": float(self.estimates[self.config.estimator].prior[place])}
-                | {kind: float(values[place]) for kind, values in shares.items()}
-                for place, name in enumerate(self.emotions)
+                | {"estimated": float(self.estimates[self.config.estimator].prior[index])}
+                | {kind: float(values[index]) for kind, values in shares.items()}
+                for index, name in enumerate(self.emotions)
             ],
         }
 

@@ -75,8 +75,8 @@ def pull_of(confusion: Confusion, target_clips: int, calibration_clips: int) -> 
 
 def estimate_bbse(confusion: Confusion, mean_prediction: Floats, pull: float = 0.0) -> Floats:
     """(C,) target priors whose mixture of the confusion's columns is nearest to the (C,) mean prediction of target clips."""
-    found = mixture_weights(confusion.conditional[None], mean_prediction[None], confusion.prior[None], pull)
-    return np.asarray(found[0])
+    weights = mixture_weights(confusion.conditional[None], mean_prediction[None], confusion.prior[None], pull)
+    return np.asarray(weights[0])
 
 
 def mixture_weights(conditional: Floats, mean: Floats, prior: Floats, pull: float = 0.0) -> Floats:
@@ -91,15 +91,17 @@ def mixture_weights(conditional: Floats, mean: Floats, prior: Floats, pull: floa
     classes = mean.shape[1]
     square = np.einsum("bki,bkj->bij", conditional, conditional) + (pull + 1e-12) * np.eye(classes)
     linear = np.einsum("bki,bk->bi", conditional, mean) + (pull + 1e-12) * prior
+    # the linear system of a minimum under "sums to 1"; the 1e-12 above keep it solvable where columns are dependent
     system = np.zeros((len(mean), classes + 1, classes + 1))
     system[:, :classes, :classes] = square
     system[:, :classes, classes] = system[:, classes, :classes] = 1.0
     right = np.concatenate([linear, np.ones((len(mean), 1))], axis=1)
-    found = np.linalg.solve(system, right[:, :, None])[:, :classes, 0]
-    outside = found.min(axis=1) < 0
+    weights = np.linalg.solve(system, right[:, :, None])[:, :classes, 0]
+    # only problems whose solution has a negative share need the iteration
+    outside = weights.min(axis=1) < 0
     if outside.any():
-        found[outside] = _projected(square[outside], linear[outside], to_simplex(found[outside]))
-    return np.asarray(found)
+        weights[outside] = _projected(square[outside], linear[outside], to_simplex(weights[outside]))
+    return np.asarray(weights)
 
 
 def _projected(square: Floats, linear: Floats, start: Floats, steps: int = 3000) -> Floats:
@@ -122,5 +124,5 @@ def to_simplex(values: Floats) -> Floats:
     """(B, C) -> the nearest vectors that are not negative and sum to 1 (by sorting; Duchi et al. 2008, known)."""
     ordered = -np.sort(-values, axis=1)
     over = (np.cumsum(ordered, axis=1) - 1) / np.arange(1, values.shape[1] + 1)
-    kept = (ordered > over).sum(axis=1) - 1
-    return np.asarray(np.maximum(values - over[np.arange(len(values)), kept][:, None], 0.0))
+    last_positive = (ordered > over).sum(axis=1) - 1
+    return np.asarray(np.maximum(values - over[np.arange(len(values)), last_positive][:, None], 0.0))

@@ -71,6 +71,7 @@ def fit_bias_corrected(logits: NDArray[np.floating], truth: NDArray[np.int64]) -
         step = np.linalg.solve(curvature, slope)
         if float(slope @ step) < 1e-12 * len(truth):
             break
+        # halved until the likelihood grows and the temperature stays positive
         length = 1.0
         while length > 1e-6:
             tried = _objective(values, truth, theta + length * step)

@@ -1,4 +1,4 @@
-"""What label shift is estimated from: labelled clips that no model was trained on, and the unlabelled target clips."""
+"""Input of the estimation of label shift: labelled clips that no model was trained on, and the unlabelled target clips."""
 
 from __future__ import annotations
 

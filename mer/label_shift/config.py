@@ -11,7 +11,7 @@ Estimator = Literal["em", "bbse_soft", "bbse_hard"]
 
 
 class LabelShiftConfig(BaseModel):
-    """What is done about class priors that differ between the training clips and those that are predicted.
+    """Handling of class priors that differ between the training clips and those that are predicted.
 
     In a recipe the mode alone may stand for all of it: `label_shift: correct-if-shifted`.
     """

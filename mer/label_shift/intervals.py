@@ -76,24 +76,25 @@ def estimate_priors(
         seed: of the resamples.
     """
     generator = np.random.default_rng(seed)
-    groups = [drawn_together(part.groups(), generator) for part in (target, calibration)]
+    groups = [drawn_together(clips.groups(), generator) for clips in (target, calibration)]
     weights = [
-        resample_weights(int(own.max()) + 1, resamples, seed + place + 1) for place, own in enumerate(groups)
+        resample_weights(int(codes.max()) + 1, resamples, seed + number + 1)
+        for number, codes in enumerate(groups)
     ]
     draws = _Draws(groups[0], weights[0], groups[1], weights[1])
-    own, other = (fit.calibrated.log_probabilities(part.logits) for part in (calibration, target))
+    known, unknown = (fit.calibrated.log_probabilities(clips.logits) for clips in (calibration, target))
     prior = calibration.shares
-    em = estimate_em(other, prior).prior
-    found: dict[Estimator, tuple[Floats, Floats]] = {
-        "em": (em, _em_samples(calibration, target, fit, other, em, draws))
+    em = estimate_em(unknown, prior).prior
+    estimated: dict[Estimator, tuple[Floats, Floats]] = {
+        "em": (em, _em_samples(calibration, target, fit, unknown, em, draws))
     }
     kinds: tuple[tuple[Estimator, Prediction], ...] = (("bbse_soft", "soft"), ("bbse_hard", "hard"))
     for name, kind in kinds:
-        found[name] = _bbse(predictions(own, kind), calibration, predictions(other, kind), draws)
+        estimated[name] = _bbse(predictions(known, kind), calibration, predictions(unknown, kind), draws)
     few = min(len(weights[0][0]), len(weights[1][0]))
     tail = (1 - confidence) / 2
     estimates: dict[Estimator, PriorEstimate] = {}
-    for name, (point, samples) in found.items():
+    for name, (point, samples) in estimated.items():
         stretched = widened(samples.T, few).T
         low, high = np.clip(np.quantile(stretched, [tail, 1 - tail], axis=0), 0.0, 1.0)
         estimates[name] = PriorEstimate(point, np.minimum(low, point), np.maximum(high, point), samples)
@@ -141,18 +142,24 @@ def _gradient_by_calibration(log_posteriors: Floats, shares: Floats, em: Floats,
     return np.vstack([(slopes * (logits - mean)).sum(axis=0), by_bias])
 
 
-def _bbse(own: Floats, calibration: CalibrationClips, other: Floats, draws: _Draws) -> tuple[Floats, Floats]:
+def _bbse(
+    calibration_predictions: Floats, calibration: CalibrationClips, target_predictions: Floats, draws: _Draws
+) -> tuple[Floats, Floats]:
     """BBSE's (C,) priors and those (B, C) of every resample."""
-    confusion = confusion_of(own, calibration.truth)
-    pull = pull_of(confusion, len(other), len(own))
-    mean = other.mean(axis=0)
+    confusion = confusion_of(calibration_predictions, calibration.truth)
+    pull = pull_of(confusion, len(target_predictions), len(calibration_predictions))
+    mean = target_predictions.mean(axis=0)
     point = estimate_bbse(confusion, mean, pull)
-    classes = own.shape[1]
+    classes = calibration_predictions.shape[1]
     labels = np.eye(classes)[calibration.truth]
-    joint = (labels[:, :, None] * own[:, None, :]).reshape(len(own), -1)  # rows: truth
+    joint = (labels[:, :, None] * calibration_predictions[:, None, :]).reshape(
+        len(calibration_predictions), -1
+    )  # rows: truth
     sums = (draws.calibration_weights @ summed(joint, draws.calibration)).reshape(-1, classes, classes)
     sums += 1e-9 * confusion.conditional.T  # a class that a resample lacks looks as it does in all clips
     conditional = np.swapaxes(sums / sums.sum(axis=2, keepdims=True), 1, 2)
     prior = sums.sum(axis=2) / sums.sum(axis=(1, 2))[:, None]
-    drawn = draws.target_weights @ summed(np.column_stack([other, np.ones(len(other))]), draws.target)
+    drawn = draws.target_weights @ summed(
+        np.column_stack([target_predictions, np.ones(len(target_predictions))]), draws.target
+    )
     return point, mixture_weights(conditional, drawn[:, :-1] / drawn[:, -1:], prior, pull)

@@ -80,6 +80,7 @@ def estimate_em(log_posteriors: Floats, prior: Floats, tolerance: float = 1e-9) 
         if np.abs(change).max() < tolerance:
             break
         bend = second - first - change
+        # -1 leads where two plain EM steps lead: never shorter than that
         stride = -max(1.0, float(np.sqrt((change @ change) / max(float(bend @ bend), 1e-300))))
         leap = q - 2 * stride * change + stride**2 * bend
         if stride < -1.0 and leap.min() > 0 and np.isfinite(leap).all():
@@ -101,6 +102,7 @@ def expand(ratios: Floats, at: Floats, groups: NDArray[np.int64] | None = None) 
         return Expansion(
             at, slopes.sum(axis=0)[None], (slopes.T @ slopes)[None], np.array([float(len(ratios))])
         )
+    # sorted by group: every group is one run of rows, and `reduceat` sums all runs at once
     order = np.argsort(groups, kind="stable")
     ordered, sizes = slopes[order], np.bincount(groups)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
@@ -120,6 +122,7 @@ def maximise(expansion: Expansion, steps: int = 400, tolerance: float = 1e-7) ->
     for _ in range(steps):
         away = q - expansion.at
         slope = expansion.gradient - np.einsum("gij,gj->gi", expansion.information, away)
+        # far from `at` the expanded gradient may be negative, and a prior must stay positive
         moved = q * np.maximum(slope, 1e-12 * expansion.clips[:, None])
         moved /= moved.sum(axis=1, keepdims=True)
         change = float(np.abs(moved - q).max())

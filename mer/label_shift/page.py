@@ -25,13 +25,13 @@ def shift_line(summary: Mapping[str, Any]) -> str:
     """The summary (`ShiftAnalysis.to_json` or `NoAnalysis.to_json`) in one line."""
     if not summary["available"]:
         return f"label shift: not estimated: {summary['reason']}"
-    found = f"p = {summary['test']['p_value']:.4f} ({'shift' if summary['shifted'] else 'no shift'})"
+    evidence = f"p = {summary['test']['p_value']:.4f} ({'shift' if summary['shifted'] else 'no shift'})"
     if summary["shifted"] and not summary["consistent"]:
-        found += f", but EM and BBSE differ by {summary['disagreement']:.2f}: more than the priors differs"
+        evidence += f", but EM and BBSE differ by {summary['disagreement']:.2f}: more than the priors differs"
     effect = f"{summary['changed']} of {summary['clips']} answers"
     if summary["corrected"]:
-        return f"label shift: {found}; corrected: {effect} changed"
-    return f"label shift: {found}; not corrected (it would change {effect})"
+        return f"label shift: {evidence}; corrected: {effect} changed"
+    return f"label shift: {evidence}; not corrected (it would change {effect})"
 
 
 def shift_page(summary: Mapping[str, Any], title: str) -> str:

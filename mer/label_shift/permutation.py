@@ -25,7 +25,7 @@ _BLOCKS = 1000
 
 @dataclass(frozen=True)
 class ShiftTest:
-    """What the test found."""
+    """Result of the test."""
 
     statistic: float
     """Squared distance of the mean posteriors in standard errors, over the design effect."""
@@ -47,26 +47,33 @@ def permutation_test(
 ) -> ShiftTest:
     """Compare the mean posteriors of both sets with those of sets drawn at random from all clips."""
     generator = np.random.default_rng(seed)
-    first, second = (np.exp(log_softmax(part.logits.astype(np.float64))) for part in (calibration, target))
+    first, second = (np.exp(log_softmax(clips.logits.astype(np.float64))) for clips in (calibration, target))
     values = np.concatenate([first, second])
     by_speaker = calibration.grouped and target.grouped
     effect = 1.0
     if by_speaker:
-        own, other = calibration.groups(), target.groups()
+        calibration_groups, target_groups = calibration.groups(), target.groups()
     else:
-        effect = max(design_effect(part, of) for part, of in ((calibration, first), (target, second)))
+        # speakers are not known on both sides: random blocks of clips are permuted, and the design effect is divided out
+        effect = max(design_effect(clips, of) for clips, of in ((calibration, first), (target, second)))
         size = -(-len(values) // _BLOCKS)
-        own, other = (generator.permutation(len(part)) // size for part in (first, second))
-    groups = np.concatenate([own, other + own.max() + 1])
-    here = int(own.max()) + 1
+        calibration_groups, target_groups = (
+            generator.permutation(len(clips)) // size for clips in (first, second)
+        )
+    groups = np.concatenate([calibration_groups, target_groups + calibration_groups.max() + 1])
+    calibration_count = int(calibration_groups.max()) + 1
+    # posteriors sum to 1, so their covariance has no plain inverse
     inverse = np.linalg.pinv(np.cov(values.T), rcond=1e-8)
     sums, sizes = summed(values, groups), np.bincount(groups).astype(np.float64)
     drawn = np.zeros((permutations + 1, len(sizes)))
-    drawn[0, :here] = 1.0  # the sets as they are, then permuted
-    order = generator.permuted(np.tile(np.arange(len(sizes)), (permutations, 1)), axis=1)[:, :here]
+    drawn[0, :calibration_count] = 1.0  # the sets as they are, then permuted
+    order = generator.permuted(np.tile(np.arange(len(sizes)), (permutations, 1)), axis=1)[
+        :, :calibration_count
+    ]
     np.put_along_axis(drawn[1:], order, 1.0, axis=1)
     distances = _distances(drawn, sums, sizes, inverse)
     observed = float(distances[0]) / effect
+    # equal distances may differ by rounding
     beyond = int((distances[1:] >= observed * (1 - 1e-12)).sum())
     return ShiftTest(
         statistic=observed,

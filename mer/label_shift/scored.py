@@ -30,21 +30,21 @@ def shift_summary(
         config: options.
         truth: (N,) labels of the target clips, to score by afterwards; none: they have none.
     """
-    found = analyse_shift(calibration, target, emotions, config)
-    if isinstance(found, NoAnalysis) or truth is None:
-        return found.to_json()
-    return found.to_json() | {"scores": _scores(found, target, truth)}
+    analysis = analyse_shift(calibration, target, emotions, config)
+    if isinstance(analysis, NoAnalysis) or truth is None:
+        return analysis.to_json()
+    return analysis.to_json() | {"scores": _scores(analysis, target, truth)}
 
 
-def _scores(found: ShiftAnalysis, target: TargetClips, truth: NDArray[np.int64]) -> dict[str, float]:
+def _scores(analysis: ShiftAnalysis, target: TargetClips, truth: NDArray[np.int64]) -> dict[str, float]:
     difference = paired_differences(
         truth,
-        found.corrected.argmax(axis=1),
-        found.served.argmax(axis=1),
+        analysis.corrected.argmax(axis=1),
+        analysis.served.argmax(axis=1),
         target.speakers or (None,) * len(truth),
-        len(found.emotions),
+        len(analysis.emotions),
     )
-    low, high = difference.interval(found.config.confidence)
+    low, high = difference.interval(analysis.config.confidence)
     return {
         "waf_served": difference.second,
         "waf_corrected": difference.first,

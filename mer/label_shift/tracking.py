@@ -109,7 +109,7 @@ class TrackedPriors:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TrackedPriors:
-        """Back from what `to_json` gave, number for number."""
+        """The state that `to_json` gave, number for number."""
         arrays: dict[str, Any] = {
             name: np.array(value) if isinstance(value, list) else value for name, value in values.items()
         }
@@ -134,5 +134,6 @@ def _balanced(information: Floats, gradient: Floats, q: Floats, rounds: int = 30
     scale = np.ones_like(q)
     for _ in range(rounds):
         reached = scale * (information @ (scale * q))
+        # geometric mean of the old and the exact scale: the exact one alone may alternate between two
         scale = np.sqrt(scale**2 * gradient / np.maximum(reached, 1e-300))
     return np.asarray(scale[:, None] * information * scale)

@@ -26,7 +26,7 @@ def pooled(log_posteriors: Sequence[Floats]) -> Floats:
     Raises:
         ConfigError: no models, or models of different clips or classes.
     """
-    if not log_posteriors or len({part.shape for part in log_posteriors}) != 1:
+    if not log_posteriors or len({scores.shape for scores in log_posteriors}) != 1:
         raise ConfigError(
             "vote: expected log-posteriors of one shape (clips, classes) from at least one model"
         )

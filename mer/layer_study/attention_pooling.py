@@ -22,7 +22,7 @@ _SMALLEST_DEVIATION = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class QueryTraining:
-    """How queries are learned."""
+    """Options of the training of queries."""
 
     l2: float
     """Penalty of the teaching head, relative to the mean cross-entropy, as for the heads that are scored."""
@@ -77,20 +77,20 @@ def learn_queries(
         total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
-    found = queries.detach()
-    if not bool(torch.isfinite(found).all()):
+    learnt = queries.detach()
+    if not bool(torch.isfinite(learnt).all()):
         raise DivergedError("attention pooling: the queries are not finite; check the features' scale")
-    return found
+    return learnt
 
 
 def pooled_clips(frames: LayerFrames, queries: Tensor) -> Tensor:
-    """(L, R, N, D) what every query (L, R, D) makes of every clip."""
+    """(L, R, N, D) every clip pooled by every query (L, R, D)."""
     layers, runs, width = queries.shape
-    found = torch.empty(layers, runs, frames.clips, width)
+    pooled = torch.empty(layers, runs, frames.clips, width)
     with torch.no_grad():
         for rows in frames.in_order():
-            found[:, :, rows] = pool(*frames.padded(rows), queries)
-    return found
+            pooled[:, :, rows] = pool(*frames.padded(rows), queries)
+    return pooled
 
 
 def pool(values: Tensor, mask: Tensor, queries: Tensor) -> Tensor:

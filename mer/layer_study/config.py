@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class LayerStudyConfig(BaseModel):
-    """How the layers of an encoder are scored (system A, 1).
+    """Options of the study that scores the layers of an encoder (system A, 1).
 
     Known: the contribution of every layer is measured, and the most effective ones are adapted.
     Reconstruction: a linear head

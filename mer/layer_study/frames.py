@@ -41,9 +41,9 @@ class LayerFrames:
         starts, lengths = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
         steps = torch.arange(int(lengths.max()))
         mask = steps < lengths[:, None]  # (B, T)
-        places = torch.where(mask, starts[:, None] + steps, starts[:, None])
-        found = self.values[:, places.flatten()].float().reshape(len(self.values), *places.shape, -1)
-        return found * mask[..., None], mask
+        index = torch.where(mask, starts[:, None] + steps, starts[:, None])
+        frames = self.values[:, index.flatten()].float().reshape(len(self.values), *index.shape, -1)
+        return frames * mask[..., None], mask
 
     def in_order(self) -> Iterator[Tensor]:
         """Rows of all clips in parts of similar length, so that little is padded."""
@@ -51,11 +51,11 @@ class LayerFrames:
 
     def means(self) -> Tensor:
         """(L, N, D) mean over the frames of each clip."""
-        found = torch.empty(len(self.values), self.clips, self.values.shape[2])
+        means = torch.empty(len(self.values), self.clips, self.values.shape[2])
         for rows in self.in_order():
             frames, mask = self.padded(rows)
-            found[:, rows] = frames.sum(dim=2) / mask.sum(dim=1)[:, None]
-        return found
+            means[:, rows] = frames.sum(dim=2) / mask.sum(dim=1)[:, None]
+        return means
 
 
 def layer_frames(values: Sequence[NDArray[Any]], offsets: NDArray[np.int64], most_frames: int) -> LayerFrames:
@@ -71,11 +71,11 @@ def layer_frames(values: Sequence[NDArray[Any]], offsets: NDArray[np.int64], mos
     """
     if (np.diff(offsets) < 1).any():
         raise ConfigError("layer frames: expected at least one frame a clip, found a clip without any")
-    starts, kept = _windows(offsets, most_frames)
+    starts, window_offsets = _windows(offsets, most_frames)
     held = torch.empty(len(values), len(starts), values[0].shape[1], dtype=torch.float16)
-    for layer, own in enumerate(values):
-        _standardise(_averaged(own, starts), held[layer])
-    return LayerFrames(held, torch.from_numpy(kept))
+    for layer, layer_values in enumerate(values):
+        _standardise(_averaged(layer_values, starts), held[layer])
+    return LayerFrames(held, torch.from_numpy(window_offsets))
 
 
 def _windows(offsets: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -84,26 +84,26 @@ def _windows(offsets: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], 
     starts = [
         np.arange(begin, end, step) for begin, end, step in zip(offsets[:-1], offsets[1:], steps, strict=True)
     ]
-    return np.concatenate(starts), np.cumsum([0, *(len(own) for own in starts)], dtype=np.int64)
+    return np.concatenate(starts), np.cumsum([0, *(len(firsts) for firsts in starts)], dtype=np.int64)
 
 
 def _averaged(values: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[Any]:
     if len(starts) == len(values):
         return values
     lengths = np.diff(np.append(starts, len(values)))
-    found: NDArray[Any] = np.add.reduceat(values, starts, axis=0, dtype=np.float32) / lengths[:, None]
-    return found
+    means: NDArray[Any] = np.add.reduceat(values, starts, axis=0, dtype=np.float32) / lengths[:, None]
+    return means
 
 
 def _standardise(values: NDArray[Any], out: Tensor) -> None:
     """Write standardised frames, a part at a time: a second copy of a layer is never made."""
-    parts = [slice(start, start + _FRAMES_AT_ONCE) for start in range(0, len(values), _FRAMES_AT_ONCE)]
+    chunks = [slice(start, start + _FRAMES_AT_ONCE) for start in range(0, len(values), _FRAMES_AT_ONCE)]
     mean = np.mean(values, axis=0, dtype=np.float64).astype(np.float32)
     squares = sum(
-        np.square(values[part] - mean, dtype=np.float32).sum(axis=0, dtype=np.float64) for part in parts
+        np.square(values[chunk] - mean, dtype=np.float32).sum(axis=0, dtype=np.float64) for chunk in chunks
     )
     deviation = np.sqrt(np.asarray(squares) / len(values)).astype(np.float32)
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         raise ConfigError("layer frames: expected finite features, found NaN or infinity")
-    for part in parts:
-        out[part] = torch.from_numpy((values[part] - mean) / np.maximum(deviation, _SMALLEST_DEVIATION))
+    for chunk in chunks:
+        out[chunk] = torch.from_numpy((values[chunk] - mean) / np.maximum(deviation, _SMALLEST_DEVIATION))

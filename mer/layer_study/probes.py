@@ -87,7 +87,7 @@ _Pair = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class _Problem:
-    """Clips lie last, classes before them: what is done to every logit then runs along memory."""
+    """Data of all L x R problems. Clips are the last axis, classes the one before: work on logits runs along memory."""
 
     z: Tensor  # (L, N, D), standardised once over all clips
     mean: Tensor  # (L, R, D) of the run's training clips
@@ -106,7 +106,7 @@ class _Problem:
         return product.view(layers, runs, classes, -1) + shift[..., None]
 
     def loss(self, logits: Tensor, weights: Tensor) -> Tensor:
-        """(L, R) what is minimised."""
+        """(L, R) penalised cross-entropy."""
         surprise = torch.logsumexp(logits, dim=2) - (logits * self.target).sum(dim=2)  # (L, R, N)
         return (surprise * self.share).sum(dim=-1) + self.l2 / 2 * self.product(weights, weights)
 
@@ -136,6 +136,7 @@ class _Problem:
             self.l2 * self.product(weights, direction),
             self.l2 * self.product(direction, direction),
         )
+        # convex on the line: slope and curvature are mean and variance of the line's logits under the shares
         size = torch.zeros_like(slope_0)
         for _ in range(_LINE_SEARCH_STEPS):
             shares = torch.softmax(logits + size[..., None, None] * along, dim=2)
@@ -213,6 +214,7 @@ def _conjugate(
 ) -> _Pair:
     """The next direction; straight down where asked for (L, R), or where the conjugate one would not descend."""
     turned = descent[0] - old_descent[0], descent[1] - old_descent[1]
+    # Polak-Ribiere with the preconditioner; 0 starts again from the plain descent
     beta = (_dot(new, turned) / _dot(old, old_descent).clamp_max(-_TINY)).clamp_min(0.0)
     beta = torch.where(restart, torch.zeros_like(beta), beta)
     uphill = _dot(new, descent) + beta * _dot(new, direction) > 0

@@ -1,4 +1,4 @@
-"""What a layer study says: the curve with its intervals, and the rule that chooses the block (system A, 1).
+"""Result of a layer study: the curve with its intervals, and the rule that chooses the block (system A, 1).
 
 Known: the contribution of every layer is measured and the most effective ones are adapted. Reconstruction, the rule: the
 score of a block is the mean score of the hidden states it makes; whole speakers are resampled, the same ones for all layers
@@ -101,10 +101,10 @@ def judge_layers(
         for run in range(runs):
             held = held_out[run]
             scores[layer, run] = score(confusion(truth[held], predicted[layer, run, held], classes))
-            part = group_confusions(truth[held], predicted[layer, run, held], groups[held], classes)
-            counts[layer, : len(part)] += part
+            run_counts = group_confusions(truth[held], predicted[layer, run, held], groups[held], classes)
+            counts[layer, : len(run_counts)] += run_counts
     weights = resample_weights(counts.shape[1], config.resamples, config.seed)  # shared by all layers
-    samples = np.stack([resampled_scores(own, weights, score) for own in counts])  # (L, B)
+    samples = np.stack([resampled_scores(layer_counts, weights, score) for layer_counts in counts])  # (L, B)
     tail = (1 - config.confidence) / 2
     low, high = np.quantile(widened(samples, counts.shape[1]), [tail, 1 - tail], axis=1)
     block, block_low = choose_block(samples, counts.shape[1], config)
@@ -131,8 +131,10 @@ def choose_block(samples: Floats, groups: int, config: LayerStudyConfig) -> tupl
     to run).
     """
     available = len(samples) - 1
-    wanted = max(2, ceil(available / _PAPER_SHARE)) if config.block_length is None else config.block_length
-    length = min(wanted, available)
+    preferred_length = (
+        max(2, ceil(available / _PAPER_SHARE)) if config.block_length is None else config.block_length
+    )
+    length = min(preferred_length, available)
     tail = (1 - config.confidence) / 2
     windows = [samples[start + 1 : start + 1 + length] for start in range(available - length + 1)]
     means = np.stack([window.mean(axis=0) for window in windows])  # (blocks, B)

@@ -43,7 +43,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PooledStates:
-    """Where the pooled hidden states of clips come from."""
+    """Source of the pooled hidden states of clips."""
 
     read: Callable[[Sequence[str]], FeatureTable]
     """Clip ids -> values (clips, L, D)."""
@@ -51,7 +51,7 @@ class PooledStates:
 
 @dataclass(frozen=True)
 class FramedStates:
-    """Where the frames of hidden states come from, one state at a time."""
+    """Source of the frames of hidden states, one state at a time."""
 
     count: int
     """Hidden states L."""
@@ -79,17 +79,17 @@ def study_training_clips(
     clip_ids = [examples.clip_ids[row] for row in rows]
     if isinstance(states, PooledStates):
         table = states.read(clip_ids)
-        kept = rows[table.present]
+        present_rows = rows[table.present]
         return study_layers(
             table.values[table.present],
-            examples.emotion[kept],
-            _speakers(examples, kept),
+            examples.emotion[present_rows],
+            _speakers(examples, present_rows),
             config,
             progress,
-            examples.subset(kept).content,
+            examples.subset(present_rows).content,
         )
-    kept = rows[states.read(0, clip_ids).present]
-    present = [examples.clip_ids[row] for row in kept]
+    present_rows = rows[states.read(0, clip_ids).present]
+    present = [examples.clip_ids[row] for row in present_rows]
 
     def read(state: int) -> RaggedTable:
         return states.read(state, present)
@@ -97,11 +97,11 @@ def study_training_clips(
     return study_layer_frames(
         states.count,
         read,
-        examples.emotion[kept],
-        _speakers(examples, kept),
+        examples.emotion[present_rows],
+        _speakers(examples, present_rows),
         config,
         progress,
-        examples.subset(kept).content,
+        examples.subset(present_rows).content,
     )
 
 
@@ -140,7 +140,8 @@ def study_layers(
     clips, width = by_layer.shape[1:]
     at_once = _fitting(config, _FLOAT * width * (_COPIES * clips + 2 * width))
     predicted = [
-        _predicted(part, labelled, train, config, progress) for part in torch.split(by_layer, at_once)
+        _predicted(layer_values, labelled, train, config, progress)
+        for layer_values in torch.split(by_layer, at_once)
     ]
     return judge_layers(
         torch.cat(predicted).numpy(),
@@ -224,7 +225,7 @@ def held_out_clips(
 def _predicted(
     features: Tensor, truth: Tensor, train: Tensor, config: LayerStudyConfig, progress: Progress | None
 ) -> Tensor:
-    """(L, R, N) what the heads say of features (L, N, D); `train` (R, N), or (L, R, N) where layers differ in it."""
+    """(L, R, N) classes predicted from features (L, N, D); `train` is (R, N), or (L, R, N) where layers differ in it."""
     probes = train_stacked_probes(
         features,
         truth,
@@ -252,24 +253,24 @@ def _predicted_by_attention(
     queries = learn_queries(frames, truth, train, int(truth.max()) + 1, how)
     layers, runs, width = queries.shape
     at_once = _fitting(config, _FLOAT * width * (_COPIES * frames.clips + 2 * width))
-    found = torch.empty(layers * runs, frames.clips, dtype=torch.int64)
-    own_runs = train.repeat(layers, 1)[:, None]  # (L * R, 1, N): one run's clips for one run's vectors
+    predicted = torch.empty(layers * runs, frames.clips, dtype=torch.int64)
+    run_clips = train.repeat(layers, 1)[:, None]  # (L * R, 1, N): one run's clips for one run's vectors
     vectors = pooled_clips(frames, queries).flatten(0, 1)
-    for part in torch.split(torch.arange(layers * runs), at_once):
-        found[part] = _predicted(vectors[part], truth, own_runs[part], config, None)[:, 0]
-    return found.view(layers, runs, -1)
+    for chunk in torch.split(torch.arange(layers * runs), at_once):
+        predicted[chunk] = _predicted(vectors[chunk], truth, run_clips[chunk], config, None)[:, 0]
+    return predicted.view(layers, runs, -1)
 
 
 def _mixture(by_layer: Tensor, truth: Tensor, train: Tensor, config: LayerStudyConfig) -> NDArray[np.float64]:
     """(R, L) shares of the layers in a head that may mix all; runs that do not fit together are learned in turns."""
     _, clips, width = by_layer.shape
-    parts = [
+    shares = [
         weigh_layers(
-            by_layer, truth, part, int(truth.max()) + 1, l2=config.l2, steps=config.weighting_steps
+            by_layer, truth, run_clips, int(truth.max()) + 1, l2=config.l2, steps=config.weighting_steps
         ).weights
-        for part in torch.split(train, _fitting(config, _FLOAT * _COPIES * clips * width))
+        for run_clips in torch.split(train, _fitting(config, _FLOAT * _COPIES * clips * width))
     ]
-    return torch.cat(parts).numpy().astype(np.float64)
+    return torch.cat(shares).numpy().astype(np.float64)
 
 
 def _frames(tables: Sequence[RaggedTable], config: LayerStudyConfig) -> LayerFrames:
@@ -278,7 +279,7 @@ def _frames(tables: Sequence[RaggedTable], config: LayerStudyConfig) -> LayerFra
 
 
 def _fitting(config: LayerStudyConfig, bytes_of_one: int) -> int:
-    """How many of this size fit the memory the study may take, at least one."""
+    """Number of items of this size that fit the memory of the study, at least one."""
     return max(1, int(config.memory_gib * _GIB) // bytes_of_one)
 
 

@@ -22,7 +22,7 @@ _BYTES_AT_ONCE = 2**21
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """What was learned in each of R runs."""
+    """Learned weights and logits of each of R runs."""
 
     weights: Tensor
     """(R, L), 1 in sum over the layers."""
@@ -68,7 +68,7 @@ def weigh_layers(
     optimiser = torch.optim.Adam([mixing, head, intercept], lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     at_once = max(1, _BYTES_AT_ONCE // (features.element_size() * layers * width))
-    parts = [
+    chunks = [
         (values.flatten(1), labels[rows].expand(runs, -1), share[:, rows])
         for values, rows in zip(
             torch.split(_standardised(features), at_once, dim=1),
@@ -84,7 +84,8 @@ def weigh_layers(
 
     for _ in range(steps):
         optimiser.zero_grad()
-        for values, truth, weight in parts:
+        # the gradients of the chunks add up to the full batch's; the graph of all clips would take too much memory
+        for values, truth, weight in chunks:
             losses = functional.cross_entropy(
                 logits(values).transpose(1, 2), truth, reduction="none"
             )  # (R, n)
@@ -93,10 +94,10 @@ def weigh_layers(
         optimiser.step()
         schedule.step()
     with torch.no_grad():
-        found = torch.cat([logits(values) for values, *_ in parts], dim=1)
-        if not bool(torch.isfinite(found).all()):
+        solution = torch.cat([logits(values) for values, *_ in chunks], dim=1)
+        if not bool(torch.isfinite(solution).all()):
             raise DivergedError("layer weights: the solution is not finite; check the features' scale")
-        return LayerWeights(weights=torch.softmax(mixing, dim=1), logits=found)
+        return LayerWeights(weights=torch.softmax(mixing, dim=1), logits=solution)
 
 
 def _standardised(features: Tensor) -> Tensor:

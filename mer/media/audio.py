@@ -95,7 +95,7 @@ def resample(waveform: Waveform, source_rate: int, target_rate: int) -> Waveform
     )
     frame.sample_rate = source_rate
     frame.time_base = Fraction(1, source_rate)
-    pieces = [out.to_ndarray()[0] for part in (frame, None) for out in converter.resample(part)]
+    pieces = [out.to_ndarray()[0] for block in (frame, None) for out in converter.resample(block)]
     result = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
     expected = max(1, round(waveform.size * target_rate / source_rate))
     return np.pad(result, (0, max(0, expected - result.size)))[:expected].astype(np.float32, copy=False)
@@ -180,7 +180,7 @@ def _read_by_pyav(path: Path, max_seconds: float, limits: MediaLimits) -> list[t
                 break
     if not pieces:
         raise MediaError(QuarantineReason.DECODE_FAILED, f"{path.name}: no audio packet could be decoded")
-    return [(rate, np.concatenate(parts)) for rate, parts in pieces]
+    return [(rate, np.concatenate(chunks)) for rate, chunks in pieces]
 
 
 def _frames(container: Any, stream: Any, deadline: Deadline) -> Iterator[Any]:

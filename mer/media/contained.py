@@ -28,7 +28,7 @@ from mer.media.probe import Probe
 from mer.media.sniff import printable
 
 DEFAULT_MEMORY_BYTES = 1 << 30
-"""What one worker may map beyond its libraries."""
+"""Memory that one worker may map beyond its libraries."""
 
 _START_SECONDS = 60.0
 _MODULE = "mer.media.contained_worker"
@@ -197,7 +197,7 @@ class _Worker:
 
 @contextlib.contextmanager
 def _killed_after(process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
-    """Kill the process unless the block ends in time; the event says whether it came to that."""
+    """Kill the process unless the block ends in time; the event is set when the time is over."""
     late = threading.Event()
 
     def kill() -> None:

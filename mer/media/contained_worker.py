@@ -33,7 +33,7 @@ Answer = tuple[dict[str, Any], NDArray[Any] | None]
 
 
 def answer(request: dict[str, Any]) -> Answer:
-    """Carry out one request: what to tell, and the array that goes with it."""
+    """Carry out one request; returns the reply and the array that goes with it."""
     path, limits = Path(request["path"]), MediaLimits.model_validate(request["limits"])
     try:
         if request["call"] == "probe":
@@ -45,8 +45,8 @@ def answer(request: dict[str, Any]) -> Answer:
     except MemoryError:
         return _refusal(QuarantineReason.TOO_LARGE, f"{path.name}: takes more memory than a clip may"), None
     except Exception as error:  # one clip must not end a batch: whatever it is becomes that clip's reason
-        told = f"{path.name}: {type(error).__name__}: {error}"
-        return _refusal(QuarantineReason.DECODER_CRASHED, told), None
+        message = f"{path.name}: {type(error).__name__}: {error}"
+        return _refusal(QuarantineReason.DECODER_CRASHED, message), None
     return {"dtype": values.dtype.str, "shape": values.shape}, values
 
 

@@ -46,6 +46,7 @@ def similarity_transform(source: NDArray[np.floating], target: NDArray[np.floati
     if spread <= 0:
         raise ValueError("expected at least two different points, found all equal")
     left, values, right = np.linalg.svd((target - to_centre).T @ centred / len(source))
+    # a negative determinant would be a reflection: the smaller singular value is turned
     signs = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right)) or 1.0])
     linear = (values * signs).sum() / spread * (left * signs) @ right
     return np.column_stack([linear, to_centre - linear @ from_centre])

@@ -23,7 +23,7 @@ class FaceTrack:
 
     @property
     def last(self) -> Box:
-        """Where it was seen last."""
+        """Box of the latest detection."""
         return self.faces[max(self.faces)].box
 
 
@@ -35,22 +35,22 @@ def follow_faces(detections: Sequence[Sequence[DetectedFace]]) -> list[FaceTrack
     box, one minus the distance of the centres in face sides; faces of more than twice the size are strangers.
     """
     tracks: list[FaceTrack] = []
-    for number, found in enumerate(detections):
+    for number, faces in enumerate(detections):
         pairs = sorted(
             (
-                (affinity(track.last, face.box), -which, -place)
+                (affinity(track.last, face.box), -which, -index)
                 for which, track in enumerate(tracks)
-                for place, face in enumerate(found)
+                for index, face in enumerate(faces)
             ),
             reverse=True,
         )
-        free_tracks, free_faces = set(range(len(tracks))), set(range(len(found)))
-        for value, which, place in ((value, -which, -place) for value, which, place in pairs):
-            if value >= _LEAST_AFFINITY and which in free_tracks and place in free_faces:
-                tracks[which].faces[number] = found[place]
+        free_tracks, free_faces = set(range(len(tracks))), set(range(len(faces)))
+        for value, which, index in ((value, -which, -index) for value, which, index in pairs):
+            if value >= _LEAST_AFFINITY and which in free_tracks and index in free_faces:
+                tracks[which].faces[number] = faces[index]
                 free_tracks.remove(which)
-                free_faces.remove(place)
-        tracks.extend(FaceTrack({number: found[place]}) for place in sorted(free_faces))
+                free_faces.remove(index)
+        tracks.extend(FaceTrack({number: faces[index]}) for index in sorted(free_faces))
     return tracks
 
 
@@ -92,29 +92,29 @@ def interpolated(track: FaceTrack, count: int) -> list[DetectedFace]:
     return result + [last] * (count - len(result))
 
 
-def affinity(one: Box, other: Box) -> float:
+def affinity(first: Box, second: Box) -> float:
     """How likely two boxes are the same face a moment apart, 0..1; symmetric, 1 for equal boxes."""
-    sides = math.sqrt(one[2] * one[3]), math.sqrt(other[2] * other[3])
+    sides = math.sqrt(first[2] * first[3]), math.sqrt(second[2] * second[3])
     if max(sides) > 2 * min(sides):
         return 0.0
-    across = (one[0] + one[2] / 2) - (other[0] + other[2] / 2)
-    down = (one[1] + one[3] / 2) - (other[1] + other[3] / 2)
+    across = (first[0] + first[2] / 2) - (second[0] + second[2] / 2)
+    down = (first[1] + first[3] / 2) - (second[1] + second[3] / 2)
     nearness = 1 - math.hypot(across, down) / (sum(sides) / 2)
-    return max(overlap(one, other), nearness, 0.0)
+    return max(overlap(first, second), nearness, 0.0)
 
 
-def overlap(one: Box, other: Box) -> float:
+def overlap(first: Box, second: Box) -> float:
     """Intersection over union of two boxes, 0..1."""
-    across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
+    down = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
     common = max(0.0, across) * max(0.0, down)
-    return common / (one[2] * one[3] + other[2] * other[3] - common)
+    return common / (first[2] * first[3] + second[2] * second[3] - common)
 
 
-def _between(one: DetectedFace, other: DetectedFace, share: float) -> DetectedFace:
-    box = (1 - share) * np.asarray(one.box) + share * np.asarray(other.box)
+def _between(first: DetectedFace, second: DetectedFace, share: float) -> DetectedFace:
+    box = (1 - share) * np.asarray(first.box) + share * np.asarray(second.box)
     landmarks = None
-    if one.landmarks is not None and other.landmarks is not None:
-        landmarks = ((1 - share) * one.landmarks + share * other.landmarks).astype(np.float32)
+    if first.landmarks is not None and second.landmarks is not None:
+        landmarks = ((1 - share) * first.landmarks + share * second.landmarks).astype(np.float32)
     x, y, width, height = (float(value) for value in box)
-    return DetectedFace((x, y, width, height), landmarks, min(one.score, other.score))
+    return DetectedFace((x, y, width, height), landmarks, min(first.score, second.score))

@@ -70,7 +70,7 @@ def face_crops(
     if detector is None:
         return FaceCrops(np.stack([_middle(frame, size) for frame in frames]), ())
     detections = [detector.detect(frame) for frame in frames]
-    several = (SEVERAL_FACES,) if any(len(found) > 1 for found in detections) else ()
+    several = (SEVERAL_FACES,) if any(len(faces) > 1 for faces in detections) else ()
     track = leading_track(follow_faces(detections), picture=(frames.shape[2], frames.shape[1]))
     if track is None:
         return FaceCrops(np.stack([_whole(frame, size) for frame in frames]), (NO_FACE,), 0.0)

@@ -51,11 +51,11 @@ def frames_command(
     other, on standard output; upright, at most `max_side` pixels on the longer side. The decoder refuses pictures of
     more than `max_pixels`.
     """
-    part = seconds / count
+    segment_seconds = seconds / count
     pictures = (
         _source(path, kind, max_pixels=max_pixels)["v:0"]
-        .filter("setpts", f"PTS-STARTPTS-{part / 2:.9f}/TB")
-        .filter("fps", fps=f"{1 / part:.9f}", start_time=0, round="up")
+        .filter("setpts", f"PTS-STARTPTS-{segment_seconds / 2:.9f}/TB")
+        .filter("fps", fps=f"{1 / segment_seconds:.9f}", start_time=0, round="up")
         .filter("scale", f"min({max_side},iw)", f"min({max_side},ih)", force_original_aspect_ratio="decrease")
     )
     return _guarded(
@@ -99,8 +99,8 @@ def decode_frames_by_ffmpeg(
     Raises:
         MediaError: `decode_failed` with the program's last words, or `timed_out`.
     """
-    wanted = count if seconds > 0 else 1
-    command = frames_command(path, kind, wanted, max(seconds, 1e-3), max_side, limits.max_pixels)
+    sampled = count if seconds > 0 else 1
+    command = frames_command(path, kind, sampled, max(seconds, 1e-3), max_side, limits.max_pixels)
     output, words = _run(path, command, limits)
     pictures = _ppm_pictures(output)
     if not pictures:

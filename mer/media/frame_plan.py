@@ -16,7 +16,7 @@ _LEAST_SKIP = 4
 
 
 class PacketMark(NamedTuple):
-    """What the container says of one video packet."""
+    """Header of one video packet, as the container gives it."""
 
     pts: int | None
     """Presentation time in the stream's time base."""
@@ -28,11 +28,11 @@ class PacketMark(NamedTuple):
 
 @dataclass
 class Stretch:
-    """Packets `begin`..`end` (positions in decoding order, both included) give the frames `wanted`."""
+    """Packets `begin`..`end` (positions in decoding order, both included) give the frames at `stamps`."""
 
     begin: int
     end: int
-    wanted: list[int]
+    stamps: list[int]
     """Presentation times, each once."""
 
 
@@ -62,7 +62,7 @@ def middles(stamps: Sequence[int], count: int) -> list[int]:
     return [int(position) for position in np.clip(positions, 0, len(stamps) - 1)]
 
 
-def plan_stretches(marks: Sequence[PacketMark], wanted: Sequence[int]) -> list[Stretch]:
+def plan_stretches(marks: Sequence[PacketMark], stamps: Sequence[int]) -> list[Stretch]:
     """Stretches, in decoding order, that lead to the frames with these presentation times.
 
     A frame needs everything from the last keyframe that is shown no later than it (frames that precede their
@@ -71,19 +71,19 @@ def plan_stretches(marks: Sequence[PacketMark], wanted: Sequence[int]) -> list[S
 
     Args:
         marks: all with a presentation time.
-        wanted: presentation times of packets.
+        stamps: presentation times of packets.
     """
-    place = {mark.pts: number for number, mark in enumerate(marks)}
+    position = {mark.pts: number for number, mark in enumerate(marks)}
     keys = [number for number, mark in enumerate(marks) if mark.key]
     stretches: list[Stretch] = []
-    for stamp in sorted(set(wanted)):
-        end = place[stamp]
+    for stamp in sorted(set(stamps)):
+        end = position[stamp]
         before = [number for number in keys if number <= end and (marks[number].pts or 0) <= stamp]
         begin = before[-1] if before else 0
         if stretches and begin <= stretches[-1].end + _LEAST_SKIP:
             stretches[-1].begin = min(stretches[-1].begin, begin)
             stretches[-1].end = max(stretches[-1].end, end)
-            stretches[-1].wanted.append(stamp)
+            stretches[-1].stamps.append(stamp)
         else:
             stretches.append(Stretch(begin, end, [stamp]))
     return stretches

@@ -68,7 +68,7 @@ def sample_frames(
             (stamps[-1] - stamps[0]) * time_base * len(marks) / max(1, len(marks) - 1) if stamps else 0.0
         )
         return decode_frames_by_ffmpeg(path, sniff(path), count, seconds, max_side, limits)
-    return np.stack(_of_one_size([pictures[_nearest(place, pictures)] for place in order]))
+    return np.stack(_of_one_size([pictures[_nearest(index, pictures)] for index in order]))
 
 
 def _marks(path: Path, limits: MediaLimits, deadline: Deadline) -> tuple[list[PacketMark], float]:
@@ -85,23 +85,23 @@ def _marks(path: Path, limits: MediaLimits, deadline: Deadline) -> tuple[list[Pa
 
 
 def _stamps(marks: Sequence[PacketMark]) -> list[int] | None:
-    """Presentation times of what is shown, ascending; None where a stamp is missing or they say nothing."""
+    """Presentation times of what is shown, ascending; None where a stamp is missing or most are repeated."""
     known = sorted(mark.pts for mark in marks if mark.pts is not None and mark.shown)
-    told = all(mark.pts is not None for mark in marks) and len(set(known)) > len(known) / 2
-    return known if told else None
+    meaningful = all(mark.pts is not None for mark in marks) and len(set(known)) > len(known) / 2
+    return known if meaningful else None
 
 
 def _by_stamp(
     path: Path, stretches: Sequence[Stretch], max_side: int, limits: MediaLimits, deadline: Deadline
 ) -> Iterator[tuple[int, Picture]]:
-    """Pictures by the presentation time they were wanted for; what could not be decoded is left out."""
+    """Pictures by requested presentation time; those that could not be decoded are left out."""
     with open_media(path, limits) as (container, _):
         stream: Any = usable_stream(container, "video")
         bound_decoder(stream, limits)
         packets = (packet for packet in container.demux(stream) if packet.size)
         number = -1
         for stretch in stretches:
-            missing = set(stretch.wanted)
+            missing = set(stretch.stamps)
             for packet in packets:
                 deadline.check()
                 number += 1
@@ -120,13 +120,13 @@ def _by_stamp(
 
 
 def _by_number(
-    path: Path, wanted: Sequence[int], max_side: int, limits: MediaLimits, deadline: Deadline
+    path: Path, numbers: Sequence[int], max_side: int, limits: MediaLimits, deadline: Deadline
 ) -> Iterator[tuple[int, Picture]]:
     """Pictures by their number among all decoded frames; what the video does not reach is left out."""
     with open_media(path, limits) as (container, _):
         stream = usable_stream(container, "video")
         bound_decoder(stream, limits)
-        number, open_ = 0, set(wanted)
+        number, open_ = 0, set(numbers)
         for packet in container.demux(stream):
             deadline.check()
             for frame in _decode(stream, packet):
@@ -155,8 +155,8 @@ def _upright(frame: Any, max_side: int) -> Picture:
     return np.ascontiguousarray(np.rot90(picture, k=round(frame.rotation / 90) % 4))
 
 
-def _nearest(place: int, pictures: dict[int, Picture]) -> int:
-    return place if place in pictures else min(pictures, key=lambda other: abs(other - place))
+def _nearest(index: int, pictures: dict[int, Picture]) -> int:
+    return index if index in pictures else min(pictures, key=lambda other: abs(other - index))
 
 
 def _of_one_size(pictures: Sequence[Picture]) -> list[Picture]:

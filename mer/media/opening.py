@@ -16,7 +16,7 @@ from mer.media.sniff import Container, check_name, check_regular_file, sniff
 
 
 class MediaLimits(BaseModel):
-    """What a clip may cost before it is quarantined instead of decoded."""
+    """Limits beyond which a clip is quarantined instead of decoded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -28,7 +28,7 @@ _PACKETS_TRIED = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What a file holds. Only streams of which at least one frame could be decoded are counted."""
+    """Streams of a file. Only streams of which at least one frame could be decoded are counted."""
 
     duration_seconds: float
     """Real duration: the longest usable stream, from the time stamps of its packets."""
@@ -127,15 +127,15 @@ def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Probe:
     )
 
 
-def require_streams(found: Probe, *, audio: bool = True, video: bool = False) -> None:
+def require_streams(probed: Probe, *, audio: bool = True, video: bool = False) -> None:
     """Refuse a clip that lacks a stream the caller cannot do without.
 
     Raises:
         MediaError: `no_audio` or `no_usable_stream` (no video).
     """
-    if audio and not found.has_audio:
+    if audio and not probed.has_audio:
         raise MediaError(QuarantineReason.NO_AUDIO, "expected an audio track that can be decoded, found none")
-    if video and not found.has_video:
+    if video and not probed.has_video:
         raise MediaError(
             QuarantineReason.NO_USABLE_STREAM, "expected a video track that can be decoded, found none"
         )

@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes and never by its name.
+"""Recognition of a file's container by its first bytes, never by its name.
 
 FFmpeg would guess the format itself, and its guesses include formats that open other files or network
 addresses (HLS playlists, ffconcat, SDP, DASH). So the container is recognised here from an allow list, and
@@ -59,7 +59,7 @@ _REFERRING_TEXT = (
     b"[Reference]",
     b"rtsp:",
 )
-"""How formats begin that name other files or addresses to open."""
+"""First bytes of formats that refer to other files or addresses."""
 
 MAX_NAME_BYTES = 200
 """Longest file name in bytes: names of features and of temporary files are made by appending to it (255 is
@@ -142,9 +142,9 @@ def sniff(path: Path) -> Container:
             head = stream.read(1024)
     except OSError as error:
         raise MediaError(QuarantineReason.MISSING_MEDIA, f"cannot read {path.name}: {error}") from error
-    found = _by_magic(head)
-    if found is not None:
-        return found
+    container = _by_magic(head)
+    if container is not None:
+        return container
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(_REFERRING_TEXT):
         raise MediaError(

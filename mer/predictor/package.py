@@ -25,7 +25,7 @@ MEMBERS_FOLDER = "members"
 
 
 class ModelPackage(BaseModel):
-    """What a model version is made of."""
+    """Content of a model version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""How features become what a fusion reads: shared by training and by the predictor, so that both see the same.
+"""From features to the streams of a fusion: shared by training and by the predictor, so that both see the same.
 
 A stream is one vector a clip; at the level of frames, those streams that have frames are given frame by frame, and the vectors
 that only a training stage gives (adapted, aligned) are streams of one frame beside them, of the same modality.
@@ -26,7 +26,7 @@ def read_states(table: FeatureTable, states: Sequence[int] | None, stream: Acous
 
     Args:
         table: (clips, states, width), or (clips, width) where `states` is None.
-        states: places in the table's second axis, neighbours; None: the values as they are.
+        states: indices of the table's second axis, neighbours; None: the values as they are.
         stream: `read.pooling` and the features' own pooling are read.
 
     Returns:
@@ -49,17 +49,17 @@ def read_states(table: FeatureTable, states: Sequence[int] | None, stream: Acous
     return FeatureTable(clip_ids=table.clip_ids, values=values, present=table.present)
 
 
-def averaged(takes: Sequence[FeatureTable]) -> FeatureTable:
-    """Mean of the vectors of the same clips over several takes (other speeds); one take is left as it is.
+def averaged(variants: Sequence[FeatureTable]) -> FeatureTable:
+    """Mean of the vectors of the same clips over several variants (other speeds); one variant is left as it is.
 
-    A clip that is absent in any take is absent.
+    A clip that is absent in any variant is absent.
     """
-    if len(takes) == 1:
-        return takes[0]
-    present = np.logical_and.reduce([take.present for take in takes])
-    values = np.mean([take.values for take in takes], axis=0, dtype=np.float32)
+    if len(variants) == 1:
+        return variants[0]
+    present = np.logical_and.reduce([variant.present for variant in variants])
+    values = np.mean([variant.values for variant in variants], axis=0, dtype=np.float32)
     return FeatureTable(
-        clip_ids=takes[0].clip_ids, values=np.where(present[:, None], values, 0), present=present
+        clip_ids=variants[0].clip_ids, values=np.where(present[:, None], values, 0), present=present
     )
 
 

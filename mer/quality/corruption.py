@@ -35,7 +35,7 @@ class Talker:
 
 @dataclass(frozen=True)
 class ClipNoise:
-    """What one clip gets."""
+    """Corruptions of one clip."""
 
     content: str
     snr_db: float
@@ -119,7 +119,7 @@ class NoiseView(BaseModel):
 
 def pool_digest(pool: Iterable[Talker]) -> str:
     """sha256 (hex) of who may talk: with the view, all that decides the noise of every clip."""
-    lines = sorted(f"{one.content} {one.speaker or ''}" for one in pool)
+    lines = sorted(f"{talker.content} {talker.speaker or ''}" for talker in pool)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -188,8 +188,8 @@ def blur(frames: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     ).astype(np.uint8, copy=False)
 
 
-def _digest(*parts: object) -> bytes:
-    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+def _digest(*items: object) -> bytes:
+    return hashlib.sha256("\x1f".join(str(item) for item in items).encode()).digest()
 
 
 def clip_generator(seed: int, content: str, purpose: str) -> np.random.Generator:

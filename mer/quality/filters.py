@@ -17,9 +17,9 @@ UNMEASURED = "unmeasured"
 
 @dataclass(frozen=True)
 class FilterReport:
-    """What a filter keeps."""
+    """Result of a filter: clips that pass, and clips that are left out."""
 
-    kept: tuple[str, ...]
+    passed: tuple[str, ...]
     """Clip ids, in the order given."""
     left_out: dict[str, tuple[str, ...]]
     """Every bound (the field's name, or `unmeasured`) a left-out clip fails, by clip id."""
@@ -31,7 +31,7 @@ class FilterReport:
 
     def __str__(self) -> str:
         """One line for a person."""
-        total = len(self.kept) + len(self.left_out)
+        total = len(self.passed) + len(self.left_out)
         why = ", ".join(f"{reason}: {count}" for reason, count in self.counts.items())
         return f"{len(self.left_out)} of {total} clips left out" + (f" ({why})" if why else "")
 
@@ -77,9 +77,9 @@ class QualityFilter(BaseModel):
         return tuple(failed)
 
     def apply(self, measured: Mapping[str, ClipQuality | None]) -> FilterReport:
-        """Divide clips (by id) into those kept and those left out."""
+        """Divide clips (by id) into those that pass and those left out."""
         failures = {clip_id: self.failures(quality) for clip_id, quality in measured.items()}
         return FilterReport(
-            kept=tuple(clip_id for clip_id, failed in failures.items() if not failed),
+            passed=tuple(clip_id for clip_id, failed in failures.items() if not failed),
             left_out={clip_id: failed for clip_id, failed in failures.items() if failed},
         )

@@ -70,26 +70,26 @@ def measure_quality(
             for a decoder that crashed or hung. A stream that is absent or
             cannot be decoded only leaves its values out.
     """
-    found = contained.probe(path) if contained else probe(path, limits)
+    streams = contained.probe(path) if contained else probe(path, limits)
     waveform: Waveform | None = None
     pictures: NDArray[np.uint8] | None = None
-    if found.has_audio:
-        waveform = _if_there(
+    if streams.has_audio:
+        waveform = _if_present(
             lambda: (
                 contained.decode_audio(path, max_seconds=max_seconds)
                 if contained
                 else decode_audio(path, max_seconds=max_seconds, limits=limits)
             )
         )
-    if found.has_video:
-        pictures = _if_there(
+    if streams.has_video:
+        pictures = _if_present(
             lambda: (
                 contained.sample_frames(path, frames)
                 if contained
                 else sample_frames(path, frames, limits=limits)
             )
         )
-    return quality_of(found.duration_seconds, waveform, pictures, detector)
+    return quality_of(streams.duration_seconds, waveform, pictures, detector)
 
 
 def quality_of(
@@ -125,7 +125,7 @@ def _face_share(pictures: NDArray[np.uint8], detector: FaceDetector) -> float:
     return float(np.mean([bool(detector.detect(picture)) for picture in pictures]))
 
 
-def _if_there(decode: Callable[[], Decoded]) -> Decoded | None:
+def _if_present(decode: Callable[[], Decoded]) -> Decoded | None:
     try:
         return decode()
     except MediaError as error:

@@ -99,20 +99,21 @@ def _log_likelihood_ratio(posterior: NDArray[np.float64], smoothing: float = 0.9
         prior = np.maximum(smoothing * clean + (1 - smoothing) * np.maximum(gamma - 1, 0), 1e-3)
         gain = prior / (1 + prior)
         ratios[number] = np.mean(np.minimum(gamma * gain, 30.0) - np.log1p(prior))
+        # Wiener's estimate of this frame's clean power over the noise, for the next frame's prior
         clean = gain**2 * gamma
     return ratios
 
 
 def _tidied(active: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Runs shorter than 60 ms dropped, pauses of up to 160 ms (the closures of stops) filled."""
-    kept = np.zeros_like(active)
+    tidied = np.zeros_like(active)
     for begin, end in _runs(active):
         if end - begin >= _LEAST_FRAMES:
-            kept[begin:end] = True
-    for begin, end in _runs(~kept):
-        if end - begin <= 2 * _HANGOVER_FRAMES and begin > 0 and end < len(kept):
-            kept[begin:end] = True
-    return kept
+            tidied[begin:end] = True
+    for begin, end in _runs(~tidied):
+        if end - begin <= 2 * _HANGOVER_FRAMES and begin > 0 and end < len(tidied):
+            tidied[begin:end] = True
+    return tidied
 
 
 def _runs(marks: NDArray[np.bool_]) -> list[tuple[int, int]]:

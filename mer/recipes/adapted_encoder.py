@@ -1,4 +1,4 @@
-"""What the streams of pictures and text have in common: an encoder that may be adapted. Imports no torch."""
+"""Base of the options of picture and text streams: an encoder that may be adapted. Imports no torch."""
 
 from __future__ import annotations
 

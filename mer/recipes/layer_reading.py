@@ -1,4 +1,4 @@
-"""What the layer study of a stream reads: the hidden states of whichever encoder stands behind it. Imports no torch."""
+"""Input of a stream's layer study: the hidden states of the encoder behind the stream. Imports no torch."""
 
 from __future__ import annotations
 
@@ -34,36 +34,36 @@ def states_to_study(recipe: Recipe, stream: str) -> FeatureSpec:
         ConfigError: no such stream, or one without an encoder, whose layers could be studied.
     """
     pooling = layer_study_of(recipe, stream).pooling
-    own: FeatureSpec = getattr(recipe, stream).features
-    if own.layered and (pooling or own.pooling) == own.pooling != "frames":
-        return own
-    return own.model_copy(
+    spec: FeatureSpec = getattr(recipe, stream).features
+    if spec.layered and (pooling or spec.pooling) == spec.pooling != "frames":
+        return spec
+    return spec.model_copy(
         update={
-            "source": _encoder(recipe, stream, own),
+            "source": _encoder(recipe, stream, spec),
             "layers": "all",
             "reduce_layers": "stack",
-            "pooling": _extracted(pooling, own),
+            "pooling": _extracted(pooling, spec),
         }
     )
 
 
-def _extracted(pooling: str | None, own: FeatureSpec) -> str:
+def _extracted(pooling: str | None, spec: FeatureSpec) -> str:
     if pooling is None:
-        return "mean_std" if own.pooling == "frames" or not own.encoded else own.pooling
+        return "mean_std" if spec.pooling == "frames" or not spec.encoded else spec.pooling
     return "frames" if pooling == "attention" else pooling
 
 
-def _encoder(recipe: Recipe, stream: str, own: FeatureSpec) -> str:
-    if own.encoded:
-        return own.source
+def _encoder(recipe: Recipe, stream: str, spec: FeatureSpec) -> str:
+    if spec.encoded:
+        return spec.source
     trained = (
         recipe.visual.encoder if isinstance(recipe.visual, VisualStream) and stream == "visual" else None
     )
-    if own.source == CROPS_SOURCE and trained is not None:
+    if spec.source == CROPS_SOURCE and trained is not None:
         return trained
-    what = "face crops without an encoder" if own.source == CROPS_SOURCE else "precomputed features"
+    what = "face crops without an encoder" if spec.source == CROPS_SOURCE else "precomputed features"
     raise ConfigError(
-        f"layer study: stream {stream} of recipe {recipe.name} has {what} ({own.source}), which have no layers; expected a "
+        f"layer study: stream {stream} of recipe {recipe.name} has {what} ({spec.source}), which have no layers; expected a "
         f"source that is an encoder, e.g. `{stream}: {{features: {{modality: {stream}, source: <model folder>, layers: all}}}}`"
     )
 
@@ -83,5 +83,5 @@ def with_study_pooling(recipe: Recipe, stream: str, pooling: str) -> Recipe:
         raise ConfigError(
             f"layer study: expected pooling mean_std, statistics or attention, found {pooling!r}"
         ) from error
-    own = getattr(recipe, stream).model_copy(update={"layer_study": changed})
-    return recipe.model_copy(update={stream: own})
+    stream_options = getattr(recipe, stream).model_copy(update={"layer_study": changed})
+    return recipe.model_copy(update={stream: stream_options})

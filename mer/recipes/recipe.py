@@ -50,7 +50,7 @@ class AcousticStream(_Frozen):
     )
     adaptation_variants: AdaptationVariants | None = Field(
         default=None,
-        description="Augmented takes of the labelled clips that the adaptation learns from beside the clips themselves.",
+        description="Augmented variants of the labelled clips that the adaptation learns from beside the clips themselves.",
     )
     adapted_speeds: tuple[Speed, ...] = Field(
         default=(),
@@ -114,7 +114,7 @@ class VisualStream(AdaptedEncoder):
         description="Face crops (`crops:`), an encoder's features, or precomputed files."
     )
     adaptation: PictureAdaptation | None = Field(
-        default=None, description="PEFT of the tower's block on labelled clips; none: it stays frozen."
+        default=None, description="PEFT of the encoder's block on labelled clips; none: it stays frozen."
     )
     encoder: str | None = Field(
         default=None,
@@ -170,7 +170,7 @@ class LexicalStream(AdaptedEncoder):
 
 
 class FoldPlan(_Frozen):
-    """The honest protocol: outer speaker-independent folds, and validation speakers inside the training folds."""
+    """Evaluation protocol: outer speaker-independent folds, and validation speakers inside the training folds."""
 
     count: int = Field(
         default=5, ge=2, le=20, description="Number of outer folds, where the corpus publishes none."
@@ -286,17 +286,17 @@ class Recipe(_Frozen):
         """Name of an ensemble's member -> its fusion: the recipe's, with the member's own options; empty without ensemble."""
         members = self.ensemble.members if self.ensemble is not None else {}
         base = self.fusion.model_dump()
-        return {name: FusionConfig.model_validate({**base, **own}) for name, own in members.items()}
+        return {name: FusionConfig.model_validate({**base, **options}) for name, options in members.items()}
 
     @property
     def taught_fusion(self) -> FusionConfig:
         """The fusion's options where it learns from pseudo-labels as well."""
-        own = self.pseudo_labels.fusion if self.pseudo_labels is not None else {}
-        return FusionConfig.model_validate({**self.fusion.model_dump(), **own})
+        options = self.pseudo_labels.fusion if self.pseudo_labels is not None else {}
+        return FusionConfig.model_validate({**self.fusion.model_dump(), **options})
 
     @property
     def recogniser(self) -> str | None:
-        """Whose transcripts stand in where the corpus has none."""
+        """Source of the recogniser whose transcripts are used where the corpus has none."""
         return self.lexical.features.recogniser if self.lexical is not None else None
 
     @property
@@ -362,7 +362,7 @@ def parse_recipe(text: str, *, origin: str) -> Recipe:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         problems = "\n".join(
-            f"  {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            f"  {'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
             for problem in error.errors()
         )
         raise ConfigError(f"recipe {origin} cannot be used:\n{problems}") from error

@@ -10,10 +10,10 @@ from mer.features.augmentation import AugmentedVariant, WaveformAugmentation
 
 
 class AdaptationVariants(BaseModel):
-    """Takes of every labelled clip that is not held out, made once and stored as ordinary feature sets (reconstruction:
-    the paper of system A names none).
+    """Augmented variants of every labelled clip that is not held out, made once and stored as ordinary feature sets
+    (reconstruction: the paper of system A names none).
 
-    Deterministic takes are augmentations of one kind with probability 1 and one value, e.g. `{speeds: [0.9],
+    Deterministic variants are augmentations of one kind with probability 1 and one value, e.g. `{speeds: [0.9],
     speed_probability: 1, reverberation_probability: 0, noise_probability: 0, gain_probability: 0}` with `count: 1`.
     """
 

@@ -37,7 +37,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Judged:
-    """What became of a candidate."""
+    """Outcome of a candidate."""
 
     score: float
     """Mean weighted F1 of its best epochs on the validation clips; 0 counts for a model that was never finite."""
@@ -66,9 +66,9 @@ def search_view(
             it then holds clips of this view's test fold too, but no row of this view leads to them.
     """
     keep = np.flatnonzero(partition.train | partition.validation)
-    own = partition.visible(examples).subset(keep)
+    visible = partition.visible(examples).subset(keep)
     shared = stores or {}
-    target = own.distributions(classes)
+    target = visible.distributions(classes)
     data = StackData(
         values={
             name: torch.from_numpy(flat_values(name, table))
@@ -78,9 +78,9 @@ def search_view(
         present={
             name: torch.from_numpy(np.asarray(table.present, dtype=bool)) for name, table in tables.items()
         },
-        emotion=torch.from_numpy(own.emotion),
-        valence=torch.from_numpy(own.valence),
-        weight=torch.from_numpy(own.weight),
+        emotion=torch.from_numpy(visible.emotion),
+        valence=torch.from_numpy(visible.valence),
+        weight=torch.from_numpy(visible.weight),
         classes=classes,
         frames={
             name: shared.get(name, FrameStore()).add(name, table)
@@ -113,7 +113,7 @@ def train_candidates(
         latest.update(best)
         training = sorted({owner[index] for index in best})
         scores = {
-            number: _mean([latest.get(i, 0.0) for i, own in enumerate(owner) if own == number])
+            number: _mean([latest.get(i, 0.0) for i, of in enumerate(owner) if of == number])
             for number in training
         }
         given_up = set(prune(epoch, scores)) if prune is not None and scores else set()
@@ -122,13 +122,13 @@ def train_candidates(
     outcomes = train_stack(plans, device=device, after_epoch=after_epoch, keep_parameters=False)
     judged = []
     for number in range(len(candidates)):
-        own = [outcome for outcome, of in zip(outcomes, owner, strict=True) if of == number]
+        ended = [outcome for outcome, of in zip(outcomes, owner, strict=True) if of == number]
         judged.append(
             Judged(
-                score=_mean([outcome.best_score for outcome in own]),
-                pruned=any(outcome.left == "pruned" for outcome in own),
-                epochs=sum(outcome.epochs for outcome in own),
-                left=tuple(outcome.left for outcome in own),
+                score=_mean([outcome.best_score for outcome in ended]),
+                pruned=any(outcome.left == "pruned" for outcome in ended),
+                epochs=sum(outcome.epochs for outcome in ended),
+                left=tuple(outcome.left for outcome in ended),
             )
         )
     return judged

@@ -10,7 +10,7 @@ from mer.evaluation.figures import ACCENT, SOFT, canvas, png
 
 
 def history_figure(values: Sequence[float], pruned: Sequence[bool]) -> bytes:
-    """Score by trial, in the order they were asked for; the line is the best so far of those trained to their end.
+    """Score by trial, in the order of the trials; the line is the best so far of those trained to their end.
 
     Args:
         values: score of every trial; a pruned one's is that of its last rung.

@@ -1,4 +1,4 @@
-"""What a search may choose between, and the recipe that a choice stands for.
+"""Search space: the options with their values, and the recipe that a choice stands for.
 
 A choice is made over the block of hidden states that speech is read from, their pooling, which streams and which parts of
 them are fused, the fusion model, and its training. Candidates are trained on what `SearchSpace.recipe_of` says, which is
@@ -21,7 +21,7 @@ SHORTEST_LONGEST_BLOCK = 4
 """The longest block tried is a third of the hidden states, but at least so many (the challenge's baseline reads four)."""
 _HIDDEN = (64, 128, 256)
 _BESIDE = {"name", "description", "gate", "shard_clips", "ensemble", "pseudo_labels"}
-"""What of a recipe does not touch a candidate."""
+"""Fields of a recipe that do not affect a candidate."""
 _BETWEEN: Mapping[str, tuple[float, float, bool]] = {
     "dropout": (0.2, 0.7, False),
     "modality_dropout": (0.0, 0.3, False),
@@ -36,7 +36,7 @@ Stream = TypeVar("Stream", AcousticStream, VisualStream)
 
 
 class Draws(Protocol):
-    """What draws a choice; an Optuna trial is one."""
+    """Source of a choice; an Optuna trial is one."""
 
     def suggest_categorical(self, name: str, choices: Sequence[str | int]) -> Any:
         """One of `choices`."""
@@ -76,8 +76,8 @@ class SearchSpace:
 
     def recipe_of(self, params: Mapping[str, Any]) -> Recipe:
         """The recipe that a choice stands for; what it does not name stays as it is."""
-        own = {name: value for name, value in params.items() if name in FusionConfig.model_fields}
-        changed: dict[str, Any] = {"fusion": self.recipe.fusion.model_copy(update=own)}
+        fusion_options = {name: value for name, value in params.items() if name in FusionConfig.model_fields}
+        changed: dict[str, Any] = {"fusion": self.recipe.fusion.model_copy(update=fusion_options)}
         if self.recipe.acoustic is not None:
             changed["acoustic"] = self._acoustic(self.recipe.acoustic, params)
         if self.recipe.visual is not None:
@@ -100,18 +100,18 @@ class SearchSpace:
             studied: the hidden states that the views' layer studies chose: the most frequent stands for them.
         """
         fusion = self.recipe.fusion.model_dump()
-        wanted = {name: values[0] for name, values in self.choices.items()} | fusion
+        current = {name: values[0] for name, values in self.choices.items()} | fusion
         if self.states:
             read = self.recipe.acoustic.read if self.recipe.acoustic is not None else StatesRead()
             start = read.start if read.start is not None else mode(studied)
-            wanted |= {"block_start": start, "block_length": read.length}
+            current |= {"block_start": start, "block_length": read.length}
         allowed: dict[str, Any] = {}
         for name, values in self.choices.items():
-            allowed |= {name: wanted[name]} if wanted[name] in values else {}
+            allowed |= {name: current[name]} if current[name] in values else {}
         for name, (low, high) in self.whole.items():
-            allowed |= {name: wanted[name]} if low <= wanted[name] <= high else {}
+            allowed |= {name: current[name]} if low <= current[name] <= high else {}
         for name, (smallest, largest, _) in _BETWEEN.items():
-            allowed |= {name: wanted[name]} if smallest <= wanted[name] <= largest else {}
+            allowed |= {name: current[name]} if smallest <= current[name] <= largest else {}
         return allowed
 
     def describe(self) -> dict[str, Any]:
@@ -182,29 +182,33 @@ def _visual_parts(visual: VisualStream, *, framewise: bool) -> tuple[str, ...]:
 
 
 def _first(values: tuple[str | int, ...], recipe: Recipe, name: str) -> tuple[str | int, ...]:
-    """The values with the one that the recipe has in front; `defaults` takes that one for the recipe's."""
-    own: str | int | None = None
+    """The values with the recipe's own in front; `defaults` uses the first as the recipe's."""
+    current: str | int | None = None
     if name == "acoustic_parts" and recipe.acoustic is not None:
-        own = _kept({"frozen": recipe.acoustic.keep_frozen, "adapted": recipe.acoustic.keep_adapted})
+        current = _included({"frozen": recipe.acoustic.keep_frozen, "adapted": recipe.acoustic.keep_adapted})
     elif name == "visual_parts" and recipe.visual is not None:
-        own = _kept({"unaligned": recipe.visual.keep_unaligned, "aligned": recipe.visual.keep_aligned})
+        current = _included(
+            {"unaligned": recipe.visual.keep_unaligned, "aligned": recipe.visual.keep_aligned}
+        )
     elif name == "pooling" and recipe.acoustic is not None:
-        own = recipe.acoustic.read.pooling
-    return tuple(sorted(values, key=lambda value: value != own)) if own in values else values
+        current = recipe.acoustic.read.pooling
+    return tuple(sorted(values, key=lambda value: value != current)) if current in values else values
 
 
-def _kept(parts: Mapping[str, bool]) -> str:
-    return "+".join(name for name, kept in parts.items() if kept)
+def _included(parts: Mapping[str, bool]) -> str:
+    return "+".join(name for name, included in parts.items() if included)
 
 
 def _with_parts(stream: Stream, parts: str | None, **options: str) -> Stream | None:
-    """The stream with each option on where the parts name it; None where there is no choice."""
+    """The stream with each option on if `parts` names it; None if `parts` is None."""
     if parts is None:
         return None
     named = parts.split("+")
-    return stream.model_copy(update={option: part in named for option, part in options.items()})
+    return stream.model_copy(update={option: value in named for option, value in options.items()})
 
 
 def _subsets(streams: Sequence[str]) -> tuple[str, ...]:
     """All subsets with at least one stream, the whole first."""
-    return tuple("+".join(own) for size in range(len(streams), 0, -1) for own in combinations(streams, size))
+    return tuple(
+        "+".join(subset) for size in range(len(streams), 0, -1) for subset in combinations(streams, size)
+    )

@@ -22,7 +22,7 @@ from mer.selftraining.config import AgreementConfig
 
 @dataclass(frozen=True)
 class Vote:
-    """What M voters say of N clips."""
+    """Votes of M voters on N clips."""
 
     clip_ids: tuple[str, ...]
     emotion: NDArray[np.int64]
@@ -34,24 +34,24 @@ class Vote:
     probabilities: NDArray[np.float64]
     """(N, C) distribution that the class is the likeliest of."""
     voters: int = 1
-    """How many were asked."""
+    """Number of voters M."""
 
     @classmethod
-    def joined(cls, parts: Sequence[Vote]) -> Vote:
+    def joined(cls, votes: Sequence[Vote]) -> Vote:
         """Votes on different clips, one after the other.
 
         Raises:
             ConfigError: no parts, or parts of different numbers of voters.
         """
-        if not parts or len({part.voters for part in parts}) > 1:
+        if not votes or len({vote.voters for vote in votes}) > 1:
             raise ConfigError("votes: expected at least one part, all by the same number of voters")
         return cls(
-            clip_ids=tuple(clip_id for part in parts for clip_id in part.clip_ids),
-            emotion=np.concatenate([part.emotion for part in parts]),
-            confidence=np.concatenate([part.confidence for part in parts]),
-            agreeing=np.concatenate([part.agreeing for part in parts]),
-            probabilities=np.concatenate([part.probabilities for part in parts]),
-            voters=parts[0].voters,
+            clip_ids=tuple(clip_id for vote in votes for clip_id in vote.clip_ids),
+            emotion=np.concatenate([vote.emotion for vote in votes]),
+            confidence=np.concatenate([vote.confidence for vote in votes]),
+            agreeing=np.concatenate([vote.agreeing for vote in votes]),
+            probabilities=np.concatenate([vote.probabilities for vote in votes]),
+            voters=votes[0].voters,
         )
 
     def agreed(self, config: AgreementConfig) -> NDArray[np.bool_]:
@@ -114,6 +114,7 @@ def thresholds_by_precision(
         right = np.cumsum(truth[rows] == kind)
         counts = np.arange(1, len(rows) + 1)
         confidence = held_out.confidence[rows]
+        # a threshold admits all clips of equal confidence: it may only end at the last of them
         last_of_ties = np.append(confidence[1:] != confidence[:-1], True) if len(rows) else np.zeros(0, bool)
         enough = (right / counts >= config.precision) & (counts >= config.least_clips) & last_of_ties
         if enough.any():
@@ -149,8 +150,8 @@ def selected(
         rows = np.flatnonzero(trusted & (votes.emotion == kind))
         names = np.array([votes.clip_ids[row] for row in rows])
         order = np.lexsort((names, -votes.confidence[rows]))  # equal ones by name, not by place
-        own = len(rows) if config.share is None else int(np.ceil(config.share * len(rows)))
-        ranked.append(rows[order][: own if cap is None else min(own, cap)])
+        count = len(rows) if config.share is None else int(np.ceil(config.share * len(rows)))
+        ranked.append(rows[order][: count if cap is None else min(count, cap)])
     present = [len(rows) for rows in ranked if len(rows)]
     most = len(trusted)
     if config.cap_ratio is not None and present:

@@ -12,7 +12,7 @@ FIXED_THRESHOLD = 0.9
 
 
 class AgreementConfig(BaseModel):
-    """When a vote is trusted as a label."""
+    """Conditions under which a vote is trusted as a label."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,7 +45,7 @@ class AgreementConfig(BaseModel):
 
 
 class GuardsConfig(BaseModel):
-    """When a refresh stops by itself."""
+    """Bounds at which a refresh stops by itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,7 +86,7 @@ class GuardsConfig(BaseModel):
 
 
 class SelfTrainingConfig(AgreementConfig):
-    """How unlabelled clips are voted on, what is learnt from their pseudo-labels, and when a round is kept.
+    """Options of self-training: votes on unlabelled clips, learning from pseudo-labels, acceptance of a round.
 
     Voters are the served system, which leads, and every single stream's model (multimodal with unimodal). Exactly one policy
     decides how sure is sure enough: fixed thresholds (the default), thresholds by held-out `precision`, or a `share`.
@@ -165,7 +165,7 @@ class SelfTrainingConfig(AgreementConfig):
     @classmethod
     def _as_it_was_written_before(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("temperature") == 1.0:  # packages of earlier versions
-            return {name: own for name, own in value.items() if name != "temperature"}
+            return {name: option for name, option in value.items() if name != "temperature"}
         return value
 
     @model_validator(mode="after")
@@ -182,5 +182,5 @@ class SelfTrainingConfig(AgreementConfig):
 
     def fixed_threshold(self, emotion: str) -> float:
         """Least probability of a class under fixed thresholds."""
-        own = self.class_thresholds.get(emotion, self.threshold)
-        return FIXED_THRESHOLD if own is None else own
+        threshold = self.class_thresholds.get(emotion, self.threshold)
+        return FIXED_THRESHOLD if threshold is None else threshold

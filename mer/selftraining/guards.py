@@ -21,13 +21,13 @@ from mer.selftraining.config import GuardsConfig
 
 @dataclass(frozen=True)
 class Finding:
-    """What a guard measured."""
+    """Result of one guard."""
 
     guard: str
     """`class share`, `prior drift`, `source` or `canary`."""
     passed: bool
     value: float | None
-    """What was measured; None: nothing could be."""
+    """Measured value; None: it could not be measured."""
     bound: float
     reason: str
     """Found, expected, and what to do where it failed."""
@@ -36,14 +36,14 @@ class Finding:
 
 
 def stop_reason(findings: Sequence[Finding]) -> str | None:
-    """Why to stop; None: nothing speaks against going on."""
+    """Reasons of all guards that failed, as one text; None: none failed."""
     return "; ".join(finding.reason for finding in findings if not finding.passed) or None
 
 
 def class_share_guard(
     labelled: NDArray[np.int64], pseudo: NDArray[np.int64], emotions: Sequence[str], config: GuardsConfig
 ) -> Finding:
-    """Compare every class's share of the pseudo-labels with its share of the gold labels; the worst class is told.
+    """Compare every class's share of the pseudo-labels with its share of the gold labels; the finding names the worst class.
 
     Args:
         labelled: (N,) class index of the gold training labels.
@@ -55,19 +55,26 @@ def class_share_guard(
         return Finding(
             "class share", True, None, config.largest_share_ratio, "class shares: no labels to compare"
         )
-    gold, own = (np.bincount(part, minlength=len(emotions)) for part in (labelled, pseudo))
+    gold_counts, pseudo_counts = (
+        np.bincount(labels, minlength=len(emotions)) for labels in (labelled, pseudo)
+    )
     ratios = []
     for kind in range(len(emotions)):
-        gold_low, gold_high = _share_interval(int(gold[kind]), len(labelled))
-        low, high = _share_interval(int(own[kind]), len(pseudo))
+        gold_low, gold_high = _share_interval(int(gold_counts[kind]), len(labelled))
+        low, high = _share_interval(int(pseudo_counts[kind]), len(pseudo))
         ratios.append(max(low / gold_high, gold_low / high))  # how far apart at least
     worst = int(np.argmax(ratios))
     passed = ratios[worst] <= config.largest_share_ratio
-    shares = f"{own[worst] / len(pseudo):.1%} of the pseudo-labels and {gold[worst] / len(labelled):.1%} of the gold labels"
-    told = f"class shares: {emotions[worst]} has {shares}"
+    shares = (
+        f"{pseudo_counts[worst] / len(pseudo):.1%} of the pseudo-labels and "
+        f"{gold_counts[worst] / len(labelled):.1%} of the gold labels"
+    )
+    summary = f"class shares: {emotions[worst]} has {shares}"
     if not passed:
-        told += f", expected at most {config.largest_share_ratio:g} times more or fewer; look at these clips"
-    return Finding("class share", passed, float(ratios[worst]), config.largest_share_ratio, told)
+        summary += (
+            f", expected at most {config.largest_share_ratio:g} times more or fewer; look at these clips"
+        )
+    return Finding("class share", passed, float(ratios[worst]), config.largest_share_ratio, summary)
 
 
 def prior_drift_guard(
@@ -82,16 +89,16 @@ def prior_drift_guard(
         config: options.
     """
     bound = config.largest_drift
-    found = analyse_shift(calibration, target, emotions, LabelShiftConfig(resamples=100))
-    if isinstance(found, NoAnalysis):
-        return Finding("prior drift", True, None, bound, f"prior drift: not measured, {found.reason}")
-    drift = float(np.abs(found.estimates["em"].prior - found.training).sum())
-    passed = drift <= bound or not found.shifted
-    told = f"prior drift: the priors of the new clips differ by {drift:.2f} in sum (p = {found.test.p_value:.4f})"
+    shift = analyse_shift(calibration, target, emotions, LabelShiftConfig(resamples=100))
+    if isinstance(shift, NoAnalysis):
+        return Finding("prior drift", True, None, bound, f"prior drift: not measured, {shift.reason}")
+    drift = float(np.abs(shift.estimates["em"].prior - shift.training).sum())
+    passed = drift <= bound or not shift.shifted
+    summary = f"prior drift: the priors of the new clips differ by {drift:.2f} in sum (p = {shift.test.p_value:.4f})"
     if not passed:
-        agree = "agree" if found.consistent else "do not agree: the classes themselves look different"
-        told += f", expected at most {bound:g}; EM and BBSE {agree}; look at where the clips come from"
-    return Finding("prior drift", passed, drift, bound, told)
+        agree = "agree" if shift.consistent else "do not agree: the classes themselves look different"
+        summary += f", expected at most {bound:g}; EM and BBSE {agree}; look at where the clips come from"
+    return Finding("prior drift", passed, drift, bound, summary)
 
 
 def canary_guard(
@@ -117,11 +124,13 @@ def canary_guard(
         )
     scores = [float(waf(confusion(truth, predicted, classes))) for predicted in (before, after)]
     drop = scores[0] - scores[1]
-    told = f"canary: weighted F1 {scores[0]:.3f} -> {scores[1]:.3f} on {len(truth)} true labels"
+    summary = f"canary: weighted F1 {scores[0]:.3f} -> {scores[1]:.3f} on {len(truth)} true labels"
     passed = drop <= bound
     if not passed:
-        told += f", expected to fall by at most {bound:g}; the batch is set aside, look at its pseudo-labels"
-    return Finding("canary", passed, drop, bound, told)
+        summary += (
+            f", expected to fall by at most {bound:g}; the batch is set aside, look at its pseudo-labels"
+        )
+    return Finding("canary", passed, drop, bound, summary)
 
 
 def source_guard(
@@ -147,31 +156,38 @@ def source_guard(
     ]
     tests = []
     for name in large:
-        own, others = agrees[names == name], agrees[names != name]
-        counts = [[int((~own).sum()), int(own.sum())], [int((~others).sum()), int(others.sum())]]
+        inside, outside = agrees[names == name], agrees[names != name]
+        counts = [[int((~inside).sum()), int(inside.sum())], [int((~outside).sum()), int(outside.sum())]]
         p = float(fisher_exact(counts, alternative="greater").pvalue)
         tests.append(
-            (p, float(others.mean() - own.mean()), name, 1 - float(own.mean()), 1 - float(others.mean()))
+            (
+                p,
+                float(outside.mean() - inside.mean()),
+                name,
+                1 - float(inside.mean()),
+                1 - float(outside.mean()),
+            )
         )
     failed = []
-    for place, (p, gap, name, own_rate, other_rate) in enumerate(sorted(tests)):
-        if p > config.source_alpha / (len(tests) - place):
+    for rank, (p, gap, name, rate, other_rate) in enumerate(sorted(tests)):
+        # Holm: the smallest p is held against alpha / tests, the next against alpha / (tests - 1), until one passes
+        if p > config.source_alpha / (len(tests) - rank):
             break
         if gap > config.source_gap:
             reason = (
-                f"source {name}: a second opinion contradicts {own_rate:.0%} of its pseudo-labels and {other_rate:.0%} of the "
+                f"source {name}: a second opinion contradicts {rate:.0%} of its pseudo-labels and {other_rate:.0%} of the "
                 f"others' (p = {p:.1e}), expected at most {config.source_gap:.0%} more; look at these clips"
             )
             failed.append(Finding("source", False, gap, config.source_gap, reason, source=name))
     if failed:
         return failed
     largest = max((gap for _, gap, *_ in tests), default=None)
-    told = (
+    summary = (
         f"sources: {len(tests)} looked at, none stands out"
         if tests
         else "sources: no two large enough to compare"
     )
-    return [Finding("source", True, largest, config.source_gap, told)]
+    return [Finding("source", True, largest, config.source_gap, summary)]
 
 
 def second_opinion(
@@ -198,26 +214,26 @@ def second_opinion(
 
     names = [f"\0{row}" if source is None else source for row, source in enumerate(sources)]
     ordered = sorted({names[row] for row in np.flatnonzero(pseudo)})
-    part_of = {name: place % parts for place, name in enumerate(ordered)}
-    part = np.array([part_of.get(name, -1) for name in names])
+    group_of = {name: position % parts for position, name in enumerate(ordered)}
+    group = np.array([group_of.get(name, -1) for name in names])
     joined = np.hstack([_standardised(values, labels >= 0) for values in features.values()])
-    found = np.full(len(labels), -1, dtype=np.int64)
-    for number in sorted({part_of[name] for name in ordered}):
-        asked = pseudo & (part == number)
-        learnt = (labels >= 0) & ~asked
+    opinion = np.full(len(labels), -1, dtype=np.int64)
+    for number in sorted({group_of[name] for name in ordered}):
+        held_out = pseudo & (group == number)
+        learnt = (labels >= 0) & ~held_out
         if len(set(labels[learnt].tolist())) < 2:
             continue
         probe = LogisticRegression(C=0.01, max_iter=500)
         probe.fit(joined[learnt], labels[learnt], sample_weight=weight[learnt])
-        found[asked] = probe.predict(joined[asked])
-    return found
+        opinion[held_out] = probe.predict(joined[held_out])
+    return opinion
 
 
 def _standardised(values: NDArray[np.floating], learnt: NDArray[np.bool_]) -> NDArray[np.float64]:
-    own = values.astype(np.float64)
-    mean, scale = own[learnt].mean(axis=0), own[learnt].std(axis=0)
+    features = values.astype(np.float64)
+    mean, scale = features[learnt].mean(axis=0), features[learnt].std(axis=0)
     # as a mean over features, so that a wide stream does not outweigh a narrow one
-    return np.asarray((own - mean) / np.where(scale > 0, scale, 1.0) / np.sqrt(own.shape[1]) * 10.0)
+    return np.asarray((features - mean) / np.where(scale > 0, scale, 1.0) / np.sqrt(features.shape[1]) * 10.0)
 
 
 def _share_interval(count: int, total: int, confidence: float = 0.99) -> tuple[float, float]:

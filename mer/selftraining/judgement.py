@@ -1,4 +1,4 @@
-"""Whether a round is kept: true labels of held-out speakers decide, before and after, clip by clip (system B, 2).
+"""The decision to keep a round: true labels of held-out speakers decide, before and after, clip by clip (system B, 2).
 
 Known (siblings): stop when a held-out set of true labels no longer improves; pseudo-labels in validation folds flatter (a
 cross-validation rose 9 points, its test .4). Reconstruction: the paired gain over all views' validation speakers, and the share
@@ -20,7 +20,7 @@ from mer.selftraining.config import SelfTrainingConfig
 
 @dataclass(frozen=True)
 class HeldOutAnswers:
-    """What the models before and after a round say of clips with true labels that neither was trained on."""
+    """Predictions of the models before and after a round for clips with true labels that neither was trained on."""
 
     truth: NDArray[np.int64]
     """(N,) class index."""
@@ -31,7 +31,7 @@ class HeldOutAnswers:
 
 @dataclass(frozen=True)
 class RoundVerdict:
-    """What held-out true labels say of a round."""
+    """Verdict on a round by held-out true labels."""
 
     before: float
     """Weighted F1 before the round."""
@@ -55,7 +55,7 @@ def judge_round(
         config: `least_gain` and `confidence`.
         seed: of the resamples.
     """
-    truth = np.concatenate([own.truth for own in answers]) if answers else np.zeros(0, dtype=np.int64)
+    truth = np.concatenate([view.truth for view in answers]) if answers else np.zeros(0, dtype=np.int64)
     if not len(truth):
         return RoundVerdict(
             float("nan"),
@@ -68,26 +68,26 @@ def judge_round(
         )
     paired = paired_differences(
         truth,
-        np.concatenate([own.after for own in answers]),
-        np.concatenate([own.before for own in answers]),
-        [speaker for own in answers for speaker in own.speakers],
+        np.concatenate([view.after for view in answers]),
+        np.concatenate([view.before for view in answers]),
+        [speaker for view in answers for speaker in view.speakers],
         classes,
         score=waf,
         seed=seed,
     )
     probability = float((paired.samples > config.least_gain).mean())
-    said = (
+    evidence = (
         f"weighted F1 {paired.second:.3f} -> {paired.first:.3f} on {len(truth)} held-out true labels, "
         f"better in {100 * probability:.0f} % of resamples"
     )
-    kept = paired.point > config.least_gain and probability >= config.confidence
-    wanted = f"more than {config.least_gain:g} in at least {100 * config.confidence:.0f} %"
+    accepted = paired.point > config.least_gain and probability >= config.confidence
+    required_gain = f"more than {config.least_gain:g} in at least {100 * config.confidence:.0f} %"
     return RoundVerdict(
         before=paired.second,
         after=paired.first,
         gain=paired.point,
         probability=probability,
         clips=len(truth),
-        kept=kept,
-        reason=said if kept else f"{said}; expected a gain of {wanted}",
+        kept=accepted,
+        reason=evidence if accepted else f"{evidence}; expected a gain of {required_gain}",
     )

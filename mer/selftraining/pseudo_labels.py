@@ -120,24 +120,26 @@ def union(generations: Sequence[PseudoLabels]) -> PseudoLabels | None:
     Raises:
         ConfigError: selections of different classes.
     """
-    if len({own.classes for own in generations}) > 1:
+    if len({generation.classes for generation in generations}) > 1:
         raise ConfigError("pseudo-labels: expected generations of the same classes, found different ones")
     taken: set[str] = set()
-    parts = []
-    for own in generations:
-        fresh = np.array([row for row, clip_id in enumerate(own.clip_ids) if clip_id not in taken], np.int64)
-        taken |= set(own.clip_ids)
-        parts.append(own.subset(fresh))
+    selections = []
+    for generation in generations:
+        fresh = np.array(
+            [row for row, clip_id in enumerate(generation.clip_ids) if clip_id not in taken], np.int64
+        )
+        taken |= set(generation.clip_ids)
+        selections.append(generation.subset(fresh))
     if not taken:
         return None
     return PseudoLabels(
-        clip_ids=tuple(clip_id for part in parts for clip_id in part.clip_ids),
-        emotion=np.concatenate([part.emotion for part in parts]),
-        confidence=np.concatenate([part.confidence for part in parts]),
-        valence=np.concatenate([part.valence for part in parts]),
-        probabilities=np.concatenate([part.probabilities for part in parts]),
-        agreeing=np.concatenate([part.agreeing for part in parts]),
-        classes=parts[0].classes,
+        clip_ids=tuple(clip_id for selection in selections for clip_id in selection.clip_ids),
+        emotion=np.concatenate([selection.emotion for selection in selections]),
+        confidence=np.concatenate([selection.confidence for selection in selections]),
+        valence=np.concatenate([selection.valence for selection in selections]),
+        probabilities=np.concatenate([selection.probabilities for selection in selections]),
+        agreeing=np.concatenate([selection.agreeing for selection in selections]),
+        classes=selections[0].classes,
     )
 
 

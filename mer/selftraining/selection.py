@@ -27,7 +27,7 @@ LEAST_CALIBRATED = 20
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What the same voters say of clips with true labels that none of them was trained on."""
+    """Predictions of the same voters for clips with true labels that none of them was trained on."""
 
     voters: Sequence[Posteriors]
     """As many as vote, in the same order."""
@@ -42,7 +42,7 @@ def select_pseudo_labels(
     excluded: Collection[str] = (),
     held_out: HeldOut | None = None,
 ) -> PseudoLabels:
-    """Vote on clips and take what is agreed and sure enough, at most the caps per class.
+    """Vote on clips and select those with enough agreement and confidence, at most the caps per class.
 
     Args:
         voters: predictions on the same clips; the first leads.
@@ -60,25 +60,26 @@ def select_pseudo_labels(
     temperature = 1.0
     if held_out is not None and len(held_out.truth) >= LEAST_CALIBRATED:
         temperature = _temperature(held_out, leading)
-    found = vote(voters, leading, temperature)
+    votes = vote(voters, leading, temperature)
     known = vote(held_out.voters, leading, temperature) if held_out is not None else None
     thresholds = _thresholds(known, held_out, classes, config)
     barred = set(excluded)
-    out = np.array([clip_id in barred for clip_id in found.clip_ids], dtype=bool)
-    rows = selected(found, thresholds, config, out, config.cap_per_class)
+    out = np.array([clip_id in barred for clip_id in votes.clip_ids], dtype=bool)
+    rows = selected(votes, thresholds, config, out, config.cap_per_class)
     if config.share is not None:
-        thresholds = _reached(found, rows, len(classes))
+        thresholds = _reached(votes, rows, len(classes))
     leader = log_pooled(voters) if leading < 0 else aligned_members(voters)[0]
-    names = np.array(found.clip_ids)
-    order = np.lexsort((names[rows], -found.confidence[rows], found.emotion[rows]))
+    names = np.array(votes.clip_ids)
+    # names decide among equals, so that the order of the voters' clips changes nothing
+    order = np.lexsort((names[rows], -votes.confidence[rows], votes.emotion[rows]))
     rows = rows[order]
     return PseudoLabels(
-        clip_ids=tuple(found.clip_ids[row] for row in rows),
-        emotion=found.emotion[rows],
-        confidence=found.confidence[rows].astype(np.float32),
+        clip_ids=tuple(votes.clip_ids[row] for row in rows),
+        emotion=votes.emotion[rows],
+        confidence=votes.confidence[rows].astype(np.float32),
         valence=leader.valence[rows].astype(np.float32),
-        probabilities=found.probabilities[rows].astype(np.float32),
-        agreeing=found.agreeing[rows],
+        probabilities=votes.probabilities[rows].astype(np.float32),
+        agreeing=votes.agreeing[rows],
         classes=tuple(classes),
         thresholds=dict(zip(classes, thresholds.tolist(), strict=True)),
         precision=_precision(known, held_out, thresholds, classes, config),
@@ -103,10 +104,10 @@ def _thresholds(
     return np.array([config.fixed_threshold(name) for name in classes])
 
 
-def _reached(found: Vote, rows: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """(C,) least confidence among what was taken of a class; infinite where nothing was."""
+def _reached(votes: Vote, rows: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """(C,) least confidence among the selected clips of a class; infinite where none was selected."""
     thresholds = np.full(classes, np.inf)
-    np.minimum.at(thresholds, found.emotion[rows], found.confidence[rows])
+    np.minimum.at(thresholds, votes.emotion[rows], votes.confidence[rows])
     return thresholds
 
 

@@ -1,4 +1,4 @@
-"""What a view learns from: its gold labels and the pseudo-labels of live generations, and the hash that names the set."""
+"""Training set of a view: its gold labels and the pseudo-labels of live generations, and the hash that names the set."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ class TrainingSet:
         return self._digest(self.train)
 
     def _digest(self, clips: NDArray[np.bool_]) -> str:
-        own = self.examples
+        examples = self.examples
         rows = sorted(
-            f"{own.clip_ids[i]}|{own.content_of(int(i))}|{own.emotion[i]}|{own.valence[i]:.9g}|{own.weight[i]:.9g}|{self._target(int(i))}"
+            f"{examples.clip_ids[i]}|{examples.content_of(int(i))}|{examples.emotion[i]}|{examples.valence[i]:.9g}|"
+            f"{examples.weight[i]:.9g}|{self._target(int(i))}"
             for i in np.flatnonzero(clips)
         )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
@@ -94,7 +95,7 @@ def candidates(
 
 
 def usable_in(seen: Collection[str], examples: Examples, partition: Partition) -> bool:
-    """Whether a generation's voters saw no label of a clip (or of its content) that this view is scored on or watched over by.
+    """Whether a generation's voters saw no label of a test or canary clip of this view, nor of its content.
 
     Folds can be dealt anew when gold labels arrive; a label voted by a model that learnt from what is now a test fold would
     carry it into training.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -184,20 +183,6 @@ class StackData:
             torch.from_numpy(np.flatnonzero(mask)).to(self.emotion.device) for mask in (train, validation)
         )
         return StackView(name, train_rows, validation_rows, shift=shift, scale=scale, data=self)
-
-
-def resident(values: NDArray[np.float32], folder: Path, stream: str, largest_bytes: int) -> Tensor:
-    """(N, D) features as a tensor: in memory up to `largest_bytes`, beyond that mapped from a file in `folder`.
-
-    The file `<stream>.f32.npy` is written whole or not at all; the mapping is private, so nothing writes back.
-    """
-    if values.nbytes <= largest_bytes:
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-    folder.mkdir(parents=True, exist_ok=True)
-    path, unfinished = folder / f"{stream}.f32.npy", folder / f".{stream}.f32.tmp.npy"
-    np.save(unfinished, np.asarray(values, dtype=np.float32))
-    unfinished.replace(path)
-    return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
 def _mean_and_deviation(values: Tensor) -> tuple[Tensor, Tensor] | None:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mer.errors import ConfigError
-from mer.fusion.config import BUILT_IN_MODELS, FusionConfig, model_names
+from mer.fusion.config import BUILT_IN_MODELS, FusionConfig
 from mer.fusion.interface import FusionShape, build_fusion
+from mer.fusion.registry import model_names
 from mer.stack.batch import StackBatch
 from mer.stack.dropout import Place, StackedDropout
 from mer.stack.mapped import StackedFusion

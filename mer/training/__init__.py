@@ -1,1 +1,1 @@
-"""What every training run shares: examples, folds, seeds, checkpoints, losses. Imports nothing by itself."""
+"""Building blocks of every training run: examples, folds, seeds, checkpoints, losses. Imports nothing by itself."""

@@ -34,15 +34,15 @@ class Checkpoint:
         Equal content gives equal bytes. A kill at any point leaves the old or the new one. Tensors are copied to
         the processor's memory; views and shared storages are made contiguous first.
         """
-        own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         record = json.dumps(meta, sort_keys=True, allow_nan=True)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".tmp", dir=self.path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
-            header = json.dumps({"meta": record, "sha256": content_digest(own, record)}, sort_keys=True)
-            save_file(own, temporary, metadata={_HEADER: header})
+            header = json.dumps({"meta": record, "sha256": content_digest(stored, record)}, sort_keys=True)
+            save_file(stored, temporary, metadata={_HEADER: header})
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             temporary.replace(self.path)

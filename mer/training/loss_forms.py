@@ -29,7 +29,7 @@ LossKind = Literal["cross_entropy", "generalised", "symmetric"]
 
 
 class LossForm(NamedTuple):
-    """Which loss, and its options: numbers, or tensors (K, 1) of K models side by side."""
+    """Form of the loss and its options: numbers, or tensors (K, 1) of K models side by side."""
 
     kind: LossKind = "cross_entropy"
     smoothing: float | Tensor = 0.0

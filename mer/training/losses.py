@@ -82,8 +82,13 @@ def emotion_loss(
             losses = losses * focal_factor(right, form.focal)
         of_class = per_class[safe]
     else:
-        own = functional.one_hot(safe, logits.shape[1]).to(logits.dtype) if target is None else target
-        losses, of_class = clip_losses(torch.log_softmax(logits, dim=1), own, form), own @ per_class
+        distribution = (
+            functional.one_hot(safe, logits.shape[1]).to(logits.dtype) if target is None else target
+        )
+        losses, of_class = (
+            clip_losses(torch.log_softmax(logits, dim=1), distribution, form),
+            distribution @ per_class,
+        )
     counted = weights * of_class * known
     # divided by the clips' weights, not by the class weights: a rare class must not only count more within
     # its batch
@@ -100,8 +105,8 @@ def valence_loss(predicted: Tensor, valence: Tensor, weights: Tensor) -> Tensor:
     """
     known = ~torch.isnan(valence)
     errors = (predicted - torch.nan_to_num(valence)) ** 2
-    own = weights * known
-    return (errors * own).sum() / own.sum().clamp_min(1e-8)
+    known_weights = weights * known
+    return (errors * known_weights).sum() / known_weights.sum().clamp_min(1e-8)
 
 
 def uncertainty_weighted(emotion: Tensor, valence: Tensor, log_variance: Tensor, known: Tensor) -> Tensor:

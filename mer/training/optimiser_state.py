@@ -25,7 +25,7 @@ def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimiser_tensors` gave; other names in `tensors` are ignored."""
+    """Load the tensors that `optimiser_tensors` gave into the optimiser; other names in `tensors` are ignored."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith(f"{_PREFIX}."):

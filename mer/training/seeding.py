@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 def derive_seed(seed: int, *names: str | int) -> int:
     """A 63-bit seed for the purpose that `names` spell out; different purposes are independent."""
-    text = "\0".join(str(part) for part in (seed, *names))
+    text = "\0".join(str(item) for item in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "big") >> 1
 
 
@@ -55,16 +55,16 @@ class SeededDropout(nn.Module):
 
 def seed_dropout(module: nn.Module, generator: torch.Generator) -> None:
     """Let every `SeededDropout` inside `module` draw from `generator`, in the order of use."""
-    for part in module.modules():
-        if isinstance(part, SeededDropout):
-            part.generator = generator
+    for layer in module.modules():
+        if isinstance(layer, SeededDropout):
+            layer.generator = generator
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
     """PyTorch's default initialisation of linear layers, drawn from `generator`."""
-    for part in module.modules():
-        if isinstance(part, nn.Linear):
-            nn.init.kaiming_uniform_(part.weight, a=math.sqrt(5), generator=generator)
-            if part.bias is not None:
-                bound = 1 / math.sqrt(part.in_features)
-                nn.init.uniform_(part.bias, -bound, bound, generator=generator)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+            if layer.bias is not None:
+                bound = 1 / math.sqrt(layer.in_features)
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

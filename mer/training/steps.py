@@ -1,4 +1,4 @@
-"""What gradient fits share: the step-size schedule, seeded global generators, and the guard against NaN."""
+"""Building blocks of gradient fits: the step-size schedule, seeded global generators, and the guard against NaN."""
 
 from __future__ import annotations
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Mask = NDArray[np.bool_]
 KEPT_APART = (Split.TEST, Split.CANARY)
 """Clips whose labels no view may see."""
-DATASET_CODE = ("mer.training.folds", "mer.training.fold_groups", "mer.examples", "mer.training.partition")
 
 
 @task(name="snapshot")
@@ -68,7 +67,6 @@ def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
         "dataset",
         inputs={"membership": frozen.id},
         config={"folds": recipe.folds.model_dump(mode="json"), "emotions": list(recipe.emotions)},
-        code=DATASET_CODE,
         produce=produce,
     )
     meta = result.meta

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from prefect import task
@@ -18,7 +19,9 @@ from mer.clips import Clip
 from mer.features.spec import FeatureSpec
 from tasks.data.kept_extractor import kept_extractor
 from tasks.data.noise import clip_noises, noisy_contents, noisy_key
+from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
+from tasks.stage.library_versions import library_versions
 from tasks.stage.references import ExtractionPlan, FeatureSetRef, ShardPlan
 from tasks.stage.run import StageResult, digest, lookup_verified
 from tasks.stage.work_folder import alone_in, clear_if_abandoned
@@ -42,13 +45,11 @@ def plan_features(
     Features of one modality (of the same noise and transcripts) that the same clips lack are extracted together: one
     decoding, one pass per encoder.
     """
-    from mer.encoders.weights import resolve_weights
-
     space = workspace()
     features = {}
     for name, asked in specs.items():
         spec = asked.settled()  # planned here, extracted elsewhere: both must mean the same
-        key = spec.key(resolve_weights(spec.source, space.weights).identity)
+        key = feature_key(space.weights, spec)
         features[name] = FeatureSetRef(
             stream=name, key=noisy_key(space, corpus, spec, key), spec=spec, corpus=corpus
         )
@@ -74,8 +75,6 @@ def plan_features(
 @task(name="extract shard", tags=["gpu"])
 def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
     """Extract one shard of clips and register it; a clip whose stream turns out unusable becomes a masked, flagged row."""
-    from mer.features.extract import extract_clips_of_each
-
     space = workspace()
     specs = tuple(wanted.spec for wanted in shard.features if wanted.spec is not None)
     if len(specs) < len(shard.features):
@@ -86,14 +85,14 @@ def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
 
     def compute(place: int) -> list[ClipFeature]:
         if not found:
-            clips = catalogued_clips(space, corpus, shard.clip_ids, specs[0])
-            found.extend(extract_clips_of_each(kept_extractor(specs, space.weights), clips))
+            found.extend(_extracted(space, corpus, shard.clip_ids, specs))
         return list(found[place])
 
     results = []
     for place, wanted in enumerate(shard.features):
         ids = list(content_ids(space, wanted, shard.clip_ids).values())
-        results.append(commit_shard(space, wanted.key, ids, partial(compute, place)))
+        code = extraction_code(space.weights, specs[place])
+        results.append(commit_shard(space, wanted.key, ids, partial(compute, place), code))
     return StageResult(
         ref=results[0].ref,
         ran=any(result.ran for result in results),
@@ -101,10 +100,43 @@ def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
     )
 
 
+def feature_key(weights: Path, spec: FeatureSpec) -> str:
+    """Key of a feature set: what the spec says, and the code that extracts it. `weights` is the folder of weights."""
+    from mer.encoders.weights import resolve_weights
+
+    identity = resolve_weights(spec.source, weights).identity
+    return digest({"feature": spec.key(identity), "code": extraction_code(weights, spec)})
+
+
+def extraction_code(weights: Path, spec: FeatureSpec) -> str:
+    """Version of the code that extracts a feature."""
+    from mer.encoders.weights import resolve_weights
+    from mer.features.readers import reader_implementations
+
+    readers = reader_implementations(spec, resolve_weights(spec.source, weights))
+    return code_version(_extracted, implementations=readers)
+
+
+def _extracted(
+    space: Workspace, corpus: str, clip_ids: Sequence[str], specs: tuple[FeatureSpec, ...]
+) -> tuple[list[ClipFeature], ...]:
+    from mer.features.extract import extract_clips_of_each
+
+    clips = catalogued_clips(space, corpus, clip_ids, specs[0])
+    return extract_clips_of_each(kept_extractor(specs, space.weights), clips)
+
+
 def commit_shard(
-    space: Workspace, feature_key: str, contents: Sequence[str], compute: Callable[[], list[ClipFeature]]
+    space: Workspace,
+    feature_key: str,
+    contents: Sequence[str],
+    compute: Callable[[], list[ClipFeature]],
+    code: str = "",
 ) -> StageResult:
-    """Compute, commit and register a shard of these contents, unless a verified one is there (killed before registering)."""
+    """Compute, commit and register a shard of these contents, unless a verified one is there (killed before registering).
+
+    `code` is the version of the code that computes it, which is part of `feature_key` already.
+    """
     from mer.features.shard import INDEX, VALUES, write_shard
 
     started = time.monotonic()
@@ -121,6 +153,9 @@ def commit_shard(
                     write_shard(folder, contents, compute())
                 files = {name: folder / name for name in (INDEX, VALUES)}
                 ref, ran = space.artifacts.commit(SHARD_KIND, key, files, meta={"clips": len(contents)}), True
+                space.catalogue.record_artifact(
+                    ref, stage=SHARD_KIND, code_version=code, libraries=library_versions()
+                )
             shutil.rmtree(folder, ignore_errors=True)
     space.catalogue.register_features(feature_key, ref, list(contents))
     return StageResult(ref=ref, ran=ran, seconds=time.monotonic() - started - waited)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from infra.catalogue import ClipRow, QualityRow
-from mer.errors import MediaError
+from mer.errors import CorpusError, MediaError
 from tasks.data.equal_contents import one_of_each_content
 from tasks.data.features import cut
 from tasks.stage.workspace import Workspace, workspace
@@ -37,20 +38,29 @@ def plan_quality(corpus: str, shard_clips: int) -> tuple[tuple[str, ...], ...]:
 
 @task(name="measure quality")
 def measure_shard(corpus: str, names: Sequence[str]) -> int:
-    """Measure these clips, decoding in a process of its own; a clip whose decoder fails stays unmeasured."""
+    """Measure these clips, decoding in a process of its own.
+
+    A clip stays unmeasured where its decoder fails, or where its measurements cannot be (a header that lies about the
+    duration): one clip does not stop the others.
+    """
     from mer.media.contained import ContainedMedia
     from mer.media.faces import HaarDetector
     from mer.quality.measure import measure_quality
+    from mer.validation.check import check_quality
 
     space = workspace()
     detector, measured = HaarDetector(), []
     with ContainedMedia() as contained:
         for row in space.catalogue.clips(corpus, only=names):
             try:
-                found = measure_quality(row.path, detector, contained=contained)
+                quality = measure_quality(row.path, detector, contained=contained)
+                check_quality({row.name: quality})
             except MediaError:
                 continue
-            measured.append(QualityRow(content=row.content, method=quality_method(), **asdict(found)))
+            except CorpusError as error:
+                logging.getLogger(__name__).warning("clip %r stays unmeasured: %s", row.name, error)
+                continue
+            measured.append(QualityRow(content=row.content, method=quality_method(), **asdict(quality)))
     space.catalogue.set_quality(measured)
     return len(measured)
 

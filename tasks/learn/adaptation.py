@@ -18,6 +18,7 @@ from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe
 from tasks.data.dataset import load_view
 from tasks.data.features import commit_shard, content_digest, content_ids, cut, frame_table, representatives
+from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixTakes
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
@@ -26,8 +27,6 @@ from tasks.stage.workspace import Workspace, workspace
 if TYPE_CHECKING:
     from mer.adaptation.finetune import AdaptedBlock
     from mer.features.clip_feature import ClipFeature
-
-ADAPT_CODE = ("mer.adaptation", "mer.encoders", "mer.training")
 
 
 @task(name="adapt", task_run_name="adapt {view}", tags=["gpu"])
@@ -97,8 +96,8 @@ def adapt_view(
             **({"label_words": list(words)} if words else {}),
             **({"tokens": spec.tokens} if spec.tokens != "class" else {}),
         },
-        code=ADAPT_CODE,
         produce=produce,
+        implementations=encoder_layers(workspace(), spec),
         label=f"adapt {view}" if stream == "acoustic" else f"adapt {stream} {view}",
         parent_run=parent_run,
     )
@@ -116,7 +115,9 @@ def embed_adapted(
     """Adapted features of all clips that lack them, shard by shard; keyed by the adapter, so new clips cost only themselves."""
     space = workspace()
     further = {"speeds": [one.key for one in takes.speeds]} if takes.speeds else {}
-    key = digest({"adapter": adapter.sha256, "prefix": takes.plain.key, **further})
+    layers = encoder_layers(space, _features(recipe, stream))
+    code = code_version(open_adapter, _embed, implementations=layers)
+    key = digest({"adapter": adapter.sha256, "prefix": takes.plain.key, "code": code, **further})
     adapted = FeatureSetRef(stream=stream, key=key, spec=None, derived_from=takes.plain)
     missing = representatives(space, adapted, clip_ids)
     if missing:
@@ -126,8 +127,16 @@ def embed_adapted(
             block = open_adapter(space, recipe, adapter, stream)
         for shard in cut(missing, recipe.shard_clips):
             contents = list(content_ids(space, adapted, shard).values())
-            commit_shard(space, adapted.key, contents, partial(_embed, space, block, takes, shard))
+            commit_shard(space, adapted.key, contents, partial(_embed, space, block, takes, shard), code)
     return adapted
+
+
+def encoder_layers(space: Workspace, spec: FeatureSpec) -> tuple[str, ...]:
+    """Implementations of the layers that the encoder of a feature has."""
+    from mer.encoders.weights import resolve_weights
+    from mer.features.layered import layer_implementations
+
+    return layer_implementations(spec, resolve_weights(spec.source, space.weights))
 
 
 def open_adapter(

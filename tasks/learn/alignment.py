@@ -16,6 +16,7 @@ from mer.recipes import Recipe
 from tasks.data.dataset import load_view
 from tasks.data.features import commit_shard, content_digest, content_ids, cut, feature_table, representatives
 from tasks.data.streams import acoustic_space
+from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
@@ -27,18 +28,6 @@ if TYPE_CHECKING:
     from mer.examples import Examples
     from mer.features.extract import ClipFeature
     from mer.training.partition import Partition
-
-ALIGN_CODE = (
-    *(
-        f"mer.alignment.{name}"
-        for name in (
-            "aligned_model", "config", "contrastive", "fit", "geometry", "groups", "negatives", "pretrain", "projectors",
-            "retrieval", "trunk",
-        )
-    ),
-    "mer.encoders.visual", "mer.encoders.pictures", "mer.training",
-)  # fmt: skip
-"""What a fit depends on; the study of it (`tasks.learn.alignment_study`) is no part of that."""
 
 
 @task(name="align", task_run_name="align {view}", tags=["gpu"])
@@ -94,8 +83,8 @@ def align_view(
             "alignment": config.model_dump(mode="json"),
             "encoder": recipe.visual.encoder if recipe.visual else None,
         },
-        code=ALIGN_CODE,
         produce=produce,
+        implementations=alignment_implementations(workspace(), recipe),
         label=f"align {view}",
         parent_run=parent_run,
     )
@@ -106,6 +95,15 @@ def fit_device(visual: NDArray[Any]) -> str:
     from mer.encoders.placement import place
 
     return place().device if visual.dtype == np.uint8 else "cpu"
+
+
+def alignment_implementations(space: Workspace, recipe: Recipe) -> tuple[str, ...]:
+    """The visual encoder that an alignment trains or goes through, if it reads face crops."""
+    from mer.encoders.families import encoder_implementations
+    from mer.encoders.weights import resolve_weights
+
+    encoder = recipe.visual.encoder if recipe.visual else None
+    return encoder_implementations("visual", resolve_weights(encoder, space.weights)) if encoder else ()
 
 
 def alignment_inputs(
@@ -158,9 +156,10 @@ def embed_visual(
 ) -> FeatureSetRef:
     """Aligned features of all clips that lack them, shard by shard; keyed by the alignment."""
     space = workspace()
+    code = code_version(open_alignment, _embed, implementations=alignment_implementations(space, recipe))
     aligned = FeatureSetRef(
         stream="visual",
-        key=digest({"alignment": alignment.sha256, "visual": visual.key}),
+        key=digest({"alignment": alignment.sha256, "visual": visual.key, "code": code}),
         spec=None,
         derived_from=visual,
     )
@@ -170,7 +169,7 @@ def embed_visual(
             model = open_alignment(space, alignment)
         for shard in cut(missing, recipe.shard_clips):
             contents = list(content_ids(space, aligned, shard).values())
-            commit_shard(space, aligned.key, contents, partial(_embed, space, model, visual, shard))
+            commit_shard(space, aligned.key, contents, partial(_embed, space, model, visual, shard), code)
     return aligned
 
 

@@ -17,14 +17,17 @@ from mer.recipes import Recipe
 from tasks.data.dataset import load_partitions
 from tasks.data.features import content_digest, feature_table
 from tasks.data.streams import acoustic_space
-from tasks.learn.alignment import ALIGN_CODE, alignment_inputs, clip_groups, fit_device, open_alignment
+from tasks.learn.alignment import (
+    alignment_implementations,
+    alignment_inputs,
+    clip_groups,
+    fit_device,
+    open_alignment,
+)
 from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import workspace
 
-STUDY_CODE = (
-    *ALIGN_CODE, "mer.alignment.study", "mer.alignment.study_report", "mer.alignment.probing", "mer.evaluation",
-)  # fmt: skip
 STUDY = "study.json"
 
 
@@ -93,8 +96,8 @@ def study_alignment_of_view(
             "scored contents": [content_digest(visual, clip_ids), content_digest(acoustic, clip_ids)],
         },
         config={"study": study.model_dump(mode="json"), "alignment": config.model_dump(mode="json")},
-        code=STUDY_CODE,
         produce=produce,
+        implementations=alignment_implementations(space, recipe),
         label=f"study alignment {view}",
         parent_run=parent_run,
     )

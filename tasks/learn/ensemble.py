@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 ENSEMBLE = "ensemble"
 FITTED = "ensemble.json"
-ENSEMBLE_CODE = ("mer.ensemble", "mer.evaluation.calibration", "mer.evaluation.metrics")
 
 
 @task(name="combine", task_run_name="combine {view}")
@@ -89,7 +88,6 @@ def combine_view(
             "held_out": {name: ref.sha256 for name, ref in held_out.items()},
         },
         config={"ensemble": config.model_dump(mode="json", exclude={"members", "serve"})},
-        code=ENSEMBLE_CODE,
         produce=produce,
         label=f"combine {view} {system}",
         parent_run=parent_run,

@@ -9,6 +9,7 @@ import numpy as np
 from prefect import task
 
 from infra.artifacts import ArtifactRef
+from mer.fusion.registry import fusion_implementations
 from mer.recipes import Recipe
 from mer.selftraining.training_set import training_set
 from tasks.data.dataset import load_view
@@ -21,14 +22,6 @@ from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from mer.posteriors import Posteriors
-
-FUSION_CODE = (
-    "mer.fusion",
-    "mer.ensemble",
-    "mer.training",
-    "mer.predictor.streams",
-    "mer.adaptation.padded_batches",
-)
 
 
 @task(name="fuse", task_run_name="fuse {view} {system}", tags=["gpu"])
@@ -108,8 +101,8 @@ def fuse_view(
         "fusion",
         inputs=inputs,
         config=config,
-        code=FUSION_CODE,
         produce=train,
+        implementations=fusion_implementations(fusion.model),
         label=f"fuse {view} {system}",
         parent_run=parent_run,
     )
@@ -162,8 +155,8 @@ def predict_with(
             "contents": _contents(features, streams, clip_ids),
         },
         config={},
-        code=FUSION_CODE,
         produce=produce,
+        implementations=fusion_implementations(recipe.fusion.model),
     ).ref
 
 

@@ -23,17 +23,6 @@ if TYPE_CHECKING:
     from mer.layer_study.scores import LayerStudy
     from mer.layer_study.study import FramedStates, PooledStates
 
-STUDY_CODE = (
-    "mer.layer_study.attention_pooling",
-    "mer.layer_study.frames",
-    "mer.layer_study.scores",
-    "mer.layer_study.study",
-    "mer.layer_study.weighting",
-    "mer.evaluation.intervals",
-    "mer.evaluation.metrics",
-    "mer.training",
-)
-
 
 @task(name="layer study", task_run_name="layer study {stream} {view}", tags=["gpu"])
 def study_layers_of_view(
@@ -73,7 +62,6 @@ def study_layers_of_view(
         "layer-study",
         inputs=inputs,
         config={"layer_study": config.model_dump(mode="json"), "classes": len(recipe.emotions)},
-        code=STUDY_CODE,
         produce=produce,
         label=f"layer study {view}" if stream == "acoustic" else f"layer study {stream} {view}",
         parent_run=parent_run,

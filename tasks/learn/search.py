@@ -26,11 +26,13 @@ from infra.studies import (
     settle_terms,
 )
 from mer.errors import ConfigError
+from mer.fusion.registry import fusion_implementations
 from mer.recipes import Recipe
 from mer.search.space import SearchSpace, search_space
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import load_view
 from tasks.data.streams import frames_name, view_streams
+from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
 from tasks.stage.run import digest
@@ -171,10 +173,12 @@ def open_search(
     """The study; a new one begins with the recipe itself.
 
     Raises:
-        ConfigError: the study named has trials of another recipe, corpus or space, which say nothing about this one.
+        ConfigError: the study named has trials of another recipe, corpus, space or code, which say nothing about this one.
     """
     recipe = options.recipe
-    terms = digest({**options.describe(), "membership": dataset.membership})
+    searched = fusion_implementations(*map(str, options.choices.get("model", (recipe.fusion.model,))))
+    code = code_version(_run_batch, _again, _views_of, implementations=searched)
+    terms = digest({**options.describe(), "membership": dataset.membership, "code": code})
     name = plan.study or f"{recipe.name}/{dataset.corpus}/{terms[:12]}"
     study: Study = open_study(
         space.settings,
@@ -187,7 +191,7 @@ def open_search(
     )
     if settle_terms(study, terms) != terms:
         raise ConfigError(
-            f"study {name}: expected trials of this recipe, corpus and choice of options, found those of another one; "
+            f"study {name}: expected trials of this recipe, corpus, choice of options and code, found those of another one; "
             "give the search another --study, or leave it out"
         )
     return study

@@ -17,7 +17,7 @@ from tasks.data.dataset import load_partitions, load_view
 from tasks.data.selections import load_selections, read_ballot
 from tasks.data.streams import stream_identity, view_streams
 from tasks.learn.fusion import load_posteriors
-from tasks.selftrain.pseudo_labels import JUDGING_CODE, SELECTION_CODE, held_out_answers, self_training
+from tasks.selftrain.pseudo_labels import held_out_answers, self_training
 from tasks.stage.references import DatasetRef, FeatureSetRef, FusedView, Standing, ViewSpaces
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mer.selftraining.guards import Finding
 
 FINDINGS = "findings.json"
-GUARD_CODE = (*SELECTION_CODE, *JUDGING_CODE, "mer.label_shift")
 
 
 @task(name="check pseudo-labels")
@@ -86,7 +85,6 @@ def check_selection(
             "weight": config.weight,
             "weighting": config.weighting,
         },
-        code=GUARD_CODE,
         produce=produce,
         label="check pseudo-labels",
         parent_run=parent_run,
@@ -126,7 +124,6 @@ def watch_canary(
             "canary": sorted(f"{examples.clip_ids[row]}|{examples.emotion[row]}" for row in rows),
         },
         config={"guards": config.guards.model_dump(mode="json")},
-        code=GUARD_CODE,
         produce=produce,
         label="watch canary",
         parent_run=parent_run,

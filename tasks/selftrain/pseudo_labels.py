@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from mer.selftraining.judgement import HeldOutAnswers
     from mer.training.partition import Partition
 
-SELECTION_CODE = ("mer.selftraining", "mer.ensemble", "mer.evaluation.calibration")
-JUDGING_CODE = ("mer.selftraining", "mer.evaluation")
-
 
 @task(name="standing generations")
 def standing_generations(dataset: DatasetRef, recipe: Recipe) -> Standing:
@@ -132,7 +129,6 @@ def select_view(
             "live": [ref.sha256 for ref in standing.live[view]],
         },
         config={"selection": _policy(config), "emotions": list(recipe.emotions)},
-        code=SELECTION_CODE,
         produce=produce,
         label=f"select pseudo-labels {view}",
         parent_run=parent_run,
@@ -179,7 +175,6 @@ def judge(
             "views": {old.view: partitions[old.view].digest(examples, unlabelled=False) for old, _ in pairs},
         },
         config={"least_gain": config.least_gain, "confidence": config.confidence, "seed": recipe.seed},
-        code=JUDGING_CODE,
         produce=produce,
         label="judge round",
         parent_run=parent_run,
@@ -254,18 +249,6 @@ def record_generation(
     ]
     withheld = equal_contents(space.catalogue.clips(dataset.corpus)).unlabelled
     return space.catalogue.add_generation(facts, rows, withheld)
-
-
-def training_membership(dataset: DatasetRef, recipe: Recipe, view: str = FINAL_VIEW) -> str:
-    """Hash of what a view learns from now: gold labels and the live generations."""
-    from mer.selftraining.training_set import training_set
-
-    space = workspace()
-    examples, partition = load_view(space, dataset, recipe, view)
-    live = standing_generations.fn(dataset, recipe).live[view]
-    return training_set(
-        examples, partition, load_selections(space, live, examples), recipe.pseudo_labels
-    ).membership
 
 
 def held_out_answers(

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 PSEUDO_MARK = "+pseudo"
 """End of the names of systems that learnt from pseudo-labels."""
 OUT_OF_FOLD, HOLDOUT = "out_of_fold.parquet", "holdout.parquet"
-EVALUATION_CODE = ("mer.evaluation", "mer.ensemble", "mer.label_shift")
 
 
 @task(name="evaluate")
@@ -69,7 +68,6 @@ def evaluate(
             "posteriors": sorted([item.system, item.view, item.posteriors.sha256] for item in fused),
         },
         config={"served": served, "label_shift": recipe.label_shift.model_dump(mode="json")},
-        code=EVALUATION_CODE,
         produce=produce,
         label="evaluate",
         parent_run=parent_run,

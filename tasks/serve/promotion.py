@@ -88,7 +88,6 @@ def register(
             **({"generations": list(generations)} if generations else {}),
         },
         config={"recipe": recipe.model_dump(mode="json")},
-        code=("mer.predictor",),
         produce=produce,
     )
     space = workspace()

@@ -1,60 +1,78 @@
 """What a stage's result depends on besides its inputs: the code that computes it.
 
-The version is the hash of the syntax trees of the library packages a stage names, docstrings left out: a changed comment,
-docstring or formatting keeps every artifact valid; a changed statement makes exactly the stages that use it run again.
+The version is the hash of the compute function that a stage is run with and of everything it may run, found in the text of the
+modules without importing them (`produce_slice`, `code_closure`): a changed comment, docstring or formatting keeps every artifact
+valid; a changed statement makes exactly the stages that use it run again. Nothing is listed by hand. Where the configuration
+chooses among implementations (fusion models, encoder families, plug-ins), the stage names the one it chose.
+
+Versions of other packages are no part of it (see `library_versions`).
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import threading
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from typing import Any
 
-_one_parser = threading.Lock()
-"""`ast.parse` in two threads at once fails in CPython 3.11 (SystemError: recursion depth mismatch)."""
+from tasks.stage.code_closure import Closure
+from tasks.stage.module_source import Origin, module_source
+from tasks.stage.produce_slice import sliced
+
+LIBRARY = "mer"
+MACHINERY = __name__.rpartition(".")[0]
+"""This package: how a stage is run decides nothing about its result."""
+LOCALS = "<locals>"
 
 
-def code_version(*packages: str) -> str:
-    """sha256 (first 16 hex digits) over the code of `packages` (dotted names of packages or modules)."""
-    digest = hashlib.sha256()
-    for package in sorted(packages):
-        with _one_parser:
-            digest.update(_package_digest(package).encode())
-    return digest.hexdigest()[:16]
+def code_version(*computes: Callable[..., Any], implementations: Iterable[str] = ()) -> str:
+    """Version (16 hex digits) of the code that these functions may run.
+
+    Args:
+        computes: compute functions of a stage, of any module.
+        implementations: `module:name` of what the configuration chose, as tables of implementations have it.
+    """
+    return version_of(tuple(sorted({root_of(one) for one in computes} | set(implementations))))
+
+
+def root_of(compute: Callable[..., Any]) -> str:
+    """`module:qualified name` of a function, of the function of a `partial`, or of the class of an object that is called."""
+    target: Any = compute
+    while isinstance(target, partial):
+        target = target.func
+    if not hasattr(target, "__qualname__"):
+        target = type(target)
+    return f"{target.__module__}:{target.__qualname__}"
 
 
 @cache
-def _package_digest(package: str) -> str:
-    digest = hashlib.sha256()
-    for source in _sources(package):
-        digest.update(source.name.encode())
-        digest.update(_tree_without_docstrings(source.read_text(encoding="utf-8")).encode())
-    return digest.hexdigest()
+def version_of(roots: tuple[str, ...]) -> str:
+    """Version of the code that these roots (`module:qualified name`) may run."""
+    return hashlib.sha256(closure_of(roots).digest().encode()).hexdigest()[:16]
 
 
-def _sources(package: str) -> list[Path]:
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"no such package: {package}")
-    if spec.submodule_search_locations:
-        return sorted(Path(spec.origin).parent.rglob("*.py"))
-    return [Path(spec.origin)]
+def closure_of(roots: Iterable[str]) -> Closure:
+    """The definitions that these roots (`module:qualified name`) may run.
 
-
-def _tree_without_docstrings(text: str) -> str:
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [statement for statement in node.body if not _is_bare_string(statement)]
-    return ast.dump(tree)
-
-
-def _is_bare_string(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
+    Raises:
+        ModuleNotFoundError: the module of a root has no text.
+    """
+    roots = sorted(roots)
+    closure = Closure({LIBRARY, *(root.partition(":")[0].partition(".")[0] for root in roots)}, (MACHINERY,))
+    for root in roots:
+        module, _, name = root.partition(":")
+        path = name.split(".")
+        if LOCALS not in path:
+            closure.add(Origin(module, path[0] or None))
+            continue
+        source = module_source(module)
+        if source is None:
+            raise ModuleNotFoundError(
+                f"code version of {root}: expected the text of module {module}, found none"
+            )
+        found = sliced(source, [one for one in path if one != LOCALS])
+        if found is None:
+            closure.add(Origin(module, path[0]))
+        else:
+            closure.add_code(source, name, *found)
+    return closure

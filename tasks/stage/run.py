@@ -21,6 +21,7 @@ from infra.errors import ArtifactCorrupt, ArtifactMissing
 from mer.training.checkpoint import Checkpoint
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
+from tasks.stage.library_versions import library_versions, tell_other_libraries
 from tasks.stage.work_folder import alone_in, clear_if_abandoned
 from tasks.stage.workspace import Workspace, workspace
 
@@ -82,9 +83,9 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()
 
 
-def stage_key(kind: str, inputs: Mapping[str, Any], config: Mapping[str, Any], code: Sequence[str]) -> str:
-    """Key under which a stage's artifact is found again."""
-    return digest({"kind": kind, "inputs": inputs, "config": config, "code": code_version(*code)})
+def stage_key(kind: str, inputs: Mapping[str, Any], config: Mapping[str, Any], code: str) -> str:
+    """Key under which a stage's artifact is found again; `code` is a version as `code_version` gives it."""
+    return digest({"kind": kind, "inputs": inputs, "config": config, "code": code})
 
 
 def run_stage(
@@ -92,8 +93,8 @@ def run_stage(
     *,
     inputs: Mapping[str, Any],
     config: Mapping[str, Any],
-    code: Sequence[str],
     produce: Callable[[StageRun], Produced],
+    implementations: Sequence[str] = (),
     label: str | None = None,
     parent_run: str | None = None,
 ) -> StageResult:
@@ -103,17 +104,19 @@ def run_stage(
         kind: stage name; also the artifact's kind.
         inputs: hashes of everything the result depends on (JSON).
         config: the stage's configuration (JSON).
-        code: packages of the library that compute it (see `tasks.stage.code_version`).
-        produce: computes the files; runs only when needed.
+        produce: computes the files; runs only when needed. Its code is part of the key (see `tasks.stage.code_version`).
+        implementations: what the configuration chose of the tables that `produce` looks into (see `mer.implementations`).
         label: name of the tracked run (default: `kind`).
         parent_run: name of the tracked parent run; none: the stage is not tracked.
     """
     space = workspace()
     started = time.monotonic()
+    code = code_version(produce, implementations=implementations)
     key = stage_key(kind, inputs, config, code)
     folder = space.work / kind / key
     if (found := lookup_verified(space, kind, key)) is not None:
         clear_if_abandoned(folder)
+        tell_other_libraries(space.catalogue.artifact_record(found), library_versions(implementations))
         return StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
     with alone_in(folder):
         if (found := space.artifacts.lookup(kind, key)) is not None:  # another process was faster
@@ -122,7 +125,9 @@ def run_stage(
         with computing(space.settings) as waited:
             produced = produce(StageRun(space=space, folder=folder))
         ref = space.artifacts.commit(kind, key, produced.files, meta=dict(produced.meta))
-        space.catalogue.record_artifact(ref, stage=kind, code_version=code_version(*code))
+        space.catalogue.record_artifact(
+            ref, stage=kind, code_version=code, libraries=library_versions(implementations)
+        )
         seconds = time.monotonic() - started - waited
         if parent_run is not None:
             _track(space, label or kind, parent_run, ref, config, produced, seconds)

@@ -14,11 +14,11 @@ from e2e_installation import CLIPS, Installation
 from infra.artifacts import ArtifactRef, ArtifactStore
 from infra.objects import open_store
 from mer.clips import Clip, Split
-from mer.encoders import resolve_weights
 from mer.features.spec import FeatureSpec
 from mer.posteriors import Posteriors
 from mer.predictor.predictor import Predictor
 from mer.recipes import load_recipe
+from tasks.data.features import feature_key
 
 pytestmark = pytest.mark.slow
 RECIPE = Path(__file__).parent / "ensemble.yaml"
@@ -116,13 +116,13 @@ def test_variants_were_made_of_clips_to_learn_from_and_speeds_of_all(ran: Instal
     stream = load_recipe(str(RECIPE)).acoustic
     assert stream is not None and stream.adaptation_variants is not None
     (variant,) = stream.adaptation_variants.variants()
-    weights = resolve_weights(stream.features.source, ran.settings().weights_folder).identity
+    weights = ran.settings().weights_folder
     with ran.catalogue() as catalogue:
         rows = catalogue.clips("ensemble")
         ids = [row.content for row in rows]
 
         def extracted(take: Callable[[FeatureSpec], FeatureSpec]) -> set[str]:
-            keys = [take(stream.features.prefix(start)).key(weights) for start in range(6)]
+            keys = [feature_key(weights, take(stream.features.prefix(start))) for start in range(6)]
             return {clip_id for key in keys for clip_id in catalogue.features_of(key, ids)}
 
         learnt = {row.content for row in rows if row.emotion is not None and row.split == Split.TRAIN}

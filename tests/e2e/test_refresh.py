@@ -15,8 +15,12 @@ from refresh_corpus import RECIPE, add_unlabelled, make_corpus, write_table
 
 from infra.catalogue import GenerationRow
 from mer.recipes import load_recipe
-from tasks.data.dataset import snapshot_dataset
-from tasks.selftrain.pseudo_labels import training_membership
+from mer.selftraining.training_set import training_set
+from mer.training.partition import FINAL_VIEW
+from tasks.data.dataset import load_view, snapshot_dataset
+from tasks.learn.fusion import load_selections
+from tasks.selftrain.pseudo_labels import standing_generations
+from tasks.stage.workspace import workspace
 
 pytestmark = pytest.mark.slow
 
@@ -44,8 +48,11 @@ class Home:
         """Hash of the training set as it is now."""
         for name, value in {"MER_HOME": str(self.installation.home), **self.installation.environment}.items():
             monkeypatch.setenv(name, value)
-        recipe = load_recipe(str(self.recipe))
-        return training_membership(snapshot_dataset.fn("grown", recipe), recipe)
+        space, recipe = workspace(), load_recipe(str(self.recipe))
+        dataset = snapshot_dataset.fn("grown", recipe)
+        examples, partition = load_view(space, dataset, recipe, FINAL_VIEW)
+        selections = load_selections(space, standing_generations.fn(dataset, recipe).live[FINAL_VIEW])
+        return training_set(examples, partition, selections, recipe.pseudo_labels).membership
 
     def kinds(self) -> dict[str, int]:
         """How many artifacts of each kind there are."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from e2e_installation import TINY, Installation
+from registered_shards import registered_shards
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +25,7 @@ def by_threads(
 def features(installation: Installation) -> dict[tuple[str, str], str]:
     arguments = ("--recipe", str(TINY), "--corpus", str(installation.corpus), "--name", "tiny")
     installation.mer("features", *arguments)
-    with installation.catalogue() as catalogue:
-        return {(key, shard.key): shard.sha256 for key, shard in catalogue.feature_shards()}
+    return {(key, shard.key): shard.sha256 for key, shard in registered_shards(installation.settings())}
 
 
 @contextmanager

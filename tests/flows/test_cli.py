@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli import app, local
+from infra.settings import load_settings
+from infra.tracking import Tracker
 from mer.recipes import recipe_names
 
 COMMANDS = (
@@ -69,3 +73,16 @@ def _clean() -> dict[str, str]:
     import tempfile
 
     return {**os.environ, "MER_HOME": tempfile.mkdtemp()}
+
+
+@pytest.mark.slow
+def test_up_sends_what_waited_for_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MER_HOME", str(tmp_path))
+    monkeypatch.delenv("MER_MLFLOW_TRACKING_URI", raising=False)
+    down = load_settings(mlflow_tracking_uri=SecretStr("http://127.0.0.1:1"))
+    Tracker(down).log_run("retrain brave-otter", status="FINISHED")
+    assert Tracker(down).waiting() == 1
+    monkeypatch.setattr(local, "servers", dict)  # its database is written directly: no server is needed
+    assert "sent 1 tracking events" in CliRunner().invoke(app, ["up"]).stdout
+    assert Tracker(load_settings()).waiting() == 0
+    assert CliRunner().invoke(app, ["up"]).stdout == ""

@@ -178,7 +178,7 @@ def test_the_cost_is_told_before(old_url: str, caplog: pytest.LogCaptureFixture)
         caplog.clear()
         with caplog.at_level(logging.WARNING), open_catalogue(old_url):
             pass
-        assert sum("computes its snapshot" in line for line in caplog.messages) == told
+        assert sum("computes features" in line for line in caplog.messages) == told
 
 
 def test_a_new_catalogue_is_told_nothing(database_url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from infra.errors import ServiceFailed
-from infra.services import start, start_command, status, stop, stop_all
+from infra.services import start, start_command, status, stop_all
 from infra.services.process import MARK, ServiceProcess, inherited_environment
 from infra.services.servers import answers, free_port
 from infra.settings import Settings
@@ -163,7 +163,7 @@ def test_a_real_server_starts_answers_and_leaves_no_process(server_home: Setting
     assert "@" not in str(running.address)
     mark = ServiceProcess(name, server_home.services_folder).state()
     assert mark is not None
-    assert stop(name, server_home) is True
+    assert stop_all(server_home) == [name]
     assert not [p for p in psutil.process_iter() if _environment(p).get(MARK) == mark.mark]
     assert not answers(addresses[0].partition("endpoint=")[2] or addresses[0].replace("postgresql", "http"))
     assert (server_home.home / "prefect" / "prefect.db").exists() == (name == "prefect")

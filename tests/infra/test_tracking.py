@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from infra.artifacts import ArtifactRef
-from infra.services import start, stop
+from infra.services import start, stop_all
 from infra.settings import Settings
 from infra.tracking import Tracker
 
@@ -179,7 +179,7 @@ def test_a_server_that_comes_back_gets_everything_in_order(server_home: Settings
     settings = server_home.model_copy(update={"mlflow_tracking_uri": SecretStr(address)})
     tracker = Tracker(settings, experiment="outage")
     log_a_stage(tracker, key="k1", name="before")
-    stop("mlflow", server_home)
+    stop_all(server_home)
     log_a_stage(tracker, key="k2", name="during")
     assert tracker.waiting() == 1
     assert start("mlflow", server_home) == address

@@ -43,17 +43,11 @@ def test_restricted_keeps_the_order_asked_for() -> None:
         posteriors.restricted(["c1", "x"])
 
 
-def test_joined_and_averaged() -> None:
+def test_joined() -> None:
     first, second = some(3, seed=1), some(2, seed=2, prefix="d")
     assert Posteriors.joined([first, second]).clip_ids == ("c0", "c1", "c2", "d0", "d1")
     with pytest.raises(ConfigError, match="repeats"):
         Posteriors.joined([first, first])
-    other = some(3, seed=4).restricted(["c2", "c0", "c1"])
-    mean = Posteriors.averaged([first, other])
-    expected = (first.logits + other.restricted(first.clip_ids).logits) / 2
-    np.testing.assert_allclose(mean.logits, expected, rtol=1e-6)
-    with pytest.raises(ConfigError, match="same clips"):
-        Posteriors.averaged([first, second])
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import wave
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from mer.emotions import MER_EMOTIONS
 from mer.encoders.weight_files import wheel_folder
 from mer.media.audio import decode_audio
+from mer.quality import measure
 from mer.quality.filters import QualityFilter
 from mer.recipes.recipe import parse_recipe
 from tasks.data.dataset import load_examples, snapshot_dataset
@@ -99,6 +102,22 @@ def test_equal_clips_are_heard_and_measured_once(space: Workspace) -> None:
     assert texts["speech0"] == "It was the best of times." != texts["told"]
     assert measure_shard.fn("c", ["again"]) == 1
     assert [len(shard) for shard in plan_quality.fn("c", 100)] == [5]
+
+
+def test_a_clip_of_impossible_measurements_stays_unmeasured(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def measured(path: Path, *arguments: Any, **options: Any) -> measure.ClipQuality:
+        quality = measure_quality(path, *arguments, **options)
+        return replace(quality, face_share=1.5) if path.stem == "speech1" else quality
+
+    measure_quality = measure.measure_quality
+    monkeypatch.setattr(measure, "measure_quality", measured)
+    (shard,) = plan_quality.fn("c", 10)
+    assert measure_shard.fn("c", shard) == 5
+    assert "clip 'speech1' stays unmeasured" in caplog.text
+    (again,) = plan_quality.fn("c", 10)
+    assert [row.name for row in space.catalogue.clips("c") if row.name in again] == ["speech1"]
 
 
 def test_clips_of_bad_quality_leave_training_and_never_the_holdout(space: Workspace) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from extraction_worker import SPEC
+from registered_shards import registered_shards
 
-from benchmarks.growing_corpus import write_recordings
-from mer.encoders.weights import resolve_weights
-from tasks.data.features import SHARD_KIND, feature_table
+from benchmarks.extraction.growing_corpus import write_recordings
+from tasks.data.features import SHARD_KIND, feature_key, feature_table
 from tasks.stage.references import FeatureSetRef
 from tasks.stage.workspace import Workspace, workspace
 
@@ -46,7 +46,7 @@ def at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 
 def features(space: Workspace) -> np.ndarray:
-    key = SPEC.key(resolve_weights(SPEC.source, space.weights).identity)
+    key = feature_key(space.weights, SPEC)
     ids = [row.name for row in space.catalogue.clips("made")]
     table = feature_table(space, FeatureSetRef("acoustic", key, SPEC, "made"), ids)
     assert table.present.all()
@@ -74,7 +74,7 @@ def test_a_killed_extraction_loses_the_shard_in_flight(
                     break
             computed += process.stdout.read().count("ran")
         space = at_home(tmp_path / "home", monkeypatch)
-        visible = space.catalogue.feature_shards()
+        visible = registered_shards(space.settings)
         assert len(visible) >= kill + 1, "a finished shard was lost"
         for _, ref in visible:
             space.artifacts.verify(ref)
@@ -83,7 +83,7 @@ def test_a_killed_extraction_loses_the_shard_in_flight(
     # a shard that was committed and not yet registered when its process died is found again, not computed
     assert computed <= shards, f"{computed} shards were reported as computed, there are {shards}"
     space = at_home(tmp_path / "home", monkeypatch)
-    assert len(space.catalogue.feature_shards()) == shards
+    assert len(registered_shards(space.settings)) == shards
     assert not list((space.work / SHARD_KIND).glob("*")), "work folders were left behind"
     killed = features(space)
     finished(tmp_path / "other", tmp_path / "corpus")

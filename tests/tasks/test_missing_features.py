@@ -36,7 +36,7 @@ def test_clips_without_text_are_masked_and_counted_once(
     write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("corpus", listing.fresh, False))
     space = workspace()
     rows = space.catalogue.clips("corpus")
-    ids = [row.clip_id for row in rows]
+    ids = [row.name for row in rows]
     specs = {
         "lexical": spec("files:bert-UTT"),
         "again": spec("files:bert-UTT").model_copy(update={"pooling": "mean_std"}),

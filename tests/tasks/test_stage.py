@@ -33,7 +33,7 @@ class Counting:
 
 
 def _run(body: Counting, **inputs: object) -> StageResult:
-    return run_stage("test", inputs=inputs, config={"a": 1}, code=("mer.emotions",), produce=body)
+    return run_stage("test", inputs=inputs, config={"a": 1}, produce=body)
 
 
 def test_a_stage_runs_once_per_key(space: Workspace) -> None:
@@ -44,6 +44,22 @@ def test_a_stage_runs_once_per_key(space: Workspace) -> None:
     assert second.meta["answer"] == 42
     _run(body, x=2)
     assert body.runs == 2
+
+
+def test_what_other_libraries_made_is_used_and_told_once(
+    space: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = Counting()
+    ref = _run(body, x=1).ref
+    (record,) = space.catalogue.artifacts("test")
+    assert set(record.libraries) == {"torch", "transformers", "peft"}
+    _run(body, x=1)
+    assert not caplog.records
+    older = {**record.libraries, "torch": "1.0"}
+    space.catalogue.record_artifact(ref, stage="test", code_version=record.code_version, libraries=older)
+    assert not _run(body, x=1).ran and not _run(body, x=1).ran
+    (told,) = caplog.records
+    assert f"made, by torch 1.0 (now {record.libraries['torch']})" in told.getMessage()
 
 
 def test_two_at_once_compute_a_key_once(space: Workspace) -> None:
@@ -61,7 +77,7 @@ def test_waiting_for_another_computation_is_no_cost_of_a_stage(space: Workspace)
         return Produced(files={"answer.txt": b"42"})
 
     def stage(number: int) -> StageResult:
-        return run_stage("test", inputs={"n": number}, config={}, code=("mer.emotions",), produce=slow)
+        return run_stage("test", inputs={"n": number}, config={}, produce=slow)
 
     with ThreadPoolExecutor(max_workers=3) as pool:
         with computing(space.settings):
@@ -110,21 +126,19 @@ def test_a_flipped_bit_is_found_and_the_stage_runs_again(space: Workspace) -> No
 def test_a_failed_stage_leaves_nothing_visible_and_may_go_on(space: Workspace) -> None:
     folders: list[Path] = []
 
-    def fails(run: StageRun) -> Produced:
+    def produce(run: StageRun) -> Produced:
         folders.append(run.folder)
-        (run.folder / "half").write_text("done")
-        raise RuntimeError("killed")
-
-    with pytest.raises(RuntimeError):
-        run_stage("test", inputs={"y": 1}, config={}, code=("mer.emotions",), produce=fails)
-    assert space.catalogue.artifacts("test") == []
-
-    def goes_on(run: StageRun) -> Produced:
-        assert run.folder == folders[0]
+        if len(folders) == 1:
+            (run.folder / "half").write_text("done")
+            raise RuntimeError("killed")
         assert (run.folder / "half").read_text() == "done"
         return Produced(files={"whole": b"done"})
 
-    assert run_stage("test", inputs={"y": 1}, config={}, code=("mer.emotions",), produce=goes_on).ran
+    with pytest.raises(RuntimeError):
+        run_stage("test", inputs={"y": 1}, config={}, produce=produce)
+    assert space.catalogue.artifacts("test") == []
+    assert run_stage("test", inputs={"y": 1}, config={}, produce=produce).ran
+    assert folders[0] == folders[1]
     assert not folders[0].exists()
 
 

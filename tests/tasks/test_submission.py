@@ -42,15 +42,6 @@ def ingest(root: Path, name: str = "corpus") -> None:
     write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn(name, listing.fresh, False))
 
 
-def write_sound(path: Path, value: int = 0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(16_000)
-        sound.writeframes(np.full(3_200, value, dtype=np.int16).tobytes())
-
-
 def register_model(space: Workspace, folder: Path) -> None:
     """A small fusion over the corpus' precomputed features: low numbers are angry, high ones happy."""
     assert RECIPE.visual is not None
@@ -106,7 +97,7 @@ def test_equal_clips_are_both_answered(corpus: Path, tmp_path: Path) -> None:
     for name, value in (("x", 8.0), ("y", 1.0)):
         np.save(corpus / f"features/clip-UTT/{name}{name}.npy", np.full(4, value, dtype=np.float32))
     for name in ("x", "y", "xx", "yy"):
-        write_sound(corpus / f"audio/{name}.wav")
+        write_sound(corpus / f"audio/{name}.wav", 1)
     ingest(corpus)
     table(tmp_path, "candidates.csv", "name,discrete\ny,neutral\nyy,neutral\nxx,neutral\n")
     out = tmp_path / "answers.csv"

@@ -47,7 +47,7 @@ class StackedAdam:
 
     @property
     def judged(self) -> dict[str, Tensor]:
-        """What is to be used of each fit: its running average, where there is one."""
+        """Parameters to predict with: each fit's running average, where there is one."""
         values = self._average or [value.detach() for value in self._parameters.values()]
         return dict(zip(self._parameters, values, strict=True))
 
@@ -77,9 +77,10 @@ class StackedAdam:
         right_first, right_second = 1.0 - FIRST**steps, 1.0 - SECOND**steps
         for number, (value, gradient) in enumerate(zip(self._parameters.values(), gradients, strict=True)):
 
-            def along(own: Tensor, like: Tensor = value) -> Tensor:
-                return own.view(-1, *[1] * (like.dim() - 1))
+            def along(values: Tensor, like: Tensor = value) -> Tensor:
+                return values.view(-1, *[1] * (like.dim() - 1))
 
+            # chosen by value and not by `if`: a fit that skips keeps its state while its neighbours step
             gradient = torch.where(along(taken), gradient * along(clip), 0.0)
             first, second = self._first[number], self._second[number]
             first.copy_(torch.where(along(taken), torch.lerp(first, gradient, 1 - FIRST), first))
@@ -104,8 +105,8 @@ class StackedAdam:
     def _move_average(self, taken: Tensor) -> None:
         if not self._average:
             return
-        kept = (self._steps / (self._steps + 9)).clamp(max=self._config.averaging)
-        kept = torch.where(self._steps <= 1, 0.0, kept)  # the first step is taken over whole
-        share = torch.where(taken, 1.0 - kept, 0.0)
+        decay = (self._steps / (self._steps + 9)).clamp(max=self._config.averaging)
+        decay = torch.where(self._steps <= 1, 0.0, decay)  # the first step is taken over whole
+        share = torch.where(taken, 1.0 - decay, 0.0)
         for average, value in zip(self._average, self._parameters.values(), strict=True):
             average.lerp_(value.detach(), share.view(-1, *[1] * (value.dim() - 1)))

@@ -47,7 +47,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Split:
-    """What distinguishes one fit of a stack."""
+    """Clips and seed that distinguish one fit of a stack."""
 
     train: NDArray[np.bool_]
     """(clips,) clips to train on; those without label or sound are left out."""
@@ -111,24 +111,26 @@ def stacked_logits(
     *,
     batch_size: int = 32,
 ) -> NDArray[np.float32]:
-    """What the head of each adapted block says of each clip, (adaptations, clips, classes); zeros without sound."""
+    """Logits of each adapted block's head for each clip, (adaptations, clips, classes); zeros without sound."""
     device = next(encoder.module.parameters()).device
     member = StackMember(encoder, block, config, adaptations[0].class_count).eval()
-    own = [member.renamed(adaptation.tensors) for adaptation in adaptations]
-    stacked = {name: torch.stack([one[name] for one in own]).to(device) for name in own[0]}
+    by_adaptation = [member.renamed(adaptation.tensors) for adaptation in adaptations]
+    stacked = {
+        name: torch.stack([named[name] for named in by_adaptation]).to(device) for name in by_adaptation[0]
+    }
     store = FrameStore.of(frames, device=device)
     result = np.zeros((len(adaptations), len(frames.clip_ids), adaptations[0].class_count), np.float32)
 
     def logits(tensors: Mapping[str, Tensor], hidden: Tensor, mask: Tensor) -> Tensor:
-        found: Tensor = functional_call(member, dict(tensors), (hidden, mask), {"judge": True})
-        return found
+        predicted: Tensor = functional_call(member, dict(tensors), (hidden, mask), {"judge": True})
+        return predicted
 
     rows = np.flatnonzero(np.asarray(frames.present, dtype=bool))
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
-        for part in length_sorted_batches(rows, store.lengths, batch_size):
-            batch = pad(store, part)
-            found = vmap(logits, in_dims=(0, None, None))(stacked, batch.hidden, batch.mask)
-            result[:, part] = found.float().cpu().numpy()
+        for batch_rows in length_sorted_batches(rows, store.lengths, batch_size):
+            batch = pad(store, batch_rows)
+            predicted = vmap(logits, in_dims=(0, None, None))(stacked, batch.hidden, batch.mask)
+            result[:, batch_rows] = predicted.float().cpu().numpy()
     return result
 
 
@@ -159,7 +161,7 @@ class _Stack:
         self.configs = [config.model_copy(update={"seed": split.seed}) for split in splits]
         self.labels = torch.from_numpy(everything.labels).to(device)
         self.member = StackMember(encoder, block, config, classes)
-        starts = [_started(encoder, block, one, classes) for one in self.configs]
+        starts = [_started(encoder, block, fit_config, classes) for fit_config in self.configs]
         self.member.template(starts[0])
         names = self.member.trained_names
         self.parameters = {
@@ -186,15 +188,17 @@ class _Stack:
     def run_epoch(self, epoch: int) -> None:
         """One pass of every fit over its own training clips."""
         config = self.config
-        chances = [Chances(one.seed, epoch) for one in self.configs]
+        chances = [Chances(fit_config.seed, epoch) for fit_config in self.configs]
         batches = []
-        for clips, own in zip(self.clips, chances, strict=True):
-            rows = clips.rows_of_epoch(own.variants, every=config.variants_per_epoch == "all")
+        for clips, fit_chances in zip(self.clips, chances, strict=True):
+            rows = clips.rows_of_epoch(fit_chances.variants, every=config.variants_per_epoch == "all")
             batches.append(
-                length_sorted_batches(rows, self.store.lengths, config.batch_size, generator=own.order)
+                length_sorted_batches(
+                    rows, self.store.lengths, config.batch_size, generator=fit_chances.order
+                )
             )
         sums = torch.zeros(len(batches), 2, device=self.store.device)
-        clips_seen = np.array([sum(len(batch) for batch in own) for own in batches])
+        clips_seen = np.array([sum(len(batch) for batch in fit_batches) for fit_batches in batches])
         self.member.train()
         with (
             seeded(epoch_generator(config.seed, epoch, "stacked dropout")),
@@ -202,18 +206,24 @@ class _Stack:
         ):
             for index in range(max(map(len, batches))):
                 plans = [
-                    draw_plan(self.store, own[index], config, drawn) if index < len(own) else None
-                    for own, drawn in zip(batches, chances, strict=True)
+                    draw_plan(self.store, fit_batches[index], config, drawn)
+                    if index < len(fit_batches)
+                    else None
+                    for fit_batches, drawn in zip(batches, chances, strict=True)
                 ]
                 factors = [
-                    warmup_cosine(epoch * len(own) + index, config.epochs * len(own), config.warmup_share)
-                    for own in batches
+                    warmup_cosine(
+                        epoch * len(fit_batches) + index,
+                        config.epochs * len(fit_batches),
+                        config.warmup_share,
+                    )
+                    for fit_batches in batches
                 ]
                 sums += self._step(plans, factors)
         self.adam.check(epoch)
         figures = (sums / torch.from_numpy(clips_seen).to(sums)[:, None]).cpu().tolist()
-        for own_history, (cross_entropy, reconstruction) in zip(self.history, figures, strict=True):
-            own_history.append(
+        for fit_history, (cross_entropy, reconstruction) in zip(self.history, figures, strict=True):
+            fit_history.append(
                 {
                     "epoch": float(epoch),
                     "train_cross_entropy": cross_entropy,
@@ -227,35 +237,35 @@ class _Stack:
         return [
             Adaptation(
                 tensors={name: value[k].detach().cpu().clone() for name, value in tensors.items()},
-                history=own_history,
-                best_epoch=len(own_history) - 1,
+                history=fit_history,
+                best_epoch=len(fit_history) - 1,
                 class_count=self.classes,
             )
-            for k, own_history in enumerate(self.history)
+            for k, fit_history in enumerate(self.history)
         ]
 
     def _step(self, plans: Sequence[BatchPlan | None], factors: Sequence[float]) -> Tensor:
         """Losses summed over clips, (fits, 2); fits without a batch stay where they are."""
         batch = stack_plans(plans, self.store, self.targets, self.labels, self.filler, self.per_class)
-        own = {name: value.requires_grad_() for name, value in self.parameters.items()}
+        parameters = {name: value.requires_grad_() for name, value in self.parameters.items()}
         losses = vmap(self._losses, in_dims=(0, 0, batch.axes), randomness="different")(
-            own, self.fixed, batch.tensors
+            parameters, self.fixed, batch.tensors
         )  # (fits, 3)
-        gradients = torch.autograd.grad(losses[:, 0].sum(), list(own.values()))
+        gradients = torch.autograd.grad(losses[:, 0].sum(), list(parameters.values()))
         active = torch.tensor([plan is not None for plan in plans], device=losses.device)
         taken = self.adam.step(gradients, losses[:, 0].detach(), active, factors)
         clips = torch.tensor([0 if plan is None else plan.clips for plan in plans], device=losses.device)
-        kept = torch.where(taken, clips, 0)[:, None]
-        return torch.where(taken[:, None], losses[:, 1:].detach(), 0.0) * kept
+        counted = torch.where(taken, clips, 0)[:, None]
+        return torch.where(taken[:, None], losses[:, 1:].detach(), 0.0) * counted
 
     def _losses(
         self, parameters: Mapping[str, Tensor], fixed: Mapping[str, Tensor], batch: Mapping[str, Tensor]
     ) -> Tensor:
         named = {**parameters, **fixed}
-        found: Tensor = functional_call(
+        losses: Tensor = functional_call(
             self.member, named, (batch["hidden"], batch["mask"]), {"batch": batch}
         )
-        return found
+        return losses
 
     def _frozen_pass(self, everything: FitClips) -> tuple[Tensor, FrameStore | None]:
         """Pooled frozen states of all rows, (rows, 2 * width), and the targets of the reconstruction."""
@@ -266,14 +276,14 @@ class _Stack:
         rows = everything.shown if predicts else everything.train
         self.member.eval()
         with torch.inference_mode():
-            for part in length_sorted_batches(rows, store.lengths, self.config.batch_size):
-                batch = pad(store, part)
+            for batch_rows in length_sorted_batches(rows, store.lengths, self.config.batch_size):
+                batch = pad(store, batch_rows)
                 hidden = self.member.block.layers.frozen(batch.hidden, batch.mask)
-                pooled[torch.from_numpy(part).to(store.device)] = self.member.block.pooling(
+                pooled[torch.from_numpy(batch_rows).to(store.device)] = self.member.block.pooling(
                     hidden, batch.mask
                 )
                 if targets is not None:
-                    index, valid = store.places(part)
+                    index, valid = store.frame_index(batch_rows)
                     targets[index[valid].to(store.device)] = hidden[batch.mask].half()
         return pooled, None if targets is None else FrameStore(values=targets, offsets=store.offsets)
 

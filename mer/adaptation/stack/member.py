@@ -58,7 +58,7 @@ class StackMember(nn.Module):
 
     @property
     def block(self) -> AdaptedBlock:
-        """The modules' owner."""
+        """The adapted block that owns the modules."""
         return self.block_holder[0]
 
     def train(self, mode: bool = True) -> StackMember:
@@ -105,8 +105,8 @@ class StackMember(nn.Module):
             if self.is_adapter(name):
                 named[f"adapter/{name.removeprefix(prefix)}"] = value
             else:
-                part, _, rest = name.partition(".")
-                named[f"{part}/{rest}"] = value
+                module, _, rest = name.partition(".")
+                named[f"{module}/{rest}"] = value
         return named
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -147,9 +147,9 @@ class StackMember(nn.Module):
             share, partner = batch["share"], batch["partner"]
             mixed = share[:, None] * embedding + (1.0 - share[:, None]) * embedding[partner]
             logits = self.head(mixed)
-            own = self._losses(logits, labels, batch["per_class"])
-            other = self._losses(logits, labels[partner], batch["per_class"])
-            losses = share * own + (1.0 - share) * other
+            loss = self._losses(logits, labels, batch["per_class"])
+            partner_loss = self._losses(logits, labels[partner], batch["per_class"])
+            losses = share * loss + (1.0 - share) * partner_loss
         return torch.where(real, losses, 0.0).sum() / real.sum().clamp(min=1)
 
     def _losses(self, logits: Tensor, labels: Tensor, per_class: Tensor) -> Tensor:
@@ -203,9 +203,9 @@ def stack_plans(
     for k, plan in enumerate(plans):
         if plan is None:
             continue
-        own_index, own_mask = store.places(plan.rows, plan.windows)
-        index[k, : plan.clips, : own_index.shape[1]] = own_index
-        mask[k, : plan.clips, : own_index.shape[1]] = own_mask
+        plan_index, plan_mask = store.frame_index(plan.rows, plan.windows)
+        index[k, : plan.clips, : plan_index.shape[1]] = plan_index
+        mask[k, : plan.clips, : plan_index.shape[1]] = plan_mask
         rows[k, : plan.clips] = torch.from_numpy(plan.rows)
         real[k, : plan.clips] = True
         partner[k, : plan.clips] = torch.arange(plan.clips).roll(1)
@@ -213,9 +213,10 @@ def stack_plans(
         put("times", k, plan.blank_times, torch.zeros(clips, frames, dtype=torch.bool))
         put("features", k, plan.blank_features, torch.zeros(clips, store.width, dtype=torch.bool))
         put("share", k, plan.share, torch.ones(clips))
-    place = index.reshape(-1).to(device)
+    flat_index = index.reshape(-1).to(device)
     on_device = mask.to(device)
-    hidden = store.values.index_select(0, place).float().view(*index.shape, store.width)
+    # padding repeats a real frame (`FrameStore.frame_index`), and absent clips point at frame 0: the mask silences both
+    hidden = store.values.index_select(0, flat_index).float().view(*index.shape, store.width)
     tensors = {
         "hidden": hidden.masked_fill_(~on_device.unsqueeze(-1), 0.0),
         "mask": on_device,
@@ -227,7 +228,7 @@ def stack_plans(
     if "share" in drawn:
         tensors["partner"] = partner.to(device)
     if targets is not None and "hide" in drawn:
-        tensors["targets"] = targets.values.index_select(0, place).view(*index.shape, store.width)
+        tensors["targets"] = targets.values.index_select(0, flat_index).view(*index.shape, store.width)
     return StackedBatch(tensors)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from torch import BoolTensor, Tensor, nn
+from torch import Tensor, nn
 
 from mer.fusion.config import FusionConfig
 from mer.fusion.model import FusionModel, FusionOutput, FusionShape
@@ -23,16 +23,6 @@ from mer.fusion.models.masked_attention import AttentionBlock
 
 GUIDE = "acoustic"
 """The modality that guides."""
-
-
-class AttentionMaps(NamedTuple):
-    """Who attends to what; the tokens of a modality are those of its streams, one stream after the other."""
-
-    within: dict[str, tuple[Tensor, ...]]
-    """Modality -> for each layer (B, heads, T_m, T_m); rows of padding mean nothing."""
-    guided: dict[str, Tensor]
-    """Modality other than the guide -> (B, heads, T_a, T_m). Of a clip without audio the first row alone counts: the
-    learned query's."""
 
 
 class _Tokens(NamedTuple):
@@ -126,30 +116,6 @@ class AudioGuidedTransformer(FusionModel):
         fused = torch.einsum("bm,bmd->bd", gates, torch.stack(list(pooled.values()), dim=1))
         return self.decode(fused, self._stream_weights(gates, masks))
 
-    @torch.no_grad()
-    def attention_maps(
-        self, inputs: Mapping[str, Tensor], present: Mapping[str, BoolTensor | Tensor]
-    ) -> AttentionMaps:
-        """What attends to what in these clips; arguments as for `forward`. Empty for parts that are switched off."""
-        modalities = self._encoded(*self.shown(inputs, present))
-        within: dict[str, tuple[Tensor, ...]] = {}
-        channels: dict[str, _Tokens] = {}
-        for name, tokens in modalities.items():
-            maps = []
-            for block in self._blocks(name):
-                maps.append(block.attention.weights(tokens.values, tokens.values, tokens.mask))
-                tokens = tokens._replace(
-                    values=block(tokens.values, tokens.values, tokens.mask, tokens.values)
-                )
-            within |= {name: tuple(maps)} if maps else {}
-            channels[name] = tokens
-        asking = self._query(self._guide(channels))
-        guided = {
-            name: self._across(name).attention.weights(asking, channels[name].values, channels[name].mask)
-            for name in self.across
-        }
-        return AttentionMaps(within, guided)
-
     def _encoded(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, _Tokens]:
         """Modality -> the tokens of all its streams."""
         return {
@@ -169,17 +135,17 @@ class AudioGuidedTransformer(FusionModel):
 
     def _guide(self, channels: Mapping[str, _Tokens]) -> _Tokens:
         """H_a; of a clip without audio one token of zeros, whose projection is the learned query."""
-        own = channels.get(GUIDE)
-        if own is None:
+        tokens = channels.get(GUIDE)
+        if tokens is None:
             some = next(iter(channels.values()))
             empty = some.values.new_zeros(len(some.values), 1, some.values.shape[2])
             return _Tokens(empty, some.mask.new_ones(len(some.values), 1))
-        first = torch.cat([torch.ones_like(own.mask[:, :1]), torch.zeros_like(own.mask[:, 1:])], dim=1)
-        mask = own.mask + first * (1 - own.present)[:, None]
-        return _Tokens(own.values * own.mask[..., None], mask)
+        first = torch.cat([torch.ones_like(tokens.mask[:, :1]), torch.zeros_like(tokens.mask[:, 1:])], dim=1)
+        mask = tokens.mask + first * (1 - tokens.present)[:, None]
+        return _Tokens(tokens.values * tokens.mask[..., None], mask)
 
     def _query(self, guide: _Tokens) -> Tensor:
-        """What asks: H_a, or with the guidance switched off the learned query in each of its places."""
+        """Source of the queries: H_a, or with the guidance switched off the learned query in each of its positions."""
         return guide.values if self.options.guidance else torch.zeros_like(guide.values)
 
     def _seen(self, name: str, tokens: _Tokens, guide: _Tokens) -> _Tokens:
@@ -194,9 +160,9 @@ class AudioGuidedTransformer(FusionModel):
         """(B, streams)"""
         shares: dict[str, Tensor] = {}
         for row, streams in enumerate(self.shape.modalities.values()):
-            there = torch.stack([masks[stream][..., 0].amax(dim=1) for stream in streams], dim=1)
-            own = gates[:, row, None] * there / there.sum(dim=1, keepdim=True).clamp_min(1)
-            shares |= {stream: own[:, place] for place, stream in enumerate(streams)}
+            present = torch.stack([masks[stream][..., 0].amax(dim=1) for stream in streams], dim=1)
+            weights = gates[:, row, None] * present / present.sum(dim=1, keepdim=True).clamp_min(1)
+            shares |= {stream: weights[:, column] for column, stream in enumerate(streams)}
         return torch.stack([shares[stream] for stream in self.streams], dim=1)
 
     def _blocks(self, name: str) -> list[AttentionBlock]:

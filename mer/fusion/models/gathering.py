@@ -91,8 +91,8 @@ class JoinedFrames(nn.Module):
             # valid frames first, in their order
             order = torch.argsort(masks[name][..., 0], dim=1, descending=True, stable=True)
             nearest = ((steps + 0.5) * (counts[name] / longest.clamp_min(1))[:, None]).long()  # (B, T)
-            place = order.gather(1, nearest.minimum((counts[name] - 1).clamp_min(0).long()[:, None]))
-            joined = joined + projected.gather(1, place[..., None].expand(-1, -1, projected.shape[2]))
+            index = order.gather(1, nearest.minimum((counts[name] - 1).clamp_min(0).long()[:, None]))
+            joined = joined + projected.gather(1, index[..., None].expand(-1, -1, projected.shape[2]))
         valid = (steps < longest[:, None]).to(joined.dtype)  # (B, T)
         return torch.relu(joined), valid
 

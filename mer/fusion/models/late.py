@@ -41,7 +41,7 @@ class LateFusion(FusionModel):
         logits = torch.stack([emotions[name](hidden[name]) for name in self.streams], dim=2)  # (B, C, M)
         valence = torch.cat([valences[name](hidden[name]) for name in self.streams], dim=1)  # (B, M)
         mean = torch.einsum("bcm,bm->bc", logits, weights)
-        return FusionOutput(mean, self.posterior_part((valence * weights).sum(dim=1), mean), weights)
+        return FusionOutput(mean, self.decoded_valence((valence * weights).sum(dim=1), mean), weights)
 
     def _heads(self) -> tuple[nn.ModuleDict, nn.ModuleDict]:
         assert isinstance(self.emotion, nn.ModuleDict) and isinstance(self.valence, nn.ModuleDict)

@@ -66,8 +66,8 @@ class MaskedAttention(nn.Module):
 
     def weights(self, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         """(B, heads, Tq, Tk) attention of every query, which sums to 1 over the valid keys; zeros where there are none."""
-        asked, offered = self._split(self.query(queries)), self._split(self.key(keys))
-        scores = asked @ offered.transpose(2, 3) / asked.shape[-1] ** 0.5
+        query_heads, key_heads = self._split(self.query(queries)), self._split(self.key(keys))
+        scores = query_heads @ key_heads.transpose(2, 3) / query_heads.shape[-1] ** 0.5
         return masked_softmax(scores, mask[:, None, None].expand_as(scores))
 
     def _split(self, values: Tensor) -> Tensor:

@@ -89,9 +89,9 @@ class HierarchicalGathering(FusionModel):
         present = torch.stack([known for _, _, known in gathered.values()], dim=1)
         fused, shares = self.across(summaries, present)
         weights = {
-            stream: within[:, place] * shares[:, row]
+            stream: within[:, column] * shares[:, row]
             for row, (name, (_, within, _)) in enumerate(gathered.items())
-            for place, stream in enumerate(self.shape.modalities[name])
+            for column, stream in enumerate(self.shape.modalities[name])
         }
         return self.decode(fused, torch.stack([weights[name] for name in self.streams], dim=1))
 

@@ -41,7 +41,7 @@ class TokenAttentionFusion(FusionModel):
         tokens = torch.cat(encoded, dim=1)  # (B, sum of T, hidden)
         mask = torch.cat([masks[name][..., 0] for name in self.streams], dim=1)
         fused, alpha = self.gathering(tokens + self._attend(tokens, mask), mask)
-        shares = torch.split(alpha, [part.shape[1] for part in encoded], dim=1)
+        shares = torch.split(alpha, [stream_tokens.shape[1] for stream_tokens in encoded], dim=1)
         return self.decode(fused, torch.stack([share.sum(dim=1) for share in shares], dim=1))
 
     def _attend(self, tokens: Tensor, mask: Tensor) -> Tensor:

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from head_outputs import head_logits
 from numpy.typing import NDArray
 
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
-from mer.adaptation.finetune import adapt, adapted_features, head_logits, load_adapter, save_adapter
+from mer.adaptation.finetune import adapt, adapted_features, load_adapter, save_adapter
 from mer.encoders.moonshine import LayeredMoonshine
 from mer.encoders.placement import Placement
 from mer.features.dataset import RaggedTable
@@ -75,7 +76,7 @@ def test_a_fit_in_bf16_with_checkpointing_goes_on_and_is_read_on_the_processor(
     logits = head_logits(there, features)
     here = adapted_features(load_adapter(tmp_path / "adapter", moved(encoder, "cpu"), "sha256:base"), frames)
     np.testing.assert_allclose(here.values, features.values, atol=2e-3, rtol=2e-3)
-    right = float((logits.values.argmax(axis=1) == labels)[~train].mean())
+    right = float((logits.argmax(axis=1) == labels)[~train].mean())
     assert right == pytest.approx(
         done.history[done.best_epoch]["validation_uar"], abs=0.17
     )  # bf16 against fp32

@@ -64,11 +64,11 @@ def test_a_part_of_a_plan_is_those_clips_alone() -> None:
     config = AdaptationConfig(time_masks=1, time_mask_share=1.0, feature_masks=1, mixup=0.5)
     plan = draw_plan(made.store, made.train, config, Chances(1, 0))
     assert plan.share is not None and bool((plan.share >= 0.5).all())
-    part = plan.part(slice(1, 3))
+    part = plan.subset(slice(1, 3))
     assert part.rows.tolist() == plan.rows[1:3].tolist()
     for name in ("hide", "blank_times", "blank_features", "share"):
         assert torch.equal(getattr(part, name), getattr(plan, name)[1:3]), name
-    assert plan.part(slice(3, 3)).clips == 0
+    assert plan.subset(slice(3, 3)).clips == 0
 
 
 def test_an_option_that_is_off_changes_no_other_draw() -> None:

@@ -23,9 +23,9 @@ def test_parts_cover_a_batch_once() -> None:
         for rank in range(4):
             process = Processes()
             process.rank, process.count = rank, 4
-            parts += list(range(clips))[process.part(clips)]
+            parts += list(range(clips))[process.clip_range(clips)]
         assert parts == list(range(clips))
-    assert list(range(5))[ALONE.part(5)] == [0, 1, 2, 3, 4] and ALONE.first
+    assert list(range(5))[ALONE.clip_range(5)] == [0, 1, 2, 3, 4] and ALONE.first
 
 
 @pytest.mark.slow

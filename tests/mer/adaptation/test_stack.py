@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from head_outputs import head_logits
 from transformers import MoonshineConfig
 from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
 
@@ -91,7 +92,7 @@ def test_seeds_and_splits_differ(encoder: LayeredMoonshine) -> None:
 
 def test_logits_of_a_stack_are_those_of_each_block(encoder: LayeredMoonshine) -> None:
     from mer.adaptation.adapted_block import AdaptedBlock
-    from mer.adaptation.finetune import adapted_features, head_logits
+    from mer.adaptation.finetune import adapted_features
 
     (frames,), labels, splits = tables(1)
     together = adapt_stack(encoder, BLOCK, frames, labels, CLASSES, splits, PLAIN)
@@ -99,7 +100,7 @@ def test_logits_of_a_stack_are_those_of_each_block(encoder: LayeredMoonshine) ->
     for number, one in enumerate(together):
         block = AdaptedBlock(encoder, BLOCK, PLAIN, CLASSES)
         block.load_small_tensors(one.tensors)
-        alone = head_logits(block.eval(), adapted_features(block, frames)).values
+        alone = head_logits(block, adapted_features(block, frames))
         np.testing.assert_allclose(found[number], alone, atol=1e-4)
 
 

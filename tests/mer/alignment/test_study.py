@@ -4,49 +4,14 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
+from made_clips import CONFIG, made
 
 from mer.alignment.config import AlignmentConfig, AlignmentStudyConfig
-from mer.alignment.groups import ClipGroups
-from mer.alignment.study import StudiedClips, ViewStudy, fitted, mean_of_seeds, study_view
-from mer.alignment.study_report import as_json, summarised, table_lines
+from mer.alignment.study import StudiedClips, ViewStudy, fitted, study_view
+from mer.alignment.study_report import summarised, table_lines
 
-CONFIG = AlignmentConfig(
-    embedding_size=16,
-    hidden_size=32,
-    epochs=15,
-    batch_size=64,
-    dropout=0.2,
-    acoustic_components=12,
-    patience=5,
-)
 STUDY = AlignmentStudyConfig(control_seeds=4, permutations=200)
-SPEAKERS, EACH = 12, 25
-
-
-def made(shared: float, spoken: float, seed: int = 0, known: bool = True) -> StudiedClips:
-    """300 clips of 12 speakers; `shared` directions between face and voice, `spoken` ones of the speaker alone.
-
-    A speaker's voice is a fixed linear map of the speaker's face, so that it also leads on speakers never seen.
-    """
-    rng = np.random.default_rng(seed)
-    count = SPEAKERS * EACH
-    who = np.repeat(np.arange(SPEAKERS), EACH)
-    person = rng.normal(size=(SPEAKERS, 4))[who]
-    said = rng.normal(size=(count, 4))
-    visual = shared * said @ rng.normal(size=(4, 20)) + spoken * person @ rng.normal(size=(4, 20))
-    acoustic = shared * said @ rng.normal(size=(4, 30)) + spoken * person @ rng.normal(size=(4, 30))
-    names = [f"s{number}" if known else None for number in who]
-    return StudiedClips(
-        visual=(visual + 0.2 * rng.normal(size=visual.shape)).astype(np.float32),
-        acoustic=(acoustic + 0.2 * rng.normal(size=acoustic.shape)).astype(np.float32),
-        groups=ClipGroups.of_speakers(names),
-        emotion=np.where(rng.random(count) < 0.2, -1, (said[:, 0] > 0).astype(np.int64)),
-        train=who < 7,
-        validation=(who >= 7) & (who < 9),
-        scored=who >= 9,
-    )
 
 
 def studied(clips: StudiedClips, config: AlignmentConfig = CONFIG, seed: int = 1) -> ViewStudy:
@@ -100,33 +65,6 @@ def test_unknown_speakers_leave_out_what_needs_them() -> None:
     assert "within_speaker_r1" not in figures and "control_speaker_r1" not in figures
     assert "control_all_r1" in figures
     assert any("speakers unknown" in line for line in table_lines(figures))
-
-
-def test_seeds_and_views_are_put_together() -> None:
-    plain = AlignmentStudyConfig(control_seeds=2, permutations=100)
-    clips = made(1.0, 0.3)
-    seeds = [
-        study_view(
-            "fold0", clips, fitted(clips, CONFIG.model_copy(update={"seed": seed, "epochs": 3})), plain
-        )
-        for seed in (1, 2)
-    ]
-    both = mean_of_seeds(seeds)
-    assert both.figures["video_to_audio_r5"] == pytest.approx(
-        np.mean([one.figures["video_to_audio_r5"] for one in seeds])
-    )
-    assert len(both.controls["all"]) == 4
-    assert seeds[0].controls["all"] != seeds[1].controls["all"], (
-        "controls of different seeds are the same fits"
-    )
-    assert set(both.probe["raw"]) <= {0.0, 1.0}  # what was there before does not depend on the seed
-    other = study_view("fold1", clips, fitted(clips, CONFIG.model_copy(update={"epochs": 3})), plain)
-    pooled = summarised([both, mean_of_seeds([other, other])], plain)
-    assert pooled["retrieval_clips"] == 150 and pooled["views"] == 2
-    middle = np.mean([np.mean(np.array(one.hits)[:, 0]) for one in (both, other)])
-    assert pooled["r1"] == pytest.approx(middle, abs=1e-5)
-    assert pooled["control_all_r1_fits"] == 4
-    assert as_json([both], pooled)["figures"]["views"] == 2
 
 
 def test_without_control_and_probe_neither_is_there() -> None:

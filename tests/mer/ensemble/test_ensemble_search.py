@@ -112,7 +112,7 @@ def test_the_search_combines_streams_that_complement_each_other() -> None:
     assert found.inner_accuracy["noise"] < 0.4
     weights = dict(zip(found.ensemble.members, found.ensemble.weights, strict=True))
     assert weights.get("noise", 0.0) < 0.1
-    again = predict_searched(families, own, learn, asked, found.wanted)
+    again = predict_searched(families, own, learn, asked, found.retrained)
     rows = np.flatnonzero(asked)
     mixed = found.ensemble.combine(again)
     assert mixed.clip_ids == tuple(own.clip_ids[i] for i in rows)
@@ -130,7 +130,7 @@ def test_neither_choice_nor_prediction_can_see_labels_outside_of_the_clips_to_le
     for examples in (own, lied):
         families = candidates(own_streams)
         found = search_ensemble(families, examples, learn, folds=3)
-        results.append((found, predict_searched(families, examples, learn, asked, found.wanted)))
+        results.append((found, predict_searched(families, examples, learn, asked, found.retrained)))
     (first, one), (second, two) = results
     assert first == second
     for name in one:
@@ -146,16 +146,16 @@ class Spy:
         self.shown: list[tuple[set[str | None], set[str | None]]] = []
 
     def predict(
-        self, examples: Examples, asked: np.ndarray, wanted: Collection[str]
+        self, examples: Examples, target_rows: np.ndarray, candidates: Collection[str]
     ) -> dict[str, Posteriors]:
-        train = rows_to_learn(examples, asked)
+        train = rows_to_learn(examples, target_rows)
         self.shown.append(
-            ({examples.speaker[i] for i in train}, {examples.speaker[i] for i in asked.tolist()})
+            ({examples.speaker[i] for i in train}, {examples.speaker[i] for i in target_rows.tolist()})
         )
         assert (examples.emotion >= 0).sum() == len(train)
-        ids = tuple(examples.clip_ids[i] for i in asked)
-        logits = np.random.default_rng(0).normal(size=(len(asked), CLASSES)).astype(np.float32)
-        return {"spy": Posteriors(ids, logits, np.full(len(asked), np.nan, np.float32))}
+        ids = tuple(examples.clip_ids[i] for i in target_rows)
+        logits = np.random.default_rng(0).normal(size=(len(target_rows), CLASSES)).astype(np.float32)
+        return {"spy": Posteriors(ids, logits, np.full(len(target_rows), np.nan, np.float32))}
 
 
 def test_inner_folds_hold_out_whole_speakers_and_cover_the_clips_to_learn_from() -> None:

@@ -51,7 +51,7 @@ def write(root: Path, form: str, contents: dict[str, np.ndarray]) -> str:
 
 
 def clip(root: Path, name: str, transcript: str | None = None) -> Clip:
-    return Clip(clip_id=name, name=name, path=root / "x.wav", corpus_root=root, transcript=transcript)
+    return Clip(content=name, name=name, path=root / "x.wav", corpus_root=root, transcript=transcript)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

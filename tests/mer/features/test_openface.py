@@ -95,6 +95,44 @@ def test_damaged_files_are_refused(root: Path, tmp_path: Path) -> None:
         openface_crops(clip(root), "all", 16)
 
 
+def test_a_picture_is_refused_for_its_size_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "openface_face" / "c1"
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "0.png"), np.zeros((4097, 8, 3), np.uint8))
+    decoded: list[object] = []
+    monkeypatch.setattr(cv2, "imdecode", lambda *arguments: decoded.append(arguments))
+    with pytest.raises(MediaError, match="found 8 x 4097"):
+        openface_crops(clip(tmp_path), "all", 16)
+    assert decoded == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"PK\x03\x04", b"\x80\x04K\x01."])
+@pytest.mark.parametrize("name", ["c1.npy", "0.png"])
+def test_other_bytes_are_refused(tmp_path: Path, content: bytes, name: str) -> None:
+    folder = tmp_path / "openface_face" / "c1"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(content)
+    with pytest.raises(MediaError) as raised:
+        openface_crops(clip(tmp_path), "all", 16)
+    assert raised.value.reason == "bad_features"
+
+
+class Payload:
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (Path("ran"),)
+
+
+def test_a_pickle_in_an_array_is_refused_and_not_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    np.save(root / "openface_face" / "c1" / "c1.npy", np.array([Payload()], dtype=object), allow_pickle=True)
+    with pytest.raises(MediaError) as raised:
+        openface_crops(clip(root), "all", 16)
+    assert raised.value.reason == "bad_features"
+    assert not (root / "ran").exists()
+
+
 @pytest.mark.parametrize("name", ["..", "", "a/b", "../c1", "a\0b"])
 def test_names_stay_in_the_folder(root: Path, name: str) -> None:
     with pytest.raises(MediaError) as raised:

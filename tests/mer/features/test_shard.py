@@ -83,6 +83,15 @@ def test_damaged_shards_are_refused(tmp_path: Path, damage: str) -> None:
         read_shard(tmp_path)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_never_written(tmp_path: Path, value: float) -> None:
+    overflowed = feature(2, 1)
+    overflowed.values[1, 2, 3] = value
+    with pytest.raises(CorpusError, match=r"clip b: expected: has finite values only"):
+        write_shard(tmp_path, ["a", "b"], [feature(2, 0), overflowed])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_table_follows_the_order_asked_for() -> None:
     rows = {name: feature(1, seed) for seed, name in enumerate("abcde")} | {"f": absent()}
     shards = [shard_of(names, [rows[name] for name in names]) for names in ("bf", "ea", "cd")]

@@ -11,8 +11,9 @@ import torch
 from pydantic import ValidationError
 
 from mer.errors import ConfigError
-from mer.fusion.config import BUILT_IN_MODELS, FusionConfig, model_names
+from mer.fusion.config import BUILT_IN_MODELS, FusionConfig
 from mer.fusion.interface import FusionModel, FusionShape, build_fusion, builder_of
+from mer.fusion.registry import MODELS, fusion_implementations, model_names
 
 SHAPE = FusionShape({"acoustic": 3}, 2)
 MODULE = """
@@ -57,6 +58,12 @@ def test_a_model_of_an_installed_package_is_found_by_name(installed: None) -> No
     model = build_fusion(SHAPE, FusionConfig(model="first_stream", valence_decoding="joint"))
     output = model({"acoustic": torch.ones(4, 3)}, {"acoustic": torch.ones(4, dtype=torch.bool)})
     assert output.emotion_logits.shape == (4, 2) and output.valence.shape == (4,)
+
+
+def test_a_model_is_named_without_loading_it(installed: None) -> None:
+    names = fusion_implementations("first_stream", "concat", "nobody has this")
+    assert names == ("tiny_fusion:FirstStream", MODELS["concat"])
+    assert "tiny_fusion" not in sys.modules
 
 
 def test_it_is_unknown_where_the_package_is_not_installed() -> None:

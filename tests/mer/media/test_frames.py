@@ -202,10 +202,10 @@ def test_every_wanted_frame_is_in_a_stretch_that_begins_with_a_keyframe(
     stamps = sorted(mark.pts for mark in marks if mark.pts is not None)
     wanted = [stamps[position] for position in middles(stamps, count)]
     stretches = plan_stretches(marks, wanted)
-    assert [stamp for stretch in stretches for stamp in stretch.wanted] == sorted(set(wanted))
+    assert [stamp for stretch in stretches for stamp in stretch.stamps] == sorted(set(wanted))
     for before, after in pairwise(stretches):
         assert before.end < after.begin
     for stretch in stretches:
         assert marks[stretch.begin].key
         inside = {mark.pts for mark in marks[stretch.begin : stretch.end + 1]}
-        assert inside.issuperset(stretch.wanted)
+        assert inside.issuperset(stretch.stamps)

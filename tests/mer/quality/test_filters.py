@@ -20,7 +20,7 @@ def quality(**changed: float | None) -> ClipQuality:
 
 def test_without_bounds_every_clip_is_kept() -> None:
     report = QualityFilter(unknown="leave_out").apply({"a": quality(), "b": None})
-    assert (report.kept, report.left_out) == (("a", "b"), {})
+    assert (report.passed, report.left_out) == (("a", "b"), {})
     assert str(report) == "0 of 2 clips left out"
 
 
@@ -54,7 +54,7 @@ def test_the_report_says_how_many_and_why() -> None:
             "noisy and turned away": quality(snr_db=0.0, face_share=0.25),
         }
     )
-    assert report.kept == ("good",)
+    assert report.passed == ("good",)
     assert report.left_out == {
         "noisy": ("min_snr_db",),
         "noisy and turned away": ("min_snr_db", "min_face_share"),
@@ -66,9 +66,9 @@ def test_the_report_says_how_many_and_why() -> None:
 def test_clips_without_the_value_are_kept_unless_told_otherwise() -> None:
     """An audio-only clip has no face: that is no fault of its speech."""
     clips = {"audio only": quality(face_share=None, brightness=None), "not measured": None, "good": quality()}
-    assert len(QualityFilter(min_face_share=0.5).apply(clips).kept) == 3
+    assert len(QualityFilter(min_face_share=0.5).apply(clips).passed) == 3
     strict = QualityFilter(min_face_share=0.5, unknown="leave_out").apply(clips)
-    assert strict.kept == ("good",)
+    assert strict.passed == ("good",)
     assert strict.counts == {"unmeasured": 2}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,7 @@ from mer.features.dataset import FeatureTable
 from mer.fusion.config import FusionConfig
 from mer.fusion.fit import fit_fusion
 from mer.fusion.interface import FusionShape, build_fusion
-from mer.stack.data import StackData, resident
+from mer.stack.data import StackData
 from mer.stack.models import build_stacked
 from mer.stack.state import ModelPlan
 from mer.stack.train import ModelOutcome, automatic_stack_size, train_stack
@@ -199,15 +197,6 @@ def test_labels_and_features_outside_the_view_change_nothing(data: StackData) ->
     assert one.scores == two.scores
     for name, value in one.tensors.items():
         assert torch.equal(value, two.tensors[name])
-
-
-def test_features_beyond_the_limit_are_mapped_from_a_file(
-    tmp_path: Path, arrays: dict[str, np.ndarray], data: StackData
-) -> None:
-    values = {name: resident(arrays[name], tmp_path, name, largest_bytes=1000) for name in WIDTHS}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["acoustic.f32.npy", "visual.f32.npy"]
-    mapped = StackData(values, data.present, data.emotion, data.valence, data.weight, CLASSES)
-    assert_equal(train_stack([plan(mapped, 2)])[0], train_stack([plan(data, 2)])[0])
 
 
 def test_the_automatic_size_keeps_weights_gradients_and_moments_in_cache() -> None:

@@ -20,9 +20,9 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 notice = (
-    "clips are names from here on: equal files are samples of their own. Labels, transcripts, model versions, champions and the "
-    "audit stay, and so do features of media; the next run ingests the corpus again and computes its snapshot, adapters, "
-    "alignments, fusions and evaluation anew. Until then the champion predicts as before"
+    "clips are names from here on, and equal files are samples of their own. Labels, transcripts, model versions, champions and "
+    "the audit stay. The next run ingests the corpus again and computes features, adapters, alignments, fusions and their "
+    "evaluation anew; the champion predicts as before it does"
 )
 
 _REBUILT = ("clips", "media_files", "gold_labels", "transcripts", "pseudo_labels", "snapshot_members")

@@ -1,0 +1,1 @@
+"""What extracting features costs, what sampling frames costs in score, and what new clips cost in a large catalogue."""

@@ -1,0 +1,1 @@
+"""What estimating and correcting label shift gives, simulated and on real speakers."""

@@ -1,0 +1,1 @@
+"""What wrong labels do, by chance and on purpose, and what bears or stops them."""

@@ -1,0 +1,1 @@
+"""What rounds of pseudo-labels give, with and without label shift."""

@@ -1,0 +1,54 @@
+"""Which reader turns a clip's stream into features, by what a spec asks for. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mer.encoders.families import encoder_implementations
+from mer.encoders.placement import Placement
+from mer.encoders.weights import ResolvedWeights, resolve_weights
+from mer.features.spec import CROPS_SOURCE, FeatureSpec
+from mer.implementations import Implementations
+
+if TYPE_CHECKING:
+    from mer.features.reader import Reader
+
+FILES, CROPS = "files", "crops"
+READERS = Implementations(
+    {
+        FILES: "mer.features.files:FileReader",
+        CROPS: "mer.features.faces:CropReader",
+        "acoustic": "mer.features.speech:SpeechReader",
+        "visual": "mer.features.faces:FaceReader",
+        "lexical": "mer.features.text:TextReader",
+    }
+)
+"""Readers (spec) of files and crops, and (specs, weights, placement) of each modality's encoders."""
+
+
+def open_reader(specs: Sequence[FeatureSpec], weights_cache: Path, placement: Placement) -> Reader:
+    """The reader of specs that one pass gives.
+
+    Raises:
+        ConfigError, WeightsError: see `mer.features.extract.build_extractor`.
+    """
+    kind = _kind(specs[0])
+    if kind in (FILES, CROPS):
+        single: Reader = READERS.load(kind)(specs[0])
+        return single
+    reader: Reader = READERS.load(kind)(specs, resolve_weights(specs[0].source, weights_cache), placement)
+    return reader
+
+
+def reader_implementations(spec: FeatureSpec, resolved: ResolvedWeights) -> tuple[str, ...]:
+    """What the extraction of this feature runs, as tables of implementations have it."""
+    encoders = encoder_implementations(spec.modality, resolved) if spec.encoded else ()
+    return (READERS[_kind(spec)], *encoders)
+
+
+def _kind(spec: FeatureSpec) -> str:
+    if spec.precomputed:
+        return FILES
+    return CROPS if spec.source == CROPS_SOURCE else spec.modality
