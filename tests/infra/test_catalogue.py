@@ -253,6 +253,22 @@ def test_pseudo_label_generations(catalogue: Catalogue, corpus: str) -> None:
         catalogue.pseudo_labels("unknown")
 
 
+def test_pseudo_labels_of_what_is_judged_elsewhere_are_refused(catalogue: Catalogue, corpus: str) -> None:
+    """A test clip's content under another name; a gold label stands in the way unless equal clips contradict it."""
+    unlabelled = [clip(n, split="unlabelled") for n in range(2)]
+    twin = clip(1, name="twin", path="/corpus/twin.mp4", split="test")
+    catalogue.upsert_clips(corpus, [*unlabelled, twin, clip(2)])
+    catalogue.set_gold_labels(corpus, [("clip2", "angry", None)])
+    for refused in (1, 2):
+        with pytest.raises(CatalogueError, match=f"clip{refused}: test clips"):
+            catalogue.add_generation(generation("g", corpus), [label(refused, "angry", 1.0, None)])
+    rows = [label(number, "angry", 1.0, None) for number in (0, 2)]
+    catalogue.add_generation(generation("g", corpus), rows, withheld={"clip2"})
+    assert catalogue.pseudo_labels("g") == rows
+    catalogue.forget_files(corpus, [twin.path])
+    catalogue.add_generation(generation("h", corpus), [label(1, "angry", 1.0, None)])
+
+
 def test_states_of_a_generation(catalogue: Catalogue, corpus: str) -> None:
     for key, state in (("g1", "live"), ("g2", "stopped"), ("g3", "rejected")):
         catalogue.add_generation(generation(key, corpus, state=GenerationState(state)), [])
