@@ -90,7 +90,9 @@ def test_quality_and_pseudo_labels_are_those_of_the_same_clips(home: OldHome, ca
         row = generations[facts["key"]]
         assert (str(row.state), row.reason) == (facts["state"], facts["reason"])
         labels = catalogue.pseudo_labels(row.key)
-        found = {names[content_of(label)]: [label.emotion, label.confidence, label.valence] for label in labels}
+        found = {
+            names[content_of(label)]: [label.emotion, label.confidence, label.valence] for label in labels
+        }
         assert found == facts["labels"]
 
 
