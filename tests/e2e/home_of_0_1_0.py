@@ -15,6 +15,8 @@ from typing import Any
 import psycopg
 from e2e_installation import Installation
 
+from mer.clips import Clip
+
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "home_0_1_0"
 MADE_AT = "/tmp/mer-fixture-0.1.0"
 """Root of home and corpus when they were made; the catalogue names it."""
@@ -22,6 +24,9 @@ PATHS = {"corpora": "root", "clips": "path", "media_files": "path", "quarantine"
 """Columns of the catalogue that name files."""
 MODEL = CORPUS = "fixture"
 RECOGNISER = "wheel:moonshine-tiny"
+RECIPE = FIXTURE / "recipe.yaml"
+SAMPLES_ARE_NAMES = "content" in Clip.__dataclass_fields__
+"""Whether every file is a clip (from revision 0005 on), or every content."""
 
 
 @dataclass(frozen=True)
@@ -87,4 +92,11 @@ def revision(home: OldHome) -> str:
 
 def content_of(row: Any) -> str:
     """Content hash of a catalogue row."""
-    return str(row.content if hasattr(row, "content") else row.clip_id)
+    return str(row.content if SAMPLES_ARE_NAMES else row.clip_id)
+
+
+def clip_of(row: Any, corpus_root: Path) -> Clip:
+    """A catalogue row as the predictor reads it, with the transcript that is stored."""
+    key = "content" if SAMPLES_ARE_NAMES else "clip_id"
+    named: dict[str, Any] = {key: content_of(row)}
+    return Clip(**named, name=row.name, path=row.path, corpus_root=corpus_root, transcript=row.transcript)
