@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mer.errors import ConfigError
 from mer.features.dataset import FeatureTable, RaggedTable
-from mer.fusion.frames import Frames
+from mer.fusion.frames import Frames, FrameStore
 
 StreamTable = FeatureTable | RaggedTable
 """A stream's features: a vector per clip, or one per frame."""
@@ -50,8 +50,8 @@ class StreamBatch:
 
     def rows(self, index: Tensor) -> StreamBatch:
         """The clips at `index` as a batch that a model reads: framewise streams are padded."""
-        values = {name: values[index] for name, values in self.values.items()}
-        present = {name: present[index] for name, present in self.present.items()}
+        values = {name: values.index_select(0, index) for name, values in self.values.items()}
+        present = {name: present.index_select(0, index) for name, present in self.present.items()}
         for name, frames in self.frames.items():
             values[name], present[name] = frames.padded(index)
         return StreamBatch(values, present)
@@ -128,9 +128,17 @@ def stream_batch(
     features: Mapping[str, StreamTable],
     standardisation: Mapping[str, Standardisation],
     count: int,
+    stores: Mapping[str, FrameStore] | None = None,
 ) -> StreamBatch:
     """Standardised tensors of every stream the model knows; a stream without a table is missing for all
     `count` clips.
+
+    Args:
+        features: stream name -> table of `count` clips.
+        standardisation: of every stream that the model knows.
+        count: clips.
+        stores: framewise stream -> where its frames are held, as they are, and standardised whenever they are read: for views
+            that share them. Other framewise streams are held standardised.
 
     Raises:
         ConfigError: a table of another width than the model was trained on, or of a stream it does not
@@ -155,7 +163,11 @@ def stream_batch(
         present[name] = torch.from_numpy(np.asarray(table.present, dtype=bool))
         if isinstance(table, RaggedTable):
             offsets = torch.from_numpy(np.asarray(table.offsets, dtype=np.int64))
-            frames[name] = Frames(standardise(raw), offsets, present[name])
+            if stores is not None and name in stores:
+                first, lengths = stores[name].add(table.clip_ids, raw, offsets)
+                frames[name] = Frames(stores[name], first, lengths, present[name], standardise)
+            else:
+                frames[name] = Frames.of(standardise(raw), offsets, present[name])
         else:
             values[name] = standardise(raw)
     return StreamBatch(values, present, frames)

@@ -50,7 +50,8 @@ class SeededDropout(nn.Module):
         if not self.training or self.probability == 0.0:
             return values
         drawn = torch.rand(values.shape, generator=self.generator, dtype=values.dtype)
-        return values * (drawn >= self.probability) / (1.0 - self.probability)
+        # in place, and as numbers: a mask of bool would be converted first
+        return (values * drawn.ge_(self.probability)).div_(1.0 - self.probability)
 
 
 def seed_dropout(module: nn.Module, generator: torch.Generator) -> None:
