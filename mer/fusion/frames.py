@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+_CLIPS_AT_ONCE = 64
+"""Clips whose frames are averaged together: bounds the memory of that."""
+
 
 @dataclass
 class FrameStore:
@@ -64,6 +67,14 @@ class Frames:
     def of(cls, values: Tensor, offsets: Tensor, present: Tensor) -> Frames:
         """Frames (sum of T, D) in an array of their own: clip i has offsets[i] .. offsets[i + 1] - 1, offsets (N + 1,) int64."""
         return cls(FrameStore(values), offsets[:-1], offsets.diff(), present)
+
+    def means(self) -> Tensor:
+        """(N, D) mean of every clip's frames; zeros for absent clips."""
+        parts = []
+        for index in torch.split(torch.arange(len(self.first)), _CLIPS_AT_ONCE):
+            values, mask = self.padded(index)
+            parts.append(values.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp_min(1))
+        return torch.cat(parts) if parts else self.store.values.new_zeros(0, self.store.values.shape[1])
 
     def padded(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """The clips at `index` as (B, T, D), zeros where padded or absent, and (B, T) bool, true at valid frames.

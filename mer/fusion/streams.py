@@ -47,6 +47,8 @@ class StreamBatch:
     """Stream name -> (N,) bool, of all streams; in a batch also (N, T), true at valid frames."""
     frames: dict[str, Frames] = field(default_factory=dict)
     """Streams that are held frame by frame; empty in a batch, where they are in `values`."""
+    clip_lengths: Tensor | None = None
+    """(N,) frames of each clip's longest framewise stream, where these were averaged: batches are still made by length."""
 
     def rows(self, index: Tensor) -> StreamBatch:
         """The clips at `index` as a batch that a model reads: framewise streams are padded."""
@@ -56,11 +58,18 @@ class StreamBatch:
             values[name], present[name] = frames.padded(index)
         return StreamBatch(values, present)
 
+    def averaged(self) -> StreamBatch:
+        """The same with framewise streams as their mean over frames, which is what a model reads that does not read frames."""
+        if not self.frames:
+            return self
+        values = dict(self.values) | {name: frames.means() for name, frames in self.frames.items()}
+        return StreamBatch({name: values[name] for name in self.present}, self.present, clip_lengths=self.lengths)
+
     @property
     def lengths(self) -> Tensor | None:
         """(N,) frames of each clip's longest framewise stream; None where every stream is one vector a clip."""
         if not self.frames:
-            return None
+            return self.clip_lengths
         return torch.stack([frames.lengths for frames in self.frames.values()]).amax(dim=0)
 
 

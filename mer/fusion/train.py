@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -83,7 +83,9 @@ class FusionTraining:
     """
 
     def __init__(self, model: FusionModel, data: TrainingData, config: FusionConfig) -> None:
-        self.model, self.data, self.config = model, data, config
+        # averaged once, not in every batch of every epoch
+        streams = data.streams if model.reads_frames else data.streams.averaged()
+        self.model, self.data, self.config = model, replace(data, streams=streams), config
         self.state = TrainingOutcome()
         self.optimiser = torch.optim.Adam(
             parameter_groups(model, config), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True

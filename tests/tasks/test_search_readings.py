@@ -20,9 +20,8 @@ from mer.features.clip_feature import ClipFeature
 from mer.features.spec import FeatureSpec
 from mer.fusion.config import FusionConfig
 from mer.recipes import Recipe
-from mer.search.candidates import Candidate, train_candidates
+from mer.search.candidates import Candidate, SearchView, train_candidates
 from mer.search.space import search_space
-from mer.stack.data import StackView
 from tasks.data.dataset import _write_parquet, load_partitions
 from tasks.data.features import commit_shard
 from tasks.data.streams import stream_identity
@@ -119,7 +118,7 @@ def choices(count: int) -> list[Recipe]:
     return [made.recipe_of(trial.params) for trial in trials]
 
 
-def seen_by(space: Workspace, world: World, asked: Recipe) -> StackView:
+def seen_by(space: Workspace, world: World, asked: Recipe) -> SearchView:
     (view,) = _views_of(world.dataset, RECIPE, world.features, {"fold0": world.spaces})(asked)
     return view
 
@@ -135,8 +134,8 @@ def test_no_reading_shows_the_chooser_anything_of_the_test_fold(space: Workspace
         views = [seen_by(space, world, one) for one in asked]
         for view in views:
             assert len(view.data.emotion) == CLIPS - partition.test.sum() == CLIPS - 20
-            assert all(bool(torch.isfinite(values).all()) for values in view.data.values.values())
-            widths.add(tuple(sorted(view.data.widths.items())))
+            assert all(bool(torch.isfinite(values).all()) for values in view.data.streams.values.values())
+            widths.add(tuple(sorted(view.widths.items())))
         config = FusionConfig(model="concat", hidden=8, epochs=3, patience=0)
         judged.append(train_candidates([Candidate(config, (view,)) for view in views]))
     assert judged[0] == judged[1]
@@ -154,9 +153,11 @@ def test_what_is_judged_is_what_a_run_of_the_found_recipe_reads(space: Workspace
         {**RECIPE.model_dump(mode="json"), "acoustic": stream, "fused_streams": ["acoustic"]}
     )
     view = seen_by(space, world, asked)
-    assert set(view.data.values) == {"acoustic"}
+    assert set(view.data.streams.values) == {"acoustic"}
     wanted = (acoustic[:, 1, :WIDTH] + acoustic[:, 2, :WIDTH] + acoustic[:, 3, :WIDTH]) / 3
-    np.testing.assert_allclose(view.data.values["acoustic"].numpy(), wanted[keep], atol=1e-6)
+    train = wanted[keep][view.data.train.numpy()]
+    standardised = (wanted[keep] - train.mean(axis=0)) / train.std(axis=0)
+    np.testing.assert_allclose(view.data.streams.values["acoustic"].numpy(), standardised, atol=1e-5)
 
 
 def test_another_reading_is_another_key(space: Workspace) -> None:
