@@ -63,7 +63,9 @@ class StreamBatch:
         if not self.frames:
             return self
         values = dict(self.values) | {name: frames.means() for name, frames in self.frames.items()}
-        return StreamBatch({name: values[name] for name in self.present}, self.present, clip_lengths=self.lengths)
+        return StreamBatch(
+            {name: values[name] for name in self.present}, self.present, clip_lengths=self.lengths
+        )
 
     @property
     def lengths(self) -> Tensor | None:

@@ -88,7 +88,10 @@ class FusionTraining:
         self.model, self.data, self.config = model, replace(data, streams=streams), config
         self.state = TrainingOutcome()
         self.optimiser = torch.optim.Adam(
-            parameter_groups(model, config), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            parameter_groups(model, config),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
         self._per_class = class_weights(
             data.emotion[data.train].numpy(), model.shape.classes, config.class_weighting, config.effective_beta,

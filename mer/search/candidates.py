@@ -1,7 +1,7 @@
 """Candidates of a search: each is trained on every inner split, side by side with the others, and judged by the mean.
 
-A candidate's models are fits of `mer.fusion.fit` like any other, taken one epoch at a time: what is judged is, bit for bit, what a
-run of its options trains. Frames are large: those that several views read are held once, in a store that the views share.
+A candidate's models are fits of `mer.fusion.fit` like any other, taken one epoch at a time: what is judged is, bit for bit,
+what a run of its options trains. Frames are large: those that several views read are held once, in a store that the views share.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Search over the space of `mer.search.space`: trials are asked for in batches, trained side by side on the fold views, and judged
-on validation speakers. The best are trained again with fresh seeds before they are believed.
+"""Search over the space of `mer.search.space`: trials are asked for in batches, trained side by side on the fold views, and
+judged on validation speakers. The best are trained again with fresh seeds before they are believed.
 """
 
 from __future__ import annotations

@@ -99,7 +99,9 @@ def test_a_candidate_given_up_takes_all_its_models_along() -> None:
     assert [first, third] == train_candidates([candidates[0], candidates[2]])
 
 
-@pytest.mark.parametrize("changes", [{}, {"model": "attention", "patience": 2, "task_balance": "uncertainty"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"model": "attention", "patience": 2, "task_balance": "uncertainty"}]
+)
 def test_what_is_judged_is_bit_for_bit_what_a_run_trains(changes: dict[str, object]) -> None:
     examples, parts, table = corpus()
     config, scores = CONFIG.model_copy(update=changes), []
