@@ -86,7 +86,7 @@ class World:
             values = generator.normal(0, 1, (CLIPS, *shape)).astype(np.float32)
             values += np.eye(3, shape[-1])[emotion].reshape(CLIPS, *[1] * (len(shape) - 1), shape[-1])
             if spoilt:
-                values[test] = np.nan  # to look at a single one would show
+                values[test] = 1e6  # to look at a single one would show
             rows = [ClipFeature(values=row[None], present=True) for row in values]
             key = f"{name}-{stream}"
             commit_shard(space, key, self.ids, lambda: rows)
@@ -134,7 +134,7 @@ def test_no_reading_shows_the_chooser_anything_of_the_test_fold(space: Workspace
         views = [seen_by(space, world, one) for one in asked]
         for view in views:
             assert len(view.data.emotion) == CLIPS - partition.test.sum() == CLIPS - 20
-            assert all(bool(torch.isfinite(values).all()) for values in view.data.streams.values.values())
+            assert all(float(values.abs().max()) < 1e3 for values in view.data.streams.values.values())
             widths.add(tuple(sorted(view.widths.items())))
         config = FusionConfig(model="concat", hidden=8, epochs=3, patience=0)
         judged.append(train_candidates([Candidate(config, (view,)) for view in views]))
