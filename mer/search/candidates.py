@@ -92,29 +92,28 @@ def train_candidates(candidates: Sequence[Candidate], prune: Prune | None = None
         candidates: to be judged.
         prune: asked after every epoch; a candidate is given up with all its models.
     """
-    models = [[_Model(candidate.config, view) for view in candidate.views] for candidate in candidates]
+    fits = [[_Fit(candidate.config, view) for view in candidate.views] for candidate in candidates]
     epoch = 0
-    while any(not model.left for own in models for model in own):
+    while training := [number for number, folds in enumerate(fits) if any(not fit.left for fit in folds)]:
         epoch += 1
-        for model in (model for own in models for model in own if not model.left):
-            model.run_epoch()
-        training = [number for number, own in enumerate(models) if any(not model.left for model in own)]
-        scores = {number: _mean(models[number]) for number in training}
+        for fit in (fit for number in training for fit in fits[number] if not fit.left):
+            fit.run_epoch()
+        scores = {n: _mean(fits[n]) for n in training if any(not fit.left for fit in fits[n])}
         for number in prune(epoch, scores) if prune is not None and scores else ():
-            for model in models[number]:
-                model.give_up()
+            for fit in fits[number]:
+                fit.give_up()
     return [
         Judged(
-            score=_mean(own),
-            pruned=any(model.left == "pruned" for model in own),
-            epochs=sum(model.epochs for model in own),
-            left=tuple(model.left for model in own),
+            score=_mean(folds),
+            pruned=any(fit.left == "pruned" for fit in folds),
+            epochs=sum(fit.epochs for fit in folds),
+            left=tuple(fit.left for fit in folds),
         )
-        for own in models
+        for folds in fits
     ]
 
 
-class _Model:
+class _Fit:
     """A fit of a candidate on one view, and how it ended; its memory is released then."""
 
     def __init__(self, config: FusionConfig, view: SearchView) -> None:
@@ -146,5 +145,5 @@ class _Model:
         self.left, self._training = why, None
 
 
-def _mean(models: Sequence[_Model]) -> float:
-    return fmean(0.0 if math.isnan(model.score) else model.score for model in models)
+def _mean(fits: Sequence[_Fit]) -> float:
+    return fmean(0.0 if math.isnan(fit.score) else fit.score for fit in fits)

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
-import torch
 
 from infra.studies import finished_trials
 from mer.adaptation.block import Block

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from mer.errors import ConfigError
-from mer.fusion.config import model_names
+from mer.fusion.registry import model_names
 from mer.recipes import Recipe, load_recipe
 from mer.recipes.recipe import parse_recipe
 from mer.search.searched_recipe import recipe_piece, whole_recipe, writable
