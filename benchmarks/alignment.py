@@ -181,15 +181,14 @@ def inner_splits(clips: StudiedClips, examples: Examples, splits: int) -> Sequen
     from mer.training.folds import assign_folds, inner_validation
 
     rows = np.flatnonzero(clips.train | clips.validation)
-    own = [examples.speaker[row] for row in rows.tolist()]
-    ids = [examples.clip_ids[row] for row in rows.tolist()]
-    parts = assign_folds(own, ids, examples.emotion[rows], 4, seed=11)
+    seen = examples.subset(rows)
+    parts = assign_folds(seen.speaker, seen.clip_ids, seen.emotion, 4, 11, seen.content)
     made = []
     for part in range(splits):
         scored, fit = np.zeros(len(examples), dtype=bool), np.zeros(len(examples), dtype=bool)
         scored[rows[parts == part]], fit[rows[parts != part]] = True, True
         validation = inner_validation(
-            examples.speaker, examples.clip_ids, examples.emotion, fit, VALIDATION_SHARE, seed=7
+            examples.speaker, examples.clip_ids, examples.emotion, fit, VALIDATION_SHARE, 7, examples.content
         )
         made.append(replace(clips, train=fit & ~validation, validation=validation, scored=scored))
     return made

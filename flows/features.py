@@ -8,13 +8,14 @@ from prefect import flow
 
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
-from flows.reporting import StepProgress
+from flows.reporting import StepProgress, console
 from flows.runners import configured_task_runner
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe, load_recipe
 from tasks.data.dataset import clip_ids_of
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.kept_extractor import let_go
+from tasks.data.missing import count_missing
 from tasks.data.streams import frame_features, frames_name
 from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
 
@@ -71,4 +72,7 @@ def extract(
         names += f" and {more} more" if (more := len(shard.features) - MOST_NAMES) > 0 else ""
         progress.advance(f"{names} in {running.result().seconds:.1f} s")
     let_go()
+    touched = {one.stream for shard in plan.shards for one in shard.features}
+    for line in count_missing({name: plan.features[name] for name in touched}, wanted) if touched else []:
+        console.print(f"  {line}", markup=False)
     return dict(plan.features)

@@ -69,25 +69,27 @@ def show_generation_details(which: str) -> None:
 
 
 def show_trace(clip: str) -> None:
-    """Labels of a clip, by name or id."""
+    """Labels of a clip, by name, or of all clips of a content."""
     space = workspace()
-    found = {
-        row.clip_id: row.name
+    found = [
+        (corpus.name, row)
         for corpus in space.catalogue.corpora()
         for row in space.catalogue.clips(corpus.name)
-        if clip in (row.name, row.clip_id)
-    }
+        if clip in (row.name, row.content)
+    ]
     if not found:
-        raise LookupError(f"no clip {clip!r}: expected a name or an id of the catalogue")
-    for clip_id, name in found.items():
-        labels = space.catalogue.pseudo_labels_of(clip_id)
-        console.print(f"[bold]{name}[/] {clip_id}: {len(labels)} pseudo-labels")
-        for row, label in labels:
+        raise LookupError(f"no clip {clip!r}: expected a name or a content of the catalogue")
+    for corpus_name, row in found:
+        labels = space.catalogue.pseudo_labels_of(corpus_name, row.name)
+        console.print(f"[bold]{row.name}[/] of {corpus_name}, {row.content}: {len(labels)} pseudo-labels")
+        for generation, label in labels:
             voters = ", ".join(
-                f"{system} {model.split('@')[-1][:12]}" for system, model in row.voters.items()
+                f"{system} {model.split('@')[-1][:12]}" for system, model in generation.voters.items()
             )
+            earlier = "" if label.content == row.content else ", of another file that lay here then"
             console.print(
-                f"  generation {row.number} ({row.state}): {label.emotion}, confidence {label.confidence:.3f}, voted by {voters}"
+                f"  generation {generation.number} ({generation.state}): {label.emotion}, confidence "
+                f"{label.confidence:.3f}, voted by {voters}{earlier}"
             )
 
 

@@ -15,6 +15,7 @@ from infra.catalogue import ModelVersionRow
 from infra.errors import InfraError
 from infra.services import status as service_status
 from mer.errors import MerError
+from tasks.data.equal_contents import equal_contents
 from tasks.serve.comparison import compare_versions, version_named
 from tasks.stage.work_folder import in_use
 from tasks.stage.workspace import Workspace, workspace
@@ -101,7 +102,7 @@ def show_comparison(model: str, version: int | None, against: str) -> None:
 
 
 def show_status() -> None:
-    """Data folder, servers, corpora with their counts, quarantine, unfinished stages."""
+    """Data folder, servers, corpora with their counts, equal contents to settle, quarantine, unfinished stages."""
     space = workspace()
     console.print(f"[bold]home[/] {space.settings.home}")
     for service in service_status(space.settings):
@@ -116,6 +117,8 @@ def show_status() -> None:
         console.print(
             f"[bold]corpus {corpus.name}[/] ({corpus.format}) {len(rows)} clips, {labelled} labelled: {corpus.root}"
         )
+        for line in equal_contents(rows).lines():
+            console.print(f"  {line}", markup=False)
         for item in space.catalogue.quarantined(corpus.name):
             console.print(f"  quarantined {item.name}: {item.reason}: {item.detail}", markup=False)
     _show_unfinished(space)

@@ -55,11 +55,14 @@ def show_ingest(report: IngestReport) -> None:
         console.print(f"  {line}", markup=False)
     aside = sum(report.quarantined.values())
     console.print(
-        f"[bold]corpus {report.corpus}[/]: {report.entries} entries = {report.accepted} accepted + {aside} quarantined"
-        f"{f' + {report.duplicates} of equal content' if report.duplicates else ''}; "
+        f"[bold]corpus {report.corpus}[/]: {report.entries} entries = {report.accepted} accepted + {aside} quarantined; "
         f"{report.labelled} labelled, {report.unlabelled} unlabelled, {report.speakers} speakers; "
         f"{report.probed_now} files read now"
     )
+    if report.equal.shared:
+        console.print(f"  equal content: {report.equal.shared} clips share theirs with others")
+    for line in report.equal.lines():
+        console.print(f"  {line}", markup=False)
     if report.quarantined:
         rows = [{"reason": reason, "files": count} for reason, count in sorted(report.quarantined.items())]
         create_table_artifact(rows, key="quarantine", description=f"quarantined files of {report.corpus}")

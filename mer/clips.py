@@ -26,7 +26,7 @@ class CorpusEntry:
     """One row of a corpus as its owner wrote it, before probing and hashing."""
 
     name: str
-    """Name within the corpus (file stem); what submissions and reports show."""
+    """The sample's name, distinct within the corpus (file stem); what submissions and reports show."""
     media: Path
     """Media file (audio or video); of a clip without media, its address in the corpus, where no file lies."""
     precomputed: tuple[Path, ...] = ()
@@ -55,9 +55,10 @@ class NoisyMix:
 class Clip:
     """A catalogued clip, as feature extractors see it."""
 
-    clip_id: str
-    """sha256 (hex) of the media file, or of the feature files of a clip without media."""
     name: str
+    """The sample; what its corpus calls it."""
+    content: str
+    """sha256 (hex) of the media file, or of the feature files of a clip without media: what is computed once, and drawn by."""
     path: Path
     """Where the media lies now; of a clip without media, its address in the corpus."""
     corpus_root: Path

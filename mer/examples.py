@@ -36,6 +36,9 @@ class Examples:
     """(N, C) soft targets: a distribution over classes that a fusion learns in place of `emotion`; rows of NaN: the hard label.
     A row counts only where `emotion` is known, so whoever hides a label hides its target. Everything else (validation scores,
     folds, class means, members that are no fusion) reads `emotion`, which should be the likeliest class."""
+    content: tuple[str, ...] = ()
+    """Hash of the content per clip: clips of equal content are kept together as clips of one speaker are. Empty (of a clip, or
+    for all): not known, and equal to no other."""
 
     def __post_init__(self) -> None:
         count = len(self.clip_ids)
@@ -44,6 +47,8 @@ class Examples:
         }
         if wrong := {name: length for name, length in lengths.items() if length != count}:
             raise ConfigError(f"examples: expected {count} values in every column, found {wrong}")
+        if self.content and len(self.content) != count:
+            raise ConfigError(f"examples: expected {count} contents, or none, found {len(self.content)}")
         if len(set(self.clip_ids)) != count:
             raise ConfigError(
                 f"examples: expected every clip once, found {count - len(set(self.clip_ids))} repeats"
@@ -64,7 +69,12 @@ class Examples:
             fold=self.fold[rows],
             weight=self.weight[rows],
             target=None if self.target is None else self.target[rows],
+            content=tuple(self.content[i] for i in rows) if self.content else (),
         )
+
+    def content_of(self, row: int) -> str:
+        """Content of a clip; empty where it is not known."""
+        return self.content[row] if self.content else ""
 
     def distributions(self, classes: int) -> NDArray[np.float32] | None:
         """(N, C) targets of the labelled clips, one-hot where no soft one is given, zeros where unlabelled; None: all are hard.

@@ -244,7 +244,7 @@ def listed(paths: Sequence[Path], root: Path) -> list[Any]:
     """Files as clips."""
     from mer.clips import Clip
 
-    return [Clip(clip_id=p.stem, name=p.stem, path=p, corpus_root=root, transcript=None) for p in paths]
+    return [Clip(content=p.stem, name=p.stem, path=p, corpus_root=root, transcript=None) for p in paths]
 
 
 def memory_of(side: str, folder: Path, threads: int) -> float:

@@ -49,7 +49,7 @@ def process(corpus: Path) -> dict[str, float]:
         probe_shard.fn("growing", entries, True)
     write_labels.fn(listing, EMOTIONS, len(listing.fresh))
     ingested = time.perf_counter()
-    clip_ids = [row.clip_id for row in workspace().catalogue.clips("growing")]
+    clip_ids = [row.name for row in workspace().catalogue.clips("growing")]
     spec = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny")
     plan = plan_features.fn("growing", {"acoustic": spec}, clip_ids, SHARD)
     for shard in plan.shards:
@@ -84,7 +84,7 @@ def catalogue_rows(home: Path, size: int) -> float:
 
     rows = [
         ClipUpsert(
-            clip_id=f"{number:064x}", name=f"clip{number}", path=f"/clips/{number}.mp4", size=1, mtime_ns=1,
+            content=f"{number:064x}", name=f"clip{number}", path=f"/clips/{number}.mp4", size=1, mtime_ns=1,
             duration_seconds=3.0, has_audio=True, has_video=True, speaker=f"s{number % 50}", transcript="words",
         )
         for number in range(size)
@@ -93,5 +93,5 @@ def catalogue_rows(home: Path, size: int) -> float:
         catalogue.upsert_corpus("c", root=home, format="table", emotions=list(EMOTIONS))
         started = time.perf_counter()
         catalogue.upsert_clips("c", rows)
-        catalogue.set_gold_labels("c", [(row.clip_id, "neutral", 0.0) for row in rows])
+        catalogue.set_gold_labels("c", [(row.name, "neutral", 0.0) for row in rows])
         return size / (time.perf_counter() - started)

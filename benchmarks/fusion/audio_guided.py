@@ -129,7 +129,7 @@ def out_of_fold(corpus: Corpus, candidates: Sequence[FusionConfig], seeds: Seque
     found = [{name: np.zeros(len(own), dtype=np.int64) for name in CONDITIONS} for _ in seeds]
     for fold in range(FOLDS):
         test = own.fold == fold
-        held = inner_validation(own.speaker, own.clip_ids, own.emotion, ~test, 0.15, seed=1)
+        held = inner_validation(own.speaker, own.clip_ids, own.emotion, ~test, 0.15, 1, own.content)
         each = [trained(corpus, ~test & ~held, held, config, seeds) for config in candidates]
         scores = [np.mean([validation_score(corpus, held, one) for one in models]) for models in each]
         for seed, chosen in enumerate(each[int(np.argmax(scores))]):

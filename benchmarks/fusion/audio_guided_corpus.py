@@ -54,7 +54,7 @@ def load_corpus(folder: Path, clips: int, seed: int) -> Corpus:
     root = generate_demo(folder / f"demo-{clips}-{seed}", config)
     entries = recognise(root, emotions=MER_EMOTIONS).entries
     read = [
-        Clip(clip_id=e.name, name=e.name, path=e.media, corpus_root=root, transcript=e.transcript)
+        Clip(content=e.name, name=e.name, path=e.media, corpus_root=root, transcript=e.transcript)
         for e in entries
     ]
     speech = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny", layers=(2,), pooling="frames")
@@ -95,7 +95,7 @@ def encoded(spec: FeatureSpec, clips: Sequence[Clip], weights: Path) -> RaggedTa
     from mer.features.extract import build_extractor, extract_clips
     from mer.features.shard import shard_of
 
-    ids = [clip.clip_id for clip in clips]
+    ids = [clip.name for clip in clips]
     features = extract_clips(build_extractor(spec, weights, device="cpu"), clips)
     return assemble_ragged([shard_of(ids, features)], ids)
 
@@ -110,7 +110,7 @@ def pictures(clips: Sequence[Clip]) -> RaggedTable:
     own = [gradients(sample_frames(clip.path, PICTURES)) for clip in clips]
     offsets = np.cumsum([0, *(len(part) for part in own)]).astype(np.int64)
     present = np.ones(len(clips), dtype=bool)
-    return RaggedTable(tuple(clip.clip_id for clip in clips), np.concatenate(own), offsets, present)
+    return RaggedTable(tuple(clip.name for clip in clips), np.concatenate(own), offsets, present)
 
 
 def gradients(frames: Any) -> Any:

@@ -251,7 +251,7 @@ class FrameSource:
                 own.extend(np.asarray(one.values, dtype=np.float16) for one in features)
             done = min(begin + 120, len(self._clips))
             print(f"states {self._starts} at {len(speeds)} speeds: {done} of {len(self._clips)}", flush=True)
-        names = tuple(clip.clip_id for clip in self._clips)
+        names = tuple(clip.name for clip in self._clips)
         present = np.ones(len(names), dtype=bool)
         for speed, own in zip(speeds, parts, strict=True):
             values = np.concatenate(own)  # (frames, states, width)

@@ -146,7 +146,7 @@ def _examples(entries: Sequence[CorpusEntry], classes: Sequence[str]) -> Example
 
 def _clips(entries: Sequence[CorpusEntry], root: Path) -> list[Clip]:
     return [
-        Clip(clip_id=entry.name, name=entry.name, path=entry.media, corpus_root=root) for entry in entries
+        Clip(content=entry.name, name=entry.name, path=entry.media, corpus_root=root) for entry in entries
     ]
 
 

@@ -129,7 +129,7 @@ def measured(world: World, seeds: Sequence[int], epochs: int, *, last: bool = Fa
     for seed in seeds:
         for fold in sorted({int(one) for one in own.fold}):
             scored = own.fold == fold
-            held = inner_validation(own.speaker, own.clip_ids, own.emotion, ~scored, 0.25, seed)
+            held = inner_validation(own.speaker, own.clip_ids, own.emotion, ~scored, 0.25, seed, own.content)
             train = ~scored & ~held
             truth.append(own.emotion[scored])
             speakers += [own.speaker[i] for i in np.flatnonzero(scored)]

@@ -7,28 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, exists, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, Exists, and_, delete, exists, func, select
 
 from infra.catalogue.bulk import upsert
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
 from infra.catalogue.quarantine import forget_media, release_paths, storable
-from infra.catalogue.tables import Clip, GoldLabel, MediaFile, Transcript
+from infra.catalogue.tables import Clip, GoldLabel, MediaFile, RecognisedSpeech, Transcript
 
 _MOST_NAMED = 4096
 """Clips that a query names one by one; beyond that all are read (databases limit the parameters of a statement)."""
-CORPUS_TRANSCRIPT = "corpus"
-"""Source of transcripts that the corpus came with."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipUpsert:
     """A probed and hashed media file, with what its corpus says about it."""
 
-    clip_id: str
-    """sha256 (hex) of the media file."""
     name: str
+    """What the clip is called in its corpus, and nothing else there."""
+    content: str
+    """sha256 (hex) of the media file."""
     path: str
     """Where the file lies; the same spelling must be used at every scan."""
     size: int
@@ -52,8 +50,8 @@ class ClipUpsert:
 class ClipRow:
     """A catalogued clip with its gold label and transcript."""
 
-    clip_id: str
     name: str
+    content: str
     path: Path
     duration_seconds: float | None
     has_audio: bool
@@ -73,7 +71,8 @@ class KnownFile(NamedTuple):
 
     size: int
     mtime_ns: int
-    clip_id: str
+    name: str
+    content: str
 
 
 class ClipCatalogue:
@@ -84,22 +83,27 @@ class ClipCatalogue:
 
     def known_files(self, corpus: str) -> dict[str, KnownFile]:
         """Files accepted before, by path."""
-        columns = (MediaFile.path, MediaFile.size, MediaFile.mtime_ns, MediaFile.clip_id)
+        columns = (MediaFile.path, MediaFile.size, MediaFile.mtime_ns, MediaFile.name, MediaFile.content)
         with self._database.reading() as connection:
             same = MediaFile.corpus_id == corpus_id(connection, corpus)
             rows = connection.execute(select(*columns).where(same)).all()
-        return {path: KnownFile(size, mtime_ns, clip_id) for path, size, mtime_ns, clip_id in rows}
+        return {path: KnownFile(*known) for path, *known in rows}
 
     def upsert_clips(self, corpus: str, rows: Sequence[ClipUpsert]) -> None:
         """Catalogue accepted files, all or none; each leaves the quarantine if it was there.
 
-        Two files of equal content are one clip, under the name of the first.
+        Every name is a clip of its own, whatever content it has. What the corpus says of it (transcript included) replaces what
+        it said before.
         """
         with self._database.writing() as connection:
             number = corpus_id(connection, corpus)
             upsert(connection, Clip, [_clip_values(number, row) for row in rows])
             upsert(connection, MediaFile, [_file_values(number, row) for row in rows])
             upsert(connection, Transcript, [_transcript(number, row) for row in rows if row.transcript])
+            silent = [row.name for row in rows if not row.transcript]
+            for first in range(0, len(silent), _MOST_NAMED):
+                gone = Transcript.name.in_(silent[first : first + _MOST_NAMED])
+                connection.execute(delete(Transcript).where(Transcript.corpus_id == number, gone))
             release_paths(connection, number, {row.path for row in rows})
 
     def forget_files(self, corpus: str, paths: Iterable[str]) -> None:
@@ -108,7 +112,7 @@ class ClipCatalogue:
             forget_media(connection, corpus_id(connection, corpus), set(paths))
 
     def set_gold_labels(self, corpus: str, rows: Iterable[tuple[str, str | None, float | None]]) -> None:
-        """Set (clip_id, emotion, valence in [-5, 5]) of catalogued clips; None (or NaN) where missing.
+        """Set (name, emotion, valence in [-5, 5]) of catalogued clips; None (or NaN) where missing.
 
         Raises CatalogueError if a clip is not catalogued; no label is set then.
         """
@@ -117,74 +121,80 @@ class ClipCatalogue:
             values = [
                 {
                     "corpus_id": number,
-                    "clip_id": clip_id,
+                    "name": name,
                     "emotion": emotion,
                     "valence": None if valence is None or valence != valence else float(valence),
                 }
-                for clip_id, emotion, valence in rows
+                for name, emotion, valence in rows
             ]
             upsert(connection, GoldLabel, values)
 
-    def set_transcripts(self, corpus: str, source: str, rows: Iterable[tuple[str, str]]) -> None:
-        """Keep what the recogniser `source` heard in catalogued clips: (clip_id, text); empty: nothing was said."""
+    def set_recognised(self, recogniser: str, rows: Iterable[tuple[str, str]]) -> None:
+        """Keep what a recogniser heard: (content, text), for all clips of this content; empty: nothing was said."""
+        values = [
+            {"content": content, "recogniser": recogniser, "text": storable(text)} for content, text in rows
+        ]
         with self._database.writing() as connection:
-            number = corpus_id(connection, corpus)
-            values = [
-                {"corpus_id": number, "clip_id": clip_id, "source": source, "text": storable(text)}
-                for clip_id, text in rows
-            ]
-            upsert(connection, Transcript, values)
+            upsert(connection, RecognisedSpeech, values)
+
+    def contents(self, corpus: str) -> dict[str, str]:
+        """Content of every clip of the corpus that has a file, by name."""
+        with self._database.reading() as connection:
+            mine = Clip.corpus_id == corpus_id(connection, corpus)
+            rows = connection.execute(select(Clip.name, Clip.content).where(mine, has_file())).all()
+        return {row.name: row.content for row in rows}
 
     def clips(
         self, corpus: str, recogniser: str | None = None, only: Collection[str] | None = None
     ) -> list[ClipRow]:
-        """Clips of the corpus that have a file, by clip id.
+        """Clips of the corpus that have a file, by name.
 
         Args:
             corpus: its name.
             recogniser: whose text stands in for clips that the corpus has no transcript of.
-            only: clip ids to keep; None: all.
+            only: names to keep; None: all.
         """
-        at_home = exists().where(MediaFile.corpus_id == Clip.corpus_id, MediaFile.clip_id == Clip.clip_id)
-        same_label = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.clip_id == Clip.clip_id)
+        same_label = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.name == Clip.name)
+        same_text = (Transcript.corpus_id == Clip.corpus_id) & (Transcript.name == Clip.name)
         columns = [column for column in Clip.__table__.columns if column.name != "corpus_id"]
-        # Only sources that are asked for are joined: SQLite reads the whole table for every clip where a join can match nothing.
-        sources = [CORPUS_TRANSCRIPT] if recogniser is None else [CORPUS_TRANSCRIPT, recogniser]
-        texts = [(aliased(Transcript), source) for source in sources]
-        found = [text.text for text, _ in texts]
-        transcript = found[0] if len(found) == 1 else func.coalesce(*found)
+        text: ColumnElement[str] = Transcript.text.expression
+        if recogniser is not None:
+            text = func.coalesce(text, RecognisedSpeech.text)
         query = (
-            select(*columns, transcript.label("transcript"), GoldLabel.emotion, GoldLabel.valence)
+            select(*columns, text.label("transcript"), GoldLabel.emotion, GoldLabel.valence)
             .select_from(Clip)
             .outerjoin(GoldLabel, same_label)
-            .order_by(Clip.clip_id)
+            .outerjoin(Transcript, same_text)
         )
-        for text, source in texts:
-            query = query.outerjoin(text, _text_of(text, source))
+        if recogniser is not None:
+            heard = RecognisedSpeech.content == Clip.content
+            query = query.outerjoin(RecognisedSpeech, and_(heard, RecognisedSpeech.recogniser == recogniser))
         if only is not None and len(only) <= _MOST_NAMED:
-            query = query.where(Clip.clip_id.in_(only))
+            query = query.where(Clip.name.in_(only))
         with self._database.reading() as connection:
-            query = query.where(Clip.corpus_id == corpus_id(connection, corpus), at_home)
+            query = query.where(Clip.corpus_id == corpus_id(connection, corpus), has_file())
             rows = connection.execute(query).mappings().all()
         if only is not None:
-            kept = frozenset(only)
-            rows = [row for row in rows if row["clip_id"] in kept]
-        return [ClipRow(**{**row, "path": Path(row["path"])}) for row in rows]
+            listed = frozenset(only)
+            rows = [row for row in rows if row["name"] in listed]
+        # sorted here: databases order text by their own rules, and what is frozen must not depend on them
+        return [
+            ClipRow(**{**row, "path": Path(row["path"])}) for row in sorted(rows, key=lambda row: row["name"])
+        ]
 
 
-def _text_of(transcript: Any, source: str) -> ColumnElement[bool]:
-    return and_(
-        transcript.corpus_id == Clip.corpus_id,
-        transcript.clip_id == Clip.clip_id,
-        transcript.source == source,
+def has_file() -> Exists:
+    """A clip is listed while a file lies where it was last seen, under its name."""
+    return exists().where(
+        MediaFile.corpus_id == Clip.corpus_id, MediaFile.path == Clip.path, MediaFile.name == Clip.name
     )
 
 
 def _clip_values(corpus_id: int, row: ClipUpsert) -> dict[str, Any]:
     return {
         "corpus_id": corpus_id,
-        "clip_id": row.clip_id,
         "name": row.name,
+        "content": row.content,
         "path": row.path,
         "duration_seconds": row.duration_seconds,
         "has_audio": row.has_audio,
@@ -204,14 +214,13 @@ def _file_values(corpus_id: int, row: ClipUpsert) -> dict[str, Any]:
         "name": row.name,
         "size": row.size,
         "mtime_ns": row.mtime_ns,
-        "clip_id": row.clip_id,
+        "content": row.content,
     }
 
 
 def _transcript(corpus_id: int, row: ClipUpsert) -> dict[str, Any]:
     return {
         "corpus_id": corpus_id,
-        "clip_id": row.clip_id,
-        "source": CORPUS_TRANSCRIPT,
+        "name": row.name,
         "text": storable(row.transcript or ""),
     }

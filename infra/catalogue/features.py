@@ -1,4 +1,4 @@
-"""Which shard holds a clip's features."""
+"""Which shard holds the features of a content."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class FeatureCatalogue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def register_features(self, feature_key: str, shard: ArtifactRef, clip_ids: Sequence[str]) -> None:
-        """Say that `shard` holds the features of `clip_ids`; replaces what was known of these clips."""
+    def register_features(self, feature_key: str, shard: ArtifactRef, contents: Sequence[str]) -> None:
+        """Say that `shard` holds the features of `contents`; replaces what was known of these."""
         same = (FeatureShard.feature_key == feature_key) & (FeatureShard.artifact_key == shard.key)
         artifact = shard.model_dump()
         with self._database.writing() as connection:
@@ -30,20 +30,20 @@ class FeatureCatalogue:
                 shard_id = connection.execute(statement).scalar_one()
             else:
                 connection.execute(update(FeatureShard).where(same).values(artifact=artifact))
-            rows = [{"feature_key": feature_key, "clip_id": c, "shard_id": shard_id} for c in clip_ids]
+            rows = [{"feature_key": feature_key, "content": c, "shard_id": shard_id} for c in contents]
             upsert(connection, Feature, rows)
 
-    def features_of(self, feature_key: str, clip_ids: Iterable[str]) -> dict[str, ArtifactRef]:
-        """Shard of every clip that has features; clips without are left out."""
-        wanted = set(clip_ids)
+    def features_of(self, feature_key: str, contents: Iterable[str]) -> dict[str, ArtifactRef]:
+        """Shard of every content that has features; those without are left out."""
+        listed = set(contents)
         shards = select(FeatureShard.id, FeatureShard.artifact).where(FeatureShard.feature_key == feature_key)
-        members = select(Feature.clip_id, Feature.shard_id).where(Feature.feature_key == feature_key)
+        members = select(Feature.content, Feature.shard_id).where(Feature.feature_key == feature_key)
         with self._database.reading() as connection:
             refs = {row.id: ArtifactRef.model_validate(row.artifact) for row in connection.execute(shards)}
             return {
-                clip_id: refs[shard_id]
-                for clip_id, shard_id in connection.execute(members)
-                if clip_id in wanted
+                content: refs[shard_id]
+                for content, shard_id in connection.execute(members)
+                if content in listed
             }
 
     def forget_shard(self, shard: ArtifactRef) -> None:

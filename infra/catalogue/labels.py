@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, insert, select, update
 
 from infra.artifacts import ArtifactRef
 from infra.catalogue.bulk import upsert
+from infra.catalogue.clips import has_file
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
 from infra.catalogue.tables import Clip, Corpus, Generation, GoldLabel, PseudoLabel, utc_now
@@ -41,7 +42,9 @@ JUDGED_AGAIN = (GenerationState.REJECTED, GenerationState.RELEASED)
 class PseudoLabelRow(NamedTuple):
     """A model's label of one unlabelled clip."""
 
-    clip_id: str
+    name: str
+    content: str
+    """What lay under the name when it was voted on."""
     emotion: str
     confidence: float
     """Calibrated probability in [0, 1]."""
@@ -91,6 +94,11 @@ class GenerationRow(GenerationFacts):
     withdrawn_at: datetime | None
 
 
+_LABEL_COLUMNS = (
+    PseudoLabel.name, PseudoLabel.content, PseudoLabel.emotion, PseudoLabel.confidence, PseudoLabel.valence,
+)  # fmt: skip
+
+
 class LabelCatalogue:
     """Generations of pseudo-labels: written once; only how they are judged and where they stand changes."""
 
@@ -98,7 +106,10 @@ class LabelCatalogue:
         self._database = database
 
     def add_generation(
-        self, facts: GenerationFacts, rows: Sequence[tuple[str, str, float, float | None]]
+        self,
+        facts: GenerationFacts,
+        rows: Sequence[tuple[str, str, str, float, float | None]],
+        withheld: Set[str] = frozenset(),
     ) -> GenerationRow:
         """Store a generation; if its key exists, that one is returned. Only what was rejected or released takes over how the
         same labels have been judged now (state, reason, findings); everything else stays.
@@ -106,9 +117,11 @@ class LabelCatalogue:
         Args:
             facts: what is known of it.
             rows: fields of `PseudoLabelRow`; a valence of NaN is a missing one.
+            withheld: names whose gold labels count for nothing, since clips of equal content have others.
 
         Raises:
-            CatalogueError: a clip is not of the corpus, belongs to its test or canary part or has a gold emotion.
+            CatalogueError: a clip is not of the corpus, belongs to its test or canary part (or has the content of one that does)
+                or has a gold emotion.
         """
         with self._database.writing() as connection:
             if (existing := _generation(connection, facts.key)) is not None:
@@ -123,7 +136,7 @@ class LabelCatalogue:
                 connection.execute(update(Generation).where(Generation.key == facts.key).values(judged))
                 return _require(connection, facts.key)
             number = corpus_id(connection, facts.corpus)
-            _check_unlabelled(connection, number, facts.corpus, [row[0] for row in rows])
+            _check_unlabelled(connection, number, facts.corpus, [row[0] for row in rows], withheld)
             header = {
                 **{name: value for name, value in asdict(facts).items() if name not in ("corpus", "state")},
                 "corpus_id": number,
@@ -180,28 +193,26 @@ class LabelCatalogue:
             return [_row(row) for row in connection.execute(query).mappings()]
 
     def pseudo_labels(self, key: str) -> list[PseudoLabelRow]:
-        """Labels of a generation by clip id, in whatever state it is. Raises CatalogueError if unknown."""
-        columns = (PseudoLabel.clip_id, PseudoLabel.emotion, PseudoLabel.confidence, PseudoLabel.valence)
+        """Labels of a generation by name, in whatever state it is. Raises CatalogueError if unknown."""
         query = (
-            select(*columns)
+            select(*_LABEL_COLUMNS)
             .join(Generation, Generation.id == PseudoLabel.generation_id)
             .where(Generation.key == key)
-            .order_by(PseudoLabel.clip_id)
         )
         with self._database.reading() as connection:
             _require(connection, key)
-            return [PseudoLabelRow(*row) for row in connection.execute(query)]
+            return sorted(PseudoLabelRow(*row) for row in connection.execute(query))
 
-    def pseudo_labels_of(self, clip_id: str) -> list[tuple[GenerationRow, PseudoLabelRow]]:
+    def pseudo_labels_of(self, corpus: str, name: str) -> list[tuple[GenerationRow, PseudoLabelRow]]:
         """Every label that a clip was ever given, with its generation, oldest first: who voted for it, and whether it counts."""
-        columns = (PseudoLabel.clip_id, PseudoLabel.emotion, PseudoLabel.confidence, PseudoLabel.valence)
         query = (
-            select(Generation.key, *columns)
+            select(Generation.key, *_LABEL_COLUMNS)
             .join(Generation, Generation.id == PseudoLabel.generation_id)
-            .where(PseudoLabel.clip_id == clip_id)
+            .where(PseudoLabel.name == name)
             .order_by(Generation.id)
         )
         with self._database.reading() as connection:
+            query = query.where(Generation.corpus_id == corpus_id(connection, corpus))
             found = [(row[0], PseudoLabelRow(*row[1:])) for row in connection.execute(query)]
             return [(_require(connection, key), label) for key, label in found]
 
@@ -262,15 +273,20 @@ def _label(generation_id: int, row: PseudoLabelRow) -> dict[str, Any]:
     return {"generation_id": generation_id, **row._asdict(), "valence": valence}
 
 
-def _check_unlabelled(connection: Connection, number: int, corpus: str, clip_ids: Sequence[str]) -> None:
+def _check_unlabelled(
+    connection: Connection, number: int, corpus: str, names: Sequence[str], withheld: Set[str]
+) -> None:
     """The last line of defence against test clips in training (the selection leaves them out too)."""
-    same = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.clip_id == Clip.clip_id)
-    query = select(Clip.clip_id, Clip.split, GoldLabel.emotion).outerjoin(GoldLabel, same)
-    rows = connection.execute(query.where(Clip.corpus_id == number))
+    same = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.name == Clip.name)
+    query = select(Clip.name, Clip.content, Clip.split, GoldLabel.emotion).outerjoin(GoldLabel, same)
+    rows = connection.execute(query.where(Clip.corpus_id == number, has_file())).all()
+    judged = {content for _, content, split, _ in rows if split in ("test", "canary")}
     free = {
-        clip_id for clip_id, split, emotion in rows if split not in ("test", "canary") and emotion is None
+        name
+        for name, content, _, emotion in rows
+        if content not in judged and (emotion is None or name in withheld)
     }
-    refused = sorted(set(clip_ids) - free)
+    refused = sorted(set(names) - free)
     if refused:
         raise CatalogueError(
             f"{len(refused)} pseudo-labels are for clips that are not unlabelled clips of corpus {corpus!r}, "

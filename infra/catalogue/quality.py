@@ -6,19 +6,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 
 from infra.catalogue.bulk import upsert
+from infra.catalogue.clips import has_file
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
-from infra.catalogue.tables import ClipQuality, MediaFile
+from infra.catalogue.tables import Clip, ClipQuality
 
 
 @dataclass(frozen=True, kw_only=True)
 class QualityRow:
-    """Quality of one clip; None: no such stream, or not measured."""
+    """Quality of one content; None: no such stream, or not measured."""
 
-    clip_id: str
+    content: str
     """sha256 (hex) of the media file."""
     method: str
     """How it was measured (version, face detector), at most 100 characters; another method, another value."""
@@ -33,13 +34,13 @@ class QualityRow:
 
 
 class QualityCatalogue:
-    """Measured quality; the rows of a clip in two corpora are one."""
+    """Measured quality; clips of equal content share a row."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def set_quality(self, rows: Sequence[QualityRow]) -> None:
-        """Store measurements, all or none; what was known of these clips is replaced. NaN counts as None."""
+        """Store measurements, all or none; what was known of these contents is replaced. NaN counts as None."""
         values = [
             {
                 name: None if isinstance(value, float) and math.isnan(value) else value
@@ -51,14 +52,15 @@ class QualityCatalogue:
             upsert(connection, ClipQuality, values)
 
     def quality(self, corpus: str, method: str | None = None) -> dict[str, QualityRow]:
-        """Quality of the corpus' clips that have a file, by clip id; clips not measured (by `method`) are left out.
+        """Quality of the corpus' clips that have a file, by content; those not measured (by `method`) are left out.
 
         Raises CatalogueError for a corpus that is not catalogued.
         """
         with self._database.reading() as connection:
             number = corpus_id(connection, corpus)
-            at_home = exists().where(MediaFile.corpus_id == number, MediaFile.clip_id == ClipQuality.clip_id)
-            query = select(ClipQuality.__table__).where(at_home).order_by(ClipQuality.clip_id)
+            listed = select(Clip.content).where(Clip.corpus_id == number, has_file())
+            query = select(ClipQuality.__table__).where(ClipQuality.content.in_(listed))
+            query = query.order_by(ClipQuality.content)
             if method is not None:
                 query = query.where(ClipQuality.method == method)
-            return {row["clip_id"]: QualityRow(**row) for row in connection.execute(query).mappings()}
+            return {row["content"]: QualityRow(**row) for row in connection.execute(query).mappings()}

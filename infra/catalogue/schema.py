@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -44,8 +45,17 @@ def migrate(database: Database) -> None:
                 f"the catalogue at {database.shown_url} has schema revision {current}, newer than this code "
                 f"(which knows up to {head}): update the code"
             )
+        if current is not None:
+            _announce(script, current, database.shown_url)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _announce(script: ScriptDirectory, current: str, url: str) -> None:
+    """Say what a revision's `notice` has to say before it is applied: what its change costs whoever opens the catalogue."""
+    for revision in reversed(list(script.iterate_revisions("head", current))):
+        if (notice := getattr(revision.module, "notice", None)) is not None:
+            logging.getLogger(__name__).warning("the catalogue at %s is brought up to date: %s", url, notice)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -34,7 +34,8 @@ class SnapshotRow:
 class SnapshotMemberRow:
     """A clip with the labels it had when the snapshot was taken."""
 
-    clip_id: str
+    name: str
+    content: str
     emotion: str | None
     valence: float | None
     speaker: str | None
@@ -72,19 +73,18 @@ class SnapshotCatalogue:
         return SnapshotRow(corpus=corpus, **known)
 
     def snapshot_members(self, snapshot_id: str) -> list[SnapshotMemberRow]:
-        """Members by clip id."""
+        """Members by name."""
         columns = [column for column in SnapshotMember.__table__.columns if column.name != "snapshot_id"]
-        query = (
-            select(*columns).where(SnapshotMember.snapshot_id == snapshot_id).order_by(SnapshotMember.clip_id)
-        )
+        query = select(*columns).where(SnapshotMember.snapshot_id == snapshot_id)
         with self._database.reading() as connection:
-            return [SnapshotMemberRow(**row) for row in connection.execute(query).mappings()]
+            members = [SnapshotMemberRow(**row) for row in connection.execute(query).mappings()]
+        return sorted(members, key=lambda member: member.name)
 
 
 def membership_hash(clips: Iterable[ClipRow | SnapshotMemberRow]) -> str:
-    """sha256 (hex) over (clip_id, emotion, valence, speaker, split, fold, transcript), sorted by clip."""
+    """sha256 (hex) over (name, content, emotion, valence, speaker, split, fold, transcript), sorted by name."""
     digest = hashlib.sha256()
-    for clip in sorted(clips, key=lambda c: c.clip_id):
+    for clip in sorted(clips, key=lambda c: c.name):
         line = json.dumps(list(_member(clip).values()), ensure_ascii=True, separators=(",", ":"))
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
@@ -92,7 +92,8 @@ def membership_hash(clips: Iterable[ClipRow | SnapshotMemberRow]) -> str:
 
 def _member(clip: ClipRow | SnapshotMemberRow) -> dict[str, str | float | int | None]:
     return {
-        "clip_id": clip.clip_id,
+        "name": clip.name,
+        "content": clip.content,
         "emotion": clip.emotion,
         "valence": clip.valence,
         "speaker": clip.speaker,

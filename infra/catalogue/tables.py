@@ -1,8 +1,8 @@
 """The catalogue's schema (SQLAlchemy 2, typed). Rows of these classes never leave the package.
 
-A clip is content (sha256 of its media) within a corpus; `media_files` says under which paths that content
-lies, so a rescan need not hash again and two equal files are one clip. Changes of this schema come with a
-migration.
+A clip is a name within a corpus; its content (sha256 of its media) is what features, quality and recognised speech are found
+by, so that equal files cost once. `media_files` says what lies under which path, so a rescan need not hash again. Changes of this
+schema come with a migration.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-ClipId = String(64)
+Content = String(64)
 """sha256 (hex)."""
 
 
@@ -76,13 +76,14 @@ class Corpus(Base):
 
 
 class Clip(Base):
-    """A piece of content, as its corpus describes it."""
+    """A sample: a name, as its corpus describes it."""
 
     __tablename__ = "clips"
+    __table_args__ = (Index(None, "corpus_id", "content"),)
 
     corpus_id: Mapped[int] = mapped_column(ForeignKey("corpora.id"), primary_key=True)
-    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
-    name: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    content: Mapped[str] = mapped_column(Content)
     path: Mapped[str] = mapped_column(Text)
     duration_seconds: Mapped[float | None] = mapped_column(Float)
     has_audio: Mapped[bool] = mapped_column(Boolean)
@@ -95,12 +96,12 @@ class Clip(Base):
 
 
 class MediaFile(Base):
-    """A path at which a clip's content was found, with what tells a change without hashing."""
+    """A path at which a clip lies, with what tells a change without hashing."""
 
     __tablename__ = "media_files"
     __table_args__ = (
-        ForeignKeyConstraint(["corpus_id", "clip_id"], ["clips.corpus_id", "clips.clip_id"]),
-        Index(None, "corpus_id", "clip_id"),
+        ForeignKeyConstraint(["corpus_id", "name"], ["clips.corpus_id", "clips.name"]),
+        Index(None, "corpus_id", "name"),
     )
 
     corpus_id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -108,30 +109,38 @@ class MediaFile(Base):
     name: Mapped[str] = mapped_column(Text)
     size: Mapped[int] = mapped_column(BigInteger)
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
-    clip_id: Mapped[str] = mapped_column(ClipId)
+    content: Mapped[str] = mapped_column(Content)
 
 
 class Transcript(Base):
-    """What is said in a clip, by source (`corpus`, or a recogniser)."""
+    """What is said in a clip, by its corpus."""
 
     __tablename__ = "transcripts"
+    __table_args__ = (ForeignKeyConstraint(["corpus_id", "name"], ["clips.corpus_id", "clips.name"]),)
 
     corpus_id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
-    source: Mapped[str] = mapped_column(String(500), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
     text: Mapped[str] = mapped_column(Text)
 
-    __table_args__ = (ForeignKeyConstraint(["corpus_id", "clip_id"], ["clips.corpus_id", "clips.clip_id"]),)
+
+class RecognisedSpeech(Base):
+    """What a recogniser heard; of the content alone, so of no corpus."""
+
+    __tablename__ = "recognised_speech"
+
+    content: Mapped[str] = mapped_column(Content, primary_key=True)
+    recogniser: Mapped[str] = mapped_column(String(500), primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
 
 
 class GoldLabel(Base):
     """The corpus owner's label."""
 
     __tablename__ = "gold_labels"
-    __table_args__ = (ForeignKeyConstraint(["corpus_id", "clip_id"], ["clips.corpus_id", "clips.clip_id"]),)
+    __table_args__ = (ForeignKeyConstraint(["corpus_id", "name"], ["clips.corpus_id", "clips.name"]),)
 
     corpus_id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
     emotion: Mapped[str | None] = mapped_column(String(50))
     valence: Mapped[float | None] = mapped_column(Float)
 
@@ -180,7 +189,9 @@ class PseudoLabel(Base):
     __tablename__ = "pseudo_labels"
 
     generation_id: Mapped[int] = mapped_column(ForeignKey("generations.id"), primary_key=True)
-    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    content: Mapped[str] = mapped_column(Content)
+    """What lay under the name when it was voted on."""
     emotion: Mapped[str] = mapped_column(String(50))
     confidence: Mapped[float] = mapped_column(Float)
     valence: Mapped[float | None] = mapped_column(Float)
@@ -207,7 +218,7 @@ class ClipQuality(Base):
 
     __tablename__ = "clip_quality"
 
-    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
+    content: Mapped[str] = mapped_column(Content, primary_key=True)
     method: Mapped[str] = mapped_column(String(100))
     """Version of the measurement and the face detector: values of another method are measured again."""
     duration_seconds: Mapped[float] = mapped_column(Float)
@@ -230,12 +241,12 @@ class FeatureShard(Base):
 
 
 class Feature(Base):
-    """In which shard a clip's features lie."""
+    """In which shard the features of a content lie."""
 
     __tablename__ = "features"
 
     feature_key: Mapped[str] = mapped_column(String(64), primary_key=True)
-    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
+    content: Mapped[str] = mapped_column(Content, primary_key=True)
     shard_id: Mapped[int] = mapped_column(ForeignKey("feature_shards.id"), index=True)
 
 
@@ -257,7 +268,8 @@ class SnapshotMember(Base):
     __tablename__ = "snapshot_members"
 
     snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshots.id"), primary_key=True)
-    clip_id: Mapped[str] = mapped_column(ClipId, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    content: Mapped[str] = mapped_column(Content)
     emotion: Mapped[str | None] = mapped_column(String(50))
     valence: Mapped[float | None] = mapped_column(Float)
     speaker: Mapped[str | None] = mapped_column(Text)

@@ -1,4 +1,4 @@
-"""Precomputed features below a corpus root: which clips have files, and the identity of clips that have only these.
+"""Precomputed features below a corpus root: which clips have files, and the content of clips that have only these.
 
 `features/<set>/<clip>.npy`, or `features/<set>/<clip>/*.npy`, one file per face.
 """
@@ -78,26 +78,44 @@ def feature_sets(root: Path) -> tuple[str, ...]:
     )
 
 
-def precomputed_id(entry: CorpusEntry) -> str:
-    """Clip id of an entry without media: sha256 (hex) over its feature files' content, set by set.
+def precomputed_content(entry: CorpusEntry) -> str:
+    """Content of an entry without media: sha256 (hex) over its feature files' content, set by set.
 
-    One line `<set>[/<face>] <sha256 of the file>` a file, sorted; the clip's name is not part of it, so equal
-    content under two names is one clip, as with media. For an MMSA pickle the lines are the clip's arrays
-    (type, shape and values). A set that is added, removed or changed makes another clip: what was trained on
-    the old content stays attributed to it.
+    One line `<set>[/<face>] <sha256 of the file>` a file, sorted; the clip's name is not part of it, as with media. For an MMSA
+    pickle the lines are the clip's arrays (type, shape and values). A set that is added, removed or changed makes another
+    content: what was trained on the old one stays attributed to it.
+
+    Vectors without any value (empty, or zeros throughout) stand for "nothing there", as of clips without text: a clip that has
+    no others equals no other clip, and its content is its name.
 
     Raises:
         MediaError: `missing_media` for a file that cannot be read.
         CorpusError: the pickle cannot be read.
     """
-    from mer.corpora.mmsa_pickle import PICKLE_SUFFIX, pickled_lines
+    from mer.corpora.mmsa_pickle import PICKLE_SUFFIX, pickled_lines, pickled_values
 
     lines: list[str] = []
+    blank = True
     for file in entry.precomputed:
         if file.suffix == PICKLE_SUFFIX:
             lines += pickled_lines(file, entry.name)
+            blank = blank and not pickled_values(file, entry.name)
             continue
         inner = file.relative_to(entry.media.parent)
         label = inner.parts[0] if len(inner.parts) == 2 else f"{inner.parts[0]}/{file.name}"
         lines.append(f"{label} {sha256_file(file)}")
+        blank = blank and _is_blank(file)
+    if blank:
+        lines.append(f"without values: {entry.name}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def _is_blank(file: Path) -> bool:
+    """Whether an npy file holds no value but zeros. Its header is only skipped: nothing is allocated on its word."""
+    raw = file.read_bytes()
+    if raw[:6] != b"\x93NUMPY" or len(raw) < 12:
+        return False
+    begin = (
+        12 + int.from_bytes(raw[8:12], "little") if raw[6] > 1 else 10 + int.from_bytes(raw[8:10], "little")
+    )
+    return not any(raw[begin:].lstrip(b"\0")[:1])

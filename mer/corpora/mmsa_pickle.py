@@ -115,6 +115,12 @@ def pickled_lines(path: Path, name: str) -> list[str]:
     return lines
 
 
+def pickled_values(path: Path, name: str) -> bool:
+    """Whether any of a clip's arrays in a pickle holds a value that is not 0 (or stands for it)."""
+    arrays = [held[name] for held in read_mmsa(path).arrays.values() if name in held]
+    return any(bool(np.any(values[~(np.isnan(values) | np.isneginf(values))])) for values in arrays)
+
+
 def read_mmsa(path: Path) -> MmsaPickle:
     """Read a pickle, or take it from memory.
 

@@ -111,13 +111,8 @@ def inner_folds(examples: Examples, learn: Mask, folds: int, seed: int = 0) -> N
     visible = seen_by(examples, learn)
     rows = np.flatnonzero(visible.emotion >= 0)
     fold = np.full(len(visible), -1, dtype=np.int64)
-    fold[rows] = assign_folds(
-        [visible.speaker[i] for i in rows],
-        [visible.clip_ids[i] for i in rows],
-        visible.emotion[rows],
-        folds,
-        seed,
-    )
+    learnt = visible.subset(rows)
+    fold[rows] = assign_folds(learnt.speaker, learnt.clip_ids, learnt.emotion, folds, seed, learnt.content)
     return fold
 
 

@@ -3,7 +3,7 @@
 Reconstruction: the paper of system A names no augmentation of the waveform; the kinds and their ranges are ours, after
 what is usual in speech recognition (speed perturbation of a tenth, Ko et al. 2015; noise and simulated rooms, Ko et al. 2017).
 
-What a clip gets is drawn from (seed, variant, the clip's content id), each kind from draws of its own: the same in every run
+What a clip gets is drawn from (seed, variant, the clip's content), each kind from draws of its own: the same in every run
 and on every machine, whatever other clips there are, and a changed option of one kind leaves the others' draws alone.
 Imports no torch.
 """
@@ -127,10 +127,10 @@ class AugmentedVariant(BaseModel):
     )
     seed: int = Field(default=0, ge=0, description="Another seed draws all variants anew.")
 
-    def draw(self, clip_id: str) -> DrawnAugmentation:
-        """What the clip of this content id gets."""
+    def draw(self, content: str) -> DrawnAugmentation:
+        """What clips of this content get."""
         options = self.augmentation
-        speed, room, noise, gain = (self._draws(clip_id, kind) for kind in ("speed", "room", "noise", "gain"))
+        speed, room, noise, gain = (self._draws(content, kind) for kind in ("speed", "room", "noise", "gain"))
         return DrawnAugmentation(
             speed=float(speed.choice(np.array(options.speeds)))
             if speed.random() < options.speed_probability
@@ -147,14 +147,14 @@ class AugmentedVariant(BaseModel):
             else None,
         )
 
-    def apply(self, waveform: Waveform, clip_id: str) -> Waveform:
+    def apply(self, waveform: Waveform, content: str) -> Waveform:
         """The clip's sound in this variant.
 
         Silence stays silence. Everything but another speed keeps the length: a room's tail beyond the end is cut.
 
         Args:
             waveform: mono float32 (time,) at 16 kHz.
-            clip_id: content id that the draws belong to.
+            content: of the clip; what the draws belong to.
 
         Returns:
             float32 (time / speed,), at least one sample where there was one, within [-1, 1] where anything was drawn
@@ -167,21 +167,21 @@ class AugmentedVariant(BaseModel):
             raise ValueError(f"expected a mono waveform (time,), found shape {waveform.shape}")
         if waveform.size == 0:
             return waveform
-        drawn = self.draw(clip_id)
+        drawn = self.draw(content)
         if drawn.speed is not None:
             waveform = at_speed(waveform, drawn.speed)
         if drawn.rt60_seconds is not None:
-            draws = self._draws(clip_id, "tail")
+            draws = self._draws(content, "tail")
             waveform = reverberate(waveform, drawn.rt60_seconds, self.augmentation.direct_db, draws)
         if drawn.snr_db is not None:
-            noise = coloured_noise(drawn.colour, waveform.size, self._draws(clip_id, "hiss"))
+            noise = coloured_noise(drawn.colour, waveform.size, self._draws(content, "hiss"))
             waveform = mix_at_snr(waveform, noise, drawn.snr_db)
         if drawn.gain_db is not None:
             waveform = _within_one(waveform.astype(np.float64) * 10 ** (drawn.gain_db / 20))
         return waveform
 
-    def _draws(self, clip_id: str, kind: str) -> np.random.Generator:
-        return clip_generator(self.seed, clip_id, f"variant {self.variant} {kind}")
+    def _draws(self, content: str, kind: str) -> np.random.Generator:
+        return clip_generator(self.seed, content, f"variant {self.variant} {kind}")
 
 
 def at_speed(waveform: Waveform, speed: float) -> Waveform:

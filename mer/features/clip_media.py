@@ -90,7 +90,7 @@ class ClipMedia:
         flags = (CUT,) if kept.size < raw.size else ()
         waveform = prepare_sound(kept, preparation)
         if preparation.augmented is not None:
-            waveform = preparation.augmented.apply(waveform, self.clip.clip_id)
+            waveform = preparation.augmented.apply(waveform, self.clip.content)
         return PreparedSound(waveform, flags)
 
     def _crops(self, preparation: FramePreparation) -> FaceCrops:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,7 @@ MAX_BYTES = 256 << 20
 """Largest feature file that is read."""
 
 _SAMPLED = 33
-"""Files whose headers decide what width a set's features have."""
+"""Files with values whose headers decide what width a set's features have."""
 
 
 def usual_width(folder: Path) -> int:
@@ -29,17 +30,16 @@ def usual_width(folder: Path) -> int:
         return 1
     with os.scandir(folder) as items:  # as paths, 100,000 files would take seconds
         names = sorted(item.name for item in items)
-    files = islice((folder / name for name in names if name.endswith(".npy")), _SAMPLED)
+    files = (folder / name for name in names if name.endswith(".npy"))
     faces = (
         path for name in names if not name.endswith(".npy") for path in sorted((folder / name).glob("*.npy"))
     )
-    first = list(files) or list(islice(faces, _SAMPLED))
-    widths = Counter(width for path in first if (width := _width_in_header(path)) is not None)
+    widths = Counter(_first_widths(files)) or Counter(_first_widths(faces))
     return max(widths, key=lambda width: (widths[width], -width)) if widths else 1
 
 
 def read_features(path: Path) -> NDArray[np.float32]:
-    """Read one feature file, float32 (T, D); a vector (D,) gives T = 1.
+    """Read one feature file, float32 (T, D); a vector (D,) gives T = 1, an array without values (0, D).
 
     The header is read and believed only if the file has exactly the bytes it declares: nothing is allocated on its
     word, pickles and archives are never opened.
@@ -56,13 +56,15 @@ def read_features(path: Path) -> NDArray[np.float32]:
     except OSError as error:
         raise bad_features(path.name, "a readable file", str(error)) from error
     shape = _without_leading_ones(header.shape)
-    if len(shape) not in {1, 2} or header.size == 0:
+    if len(shape) not in {1, 2}:
         raise bad_features(path.name, "shape (features,) or (time, features)", str(header.shape))
     if len(raw) != header.size * header.dtype.itemsize or len(raw) > MAX_BYTES:
         found = f"{len(raw)} bytes for shape {header.shape}"
         raise bad_features(
             path.name, f"{header.size * header.dtype.itemsize} bytes, at most {MAX_BYTES}", found
         )
+    if header.size == 0:
+        return np.zeros((0, shape[-1]), dtype=np.float32)
     order: Literal["F", "C"] = "F" if header.fortran else "C"
     stored = np.frombuffer(raw, dtype=header.dtype).reshape(header.shape, order=order)
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is refused below
@@ -96,14 +98,19 @@ def _read_header(stream: BinaryIO) -> _Header | str:
     return _Header(shape, fortran, dtype) if dtype.kind == "f" else f"values of type {dtype}"
 
 
+def _first_widths(paths: Iterable[Path]) -> Iterable[int]:
+    known = (width for path in paths if (width := _width_in_header(path)) is not None)
+    return islice(known, _SAMPLED)
+
+
 def _width_in_header(path: Path) -> int | None:
-    """Width a file declares; None for a file that is no float array."""
+    """Width a file declares; None for a file that is no float array, or has no width."""
     try:
         with path.open("rb") as stream:
             header = _read_header(stream)
     except OSError:
         return None
-    return None if isinstance(header, str) or not header.shape else header.shape[-1]
+    return None if isinstance(header, str) or not header.shape else header.shape[-1] or None
 
 
 def bad_features(name: str, expected: str, found: str) -> MediaError:

@@ -16,6 +16,7 @@ from mer.corpora.mmsa_pickle import pickled_sets, read_mmsa
 from mer.errors import MediaError, QuarantineReason
 from mer.features.clip_feature import ClipFeature, masked
 from mer.features.feature_file import bad_features, read_features, usual_width
+from mer.features.missing import EMPTY, is_missing
 from mer.features.spec import FILES_PREFIX, FeatureSpec
 
 NO_FILE = "no_feature_file"
@@ -43,7 +44,7 @@ class PrecomputedExtractor:
         self._width = 1  # until a corpus has been seen
 
     def extract(self, clip: Clip) -> ClipFeature:
-        """Read one clip's features; absent where there are none.
+        """Read one clip's features; absent where there are none, or nothing but zeros.
 
         Raises:
             MediaError: `bad_features` for a file that is no npy array of finite floats of the set's width,
@@ -60,10 +61,12 @@ class PrecomputedExtractor:
         values = source.read(clip.name)
         if values is None:
             return self.absent(NO_FILE)
+        if values.size == 0:
+            return self.absent(EMPTY)
         if values.shape[1] != self._width:
             expected = f"{self._width} features as in the set's other files"
             raise bad_features(clip.name, expected, f"{values.shape[1]}")
-        return ClipFeature(self._pool(values), present=True)
+        return self.absent(EMPTY) if is_missing(values) else ClipFeature(self._pool(values), present=True)
 
     def absent(self, *flags: str) -> ClipFeature:
         """Zeros of the width of the set last seen."""
@@ -100,9 +103,12 @@ class _FolderSource:
         file = self._folder / f"{name}.npy"
         if file.is_file():
             return read_features(file)
-        faces = [read_features(path) for path in sorted((self._folder / name).glob("*.npy"))]
-        if not faces:
+        paths = sorted((self._folder / name).glob("*.npy"))
+        if not paths:
             return None
+        faces = [face for face in map(read_features, paths) if face.size]
+        if not faces:
+            return np.zeros((0, self.width), dtype=np.float32)
         if len({face.shape[1] for face in faces}) > 1:
             widths = sorted({face.shape[1] for face in faces})
             raise bad_features(name, "faces of one width", f"{', '.join(map(str, widths))}")

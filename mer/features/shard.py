@@ -107,6 +107,20 @@ def _finite(clip_id: str, feature: ClipFeature) -> ClipFeature:
     return masked(feature.values, (*feature.flags, "not_finite"))
 
 
+def presence_in(index: bytes) -> dict[str, tuple[bool, tuple[str, ...]]]:
+    """Whether each clip of a shard is present, and its flags, out of the bytes of its index: no value is read."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    columns = parquet.read_table(pa.BufferReader(index), columns=["clip_id", "present", "flags"]).to_pydict()
+    return {
+        clip_id: (present, tuple(flags))
+        for clip_id, present, flags in zip(
+            columns["clip_id"], columns["present"], columns["flags"], strict=True
+        )
+    }
+
+
 def read_shard(folder: Path) -> Shard:
     """Read a shard.
 

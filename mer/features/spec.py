@@ -22,6 +22,9 @@ EXTRACTOR_VERSION = 2
 """Part of a spec's key, which benchmarks keep features by: raised whenever the same spec and weights would give other values.
 The pipeline's feature sets need no such number: beside the spec, their keys have the version of the code that extracts them."""
 
+MISSING_RULE = 1
+"""Raised whenever other values of others' features, or other texts, count as missing (`mer.features.missing`)."""
+
 HAAR = "haar"
 """Name of the face detector inside the OpenCV wheel."""
 
@@ -316,6 +319,8 @@ class FeatureSpec(_Frozen):
             later = set() if self.frames.align else {"align"}
             frames = self.frames.model_dump(mode="json", exclude=later)
             parts["frames"] = frames | {"detector": self._detector_identity()}
+        if self.precomputed or self.modality == "lexical":
+            parts["missing"] = MISSING_RULE
         record = {"spec": parts, "weights": weights_identity, "extractor": EXTRACTOR_VERSION}
         canonical = json.dumps(record, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()

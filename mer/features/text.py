@@ -10,6 +10,7 @@ from mer.encoders.lexical import load_lexical
 from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.weights import ResolvedWeights
 from mer.features.clip_media import CUT, ClipMedia
+from mer.features.missing import has_words
 from mer.features.reader import EncoderReader, Pieces, Rows
 from mer.features.spec import FeatureSpec
 
@@ -32,7 +33,7 @@ class TextReader(EncoderReader):
     def prepare(self, media: ClipMedia) -> Pieces:
         """Tokenise the transcript; without one (or without a single word) the stream is absent."""
         text = (media.clip.transcript or "").strip()
-        tokens = self.encoder.tokens(text) if text else None
+        tokens = self.encoder.tokens(text) if has_words(text) else None
         if tokens is None or not any(tokens.words):
             return Pieces([], [], (NO_TRANSCRIPT,))
         return Pieces([tokens], [float(len(tokens.ids))], (CUT,) if tokens.cut else ())

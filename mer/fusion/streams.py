@@ -141,8 +141,8 @@ def stream_batch(
     count: int,
     stores: Mapping[str, FrameStore] | None = None,
 ) -> StreamBatch:
-    """Standardised tensors of every stream the model knows; a stream without a table is missing for all
-    `count` clips.
+    """Standardised tensors of every stream the model knows; a stream without a table, or without any present clip (of whatever
+    width), is missing for all `count` clips.
 
     Args:
         features: stream name -> table of `count` clips.
@@ -167,6 +167,8 @@ def stream_batch(
             continue
         table = features[name]
         raw = torch.from_numpy(flat_values(name, table))
+        if raw.shape[1] != len(standardise.mean) and not table.present.any():
+            raw = torch.zeros(len(raw), len(standardise.mean))  # the width of what nobody has is only guessed
         if raw.shape[1] != len(standardise.mean):
             raise ConfigError(
                 f"stream {name}: expected {len(standardise.mean)} features, found {raw.shape[1]}"

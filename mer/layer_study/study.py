@@ -86,6 +86,7 @@ def study_training_clips(
             _speakers(examples, present_rows),
             config,
             progress,
+            examples.subset(present_rows).content,
         )
     present_rows = rows[states.read(0, clip_ids).present]
     present = [examples.clip_ids[row] for row in present_rows]
@@ -100,6 +101,7 @@ def study_training_clips(
         _speakers(examples, present_rows),
         config,
         progress,
+        examples.subset(present_rows).content,
     )
 
 
@@ -109,6 +111,7 @@ def study_layers(
     speakers: Sequence[str | None],
     config: LayerStudyConfig,
     progress: Progress | None = None,
+    contents: Sequence[str] = (),
 ) -> LayerStudy:
     """Score every layer on held-out speakers and choose the block to adapt.
 
@@ -119,6 +122,7 @@ def study_layers(
         speakers: (N,) speaker or None (then folds are by clip).
         config: folds, seeds, penalty, score.
         progress: called with (solver steps done, most steps).
+        contents: (N,) content per clip, empty where unknown, or none at all: equal ones are held out together.
 
     Raises:
         ConfigError: fewer than two hidden states, clips or classes; features that are not finite.
@@ -129,7 +133,8 @@ def study_layers(
     if features.ndim != 3:
         raise ConfigError(f"layer study: expected (clips, hidden states, width), found {features.shape}")
     _require_something_to_tell(features.shape[1], truth)
-    held_out = held_out_clips(who, truth, config)
+    equal = [content for content, keep in zip(contents, known, strict=True) if keep] if contents else ()
+    held_out = held_out_clips(who, truth, config, equal)
     by_layer = torch.from_numpy(np.ascontiguousarray(values.transpose(1, 0, 2), dtype=np.float32))
     labelled, train = torch.from_numpy(truth), torch.from_numpy(~held_out)
     clips, width = by_layer.shape[1:]
@@ -155,6 +160,7 @@ def study_layer_frames(
     speakers: Sequence[str | None],
     config: LayerStudyConfig,
     progress: Progress | None = None,
+    contents: Sequence[str] = (),
 ) -> LayerStudy:
     """The same under attention pooling. As many layers as fit `config.memory_gib` are held and trained together.
 
@@ -167,6 +173,7 @@ def study_layer_frames(
         speakers: (N,) speaker or None.
         config: as in `study_layers`, and how the queries are learned.
         progress: called with (layers done, L).
+        contents: as in `study_layers`.
 
     Raises:
         ConfigError: as in `study_layers`; a clip without label.
@@ -174,7 +181,7 @@ def study_layer_frames(
     if (labels < 0).any():
         raise ConfigError("layer study of frames: expected a label for every clip, found clips without")
     _require_something_to_tell(count, labels)
-    held_out = held_out_clips(speakers, labels, config)
+    held_out = held_out_clips(speakers, labels, config, contents)
     truth, train = torch.from_numpy(labels), torch.from_numpy(~held_out)
     predicted, means, done = [], [], 0
     at_once = 1  # until the size of a layer is known
@@ -201,12 +208,16 @@ def study_layer_frames(
 
 
 def held_out_clips(
-    speakers: Sequence[str | None], truth: NDArray[np.int64], config: LayerStudyConfig
+    speakers: Sequence[str | None],
+    truth: NDArray[np.int64],
+    config: LayerStudyConfig,
+    contents: Sequence[str] = (),
 ) -> NDArray[np.bool_]:
     """(R, N) the clips of every fold of every seed, seeds in the outer order."""
     names = [str(row) for row in range(len(truth))]
     folds = [
-        assign_folds(speakers, names, truth, config.folds, config.seed + run) for run in range(config.seeds)
+        assign_folds(speakers, names, truth, config.folds, config.seed + run, contents)
+        for run in range(config.seeds)
     ]
     return np.concatenate([[run == fold for fold in range(run.max() + 1)] for run in folds])
 

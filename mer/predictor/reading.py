@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 Level = Literal["utterance", "frames"]
 
 
+def rows_of(clips: Sequence[Clip]) -> tuple[str, ...]:
+    """What the rows of these clips' tables are called: their names, or where several share one `name/<row>`."""
+    clips_of = Counter(clip.name for clip in clips)
+    return tuple(
+        clip.name if clips_of[clip.name] == 1 else f"{clip.name}/{row}" for row, clip in enumerate(clips)
+    )
+
+
 class StreamReader:
     """The streams of a package's recipe, as its fusions were trained on.
 
@@ -38,7 +47,7 @@ class StreamReader:
         self._folder = folder
         self._weights = weights
         self._extractors: dict[str, Extractor] = {}
-        self._last: dict[str, tuple[tuple[str, ...], FeatureTable | RaggedTable]] = {}
+        self._last: dict[str, tuple[tuple[Clip, ...], FeatureTable | RaggedTable]] = {}
         self._recogniser: Recogniser | None = None
         self._blocks: dict[str, AdaptedBlock] = {}
 
@@ -161,21 +170,19 @@ class StreamReader:
         return self._extractors[name]
 
     def _table(self, name: str, spec: FeatureSpec, clips: Sequence[Clip]) -> FeatureTable:
-        ids = tuple(clip.clip_id for clip in clips)
         known, found = self._last.get(name, ((), None))
-        if known != ids or not isinstance(
+        if known != tuple(clips) or not isinstance(
             found, FeatureTable
         ):  # another fusion may have read these clips just now
-            found = table_of(ids, extract_clips(self._extractor(name, spec), clips))
-            self._last[name] = (ids, found)
+            found = table_of(rows_of(clips), extract_clips(self._extractor(name, spec), clips))
+            self._last[name] = (tuple(clips), found)
         return found
 
     def _frames(self, name: str, spec: FeatureSpec, clips: Sequence[Clip]) -> RaggedTable:
-        ids = tuple(clip.clip_id for clip in clips)
         known, found = self._last.get(name, ((), None))
-        if known != ids or not isinstance(found, RaggedTable):
-            found = ragged_of(ids, extract_clips(self._extractor(name, spec), clips))
-            self._last[name] = (ids, found)
+        if known != tuple(clips) or not isinstance(found, RaggedTable):
+            found = ragged_of(rows_of(clips), extract_clips(self._extractor(name, spec), clips))
+            self._last[name] = (tuple(clips), found)
         return found
 
     def _is_aligned(self, stream: VisualStream) -> bool:

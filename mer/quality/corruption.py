@@ -5,7 +5,7 @@ MER-NOISE (noise at 5-10 dB; blur by factor 1, 2 or 4), and its successor of 202
 code. Our reading: babble is other clips of the corpus spoken at the same time; blur by factor f is scaling both sides
 down by f (area average) and back up (bilinear), so that factor 1 leaves the picture alone.
 
-Everything is drawn from (seed, clip id), so a clip has the same noise in every run, on every machine.
+Everything is drawn from (seed, the clip's content), so a clip has the same noise in every run, on every machine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Talker:
     """A clip whose speech may become babble."""
 
-    clip_id: str
+    content: str
     speaker: str | None
 
 
@@ -37,16 +37,16 @@ class Talker:
 class ClipNoise:
     """Corruptions of one clip."""
 
-    clip_id: str
+    content: str
     snr_db: float
     talkers: tuple[str, ...]
-    """Clip ids of the babble."""
+    """Contents of the babble."""
     blur_factor: int
     seed: int
 
     def corrupt_waveform(self, waveform: Waveform, talkers: Sequence[Waveform]) -> Waveform:
         """Mix the talkers' speech (in the order of `talkers`, same rate) under mono float32 (time,)."""
-        babble = babble_of(talkers, waveform.size, clip_generator(self.seed, self.clip_id, "offsets"))
+        babble = babble_of(talkers, waveform.size, clip_generator(self.seed, self.content, "offsets"))
         return mix_at_snr(waveform, babble, self.snr_db)
 
     def corrupt_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -89,9 +89,9 @@ class NoiseView(BaseModel):
         Raises:
             ConfigError: nobody in the pool may talk.
         """
-        generator = clip_generator(self.seed, clip.clip_id, "draw")
+        generator = clip_generator(self.seed, clip.content, "draw")
         return ClipNoise(
-            clip_id=clip.clip_id,
+            content=clip.content,
             snr_db=float(generator.uniform(self.min_snr_db, self.max_snr_db)),
             talkers=self._talkers(clip, pool),
             blur_factor=int(generator.choice(np.array(self.blur_factors))),
@@ -100,15 +100,15 @@ class NoiseView(BaseModel):
 
     def _talkers(self, clip: Talker, pool: Iterable[Talker]) -> tuple[str, ...]:
         strangers = {
-            other.clip_id: other.speaker
+            other.content: other.speaker
             for other in pool
-            if other.clip_id != clip.clip_id and (clip.speaker is None or other.speaker != clip.speaker)
+            if other.content != clip.content and (clip.speaker is None or other.speaker != clip.speaker)
         }
         if not strangers:
             raise ConfigError(
-                f"babble for clip {clip.clip_id}: expected clips of other speakers in the pool, found none"
+                f"babble for clip {clip.content}: expected clips of other speakers in the pool, found none"
             )
-        ranked = sorted(strangers, key=lambda other: (_digest(self.seed, clip.clip_id, other), other))
+        ranked = sorted(strangers, key=lambda other: (_digest(self.seed, clip.content, other), other))
         first_of_speaker: dict[str, str] = {}
         for other in ranked:
             first_of_speaker.setdefault(strangers[other] or other, other)
@@ -119,7 +119,7 @@ class NoiseView(BaseModel):
 
 def pool_digest(pool: Iterable[Talker]) -> str:
     """sha256 (hex) of who may talk: with the view, all that decides the noise of every clip."""
-    lines = sorted(f"{talker.clip_id} {talker.speaker or ''}" for talker in pool)
+    lines = sorted(f"{talker.content} {talker.speaker or ''}" for talker in pool)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -192,6 +192,6 @@ def _digest(*items: object) -> bytes:
     return hashlib.sha256("\x1f".join(str(item) for item in items).encode()).digest()
 
 
-def clip_generator(seed: int, clip_id: str, purpose: str) -> np.random.Generator:
-    """Draws of one clip for one purpose: the same in every run, unmoved by what else is drawn."""
-    return np.random.default_rng(int.from_bytes(_digest(seed, clip_id, purpose)[:16], "big"))
+def clip_generator(seed: int, content: str, purpose: str) -> np.random.Generator:
+    """Draws of one content for one purpose: the same in every run, unmoved by what else is drawn."""
+    return np.random.default_rng(int.from_bytes(_digest(seed, content, purpose)[:16], "big"))

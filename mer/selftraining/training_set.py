@@ -39,7 +39,8 @@ class TrainingSet:
     def _digest(self, clips: NDArray[np.bool_]) -> str:
         examples = self.examples
         rows = sorted(
-            f"{examples.clip_ids[i]}|{examples.emotion[i]}|{examples.valence[i]:.9g}|{examples.weight[i]:.9g}|{self._target(int(i))}"
+            f"{examples.clip_ids[i]}|{examples.content_of(int(i))}|{examples.emotion[i]}|{examples.valence[i]:.9g}|"
+            f"{examples.weight[i]:.9g}|{self._target(int(i))}"
             for i in np.flatnonzero(clips)
         )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
@@ -94,10 +95,15 @@ def candidates(
 
 
 def usable_in(seen: Collection[str], examples: Examples, partition: Partition) -> bool:
-    """Whether a generation's voters saw no label of a test or canary clip of this view.
+    """Whether a generation's voters saw no label of a test or canary clip of this view, nor of its content.
 
     Folds can be dealt anew when gold labels arrive; a label voted by a model that learnt from what is now a test fold would
     carry it into training.
     """
-    held_out = {examples.clip_ids[row] for row in np.flatnonzero(partition.test | partition.canary)}
-    return held_out.isdisjoint(seen)
+    names = set(seen)
+    contents = {examples.content_of(row) for row, name in enumerate(examples.clip_ids) if name in names}
+    contents.discard("")
+    return not any(
+        examples.clip_ids[row] in names or examples.content_of(row) in contents
+        for row in np.flatnonzero(partition.test | partition.canary).tolist()
+    )

@@ -3,6 +3,9 @@
 A view never shows the labels of the clips it will be scored on: `Partition.visible` blanks them, so a stage that fits on a view
 cannot choose by its test fold even by mistake. The view `final` trains on all folds and leaves only the holdout (`split=test`).
 Canary clips (`split=canary`) are in no view: their true labels watch over self-training.
+
+Clips of equal content (under other names) count as one: a view trains on no content that it is scored on, chooses by, or is
+watched over by, whatever the folds say.
 """
 
 from __future__ import annotations
@@ -31,8 +34,8 @@ class Partition:
     test: NDArray[np.bool_]
     """Scored once, by the evaluator; labels are not visible to the view."""
     unlabelled: NDArray[np.bool_]
-    """Clips without a gold label, of no speaker who is tested, watched over or chosen by (in this view, the holdout or the
-    canary): alignment and pseudo-labels may use them."""
+    """Clips without a gold label, of no speaker and no content that is tested, watched over or chosen by (in this view, the
+    holdout or the canary): alignment and pseudo-labels may use them."""
     canary: NDArray[np.bool_]
     """True labels that no view trains on, chooses by or is scored on; the same clips in every view, hidden as test labels are."""
 
@@ -55,11 +58,15 @@ class Partition:
         return replace(examples, emotion=emotion, valence=valence)
 
     def digest(self, examples: Examples, *, unlabelled: bool) -> str:
-        """Hash of what a stage on this view depends on: clip ids, visible labels and roles (`unlabelled`: those clips too)."""
+        """Hash of what a stage on this view depends on: names, contents, visible labels and roles of its clips.
+
+        `unlabelled`: those clips too.
+        """
         seen = self.visible(examples)
         keep = self.train | self.validation | (self.unlabelled if unlabelled else False)
         rows = sorted(
-            f"{examples.clip_ids[i]}|{seen.emotion[i]}|{seen.valence[i]:.6g}|{int(self.train[i])}{int(self.validation[i])}"
+            f"{examples.clip_ids[i]}|{examples.content_of(int(i))}|{seen.emotion[i]}|{seen.valence[i]:.6g}|"
+            f"{int(self.train[i])}{int(self.validation[i])}"
             for i in np.flatnonzero(keep)
         )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
@@ -83,14 +90,16 @@ def partitions(
         canary: (clips,) true labels that watch over self-training; none: no such clips.
     """
     watched = np.zeros(len(examples), dtype=bool) if canary is None else canary & ~holdout
-    labelled = (examples.emotion >= 0) & (examples.fold >= 0) & ~holdout & ~watched
-    apart = _speakers(examples, holdout | watched)
-    unlabelled = (examples.emotion < 0) & ~holdout & ~watched & ~_of(examples, apart)
+    apart = holdout | watched
+    equal = _of_content(examples, apart)
+    labelled = (examples.emotion >= 0) & (examples.fold >= 0) & ~apart & ~equal
+    unlabelled = (examples.emotion < 0) & ~apart & ~equal & ~_of(examples, _speakers(examples, apart))
     views: dict[str, Partition] = {}
     for fold in sorted({int(fold) for fold in examples.fold[labelled]}):
         test = labelled & (examples.fold == fold)
+        training = labelled & ~test & ~_of_content(examples, test)  # published folds may cut a content apart
         views[f"fold{fold}"] = _view(
-            f"fold{fold}", examples, labelled & ~test, test, unlabelled, watched, validation_share, seed
+            f"fold{fold}", examples, training, test, unlabelled, watched, validation_share, seed
         )
     views[FINAL_VIEW] = _view(
         FINAL_VIEW, examples, labelled, holdout, unlabelled, watched, validation_share, seed
@@ -109,13 +118,16 @@ def _view(
     seed: int,
 ) -> Partition:
     validation = inner_validation(
-        examples.speaker, examples.clip_ids, examples.emotion, training, share, seed
+        examples.speaker, examples.clip_ids, examples.emotion, training, share, seed, examples.content
     )
     train = training & ~validation
     # a corpus of one speaker is validated by clips: then there is nobody to keep apart
     chosen_by = _speakers(examples, validation) - _speakers(examples, train)
-    own = unlabelled & ~_of(examples, _speakers(examples, test) | chosen_by)
-    return Partition(view=name, train=train, validation=validation, test=test, unlabelled=own, canary=canary)
+    usable = unlabelled & ~_of(examples, _speakers(examples, test) | chosen_by)
+    usable &= ~_of_content(examples, test | validation)
+    return Partition(
+        view=name, train=train, validation=validation, test=test, unlabelled=usable, canary=canary
+    )
 
 
 def _speakers(examples: Examples, clips: NDArray[np.bool_]) -> set[str]:
@@ -126,3 +138,11 @@ def _speakers(examples: Examples, clips: NDArray[np.bool_]) -> set[str]:
 def _of(examples: Examples, speakers: set[str]) -> NDArray[np.bool_]:
     """(clips,) whose speaker is one of these."""
     return np.array([speaker in speakers for speaker in examples.speaker], dtype=bool)
+
+
+def _of_content(examples: Examples, clips: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(clips,) whose content is that of one of these clips, these included; unknown contents equal none."""
+    if not examples.content:
+        return np.zeros(len(examples), dtype=bool)
+    contents = {examples.content[i] for i in np.flatnonzero(clips)} - {""}
+    return np.array([content in contents for content in examples.content], dtype=bool)

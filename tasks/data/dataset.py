@@ -16,6 +16,7 @@ from mer.clips import Split
 from mer.errors import CorpusError
 from mer.examples import Examples
 from mer.recipes import FoldPlan, Recipe
+from tasks.data.equal_contents import equal_contents, with_settled_labels
 from tasks.data.quality import filtered
 from tasks.stage.references import DatasetRef
 from tasks.stage.run import Produced, StageRun, run_stage
@@ -31,9 +32,14 @@ KEPT_APART = (Split.TEST, Split.CANARY)
 
 @task(name="snapshot")
 def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
-    """Freeze the corpus as it is now: clips, gold labels, speakers, splits, and the outer fold of every labelled clip."""
+    """Freeze the corpus as it is now: clips, gold labels, speakers, splits, and the outer fold of every labelled clip.
+
+    Labels that clips of equal content contradict are left out, and clips whose content is evaluated on get no fold: nothing
+    trains on them.
+    """
     space = workspace()
-    rows = sorted(_usable(space, corpus, recipe), key=lambda row: row.clip_id)
+    # by content first: a learner that takes clips in the order of this table takes them in no order of their names
+    rows = sorted(_usable(space, corpus, recipe), key=lambda row: (row.content, row.name))
     frozen = space.catalogue.snapshot(corpus, rows)
     _require_labels(rows, recipe)
 
@@ -48,7 +54,7 @@ def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
         ]
         counts = {
             "clips": len(rows),
-            "labelled": int((labelled & ~holdout & ~canary).sum()),
+            "labelled": int((np.asarray(columns["fold"]) >= 0).sum()),
             "unlabelled": int((~labelled).sum()),
             "holdout": int((labelled & holdout).sum()),
             "canary": int((labelled & canary).sum()),
@@ -92,14 +98,15 @@ def load_examples(space: Workspace, dataset: DatasetRef) -> SnapshotClips:
     import pyarrow.parquet as pq
 
     table = pq.read_table(io.BytesIO(space.artifacts.read(dataset.ref, "examples.parquet"))).to_pydict()
-    count = len(table["clip_id"])
+    count = len(table["name"])
     examples = Examples(
-        clip_ids=tuple(table["clip_id"]),
+        clip_ids=tuple(table["name"]),
         emotion=np.asarray(table["emotion"], dtype=np.int64),
         valence=np.asarray([np.nan if v is None else v for v in table["valence"]], dtype=np.float32),
         speaker=tuple(table["speaker"]),
         fold=np.asarray(table["fold"], dtype=np.int64),
         weight=np.ones(count, dtype=np.float32),
+        content=tuple(table["content"]),
     )
     return SnapshotClips(
         examples, np.asarray(table["holdout"], dtype=bool), np.asarray(table["canary"], dtype=bool)
@@ -107,12 +114,12 @@ def load_examples(space: Workspace, dataset: DatasetRef) -> SnapshotClips:
 
 
 def clip_ids_of(dataset: DatasetRef) -> tuple[str, ...]:
-    """Ids of all clips of a snapshot, sorted."""
+    """Names of all clips of a snapshot, in its order."""
     return load_examples(workspace(), dataset).examples.clip_ids
 
 
 def labelled_clip_ids(dataset: DatasetRef, recipe: Recipe, views: Iterable[str]) -> tuple[str, ...]:
-    """Ids of the clips whose labels at least one of these views may see (training and validation), in the snapshot's order."""
+    """Names of the clips whose labels at least one of these views may see (training and validation), in the snapshot's order."""
     examples, partitions = load_partitions(workspace(), dataset, recipe)
     seen = np.zeros(len(examples.clip_ids), dtype=bool)
     for view in views:
@@ -146,12 +153,15 @@ def load_partitions(
 def _usable(space: Workspace, corpus: str, recipe: Recipe) -> list[ClipRow]:
     """The clips a recipe works with: what its quality bounds leave out of training is no member; the holdout stays whole."""
     rows = space.catalogue.clips(corpus, recipe.recogniser)
+    equal = equal_contents(rows)
+    for line in equal.lines():
+        logging.getLogger(__name__).warning(line)
+    rows = with_settled_labels(rows, equal)
     if recipe.quality is None:
         return rows
-    trained_on = [row.clip_id for row in rows if row.split not in KEPT_APART]
-    report = filtered(space, corpus, trained_on, recipe.quality)
+    report = filtered(space, corpus, [row for row in rows if row.split not in KEPT_APART], recipe.quality)
     logging.getLogger(__name__).warning("quality: %s", report)
-    return [row for row in rows if row.clip_id not in report.left_out]
+    return [row for row in rows if row.name not in report.left_out]
 
 
 def _require_labels(rows: Sequence[ClipRow], recipe: Recipe) -> None:
@@ -164,29 +174,34 @@ def _require_labels(rows: Sequence[ClipRow], recipe: Recipe) -> None:
 
 
 def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -> dict[str, list[Any]]:
-    from mer.training.folds import assign_folds
+    from mer.training.folds import outer_folds, uneven_folds
 
     emotion = np.array(
         [-1 if row.emotion is None else emotions.index(row.emotion) for row in rows], dtype=np.int64
     )
     holdout = np.array([row.split == Split.TEST for row in rows], dtype=bool)
     canary = np.array([row.split == Split.CANARY for row in rows], dtype=bool)
-    trains = (emotion >= 0) & ~holdout & ~canary
+    judged = {
+        row.content for row in rows if row.split in KEPT_APART
+    }  # under whatever name: nothing trains on it
+    trains = (emotion >= 0) & np.array([row.content not in judged for row in rows], dtype=bool)
     fold = np.full(len(rows), -1, dtype=np.int64)
     chosen = [row for row, keep in zip(rows, trains, strict=True) if keep]
     if plan.use_published and chosen and all(row.fold is not None for row in chosen):
         fold[trains] = [row.fold if row.fold is not None else -1 for row in chosen]
     else:
-        fold[trains] = assign_folds(
+        fold[trains] = outer_folds(
             [row.speaker for row in chosen],
-            [row.clip_id for row in chosen],
-            emotion[trains],
+            [row.name for row in chosen],
             plan.count,
             plan.seed,
+            [row.content for row in chosen],
         )
+        if (uneven := uneven_folds(fold)) is not None:
+            logging.getLogger(__name__).warning("%s", uneven)
     return {
-        "clip_id": [row.clip_id for row in rows],
         "name": [row.name for row in rows],
+        "content": [row.content for row in rows],
         "emotion": emotion.tolist(),
         "valence": [row.valence for row in rows],
         "speaker": [row.speaker for row in rows],
@@ -202,7 +217,7 @@ def _write_parquet(columns: Mapping[str, list[Any]], target: io.BytesIO) -> None
 
     schema = pa.schema(
         [
-            ("clip_id", pa.string()), ("name", pa.string()), ("emotion", pa.int64()), ("valence", pa.float32()),
+            ("name", pa.string()), ("content", pa.string()), ("emotion", pa.int64()), ("valence", pa.float32()),
             ("speaker", pa.string()), ("fold", pa.int64()), ("holdout", pa.bool_()),
             ("canary", pa.bool_()),
         ]

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, TypeVar
 from prefect import task
 
 from infra.artifacts import ArtifactRef
-from infra.errors import ArtifactCorrupt, ArtifactMissing
+from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.clips import Clip
 from mer.features.spec import FeatureSpec
 from tasks.data.kept_extractor import kept_extractor
-from tasks.data.noise import clip_noises, noisy_key
+from tasks.data.noise import clip_noises, noisy_contents, noisy_key
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.library_versions import library_versions
@@ -55,15 +55,15 @@ def plan_features(
         )
     lacking: dict[str, list[str]] = {}
     for name, wanted in features.items():
-        for clip_id in representatives(space, wanted, clip_ids):
-            lacking.setdefault(clip_id, []).append(name)
+        for clip in representatives(space, wanted, clip_ids):
+            lacking.setdefault(clip, []).append(name)
     groups: dict[tuple[str, ...], list[str]] = {}
-    for clip_id in sorted(lacking):
+    for clip in sorted(lacking):
         together: dict[object, list[str]] = {}
-        for name in sorted(lacking[clip_id]):
+        for name in sorted(lacking[clip]):
             together.setdefault(_reads(specs[name]), []).append(name)
         for names in together.values():
-            groups.setdefault(tuple(names), []).append(clip_id)
+            groups.setdefault(tuple(names), []).append(clip)
     shards = tuple(
         ShardPlan(features=tuple(features[name] for name in names), clip_ids=shard)
         for names, members in sorted(groups.items())
@@ -129,18 +129,18 @@ def _extracted(
 def commit_shard(
     space: Workspace,
     feature_key: str,
-    clip_ids: Sequence[str],
+    contents: Sequence[str],
     compute: Callable[[], list[ClipFeature]],
     code: str = "",
 ) -> StageResult:
-    """Compute, commit and register one shard, unless a verified one is there already (killed before registering).
+    """Compute, commit and register a shard of these contents, unless a verified one is there (killed before registering).
 
     `code` is the version of the code that computes it, which is part of `feature_key` already.
     """
     from mer.features.shard import INDEX, VALUES, write_shard
 
     started = time.monotonic()
-    key = digest({"features": feature_key, "clips": list(clip_ids)})
+    key = digest({"features": feature_key, "clips": list(contents)})
     folder = space.work / SHARD_KIND / key
     ref, ran, waited = lookup_verified(space, SHARD_KIND, key), False, 0.0
     if ref is not None:
@@ -150,20 +150,20 @@ def commit_shard(
             ref = space.artifacts.lookup(SHARD_KIND, key)  # another process may have been faster
             if ref is None:
                 with computing(space.settings) as waited:
-                    write_shard(folder, clip_ids, compute())
+                    write_shard(folder, contents, compute())
                 files = {name: folder / name for name in (INDEX, VALUES)}
-                ref, ran = space.artifacts.commit(SHARD_KIND, key, files, meta={"clips": len(clip_ids)}), True
+                ref, ran = space.artifacts.commit(SHARD_KIND, key, files, meta={"clips": len(contents)}), True
                 space.catalogue.record_artifact(
                     ref, stage=SHARD_KIND, code_version=code, libraries=library_versions()
                 )
             shutil.rmtree(folder, ignore_errors=True)
-    space.catalogue.register_features(feature_key, ref, list(clip_ids))
+    space.catalogue.register_features(feature_key, ref, list(contents))
     return StageResult(ref=ref, ran=ran, seconds=time.monotonic() - started - waited)
 
 
-def missing_clips(space: Workspace, feature_key: str, clip_ids: Sequence[str]) -> list[str]:
-    """Clips without features under `feature_key`, sorted; shards that fail verification count as missing."""
-    have = space.catalogue.features_of(feature_key, list(clip_ids))
+def missing_contents(space: Workspace, feature_key: str, contents: Sequence[str]) -> list[str]:
+    """Contents without features under `feature_key`, sorted; shards that fail verification count as missing."""
+    have = space.catalogue.features_of(feature_key, contents)
     for ref in set(have.values()):
         try:
             space.artifacts.verify(ref)
@@ -171,8 +171,8 @@ def missing_clips(space: Workspace, feature_key: str, clip_ids: Sequence[str]) -
             logging.getLogger(__name__).warning("feature shard %s is computed again: %s", ref.key[:12], error)
             space.catalogue.forget_shard(ref)
             space.artifacts.discard(ref)
-            have = {clip_id: shard for clip_id, shard in have.items() if shard != ref}
-    return sorted(set(clip_ids) - set(have))
+            have = {content: shard for content, shard in have.items() if shard != ref}
+    return sorted(set(contents) - set(have))
 
 
 def cut(items: Sequence[Item], shard_clips: int) -> tuple[tuple[Item, ...], ...]:
@@ -183,53 +183,65 @@ def cut(items: Sequence[Item], shard_clips: int) -> tuple[tuple[Item, ...], ...]
 def catalogued_clips(
     space: Workspace, corpus: str, clip_ids: Sequence[str], spec: FeatureSpec | None = None
 ) -> list[Clip]:
-    """The catalogue's rows of these clips, as the extractor of `spec` sees them, in the order asked for."""
+    """The catalogue's rows of these clips, by name, as the extractor of `spec` sees them, in the order asked for."""
     recogniser = spec.recogniser if spec else None
     only = clip_ids if spec is None or spec.noise is None else None  # babble is made of other clips
-    rows = {row.clip_id: row for row in space.catalogue.clips(corpus, recogniser, only)}
+    rows = {row.name: row for row in space.catalogue.clips(corpus, recogniser, only)}
     root = space.catalogue.corpus_root(corpus)
     noise = clip_noises(spec.noise, rows, clip_ids) if spec is not None and spec.noise is not None else {}
     return [
         Clip(
-            clip_id=clip_id,
-            name=rows[clip_id].name,
-            path=rows[clip_id].path,
+            name=name,
+            content=rows[name].content,
+            path=rows[name].path,
             corpus_root=root,
-            transcript=rows[clip_id].transcript,
-            noise=noise.get(clip_id),
+            transcript=rows[name].transcript,
+            noise=noise.get(name),
         )
-        for clip_id in clip_ids
+        for name in clip_ids
     ]
 
 
 def content_ids(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> dict[str, str]:
     """What the features of each clip are a function of: its media, its feature file, or for text features its transcript.
 
-    A changed transcript or file is another content, and clips that say the same share one row.
+    Clips that agree in it share one row; a changed file or transcript is another content, and read again.
+
+    Raises:
+        CatalogueError: a clip is not of the corpus.
     """
     if features.derived_from is not None:
         return content_ids(space, features.derived_from, clip_ids)
-    spec = features.spec
-    if spec is None or features.corpus is None or not (spec.precomputed or spec.modality == "lexical"):
-        return {clip_id: clip_id for clip_id in clip_ids}
-    rows = space.catalogue.clips(features.corpus, spec.recogniser, clip_ids)
+    spec, corpus = features.spec, features.corpus
+    if spec is None or corpus is None:
+        raise ValueError(
+            f"{features.stream} features {features.key[:12]}: expected a corpus, or a set that they are derived from"
+        )
     if spec.precomputed:
         from mer.features.precomputed_content import precomputed_contents
 
-        names = {row.clip_id: row.name for row in rows}
-        root = space.catalogue.corpus_root(features.corpus)
-        found = precomputed_contents(root, spec.source, [names[clip_id] for clip_id in clip_ids])
+        contents = precomputed_contents(space.catalogue.corpus_root(corpus), spec.source, clip_ids)
         return {
-            clip_id: own or digest({"no file": clip_id}) for clip_id, own in zip(clip_ids, found, strict=True)
+            name: content or digest({"no file": name})
+            for name, content in zip(clip_ids, contents, strict=True)
         }
-    texts = {row.clip_id: row.transcript for row in rows}
-    return {clip_id: digest({"transcript": texts[clip_id]}) for clip_id in clip_ids}
+    if spec.modality == "lexical":
+        rows = space.catalogue.clips(corpus, spec.recogniser, clip_ids)
+        known = {row.name: digest({"transcript": row.transcript}) for row in rows}
+    elif spec.noise is not None:
+        known = noisy_contents(space.catalogue.clips(corpus, only=clip_ids))
+    else:
+        known = space.catalogue.contents(corpus)
+    if missing := [name for name in clip_ids if name not in known]:
+        raise CatalogueError(
+            f"{len(missing)} clips are not of corpus {corpus!r} any more, first {missing[0]!r}: ingest it again"
+        )
+    return {name: known[name] for name in clip_ids}
 
 
-def content_digest(features: FeatureSetRef, clip_ids: Sequence[str]) -> str | None:
-    """Digest of the contents behind these clips' features; None where the clip ids say it all."""
-    ids = content_ids(workspace(), features, clip_ids)
-    return None if all(clip_id == content for clip_id, content in ids.items()) else digest(ids)
+def content_digest(features: FeatureSetRef, clip_ids: Sequence[str]) -> str:
+    """Digest of these clips and of the contents behind their features."""
+    return digest(content_ids(workspace(), features, clip_ids))
 
 
 def feature_table(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> FeatureTable:
@@ -259,17 +271,17 @@ def _reads(spec: FeatureSpec) -> tuple[object, ...]:
 def representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> list[str]:
     """One clip for every content that lacks the features."""
     ids = content_ids(space, features, sorted(clip_ids))
-    first = {content: clip_id for clip_id, content in reversed(ids.items())}
-    return [first[content] for content in missing_clips(space, features.key, list(first))]
+    first = {content: name for name, content in reversed(ids.items())}
+    return [first[content] for content in missing_contents(space, features.key, list(first))]
 
 
-def _shards(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> list[Shard]:
+def _shards(space: Workspace, features: FeatureSetRef, contents: Sequence[str]) -> list[Shard]:
     from mer.features.shard import read_shard
 
-    have = space.catalogue.features_of(features.key, list(clip_ids))
-    if absent := len(set(clip_ids) - set(have)):
+    have = space.catalogue.features_of(features.key, contents)
+    if absent := len(set(contents) - set(have)):
         raise ArtifactMissing(
-            f"{features.stream} features {features.key[:12]}: {absent} clips are not extracted yet"
+            f"{features.stream} features {features.key[:12]}: {absent} contents are not extracted yet"
         )
     refs: dict[str, ArtifactRef] = {ref.key: ref for ref in have.values()}
     return [read_shard(space.artifacts.fetch(ref)) for ref in refs.values()]

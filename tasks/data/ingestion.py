@@ -9,12 +9,14 @@ from pathlib import Path
 
 from prefect import task
 
-from infra.catalogue import ClipUpsert, KnownFile, QuarantinedFile
+from infra.catalogue import ClipUpsert, QuarantinedFile
 from infra.catalogue.quarantine import storable
 from mer.clips import CorpusEntry
 from mer.corpora.account import CorpusAccount
+from mer.corpora.equal_contents import EqualContents
 from mer.corpora.reading import RecognisedCorpus
 from mer.errors import MediaError, QuarantineReason
+from tasks.data.equal_contents import equal_contents
 from tasks.data.probing import entry_stamp, examine
 from tasks.stage.workspace import Workspace, workspace
 
@@ -30,7 +32,7 @@ class Listing:
     label_map: Mapping[str, str | None]
     entries: int
     fresh: tuple[CorpusEntry, ...]
-    """Clips whose files are new or changed since the last scan."""
+    """Clips whose files are new, changed or called otherwise since the last scan."""
     account: CorpusAccount
 
 
@@ -43,12 +45,12 @@ class IngestReport:
     accepted: int
     quarantined: dict[str, int]
     """Quarantined files by reason code."""
-    duplicates: int
-    """Entries whose content another entry has already: one clip, under several names."""
     labelled: int
     unlabelled: int
     speakers: int
     probed_now: int
+    equal: EqualContents
+    """Clips of equal content, whose labels contradict each other, or which are trained and evaluated on at once."""
     account: CorpusAccount
     """What the corpus says of itself, before any file was read."""
 
@@ -57,7 +59,7 @@ class IngestReport:
 def list_corpus(
     root: str, corpus: str, emotions: Sequence[str], format: str = "auto", label_map: str = ""
 ) -> Listing:
-    """Recognise the corpus at `root` and find the files not yet catalogued (by path, size and modification time).
+    """Recognise the corpus at `root` and find the files not yet catalogued (by path, name, size and modification time).
 
     `format` names the layout (`auto`: found out); `label_map` says what the corpus' own labels are, `calm=neutral,...`.
     """
@@ -75,7 +77,10 @@ def list_corpus(
     _set_aside_again(space, found)
     known = space.catalogue.known_files(corpus)
     fresh = tuple(
-        entry for entry in found.entries if _stamp_of(known.get(str(entry.media))) != entry_stamp(entry)
+        entry
+        for entry in found.entries
+        if (file := known.get(str(entry.media))) is None
+        or (file.name, (file.size, file.mtime_ns)) != (entry.name, entry_stamp(entry))
     )
     return Listing(
         corpus=corpus,
@@ -111,20 +116,22 @@ def write_labels(listing: Listing, emotions: Sequence[str], probed: int) -> Inge
     space = workspace()
     entries = {str(entry.media): entry for entry in _recognise(listing, emotions).entries}
     _follow_the_table(space, listing.corpus, entries)
+    told = [entries[str(row.path)] for row in space.catalogue.clips(listing.corpus)]
+    space.catalogue.set_gold_labels(
+        listing.corpus, [(entry.name, entry.emotion, entry.valence) for entry in told]
+    )
     rows = space.catalogue.clips(listing.corpus)
-    gold = [(row.clip_id, entries[str(row.path)].emotion, entries[str(row.path)].valence) for row in rows]
-    space.catalogue.set_gold_labels(listing.corpus, gold)
-    labelled = sum(emotion is not None for _, emotion, _ in gold)
+    labelled = sum(row.emotion is not None for row in rows)
     return IngestReport(
         corpus=listing.corpus,
         entries=listing.entries,
         accepted=len(rows),
         quarantined=dict(Counter(item.reason for item in space.catalogue.quarantined(listing.corpus))),
-        duplicates=len(space.catalogue.known_files(listing.corpus)) - len(rows),
         labelled=labelled,
         unlabelled=len(rows) - labelled,
         speakers=len({row.speaker for row in rows} - {None}),
         probed_now=probed,
+        equal=equal_contents(rows),
         account=listing.account,
     )
 
@@ -166,12 +173,12 @@ def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, Corpu
     changed = []
     for row in space.catalogue.clips(corpus):
         path, entry = str(row.path), entries[str(row.path)]
-        told = (entry.name, entry.speaker, entry.split.value, entry.fold, entry.transcript)
-        if told != (row.name, row.speaker, row.split, row.fold, row.transcript):
+        told = (entry.speaker, entry.split.value, entry.fold, entry.transcript)
+        if told != (row.speaker, row.split, row.fold, row.transcript):
             changed.append(
                 ClipUpsert(
-                    clip_id=row.clip_id,
-                    name=entry.name,
+                    name=row.name,
+                    content=row.content,
                     path=path,
                     size=known[path].size,
                     mtime_ns=known[path].mtime_ns,
@@ -187,10 +194,6 @@ def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, Corpu
                 )
             )
     space.catalogue.upsert_clips(corpus, changed)
-
-
-def _stamp_of(known: KnownFile | None) -> tuple[int, int] | None:
-    return (known.size, known.mtime_ns) if known is not None else None
 
 
 def _set_aside(

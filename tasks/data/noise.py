@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from infra.catalogue import ClipRow
 from mer.clips import NoisyMix, Split
 from mer.features.spec import FeatureSpec
+from tasks.data.equal_contents import equal_contents, with_settled_labels
 from tasks.stage.run import digest
 from tasks.stage.workspace import Workspace
 
@@ -24,26 +25,36 @@ def noisy_key(space: Workspace, corpus: str, spec: FeatureSpec, key: str) -> str
     return digest({"features": key, "talkers": pool_digest(_pool(space.catalogue.clips(corpus)))})
 
 
-def clip_noises(view: NoiseView, rows: Mapping[str, ClipRow], clip_ids: Sequence[str]) -> dict[str, NoisyMix]:
+def noisy_contents(rows: Sequence[ClipRow]) -> dict[str, str]:
+    """What the noisy features of each clip are a function of: its content, and its speaker, who does not talk in it."""
+    return {row.name: digest({"content": row.content, "speaker": row.speaker}) for row in rows}
+
+
+def clip_noises(view: NoiseView, rows: Mapping[str, ClipRow], names: Sequence[str]) -> dict[str, NoisyMix]:
     """What each clip gets: labelled training clips of other speakers talk under it."""
     from mer.quality.corruption import Talker
 
     pool = _pool(list(rows.values()))
+    paths = {row.content: row.path for row in rows.values()}
     mixes = {}
-    for clip_id in clip_ids:
-        drawn = view.draw(Talker(clip_id, rows[clip_id].speaker), pool)
-        mixes[clip_id] = NoisyMix(noise=drawn, talkers=tuple(rows[talker].path for talker in drawn.talkers))
+    for name in names:
+        drawn = view.draw(Talker(rows[name].content, rows[name].speaker), pool)
+        mixes[name] = NoisyMix(noise=drawn, talkers=tuple(paths[talker] for talker in drawn.talkers))
     return mixes
 
 
 def _pool(rows: Sequence[ClipRow]) -> list[Talker]:
-    """Labelled training clips with sound: what the noise of a clip is made of never comes from a test speaker's clip,
-    and does not change when unlabelled clips arrive.
+    """Labelled training clips with sound: what the noise of a clip is made of never comes from a test speaker's clip (nor from
+    its content under another name), and does not change when unlabelled clips arrive.
     """
     from mer.quality.corruption import Talker
 
+    equal = equal_contents(rows)
     return [
-        Talker(row.clip_id, row.speaker)
-        for row in rows
-        if row.has_audio and row.split == Split.TRAIN and row.emotion is not None
+        Talker(row.content, row.speaker)
+        for row in with_settled_labels(rows, equal)
+        if row.has_audio
+        and row.split == Split.TRAIN
+        and row.emotion is not None
+        and row.name not in equal.not_trained
     ]

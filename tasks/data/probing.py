@@ -50,8 +50,8 @@ def examine(entry: CorpusEntry, require_audio: bool, contained: ContainedMedia) 
     found = contained.probe(entry.media)
     require_streams(found, audio=require_audio, video=False)
     return ClipUpsert(
-        clip_id=sha256_file(entry.media),
         name=entry.name,
+        content=sha256_file(entry.media),
         path=str(entry.media),
         size=stamp[0],
         mtime_ns=stamp[1],
@@ -68,8 +68,8 @@ def examine(entry: CorpusEntry, require_audio: bool, contained: ContainedMedia) 
 
 
 def _examine_precomputed(entry: CorpusEntry, stamp: tuple[int, int], require_audio: bool) -> ClipUpsert:
-    """A clip without media: identified by the content of its feature files; neither sound nor pictures."""
-    from mer.corpora.feature_files import precomputed_id
+    """A clip without media: its content is that of its feature files; neither sound nor pictures."""
+    from mer.corpora.feature_files import precomputed_content
 
     if require_audio:
         raise MediaError(
@@ -78,8 +78,8 @@ def _examine_precomputed(entry: CorpusEntry, stamp: tuple[int, int], require_aud
             "a source files:<name>, or set require_audio: false",
         )
     return ClipUpsert(
-        clip_id=precomputed_id(entry),
         name=entry.name,
+        content=precomputed_content(entry),
         path=str(entry.media),
         size=stamp[0],
         mtime_ns=stamp[1],

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 
-from infra.catalogue import QualityRow
+from infra.catalogue import ClipRow, QualityRow
 from mer.errors import CorpusError, MediaError
+from tasks.data.equal_contents import one_of_each_content
 from tasks.data.features import cut
 from tasks.stage.workspace import Workspace, workspace
 
@@ -27,16 +28,16 @@ def quality_method() -> str:
 
 @task(name="plan quality")
 def plan_quality(corpus: str, shard_clips: int) -> tuple[tuple[str, ...], ...]:
-    """Shards of clips with media whose quality is not measured yet."""
+    """Shards of clips with media whose quality is not measured yet, one clip of each content."""
     catalogue = workspace().catalogue
     known = catalogue.quality(corpus, quality_method())
     rows = catalogue.clips(corpus)
-    fresh = [row.clip_id for row in rows if row.clip_id not in known and (row.has_audio or row.has_video)]
-    return cut(fresh, shard_clips)
+    fresh = [row for row in rows if row.content not in known and (row.has_audio or row.has_video)]
+    return cut(one_of_each_content(fresh), shard_clips)
 
 
 @task(name="measure quality")
-def measure_shard(corpus: str, clip_ids: Sequence[str]) -> int:
+def measure_shard(corpus: str, names: Sequence[str]) -> int:
     """Measure these clips, decoding in a process of its own.
 
     A clip stays unmeasured where its decoder fails, or where its measurements cannot be (a header that lies about the
@@ -48,40 +49,37 @@ def measure_shard(corpus: str, clip_ids: Sequence[str]) -> int:
     from mer.validation.check import check_quality
 
     space = workspace()
-    wanted = set(clip_ids)
     detector, measured = HaarDetector(), []
     with ContainedMedia() as contained:
-        for row in space.catalogue.clips(corpus):
-            if row.clip_id not in wanted:
-                continue
+        for row in space.catalogue.clips(corpus, only=names):
             try:
                 quality = measure_quality(row.path, detector, contained=contained)
-                check_quality({row.clip_id: quality})
+                check_quality({row.name: quality})
             except MediaError:
                 continue
             except CorpusError as error:
                 logging.getLogger(__name__).warning("clip %r stays unmeasured: %s", row.name, error)
                 continue
-            measured.append(QualityRow(clip_id=row.clip_id, method=quality_method(), **asdict(quality)))
+            measured.append(QualityRow(content=row.content, method=quality_method(), **asdict(quality)))
     space.catalogue.set_quality(measured)
     return len(measured)
 
 
-def filtered(space: Workspace, corpus: str, clip_ids: Sequence[str], bounds: QualityFilter) -> FilterReport:
-    """Which of these clips the bounds keep, by what is measured of them."""
+def filtered(space: Workspace, corpus: str, rows: Sequence[ClipRow], bounds: QualityFilter) -> FilterReport:
+    """Which of these clips the bounds keep, by name; decided by what is measured of their contents."""
     from mer.quality.measure import ClipQuality
 
     known = space.catalogue.quality(corpus, quality_method())
     measured = {
-        clip_id: ClipQuality(
-            duration_seconds=row.duration_seconds,
-            speech_seconds=row.speech_seconds,
-            snr_db=row.snr_db,
-            face_share=row.face_share,
-            brightness=row.brightness,
+        row.name: ClipQuality(
+            duration_seconds=found.duration_seconds,
+            speech_seconds=found.speech_seconds,
+            snr_db=found.snr_db,
+            face_share=found.face_share,
+            brightness=found.brightness,
         )
-        if (row := known.get(clip_id)) is not None
+        if (found := known.get(row.content)) is not None
         else None
-        for clip_id in clip_ids
+        for row in rows
     }
     return bounds.apply(measured)

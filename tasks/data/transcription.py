@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from prefect import task
 
+from tasks.data.equal_contents import one_of_each_content
 from tasks.data.features import cut
 from tasks.stage.compute import computing
 from tasks.stage.workspace import workspace
@@ -13,22 +14,22 @@ from tasks.stage.workspace import workspace
 
 @task(name="plan transcription")
 def plan_transcription(corpus: str, recogniser: str, shard_clips: int) -> tuple[tuple[str, ...], ...]:
-    """Shards of clips with sound, without a transcript of the corpus or of this recogniser."""
+    """Shards of clips with sound, without a transcript of the corpus or of this recogniser, one clip of each content."""
     rows = workspace().catalogue.clips(corpus, recogniser)
-    return cut([row.clip_id for row in rows if row.has_audio and row.transcript is None], shard_clips)
+    silent = [row for row in rows if row.has_audio and row.transcript is None]
+    return cut(one_of_each_content(silent), shard_clips)
 
 
 @task(name="transcribe shard", tags=["gpu"])
-def transcribe_shard(corpus: str, recogniser: str, clip_ids: Sequence[str]) -> int:
+def transcribe_shard(corpus: str, recogniser: str, names: Sequence[str]) -> int:
     """Listen to these clips and keep what was said; a clip whose sound cannot be decoded said nothing."""
     from mer.transcription.listen import listen
     from mer.transcription.recogniser import open_recogniser
 
     space = workspace()
-    wanted = set(clip_ids)
-    rows = [row for row in space.catalogue.clips(corpus) if row.clip_id in wanted]
+    rows = space.catalogue.clips(corpus, only=names)
     with computing(space.settings):
         model = open_recogniser(recogniser)
-        heard = [(row.clip_id, listen(model, row.path)) for row in rows]
-    space.catalogue.set_transcripts(corpus, recogniser, heard)
+        heard = [(row.content, listen(model, row.path)) for row in rows]
+    space.catalogue.set_recognised(recogniser, heard)
     return len(heard)

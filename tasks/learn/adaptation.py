@@ -87,7 +87,7 @@ def adapt_view(
             "view": partition.digest(examples, unlabelled=False),
             "prefix": takes.plain.key,
             **({"variants": [one.key for one in takes.augmented]} if takes.augmented else {}),
-            **({"contents": contents} if contents is not None else {}),
+            "contents": contents,
         },
         config={
             "adaptation": config.model_dump(mode="json"),
@@ -118,8 +118,7 @@ def embed_adapted(
     layers = encoder_layers(space, _features(recipe, stream))
     code = code_version(open_adapter, _embed, implementations=layers)
     key = digest({"adapter": adapter.sha256, "prefix": takes.plain.key, "code": code, **further})
-    texts = takes.plain if stream == "lexical" else None  # which belong to transcripts, not to clips
-    adapted = FeatureSetRef(stream=stream, key=key, spec=None, derived_from=texts)
+    adapted = FeatureSetRef(stream=stream, key=key, spec=None, derived_from=takes.plain)
     missing = representatives(space, adapted, clip_ids)
     if missing:
         with computing(

@@ -127,6 +127,7 @@ def alignment_inputs(
         "acoustic": spaces.adapted.key if spaces.adapted else f"{acoustic.key}/{spaces.read_layer}",
         "visual": visual.key,
         "contents": content_digest(visual, [examples.clip_ids[i] for i in rows]),
+        "acoustic contents": content_digest(acoustic, [examples.clip_ids[i] for i in rows]),
         "groups": digest([own.speaker, own.source]),
         "encoder": resolve_weights(encoder, space.weights).identity if encoder else None,
     }
@@ -143,8 +144,8 @@ def clip_groups(
 
     if "source" not in (config.hard_negatives, config.standardise_acoustic):
         return ClipGroups.of_speakers(examples.speaker)
-    found = {row.clip_id: str(row.path.parent) for row in space.catalogue.clips(dataset.corpus)}
-    folders = [found.get(clip_id) for clip_id in examples.clip_ids]
+    found = {row.name: str(row.path.parent) for row in space.catalogue.clips(dataset.corpus)}
+    folders = [found.get(name) for name in examples.clip_ids]
     telling = 1 < len(set(folders)) < len(folders)
     return ClipGroups(examples.speaker, tuple(folders) if telling else (None,) * len(folders))
 
@@ -160,7 +161,7 @@ def embed_visual(
         stream="visual",
         key=digest({"alignment": alignment.sha256, "visual": visual.key, "code": code}),
         spec=None,
-        derived_from=visual if visual.spec is not None and visual.spec.precomputed else None,
+        derived_from=visual,
     )
     missing = representatives(space, aligned, clip_ids)
     if missing:

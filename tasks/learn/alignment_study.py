@@ -93,7 +93,7 @@ def study_alignment_of_view(
                     for row in np.flatnonzero(partition.test)
                 ]
             ),
-            "scored contents": content_digest(visual, clip_ids),
+            "scored contents": [content_digest(visual, clip_ids), content_digest(acoustic, clip_ids)],
         },
         config={"study": study.model_dump(mode="json"), "alignment": config.model_dump(mode="json")},
         produce=produce,

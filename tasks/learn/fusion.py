@@ -14,6 +14,7 @@ from mer.recipes import Recipe
 from mer.selftraining.training_set import training_set
 from tasks.data.dataset import load_view
 from tasks.data.features import content_digest
+from tasks.data.selections import load_selections
 from tasks.data.streams import stream_identity, view_streams
 from tasks.stage.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
 from tasks.stage.run import Produced, StageRun, digest, run_stage
@@ -21,9 +22,6 @@ from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from mer.posteriors import Posteriors
-    from mer.selftraining.pseudo_labels import PseudoLabels
-
-SELECTION = "pseudo_labels.parquet"
 
 
 @task(name="fuse", task_run_name="fuse {view} {system}", tags=["gpu"])
@@ -55,7 +53,7 @@ def fuse_view(
     """
     space = workspace()
     examples, partition = load_view(space, dataset, recipe, view)
-    learnt = training_set(examples, partition, load_selections(space, pseudo), recipe.pseudo_labels)
+    learnt = training_set(examples, partition, load_selections(space, pseudo, examples), recipe.pseudo_labels)
     taught = learnt.pseudo_digest
     start, fusion = (start, recipe.taught_fusion) if taught is not None else (None, recipe.fusion)
     streams = tuple(only or recipe.reads)
@@ -172,13 +170,5 @@ def load_posteriors(space: Workspace, ref: ArtifactRef) -> Posteriors:
 def _contents(
     features: Mapping[str, FeatureSetRef], streams: Sequence[str], clip_ids: Sequence[str]
 ) -> dict[str, str]:
-    """What clip ids do not say of the features: the transcripts of text streams."""
-    found = {name: content_digest(features[name], sorted(clip_ids)) for name in streams}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def load_selections(space: Workspace, refs: Sequence[ArtifactRef]) -> list[PseudoLabels]:
-    """Selections of pseudo-labels from their artifacts."""
-    from mer.selftraining.pseudo_labels import PseudoLabels
-
-    return [PseudoLabels.from_parquet(space.artifacts.read(ref, SELECTION)) for ref in refs]
+    """What the clips' names do not say of the features: the media, files and transcripts that lie under them."""
+    return {name: content_digest(features[name], sorted(clip_ids)) for name in streams}

@@ -56,9 +56,8 @@ def study_layers_of_view(
     inputs = {
         "view": partition.digest(examples, unlabelled=False),
         "features": states[0].key if len(states) == 1 else [one.key for one in states],
+        "contents": content_digest(states[0], training),
     }
-    if (contents := content_digest(states[0], training)) is not None:
-        inputs["contents"] = contents
     return run_stage(
         "layer-study",
         inputs=inputs,

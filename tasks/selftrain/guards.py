@@ -14,9 +14,10 @@ from prefect import task
 from mer.recipes import Recipe
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import load_partitions, load_view
+from tasks.data.selections import load_selections, read_ballot
 from tasks.data.streams import stream_identity, view_streams
-from tasks.learn.fusion import load_posteriors, load_selections
-from tasks.selftrain.pseudo_labels import held_out_answers, read_ballot, self_training
+from tasks.learn.fusion import load_posteriors
+from tasks.selftrain.pseudo_labels import held_out_answers, self_training
 from tasks.stage.references import DatasetRef, FeatureSetRef, FusedView, Standing, ViewSpaces
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
@@ -50,8 +51,8 @@ def check_selection(
         from mer.selftraining.guards import class_share_guard, prior_drift_guard
         from mer.selftraining.training_set import training_set
 
-        (chosen,) = load_selections(run.space, [selected.ref])
-        asked = read_ballot(run.space, selected.ref)["candidates"]
+        (chosen,) = load_selections(run.space, [selected.ref], examples)
+        asked = read_ballot(run.space, selected.ref, examples).candidates
         gold = examples.emotion[partition.train]
         findings = [class_share_guard(gold, chosen.emotion, recipe.emotions, config.guards)]
         known = np.flatnonzero(partition.validation & (examples.emotion >= 0))
@@ -59,7 +60,10 @@ def check_selection(
             calibration, target = _clip_sets(run.space, examples, known, leader, asked)
             findings.append(prior_drift_guard(calibration, target, recipe.emotions, config.guards))
         learnt = training_set(
-            examples, partition, [*load_selections(run.space, earlier), chosen], recipe.pseudo_labels
+            examples,
+            partition,
+            [*load_selections(run.space, earlier, examples), chosen],
+            recipe.pseudo_labels,
         )
         findings += _contradicted(
             run.space, recipe, features, spaces, learnt.examples, learnt.train, chosen.clip_ids, sources
@@ -205,6 +209,6 @@ def _contradicted(
 def _sources(space: Workspace, dataset: DatasetRef, examples: Examples) -> dict[str, str]:
     """Where each unlabelled clip comes from: its speaker, or the folder it lies in; clips of one folder alone have none."""
     unlabelled = {examples.clip_ids[row] for row in np.flatnonzero(examples.emotion < 0)}
-    rows = [row for row in space.catalogue.clips(dataset.corpus) if row.clip_id in unlabelled]
-    found = {row.clip_id: row.speaker or str(PurePath(row.path).parent) for row in rows}
+    rows = [row for row in space.catalogue.clips(dataset.corpus) if row.name in unlabelled]
+    found = {row.name: row.speaker or str(PurePath(row.path).parent) for row in rows}
     return found if len(set(found.values())) > 1 else {}

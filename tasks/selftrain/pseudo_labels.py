@@ -20,7 +20,9 @@ from mer.recipes import Recipe
 from mer.selftraining.config import SelfTrainingConfig
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import load_partitions, load_view
-from tasks.learn.fusion import SELECTION, load_posteriors, load_selections
+from tasks.data.equal_contents import equal_contents
+from tasks.data.selections import BALLOT, SELECTION, Ballot, ballot_file, load_selections, read_ballot
+from tasks.learn.fusion import load_posteriors
 from tasks.stage.references import DatasetRef, FusedView, Standing
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from mer.examples import Examples
     from mer.selftraining.judgement import HeldOutAnswers
     from mer.training.partition import Partition
-
-BALLOT = "ballot.json"
-"""Beside a selection: `candidates` that were voted on, and `seen`, the clips whose gold labels its voters learnt from."""
 
 
 @task(name="standing generations")
@@ -54,7 +53,7 @@ def standing_generations(dataset: DatasetRef, recipe: Recipe) -> Standing:
                 continue
             if row.state is not GenerationState.LIVE:
                 aside[view].append(ref)
-            elif usable_in(read_ballot(space, ref)["seen"], examples, partitions[view]):
+            elif usable_in(read_ballot(space, ref, examples).seen, examples, partitions[view]):
                 live[view].append(ref)
                 keys += [row.key] if view == FINAL_VIEW else []
         if row.state is not GenerationState.LIVE:
@@ -80,7 +79,8 @@ def select_view(
     config = self_training(recipe)
     space = workspace()
     examples, partition = load_view(space, dataset, recipe, view)
-    ballots = {ref.sha256: read_ballot(space, ref) for ref in (*standing.live[view], *standing.aside[view])}
+    earlier = (*standing.live[view], *standing.aside[view])
+    ballots = {ref.sha256: read_ballot(space, ref, examples) for ref in earlier}
     asked = _candidates(ballots, standing, view, examples, partition)
 
     def produce(run: StageRun) -> Produced:
@@ -98,12 +98,12 @@ def select_view(
         )
         seen = {examples.clip_ids[i] for i in np.flatnonzero(partition.train | partition.validation)}
         for ref in standing.live[view]:
-            seen |= set(ballots[ref.sha256]["seen"])
+            seen |= set(ballots[ref.sha256].seen)
         precision = chosen.estimated_precision
         return Produced(
             files={
                 SELECTION: chosen.to_parquet(),
-                BALLOT: json.dumps({"candidates": sorted(asked), "seen": sorted(seen)}).encode(),
+                BALLOT: ballot_file(asked, seen, examples),
             },
             meta={
                 "candidates": len(asked),
@@ -211,9 +211,9 @@ def record_generation(
     config = self_training(recipe)
     space = workspace()
     final = selected[FINAL_VIEW]
-    (chosen,) = load_selections(space, [final.ref])
     examples, partition = load_view(space, dataset, recipe, FINAL_VIEW)
-    earlier = load_selections(space, standing.live[FINAL_VIEW])
+    (chosen,) = load_selections(space, [final.ref], examples)
+    earlier = load_selections(space, standing.live[FINAL_VIEW], examples)
     key = digest(
         {
             "recipe": recipe.name,
@@ -242,11 +242,13 @@ def record_generation(
         reason=reason,
     )
     labels = zip(chosen.clip_ids, chosen.emotion, chosen.confidence, chosen.valence, strict=True)
+    content = dict(zip(examples.clip_ids, examples.content, strict=True))
     rows = [
-        (clip_id, recipe.emotions[int(emotion)], float(confidence), float(valence))
-        for clip_id, emotion, confidence, valence in labels
+        (name, content[name], recipe.emotions[int(emotion)], float(confidence), float(valence))
+        for name, emotion, confidence, valence in labels
     ]
-    return space.catalogue.add_generation(facts, rows)
+    withheld = equal_contents(space.catalogue.clips(dataset.corpus)).unlabelled
+    return space.catalogue.add_generation(facts, rows, withheld)
 
 
 def held_out_answers(
@@ -267,7 +269,7 @@ def held_out_answers(
 
 
 def _candidates(
-    ballots: Mapping[str, Mapping[str, list[str]]],
+    ballots: Mapping[str, Ballot],
     standing: Standing,
     view: str,
     examples: Examples,
@@ -276,16 +278,10 @@ def _candidates(
     from mer.selftraining.training_set import candidates
 
     considered, aside = (
-        [clip_id for ref in refs for clip_id in ballots[ref.sha256]["candidates"]]
+        [name for ref in refs for name in ballots[ref.sha256].candidates]
         for refs in (standing.live[view], standing.aside[view])
     )
     return candidates(examples, partition, considered, aside)
-
-
-def read_ballot(space: Workspace, ref: ArtifactRef) -> Mapping[str, list[str]]:
-    """Candidates and seen clips of a selection."""
-    values: Mapping[str, list[str]] = json.loads(space.artifacts.read(ref, BALLOT))
-    return values
 
 
 def _finite(thresholds: Mapping[str, float]) -> dict[str, float | None]:

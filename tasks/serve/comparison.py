@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from infra.artifacts import ArtifactRef
-from infra.catalogue import ModelVersionRow
+from infra.catalogue import ModelVersionRow, SnapshotMemberRow
 from mer.errors import ConfigError
 from mer.predictor.package import RECORD, ModelPackage
+from tasks.data.old_ids import named_posteriors
 from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
 from tasks.stage.workspace import Workspace
 
@@ -34,7 +36,8 @@ def version_named(space: Workspace, text: str, *, model: str) -> ModelVersionRow
 
 
 def compare_versions(space: Workspace, first: ModelVersionRow, second: ModelVersionRow) -> Comparison:
-    """Scores of two versions and their differences, by the labels that `first` was evaluated with.
+    """Scores of two versions and their differences, by the labels that `first` was evaluated with, on clips whose files did not
+    change between them.
 
     Raises:
         ConfigError: they name different classes, or share no labelled clips.
@@ -44,26 +47,41 @@ def compare_versions(space: Workspace, first: ModelVersionRow, second: ModelVers
     emotions, others = (_emotions(space, row) for row in (first, second))
     if emotions != others:
         raise ConfigError(f"comparison: expected models of the same classes, found {emotions} and {others}")
-    members = space.catalogue.snapshot_members(first.snapshot_id) if first.snapshot_id else []
-    ids = [member.clip_id for member in members]
+    members, against = (snapshot_of(space, row.snapshot_id) for row in (first, second))
+    content = {member.name: member.content for member in against}
+    same = [member for member in members if content.get(member.name) == member.content]
     return compare(
-        held_out(space, first.evaluation),
-        held_out(space, second.evaluation),
-        labelled(ids, [member.emotion for member in members], emotions),
-        {member.clip_id: member.speaker for member in members},
+        held_out(space, first.evaluation, members),
+        held_out(space, second.evaluation, against),
+        labelled([member.name for member in same], [member.emotion for member in same], emotions),
+        {member.name: member.speaker for member in same},
         len(emotions),
     )
 
 
-def held_out(space: Workspace, evaluation: ArtifactRef | None) -> Posteriors:
-    """A version's predictions for clips it learnt nothing from: out-of-fold ones, and those of the holdout."""
+def snapshot_of(space: Workspace, snapshot: str | None) -> list[SnapshotMemberRow]:
+    """What a version was trained on and scored by; nothing of one that was registered without a snapshot."""
+    return space.catalogue.snapshot_members(snapshot) if snapshot else []
+
+
+def held_out(
+    space: Workspace, evaluation: ArtifactRef | None, members: Sequence[SnapshotMemberRow]
+) -> Posteriors:
+    """A version's predictions for clips it learnt nothing from: out-of-fold ones, and those of the holdout.
+
+    Args:
+        space: where they are.
+        evaluation: of the version.
+        members: of the version's snapshot.
+    """
     from mer.posteriors import Posteriors
 
     if evaluation is None:
         raise LookupError("comparison: expected versions with an evaluation, found one without")
-    return Posteriors.joined(
-        [Posteriors.from_parquet(space.artifacts.read(evaluation, name)) for name in (OUT_OF_FOLD, HOLDOUT)]
-    )
+    parts = [
+        Posteriors.from_parquet(space.artifacts.read(evaluation, name)) for name in (OUT_OF_FOLD, HOLDOUT)
+    ]
+    return named_posteriors(Posteriors.joined(parts), members)
 
 
 def _emotions(space: Workspace, row: ModelVersionRow) -> tuple[str, ...]:

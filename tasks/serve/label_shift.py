@@ -12,6 +12,7 @@ from infra.errors import ArtifactMissing
 from mer.clips import Clip
 from mer.label_shift.config import LabelShiftConfig
 from mer.predictor.package import ModelPackage
+from tasks.data.old_ids import named_posteriors
 from tasks.serve.evaluation import OUT_OF_FOLD
 from tasks.stage.workspace import Workspace
 
@@ -39,7 +40,7 @@ def analyse_predictions(
     if calibration is None:
         return NoAnalysis("the version has no out-of-fold predictions of labelled clips")
     speakers = _speakers(space)
-    target = TargetClips(logits, tuple(speakers.get(clip.clip_id) for clip in clips))
+    target = TargetClips(logits, tuple(speakers.get(clip.content) for clip in clips))
     return analyse_shift(calibration, target, package.recipe.emotions, config)
 
 
@@ -79,12 +80,13 @@ def _calibration_clips(
     except ArtifactMissing:
         return None
     members = space.catalogue.snapshot_members(version.snapshot_id)
+    posteriors = named_posteriors(posteriors, members)
     truth = labelled(
-        [member.clip_id for member in members],
+        [member.name for member in members],
         [member.emotion for member in members],
         package.recipe.emotions,
     )
-    speaker = {member.clip_id: member.speaker for member in members}
+    speaker = {member.name: member.speaker for member in members}
     known = posteriors.restricted([clip_id for clip_id in posteriors.clip_ids if clip_id in truth])
     return CalibrationClips(
         logits=known.logits.astype(np.float64) / package.temperature,
@@ -94,9 +96,9 @@ def _calibration_clips(
 
 
 def _speakers(space: Workspace) -> Mapping[str, str | None]:
-    """Speaker of every catalogued clip."""
-    return {
-        row.clip_id: row.speaker
-        for corpus in space.catalogue.corpora()
-        for row in space.catalogue.clips(corpus.name)
-    }
+    """Speaker of every catalogued content; where clips of equal content disagree, the first that is known."""
+    speakers: dict[str, str | None] = {}
+    for corpus in space.catalogue.corpora():
+        for row in space.catalogue.clips(corpus.name):
+            speakers[row.content] = speakers.get(row.content) or row.speaker
+    return speakers

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from os.path import commonpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +83,11 @@ def predict_files(
         predictor = Predictor(space.artifacts.fetch(chosen.artifact), space.weights)
         scores = predictor.scores(usable, progress)
     predictions, shift = _answers(space, chosen, predictor, usable, scores, label_shift)
+    if wanted is None:
+        names = answer_names(usable)
+        predictions = [replace(one, name=name) for one, name in zip(predictions, names, strict=True)]
+    else:
+        require_one_answer(usable)
     text = answer_table(predictions) if wanted is None else _submission(wanted, predictions, unusable)
     Path(out).write_text(text, encoding="utf-8")
     return PredictionReport(
@@ -126,7 +133,7 @@ def catalogued_candidates(space: Workspace, candidates: Candidates, corpus: str)
             continue
         for clip in _clips_of(space, row):
             known = found.get(clip.name)
-            if known is not None and known[1].clip_id != clip.clip_id and candidates.wants(clip.name):
+            if known is not None and known[1].content != clip.content and candidates.wants(clip.name):
                 raise CorpusError(
                     f"candidate {clip.name} is a clip of {known[0]} and another one of {row.name}: say which corpus "
                     "by --name"
@@ -140,7 +147,7 @@ def _usable(
     space: Workspace, paths: Sequence[str], candidates: Candidates | None
 ) -> tuple[list[Clip], list[tuple[str, str]]]:
     """Clips of the media files under `paths`, and those that cannot be read."""
-    known = _catalogued(space)
+    known = _Catalogued(space)
     usable: list[Clip] = []
     unusable: list[tuple[str, str]] = []
     for path in media_files(paths):
@@ -173,29 +180,79 @@ def media_files(paths: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _clip(path: Path, known: Mapping[str, Clip]) -> Clip:
+def answer_names(clips: Sequence[Clip]) -> list[str]:
+    """What each clip's answer is called: the clip's name; where files share one, their paths below the folder they share.
+
+    As names of a corpus are made: `a/x.wav` and `b/x.wav` are `a__x` and `b__x`; the suffix is added where it alone differs.
+    """
+    clips_of = Counter(clip.name for clip in clips)
+    sharing = [clip.path.absolute() for clip in clips if clips_of[clip.name] > 1]
+    if not sharing:
+        return [clip.name for clip in clips]
+    root = commonpath([str(path.parent) for path in sharing])
+    below = {path: "__".join(path.relative_to(root).with_suffix("").parts) for path in sharing}
+    alike = Counter(below.values())
+    for path, name in below.items():
+        if alike[name] > 1 or clips_of[name]:
+            below[path] = "__".join(path.relative_to(root).parts)
+    return [below.get(clip.path.absolute(), clip.name) for clip in clips]
+
+
+def require_one_answer(clips: Sequence[Clip]) -> None:
+    """A submission has one answer a name.
+
+    Raises:
+        CorpusError: clips of one name differ; says where they lie.
+    """
+    first: dict[str, Clip] = {}
+    for clip in clips:
+        known = first.setdefault(clip.name, clip)
+        if known.content != clip.content:
+            raise CorpusError(
+                f"candidate {clip.name}: expected one file of this name, found {known.path} and {clip.path}, which differ; "
+                "give the folder that holds the candidates"
+            )
+
+
+def _clip(path: Path, known: _Catalogued) -> Clip:
     from mer.media.content_hash import sha256_file
     from mer.media.probe import probe
 
     probe(path)
-    clip_id = sha256_file(path)
-    found = known.get(clip_id)
-    if found is None:
-        return Clip(clip_id=clip_id, name=path.stem, path=path, corpus_root=path.parent)
-    at_home = path.resolve() == found.path  # its name in the corpus may differ from the file's (MELD, MMSA)
-    return found if at_home else replace(found, name=path.stem, path=path)
+    content = sha256_file(path)
+    return known.clip(path, content) or Clip(
+        name=path.stem, content=content, path=path, corpus_root=path.parent
+    )
 
 
-def _catalogued(space: Workspace) -> dict[str, Clip]:
-    """Catalogued clips by content: their transcripts and precomputed features are used, wherever the file lies now."""
-    return {clip.clip_id: clip for corpus in space.catalogue.corpora() for clip in _clips_of(space, corpus)}
+class _Catalogued:
+    """Catalogued clips: their transcripts and precomputed features are used, wherever the file lies now."""
+
+    def __init__(self, space: Workspace) -> None:
+        self._by_path: dict[Path, Clip] = {}
+        self._by_content: dict[str, list[Clip]] = {}
+        for corpus in space.catalogue.corpora():
+            for clip in _clips_of(space, corpus):
+                self._by_path[clip.path] = clip
+                self._by_content.setdefault(clip.content, []).append(clip)
+
+    def clip(self, path: Path, content: str) -> Clip | None:
+        """The clip that lies at this path, under its name in its corpus (which may be another than the file's, as in MELD and
+        MMSA); else one of equal content, under the file's name. Of several the one of that name comes first.
+        """
+        at_home = self._by_path.get(path.resolve())
+        if at_home is not None and at_home.content == content:
+            return at_home
+        equal = self._by_content.get(content, [])
+        namesakes = [clip for clip in equal if clip.name == path.stem]
+        return replace((namesakes or equal)[0], name=path.stem, path=path) if equal else None
 
 
 def _clips_of(space: Workspace, corpus: CorpusRow) -> list[Clip]:
     return [
         Clip(
-            clip_id=row.clip_id,
             name=row.name,
+            content=row.content,
             path=row.path,
             corpus_root=corpus.root,
             transcript=row.transcript,

@@ -14,7 +14,7 @@ from tasks.data.dataset import load_partitions
 from tasks.data.streams import spaces_read
 from tasks.learn.ensemble import load_ensemble
 from tasks.selftrain.pseudo_labels import standing_generations
-from tasks.serve.comparison import held_out
+from tasks.serve.comparison import held_out, snapshot_of
 from tasks.serve.evaluation import PSEUDO_MARK
 from tasks.stage.references import DatasetRef, FusedView, ModelVersion, Promotion, ViewSpaces
 from tasks.stage.run import Produced, StageResult, StageRun, run_stage
@@ -128,11 +128,11 @@ def gate_and_promote(
     from mer.evaluation.gate import decide, decide_first
 
     truth, _ = load_partitions(space, dataset, recipe)
-    new = _scored(space, truth, evaluation.ref)
+    new = _scored(space, truth, evaluation.ref, dataset.membership)
     if champion is None or champion.evaluation is None:
         decision = decide_first(new, recipe.gate)
     else:
-        decision = decide(new, _scored(space, truth, champion.evaluation), recipe.gate)
+        decision = decide(new, _scored(space, truth, champion.evaluation, champion.snapshot_id), recipe.gate)
     if decision.promote and not space.tracker.reachable():
         # A champion that the registry does not know of would be served unseen; the next run promotes it.
         return Promotion(
@@ -155,14 +155,25 @@ def gate_and_promote(
     )
 
 
-def _scored(space: Workspace, truth: Examples, evaluation: ArtifactRef) -> ScoredClips:
-    """A version's predictions on clips it learnt nothing from: out-of-fold ones and the holdout's, with today's labels."""
+def _scored(space: Workspace, truth: Examples, evaluation: ArtifactRef, snapshot: str | None) -> ScoredClips:
+    """A version's predictions on clips it learnt nothing from: out-of-fold ones and the holdout's, with today's labels.
+
+    A clip whose file is another one since the version's snapshot is left out: what was predicted is not there any more.
+    """
     from mer.evaluation.gate import ScoredClips
 
     position = {clip_id: row for row, clip_id in enumerate(truth.clip_ids)}
-    posteriors = held_out(space, evaluation)
-    usable = [c for c in posteriors.clip_ids if c in position and truth.emotion[position[c]] >= 0]
-    rows = [position[clip_id] for clip_id in usable]
+    members = snapshot_of(space, snapshot)
+    content = {member.name: member.content for member in members}
+    posteriors = held_out(space, evaluation, members)
+    usable = [
+        name
+        for name in posteriors.clip_ids
+        if (row := position.get(name)) is not None
+        and truth.emotion[row] >= 0
+        and (not content or content.get(name) == truth.content_of(row))
+    ]
+    rows = [position[name] for name in usable]
     return ScoredClips(
         clip_ids=tuple(usable),
         truth=truth.emotion[rows],

@@ -37,9 +37,9 @@ class FeatureSetRef:
     spec: FeatureSpec | None
     """None for derived sets (adapted, aligned), whose key names the model that made them."""
     corpus: str | None = None
-    """Corpus whose transcripts or feature files the features are made of; None for derived sets."""
+    """Corpus whose clips the features are of; None for derived sets."""
     derived_from: FeatureSetRef | None = None
-    """The set a derived one is computed from, where that set's contents are not the media (precomputed files)."""
+    """The set a derived one is computed from: its contents are theirs."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ STREAMS = {"faces-UTT": 24, "words-UTT": 16}
 RECIPE = """
 name: refreshed
 emotions: [neutral, angry, happy]
-folds: {count: 3, use_published: false, validation_share: 0.4}
+folds: {count: 3, use_published: false, validation_share: 0.4, seed: 2}
 visual:
   features: {modality: visual, source: "files:faces-UTT"}
 lexical:

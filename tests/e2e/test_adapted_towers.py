@@ -67,11 +67,11 @@ def test_the_predictor_answers_as_the_system_was_evaluated(
     assert len(holdout) > 0
     with ran.catalogue() as catalogue:
         version = catalogue.model_version("towers", 1)
-        rows = {row.clip_id: row for row in catalogue.clips("towers")}
+        rows = {row.name: row for row in catalogue.clips("towers")}
     predictor = Predictor(artifacts.fetch(version.artifact), ran.settings().weights_folder)
     assert predictor.package.tower_blocks == {"visual": (2, 4), "lexical": (4, 6)}
     clips = [
-        Clip(clip_id=i, name=rows[i].name, path=rows[i].path, corpus_root=ran.corpus, transcript=rows[i].transcript)
+        Clip(content=rows[i].content, name=i, path=rows[i].path, corpus_root=ran.corpus, transcript=rows[i].transcript)
         for i in holdout.clip_ids
     ]  # fmt: skip
     answered = predictor.posteriors(clips)

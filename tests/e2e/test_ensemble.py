@@ -83,13 +83,13 @@ def test_the_predictor_answers_as_the_ensemble_was_evaluated(
     assert len(holdout) > 0
     with ran.catalogue() as catalogue:
         version = catalogue.model_version("ensemble", 1)
-        rows = {row.clip_id: row for row in catalogue.clips("ensemble")}
+        rows = {row.name: row for row in catalogue.clips("ensemble")}
     predictor = Predictor(artifacts.fetch(version.artifact), ran.settings().weights_folder)
     assert predictor.package.ensemble is not None and len(predictor.package.fusion_folders) == 3
     clips = [
         Clip(
-            clip_id=i,
-            name=rows[i].name,
+            name=i,
+            content=rows[i].content,
             path=rows[i].path,
             corpus_root=ran.corpus,
             transcript=rows[i].transcript,
@@ -108,7 +108,7 @@ def test_the_predictor_answers_as_the_ensemble_was_evaluated(
     assert len(told) >= CLIPS - 4
     sure = holdout.probabilities(predictor.package.temperature).max(axis=1)
     for clip_id, confidence in zip(holdout.clip_ids, sure, strict=True):
-        assert float(told[rows[clip_id].name]["confidence"]) == pytest.approx(confidence, abs=1e-3)
+        assert float(told[clip_id]["confidence"]) == pytest.approx(confidence, abs=1e-3)
 
 
 def test_variants_were_made_of_clips_to_learn_from_and_speeds_of_all(ran: Installation) -> None:
@@ -119,13 +119,13 @@ def test_variants_were_made_of_clips_to_learn_from_and_speeds_of_all(ran: Instal
     weights = ran.settings().weights_folder
     with ran.catalogue() as catalogue:
         rows = catalogue.clips("ensemble")
-        ids = [row.clip_id for row in rows]
+        ids = [row.content for row in rows]
 
         def extracted(take: Callable[[FeatureSpec], FeatureSpec]) -> set[str]:
             keys = [feature_key(weights, take(stream.features.prefix(start))) for start in range(6)]
             return {clip_id for key in keys for clip_id in catalogue.features_of(key, ids)}
 
-        learnt = {row.clip_id for row in rows if row.emotion is not None and row.split == Split.TRAIN}
+        learnt = {row.content for row in rows if row.emotion is not None and row.split == Split.TRAIN}
         assert extracted(lambda prefix: prefix.augmented(variant)) == learnt < set(ids)
         assert extracted(lambda prefix: prefix.at_speed(1.1)) == set(ids)
 

@@ -42,6 +42,17 @@ def test_the_model_predicts_clips(finished: Installation, tmp_path: Path) -> Non
     assert all(0 < float(row["confidence"]) <= 1 and -5 <= float(row["valence"]) <= 5 for row in rows)
 
 
+def test_equal_files_are_answered_under_both_names(finished: Installation, tmp_path: Path) -> None:
+    clip = sorted((finished.corpus / "video").glob("*.mp4"))[0]
+    folder, out = tmp_path / "new", tmp_path / "predictions.csv"
+    folder.mkdir()
+    for name in ("one", "two"):
+        shutil.copy(clip, folder / f"{name}.mp4")
+    finished.mer("predict", str(folder), "--out", str(out), "--model", "tiny", "--version", "1")
+    one, two = csv.DictReader(out.read_text(encoding="utf-8").splitlines())
+    assert (one.pop("name"), two.pop("name")) == ("one", "two") and one == two
+
+
 def test_runs_are_tracked_under_one_parent(finished: Installation, mlflow_server: str) -> None:
     answer = httpx.get(f"{mlflow_server}/api/2.0/mlflow/registered-models/search", timeout=30)
     found = answer.raise_for_status().json()

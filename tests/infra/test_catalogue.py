@@ -1,56 +1,24 @@
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from catalogue_rows import clip, content, ref
 from sqlalchemy import text
 
-from infra.artifacts import ArtifactRef
 from infra.catalogue import (
     Catalogue,
-    ClipUpsert,
-    GenerationFacts,
-    GenerationState,
     KnownFile,
     open_catalogue,
 )
-from infra.catalogue.schema import alembic_config
 from infra.catalogue.tables import Base
 from infra.errors import CatalogueError, CatalogueUnavailable, SettingsError
 
 EMOTIONS = ("neutral", "angry")
-
-
-def clip_id(number: int) -> str:
-    return hashlib.sha256(str(number).encode()).hexdigest()
-
-
-def clip(number: int, **changed: object) -> ClipUpsert:
-    values: dict[str, object] = {
-        "clip_id": clip_id(number),
-        "name": f"clip{number}",
-        "path": f"/corpus/clip{number}.mp4",
-        "size": 1000 + number,
-        "mtime_ns": 1_700_000_000_000_000_000 + number,
-        "duration_seconds": 1.5,
-        "has_audio": True,
-        "has_video": number % 2 == 0,
-        "speaker": f"speaker{number % 5}",
-        "transcript": f"text of {number}",
-        "fold": number % 5,
-    }
-    return ClipUpsert(**{**values, **changed})  # type: ignore[arg-type]
-
-
-def ref(name: str) -> ArtifactRef:
-    digest = hashlib.sha256(name.encode()).hexdigest()
-    return ArtifactRef(kind="model", key=digest, sha256=digest, meta={"name": name})
 
 
 @pytest.fixture
@@ -61,9 +29,9 @@ def corpus(catalogue: Catalogue) -> str:
 
 def test_a_recognisers_text_stands_in_where_the_corpus_has_none(catalogue: Catalogue, corpus: str) -> None:
     catalogue.upsert_clips(corpus, [clip(1), clip(2, transcript=None), clip(3, transcript=None)])
-    catalogue.set_transcripts(corpus, "asr", [(clip_id(1), "misheard"), (clip_id(2), "heard")])
-    catalogue.set_transcripts(corpus, "asr", [(clip_id(2), "heard again")])
-    catalogue.set_transcripts(corpus, "other", [(clip_id(3), "of another recogniser")])
+    catalogue.set_recognised("asr", [(content(1), "misheard"), (content(2), "heard")])
+    catalogue.set_recognised("asr", [(content(2), "heard again")])
+    catalogue.set_recognised("other", [(content(3), "of another recogniser")])
     assert {row.name: row.transcript for row in catalogue.clips(corpus, "asr")} == {
         "clip1": "text of 1", "clip2": "heard again", "clip3": None,
     }  # fmt: skip
@@ -82,7 +50,7 @@ def test_corpus(catalogue: Catalogue) -> None:
 
 def test_clips_with_labels_and_transcripts(catalogue: Catalogue, corpus: str) -> None:
     catalogue.upsert_clips(corpus, [clip(1), clip(2, transcript=None, speaker=None, fold=None)])
-    catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", -2.5), (clip_id(2), None, float("nan"))])
+    catalogue.set_gold_labels(corpus, [("clip1", "angry", -2.5), ("clip2", None, float("nan"))])
     rows = {row.name: row for row in catalogue.clips(corpus)}
     assert rows["clip1"].path == Path("/corpus/clip1.mp4")
     assert (rows["clip1"].emotion, rows["clip1"].valence, rows["clip1"].transcript) == (
@@ -92,52 +60,83 @@ def test_clips_with_labels_and_transcripts(catalogue: Catalogue, corpus: str) ->
     )
     assert (rows["clip2"].emotion, rows["clip2"].valence, rows["clip2"].transcript) == (None, None, None)
     assert (rows["clip2"].speaker, rows["clip2"].fold, rows["clip2"].has_video) == (None, None, True)
-    assert catalogue.known_files(corpus)["/corpus/clip1.mp4"] == KnownFile(1001, clip(1).mtime_ns, clip_id(1))
-    assert [row.clip_id for row in catalogue.clips(corpus)] == sorted(row.clip_id for row in rows.values())
+    assert catalogue.known_files(corpus)["/corpus/clip1.mp4"] == KnownFile(
+        1001, clip(1).mtime_ns, "clip1", content(1)
+    )
+    assert [row.name for row in catalogue.clips(corpus)] == sorted(rows)
 
 
 @pytest.mark.parametrize("named", [1, 5000])
 def test_some_clips_by_id(catalogue: Catalogue, corpus: str, named: int) -> None:
     """More ids than a statement takes parameters are no error."""
     catalogue.upsert_clips(corpus, [clip(1), clip(2)])
-    asked = [clip_id(2), *(clip_id(number) for number in range(10, 9 + named))]
+    asked = ["clip2", *(f"clip{number}" for number in range(10, 9 + named))]
     assert [row.name for row in catalogue.clips(corpus, only=asked)] == ["clip2"]
     assert catalogue.clips(corpus, only=[]) == []
 
 
 def test_ingesting_again_updates_in_place(catalogue: Catalogue, corpus: str) -> None:
     catalogue.upsert_clips(corpus, [clip(1)])
-    catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", 1.0)])
+    catalogue.set_gold_labels(corpus, [("clip1", "angry", 1.0)])
     catalogue.upsert_clips(corpus, [clip(1, speaker="other", size=7)])
     (row,) = catalogue.clips(corpus)
     assert (row.speaker, row.emotion) == ("other", "angry")
     assert catalogue.known_files(corpus)["/corpus/clip1.mp4"].size == 7
 
 
-def test_equal_content_is_one_clip_known_under_both_paths(catalogue: Catalogue, corpus: str) -> None:
-    catalogue.upsert_clips(corpus, [clip(1), clip(1, name="copy", path="/corpus/copy.mp4")])
-    assert [row.name for row in catalogue.clips(corpus)] == ["clip1"]
+@pytest.mark.parametrize("at_once", [True, False])
+def test_every_name_is_a_clip_whatever_its_content(catalogue: Catalogue, corpus: str, at_once: bool) -> None:
+    copy = clip(1, name="copy", path="/corpus/copy.mp4", speaker="other", split="test", transcript=None)
+    for rows in [[clip(1), copy]] if at_once else [[copy], [clip(1)]]:
+        catalogue.upsert_clips(corpus, rows)
+    catalogue.set_gold_labels(corpus, [("clip1", "angry", 1.0), ("copy", "neutral", None)])
+    catalogue.set_recognised("asr", [(content(1), "heard")])
+    found = [
+        (row.name, row.content, row.speaker, row.split, row.transcript, row.emotion)
+        for row in catalogue.clips(corpus, "asr")
+    ]
+    assert found == [
+        ("clip1", content(1), "speaker1", "train", "text of 1", "angry"),
+        ("copy", content(1), "other", "test", "heard", "neutral"),
+    ]
     assert set(catalogue.known_files(corpus)) == {"/corpus/clip1.mp4", "/corpus/copy.mp4"}
+    assert catalogue.contents(corpus) == {"clip1": content(1), "copy": content(1)}
+
+
+def test_a_name_is_where_it_was_last_seen(catalogue: Catalogue, corpus: str) -> None:
+    """A file that its corpus calls otherwise is that clip and no longer the one before; one that has moved is the same."""
+    catalogue.upsert_clips(corpus, [clip(1), clip(2)])
+    catalogue.upsert_clips(corpus, [clip(1, name="renamed"), clip(2, path="/corpus/moved.mp4")])
+    catalogue.forget_files(corpus, ["/corpus/clip2.mp4"])
+    assert {row.name: str(row.path) for row in catalogue.clips(corpus)} == {
+        "renamed": "/corpus/clip1.mp4", "clip2": "/corpus/moved.mp4",
+    }  # fmt: skip
+
+
+def test_a_transcript_that_the_corpus_takes_back_is_gone(catalogue: Catalogue, corpus: str) -> None:
+    catalogue.upsert_clips(corpus, [clip(1), clip(2)])
+    catalogue.upsert_clips(corpus, [clip(1, transcript=None)])
+    assert [row.transcript for row in catalogue.clips(corpus)] == [None, "text of 2"]
 
 
 def test_changed_content_replaces_the_clip_at_its_path(catalogue: Catalogue, corpus: str) -> None:
     catalogue.upsert_clips(corpus, [clip(1)])
-    catalogue.upsert_clips(corpus, [clip(1, clip_id=clip_id(99))])
-    assert [row.clip_id for row in catalogue.clips(corpus)] == [clip_id(99)]
+    catalogue.upsert_clips(corpus, [clip(1, content=content(99))])
+    assert [row.content for row in catalogue.clips(corpus)] == [content(99)]
 
 
 def test_same_content_in_two_corpora_keeps_two_labels(catalogue: Catalogue, corpus: str) -> None:
     catalogue.upsert_corpus("d", "/d", "table", ("calm",))
     for name, emotion in ((corpus, "angry"), ("d", "calm")):
         catalogue.upsert_clips(name, [clip(1)])
-        catalogue.set_gold_labels(name, [(clip_id(1), emotion, None)])
+        catalogue.set_gold_labels(name, [("clip1", emotion, None)])
     assert [catalogue.clips(name)[0].emotion for name in (corpus, "d")] == ["angry", "calm"]
 
 
 def test_labels_of_unknown_clips_are_refused_as_a_whole(catalogue: Catalogue, corpus: str) -> None:
     catalogue.upsert_clips(corpus, [clip(1)])
     with pytest.raises(CatalogueError):
-        catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", None), (clip_id(2), "angry", None)])
+        catalogue.set_gold_labels(corpus, [("clip1", "angry", None), ("clip2", "angry", None)])
     assert catalogue.clips(corpus)[0].emotion is None
 
 
@@ -171,125 +170,37 @@ def test_forgotten_files(catalogue: Catalogue, corpus: str) -> None:
     assert [row.name for row in catalogue.clips(corpus)] == ["clip2"]
 
 
-def generation(key: str, corpus: str, **more: object) -> GenerationFacts:
-    facts = {
-        "artifact": ref("m"),
-        "policy": {"threshold": 0.9},
-        "counts": {"angry": 1},
-        "recipe": "r",
-        **more,
-    }
-    return GenerationFacts(key=key, corpus=corpus, **facts)  # type: ignore[arg-type]
-
-
-def test_pseudo_label_generations(catalogue: Catalogue, corpus: str) -> None:
-    catalogue.upsert_clips(
-        corpus,
-        [clip(n, split="unlabelled") for n in range(3)]
-        + [clip(7, split="canary"), clip(8, split="test"), clip(9)],
-    )
-    catalogue.set_gold_labels(corpus, [(clip_id(9), "angry", None)])
-    rows = [(clip_id(0), "angry", 0.99, -1.0), (clip_id(1), "neutral", 0.9, float("nan"))]
-    facts = generation(
-        "g1",
-        corpus,
-        selections={"fold0": ref("s0"), "final": ref("s1")},
-        voters={"fused": "fusion/k@abc"},
-        thresholds={"angry": 0.9, "neutral": None},
-        precision={"angry": [3, 4]},
-        round=2,
-        membership="m" * 64,
-        findings=[{"guard": "canary", "passed": True}],
-    )
-    first = catalogue.add_generation(facts, rows)
-    assert catalogue.add_generation(generation("g1", corpus), rows[:1]) == first
-    assert {name: getattr(first, name) for name in vars(facts)} == vars(facts) | {
-        "findings": tuple(facts.findings)
-    }
-    assert [tuple(label) for label in catalogue.pseudo_labels("g1")] == sorted(
-        [(clip_id(0), "angry", 0.99, -1.0), (clip_id(1), "neutral", 0.9, None)]
-    )
-    for forbidden in (7, 8, 9, 77):
-        with pytest.raises(CatalogueError, match="left out"):
-            catalogue.add_generation(generation("g2", corpus), [(clip_id(forbidden), "angry", 1.0, 0.0)])
-    assert [row.key for row in catalogue.generations(corpus)] == ["g1"]
-    ((found, label),) = catalogue.pseudo_labels_of(clip_id(0))
-    assert (found, label.emotion) == (first, "angry")
-    with pytest.raises(CatalogueError):
-        catalogue.pseudo_labels("unknown")
-
-
-def test_states_of_a_generation(catalogue: Catalogue, corpus: str) -> None:
-    for key, state in (("g1", "live"), ("g2", "stopped"), ("g3", "rejected")):
-        catalogue.add_generation(generation(key, corpus, state=GenerationState(state)), [])
-    catalogue.add_generation(generation("g4", corpus, recipe="other"), [])
-
-    def in_state(*states: str) -> list[str]:
-        chosen = [GenerationState(state) for state in states]
-        return [row.key for row in catalogue.generations(corpus, "r", states=chosen)]
-
-    assert in_state() == ["g1", "g2", "g3"] and in_state("live") == ["g1"]
-    withdrawn = catalogue.withdraw_generation("g1", "bad upload")
-    assert catalogue.withdraw_generation("g1") == withdrawn
-    assert (withdrawn.state, withdrawn.reason) == ("withdrawn", "bad upload")
-    assert withdrawn.withdrawn_at is not None
-    assert in_state("live") == []
-    assert catalogue.restore_generation("g1").withdrawn_at is None and in_state("live") == ["g1"]
-    for key in ("g2", "g3"):
-        with pytest.raises(CatalogueError, match="expected live"):
-            catalogue.withdraw_generation(key)
-        with pytest.raises(CatalogueError, match="expected withdrawn"):
-            catalogue.restore_generation(key)
-    assert catalogue.release_generation("g2").state == "released" and in_state("released") == ["g2"]
-    with pytest.raises(CatalogueError, match="is live"):
-        catalogue.release_generation("g1")
-    for key in (
-        "g2",
-        "g3",
-    ):  # released and rejected ones may be judged otherwise when they are voted on again
-        judged = generation(key, corpus, state=GenerationState("live"), reason="better now")
-        assert catalogue.add_generation(judged, []).reason == "better now"
-    assert in_state("live") == ["g1", "g2", "g3"]
-    catalogue.withdraw_generation("g2")
-    judged = generation("g2", corpus, state=GenerationState("live"))
-    assert catalogue.add_generation(judged, []).state == "withdrawn", "what somebody withdrew stays withdrawn"
-    with pytest.raises(CatalogueError, match="no generation"):
-        catalogue.withdraw_generation("unknown")
-
-
 def test_features_by_shard(catalogue: Catalogue) -> None:
-    catalogue.register_features("f", ref("s1"), [clip_id(1), clip_id(2)])
-    catalogue.register_features("f", ref("s2"), [clip_id(3)])
-    catalogue.register_features("other", ref("s3"), [clip_id(1)])
-    wanted = [clip_id(n) for n in (1, 3, 4)]
-    assert catalogue.features_of("f", wanted) == {clip_id(1): ref("s1"), clip_id(3): ref("s2")}
-    catalogue.register_features("f", ref("s1"), [clip_id(1), clip_id(2)])
+    catalogue.register_features("f", ref("s1"), [content(1), content(2)])
+    catalogue.register_features("f", ref("s2"), [content(3)])
+    catalogue.register_features("other", ref("s3"), [content(1)])
+    wanted = [content(n) for n in (1, 3, 4)]
+    assert catalogue.features_of("f", wanted) == {content(1): ref("s1"), content(3): ref("s2")}
+    catalogue.register_features("f", ref("s1"), [content(1), content(2)])
     catalogue.forget_shard(ref("s1"))
-    assert catalogue.features_of("f", wanted) == {clip_id(3): ref("s2")}
-    assert catalogue.features_of("other", wanted) == {clip_id(1): ref("s3")}
+    assert catalogue.features_of("f", wanted) == {content(3): ref("s2")}
+    assert catalogue.features_of("other", wanted) == {content(1): ref("s3")}
 
 
 def test_snapshots_are_named_by_what_they_hold(catalogue: Catalogue, corpus: str) -> None:
     catalogue.upsert_clips(corpus, [clip(1), clip(2)])
-    catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", 0.1)])
+    catalogue.set_gold_labels(corpus, [("clip1", "angry", 0.1)])
     before = catalogue.clips(corpus)
     first = catalogue.snapshot(corpus, before)
     assert (first.clip_count, first.labelled_count) == (2, 1)
     assert catalogue.snapshot(corpus, before[::-1]) == first
-    assert [member.clip_id for member in catalogue.snapshot_members(first.id)] == sorted(
-        [clip_id(1), clip_id(2)]
-    )
+    assert [member.name for member in catalogue.snapshot_members(first.id)] == ["clip1", "clip2"]
     seen = {first.id}
     for change in ({"speaker": "x"}, {"fold": 4}, {"split": "test"}, {"transcript": "x"}):
         catalogue.upsert_clips(corpus, [clip(1, **change)])
         seen.add(catalogue.snapshot(corpus, catalogue.clips(corpus)).id)
     catalogue.upsert_clips(corpus, [clip(1)])
-    catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", 0.2)])
+    catalogue.set_gold_labels(corpus, [("clip1", "angry", 0.2)])
     seen.add(catalogue.snapshot(corpus, catalogue.clips(corpus)).id)
-    catalogue.set_gold_labels(corpus, [(clip_id(1), "neutral", 0.1)])
+    catalogue.set_gold_labels(corpus, [("clip1", "neutral", 0.1)])
     seen.add(catalogue.snapshot(corpus, catalogue.clips(corpus)).id)
     assert len(seen) == 7
-    catalogue.set_gold_labels(corpus, [(clip_id(1), "angry", 0.1)])
+    catalogue.set_gold_labels(corpus, [("clip1", "angry", 0.1)])
     assert catalogue.snapshot(corpus, catalogue.clips(corpus)) == first
 
 
@@ -309,7 +220,7 @@ def test_100_000_clips_within_seconds(catalogue: Catalogue, corpus: str) -> None
     inserted = time.perf_counter()
     catalogue.upsert_clips(corpus, rows)
     upserted = time.perf_counter()
-    catalogue.set_gold_labels(corpus, [(row.clip_id, "angry", 1.0) for row in rows])
+    catalogue.set_gold_labels(corpus, [(row.name, "angry", 1.0) for row in rows])
     labelled = time.perf_counter()
     listed = catalogue.clips(corpus)
     done = time.perf_counter()
@@ -374,21 +285,3 @@ def test_an_unreachable_server_is_a_typed_error_without_the_password() -> None:
     with pytest.raises(CatalogueUnavailable) as caught:
         open_catalogue("postgresql://mer:planted-secret@127.0.0.1:1/mer", timeout_seconds=2)
     assert "planted-secret" not in str(caught.value)
-
-
-def test_generations_of_an_earlier_schema_are_brought_up_to_date(
-    catalogue: Catalogue, corpus: str, database_url: str
-) -> None:
-    catalogue.upsert_clips(corpus, [clip(n, split="unlabelled") for n in range(2)])
-    rows = [(clip_id(0), "angry", 0.99, None)]
-    for key in ("g1", "g2"):
-        catalogue.add_generation(generation(key, corpus), rows)
-    catalogue.withdraw_generation("g2")
-    config = alembic_config()
-    with catalogue.database.writing() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0003")
-    with open_catalogue(database_url) as again:
-        assert [row.state for row in again.generations(corpus)] == ["live", "withdrawn"]
-        assert [label.clip_id for label in again.pseudo_labels("g1")] == [clip_id(0)]
-        assert again.generations(corpus)[0].recipe == "", "of no recipe: nothing trains on it by mistake"

@@ -12,13 +12,13 @@ from infra.catalogue.schema import alembic_config
 from infra.errors import CatalogueError
 
 
-def clip_id(number: int) -> str:
+def content(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
 def row(number: int, **changed: object) -> QualityRow:
     values: dict[str, object] = {
-        "clip_id": clip_id(number),
+        "content": content(number),
         "method": "1:haar",
         "duration_seconds": 3.0,
         "speech_seconds": 1.5,
@@ -35,7 +35,7 @@ def add_clips(catalogue: Catalogue, corpus: str, numbers: range) -> None:
         corpus,
         [
             ClipUpsert(
-                clip_id=clip_id(n), name=f"clip{n}", path=f"/corpus/{n}.mp4", size=1, mtime_ns=1,
+                content=content(n), name=f"clip{n}", path=f"/corpus/{n}.mp4", size=1, mtime_ns=1,
                 duration_seconds=3.0, has_audio=True, has_video=True,
             )
             for n in numbers
@@ -47,39 +47,39 @@ def test_what_is_stored_is_read(catalogue: Catalogue) -> None:
     add_clips(catalogue, "c", range(3))
     audio_only = row(1, face_share=None, brightness=None)
     catalogue.set_quality([row(0), audio_only])
-    assert catalogue.quality("c") == {clip_id(0): row(0), clip_id(1): audio_only}
+    assert catalogue.quality("c") == {content(0): row(0), content(1): audio_only}
 
 
 def test_a_new_measurement_replaces_the_old_one(catalogue: Catalogue) -> None:
     add_clips(catalogue, "c", range(2))
     catalogue.set_quality([row(0), row(1)])
     catalogue.set_quality([row(0, method="2:haar", snr_db=5.0)])
-    assert catalogue.quality("c")[clip_id(0)].snr_db == 5.0
-    assert set(catalogue.quality("c", method="1:haar")) == {clip_id(1)}
-    assert set(catalogue.quality("c", method="2:haar")) == {clip_id(0)}
+    assert catalogue.quality("c")[content(0)].snr_db == 5.0
+    assert set(catalogue.quality("c", method="1:haar")) == {content(1)}
+    assert set(catalogue.quality("c", method="2:haar")) == {content(0)}
 
 
 def test_quality_is_of_the_content_and_seen_through_any_corpus_that_has_it(catalogue: Catalogue) -> None:
     add_clips(catalogue, "c", range(3))
     add_clips(catalogue, "d", range(2, 5))
     catalogue.set_quality([row(n) for n in range(6)])
-    assert set(catalogue.quality("c")) == {clip_id(n) for n in range(3)}
-    assert set(catalogue.quality("d")) == {clip_id(n) for n in range(2, 5)}
+    assert set(catalogue.quality("c")) == {content(n) for n in range(3)}
+    assert set(catalogue.quality("d")) == {content(n) for n in range(2, 5)}
     catalogue.forget_files("c", ["/corpus/0.mp4"])
-    assert clip_id(0) not in catalogue.quality("c")
+    assert content(0) not in catalogue.quality("c")
 
 
 def test_a_value_that_is_no_number_is_none(catalogue: Catalogue) -> None:
     add_clips(catalogue, "c", range(1))
     catalogue.set_quality([row(0, snr_db=float("nan"))])
-    assert catalogue.quality("c")[clip_id(0)].snr_db is None
+    assert catalogue.quality("c")[content(0)].snr_db is None
 
 
 def test_many_rows_at_once(catalogue: Catalogue) -> None:
     add_clips(catalogue, "c", range(500))
     rows = [row(n % 500) for n in range(1000)]
     catalogue.set_quality(rows)
-    assert list(catalogue.quality("c").values()) == sorted(rows[:500], key=lambda one: one.clip_id)
+    assert list(catalogue.quality("c").values()) == sorted(rows[:500], key=lambda one: one.content)
 
 
 def test_an_unknown_corpus_is_an_error(catalogue: Catalogue) -> None:
@@ -100,4 +100,4 @@ def test_a_catalogue_of_the_first_schema_is_brought_up_to_date_and_back(
     with open_catalogue(database_url) as again:
         assert len(again.clips("c")) == 2
         again.set_quality([row(0)])
-        assert set(again.quality("c")) == {clip_id(0)}
+        assert set(again.quality("c")) == {content(0)}

@@ -14,7 +14,7 @@ acoustic: {features: {modality: acoustic, source: "files:voice"}}
 visual:
   features: {modality: visual, source: "files:face"}
   alignment: {epochs: 6, embedding_size: 8, hidden_size: 16, batch_size: 32, acoustic_components: 6, hard_negatives: source}
-folds: {count: 2, use_published: false}
+folds: {count: 2, use_published: false, seed: 1}
 """
 
 

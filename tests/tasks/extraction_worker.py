@@ -32,7 +32,7 @@ def main() -> None:
     for entries in cut(listing.fresh, 64):
         probe_shard.fn("made", entries, True)
     write_labels.fn(listing, EMOTIONS, len(listing.fresh))
-    ids = [row.clip_id for row in workspace().catalogue.clips("made")]
+    ids = [row.name for row in workspace().catalogue.clips("made")]
     for shard in plan_features.fn("made", {"acoustic": SPEC}, ids, shard_clips).shards:
         say("begin")
         say("ran" if extract_shard.fn("made", shard).ran else "there")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from catalogued import catalogue_clips
 
 from mer.adaptation.block import Block
 from mer.errors import DivergedError
@@ -44,8 +45,8 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def dataset_of(space: Workspace, labels: np.ndarray) -> DatasetRef:
     ids = [f"{row:064x}" for row in range(CLIPS)]
     columns = {
-        "clip_id": ids,
         "name": ids,
+        "content": ids,
         "emotion": labels.tolist(),
         "valence": [float("nan")] * CLIPS,
         "speaker": [f"s{row % 12}" for row in range(CLIPS)],
@@ -53,6 +54,7 @@ def dataset_of(space: Workspace, labels: np.ndarray) -> DatasetRef:
         "holdout": [False] * CLIPS,
         "canary": [False] * CLIPS,
     }
+    catalogue_clips(space, "made", ids)
     buffer = io.BytesIO()
     _write_parquet(columns, buffer)
     ref = space.artifacts.commit("dataset", "d" * 64, {"examples.parquet": buffer.getvalue()})
@@ -70,7 +72,8 @@ def prefix_of(space: Workspace, labels: np.ndarray, key: str, broken: tuple[int,
             frames[3, 0, 5] = 3e38  # finite, as all that is stored; its square is not
         rows.append(ClipFeature(values=frames, present=True))
     commit_shard(space, key, [f"{row:064x}" for row in range(CLIPS)], lambda: rows)
-    return FeatureSetRef(stream="acoustic", key=key, spec=None)
+    assert RECIPE.acoustic is not None
+    return FeatureSetRef(stream="acoustic", key=key, spec=RECIPE.acoustic.features, corpus="made")
 
 
 def test_held_out_speakers_stop_the_fit_and_the_adapter_is_read_again(space: Workspace) -> None:

@@ -29,7 +29,7 @@ def prepared(corpus: Path, recipe: Recipe) -> tuple[DatasetRef, dict[str, Featur
     dataset = snapshot_dataset.fn("vectors", recipe)
     assert recipe.acoustic is not None and recipe.visual is not None
     specs = {"acoustic": recipe.acoustic.features, "visual": recipe.visual.features}
-    ids = [row.clip_id for row in workspace().catalogue.clips("vectors")]
+    ids = [row.name for row in workspace().catalogue.clips("vectors")]
     plan = plan_features.fn("vectors", specs, ids, 64)
     for shard in plan.shards:
         extract_shard.fn("vectors", shard)

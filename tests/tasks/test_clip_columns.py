@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import wave
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,29 @@ def test_what_the_corpus_does_not_tell_is_heard(space: Workspace) -> None:
     assert all(row.transcript is None for row in space.catalogue.clips("c") if row.name != "speech0")
 
 
+def test_equal_clips_are_heard_and_measured_once(space: Workspace) -> None:
+    root = space.catalogue.corpus_root("c")
+    shutil.copy(root / "speech1.wav", root / "again.wav")
+    shutil.copy(
+        root / "speech0.wav", root / "told.wav"
+    )  # of the same content the corpus tells what is said in one
+    listing = list_corpus.fn(str(root), "c", MER_EMOTIONS)
+    write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("c", listing.fresh, True))
+    recogniser = "wheel:moonshine-tiny"
+    shards = plan_transcription.fn("c", recogniser, 100)
+    assert [sorted(shard) for shard in shards] == [
+        ["again", "noise0", "noise1", "speech2", "speech3", "told"]
+    ]
+    assert [len(shard) for shard in plan_quality.fn("c", 100)] == [6]
+    for name in ("again", "told"):
+        transcribe_shard.fn("c", recogniser, [name])
+    texts = {row.name: row.transcript for row in space.catalogue.clips("c", recogniser)}
+    assert texts["again"] == texts["speech1"] is not None
+    assert texts["speech0"] == "It was the best of times." != texts["told"]
+    assert measure_shard.fn("c", ["again"]) == 1
+    assert [len(shard) for shard in plan_quality.fn("c", 100)] == [5]
+
+
 def test_a_clip_of_impossible_measurements_stays_unmeasured(
     space: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -93,7 +117,7 @@ def test_a_clip_of_impossible_measurements_stays_unmeasured(
     assert measure_shard.fn("c", shard) == 5
     assert "clip 'speech1' stays unmeasured" in caplog.text
     (again,) = plan_quality.fn("c", 10)
-    assert [row.name for row in space.catalogue.clips("c") if row.clip_id in again] == ["speech1"]
+    assert [row.name for row in space.catalogue.clips("c") if row.name in again] == ["speech1"]
 
 
 def test_clips_of_bad_quality_leave_training_and_never_the_holdout(space: Workspace) -> None:
@@ -104,7 +128,6 @@ def test_clips_of_bad_quality_leave_training_and_never_the_holdout(space: Worksp
     strict = recipe.model_copy(update={"quality": QualityFilter(min_speech_seconds=0.5)})
     whole, kept = snapshot_dataset.fn("c", recipe), snapshot_dataset.fn("c", strict)
     assert (whole.clips, kept.clips) == (6, 5)
-    names = {row.clip_id: row.name for row in space.catalogue.clips("c")}
     examples, holdout, _ = load_examples(space, kept)
-    assert "noise0" not in {names[clip_id] for clip_id in examples.clip_ids}
-    assert [names[c] for c, held in zip(examples.clip_ids, holdout, strict=True) if held] == ["noise1"]
+    assert "noise0" not in examples.clip_ids
+    assert [c for c, held in zip(examples.clip_ids, holdout, strict=True) if held] == ["noise1"]

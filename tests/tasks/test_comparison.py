@@ -34,15 +34,25 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return workspace()
 
 
-def register(space: Workspace, name: str, wrong: int, emotions: tuple[str, ...] = MER_EMOTIONS) -> int:
-    """A version that is wrong on the first `wrong` clips; its last two clips are the holdout."""
+def register(
+    space: Workspace,
+    name: str,
+    wrong: int,
+    emotions: tuple[str, ...] = MER_EMOTIONS,
+    *,
+    by_content: bool = False,
+) -> int:
+    """A version that is wrong on the first `wrong` clips; its last two clips are the holdout. `by_content`: as of 0.1.0."""
     source = {"features": {"modality": "visual", "source": "files:clip-UTT"}}
     recipe = Recipe.model_validate({"name": name, "emotions": emotions, "visual": source})
     rows = sorted(space.catalogue.clips("corpus"), key=lambda row: row.name)
     truth = np.array([emotions.index(str(row.emotion)) for row in rows])
     said = np.where(np.arange(len(rows)) < wrong, emotions.index("sad"), truth)
     logits = np.eye(len(emotions), dtype=np.float32)[said]
-    ids, unknown = tuple(row.clip_id for row in rows), np.zeros(len(rows), np.float32)
+    ids, unknown = (
+        tuple(row.content if by_content else row.name for row in rows),
+        np.zeros(len(rows), np.float32),
+    )
     parts = {
         OUT_OF_FOLD: Posteriors(ids[:-2], logits[:-2], unknown[:-2]),
         HOLDOUT: Posteriors(ids[-2:], logits[-2:], unknown[-2:]),
@@ -59,8 +69,11 @@ def register(space: Workspace, name: str, wrong: int, emotions: tuple[str, ...] 
     )
 
 
-def test_versions_are_compared_on_all_clips_neither_was_trained_on(space: Workspace) -> None:
-    register(space, "one", wrong=2)
+@pytest.mark.parametrize("by_content", [False, True])
+def test_versions_are_compared_on_all_clips_neither_was_trained_on(
+    space: Workspace, by_content: bool
+) -> None:
+    register(space, "one", wrong=2, by_content=by_content)
     register(space, "one", wrong=6)
     first, second = (version_named(space, text, model="one") for text in ("one:1", "2"))
     found = compare_versions(space, first, second)

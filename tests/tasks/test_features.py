@@ -41,7 +41,7 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus_folder: Path) 
 
 
 def clip_ids(space: Workspace) -> list[str]:
-    return [row.clip_id for row in space.catalogue.clips("demo")]
+    return [row.name for row in space.catalogue.clips("demo")]
 
 
 def extract(space: Workspace, specs: Mapping[str, FeatureSpec]) -> ExtractionPlan:
@@ -56,14 +56,14 @@ def table(space: Workspace, plan: ExtractionPlan, name: str) -> FeatureTable:
     return feature_table(space, plan.features[name], clip_ids(space))
 
 
-def say(space: Workspace, clip_id: str, text: str) -> None:
-    row = next(row for row in space.catalogue.clips("demo") if row.clip_id == clip_id)
+def say(space: Workspace, name: str, text: str) -> None:
+    row = next(row for row in space.catalogue.clips("demo") if row.name == name)
     known = space.catalogue.known_files("demo")[str(row.path)]
     space.catalogue.upsert_clips(
         "demo",
         [
             ClipUpsert(
-                clip_id=clip_id, name=row.name, path=str(row.path), size=known.size, mtime_ns=known.mtime_ns,
+                content=row.content, name=row.name, path=str(row.path), size=known.size, mtime_ns=known.mtime_ns,
                 duration_seconds=row.duration_seconds, has_audio=True, has_video=True, transcript=text,
             )
         ],
@@ -109,21 +109,20 @@ def test_a_changed_feature_file_is_read_again_and_so_is_what_is_derived_from_it(
     names = sorted(row.name for row in space.catalogue.clips("demo"))
     (root / "features" / "units").mkdir(parents=True)
     for number, name in enumerate(names[1:]):  # the first clip has none
-        np.save(root / "features" / "units" / f"{name}.npy", np.full(3, number, dtype=np.float32))
+        np.save(root / "features" / "units" / f"{name}.npy", np.full(3, number + 1, dtype=np.float32))
     listing = list_corpus.fn(str(root), "demo", MER_EMOTIONS)
     write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("demo", listing.fresh, True))
-    ids = {row.name: row.clip_id for row in space.catalogue.clips("demo")}
-    asked = [ids[name] for name in names]
+    asked = names
     before = extract(space, {"units": UNITS})
     assert feature_table(space, before.features["units"], asked).present.tolist() == [False] + [True] * 13
     digest = content_digest(before.features["units"], asked)
 
     np.save(root / "features" / "units" / f"{names[5]}.npy", np.full(3, 77, dtype=np.float32))
     plan = plan_features.fn("demo", {"units": UNITS}, asked, 8)
-    assert [shard.clip_ids for shard in plan.shards] == [(ids[names[5]],)]
+    assert [shard.clip_ids for shard in plan.shards] == [(names[5],)]
     found = feature_table(space, extract(space, {"units": UNITS}).features["units"], asked)
     assert found.values[5].ravel().tolist() == [77, 77, 77]
-    assert found.values[6].ravel().tolist() == [5, 5, 5], "the others are as they were"
+    assert found.values[6].ravel().tolist() == [6, 6, 6], "the others are as they were"
     assert content_digest(before.features["units"], asked) != digest
     derived = FeatureSetRef(stream="visual", key="aligned", spec=None, derived_from=before.features["units"])
     assert content_ids(space, derived, asked) == content_ids(space, before.features["units"], asked)
@@ -131,6 +130,35 @@ def test_a_changed_feature_file_is_read_again_and_so_is_what_is_derived_from_it(
     (root / "features" / "units" / f"{names[5]}.npy").unlink()
     gone = feature_table(space, extract(space, {"units": UNITS}).features["units"], asked)
     assert gone.present.tolist() == [False] + [True] * 4 + [False] + [True] * 8
+
+
+def test_equal_files_are_read_once_and_a_replaced_one_again(
+    space: Workspace, corpus_folder: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "corpus"
+    shutil.copytree(corpus_folder, root)
+    first, second, *_ = (row.path.relative_to(corpus_folder) for row in space.catalogue.clips("demo"))
+    shutil.copy(root / first, root / "copy.mp4")
+
+    def ingest() -> None:
+        listing = list_corpus.fn(str(root), "demo", MER_EMOTIONS)
+        write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("demo", listing.fresh, True))
+
+    ingest()
+    plan = plan_features.fn("demo", {"crops": CROPS, "text": TEXT}, clip_ids(space), 100)
+    assert {shard.features[0].stream: len(shard.clip_ids) for shard in plan.shards}["crops"] == 14
+    found = table(space, extract(space, {"crops": CROPS}), "crops")
+    assert found.clip_ids[0] == "copy" and found.clip_ids[1] == first.stem
+    np.testing.assert_array_equal(found.values[0], found.values[1])
+    said = content_digest(plan.features["crops"], clip_ids(space))
+
+    shutil.copy(root / second, root / first)
+    ingest()
+    assert content_digest(plan.features["crops"], clip_ids(space)) != said
+    after = table(space, extract(space, {"crops": CROPS}), "crops")
+    assert after.clip_ids == found.clip_ids
+    np.testing.assert_array_equal(after.values[1], found.values[2])
+    np.testing.assert_array_equal(after.values[[0, *range(2, 15)]], found.values[[0, *range(2, 15)]])
 
 
 def test_a_flipped_bit_is_found_and_its_shard_made_again(space: Workspace) -> None:
@@ -158,7 +186,12 @@ def test_the_noise_view_is_another_feature_and_always_the_same(space: Workspace)
     sharp = table(space, plan, "crops").values.astype(float)
     dull = table(space, plan, "blurred").values.astype(float)
     assert np.abs(np.diff(dull, axis=3)).mean() < 0.8 * np.abs(np.diff(sharp, axis=3)).mean()
-    for ref in set(space.catalogue.features_of(plan.features["noisy"].key, clip_ids(space)).values()):
+    key = plan.features["noisy"].key
+    for ref in set(
+        space.catalogue.features_of(
+            key, content_ids(space, plan.features["noisy"], clip_ids(space)).values()
+        ).values()
+    ):
         space.catalogue.forget_shard(ref)
         space.artifacts.discard(ref)
     np.testing.assert_array_equal(table(space, extract(space, {"noisy": noisy}), "noisy").values, heard)

@@ -34,7 +34,7 @@ def ingest(
     listing = list_corpus.fn(str(root), "corpus", emotions, label_map=label_map)
     probed = probe_shard.fn("corpus", listing.fresh, require_audio)
     report = write_labels.fn(listing, emotions, probed)
-    assert report.entries == report.accepted + sum(report.quarantined.values()) + report.duplicates
+    assert report.entries == report.accepted + sum(report.quarantined.values())
     return report
 
 
@@ -44,10 +44,10 @@ def extract(
     """Utterance table of all clips of the corpus, extracted in shards of two, and the clips' names."""
     rows = space.catalogue.clips("corpus")
     spec = FeatureSpec.model_validate({"modality": modality, "source": source, "pooling": pooling})
-    plan = plan_features.fn("corpus", {modality: spec}, [row.clip_id for row in rows], 2)
+    plan = plan_features.fn("corpus", {modality: spec}, [row.name for row in rows], 2)
     for shard in plan.shards:
         extract_shard.fn("corpus", shard)
-    table = feature_table(space, plan.features[modality], [row.clip_id for row in rows])
+    table = feature_table(space, plan.features[modality], [row.name for row in rows])
     return table, [row.name for row in rows]
 
 
@@ -120,13 +120,13 @@ def test_what_reads_media_is_masked_and_what_reads_text_is_there(tmp_path: Path,
 def test_a_clip_without_media_is_its_feature_files(tmp_path: Path, space: Workspace) -> None:
     root = features_only(tmp_path / "corpus")
     ingest(root)
-    first = {row.name: row.clip_id for row in space.catalogue.clips("corpus")}
+    first = {row.name: row.content for row in space.catalogue.clips("corpus")}
     again = ingest(root)
     assert again.probed_now == 0
     vectors(root, "new-UTT", "b")
     np.save(root / "features/hubert-UTT/c.npy", np.full(4, 9, dtype=np.float32))
     changed = ingest(root)
-    second = {row.name: row.clip_id for row in space.catalogue.clips("corpus")}
+    second = {row.name: row.content for row in space.catalogue.clips("corpus")}
     assert changed.probed_now == 2
     assert {name for name in first if first[name] != second[name]} == {"b", "c"}
     for name in "bc":
@@ -134,19 +134,21 @@ def test_a_clip_without_media_is_its_feature_files(tmp_path: Path, space: Worksp
     (root / "features/new-UTT/b.npy").unlink()
     (root / "features/clip_UTT/b.npy").unlink()
     renamed = ingest(root)
-    third = {row.name: row.clip_id for row in space.catalogue.clips("corpus")}
+    third = {row.name: row.content for row in space.catalogue.clips("corpus")}
     assert set(third) == {"a", "bb", "cc"}
-    assert third["cc"] == second["c"]  # the name is not part of what a clip is
+    assert third["cc"] == second["c"]  # the name is not part of the content
     assert renamed.quarantined == {"missing_media": 3}
 
 
-def test_equal_features_under_two_names_are_one_clip(tmp_path: Path, space: Workspace) -> None:
+@pytest.mark.parametrize("value", [1.0, 0.0])
+def test_equal_features_under_two_names_are_two_clips(tmp_path: Path, space: Workspace, value: float) -> None:
+    """Of one content, unless the features hold nothing: clips of which nothing is known are not equal for that."""
     for name in "xy":
         path = tmp_path / f"corpus/features/set/{name}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, np.ones(3, dtype=np.float32))
+        np.save(path, np.full(3, value, dtype=np.float32))
     report = ingest(tmp_path / "corpus")
-    assert (report.accepted, report.duplicates) == (1, 1)
+    assert (report.accepted, report.equal.shared) == (2, 2 if value else 0)
 
 
 def test_a_recipe_that_reads_sound_sets_clips_of_features_aside(tmp_path: Path, space: Workspace) -> None:
@@ -181,10 +183,10 @@ def test_mmsa_pickles_go_from_folder_to_features(tmp_path: Path, space: Workspac
     }
     rows = space.catalogue.clips("corpus")
     spec = FeatureSpec(modality="visual", source="files:unaligned_50-vision", pooling="frames")
-    plan = plan_features.fn("corpus", {"visual": spec}, [row.clip_id for row in rows], 2)
+    plan = plan_features.fn("corpus", {"visual": spec}, [row.name for row in rows], 2)
     for shard in plan.shards:
         extract_shard.fn("corpus", shard)
-    frames = frame_table(space, plan.features["visual"], [row.clip_id for row in rows])
+    frames = frame_table(space, plan.features["visual"], [row.name for row in rows])
     assert np.diff(frames.offsets).tolist() == [2, 2, 2]
     assert ingest(root, SENTIMENTS).probed_now == 0
 

@@ -47,7 +47,7 @@ def at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def features(space: Workspace) -> np.ndarray:
     key = feature_key(space.weights, SPEC)
-    ids = [row.clip_id for row in space.catalogue.clips("made")]
+    ids = [row.name for row in space.catalogue.clips("made")]
     table = feature_table(space, FeatureSetRef("acoustic", key, SPEC, "made"), ids)
     assert table.present.all()
     return table.values

@@ -73,7 +73,7 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def register(space: Workspace, folder: Path, train: dict[str, str]) -> None:
     rows = [row for row in space.catalogue.clips("corpus") if row.name in train]
-    ids = [row.clip_id for row in rows]
+    ids = [row.name for row in rows]
     source = recipe().visual
     assert source is not None
     extractor = build_extractor(source.features, space.weights)

@@ -45,7 +45,7 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 
 def extracted(space: Workspace, specs: dict[str, FeatureSpec]) -> tuple[FeatureSetRef, ...]:
-    ids = [row.clip_id for row in space.catalogue.clips("demo")]
+    ids = [row.name for row in space.catalogue.clips("demo")]
     plan = plan_features.fn("demo", specs, ids, 64)
     for shard in plan.shards:
         extract_shard.fn("demo", shard)
@@ -86,7 +86,7 @@ def test_what_a_training_clip_says_belongs_to_the_key(space: Workspace) -> None:
             "demo",
             [
                 ClipUpsert(
-                    clip_id=row.clip_id, name=row.name, path=str(row.path), size=known.size, mtime_ns=known.mtime_ns,
+                    content=row.content, name=row.name, path=str(row.path), size=known.size, mtime_ns=known.mtime_ns,
                     duration_seconds=row.duration_seconds, has_audio=True, has_video=True,
                     transcript=f"{row.transcript} indeed",
                 )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from catalogued import catalogue_clips
 
 from infra.studies import finished_trials
 from mer.adaptation.block import Block
@@ -66,8 +67,8 @@ class World:
         self.ids = tuple(f"{row:064x}" for row in range(CLIPS))
         labels = np.where(test & spoilt, (emotion + 1) % 3, emotion)
         columns = {
-            "clip_id": list(self.ids),
             "name": list(self.ids),
+            "content": list(self.ids),
             "emotion": labels.tolist(),
             "valence": np.where(test & spoilt, 5.0, emotion - 1.0).tolist(),
             "speaker": [f"s{row % 12}" for row in range(CLIPS)],
@@ -89,9 +90,11 @@ class World:
             rows = [ClipFeature(values=row[None], present=True) for row in values]
             key = f"{name}-{stream}"
             commit_shard(space, key, self.ids, lambda: rows)
-            return FeatureSetRef(stream=stream, key=key, spec=spec)
+            return FeatureSetRef(stream=stream, key=key, spec=spec, derived_from=media)
 
         assert RECIPE.acoustic is not None and RECIPE.visual is not None
+        catalogue_clips(space, name, self.ids)
+        media = FeatureSetRef(stream="acoustic", key=name, spec=RECIPE.acoustic.features, corpus=name)
         self.features: Mapping[str, FeatureSetRef] = {
             "acoustic": stored("acoustic", (STATES, 2 * WIDTH), RECIPE.acoustic.features),
             "visual": stored("visual", (4,), RECIPE.visual.features),

@@ -41,7 +41,7 @@ def test_fold_views_share_the_frames_of_their_clips(tmp_path: Path, monkeypatch:
     spec = frame_features(recipe, "lexical", next(iter(folds.values())))
     assert spec is not None
     name = frames_name(recipe, "lexical", next(iter(folds.values())))
-    ids = [row.clip_id for row in space.catalogue.clips("demo")]
+    ids = [row.name for row in space.catalogue.clips("demo")]
     plan = plan_features.fn("demo", {name: spec}, ids, 64)
     for shard in plan.shards:
         extract_shard.fn("demo", shard)

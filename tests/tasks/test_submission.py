@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from tasks.stage.workspace import Workspace, workspace
 RECIPE = Recipe.model_validate(
     {"name": "features", "visual": {"features": {"modality": "visual", "source": "files:clip-UTT"}}}
 )
+TRAIN = {f"t{number}": {"emo": "angry" if number < 4 else "happy"} for number in range(8)}
 
 
 @pytest.fixture
@@ -43,9 +46,9 @@ def register_model(space: Workspace, folder: Path) -> None:
     """A small fusion over the corpus' precomputed features: low numbers are angry, high ones happy."""
     assert RECIPE.visual is not None
     rows = space.catalogue.clips("corpus")
-    clips = catalogued_clips(space, "corpus", [row.clip_id for row in rows])
+    clips = catalogued_clips(space, "corpus", [row.name for row in rows])
     features = extract_clips(build_extractor(RECIPE.visual.features, space.weights), clips)
-    ids = tuple(clip.clip_id for clip in clips)
+    ids = tuple(clip.name for clip in clips)
     labelled = np.array([row.emotion is not None for row in rows])
     examples = Examples(
         clip_ids=ids,
@@ -70,11 +73,10 @@ def register_model(space: Workspace, folder: Path) -> None:
 @pytest.fixture
 def corpus(tmp_path: Path, space: Workspace) -> Path:
     root = tmp_path / "corpus"
-    train = {f"t{number}": {"emo": "angry" if number < 4 else "happy"} for number in range(8)}
     labels(
-        root, "track1_label_6way.npz", train=train, test1={"x": {"emo": "neutral"}, "y": {"emo": "neutral"}}
+        root, "track1_label_6way.npz", train=TRAIN, test1={"x": {"emo": "neutral"}, "y": {"emo": "neutral"}}
     )
-    vectors(root, "clip-UTT", *train)
+    vectors(root, "clip-UTT", *TRAIN)
     for name, value in (("x", 8.0), ("y", 1.0)):
         np.save(root / f"features/clip-UTT/{name}.npy", np.full(4, value, dtype=np.float32))
     ingest(root)
@@ -88,6 +90,39 @@ def test_features_alone_lead_to_a_submission(corpus: Path, tmp_path: Path) -> No
     report = predict_files.fn([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
     assert report.predicted == 2
     assert out.read_bytes() == b"name,discrete\ny,angry\nx,happy\n"
+
+
+def test_equal_clips_are_both_answered(corpus: Path, tmp_path: Path) -> None:
+    """Under other names, in a submission and of a folder of media: each by its own features."""
+    for name, value in (("x", 8.0), ("y", 1.0)):
+        np.save(corpus / f"features/clip-UTT/{name}{name}.npy", np.full(4, value, dtype=np.float32))
+    for name in ("x", "y", "xx", "yy"):
+        write_sound(corpus / f"audio/{name}.wav", 1)
+    ingest(corpus)
+    table(tmp_path, "candidates.csv", "name,discrete\ny,neutral\nyy,neutral\nxx,neutral\n")
+    out = tmp_path / "answers.csv"
+    report = predict_files.fn([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+    assert report.predicted == 3
+    assert out.read_bytes() == b"name,discrete\ny,angry\nyy,angry\nxx,happy\n"
+    report = predict_files.fn([str(corpus / "audio")], str(out), "features", 1)
+    assert report.predicted == 4
+    answers = [line.split(",")[:2] for line in out.read_text(encoding="utf-8").splitlines()[1:]]
+    assert answers == [["x", "happy"], ["xx", "happy"], ["y", "angry"], ["yy", "angry"]]
+
+
+def test_files_of_one_name_are_told_apart_and_make_no_submission(corpus: Path, tmp_path: Path) -> None:
+    for number, place in enumerate(("a/x.wav", "b/x.wav", "b/z.wav")):
+        write_sound(tmp_path / "media" / place, number)
+        vectors((tmp_path / "media" / place).parent, "clip-UTT", Path(place).stem)
+    out, asked = tmp_path / "answers.csv", [str(tmp_path / "media")]
+    assert predict_files.fn(asked, str(out), "features", 1).predicted == 3
+    names = [line.split(",")[0] for line in out.read_text(encoding="utf-8").splitlines()[1:]]
+    assert names == ["a__x", "b__x", "z"]
+    table(tmp_path, "candidates.csv", "name\nx\n")
+    out.unlink()
+    with pytest.raises(CorpusError, match=r"candidate x: expected one file of this name, found .*a/x.wav"):
+        predict_files.fn(asked, str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+    assert not out.exists()
 
 
 def test_a_candidate_that_is_nowhere_leaves_no_file(corpus: Path, tmp_path: Path) -> None:
@@ -107,3 +142,55 @@ def test_a_name_in_two_corpora_needs_the_corpus(corpus: Path, tmp_path: Path) ->
         predict_files.fn(*arguments, candidates=str(tmp_path / "candidates.csv"))
     report = predict_files.fn(*arguments, candidates=str(tmp_path / "candidates.csv"), corpus="other")
     assert report.predicted == 1
+
+
+def test_two_names_of_equal_content_are_two_lines(corpus: Path, tmp_path: Path) -> None:
+    """One of training (whose label is not the answer), two of the test."""
+    names = ("x", "y", "twin")
+    labels(corpus, "track1_label_6way.npz", train=TRAIN, test1={name: {"emo": "neutral"} for name in names})
+    np.save(corpus / "features/clip-UTT/twin.npy", np.full(4, 1.0, dtype=np.float32))
+    np.save(corpus / "features/clip-UTT/t7.npy", np.full(4, 1.0, dtype=np.float32))
+    ingest(corpus)
+    table(tmp_path, "candidates.csv", "name,discrete\ntwin,neutral\nx,neutral\nt7,neutral\ny,neutral\n")
+    out = tmp_path / "submission.csv"
+    report = predict_files.fn([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+    assert report.predicted == 4
+    assert out.read_bytes() == b"name,discrete\ntwin,angry\nx,happy\nt7,angry\ny,angry\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"one.wav": 1, "two.wav": 1}, [("one", "angry"), ("two", "happy")]),
+        ({"a/same.wav": 1, "b/same.wav": 2}, None),
+        ({"a/same.wav": 1, "b/same.wav": 1}, None),
+    ],
+    ids=["equal files", "equal names", "equal files of equal names"],
+)
+def test_every_file_of_a_folder_is_answered(
+    corpus: Path, tmp_path: Path, files: dict[str, int], expected: list[tuple[str, str]] | None
+) -> None:
+    """Equal in content, in name or in both: what is computed once is said of every file. Features are files of these names."""
+    folder = tmp_path / "new"
+    for name, value in (("one", 1.0), ("two", 8.0)):
+        path = folder / "features" / "clip-UTT" / f"{name}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.full(4, value, dtype=np.float32))
+    for name, seed in files.items():
+        write_sound(folder / name, seed)
+    out = tmp_path / "out.csv"
+    report = predict_files.fn([str(folder)], str(out), "features", 1)
+    answers = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
+    assert report.predicted == len(answers) == 2 and not report.unusable
+    if expected is not None:
+        assert [(answer["name"], answer["discrete"]) for answer in answers] == expected
+
+
+def write_sound(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as stream:
+        stream.setnchannels(1)
+        stream.setsampwidth(2)
+        stream.setframerate(16_000)
+        noise = np.random.default_rng(seed).normal(0, 3000, 8000)
+        stream.writeframes(noise.astype(np.int16).tobytes())

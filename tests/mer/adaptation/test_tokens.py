@@ -80,7 +80,7 @@ def texts() -> list[Clip]:
         path = Path(f"{number}.wav")
         clips.append(
             Clip(
-                clip_id=f"id{number}",
+                content=f"id{number}",
                 name=f"c{number}",
                 path=path,
                 corpus_root=path.parent,

@@ -42,7 +42,7 @@ def test_hubert_sum_of_last_four_hidden_states(
     recordings = sorted((parity / "audio").glob("*.wav"))
     assert len(recordings) == 3
     for path in recordings:
-        clip = Clip(clip_id=path.stem, name=path.stem, path=path, corpus_root=parity)
+        clip = Clip(content=path.stem, name=path.stem, path=path, corpus_root=parity)
         expected = np.load(parity / "features" / f"hubert-tiny-random-{suffix}" / f"{path.stem}.npy")
         assert relative_error(extractor.extract(clip).values, np.atleast_2d(expected)) < 1e-4
 
@@ -57,7 +57,7 @@ def test_clip_projected_image_features(parity: Path, tmp_path: Path, pooling: st
     )
     extractor = build_extractor(spec, tmp_path)
     for name in ("face_0", "face_1"):
-        clip = Clip(clip_id=name, name=name, path=parity / "no_video.mp4", corpus_root=parity)
+        clip = Clip(content=name, name=name, path=parity / "no_video.mp4", corpus_root=parity)
         expected = np.load(parity / "features" / f"clip-tiny-random-{suffix}" / f"{name}.npy")
         assert relative_error(extractor.extract(clip).values, np.atleast_2d(expected)) < 1e-4
 
@@ -74,7 +74,7 @@ def test_one_pass_gives_utt_and_fra(parity: Path, tmp_path: Path) -> None:
     extractor = build_extractors((utt, utt.model_copy(update={"pooling": "frames"})), tmp_path)
     assert len(extractor.readers) == 1
     for path in sorted((parity / "audio").glob("*.wav")):
-        clip = Clip(clip_id=path.stem, name=path.stem, path=path, corpus_root=parity)
+        clip = Clip(content=path.stem, name=path.stem, path=path, corpus_root=parity)
         for found, suffix in zip(extractor.extract(clip), ("UTT", "FRA"), strict=True):
             expected = np.load(parity / "features" / f"hubert-tiny-random-{suffix}" / f"{path.stem}.npy")
             assert relative_error(found.values, np.atleast_2d(expected)) < 1e-4
@@ -103,7 +103,7 @@ def test_fewer_bits_point_the_same_way(
         spec = FeatureSpec(modality=modality, precision=precision, pooling=pooling, **values)  # type: ignore[arg-type]
         extractor = build_extractor(spec, tmp_path)
         for name in names:
-            clip = Clip(clip_id=name, name=name, path=parity / "audio" / f"{name}.wav", corpus_root=parity)
+            clip = Clip(content=name, name=name, path=parity / "audio" / f"{name}.wav", corpus_root=parity)
             expected = np.atleast_2d(np.load(parity / "features" / f"{model}-{suffix}" / f"{name}.npy"))
             found = extractor.extract(clip).values
             cosine = (found * expected).sum() / np.linalg.norm(found) / np.linalg.norm(expected)

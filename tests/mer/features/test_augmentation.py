@@ -172,7 +172,7 @@ def test_several_channels_are_refused() -> None:
 def test_stereo_files_are_mixed_down_before_they_are_augmented(tmp_path: Path) -> None:
     path = tmp_path / "stereo.wav"
     soundfile.write(path, np.stack([voice(), np.zeros(16_000)], axis=1), 16_000, subtype="FLOAT")
-    clip = Clip(clip_id="a", name="stereo", path=path, corpus_root=tmp_path)
+    clip = Clip(content="a", name="stereo", path=path, corpus_root=tmp_path)
     augmented = variant(**EVERYTHING)
     found = ClipMedia(clip, FaceDetectors()).sound(AudioPreparation(augmented=augmented)).waveform
     prepared = prepare_sound(voice() / 2, AudioPreparation())

@@ -34,7 +34,7 @@ def voice(seconds: float, pitch: float = 120.0) -> np.ndarray:
 
 
 def clip_of(path: Path, transcript: str | None = None) -> Clip:
-    return Clip(clip_id=path.stem, name=path.stem, path=path, corpus_root=path.parent, transcript=transcript)
+    return Clip(content=path.stem, name=path.stem, path=path, corpus_root=path.parent, transcript=transcript)
 
 
 @pytest.fixture

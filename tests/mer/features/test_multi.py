@@ -57,7 +57,7 @@ def clip(tmp_path: Path) -> Clip:
         for stream in (video, audio):
             container.mux(stream.encode())
     return Clip(
-        clip_id="clip", name="clip", path=path, corpus_root=tmp_path, transcript="I am so happy for you"
+        content="clip", name="clip", path=path, corpus_root=tmp_path, transcript="I am so happy for you"
     )
 
 
@@ -129,7 +129,7 @@ def test_a_stream_that_fails_masks_its_own_features_only(
     clip: Clip, tmp_path: Path, weights_cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     soundfile.write(tmp_path / "voice.wav", np.random.default_rng(0).standard_normal(16_000) * 0.1, 16_000)
-    voice = Clip(clip_id="v", name="v", path=tmp_path / "voice.wav", corpus_root=tmp_path)
+    voice = Clip(content="v", name="v", path=tmp_path / "voice.wav", corpus_root=tmp_path)
     columns = extract_clips_of_each(build_extractors((UTT, FACES, TEXT), weights_cache), [voice, clip, voice])
     assert [[one.present for one in column] for column in columns] == [
         [True, True, True],
@@ -161,7 +161,7 @@ def test_a_batch_gives_what_single_clips_give(clip: Clip, tmp_path: Path, weight
         )
         clips.append(
             Clip(
-                clip_id=str(number),
+                content=str(number),
                 name=str(number),
                 path=path,
                 corpus_root=tmp_path,
@@ -215,7 +215,7 @@ def test_running_out_of_memory_changes_no_value(
 def test_long_clips_go_in_windows_and_say_when_they_are_cut(tmp_path: Path, weights_cache: Path) -> None:
     sound = np.random.default_rng(0).standard_normal(7 * 16_000) * 0.1
     soundfile.write(tmp_path / "long.wav", sound, 16_000, subtype="FLOAT")
-    long = Clip(clip_id="long", name="long", path=tmp_path / "long.wav", corpus_root=tmp_path)
+    long = Clip(content="long", name="long", path=tmp_path / "long.wav", corpus_root=tmp_path)
 
     def features(**audio: float) -> Any:
         as_is = AudioPreparation(trim_silence=False, peak_normalise=False, **audio)  # type: ignore[arg-type]
@@ -239,7 +239,7 @@ def test_decoding_ahead_keeps_the_order(clip: Clip, tmp_path: Path, weights_cach
     for number in range(7):
         path = tmp_path / f"{number}.wav"
         soundfile.write(path, np.full(16_000 + 1600 * number, 0.1 * (number + 1)), 16_000)
-        clips.append(Clip(clip_id=str(number), name=str(number), path=path, corpus_root=tmp_path))
+        clips.append(Clip(content=str(number), name=str(number), path=path, corpus_root=tmp_path))
     as_is = AudioPreparation(trim_silence=False, peak_normalise=False)
     extractor = build_extractor(FRA.model_copy(update={"audio": as_is}), weights_cache)
     lengths = [len(one.values) for one in extract_clips(extractor, clips)]

@@ -16,7 +16,7 @@ from mer.features.spec import FeatureSpec, FramePreparation
 
 
 def clip(root: Path, name: str = "c1") -> Clip:
-    return Clip(clip_id=name, name=name, path=root / f"{name}.mp4", corpus_root=root)
+    return Clip(content=name, name=name, path=root / f"{name}.mp4", corpus_root=root)
 
 
 def frames(count: int = 10, side: int = 16) -> np.ndarray:

@@ -18,12 +18,12 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "features" / "au"
     folder.mkdir(parents=True)
     for number in range(3):
-        np.save(folder / f"clip{number}.npy", np.full(4, number, dtype=np.float32))
+        np.save(folder / f"clip{number}.npy", np.full(4, number + 1, dtype=np.float32))
     return tmp_path
 
 
 def clip(root: Path, name: str) -> Clip:
-    return Clip(clip_id=name, name=name, path=root / "x.wav", corpus_root=root)
+    return Clip(content=name, name=name, path=root / "x.wav", corpus_root=root)
 
 
 def spec(**changes: Any) -> FeatureSpec:
@@ -36,7 +36,7 @@ def put(root: Path, values: Any, name: str = "bad") -> None:
 
 def test_utterance_vectors(root: Path) -> None:
     found = build_extractor(spec(), root).extract(clip(root, "clip2"))
-    np.testing.assert_array_equal(found.values, np.full((1, 4), 2.0))
+    np.testing.assert_array_equal(found.values, np.full((1, 4), 3.0))
     assert (found.values.dtype, found.present) == (np.float32, True)
 
 
@@ -72,7 +72,6 @@ class Bomb:
         (np.array([1.0, np.nan, 0.0, 0.0], dtype=np.float32), "NaN"),
         (np.array([1e300, 0.0, 0.0, 0.0]), "infinity"),
         (np.zeros(5, dtype=np.float32), "5"),
-        (np.zeros((0, 4), dtype=np.float32), r"\(0, 4\)"),
         (np.zeros((2, 2, 4), dtype=np.float32), r"\(2, 2, 4\)"),
         (np.float32(1.0), r"\(\)"),
         (np.array([Bomb()], dtype=object), "object"),
@@ -142,7 +141,7 @@ def test_a_clips_content_is_that_of_its_own_files(root: Path) -> None:
     names = ["clip0", "clip1", "absent", "../x"]
     first = precomputed_contents(root, "files:au", names)
     assert first[2:] == [None, None] and len({*first[:2]}) == 2
-    put(root, np.full(4, 1, dtype=np.float32), "clip0")
+    put(root, np.full(4, 2, dtype=np.float32), "clip0")
     changed = precomputed_contents(root, "files:au", names)
     assert changed[0] == first[1] != first[0], "the bytes say it, not the name or the time"
     (root / "features" / "au" / "faces").mkdir()

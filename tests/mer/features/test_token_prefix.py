@@ -32,7 +32,7 @@ TOKENS = 17
 
 def clip(folder: Path, transcript: str) -> Clip:
     return Clip(
-        clip_id="clip", name="clip", path=folder / "clip.wav", corpus_root=folder, transcript=transcript
+        content="clip", name="clip", path=folder / "clip.wav", corpus_root=folder, transcript=transcript
     )
 
 

@@ -74,6 +74,21 @@ def test_a_missing_modality_degrades_to_the_other() -> None:
         assert (alone.predicted == examples.emotion)[test & tables[name].present].mean() > 0.55  # chance: 1/3
 
 
+def test_a_modality_that_no_clip_has_is_missing_whatever_its_width() -> None:
+    """All clips of a batch without text: nothing says how wide their vectors would be."""
+    tables, _, _, _ = corpus()
+    fitted = fit(CONFIG.model_copy(update={"epochs": 2}))
+    nobody = FeatureTable(
+        tables["visual"].clip_ids, np.zeros((CLIPS, 1, 1), np.float32), np.zeros(CLIPS, dtype=bool)
+    )
+    alone = predict_fusion(fitted, {"acoustic": tables["acoustic"]})
+    together = predict_fusion(fitted, {"acoustic": tables["acoustic"], "visual": nobody})
+    np.testing.assert_array_equal(together.logits, alone.logits)
+    somebody = FeatureTable(nobody.clip_ids, nobody.values, np.arange(CLIPS) == 3)
+    with pytest.raises(ConfigError, match="expected 6 features, found 1"):
+        predict_fusion(fitted, {"acoustic": tables["acoustic"], "visual": somebody})
+
+
 def test_equal_seeds_are_bit_identical_whatever_the_global_generator_says() -> None:
     torch.manual_seed(1)
     first = fit()

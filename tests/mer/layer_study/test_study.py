@@ -72,6 +72,18 @@ def test_speakers_are_held_out_whole() -> None:
     assert by_clip.mean.min() > 0.75 and grouped.mean.max() < 0.5
 
 
+def test_equal_contents_are_held_out_together() -> None:
+    """Every clip twelve times: who has seen a copy knows the answer, whatever it is."""
+    features, _, _ = corpus((0.0, 0.0, 0.0))
+    features = np.repeat(features[:20], 12, axis=0)
+    labels = np.repeat(np.random.default_rng(3).integers(0, 4, 20), 12)
+    contents = [f"x{row // 12}" for row in range(240)]
+    nobody: list[str | None] = [None] * 240
+    together = study_layers(features, labels, nobody, CONFIG, contents=contents)
+    apart = study_layers(features, labels, nobody, CONFIG)
+    assert apart.mean.min() > 0.75 and together.mean.max() < 0.5
+
+
 def test_unlabelled_clips_are_left_out() -> None:
     features, labels, speakers = corpus()
     with_more = study_layers(

@@ -52,7 +52,7 @@ def clips(tables: dict[str, FeatureTable], tmp_path_factory: pytest.TempPathFact
         for row in range(CLIPS):
             np.save(root / "features" / folder / f"c{row}.npy", tables[stream].values[row])
     return [
-        Clip(clip_id=f"id{i}", name=f"c{i}", path=root / f"c{i}.wav", corpus_root=root) for i in range(CLIPS)
+        Clip(content=f"id{i}", name=f"c{i}", path=root / f"c{i}.wav", corpus_root=root) for i in range(CLIPS)
     ]
 
 

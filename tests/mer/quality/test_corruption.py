@@ -90,7 +90,7 @@ def test_draws_cover_the_range_and_every_blur() -> None:
 
 
 def test_talkers_are_others_and_of_different_speakers() -> None:
-    speakers = {one.clip_id: one.speaker for one in POOL}
+    speakers = {one.content: one.speaker for one in POOL}
     for clip in POOL:
         talkers = NoiseView(talkers=4).draw(clip, POOL).talkers
         heard = [speakers[one] for one in talkers]

@@ -113,6 +113,11 @@ def test_who_may_be_voted_on_and_whose_votes_count() -> None:
     assert usable_in(own, examples, view)
     for clips in (view.test, view.canary):
         assert not usable_in([*own, examples.clip_ids[np.flatnonzero(clips)[0]]], examples, view)
+    for clips in (view.test, view.canary):  # a voter knows the label of a copy
+        same = {int(np.flatnonzero(clips)[0]), examples.clip_ids.index(own[0])}
+        content = tuple("x" if row in same else "" for row in range(len(examples)))
+        assert not usable_in(own, replace(examples, content=content), view)
+        assert usable_in(own[1:], replace(examples, content=content), view)
 
 
 def test_soft_targets_change_nothing_for_gold_labels() -> None:

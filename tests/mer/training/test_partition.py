@@ -64,6 +64,48 @@ def test_a_corpus_of_one_speaker_keeps_its_unlabelled_clips() -> None:
     assert view.validation.any() and (view.unlabelled == (alone.emotion < 0)).all()
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    contents=st.integers(8, 60),
+    everyone_is=st.sampled_from([None, "one", "several"]),
+)
+def test_no_view_trains_on_or_chooses_by_a_content_that_is_judged_elsewhere(
+    seed: int, contents: int, everyone_is: str | None
+) -> None:
+    """Folds, holdout and canary cut contents apart here: views must keep apart what the folds do not."""
+    examples, _ = _examples(seed, 9, 90)
+    generator = np.random.default_rng(seed)
+    content = tuple(f"x{i}" if i else "" for i in generator.integers(0, contents, 90))
+    speaker = examples.speaker if everyone_is == "several" else (everyone_is,) * 90
+    examples = replace(examples, content=content, speaker=speaker)
+    holdout, canary = generator.random(90) < 0.1, generator.random(90) < 0.1
+
+    def of(mask: np.ndarray) -> set[str]:
+        return {content[i] for i in np.flatnonzero(mask)} - {""}
+
+    for view in partitions(examples, holdout, validation_share=0.25, seed=3, canary=canary).values():
+        learnt = view.train | view.validation | view.unlabelled
+        assert not of(learnt) & of(view.test | holdout | canary)
+        assert not of(view.train | view.unlabelled) & of(view.validation)
+        unknown = np.array([not one for one in content]) & (examples.emotion >= 0) & (examples.fold >= 0)
+        assert (view.train | view.validation | view.test | holdout | canary)[unknown].all(), "equal to none"
+
+
+def test_digests_cover_names_and_contents() -> None:
+    examples, holdout = _examples(1, 8, 80)
+    view = partitions(examples, holdout, validation_share=0.25, seed=3)["fold0"]
+    known = replace(examples, content=tuple(f"x{i}" for i in range(80)))
+    row = int(np.flatnonzero(view.train)[0])
+    replaced = tuple("other" if i == row else one for i, one in enumerate(known.content))
+    renamed = tuple("other" if i == row else one for i, one in enumerate(known.clip_ids))
+    digests = {
+        view.digest(one, unlabelled=False)
+        for one in (examples, known, replace(known, content=replaced), replace(known, clip_ids=renamed))
+    }
+    assert len(digests) == 4
+
+
 def test_digests_ignore_hidden_labels_and_unlabelled_clips() -> None:
     examples, holdout = _examples(1, 8, 80)
     view = partitions(examples, holdout, validation_share=0.25, seed=3)["fold0"]

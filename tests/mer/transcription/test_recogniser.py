@@ -57,7 +57,7 @@ def test_clips_are_listened_to_only_where_nothing_is_told(tmp_path: Path) -> Non
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"")
     clips = [
-        Clip(clip_id=str(number), name=str(number), path=path, corpus_root=tmp_path, transcript=told)
+        Clip(content=str(number), name=str(number), path=path, corpus_root=tmp_path, transcript=told)
         for number, (path, told) in enumerate([(recording, "told"), (recording, None), (broken, None)])
     ]
     told, heard, silent = with_transcripts(clips, open_recogniser(WHEEL))
