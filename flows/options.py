@@ -138,7 +138,7 @@ class SearchOptions(DemoOptions):
         default="tpe", description="How trials are chosen: tree-structured Parzen, Gaussian process, NSGA-II."
     )
     batch: int = Field(
-        default=8, ge=1, le=256, description="Trials that a worker takes at once and trains as a stack."
+        default=8, ge=1, le=256, description="Trials that a worker takes at once and trains side by side."
     )
     first_rung: int = Field(
         default=9,

@@ -145,47 +145,28 @@ def trained(
     config: FusionConfig,
     seeds: Sequence[int],
 ) -> list[Predicted]:
-    """Classes of all clips under every condition, one model a seed, trained side by side; no label of a test clip is read."""
+    """Classes of all clips under every condition, one model a seed; no label of a test clip is read."""
+    from dataclasses import replace
+
     import numpy as np
-    import torch
 
     from mer.emotions import MER_EMOTIONS
-    from mer.features.dataset import RaggedTable
-    from mer.fusion.fit import predict_fusion
-    from mer.fusion.fitted import FittedFusion
-    from mer.fusion.streams import flat_values, standardisation_of
-    from mer.fusion.windows import read_tables
-    from mer.stack.data import StackData
-    from mer.stack.frames import FrameStore
-    from mer.stack.state import ModelPlan
-    from mer.stack.train import train_stack
+    from mer.fusion.fit import fit_fusion, predict_fusion
 
-    own, given = corpus.examples, corpus.tables(config.level)
-    tables = read_tables(given, config)
-    seen = train | held
-    ragged = {name: table for name, table in tables.items() if isinstance(table, RaggedTable)}
-    data = StackData(
-        {name: torch.from_numpy(flat_values(name, table)) for name, table in tables.items() if name not in ragged},
-        {name: torch.from_numpy(table.present) for name, table in tables.items()},
-        torch.from_numpy(np.where(seen, own.emotion, -1)),
-        torch.from_numpy(np.where(seen, own.valence, np.nan).astype(np.float32)),
-        torch.from_numpy(own.weight), len(MER_EMOTIONS),
-        {name: FrameStore().add(name, table) for name, table in ragged.items()},
-    )  # fmt: skip
-    view = data.view("view", train, held)
-    plans = [ModelPlan(config.model_copy(update={"seed": seed}), view) for seed in seeds]
-    scales = {name: standardisation_of(name, table, train) for name, table in tables.items()}
-    widths = {name: len(scale.mean) for name, scale in scales.items()}
+    given, seen = corpus.tables(config.level), train | held
+    shown = replace(
+        corpus.examples,
+        emotion=np.where(seen, corpus.examples.emotion, -1),
+        valence=np.where(seen, corpus.examples.valence, np.nan).astype(np.float32),
+    )
     answers: list[Predicted] = []
-    for plan, outcome in zip(plans, train_stack(plans), strict=True):
-        fitted = FittedFusion(
-            plan.config, MER_EMOTIONS, widths, outcome.tensors, scales, True, [], outcome.best_epoch, outcome.best_score
-        )  # fmt: skip
-        kept = {
+    for seed in seeds:
+        fitted = fit_fusion(given, shown, train, held, MER_EMOTIONS, config.model_copy(update={"seed": seed}))
+        left = {
             condition: {name: table for name, table in given.items() if name not in missing}
             for condition, missing in CONDITIONS.items()
         }
-        answers.append({name: predict_fusion(fitted, streams).predicted for name, streams in kept.items()})
+        answers.append({name: predict_fusion(fitted, streams).predicted for name, streams in left.items()})
     return answers
 
 

@@ -1,4 +1,4 @@
-"""Fusion structures at frame level: time per epoch and memory of each alone and in a stack, and what length buckets save.
+"""Fusion structures at frame level: time per epoch and memory of each, and what length buckets save.
 
     python -m benchmarks.fusion [--quick] [--threads 1] [--json PATH]
 
@@ -6,13 +6,10 @@ Made features of challenge width: speech (1024-d, 20 to 180 frames a clip), face
 six classes with valence, joint decoding, learned uncertainty. Every model trains in a process of its own. `peak_mib` is the
 largest resident memory above that of the same process before the fit: standardised features, model, optimiser, the largest batch.
 `utterance` is the challenge's `attention` on one vector a clip (means of the same frames).
-In a stack: four models that differ in step size, as a search's trials do; figures are per model. A stack of one tells what
-the engine changes by itself (cheaper dropout, no copy of the model to judge the average) from what neighbours save.
 
 JSON keys, for each model and for `utterance`: `<model>_epoch_seconds`, `<model>_epoch_cpu_seconds` (medians over epochs,
-validation included), `<model>_peak_mib`, `<model>_parameters`, `<model>_stack_of_1_cpu_seconds`,
-`<model>_stack_of_4_cpu_seconds`, `<model>_stack_of_4_peak_mib` (of the four together); `padded_share_bucketed` and
-`padded_share_shuffled` (padding among all frames of an epoch's speech batches), `clips`, `frames`, `threads`.
+validation included), `<model>_peak_mib`, `<model>_parameters`; `padded_share_bucketed` and `padded_share_shuffled` (padding
+among all frames of an epoch's speech batches), `clips`, `frames`, `threads`.
 """
 
 from __future__ import annotations
@@ -39,8 +36,6 @@ CLASSES = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 MODELS = ("early", "late", "token_attention", "afg_early", "afg_hierarchical", "afg_guided")
 UTTERANCE = "utterance"
 BATCH = 32
-STACKED = 4
-"""Models in the stack."""
 
 
 def main() -> None:
@@ -48,30 +43,22 @@ def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--threads", type=int, default=1, help="of torch")
     options.add_argument("--model", choices=[*MODELS, UTTERANCE], help="(used for the child processes)")
-    options.add_argument("--stacked", type=int, default=0, help="(used for the child processes)")
     chosen = options.parse_args()
     clips, epochs = (96, 3) if chosen.quick else (512, 5)
     if chosen.model:
-        found = (
-            cost_of_stack(chosen.model, clips, epochs, chosen.threads, chosen.stacked)
-            if chosen.stacked
-            else cost_of(chosen.model, clips, epochs, chosen.threads)
-        )
-        print(json.dumps(found))
+        print(json.dumps(cost_of(chosen.model, clips, epochs, chosen.threads)))
         return
     figures: dict[str, Figure] = {"threads": chosen.threads, "clips": clips, **padding(clips)}
     for model in (*MODELS, UTTERANCE):
-        for stacked in (0, 1, STACKED):
-            found = in_a_process(model, chosen.threads, chosen.quick, stacked)
-            figures |= {f"{model}_{name}": value for name, value in found.items()}
+        found = in_a_process(model, chosen.threads, chosen.quick)
+        figures |= {f"{model}_{name}": value for name, value in found.items()}
     show(figures)
     write_figures(chosen.json, figures)
 
 
-def in_a_process(model: str, threads: int, quick: bool, stacked: int) -> dict[str, float]:
-    """Figures of one model alone (`stacked` = 0) or of a stack, measured in a process of its own."""
+def in_a_process(model: str, threads: int, quick: bool) -> dict[str, float]:
+    """Figures of one model, measured in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.fusion", "--model", model, "--threads", str(threads)]
-    command += ["--stacked", str(stacked)]
     done = subprocess.run(
         [*command, *(["--quick"] if quick else [])], capture_output=True, text=True, check=True, timeout=1800
     )
@@ -103,46 +90,6 @@ def cost_of(model: str, clips: int, epochs: int, threads: int) -> dict[str, floa
         "epoch_cpu_seconds": median(np.diff(cpus)[1:].tolist()),
         "peak_mib": (peak_memory_bytes() - before) / 2**20,
         "parameters": sum(value.numel() for value in fitted.tensors.values()),
-    }
-
-
-def cost_of_stack(model: str, clips: int, epochs: int, threads: int, stacked: int) -> dict[str, float]:
-    """Train `stacked` models side by side for some epochs; seconds are per model."""
-    import numpy as np
-    import torch
-
-    from mer.features.dataset import FeatureTable, RaggedTable
-    from mer.fusion.streams import flat_values
-    from mer.stack.data import StackData
-    from mer.stack.frames import FrameStore
-    from mer.stack.state import ModelPlan
-    from mer.stack.train import train_stack
-
-    torch.set_num_threads(threads)
-    tables, examples = corpus(clips, frames=model != UTTERANCE)
-    held = np.arange(clips) % 5 == 0
-    before = peak_memory_bytes()
-    data = StackData(
-        {n: torch.from_numpy(flat_values(n, t)) for n, t in tables.items() if isinstance(t, FeatureTable)},
-        {name: torch.from_numpy(table.present) for name, table in tables.items()},
-        torch.from_numpy(examples.emotion), torch.from_numpy(examples.valence), torch.from_numpy(examples.weight),
-        len(CLASSES), {n: FrameStore().add(n, t) for n, t in tables.items() if isinstance(t, RaggedTable)},
-    )  # fmt: skip
-    view, config = data.view("view", ~held, held), config_of(model, epochs)
-    plans = [
-        ModelPlan(config.model_copy(update={"learning_rate": 1e-4 * (1 + place)}), view)
-        for place in range(stacked)
-    ]
-    cpus: list[float] = []
-
-    def after_epoch(epoch: int, best: Mapping[int, float]) -> tuple[int, ...]:
-        cpus.append(time.process_time())
-        return ()
-
-    train_stack(plans, after_epoch=after_epoch)
-    return {
-        f"stack_of_{stacked}_cpu_seconds": median(np.diff(cpus).tolist()) / stacked,
-        f"stack_of_{stacked}_peak_mib": (peak_memory_bytes() - before) / 2**20,
     }
 
 
@@ -210,10 +157,7 @@ def show(figures: Mapping[str, Figure]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    columns = (
-        "epoch_seconds", "epoch_cpu_seconds", "stack_of_1_cpu_seconds", f"stack_of_{STACKED}_cpu_seconds", "peak_mib",
-        f"stack_of_{STACKED}_peak_mib", "parameters",
-    )  # fmt: skip
+    columns = ("epoch_seconds", "epoch_cpu_seconds", "peak_mib", "parameters")
     title = f"fusion at frame level: {figures['clips']} clips, {figures['threads']} thread(s)"
     table = Table("model", *columns, title=title)
     for model in (*MODELS, UTTERANCE):

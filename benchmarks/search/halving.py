@@ -1,6 +1,6 @@
 """Successive halving over models that train side by side (Jamieson and Talwalkar 2016; known).
 
-The stack's epochs are synchronous, so a rung sees all candidates at once and nothing has to be paused.
+Their epochs are synchronous, so a rung sees all candidates at once and nothing has to be paused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from mer.errors import ConfigError
 
 
 class SuccessiveHalving:
-    """An `after_epoch` of `mer.stack.train.train_stack`: at every rung the best share goes on.
+    """Called after every epoch: at every rung the best share goes on.
 
     Args:
         candidates: models at the start; a rung's share counts from these, so that candidates that stopped by themselves

@@ -9,18 +9,18 @@ validation clips (a fifth of its training clips) and is scored once on its test 
 - theirs: every draw alone, fp32, default Adam, weight decay 1e-5, batch 32, always 100 epochs, every set scored every epoch
   (benchmarks/search/toolkit_loop.py). MEASURED: a few epochs of one draw a width; EXTRAPOLATED: x 100 epochs x the draws of
   that width.
-- ours: the same models, draws, batch size and validation clips, in stacks, with patience, successive halving in each fold, and
+- ours: the same models, draws, batch size and validation clips, side by side, with patience, successive halving in each fold, and
   the running average of the parameters that our fits keep by default (its scores are steadier and come sooner, so that halving
   errs less). Rung, factor and patience: chosen on validation curves of one fold, never on a test fold (docs/experiments.md).
 - scores: theirs cannot be run here in full, so a sample of the draws is trained on some folds with all 100 epochs and neither
-  patience, pruning nor averaging (in a stack: a model in a stack is the model alone), and chosen among; `same_draws_score_ours`
+  patience, pruning nor averaging, and chosen among; `same_draws_score_ours`
   is our search on exactly those draws and folds, to be compared with `best_score_reference`. `best_score_ours` is over all.
 
 JSON keys: search_cpu_ratio (theirs / ours, bigger is better), search_wall_minutes (ours, all workers together),
 best_score_ours, best_score_reference, same_draws_score_ours (and both by fold: scores_reference, same_draws_scores_ours),
 cpu_minutes_ours, cpu_minutes_reference (extrapolated), models, model_epochs; and the gain taken apart, each part a quotient of
-processor time: part_fused_adam, part_no_needless_scoring, part_bf16 (absent where the processor lacks it),
-part_cheap_dropout_and_layout (our engine with a stack of one), part_stacking, part_early_stopping, part_pruning.
+processor time: part_fused_adam, part_no_needless_scoring, part_trainer (an epoch of ours instead), part_early_stopping,
+part_pruning.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ from benchmarks.command import Figure, parser, write_figures
 from benchmarks.measuring import compare
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from benchmarks.search.toolkit_loop import Loop
+    from mer.examples import Examples
+    from mer.features.dataset import FeatureTable
     from mer.fusion.config import FusionConfig
-    from mer.stack.data import StackData, StackView
-    from mer.stack.train import ModelOutcome, Precision
+    from mer.fusion.streams import StreamBatch
+    from mer.fusion.train import FusionTraining
+    from mer.search.candidates import SearchView
+    from mer.training.partition import Partition
 
 CLIPS, WIDTHS, CLASSES, FOLDS, EPOCHS = 3373, (1024, 1024, 4096), 6, 5, 100
 PATIENCE, FIRST_RUNG, FACTOR, AVERAGING = 8, 4, 4, 0.99
@@ -121,37 +123,68 @@ def measured(*, quick: bool, workers: int) -> dict[str, Figure]:
 
 
 @cache
-def corpus() -> StackData:
+def corpus() -> tuple[Examples, dict[str, FeatureTable]]:
     """Clips whose streams are noisy pictures of one hidden vector that depends on the class."""
+    import numpy as np
     import torch
 
-    from mer.stack.data import StackData
+    from mer.examples import Examples
+    from mer.features.dataset import FeatureTable
 
     generator = torch.Generator().manual_seed(1)
     emotion = torch.randint(0, CLASSES, (CLIPS,), generator=generator)
     centres = torch.randn(CLASSES, 24, generator=generator)
     hidden = 0.55 * centres[emotion] + torch.randn(CLIPS, 24, generator=generator)
-    values = {}
+    names, tables = tuple(f"clip{number}" for number in range(CLIPS)), {}
     for number, width in enumerate(WIDTHS):
         seen = hidden + 1.2 * torch.randn(CLIPS, 24, generator=generator)  # what this stream adds of its own
         picture = torch.randn(24, width, generator=generator)
-        values[f"stream{number}"] = seen @ picture + 6 * torch.randn(CLIPS, width, generator=generator)
+        values = seen @ picture + 6 * torch.randn(CLIPS, width, generator=generator)
+        tables[f"stream{number}"] = FeatureTable(names, values.numpy(), np.ones(CLIPS, dtype=bool))
     valence = torch.linspace(-2.5, 1.8, CLASSES)[emotion] + torch.randn(CLIPS, generator=generator)
-    present = {name: torch.ones(CLIPS, dtype=torch.bool) for name in values}
-    return StackData(values, present, emotion, valence, torch.ones(CLIPS), CLASSES)
+    nobody, everything = (None,) * CLIPS, np.ones(CLIPS, dtype=np.float32)
+    examples = Examples(
+        names, emotion.numpy(), valence.numpy(), nobody, np.zeros(CLIPS, np.int64), everything
+    )
+    return examples, tables
 
 
-def view(fold: int) -> tuple[StackView, Tensor]:
-    """The training and validation clips of an outer fold, and the row numbers of its test clips."""
+def partition(fold: int) -> Partition:
+    """An outer fold: its training, validation and test clips."""
     import numpy as np
-    import torch
+
+    from mer.training.partition import Partition
 
     dealt = np.random.default_rng(7).integers(0, 5 * FOLDS, CLIPS)
     test = dealt % FOLDS == fold
     validation = ~test & (dealt // FOLDS == fold)
-    return corpus().view(f"fold{fold}", ~test & ~validation, validation), torch.from_numpy(
-        np.flatnonzero(test)
-    )
+    nobody = np.zeros(CLIPS, dtype=bool)
+    return Partition(f"fold{fold}", ~test & ~validation, validation, test, nobody, nobody)
+
+
+def view(fold: int) -> SearchView:
+    """The training and validation clips of an outer fold."""
+    import numpy as np
+
+    from mer.features.dataset import FeatureTable
+    from mer.search.candidates import search_view
+
+    (examples, tables), clips = corpus(), partition(fold)
+    rows = np.flatnonzero(clips.train | clips.validation)
+    names = tuple(examples.clip_ids[row] for row in rows)
+    seen = {
+        name: FeatureTable(names, table.values[rows], table.present[rows]) for name, table in tables.items()
+    }
+    return search_view(examples, clips, seen, CLASSES)
+
+
+def standardised(fold: int) -> StreamBatch:
+    """All clips, by the training clips of an outer fold."""
+    from mer.fusion.streams import standardisation_of, stream_batch
+
+    _, tables = corpus()
+    scales = {name: standardisation_of(name, table, partition(fold).train) for name, table in tables.items()}
+    return stream_batch(tables, scales, CLIPS)
 
 
 @dataclass(frozen=True)
@@ -179,26 +212,42 @@ def search_fold(job: tuple[int, tuple[Draw, ...], str]) -> FoldResult:
     import torch
 
     from benchmarks.search.halving import SuccessiveHalving
-    from mer.stack.state import ModelPlan
-    from mer.stack.train import train_stack
 
     torch.set_num_threads(1)
     fold, tried, kind = job
-    inner, test = view(fold)
+    inner = view(fold)
     epochs = int(kind.split()[1]) if kind.startswith("reference") else EPOCHS
     ours = {"patience": PATIENCE, "averaging": AVERAGING} if kind == "ours" else {}
-    plans = [ModelPlan(fusion_config(draw, epochs=epochs).model_copy(update=ours), inner) for draw in tried]
-    halving = SuccessiveHalving(len(plans), first_rung=FIRST_RUNG, factor=FACTOR) if kind == "ours" else None
+    halving = SuccessiveHalving(len(tried), first_rung=FIRST_RUNG, factor=FACTOR) if kind == "ours" else None
     started = time.process_time()
-    outcomes = train_stack(plans, after_epoch=halving)
-    best = max(outcomes, key=lambda outcome: outcome.best_score)
-    score = held_out_score(best, inner, test)
+    models = [begun(inner, fusion_config(draw, epochs=epochs).model_copy(update=ours)) for draw in tried]
+    epoch, training = 0, set(range(len(models)))
+    while training:
+        epoch += 1
+        for number in sorted(training):
+            models[number].run_epoch()
+        training = {number for number in training if not models[number].ended}
+        if halving is not None:
+            training -= set(halving(epoch, {number: models[number].state.best_score for number in training}))
+    best = max(models, key=lambda model: model.state.best_score)
+    score = held_out_score(best, fold)
     return FoldResult(
         test=score,
         seconds=time.process_time() - started,
-        epochs=sum(outcome.epochs for outcome in outcomes),
-        patient_epochs=sum(stops_after(outcome.scores) for outcome in outcomes),
+        epochs=sum(model.epochs for model in models),
+        patient_epochs=sum(
+            stops_after([record["validation_waf"] for record in model.state.history]) for model in models
+        ),
     )
+
+
+def begun(inner: SearchView, config: FusionConfig) -> FusionTraining:
+    """A fit before its first epoch."""
+    from mer.fusion.fit import started_model
+    from mer.fusion.train import FusionTraining
+
+    model = started_model(inner.data, inner.widths, inner.classes, config)
+    return FusionTraining(model, inner.data, config)
 
 
 def stops_after(scores: Sequence[float]) -> int:
@@ -223,30 +272,35 @@ def fusion_config(draw: Draw, *, epochs: int, seed: int = 1) -> FusionConfig:
     )  # fmt: skip
 
 
-def held_out_score(outcome: ModelOutcome, inner: StackView, rows: Tensor) -> float:
-    """Weighted F1 of a trained model on these clips."""
-    from mer.evaluation.metrics import confusion, waf
-    from mer.fusion.interface import FusionShape, build_fusion
+def held_out_score(best: FusionTraining, fold: int) -> float:
+    """Weighted F1 of the kept epoch on the test clips of an outer fold."""
+    import numpy as np
+    import torch
 
-    data = corpus()
-    model = build_fusion(FusionShape(data.widths, CLASSES), outcome.plan.config).eval()
-    model.load_state_dict(outcome.tensors)
-    batch = inner.batch(rows)
-    predicted = model(
-        {name: values[0] for name, values in batch.values.items()},
-        {name: present[0, :, 0] > 0 for name, present in batch.present.items()},
-    ).emotion_logits.argmax(dim=1)
-    return float(waf(confusion(data.emotion[rows].numpy(), predicted.numpy(), CLASSES)))
+    from mer.evaluation.metrics import confusion, waf
+
+    rows = np.flatnonzero(partition(fold).test)
+    batch = standardised(fold).rows(torch.from_numpy(rows))
+    model = best.model.eval()
+    model.load_state_dict(best.state.tensors)
+    with torch.no_grad():
+        predicted = model(batch.values, batch.present).emotion_logits.argmax(dim=1)
+    return float(waf(confusion(corpus()[0].emotion[rows], predicted.numpy(), CLASSES)))
 
 
 def loop(draw: Draw, *, fused: bool = False) -> Loop:
     """The toolkits' training of a draw on the first fold."""
+    import numpy as np
+    import torch
+
     from benchmarks.search.toolkit_loop import Loop
 
-    data, (inner, test) = corpus(), view(0)
-    streams = [values * inner.scale[name] + inner.shift[name] for name, values in data.values.items()]
+    (examples, _), clips = corpus(), partition(0)
+    masks = (clips.train, clips.validation, clips.test)
+    train, validation, test = (torch.from_numpy(np.flatnonzero(mask)) for mask in masks)
     return Loop(
-        streams, data.emotion, data.valence, (inner.train, inner.validation, test),
+        list(standardised(0).values.values()), torch.from_numpy(examples.emotion), torch.from_numpy(examples.valence),
+        (train, validation, test),
         hidden=draw.hidden, dropout=draw.dropout, learning_rate=draw.learning_rate, fused=fused,
     )  # fmt: skip
 
@@ -262,44 +316,21 @@ def reference_seconds(tried: Sequence[Draw], folds: int, *, epochs: int) -> floa
 
 def parts(*, quick: bool) -> dict[str, float]:
     """An epoch of the middle width under each change in turn; each figure is the cost before over the cost after."""
-    from mer.stack.state import ModelPlan
-    from mer.stack.train import train_stack
-
     draw = Draw(128, 0.3, 1e-3)
-    inner, _ = view(0)
-    count = 4  # models in the stacked form; its cost is divided by this
+    inner = view(0)
     default, fused, unscored = loop(draw), loop(draw, fused=True), loop(draw, fused=True)
-
-    def ours(stack_size: int | None, models: int, precision: Precision = "fp32") -> None:
-        plans = [ModelPlan(fusion_config(draw, epochs=1, seed=i), inner) for i in range(models)]
-        train_stack(plans, stack_size=stack_size, precision=precision, keep_parameters=False)
-
     work = {
         "default": default.epoch,
         "fused": fused.epoch,
         "unscored": lambda: unscored.epoch(scored=("validation",)),
-        "alone": lambda: ours(1, 1),
-        "stacked": lambda: ours(None, count),
+        "ours": lambda: begun(inner, fusion_config(draw, epochs=1)).run_epoch(),
     }
-    if has_bf16():
-        work["bf16"] = lambda: ours(None, count, "bf16")
     cost = {name: own.cpu for name, own in compare(work, 1 if quick else 3).items()}
-    each = cost["stacked"] / count
-    gains = {
+    return {
         "part_fused_adam": cost["default"] / cost["fused"],
         "part_no_needless_scoring": cost["fused"] / cost["unscored"],
-        "part_cheap_dropout_and_layout": cost["unscored"] / cost["alone"],
-        "part_stacking": cost["alone"] / each,
+        "part_trainer": cost["unscored"] / cost["ours"],
     }
-    return gains | ({"part_bf16": cost["stacked"] / cost["bf16"]} if "bf16" in cost else {})
-
-
-def has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 natively."""
-    import torch
-
-    capability = torch.backends.cpu.get_cpu_capability()
-    return "AVX512" in capability and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def show(figures: Mapping[str, Figure]) -> None:

@@ -90,7 +90,7 @@ SamplerOption = Annotated[
     ),
 ]
 BatchOption = Annotated[
-    int, typer.Option("--batch", min=1, max=256, help="Trials that are trained as one stack.")
+    int, typer.Option("--batch", min=1, max=256, help="Trials that are trained side by side.")
 ]
 FirstRungOption = Annotated[
     int,

@@ -166,7 +166,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 def _with_mark(mark: str) -> list[psutil.Process]:
     """Processes that carry the mark, and their descendants (Postgres overwrites its environment)."""
-    for child in _children.values():
+    for child in list(_children.values()):  # other threads start services meanwhile
         child.poll()
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():

@@ -6,6 +6,7 @@ is written last.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.errors import CorpusError
-from mer.features.clip_feature import ClipFeature
+from mer.features.clip_feature import ClipFeature, masked
 
 VALUES, INDEX = "values.safetensors", "index.parquet"
 
@@ -72,9 +73,10 @@ def shard_of(clip_ids: Sequence[str], features: Sequence[ClipFeature]) -> Shard:
 def write_shard(folder: Path, clip_ids: Sequence[str], features: Sequence[ClipFeature]) -> None:
     """Write the features of these clips (same order) into an existing folder.
 
+    Values that are not finite (an encoder that overflowed on one clip) make the clip absent, flagged `not_finite`.
+
     Raises:
-        CorpusError: features of several shapes or types, or `check_features` finds fault with them: an encoder that
-            overflowed, say. Nothing is written then.
+        CorpusError: features of several shapes or types, or `check_features` finds fault with them. Nothing is written then.
     """
     import pyarrow as pa
     import pyarrow.parquet as parquet
@@ -82,7 +84,9 @@ def write_shard(folder: Path, clip_ids: Sequence[str], features: Sequence[ClipFe
 
     from mer.validation.check import check_features
 
-    shard = shard_of(clip_ids, features)
+    shard = shard_of(
+        clip_ids, [_finite(name, feature) for name, feature in zip(clip_ids, features, strict=True)]
+    )
     check_features(shard.clip_ids, shard.values, shard.offsets, shard.present)
     save_file({"values": np.ascontiguousarray(shard.values)}, folder / VALUES)
     columns = {
@@ -93,6 +97,14 @@ def write_shard(folder: Path, clip_ids: Sequence[str], features: Sequence[ClipFe
         "flags": pa.array([list(flags) for flags in shard.flags], pa.list_(pa.string())),
     }
     parquet.write_table(pa.table(columns), folder / INDEX)
+
+
+def _finite(clip_id: str, feature: ClipFeature) -> ClipFeature:
+    """The feature, or an absent one where values are not finite: one bad clip never ends a shard."""
+    if not feature.present or np.isfinite(feature.values).all():
+        return feature
+    logging.getLogger(__name__).warning("features of %s are masked: values that are not finite", clip_id)
+    return masked(feature.values, (*feature.flags, "not_finite"))
 
 
 def presence_in(index: bytes) -> dict[str, tuple[bool, tuple[str, ...]]]:

@@ -78,19 +78,9 @@ def fit_fusion(
     else:
         standardisation = taken_standardisation(start, features, classes, config)
     widths = {name: len(statistics.mean) for name, statistics in standardisation.items()}
-    target = examples.distributions(len(classes))
-    data = TrainingData(
-        streams=stream_batch(features, standardisation, len(examples)),
-        emotion=torch.from_numpy(examples.emotion),
-        valence=torch.from_numpy(examples.valence),
-        weight=torch.from_numpy(examples.weight),
-        train=torch.from_numpy(np.flatnonzero(train)),
-        validation=torch.from_numpy(np.flatnonzero(validation)),
-        target=None if target is None else torch.from_numpy(target),
-    )
-    model = build_fusion(FusionShape(widths, len(classes)), config)
-    initialise(model, epoch_generator(config.seed, 0, "initialisation"))
-    start_model(model, examples.emotion[train], examples.valence[train], config)
+    streams = stream_batch(features, standardisation, len(examples))
+    data = training_data(streams, examples, train, validation, len(classes))
+    model = started_model(data, widths, len(classes), config)
     if start is not None:
         take_parameters(model, start.tensors)
     learns_valence = config.valence_weight > 0 and bool(np.isfinite(examples.valence[train]).any())
@@ -107,6 +97,36 @@ def fit_fusion(
         best_epoch=outcome.best_epoch,
         best_score=outcome.best_score,
     )
+
+
+def training_data(
+    streams: StreamBatch,
+    examples: Examples,
+    train: NDArray[np.bool_],
+    validation: NDArray[np.bool_],
+    classes: int,
+) -> TrainingData:
+    """The clips of `examples` with their standardised streams, as tensors."""
+    target = examples.distributions(classes)
+    return TrainingData(
+        streams=streams,
+        emotion=torch.from_numpy(examples.emotion),
+        valence=torch.from_numpy(examples.valence),
+        weight=torch.from_numpy(examples.weight),
+        train=torch.from_numpy(np.flatnonzero(train)),
+        validation=torch.from_numpy(np.flatnonzero(validation)),
+        target=None if target is None else torch.from_numpy(target),
+    )
+
+
+def started_model(
+    data: TrainingData, widths: Mapping[str, int], classes: int, config: FusionConfig
+) -> FusionModel:
+    """A model before its first step: initialised from the seed, what starts from the labels from the training clips."""
+    model = build_fusion(FusionShape(widths, classes), config)
+    initialise(model, epoch_generator(config.seed, 0, "initialisation"))
+    start_model(model, data.emotion[data.train].numpy(), data.valence[data.train].numpy(), config)
+    return model
 
 
 @torch.no_grad()
@@ -167,7 +187,7 @@ def _identity(
     tensors = {
         **{f"values.{name}": value for name, value in data.streams.values.items()},
         **{f"present.{name}": value for name, value in data.streams.present.items()},
-        **{f"frames.{name}": frames.values for name, frames in data.streams.frames.items()},
+        **{f"frames.{name}": frames.store.values for name, frames in data.streams.frames.items()},
         **{f"offsets.{name}": frames.offsets for name, frames in data.streams.frames.items()},
         "emotion": data.emotion,
         "valence": data.valence,

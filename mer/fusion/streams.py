@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mer.errors import ConfigError
 from mer.features.dataset import FeatureTable, RaggedTable
-from mer.fusion.frames import Frames
+from mer.fusion.frames import Frames, FrameStore
 
 StreamTable = FeatureTable | RaggedTable
 """A stream's features: a vector per clip, or one per frame."""
@@ -47,20 +47,31 @@ class StreamBatch:
     """Stream name -> (N,) bool, of all streams; in a batch also (N, T), true at valid frames."""
     frames: dict[str, Frames] = field(default_factory=dict)
     """Streams that are held frame by frame; empty in a batch, where they are in `values`."""
+    clip_lengths: Tensor | None = None
+    """(N,) frames of each clip's longest framewise stream, where these were averaged: batches are still made by length."""
 
     def rows(self, index: Tensor) -> StreamBatch:
         """The clips at `index` as a batch that a model reads: framewise streams are padded."""
-        values = {name: values[index] for name, values in self.values.items()}
-        present = {name: present[index] for name, present in self.present.items()}
+        values = {name: values.index_select(0, index) for name, values in self.values.items()}
+        present = {name: present.index_select(0, index) for name, present in self.present.items()}
         for name, frames in self.frames.items():
             values[name], present[name] = frames.padded(index)
         return StreamBatch(values, present)
+
+    def averaged(self) -> StreamBatch:
+        """The same with framewise streams as their mean over frames, which is what a model reads that does not read frames."""
+        if not self.frames:
+            return self
+        values = dict(self.values) | {name: frames.means() for name, frames in self.frames.items()}
+        return StreamBatch(
+            {name: values[name] for name in self.present}, self.present, clip_lengths=self.lengths
+        )
 
     @property
     def lengths(self) -> Tensor | None:
         """(N,) frames of each clip's longest framewise stream; None where every stream is one vector a clip."""
         if not self.frames:
-            return None
+            return self.clip_lengths
         return torch.stack([frames.lengths for frames in self.frames.values()]).amax(dim=0)
 
 
@@ -128,9 +139,17 @@ def stream_batch(
     features: Mapping[str, StreamTable],
     standardisation: Mapping[str, Standardisation],
     count: int,
+    stores: Mapping[str, FrameStore] | None = None,
 ) -> StreamBatch:
     """Standardised tensors of every stream the model knows; a stream without a table, or without any present clip (of whatever
     width), is missing for all `count` clips.
+
+    Args:
+        features: stream name -> table of `count` clips.
+        standardisation: of every stream that the model knows.
+        count: clips.
+        stores: framewise stream -> where its frames are held, as they are, and standardised whenever they are read: for views
+            that share them. Other framewise streams are held standardised.
 
     Raises:
         ConfigError: a table of another width than the model was trained on, or of a stream it does not
@@ -157,7 +176,11 @@ def stream_batch(
         present[name] = torch.from_numpy(np.asarray(table.present, dtype=bool))
         if isinstance(table, RaggedTable):
             offsets = torch.from_numpy(np.asarray(table.offsets, dtype=np.int64))
-            frames[name] = Frames(standardise(raw), offsets, present[name])
+            if stores is not None and name in stores:
+                first, lengths = stores[name].add(table.clip_ids, raw, offsets)
+                frames[name] = Frames(stores[name], first, lengths, present[name], standardise)
+            else:
+                frames[name] = Frames.of(standardise(raw), offsets, present[name])
         else:
             values[name] = standardise(raw)
     return StreamBatch(values, present, frames)

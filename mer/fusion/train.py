@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -73,6 +73,61 @@ class TrainingOutcome:
     skipped: int = 0
 
 
+class FusionTraining:
+    """A fit under way, epoch by epoch: what several fits that are compared while they train are made of.
+
+    Args:
+        model: initialised model; trained in place.
+        data: tensors of the clips.
+        config: options.
+    """
+
+    def __init__(self, model: FusionModel, data: TrainingData, config: FusionConfig) -> None:
+        # averaged once, not in every batch of every epoch
+        streams = data.streams if model.reads_frames else data.streams.averaged()
+        self.model, self.data, self.config = model, replace(data, streams=streams), config
+        self.state = TrainingOutcome()
+        self.optimiser = torch.optim.Adam(
+            parameter_groups(model, config),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self._per_class = class_weights(
+            data.emotion[data.train].numpy(), model.shape.classes, config.class_weighting, config.effective_beta,
+            None if data.target is None else data.target[data.train].numpy(),
+        )  # fmt: skip
+
+    @property
+    def epochs(self) -> int:
+        """Epochs done."""
+        return len(self.state.history)
+
+    @property
+    def ended(self) -> str:
+        """Why there is no further epoch: `epochs` or `patience`; empty: there is one."""
+        if self.epochs >= self.config.epochs:
+            return "epochs"
+        stale = self.epochs - self.state.best_epoch
+        return "patience" if self.config.patience and stale >= self.config.patience else ""
+
+    def run_epoch(self) -> None:
+        """Train one epoch and judge it on the validation clips.
+
+        Raises:
+            DivergedError: more than `MAX_SKIPPED_STEPS` steps without finite loss and gradient.
+        """
+        epoch, state = self.epochs + 1, self.state
+        trained = _run_epoch(
+            self.model, self.optimiser, self.data, self._per_class, self.config, epoch, state
+        )
+        record = {"epoch": float(epoch), **trained}
+        if len(self.data.validation):
+            record |= _validate(self.model, state.average, self.data, self.config)
+        state.history.append(record)
+        _keep_if_best(self.model, state, record, self.config)
+
+
 def train_fusion(
     model: FusionModel,
     data: TrainingData,
@@ -94,30 +149,16 @@ def train_fusion(
     Raises:
         DivergedError: more than `MAX_SKIPPED_STEPS` steps without finite loss and gradient.
     """
-    optimiser = torch.optim.Adam(
-        parameter_groups(model, config), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    per_class = class_weights(
-        data.emotion[data.train].numpy(), model.shape.classes, config.class_weighting, config.effective_beta,
-        None if data.target is None else data.target[data.train].numpy(),
-    )  # fmt: skip
-    state = _resume(model, optimiser, checkpoint, identity) or TrainingOutcome()
-    for epoch in range(len(state.history) + 1, config.epochs + 1):
-        if config.patience and epoch - 1 - state.best_epoch >= config.patience:
-            break
-        record = {
-            "epoch": float(epoch),
-            **_run_epoch(model, optimiser, data, per_class, config, epoch, state),
-        }
-        if len(data.validation):
-            record |= _validate(model, state.average, data, config)
-        state.history.append(record)
-        _keep_if_best(model, state, record, config)
+    training = FusionTraining(model, data, config)
+    training.state = _resume(model, training.optimiser, checkpoint, identity) or training.state
+    while not training.ended:
+        training.run_epoch()
+        epoch = training.epochs
         if checkpoint is not None and (epoch % config.checkpoint_epochs == 0 or epoch == config.epochs):
-            _save(checkpoint, model, optimiser, state, identity)
+            _save(checkpoint, model, training.optimiser, training.state, identity)
         if progress is not None:
             progress(epoch, config.epochs)
-    return state
+    return training.state
 
 
 def _run_epoch(

@@ -1,6 +1,7 @@
-"""Candidates of a search as models of one stack: a candidate is trained on every inner split and judged by the mean.
+"""Candidates of a search: each is trained on every inner split, side by side with the others, and judged by the mean.
 
-Frames are large: those that several views read are held once, in a store that the views share.
+A candidate's models are fits of `mer.fusion.fit` like any other, taken one epoch at a time: what is judged is, bit for bit,
+what a run of its options trains. Frames are large: those that several views read are held once, in a store that the views share.
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
-import torch
 
+from mer.errors import DivergedError
 from mer.examples import Examples
-from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.config import FusionConfig
-from mer.fusion.streams import StreamTable, flat_values
-from mer.stack.data import StackData, StackView
-from mer.stack.frames import FrameStore
-from mer.stack.state import ModelPlan
-from mer.stack.train import train_stack
+from mer.fusion.fit import started_model, training_data
+from mer.fusion.frames import FrameStore
+from mer.fusion.streams import StreamTable, standardisation_of, stream_batch
+from mer.fusion.train import FusionTraining, TrainingData
 from mer.training.partition import Partition
 
 Prune = Callable[[int, Mapping[int, float]], Sequence[int]]
@@ -28,16 +27,27 @@ Prune = Callable[[int, Mapping[int, float]], Sequence[int]]
 
 
 @dataclass(frozen=True)
+class SearchView:
+    """The clips that the models of one inner split learn from and are judged on, and nothing else."""
+
+    name: str
+    data: TrainingData
+    widths: Mapping[str, int]
+    """Stream -> features."""
+    classes: int
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One choice of options, and the views of its features."""
 
     config: FusionConfig
-    views: tuple[StackView, ...]
+    views: tuple[SearchView, ...]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Outcome of a candidate."""
+    """What became of a candidate."""
 
     score: float
     """Mean weighted F1 of its best epochs on the validation clips; 0 counts for a model that was never finite."""
@@ -45,7 +55,7 @@ class Judged:
     epochs: int
     """Trained, over its models."""
     left: tuple[str, ...]
-    """Why each of its models ended."""
+    """Why each of its models ended: `epochs`, `patience`, `pruned`, or `diverged: ...`."""
 
 
 def search_view(
@@ -54,7 +64,7 @@ def search_view(
     tables: Mapping[str, StreamTable],
     classes: int,
     stores: Mapping[str, FrameStore] | None = None,
-) -> StackView:
+) -> SearchView:
     """The train and validation clips of a view, and nothing else: what a search may see.
 
     Args:
@@ -66,73 +76,74 @@ def search_view(
             it then holds clips of this view's test fold too, but no row of this view leads to them.
     """
     keep = np.flatnonzero(partition.train | partition.validation)
-    visible = partition.visible(examples).subset(keep)
-    shared = stores or {}
-    target = visible.distributions(classes)
-    data = StackData(
-        values={
-            name: torch.from_numpy(flat_values(name, table))
-            for name, table in tables.items()
-            if isinstance(table, FeatureTable)
-        },
-        present={
-            name: torch.from_numpy(np.asarray(table.present, dtype=bool)) for name, table in tables.items()
-        },
-        emotion=torch.from_numpy(visible.emotion),
-        valence=torch.from_numpy(visible.valence),
-        weight=torch.from_numpy(visible.weight),
-        classes=classes,
-        frames={
-            name: shared.get(name, FrameStore()).add(name, table)
-            for name, table in tables.items()
-            if isinstance(table, RaggedTable)
-        },
-        target=None if target is None else torch.from_numpy(target),
-    )
-    return data.view(partition.view, partition.train[keep], partition.validation[keep])
+    shown = partition.visible(examples).subset(keep)
+    train, validation = partition.train[keep], partition.validation[keep]
+    scales = {name: standardisation_of(name, table, train) for name, table in tables.items()}
+    streams = stream_batch(tables, scales, len(shown), stores)
+    widths = {name: len(scale.mean) for name, scale in scales.items()}
+    data = training_data(streams, shown, train, validation, classes)
+    return SearchView(partition.view, data, widths, classes)
 
 
-def train_candidates(
-    candidates: Sequence[Candidate], prune: Prune | None = None, *, device: str = "cpu"
-) -> list[Judged]:
-    """Train all models of all candidates side by side.
+def train_candidates(candidates: Sequence[Candidate], prune: Prune | None = None) -> list[Judged]:
+    """Train all models of all candidates side by side, an epoch of each in turn; none depends on another but for pruning.
 
     Args:
         candidates: to be judged.
         prune: asked after every epoch; a candidate is given up with all its models.
-        device: where to train.
-
-    Raises:
-        ConfigError: a fusion model that cannot be stacked.
     """
-    plans = [ModelPlan(candidate.config, view) for candidate in candidates for view in candidate.views]
-    owner = [number for number, candidate in enumerate(candidates) for _ in candidate.views]
-    latest: dict[int, float] = {}
-
-    def after_epoch(epoch: int, best: Mapping[int, float]) -> list[int]:
-        latest.update(best)
-        training = sorted({owner[index] for index in best})
-        scores = {
-            number: _mean([latest.get(i, 0.0) for i, of in enumerate(owner) if of == number])
-            for number in training
-        }
-        given_up = set(prune(epoch, scores)) if prune is not None and scores else set()
-        return [index for index in best if owner[index] in given_up]
-
-    outcomes = train_stack(plans, device=device, after_epoch=after_epoch, keep_parameters=False)
-    judged = []
-    for number in range(len(candidates)):
-        ended = [outcome for outcome, of in zip(outcomes, owner, strict=True) if of == number]
-        judged.append(
-            Judged(
-                score=_mean([outcome.best_score for outcome in ended]),
-                pruned=any(outcome.left == "pruned" for outcome in ended),
-                epochs=sum(outcome.epochs for outcome in ended),
-                left=tuple(outcome.left for outcome in ended),
-            )
+    fits = [[_Fit(candidate.config, view) for view in candidate.views] for candidate in candidates]
+    epoch = 0
+    while training := [number for number, folds in enumerate(fits) if any(not fit.left for fit in folds)]:
+        epoch += 1
+        for fit in (fit for number in training for fit in fits[number] if not fit.left):
+            fit.run_epoch()
+        scores = {n: _mean(fits[n]) for n in training if any(not fit.left for fit in fits[n])}
+        for number in prune(epoch, scores) if prune is not None and scores else ():
+            for fit in fits[number]:
+                fit.give_up()
+    return [
+        Judged(
+            score=_mean(folds),
+            pruned=any(fit.left == "pruned" for fit in folds),
+            epochs=sum(fit.epochs for fit in folds),
+            left=tuple(fit.left for fit in folds),
         )
-    return judged
+        for folds in fits
+    ]
 
 
-def _mean(scores: Sequence[float]) -> float:
-    return fmean(0.0 if math.isnan(score) else score for score in scores)
+class _Fit:
+    """A fit of a candidate on one view, and how it ended; its memory is released then."""
+
+    def __init__(self, config: FusionConfig, view: SearchView) -> None:
+        model = started_model(view.data, view.widths, view.classes, config)
+        self._training: FusionTraining | None = FusionTraining(model, view.data, config)
+        self.left = ""
+        self.epochs = 0
+        self.score = math.nan
+
+    def run_epoch(self) -> None:
+        """Train on, and see whether that was the last epoch."""
+        assert self._training is not None
+        self.epochs += 1
+        try:
+            self._training.run_epoch()
+        except DivergedError as error:
+            self._leave(f"diverged: {error}")
+            return
+        self.score = self._training.state.best_score
+        if self._training.ended:
+            self._leave(self._training.ended)
+
+    def give_up(self) -> None:
+        """Do not train on."""
+        if not self.left:
+            self._leave("pruned")
+
+    def _leave(self, why: str) -> None:
+        self.left, self._training = why, None
+
+
+def _mean(fits: Sequence[_Fit]) -> float:
+    return fmean(0.0 if math.isnan(fit.score) else fit.score for fit in fits)

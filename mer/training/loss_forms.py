@@ -29,20 +29,20 @@ LossKind = Literal["cross_entropy", "generalised", "symmetric"]
 
 
 class LossForm(NamedTuple):
-    """Form of the loss and its options: numbers, or tensors (K, 1) of K models side by side."""
+    """Form of the loss and its options."""
 
     kind: LossKind = "cross_entropy"
-    smoothing: float | Tensor = 0.0
+    smoothing: float = 0.0
     """Share e of the target spread over all classes."""
-    focal: float | Tensor = 0.0
+    focal: float = 0.0
     """Power gamma of the focal loss; 0: none."""
-    power: float | Tensor = 0.7
+    power: float = 0.7
     """q of the generalised loss, in (0, 1]."""
-    forward: float | Tensor = 0.1
+    forward: float = 0.1
     """alpha of the symmetric loss."""
-    reverse: float | Tensor = 1.0
+    reverse: float = 1.0
     """beta of the symmetric loss."""
-    log_zero: float | Tensor = -4.0
+    log_zero: float = -4.0
     """A of the symmetric loss, below 0."""
 
 
@@ -52,26 +52,22 @@ def clip_losses(log_p: Tensor, target: Tensor, form: LossForm) -> Tensor:
     Args:
         log_p: (..., C) logarithms of the answer's probabilities.
         target: (..., C) distribution over classes; zeros where there is none.
-        form: of the loss; tensors of (K, 1) go with (K, B, C).
+        form: of the loss.
     """
-    spread = _over_classes(form.smoothing)
-    smoothed = (1 - spread) * target + spread / target.shape[-1]
+    smoothed = (1 - form.smoothing) * target + form.smoothing / target.shape[-1]
     if form.kind == "generalised":
-        power = _over_classes(form.power)
         # expm1: 1 - p^q would be lost to rounding for small q
-        return (smoothed * -torch.expm1(power * log_p) / power).sum(dim=-1)
+        return (smoothed * -torch.expm1(form.power * log_p) / form.power).sum(dim=-1)
     cross = -(smoothed * log_p).sum(dim=-1)
     if form.kind == "symmetric":
-        floor = _over_classes(form.log_zero)
-        logs = target.log()  # of 0: minus infinity, which the floor replaces
-        logs = torch.maximum(logs, floor) if isinstance(floor, Tensor) else logs.clamp_min(floor)
+        logs = target.log().clamp_min(form.log_zero)  # of 0: minus infinity, which the floor replaces
         return form.forward * cross - form.reverse * (log_p.exp() * logs).sum(dim=-1)
     return cross * focal_factor((target * log_p.exp()).sum(dim=-1), form.focal)
 
 
-def focal_factor(right: Tensor, gamma: float | Tensor) -> Tensor | float:
-    """(1 - right)^gamma of the probability (...,) of being right; 1 where no gamma is above 0."""
-    if not bool(gamma > 0) if isinstance(gamma, float | int) else not bool((gamma > 0).any()):
+def focal_factor(right: Tensor, gamma: float) -> Tensor | float:
+    """(1 - right)^gamma of the probability (...,) of being right; 1 where gamma is 0."""
+    if not gamma > 0:
         return 1.0
     # a floor: the slope of x^gamma at 0 is infinite for gamma < 1
     return (1 - right).clamp_min(1e-6) ** gamma
@@ -81,7 +77,7 @@ def untrained_loss(form: LossForm, classes: int) -> float:
     """Loss of a hard label under equal probabilities, without smoothing: about that of a model before its first step.
 
     Args:
-        form: with numbers.
+        form: of the loss.
         classes: C.
     """
     chance = math.log(classes)
@@ -90,7 +86,3 @@ def untrained_loss(form: LossForm, classes: int) -> float:
     if form.kind == "symmetric":
         return float(form.forward * chance - form.reverse * form.log_zero * (1 - 1 / classes))
     return chance
-
-
-def _over_classes(value: float | Tensor) -> float | Tensor:
-    return value[..., None] if isinstance(value, Tensor) else value

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -40,17 +39,14 @@ class SeededDropout(nn.Module):
         super().__init__()
         self.probability = probability
         self.generator: torch.Generator | None = None
-        self.drop: Callable[[Tensor], Tensor] | None = None
-        """Drops values in training in place of this module's own draw: how a stack of models passes its masks in."""
 
     def forward(self, values: Tensor) -> Tensor:
         """Same shape; unchanged outside training."""
-        if self.training and self.drop is not None:
-            return self.drop(values)
         if not self.training or self.probability == 0.0:
             return values
         drawn = torch.rand(values.shape, generator=self.generator, dtype=values.dtype)
-        return values * (drawn >= self.probability) / (1.0 - self.probability)
+        # in place, and as numbers: a mask of bool would be converted first
+        return (values * drawn.ge_(self.probability)).div_(1.0 - self.probability)
 
 
 def seed_dropout(module: nn.Module, generator: torch.Generator) -> None:

@@ -1,4 +1,4 @@
-"""Search over the space of `mer.search.space`: trials are asked for in batches, trained as one stack over the fold views, and
+"""Search over the space of `mer.search.space`: trials are asked for in batches, trained side by side on the fold views, and
 judged on validation speakers. The best are trained again with fresh seeds before they are believed.
 """
 
@@ -26,7 +26,7 @@ from infra.studies import (
     settle_terms,
 )
 from mer.errors import ConfigError
-from mer.fusion.registry import fusion_implementations
+from mer.fusion.registry import fusion_implementations, model_names
 from mer.recipes import Recipe
 from mer.search.space import SearchSpace, search_space
 from mer.training.partition import FINAL_VIEW
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial, Trial
 
-    from mer.search.candidates import Candidate, Prune
-    from mer.stack.data import StackView
+    from mer.search.candidates import Candidate, Prune, SearchView
 
 REDUCTION = 3
 BELIEVED = 3
@@ -63,7 +62,7 @@ class SearchPlan:
     """Finished trials the study shall have in the end."""
     sampler: Sampler = "tpe"
     batch: int = 8
-    """Trials that are taken at once and trained as a stack."""
+    """Trials that are taken at once and trained side by side."""
     first_rung: int | None = 9
     """Epochs after which trials are first given up; None: never."""
     fresh_seeds: int = 2
@@ -93,7 +92,7 @@ class SearchReport:
     """Models trained again with fresh seeds."""
 
 
-Views = Callable[[Recipe], "tuple[StackView, ...]"]
+Views = Callable[[Recipe], "tuple[SearchView, ...]"]
 """The fold views with the features that a trial's recipe reads."""
 
 
@@ -154,13 +153,11 @@ def space_of(
     space: Workspace, dataset: DatasetRef, recipe: Recipe, folds: Mapping[str, ViewSpaces]
 ) -> SearchSpace:
     """What can be searched of this recipe on this corpus."""
-    from mer.stack.models import stackable_models
-
     studied = all(own.read_layer is not None for own in folds.values())
     states = 1 + min(own.layer_count for own in folds.values()) if studied else 0
     examples, partition = load_view(space, dataset, recipe, next(iter(folds)))
     valence = bool(np.isfinite(examples.valence[partition.train]).any())
-    return search_space(recipe, stackable_models(), states=states, valence=valence)
+    return search_space(recipe, model_names(), states=states, valence=valence)
 
 
 def open_search(
@@ -334,15 +331,15 @@ def _views_of(
 ) -> Views:
     """Views by what is read of the streams, each read once and kept for some time; the same frames are shared in memory."""
     from mer.features.dataset import RaggedTable
+    from mer.fusion.frames import FrameStore
     from mer.fusion.windows import read_tables
     from mer.search.candidates import search_view
-    from mer.stack.frames import FrameStore
 
     space = workspace()
-    kept: dict[tuple[Any, ...], StackView] = {}
+    kept: dict[tuple[Any, ...], SearchView] = {}
     stores: dict[str, FrameStore] = {}
 
-    def views(asked: Recipe) -> tuple[StackView, ...]:
+    def views(asked: Recipe) -> tuple[SearchView, ...]:
         streams = asked.reads
         reading = tuple(getattr(asked, stream).model_dump_json() for stream in streams)
         for view, own in folds.items():

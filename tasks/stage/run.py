@@ -14,16 +14,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infra.artifacts import ArtifactRef
 from infra.errors import ArtifactCorrupt, ArtifactMissing
-from mer.training.checkpoint import Checkpoint
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.library_versions import library_versions, tell_other_libraries
 from tasks.stage.work_folder import alone_in, clear_if_abandoned
 from tasks.stage.workspace import Workspace, workspace
+
+if TYPE_CHECKING:
+    from mer.training.checkpoint import Checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -70,6 +72,10 @@ class StageRun:
     @property
     def checkpoint(self) -> Checkpoint:
         """Checkpoint that a killed run left, or the place to write one."""
+        from mer.training.checkpoint import (
+            Checkpoint,
+        )  # loads torch, which a run that finds everything does without
+
         return Checkpoint(self.folder / CHECKPOINT)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import os
 import pkgutil
 import sys
 import threading
@@ -94,6 +95,8 @@ def traced(
 
 def main() -> None:
     report = Path(sys.argv[1])
+    # Prefect reads it when it is imported, which the command line itself does only after it has set it
+    os.environ["PREFECT_API_URL"] = os.environ["MER_PREFECT_API_URL"]
     _import_everything()
     from mer.encoders.weights import resolve_weights
     from mer.features.readers import reader_implementations

@@ -14,10 +14,13 @@ import torch
 
 from infra.settings import load_settings
 from infra.studies import Sampler, open_study
+from mer.examples import Examples
+from mer.features.dataset import FeatureTable
 from mer.fusion.config import FusionConfig
 from mer.recipes.recipe import Recipe, parse_recipe
+from mer.search.candidates import SearchView, search_view
 from mer.search.space import search_space
-from mer.stack.data import StackData, StackView
+from mer.training.partition import Partition
 from tasks.learn.search import SearchPlan, run_trials
 
 RECIPE = """
@@ -26,21 +29,19 @@ lexical: {features: {modality: lexical, source: "wheel:all-minilm-l6-v2", poolin
 """
 
 
-def views(asked: Recipe) -> tuple[StackView, ...]:
+def views(asked: Recipe) -> tuple[SearchView, ...]:
     """Two folds of clips with class signal."""
     generator = np.random.default_rng(0)
     emotion = generator.integers(0, 6, 200)
     values = (generator.normal(0, 1, (200, 16)) + np.eye(6, 16)[emotion]).astype(np.float32)
-    data = StackData(
-        {"lexical": torch.from_numpy(values)},
-        {"lexical": torch.ones(200, dtype=torch.bool)},
-        torch.from_numpy(emotion),
-        torch.zeros(200),
-        torch.ones(200),
-        6,
+    clips = tuple(f"c{row}" for row in range(200))
+    examples = Examples(
+        clips, emotion, np.zeros(200, np.float32), (None,) * 200, np.arange(200) % 4, np.ones(200, np.float32)
     )
-    fold = np.arange(200) % 4
-    return tuple(data.view(f"fold{k}", fold != k, fold == k) for k in range(2))
+    nobody, table = np.zeros(200, bool), FeatureTable(clips, values, np.ones(200, bool))
+    held = [examples.fold == k for k in range(2)]
+    parts = [Partition(f"fold{k}", ~own, own, nobody, nobody, nobody) for k, own in enumerate(held)]
+    return tuple(search_view(examples, part, {"lexical": table}, 6) for part in parts)
 
 
 def main() -> None:

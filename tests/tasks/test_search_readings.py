@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
-import torch
 from catalogued import catalogue_clips
 
 from infra.studies import finished_trials
@@ -21,9 +20,8 @@ from mer.features.clip_feature import ClipFeature
 from mer.features.spec import FeatureSpec
 from mer.fusion.config import FusionConfig
 from mer.recipes import Recipe
-from mer.search.candidates import Candidate, train_candidates
+from mer.search.candidates import Candidate, SearchView, train_candidates
 from mer.search.space import search_space
-from mer.stack.data import StackView
 from tasks.data.dataset import _write_parquet, load_partitions
 from tasks.data.features import commit_shard
 from tasks.data.streams import stream_identity
@@ -88,7 +86,7 @@ class World:
             values = generator.normal(0, 1, (CLIPS, *shape)).astype(np.float32)
             values += np.eye(3, shape[-1])[emotion].reshape(CLIPS, *[1] * (len(shape) - 1), shape[-1])
             if spoilt:
-                values[test] = np.nan  # to look at a single one would show
+                values[test] = 1e6  # to look at a single one would show
             rows = [ClipFeature(values=row[None], present=True) for row in values]
             key = f"{name}-{stream}"
             commit_shard(space, key, self.ids, lambda: rows)
@@ -122,7 +120,7 @@ def choices(count: int) -> list[Recipe]:
     return [made.recipe_of(trial.params) for trial in trials]
 
 
-def seen_by(space: Workspace, world: World, asked: Recipe) -> StackView:
+def seen_by(space: Workspace, world: World, asked: Recipe) -> SearchView:
     (view,) = _views_of(world.dataset, RECIPE, world.features, {"fold0": world.spaces})(asked)
     return view
 
@@ -138,8 +136,8 @@ def test_no_reading_shows_the_chooser_anything_of_the_test_fold(space: Workspace
         views = [seen_by(space, world, one) for one in asked]
         for view in views:
             assert len(view.data.emotion) == CLIPS - partition.test.sum() == CLIPS - 20
-            assert all(bool(torch.isfinite(values).all()) for values in view.data.values.values())
-            widths.add(tuple(sorted(view.data.widths.items())))
+            assert all(float(values.abs().max()) < 1e3 for values in view.data.streams.values.values())
+            widths.add(tuple(sorted(view.widths.items())))
         config = FusionConfig(model="concat", hidden=8, epochs=3, patience=0)
         judged.append(train_candidates([Candidate(config, (view,)) for view in views]))
     assert judged[0] == judged[1]
@@ -157,9 +155,11 @@ def test_what_is_judged_is_what_a_run_of_the_found_recipe_reads(space: Workspace
         {**RECIPE.model_dump(mode="json"), "acoustic": stream, "fused_streams": ["acoustic"]}
     )
     view = seen_by(space, world, asked)
-    assert set(view.data.values) == {"acoustic"}
+    assert set(view.data.streams.values) == {"acoustic"}
     wanted = (acoustic[:, 1, :WIDTH] + acoustic[:, 2, :WIDTH] + acoustic[:, 3, :WIDTH]) / 3
-    np.testing.assert_allclose(view.data.values["acoustic"].numpy(), wanted[keep], atol=1e-6)
+    train = wanted[keep][view.data.train.numpy()]
+    standardised = (wanted[keep] - train.mean(axis=0)) / train.std(axis=0)
+    np.testing.assert_allclose(view.data.streams.values["acoustic"].numpy(), standardised, atol=1e-5)
 
 
 def test_another_reading_is_another_key(space: Workspace) -> None:

@@ -48,20 +48,25 @@ def test_fold_views_share_the_frames_of_their_clips(tmp_path: Path, monkeypatch:
 
     views = _views_of(dataset, recipe, dict(plan.features), folds)(recipe)
     assert [view.name for view in views] == list(folds)
-    stores = {id(view.data.frames["lexical"].store) for view in views}
+    stores = {id(view.data.streams.frames["lexical"].store) for view in views}
     assert len(stores) == 1, "every view holds frames of its own"
-    store = views[0].data.frames["lexical"].store
+    store = views[0].data.streams.frames["lexical"].store
     coarser = recipe.fusion.model_copy(update={"frame_window": 4, "frame_statistics": True})
     coarse = recipe.model_copy(update={"fusion": coarser})
     (windows, *_) = _views_of(dataset, coarse, dict(plan.features), folds)(coarse)
-    assert "lexical/statistics" in windows.data.values, "a candidate reads what a fit of these options reads"
-    assert len(windows.data.frames["lexical"].store.values) < len(store.values) / 2
-    labelled = sorted(store.places)
+    assert "lexical/statistics" in windows.data.streams.values, (
+        "a candidate reads what a fit of these options reads"
+    )
+    assert len(windows.data.streams.frames["lexical"].store.values) < len(store.values) / 2
+    labelled = sorted(store.clips)
     table = frame_table(space, plan.features[name], labelled)
     assert len(store.values) == table.offsets[-1], "a clip's frames are held twice"
     for view in views:
         _, partition = load_view(space, dataset, recipe, view.name)
-        assert len(view.train) == partition.train.sum() and len(view.validation) == partition.validation.sum()
+        assert (
+            len(view.data.train) == partition.train.sum()
+            and len(view.data.validation) == partition.validation.sum()
+        )
         assert len(view.data.emotion) == (partition.train | partition.validation).sum()
     frames = [
         recipe.fusion.model_copy(update={"seed": seed, "model": model})

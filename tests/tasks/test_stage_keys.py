@@ -118,7 +118,7 @@ USED = {
         "fusion open_search posteriors pseudo-checks",
     ),
     "the candidates of a search": Edit(
-        "mer/search/candidates.py", "shared = stores or {}", "shared = {}", "open_search"
+        "mer/search/candidates.py", "len(shown), stores)", "len(shown))", "open_search"
     ),
 }  # fmt: skip
 UNUSED = {

@@ -33,9 +33,6 @@ class MaskedAttention(nn.Module):
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width)
         self.mix = nn.Linear(width, width)
-        self.fused = True
-        """Use PyTorch's fused attention, which never holds the weights. A stack of models maps over attention, for which the
-        fused kernel of processors has no rule: it turns this off."""
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         """(B, Tq, width); zeros of values where a clip has no valid key, so that only the bias of `mix` is left.
@@ -48,7 +45,7 @@ class MaskedAttention(nn.Module):
         values = self._split(self.value(keys))
         # with one key there is nothing to weigh; a fused kernel would leave rounding as the gradient of queries and keys,
         # which Adam scales up to whole steps
-        if self.fused and keys.shape[1] > 1:
+        if keys.shape[1] > 1:
             # finite: a clip without any valid key must not become NaN
             allowed = keys.new_zeros(mask.shape).masked_fill(mask == 0, torch.finfo(keys.dtype).min / 2)
             attended = functional.scaled_dot_product_attention(

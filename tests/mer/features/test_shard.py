@@ -84,12 +84,14 @@ def test_damaged_shards_are_refused(tmp_path: Path, damage: str) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_never_written(tmp_path: Path, value: float) -> None:
+def test_values_that_are_not_finite_mask_their_clip_and_no_other(tmp_path: Path, value: float) -> None:
     overflowed = feature(2, 1)
     overflowed.values[1, 2, 3] = value
-    with pytest.raises(CorpusError, match=r"clip b: expected: has finite values only"):
-        write_shard(tmp_path, ["a", "b"], [feature(2, 0), overflowed])
-    assert list(tmp_path.iterdir()) == []
+    write_shard(tmp_path, ["a", "b", "c"], [feature(2, 0), overflowed, feature(3, 2)])
+    shard = read_shard(tmp_path)
+    assert shard.present.tolist() == [True, False, True]
+    assert shard.flags[1] == ("not_finite",) and np.isfinite(shard.values).all()
+    assert np.array_equal(shard.get("c").values, feature(3, 2).values)
 
 
 def test_table_follows_the_order_asked_for() -> None:

@@ -67,7 +67,7 @@ def part_of(table: StreamTable, rows: np.ndarray) -> StreamTable:
 
 
 def test_padded_gives_every_frame_once_and_zeros_elsewhere() -> None:
-    frames = Frames(
+    frames = Frames.of(
         torch.arange(14.0).view(7, 2) + 1, torch.tensor([0, 3, 4, 7]), torch.tensor([True, True, False])
     )
     values, mask = frames.padded(torch.tensor([1, 0, 2]))
@@ -101,7 +101,7 @@ def test_frames_that_are_not_finite_are_named_by_their_clip() -> None:
 def test_an_epoch_serves_every_clip_once_in_batches_of_similar_length() -> None:
     lengths = torch.tensor([3, 50] * 40)
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-    frames = Frames(torch.zeros(int(offsets[-1]), 1), offsets, torch.ones(80, dtype=torch.bool))
+    frames = Frames.of(torch.zeros(int(offsets[-1]), 1), offsets, torch.ones(80, dtype=torch.bool))
     nothing = torch.zeros(80)
     data = TrainingData(
         StreamBatch({}, {"acoustic": frames.present}, {"acoustic": frames}),

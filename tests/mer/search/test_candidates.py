@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ import pytest
 from mer.examples import Examples
 from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.config import FusionConfig
-from mer.search.candidates import Candidate, Judged, search_view, train_candidates
+from mer.fusion.fit import fit_fusion
+from mer.fusion.frames import FrameStore
+from mer.search.candidates import Candidate, Judged, SearchView, search_view, train_candidates
 from mer.search.figures import history_figure, importance_figure
-from mer.stack.data import StackView
-from mer.stack.frames import FrameStore
 from mer.training.partition import Partition, partitions
 
 CLIPS, CLASSES = 120, 3
@@ -43,11 +44,15 @@ def corpus(*, test_labels_of: int | None = None) -> tuple[Examples, dict[str, Pa
     return examples, dict(parts), FeatureTable(names, values, np.ones(CLIPS, bool))
 
 
+def of_view(table: FeatureTable, part: Partition) -> FeatureTable:
+    """The rows of the clips that train or validate."""
+    keep = np.flatnonzero(part.train | part.validation)
+    return FeatureTable(tuple(table.clip_ids[i] for i in keep), table.values[keep], table.present[keep])
+
+
 def judged(*, test_labels_of: int | None = None, view: str = "fold0") -> list[Judged]:
     examples, parts, table = corpus(test_labels_of=test_labels_of)
-    keep = np.flatnonzero(parts[view].train | parts[view].validation)
-    rows = FeatureTable(tuple(table.clip_ids[i] for i in keep), table.values[keep], table.present[keep])
-    seen = search_view(examples, parts[view], {"acoustic": rows}, CLASSES)
+    seen = search_view(examples, parts[view], {"acoustic": of_view(table, parts[view])}, CLASSES)
     rates = (1e-4, 1e-2, 1e-1)
     return train_candidates(
         [Candidate(CONFIG.model_copy(update={"learning_rate": r}), (seen,)) for r in rates]
@@ -63,17 +68,16 @@ def test_clips_of_the_test_fold_are_not_even_copied() -> None:
     examples, parts, table = corpus()
     part = parts["fold0"]
     keep = np.flatnonzero(part.train | part.validation)
-    rows = FeatureTable(tuple(table.clip_ids[i] for i in keep), table.values[keep], table.present[keep])
-    seen = search_view(examples, part, {"acoustic": rows}, CLASSES)
+    seen = search_view(examples, part, {"acoustic": of_view(table, part)}, CLASSES)
     assert len(seen.data.emotion) == len(keep) == CLIPS - part.test.sum()
-    assert len(seen.train) + len(seen.validation) == len(keep)
+    assert len(seen.data.train) + len(seen.data.validation) == len(keep)
 
 
 def test_soft_targets_are_searched_with_and_those_of_the_test_fold_are_not() -> None:
     examples, parts, table = corpus()
     part = parts["fold0"]
     keep = np.flatnonzero(part.train | part.validation)
-    rows = FeatureTable(tuple(table.clip_ids[i] for i in keep), table.values[keep], table.present[keep])
+    rows = of_view(table, part)
     soft = np.random.default_rng(0).dirichlet(np.ones(CLASSES), CLIPS).astype(np.float32)
     seen = search_view(replace(examples, target=soft), part, {"acoustic": rows}, CLASSES)
     assert seen.data.target is not None and np.array_equal(seen.data.target.numpy(), soft[keep])
@@ -87,14 +91,52 @@ def test_a_candidate_given_up_takes_all_its_models_along() -> None:
     examples, parts, table = corpus()
     views = []
     for name in ("fold0", "fold1"):
-        keep = np.flatnonzero(parts[name].train | parts[name].validation)
-        rows = FeatureTable(tuple(table.clip_ids[i] for i in keep), table.values[keep], table.present[keep])
-        views.append(search_view(examples, parts[name], {"acoustic": rows}, CLASSES))
+        views.append(search_view(examples, parts[name], {"acoustic": of_view(table, parts[name])}, CLASSES))
     candidates = [Candidate(CONFIG.model_copy(update={"seed": seed}), tuple(views)) for seed in range(3)]
     first, second, third = train_candidates(candidates, lambda epoch, scores: [1] if epoch == 2 else [])
     assert (first.pruned, second.pruned, third.pruned) == (False, True, False)
     assert (first.epochs, second.epochs) == (12, 4)
     assert [first, third] == train_candidates([candidates[0], candidates[2]])
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"model": "attention", "patience": 2, "task_balance": "uncertainty"}]
+)
+def test_what_is_judged_is_bit_for_bit_what_a_run_trains(changes: dict[str, object]) -> None:
+    examples, parts, table = corpus()
+    config, scores = CONFIG.model_copy(update=changes), []
+    views = tuple(
+        search_view(examples, parts[name], {"acoustic": of_view(table, parts[name])}, CLASSES)
+        for name in ("fold0", "fold1")
+    )
+    neighbour = Candidate(config.model_copy(update={"seed": 7, "hidden": 16}), views)
+    _, ours = train_candidates([neighbour, Candidate(config, views)])
+    for name in ("fold0", "fold1"):
+        part = parts[name]
+        fitted = fit_fusion(
+            {"acoustic": table}, part.visible(examples), part.train, part.validation, ["a", "b", "c"], config
+        )
+        scores.append(fitted.best_score)
+    assert ours.score == fmean(scores)
+
+
+def test_a_candidate_that_is_not_finite_ends_and_touches_no_other() -> None:
+    examples, parts, table = corpus()
+    seen = search_view(examples, parts["fold0"], {"acoustic": of_view(table, parts["fold0"])}, CLASSES)
+    sound = Candidate(CONFIG, (seen,))
+    wild = {"learning_rate": 1e30, "averaging": 0.0, "gradient_clip": 1e30}
+    broken, other = train_candidates([Candidate(CONFIG.model_copy(update=wild), (seen,)), sound])
+    assert broken.left[0].startswith("diverged") and broken.epochs < CONFIG.epochs and not broken.pruned
+    assert [other] == train_candidates([sound])
+
+
+def test_patience_ends_each_model_on_its_own() -> None:
+    examples, parts, table = corpus()
+    seen = search_view(examples, parts["fold0"], {"acoustic": of_view(table, parts["fold0"])}, CLASSES)
+    changes = [{"patience": 2, "epochs": 40, "learning_rate": rate} for rate in (1e-1, 3e-2)]
+    judged = train_candidates([Candidate(CONFIG.model_copy(update=own), (seen,)) for own in changes])
+    assert [one.left for one in judged] == [("patience",), ("patience",)]
+    assert all(one.epochs < 40 for one in judged)
 
 
 def test_views_of_frames_share_a_store_and_see_what_they_would_see_alone() -> None:
@@ -106,7 +148,7 @@ def test_views_of_frames_share_a_store_and_see_what_they_would_see_alone() -> No
     values = (generator.normal(0, 1, (int(offsets[-1]), 6)) + signal).astype(np.float16)
     store = FrameStore()
 
-    def seen(view: str, shared: FrameStore | None) -> StackView:
+    def seen(view: str, shared: FrameStore | None) -> SearchView:
         keep = np.flatnonzero(parts[view].train | parts[view].validation)
         own = np.concatenate([values[offsets[i] : offsets[i + 1]] for i in keep])
         starts = np.concatenate([[0], np.cumsum(lengths[keep])]).astype(np.int64)
@@ -117,7 +159,7 @@ def test_views_of_frames_share_a_store_and_see_what_they_would_see_alone() -> No
     names = ("fold0", "fold1", "fold2")
     together, apart = [seen(v, store) for v in names], [seen(v, None) for v in names]
     assert len(store.values) == len(values)
-    assert all(view.data.frames["acoustic"].store is store for view in together)
+    assert all(view.data.streams.frames["acoustic"].store is store for view in together)
     frames = CONFIG.model_copy(update={"model": "afg_early", "level": "frames", "epochs": 2})
     one, other = (train_candidates([Candidate(frames, tuple(views))]) for views in (together, apart))
     assert one == other

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from mer.errors import ConfigError
+from mer.fusion.registry import model_names
 from mer.recipes import Recipe, load_recipe
 from mer.recipes.recipe import parse_recipe
 from mer.search.searched_recipe import recipe_piece, whole_recipe, writable
 from mer.search.space import SearchSpace, search_space
-from mer.stack.models import stackable_models
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 MODELS = ("attention", "concat")
@@ -98,7 +98,7 @@ def test_a_block_is_at_most_a_third_of_a_deep_encoder() -> None:
 @pytest.mark.parametrize("name", ["ravdess", "demo", "baseline_attention"])
 def test_the_first_choice_is_the_recipe_itself(name: str) -> None:
     base = load_recipe(name)
-    space = search_space(base, stackable_models(), states=7, valence=True)
+    space = search_space(base, model_names(), states=7, valence=True)
     defaults = space.defaults(studied=[2, 3, 2])
     found = space.recipe_of(defaults)
     assert base.acoustic is not None and found.acoustic is not None
