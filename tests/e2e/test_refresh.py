@@ -18,7 +18,7 @@ from mer.recipes import load_recipe
 from mer.selftraining.training_set import training_set
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import load_view, snapshot_dataset
-from tasks.learn.fusion import load_selections
+from tasks.data.selections import load_selections
 from tasks.selftrain.pseudo_labels import standing_generations
 from tasks.stage.workspace import workspace
 
@@ -51,7 +51,8 @@ class Home:
         space, recipe = workspace(), load_recipe(str(self.recipe))
         dataset = snapshot_dataset.fn("grown", recipe)
         examples, partition = load_view(space, dataset, recipe, FINAL_VIEW)
-        selections = load_selections(space, standing_generations.fn(dataset, recipe).live[FINAL_VIEW])
+        live = standing_generations.fn(dataset, recipe).live[FINAL_VIEW]
+        selections = load_selections(space, live, examples)
         return training_set(examples, partition, selections, recipe.pseudo_labels).membership
 
     def kinds(self) -> dict[str, int]:
