@@ -34,7 +34,7 @@ CLIPS = (
     ("other", 1, "sad", "", "bob", "train", "other words"),  # contradicts `one`
     ("mild", 2, "sad", "-1", "ann", "train", ""),
     ("strong", 2, "sad", "-4", "ann", "train", ""),  # the valences contradict
-    ("silent", 2, "", "", "", "train", ""),  # of the same content, without label
+    ("silent", 2, "", "", "", "unlabelled", ""),  # of the same content, without label
     ("learnt", 3, "angry", "", "bob", "train", "said in training"),
     ("tested", 3, "", "", "eve", "test", "said in the test"),  # `learnt` leaves training
     ("taught", 4, "happy", "2", "cid", "train", ""),
