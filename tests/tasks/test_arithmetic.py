@@ -13,6 +13,7 @@ from mer.emotions import MER_EMOTIONS
 from mer.encoders import bf16_proof, placement
 from mer.features.clip_feature import ClipFeature
 from mer.features.spec import FeatureSpec
+from tasks.data import arithmetic
 from tasks.data.arithmetic import MixedSet, mixed_sets, read_in
 from tasks.data.features import commit_shard, extract_shard, feature_key, feature_table, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
@@ -36,7 +37,7 @@ def test_two_processors_fill_one_set(
     folder = generate_demo(tmp_path / "corpus", config)
     listing = list_corpus.fn(str(folder), "demo", MER_EMOTIONS)
     write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("demo", listing.fresh, True))
-    ids = [row.clip_id for row in space.catalogue.clips("demo")]
+    ids = [row.name for row in space.catalogue.clips("demo")]
     monkeypatch.setattr(placement, "processor_has_bf16", lambda: True)
     plan = plan_features.fn("demo", {"text": TEXT}, ids, 4)  # planned on one machine, extracted on two
     assert len(plan.shards) > 1
@@ -66,7 +67,8 @@ def test_two_processors_fill_one_set(
     assert f"mixed: features {text.key[:12]} have shards 1 in bf16 on one" in capsys.readouterr().out
 
 
-def test_what_records_nothing_mixes_with_nothing(space: Workspace) -> None:
+def test_what_records_nothing_mixes_with_nothing(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "content_ids", lambda space, features, ids: {one: one for one in ids})
     rows = [ClipFeature(values=np.ones((1, 2), np.float32), present=True)]
     facts = {"arithmetic": "fp32", "processor": "one"}
     commit_shard(space, "set", ["a"], lambda: rows)  # as 0.1.0 wrote them
