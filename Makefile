@@ -9,10 +9,10 @@ RECIPE ?= demo
 ARGS ?=
 BENCH ?= ravdess.adapted
 
-.PHONY: help setup run-flow test test-slow test-nightly test-all check format up down deploy bench lock clean
+.PHONY: help setup run-flow test test-slow test-nightly test-processors test-all check format up down deploy bench lock clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## Create the environment (.venv) with the locked versions, if absent or out of date
 
@@ -35,6 +35,9 @@ test-slow: setup  ## The slow tests: real Prefect, Postgres and S3 servers, whol
 
 test-nightly: setup  ## The tests that take minutes each, which CI leaves out; run before an issue is resolved
 	@$(BIN)/python -m pytest -q -m 'nightly and not gpu' -n auto --dist loadfile --durations=15 || test $$? -eq 5  # 5: none yet
+
+test-processors: setup  ## The computing tests as on processors with AVX2, AVX-512, AVX-512 with bf16, and on this one
+	@$(BIN)/python tests/processors.py -n auto
 
 test-all: test test-slow test-nightly  ## All tests
 

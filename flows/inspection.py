@@ -15,6 +15,7 @@ from infra.catalogue import ModelVersionRow
 from infra.errors import InfraError
 from infra.services import status as service_status
 from mer.errors import MerError
+from tasks.data.arithmetic import mixed_sets
 from tasks.data.equal_contents import equal_contents
 from tasks.serve.comparison import compare_versions, version_named
 from tasks.stage.work_folder import in_use
@@ -102,7 +103,7 @@ def show_comparison(model: str, version: int | None, against: str) -> None:
 
 
 def show_status() -> None:
-    """Data folder, servers, corpora with their counts, equal contents to settle, quarantine, unfinished stages."""
+    """Data folder, servers, corpora and their counts, equal contents to settle, quarantine, mixed sets, unfinished stages."""
     space = workspace()
     console.print(f"[bold]home[/] {space.settings.home}")
     for service in service_status(space.settings):
@@ -121,11 +122,18 @@ def show_status() -> None:
             console.print(f"  {line}", markup=False)
         for item in space.catalogue.quarantined(corpus.name):
             console.print(f"  quarantined {item.name}: {item.reason}: {item.detail}", markup=False)
+    _show_mixed(space)
     _show_unfinished(space)
     if waiting := space.tracker.waiting():
         console.print(
             f"{waiting} tracking events wait for MLflow; they are sent with the next run or by `mer up`"
         )
+
+
+def _show_mixed(space: Workspace) -> None:
+    for mixed in mixed_sets(space):
+        shards = ", ".join(f"{count} in {name}" for name, count in mixed.shards.items())
+        console.print(f"mixed: features {mixed.key[:12]} have shards {shards}", markup=False)
 
 
 def _show_unfinished(space: Workspace) -> None:

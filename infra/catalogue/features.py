@@ -46,6 +46,12 @@ class FeatureCatalogue:
                 if content in listed
             }
 
+    def feature_shards(self) -> list[tuple[str, ArtifactRef]]:
+        """(feature key, shard) of every shard that is registered."""
+        query = select(FeatureShard.feature_key, FeatureShard.artifact)
+        with self._database.reading() as connection:
+            return [(key, ArtifactRef.model_validate(shard)) for key, shard in connection.execute(query)]
+
     def forget_shard(self, shard: ArtifactRef) -> None:
         """Forget a shard that turned out to be damaged or gone, so that its clips are extracted again."""
         ids = select(FeatureShard.id).where(FeatureShard.artifact_key == shard.key)

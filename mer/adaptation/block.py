@@ -14,6 +14,8 @@ from mer.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from mer.encoders.placement import Placement
+
 
 @dataclass(frozen=True)
 class Block:
@@ -51,6 +53,8 @@ class BlockEncoder(Protocol):
     width: int
     layer_count: int
     module: nn.Module
+    placement: Placement
+    """Where it is, and in which arithmetic."""
 
     def run_layers(self, hidden: Tensor, mask: Tensor, start: int, stop: int) -> list[Tensor]:
         """Hidden state `start` (batch, frames, width) -> states start+1..stop; mask (batch, frames)."""

@@ -63,6 +63,8 @@ class LayeredEncoder(SpeechEncoder, Protocol):
 
     module: nn.Module
     """The transformers model (for parameter-efficient fine-tuning)."""
+    placement: Placement
+    """Where it is, and in which arithmetic."""
 
     def hidden_states(self, waveform: Tensor) -> Tensor:
         """All hidden states of one waveform (time,) at 16 kHz: (layers + 1, frames, width)."""

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from mer.encoders.processor import bf16_instructions, processor_kind
 
 if TYPE_CHECKING:
     import torch
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 SettledPrecision = Literal["fp32", "bf16", "int8"]
-
-_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""Names by which Linux lists a processor's bf16 matrix instructions: x86 (two), Arm."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +21,13 @@ class Placement:
     device: str = "cpu"
     """As torch names it: `cpu`, `cuda`, `cuda:1`."""
     precision: SettledPrecision = "fp32"
+    unproved: bool = False
+    """bf16 that could not be compared with fp32, for lack of memory (see `mer.encoders.bf16_proof`)."""
+
+    @property
+    def arithmetic(self) -> str:
+        """What is stored beside features: `fp32`, `bf16` (equal to fp32 but for rounding), `bf16 unproved`, `int8`."""
+        return f"{self.precision} unproved" if self.unproved else self.precision
 
     @property
     def dtype(self) -> torch.dtype:
@@ -53,11 +57,17 @@ def place(device: str = "auto", precision: Precision = "fp32") -> Placement:
     Args:
         device: `auto` is a CUDA device where there is one, otherwise the processor.
         precision: `auto` is bf16 on a GPU and on processors with bf16 matrix instructions (AVX-512 BF16, AMX,
-            Arm BF16), fp32 elsewhere: emulated bf16 is slower than fp32. `int8` (linear layers, processors only) is never
-            chosen by itself: its values differ more.
+            Arm BF16), fp32 elsewhere: emulated bf16 is slower than fp32. Whether that bf16 is right is not asked here, but
+            by `mer.encoders.bf16_proof.proved_placement`. `int8` (linear layers, processors only) is never chosen by
+            itself: its values differ more.
     """
     found = _device() if device == "auto" else device
     return Placement(found, settled_precision(precision, found))
+
+
+def computed_in(placement: Placement) -> dict[str, str]:
+    """What is stored beside results of this placement: the `arithmetic`, and the `processor` whose kernels computed."""
+    return {"arithmetic": placement.arithmetic, "processor": processor_kind(placement.device)}
 
 
 def settled_precision(precision: Precision, device: str = "auto") -> SettledPrecision:
@@ -68,15 +78,9 @@ def settled_precision(precision: Precision, device: str = "auto") -> SettledPrec
     return "bf16" if fast else "fp32"
 
 
-@cache
-def processor_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def processor_has_bf16() -> bool:
     """Whether this processor multiplies bf16 matrices in hardware; where Linux' list is absent, no."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    flags = (line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features")))
-    return not _BF16_FLAGS.isdisjoint(next(flags, []))
+    return bf16_instructions() != "no_bf16"
 
 
 def _device() -> str:

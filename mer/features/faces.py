@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mer.encoders.batching import FittingBatches
 from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.trials import picture_trials
 from mer.encoders.visual import load_visual
 from mer.encoders.weights import ResolvedWeights
 from mer.features.clip_feature import ClipFeature, masked
@@ -48,6 +49,9 @@ class CropReader:
 
 class FaceReader(EncoderReader):
     """A frozen visual encoder over face crops: hidden states and output out of one pass."""
+
+    trials = staticmethod(picture_trials)
+    """What bf16 is proved by, see `mer.encoders.bf16_proof`."""
 
     def __init__(
         self, specs: Sequence[FeatureSpec], resolved: ResolvedWeights, placement: Placement = ON_CPU

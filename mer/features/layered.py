@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mer.encoders.families import encoder_implementations
-from mer.encoders.placement import ON_CPU, Placement, place
+from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.weights import ResolvedWeights
 from mer.implementations import Implementations
 
@@ -24,6 +25,14 @@ LAYERS = Implementations(
         "lexical": "mer.features.layered:text_layers",
     }
 )
+TRIALS = Implementations(
+    {
+        "acoustic": "mer.encoders.trials:sound_trials",
+        "visual": "mer.encoders.trials:picture_trials",
+        "lexical": "mer.encoders.trials:text_trials",
+    }
+)
+"""What each modality's encoders are shown to compare their bf16 with their fp32."""
 
 
 def load_layers(
@@ -53,7 +62,8 @@ def load_layers(
 
 def layer_implementations(spec: FeatureSpec, resolved: ResolvedWeights) -> tuple[str, ...]:
     """What `load_layers` runs for this feature, as tables of implementations have it."""
-    return (LAYERS[spec.modality], *encoder_implementations(spec.modality, resolved))
+    encoders = encoder_implementations(spec.modality, resolved)
+    return (LAYERS[spec.modality], TRIALS[spec.modality], *encoders)
 
 
 def speech_layers(
@@ -86,11 +96,14 @@ def text_layers(
     return encoder.layers(spec.tokens, rows)
 
 
-def adaptation_placement(spec: FeatureSpec) -> Placement:
+def adaptation_placement(spec: FeatureSpec, resolved: ResolvedWeights, cache: Path) -> Placement:
     """Where an encoder is adapted and runs adapted: a GPU where there is one, in the feature's precision, but never in
-    int8, through which nothing can be learnt.
+    int8, through which nothing can be learnt, nor in a bf16 that is wrong there (`mer.encoders.bf16_proof`).
     """
-    return place("auto", "fp32" if spec.precision == "int8" else spec.precision)
+    from mer.encoders.bf16_proof import proved_placement
+
+    precision = "fp32" if spec.precision == "int8" else spec.precision
+    return proved_placement(TRIALS.load(spec.modality), resolved, precision, cache)
 
 
 def base_identity(spec: FeatureSpec, resolved: ResolvedWeights) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mer.clips import Clip
-from mer.encoders.placement import Placement, place
+from mer.encoders.placement import Placement, computed_in
 from mer.errors import MediaError
 from mer.features.clip_feature import ClipFeature, media_warning
 from mer.features.clip_media import ClipMedia, FaceDetectors
@@ -48,8 +48,8 @@ class MultiExtractor:
         for number, spec in enumerate(self.specs):
             groups.setdefault(_shared(spec), []).append(number)
         for places in groups.values():
-            placement = place(device, self.specs[places[0]].precision)
-            self.readers.append(open_reader([self.specs[one] for one in places], weights_cache, placement))
+            reader, placement = open_reader([self.specs[one] for one in places], weights_cache, device)
+            self.readers.append(reader)
             self.placements.append(placement)
             self._places.append(places)
         for spec in self.specs:  # a detector that is not there is an error now, not at the first clip
@@ -81,6 +81,13 @@ class MultiExtractor:
                 prepared = future.result()
                 decoding.extend((one, pool.submit(self._prepare_round, one)) for one in islice(waiting, 1))
                 yield from self._finished(now, prepared)
+
+    def arithmetic(self, number: int) -> dict[str, str]:
+        """What the feature of spec `number` is computed in here, as its shards say it; empty where no encoder gives it."""
+        if not self.specs[number].encoded:
+            return {}
+        groups = zip(self._places, self.placements, strict=True)
+        return computed_in(next(placement for places, placement in groups if number in places))
 
     def absent(self, *flags: str) -> tuple[ClipFeature, ...]:
         """The masked features of a clip without any stream."""

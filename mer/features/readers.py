@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mer.encoders.families import encoder_implementations
-from mer.encoders.placement import Placement
+from mer.encoders.placement import Placement, place
 from mer.encoders.weights import ResolvedWeights, resolve_weights
 from mer.features.spec import CROPS_SOURCE, FeatureSpec
 from mer.implementations import Implementations
@@ -28,18 +28,24 @@ READERS = Implementations(
 """Readers (spec) of files and crops, and (specs, weights, placement) of each modality's encoders."""
 
 
-def open_reader(specs: Sequence[FeatureSpec], weights_cache: Path, placement: Placement) -> Reader:
-    """The reader of specs that one pass gives.
+def open_reader(specs: Sequence[FeatureSpec], weights_cache: Path, device: str) -> tuple[Reader, Placement]:
+    """The reader of specs that one pass gives, and where it computes: in bf16 only where that is proved
+    (`mer.encoders.bf16_proof`).
 
     Raises:
         ConfigError, WeightsError: see `mer.features.extract.build_extractor`.
     """
-    kind = _kind(specs[0])
+    spec, kind = specs[0], _kind(specs[0])
     if kind in (FILES, CROPS):
-        single: Reader = READERS.load(kind)(specs[0])
-        return single
-    reader: Reader = READERS.load(kind)(specs, resolve_weights(specs[0].source, weights_cache), placement)
-    return reader
+        single: Reader = READERS.load(kind)(spec)
+        return single, place(device)
+    from mer.encoders.bf16_proof import proved_placement
+
+    resolved = resolve_weights(spec.source, weights_cache)
+    encoder_reader = READERS.load(kind)
+    placement = proved_placement(encoder_reader.trials, resolved, spec.precision, weights_cache, device)
+    reader: Reader = encoder_reader(specs, resolved, placement)
+    return reader, placement
 
 
 def reader_implementations(spec: FeatureSpec, resolved: ResolvedWeights) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from mer.errors import CorpusError
 from mer.features.clip_feature import ClipFeature, masked
 
 VALUES, INDEX = "values.safetensors", "index.parquet"
+NOT_FINITE = "not_finite"
+"""Flag of a clip whose features an encoder overflowed on."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,11 @@ def write_shard(folder: Path, clip_ids: Sequence[str], features: Sequence[ClipFe
 
     from mer.validation.check import check_features
 
-    shard = shard_of(
-        clip_ids, [_finite(name, feature) for name, feature in zip(clip_ids, features, strict=True)]
-    )
+    shard = shard_of(clip_ids, [_finite(feature) for feature in features])
+    if masked_now := [name for name, flags in zip(clip_ids, shard.flags, strict=True) if NOT_FINITE in flags]:
+        logging.getLogger(__name__).warning(
+            "features masked, values that are not finite: %s", ", ".join(masked_now)
+        )
     check_features(shard.clip_ids, shard.values, shard.offsets, shard.present)
     save_file({"values": np.ascontiguousarray(shard.values)}, folder / VALUES)
     columns = {
@@ -99,12 +103,11 @@ def write_shard(folder: Path, clip_ids: Sequence[str], features: Sequence[ClipFe
     parquet.write_table(pa.table(columns), folder / INDEX)
 
 
-def _finite(clip_id: str, feature: ClipFeature) -> ClipFeature:
+def _finite(feature: ClipFeature) -> ClipFeature:
     """The feature, or an absent one where values are not finite: one bad clip never ends a shard."""
     if not feature.present or np.isfinite(feature.values).all():
         return feature
-    logging.getLogger(__name__).warning("features of %s are masked: values that are not finite", clip_id)
-    return masked(feature.values, (*feature.flags, "not_finite"))
+    return masked(feature.values, (*feature.flags, NOT_FINITE))
 
 
 def presence_in(index: bytes) -> dict[str, tuple[bool, tuple[str, ...]]]:

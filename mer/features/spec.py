@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mer.encoders.frame_tokens import Tokens
-from mer.encoders.placement import Precision, settled_precision
+from mer.encoders.placement import Precision
 from mer.errors import ConfigError, WeightsError
 from mer.features.augmentation import AUGMENTATION_VERSION, AugmentedVariant
 from mer.quality.corruption import NoiseView
@@ -172,9 +172,10 @@ class FeatureSpec(_Frozen):
     )
     precision: Precision = Field(
         default="fp32",
-        description="Of the encoder: fp32, bf16, or `auto` (bf16 on a GPU and on processors with bf16 matrix "
+        description="Of the encoder: fp32, bf16, `auto` (bf16 on a GPU and on processors with bf16 matrix "
         "instructions, fp32 elsewhere), or int8 (linear layers; about twice as fast on processors without bf16, "
-        "cosine .999). Each is another feature.",
+        "cosine .999). bf16 that is wrong on the processor that computes (`mer.encoders.bf16_proof`) becomes fp32 there. "
+        "`auto` and bf16 are one feature, whose shards may be of either; fp32 and int8 each are another.",
     )
     recogniser: str | None = Field(
         default=None,
@@ -263,13 +264,6 @@ class FeatureSpec(_Frozen):
         """Whether an encoder gives the values (not a file, not the crops themselves)."""
         return not self.precomputed and self.source != CROPS_SOURCE
 
-    def settled(self, device: str = "auto") -> FeatureSpec:
-        """The same feature with `auto` precision replaced by what this machine's device takes.
-
-        What is planned on one machine and extracted on another must be settled first.
-        """
-        return self.model_copy(update={"precision": settled_precision(self.precision, device)})
-
     def reading(self, layers: tuple[int, ...]) -> FeatureSpec:
         """The same feature with these hidden states only, stacked: (T, len(layers), width)."""
         return self.model_copy(update={"layers": layers, "reduce_layers": "stack"})
@@ -311,8 +305,9 @@ class FeatureSpec(_Frozen):
             parts["prompt"] = self.prompt
         if self.noise is not None:
             parts["noise"] = self.noise.model_dump(mode="json")
-        if self.encoded and (precision := settled_precision(self.precision)) != "fp32":
-            parts["precision"] = precision
+        if self.encoded and self.precision != "fp32":
+            # auto is bf16 or better, as bf16 itself is: which of the two is said by each shard, not by the key
+            parts["precision"] = "bf16" if self.precision == "auto" else self.precision
         if self.modality == "acoustic" and not self.precomputed:
             parts["audio"] = self.audio.identity()
         if self.modality == "visual" and not self.precomputed:

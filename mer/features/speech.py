@@ -15,6 +15,7 @@ from torch import Tensor
 from mer.encoders.acoustic import load_speech
 from mer.encoders.batching import FittingBatches
 from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.trials import sound_trials
 from mer.encoders.weights import ResolvedWeights
 from mer.encoders.windows import windows
 from mer.features.clip_media import ClipMedia
@@ -39,6 +40,9 @@ class SoundPiece:
 
 class SpeechReader(EncoderReader):
     """Hidden states of a speech encoder; layers above the last one asked for are not run."""
+
+    trials = staticmethod(sound_trials)
+    """What bf16 is proved by, see `mer.encoders.bf16_proof`."""
 
     def __init__(
         self, specs: Sequence[FeatureSpec], resolved: ResolvedWeights, placement: Placement = ON_CPU

@@ -8,6 +8,7 @@ from typing import Any
 from mer.encoders.batching import FittingBatches
 from mer.encoders.lexical import load_lexical
 from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.trials import text_trials
 from mer.encoders.weights import ResolvedWeights
 from mer.features.clip_media import CUT, ClipMedia
 from mer.features.missing import has_words
@@ -22,6 +23,9 @@ GPU_BATCH_TOKENS = 16_384.0
 
 class TextReader(EncoderReader):
     """Hidden states of a transcript's tokens, special and prompt tokens left out (unless `tokens` is `all`)."""
+
+    trials = staticmethod(text_trials)
+    """What bf16 is proved by, see `mer.encoders.bf16_proof`."""
 
     def __init__(
         self, specs: Sequence[FeatureSpec], resolved: ResolvedWeights, placement: Placement = ON_CPU

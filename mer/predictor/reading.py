@@ -127,7 +127,8 @@ class StreamReader:
 
         if name not in self._blocks:
             weights = resolve_weights(spec.source, self._weights)
-            encoder = load_layers(spec, weights, adaptation_placement(spec))
+            placement = adaptation_placement(spec, weights, self._weights)
+            encoder = load_layers(spec, weights, placement)
             self._blocks[name] = load_adapter(folder, encoder, base_identity(spec, weights))
         return self._blocks[name]
 

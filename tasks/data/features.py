@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from prefect import task
 
-from infra.artifacts import ArtifactRef
+from infra.artifacts import ArtifactRef, Scalar
 from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.clips import Clip
 from mer.features.spec import FeatureSpec
@@ -47,8 +47,7 @@ def plan_features(
     """
     space = workspace()
     features = {}
-    for name, asked in specs.items():
-        spec = asked.settled()  # planned here, extracted elsewhere: both must mean the same
+    for name, spec in specs.items():
         key = feature_key(space.weights, spec)
         features[name] = FeatureSetRef(
             stream=name, key=noisy_key(space, corpus, spec, key), spec=spec, corpus=corpus
@@ -82,17 +81,21 @@ def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
             f"{[f.key for f in shard.features]}: derived features are computed by their own tasks"
         )
     found: list[Sequence[ClipFeature]] = []  # of all features, computed with the first that is not there
+    arithmetic: list[dict[str, str]] = []
 
     def compute(place: int) -> list[ClipFeature]:
         if not found:
             found.extend(_extracted(space, corpus, shard.clip_ids, specs))
+            extractor = kept_extractor(specs, space.weights)
+            arithmetic.extend(extractor.arithmetic(number) for number in range(len(specs)))
         return list(found[place])
 
     results = []
     for place, wanted in enumerate(shard.features):
         ids = list(content_ids(space, wanted, shard.clip_ids).values())
         code = extraction_code(space.weights, specs[place])
-        results.append(commit_shard(space, wanted.key, ids, partial(compute, place), code))
+        facts = partial(arithmetic.__getitem__, place)
+        results.append(commit_shard(space, wanted.key, ids, partial(compute, place), code, facts))
     return StageResult(
         ref=results[0].ref,
         ran=any(result.ran for result in results),
@@ -132,10 +135,12 @@ def commit_shard(
     contents: Sequence[str],
     compute: Callable[[], list[ClipFeature]],
     code: str = "",
+    facts: Callable[[], Mapping[str, str]] = dict,
 ) -> StageResult:
     """Compute, commit and register a shard of these contents, unless a verified one is there (killed before registering).
 
-    `code` is the version of the code that computes it, which is part of `feature_key` already.
+    `code` is the version of the code that computes it, which is part of `feature_key` already. `facts` is asked after
+    `compute`: what the shard was computed in, kept beside it (see `tasks.data.arithmetic`).
     """
     from mer.features.shard import INDEX, VALUES, write_shard
 
@@ -152,7 +157,8 @@ def commit_shard(
                 with computing(space.settings) as waited:
                     write_shard(folder, contents, compute())
                 files = {name: folder / name for name in (INDEX, VALUES)}
-                ref, ran = space.artifacts.commit(SHARD_KIND, key, files, meta={"clips": len(contents)}), True
+                meta: dict[str, Scalar] = {"clips": len(contents), **facts()}
+                ref, ran = space.artifacts.commit(SHARD_KIND, key, files, meta=meta), True
                 space.catalogue.record_artifact(
                     ref, stage=SHARD_KIND, code_version=code, libraries=library_versions()
                 )

@@ -16,6 +16,7 @@ from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe
+from tasks.data.arithmetic import read_in
 from tasks.data.dataset import load_view
 from tasks.data.features import commit_shard, content_digest, content_ids, cut, frame_table, representatives
 from tasks.stage.code_version import code_version
@@ -53,7 +54,7 @@ def adapt_view(
 
         weights = resolve_weights(spec.source, run.space.weights)
         adaptation = adapt(
-            load_layers(spec, weights, adaptation_placement(spec), words),
+            load_layers(spec, weights, adaptation_placement(spec, weights, run.space.weights), words),
             block,
             frame_table(run.space, takes.plain, clip_ids),
             examples.emotion[keep],
@@ -127,7 +128,10 @@ def embed_adapted(
             block = open_adapter(space, recipe, adapter, stream)
         for shard in cut(missing, recipe.shard_clips):
             contents = list(content_ids(space, adapted, shard).values())
-            commit_shard(space, adapted.key, contents, partial(_embed, space, block, takes, shard), code)
+            facts = partial(_facts, space, block, takes, shard)
+            commit_shard(
+                space, adapted.key, contents, partial(_embed, space, block, takes, shard), code, facts
+            )
     return adapted
 
 
@@ -149,7 +153,7 @@ def open_adapter(
 
     spec = _features(recipe, stream)
     weights = resolve_weights(spec.source, space.weights)
-    encoder = load_layers(spec, weights, adaptation_placement(spec))
+    encoder = load_layers(spec, weights, adaptation_placement(spec, weights, space.weights))
     return load_adapter(space.artifacts.fetch(adapter), encoder, base_identity(spec, weights))
 
 
@@ -162,6 +166,16 @@ def _embed(
 
     read = (frame_table(space, one, clip_ids) for one in (takes.plain, *takes.speeds))
     return table_rows(averaged([adapted_features(block, frames) for frames in read]))
+
+
+def _facts(
+    space: Workspace, block: AdaptedBlock, takes: PrefixTakes, clip_ids: Sequence[str]
+) -> dict[str, str]:
+    """What a shard of adapted features is computed in, and what the frames it reads were."""
+    from mer.encoders.placement import computed_in
+
+    read = read_in(space, (takes.plain, *takes.speeds), clip_ids)
+    return {**computed_in(block.layers.encoder.placement), "read": read}
 
 
 def _features(recipe: Recipe, stream: str) -> FeatureSpec:

@@ -13,6 +13,7 @@ from prefect import task
 from infra.artifacts import ArtifactRef
 from mer.alignment.config import AlignmentConfig
 from mer.recipes import Recipe
+from tasks.data.arithmetic import read_in
 from tasks.data.dataset import load_view
 from tasks.data.features import commit_shard, content_digest, content_ids, cut, feature_table, representatives
 from tasks.data.streams import acoustic_space
@@ -169,7 +170,10 @@ def embed_visual(
             model = open_alignment(space, alignment)
         for shard in cut(missing, recipe.shard_clips):
             contents = list(content_ids(space, aligned, shard).values())
-            commit_shard(space, aligned.key, contents, partial(_embed, space, model, visual, shard), code)
+            facts = partial(_facts, space, visual, shard)
+            commit_shard(
+                space, aligned.key, contents, partial(_embed, space, model, visual, shard), code, facts
+            )
     return aligned
 
 
@@ -187,3 +191,10 @@ def _embed(
     from mer.features.dataset import table_rows
 
     return table_rows(aligned_table(model, feature_table(space, visual, clip_ids)))
+
+
+def _facts(space: Workspace, visual: FeatureSetRef, clip_ids: Sequence[str]) -> dict[str, str]:
+    """What a shard of aligned features is computed in (projectors run in fp32), and what the vectors it reads were."""
+    from mer.encoders.placement import ON_CPU, computed_in
+
+    return {**computed_in(ON_CPU), "read": read_in(space, (visual,), clip_ids)}

@@ -73,7 +73,7 @@ def count_hidden_states(spec: FeatureSpec) -> int:
     """How many hidden states an encoder has, its front end included."""
     space = workspace()
     with computing(space.settings):
-        extractor = kept_extractor((spec.settled().model_copy(update={"pooling": "mean"}),), space.weights)
+        extractor = kept_extractor((spec.model_copy(update={"pooling": "mean"}),), space.weights)
         (feature,) = extractor.absent()
     return int(feature.values.shape[1])
 

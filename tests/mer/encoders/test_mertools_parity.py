@@ -101,10 +101,12 @@ def test_fewer_bits_point_the_same_way(
     names = [path.stem for path in sorted((parity / "features" / f"{model}-UTT").glob("*.npy"))]
     for pooling, suffix in (("mean", "UTT"), ("frames", "FRA")):
         spec = FeatureSpec(modality=modality, precision=precision, pooling=pooling, **values)  # type: ignore[arg-type]
-        extractor = build_extractor(spec, tmp_path)
+        # bf16 that is wrong on this processor (oneDNN's AMX kernels gave cosine .964 here) is computed in fp32
+        extractor = build_extractors((spec,), tmp_path)
+        assert extractor.arithmetic(0)["arithmetic"] in (precision, "fp32")
         for name in names:
             clip = Clip(content=name, name=name, path=parity / "audio" / f"{name}.wav", corpus_root=parity)
             expected = np.atleast_2d(np.load(parity / "features" / f"{model}-{suffix}" / f"{name}.npy"))
-            found = extractor.extract(clip).values
+            found = extractor.extract(clip)[0].values
             cosine = (found * expected).sum() / np.linalg.norm(found) / np.linalg.norm(expected)
             assert cosine >= 0.999

@@ -7,23 +7,34 @@ import torch
 
 from mer.encoders import placement
 from mer.encoders.placement import Placement, place, processor_has_bf16, settled_precision
+from mer.encoders.processor import LIMITS, bf16_instructions, processor_kind
 
 
 @pytest.mark.parametrize(
     ("listed", "expected"),
     [
-        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16\n", True),
-        ("flags\t\t: fpu amx_bf16 amx_tile\n", True),
-        ("Features\t: fp asimd bf16\n", True),
-        ("flags\t\t: fpu avx2 avx512f\n", False),
-        ("", False),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16\n", "avx512_bf16"),
+        ("flags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\n", "amx_bf16"),
+        ("Features\t: fp asimd bf16\n", "bf16"),
+        ("flags\t\t: fpu avx2 avx512f\n", "no_bf16"),
+        ("", "no_bf16"),
     ],
 )
-def test_bf16_is_for_processors_that_list_it(tmp_path: Path, listed: str, expected: bool) -> None:
+def test_bf16_is_for_processors_that_list_it(tmp_path: Path, listed: str, expected: str) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(listed)
-    assert processor_has_bf16(cpuinfo) is expected
-    assert not processor_has_bf16(tmp_path / "absent")
+    assert bf16_instructions(cpuinfo) == expected
+    assert bf16_instructions(tmp_path / "absent") == "no_bf16"
+    assert processor_has_bf16() == (bf16_instructions() != "no_bf16")
+
+
+def test_kinds_of_processors_differ_by_what_they_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in LIMITS:
+        monkeypatch.delenv(name, raising=False)
+    plain = processor_kind()
+    assert plain.endswith(bf16_instructions()) and plain == processor_kind("cpu")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert processor_kind() == f"{plain} ONEDNN_MAX_CPU_ISA=AVX2"
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -97,15 +97,10 @@ def test_precision_decides_the_key_of_what_is_encoded() -> None:
     assert FILES.model_copy(update={"precision": "bf16"}).key("w") == FILES.key("w")
 
 
-@pytest.mark.parametrize("fast", [True, False])
-def test_auto_precision_is_settled_by_the_machine(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mer.encoders.placement.processor_has_bf16", lambda: fast)
-    monkeypatch.setattr("mer.encoders.placement._device", lambda: "cpu")
-    auto = SPEECH.model_copy(update={"precision": "auto"})
-    settled = auto.settled()
-    assert settled.precision == ("bf16" if fast else "fp32")
-    assert auto.key("w") == settled.key("w")
-    assert auto.settled(device="cuda").precision == "bf16"
+def test_auto_and_bf16_are_one_feature_on_every_machine() -> None:
+    keys = {name: SPEECH.model_copy(update={"precision": name}).key("w") for name in ("auto", "bf16", "int8")}
+    assert keys["auto"] == keys["bf16"] != keys["int8"]
+    assert SPEECH.key("w") not in keys.values()
 
 
 def test_key_is_pinned() -> None:
