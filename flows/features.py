@@ -44,14 +44,14 @@ def extract_frames(
 ) -> dict[str, FeatureSetRef]:
     """The references, with the frames that the recipe's fusion or a member of its ensemble reads added; none: as they are."""
     fusions = (recipe.fusion, *recipe.member_fusions.values())
-    wanted = {
+    frame_specs = {
         frames_name(variant, stream, space): spec
         for variant in (recipe.model_copy(update={"fusion": fusion}) for fusion in fusions)
         for stream in recipe.streams
         for space in spaces.values()
         if (spec := frame_features(variant, stream, space)) is not None
     }
-    return dict(features) | (extract(dataset, recipe, wanted) if wanted else {})
+    return dict(features) | (extract(dataset, recipe, frame_specs) if frame_specs else {})
 
 
 def extract(
@@ -63,16 +63,16 @@ def extract(
     """Feature sets by name, of these clips (none: of all): plan what is missing, extract it in shards, each committed by
     itself.
     """
-    wanted = clip_ids_of(dataset) if clip_ids is None else clip_ids
-    plan = plan_features(dataset.corpus, specs, wanted, recipe.shard_clips)
+    requested = clip_ids_of(dataset) if clip_ids is None else clip_ids
+    plan = plan_features(dataset.corpus, specs, requested, recipe.shard_clips)
     progress = StepProgress("features", len(plan.shards))
     shards = [(shard, extract_shard.submit(dataset.corpus, shard)) for shard in plan.shards]
     for shard, running in shards:
-        names = " + ".join(one.stream for one in shard.features[:MOST_NAMES])
+        names = " + ".join(feature.stream for feature in shard.features[:MOST_NAMES])
         names += f" and {more} more" if (more := len(shard.features) - MOST_NAMES) > 0 else ""
         progress.advance(f"{names} in {running.result().seconds:.1f} s")
     let_go()
-    touched = {one.stream for shard in plan.shards for one in shard.features}
-    for line in count_missing({name: plan.features[name] for name in touched}, wanted) if touched else []:
+    touched = {feature.stream for shard in plan.shards for feature in shard.features}
+    for line in count_missing({name: plan.features[name] for name in touched}, requested) if touched else []:
         console.print(f"  {line}", markup=False)
     return dict(plan.features)

@@ -71,15 +71,15 @@ def show_generation_details(which: str) -> None:
 def show_trace(clip: str) -> None:
     """Labels of a clip, by name, or of all clips of a content."""
     space = workspace()
-    found = [
+    matches = [
         (corpus.name, row)
         for corpus in space.catalogue.corpora()
         for row in space.catalogue.clips(corpus.name)
         if clip in (row.name, row.content)
     ]
-    if not found:
+    if not matches:
         raise LookupError(f"no clip {clip!r}: expected a name or a content of the catalogue")
-    for corpus_name, row in found:
+    for corpus_name, row in matches:
         labels = space.catalogue.pseudo_labels_of(corpus_name, row.name)
         console.print(f"[bold]{row.name}[/] of {corpus_name}, {row.content}: {len(labels)} pseudo-labels")
         for generation, label in labels:
@@ -127,19 +127,19 @@ def release_generation(which: str, reason: str) -> None:
 
 def _find(space: Workspace, which: str) -> GenerationRow:
     rows = space.catalogue.generations()
-    found = [row for row in rows if which == str(row.number)] or [
+    matches = [row for row in rows if which == str(row.number)] or [
         row for row in rows if len(which) >= 4 and row.key.startswith(which)
     ]
-    if len(found) != 1:
+    if len(matches) != 1:
         raise LookupError(
-            f"expected the number or key of one generation, found {len(found)} for {which!r}; `mer generations` lists them"
+            f"expected the number or key of one generation, found {len(matches)} for {which!r}; `mer generations` lists them"
         )
-    return found[0]
+    return matches[0]
 
 
 def _versions_taught_by(space: Workspace, row: GenerationRow) -> Sequence[str]:
     """Model versions that learnt from it; of a champion, how to put the one before it back."""
-    told = []
+    descriptions = []
     for version in space.catalogue.model_versions(row.recipe):
         package = ModelPackage.model_validate_json(space.artifacts.read(version.artifact, RECORD))
         if row.key not in package.generations:
@@ -147,12 +147,12 @@ def _versions_taught_by(space: Workspace, row: GenerationRow) -> Sequence[str]:
         champion = space.catalogue.champion(version.name)
         served = champion is not None and champion.version == version.version
         hint = f", the champion; `mer models {version.name} --rollback` puts the one before it back"
-        told.append(
+        descriptions.append(
             f"{version.name} version {version.version}{hint if served and row.state != GenerationState.LIVE else ''}"
         )
-    return told
+    return descriptions
 
 
 def _precision(row: GenerationRow) -> str:
-    right, known = (sum(pair[place] for pair in row.precision.values()) for place in (0, 1))
+    right, known = (sum(pair[index] for pair in row.precision.values()) for index in (0, 1))
     return f"{right}/{known}" if known else ""

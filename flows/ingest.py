@@ -61,5 +61,5 @@ def measure_quality(corpus: str, shard_clips: int) -> None:
 
 
 def reads_sound(recipe: Recipe) -> bool:
-    """Whether a clip without a usable audio track is of no use to the recipe."""
+    """True if the recipe cannot use a clip without a usable audio track."""
     return recipe.require_audio and recipe.acoustic is not None and not recipe.acoustic.features.precomputed

@@ -25,7 +25,7 @@ console = Console(highlight=False)
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether an error (or what it came from) is one whose message says all a user needs."""
+    """True for an error (or one with such a cause) whose message alone tells the user enough."""
     return isinstance(error, MerError | InfraError | LookupError)
 
 

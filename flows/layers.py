@@ -78,11 +78,11 @@ def _states(
     if spec.pooling != "frames":
         return (extract(dataset, recipe, {f"{stream} layers": spec})[f"{stream} layers"],)
     names = [f"{stream} frames of layer {state}" for state in range(count_hidden_states(spec))]
-    wanted = {name: spec.prefix(state) for state, name in enumerate(names)}
+    specs = {name: spec.prefix(state) for state, name in enumerate(names)}
     # a shard holds every state's frames in memory until it is written
     fitting = max(1, FRAMED_STATES_OF_A_SHARD // len(names))
     smaller = recipe.model_copy(update={"shard_clips": min(recipe.shard_clips, fitting)})
-    extracted = extract(dataset, smaller, wanted)
+    extracted = extract(dataset, smaller, specs)
     return tuple(extracted[name] for name in names)
 
 

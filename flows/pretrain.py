@@ -54,9 +54,9 @@ def adapt(options: AdaptOptions) -> dict[str, ViewSpaces]:
 
 def _streams_to_adapt(recipe: Recipe, stream: str) -> tuple[str, ...]:
     if not recipe.adapts or stream not in ("", *recipe.adapts):
-        found = ", ".join(recipe.adapts) or "none"
+        adapted = ", ".join(recipe.adapts) or "none"
         raise ConfigError(
-            f"recipe {recipe.name}: expected a stream with `adaptation`, found {stream or 'none'} (adapted: {found})"
+            f"recipe {recipe.name}: expected a stream with `adaptation`, found {stream or 'none'} (adapted: {adapted})"
         )
     return (stream,) if stream else recipe.adapts
 
@@ -117,7 +117,7 @@ def _blocks(
     if (named := getattr(recipe, stream).named_block) is not None:
         return dict.fromkeys(spaces, named)
     studies = study_views(dataset, recipe, features, tuple(spaces), parent_run, stream)
-    return {view: Block(int(one.meta["start"]), int(one.meta["stop"])) for view, one in studies.items()}
+    return {view: Block(int(study.meta["start"]), int(study.meta["stop"])) for view, study in studies.items()}
 
 
 def _with_adapted(
@@ -143,20 +143,25 @@ def extract_takes(
         varied.variants() if varied is not None else (),
     )
     label = "prefix" if stream == "acoustic" else f"{stream} prefix"
-    wanted: dict[str, FeatureSpec] = {}
+    prefixes: dict[str, FeatureSpec] = {}
     augmented: dict[str, FeatureSpec] = {}
     for start in sorted(set(starts.values())):
         name, prefix = f"{label} {start}", features.prefix(start)
-        wanted |= {name: prefix} | {f"{name} at {speed:g}": prefix.at_speed(speed) for speed in speeds}
-        augmented |= {f"{name} variant {one.variant}": prefix.augmented(one) for one in variants}
-    found = extract(dataset, recipe, wanted)
+        prefixes |= {name: prefix} | {f"{name} at {speed:g}": prefix.at_speed(speed) for speed in speeds}
+        augmented |= {
+            f"{name} variant {augmentation.variant}": prefix.augmented(augmentation)
+            for augmentation in variants
+        }
+    extracted = extract(dataset, recipe, prefixes)
     if augmented:
-        found |= extract(dataset, recipe, augmented, labelled_clip_ids(dataset, recipe, list(starts)))
+        extracted |= extract(dataset, recipe, augmented, labelled_clip_ids(dataset, recipe, list(starts)))
     return {
         start: PrefixTakes(
-            plain=found[f"{label} {start}"],
-            speeds=tuple(found[f"{label} {start} at {speed:g}"] for speed in speeds),
-            augmented=tuple(found[f"{label} {start} variant {one.variant}"] for one in variants),
+            plain=extracted[f"{label} {start}"],
+            speeds=tuple(extracted[f"{label} {start} at {speed:g}"] for speed in speeds),
+            augmented=tuple(
+                extracted[f"{label} {start} variant {augmentation.variant}"] for augmentation in variants
+            ),
         )
         for start in set(starts.values())
     }

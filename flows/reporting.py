@@ -37,8 +37,8 @@ MANY_LAYERS = 14
 class StepProgress:
     """Progress over the parts of a step: a bar in the Prefect UI, lines in the terminal."""
 
-    def __init__(self, step: str, parts: int, part: str = "shard") -> None:
-        self._step, self._parts, self._part, self._done = step, parts, part, 0
+    def __init__(self, step: str, parts: int, unit: str = "shard") -> None:
+        self._step, self._parts, self._unit, self._done = step, parts, unit, 0
         self._artifact = create_progress_artifact(progress=0.0, key=step, description=step) if parts else None
 
     def advance(self, what: str) -> None:
@@ -46,11 +46,11 @@ class StepProgress:
         self._done += 1
         if isinstance(self._artifact, UUID):
             update_progress_artifact(self._artifact, progress=100.0 * self._done / self._parts)
-        console.print(f"  [dim]{self._step}[/] {self._part} {self._done}/{self._parts}: {what}")
+        console.print(f"  [dim]{self._step}[/] {self._unit} {self._done}/{self._parts}: {what}")
 
 
 def show_ingest(report: IngestReport) -> None:
-    """What was recognised, counts that add up, and the reasons of what was set aside."""
+    """Print how the corpus was recognised, the counts of its entries and the reasons for quarantine."""
     for line in report.account.lines():
         console.print(f"  {line}", markup=False)
     aside = sum(report.quarantined.values())
@@ -106,7 +106,7 @@ def layers_table(studies: Mapping[str, StageResult], stream: str) -> Table:
     for view in studies:
         table.add_column(view, justify="right", no_wrap=True)
     for layer in range(layers):
-        table.add_row(str(layer), *(own[layer] for own in cells.values()))
+        table.add_row(str(layer), *(column[layer] for column in cells.values()))
     table.add_row("best block", *(_block(study) for study in studies.values()))
     return table
 
@@ -125,7 +125,7 @@ def _block(study: StageResult) -> str:
 
 
 def show_adapters(adapters: Mapping[str, StageResult], stream: str) -> None:
-    """Which layers of a stream's encoder were adapted, and how well validation speakers are told, per view."""
+    """Print the adapted layers of a stream's encoder and the score on validation speakers, per view."""
     rows = [{"view": view, **adapter.meta} for view, adapter in adapters.items()]
     create_table_artifact(rows, key=f"adaptation-{stream}", description=f"adapted {stream} encoder, per view")
     shown = ", ".join(
@@ -181,7 +181,7 @@ def show_alignment_study(figures: Mapping[str, float]) -> None:
 def show_selection(
     number: int, selected: Mapping[str, StageResult], findings: Sequence[Mapping[str, Any]]
 ) -> None:
-    """What a round labelled, how sure that is, and what the guards say of it before anything learns from it."""
+    """Print a round's pseudo-labels, their estimated precision and the guards' findings, before any model learns from them."""
     final = selected[FINAL_VIEW].meta
     console.print(
         f"self-training, round {number}: {final['selected']} of {final['candidates']} new unlabelled clips labelled, "
@@ -189,13 +189,16 @@ def show_selection(
     )
     console.print(selection_table(final))
     others = ", ".join(
-        f"{view} {one.meta['selected']}" for view, one in selected.items() if view != FINAL_VIEW
+        f"{view} {result.meta['selected']}" for view, result in selected.items() if view != FINAL_VIEW
     )
     console.print(f"  pseudo-labels of the other views: {others}")
     _print_findings(findings)
     rows = [
-        {"view": view, **{name: one.meta[name] for name in ("candidates", "selected", "estimated_precision")}}
-        for view, one in selected.items()
+        {
+            "view": view,
+            **{name: result.meta[name] for name in ("candidates", "selected", "estimated_precision")},
+        }
+        for view, result in selected.items()
     ]
     create_table_artifact(
         rows, key="pseudo-label-views", description=f"pseudo-labels of round {number}, per view"
@@ -203,7 +206,7 @@ def show_selection(
 
 
 def show_verdict(state: str, reason: str, findings: Sequence[Mapping[str, Any]]) -> None:
-    """What became of a round."""
+    """Print the state a round ended in, with the reason and the guards' findings."""
     _print_findings(findings)
     console.print(f"  {'kept' if state == 'live' else state}: {reason}", markup=False)
 
@@ -234,7 +237,7 @@ def selection_table(final: Mapping[str, Any]) -> Table:
 
 
 def show_generation(row: GenerationRow | None, standing: Standing) -> None:
-    """Which generation a refresh made, and which clips wait for somebody."""
+    """Print the generation that a refresh made and the clips that wait for a decision."""
     if row is None:
         live = (
             f"{len(standing.generations)} generations are trained on"
@@ -342,7 +345,7 @@ def _points(value: float) -> str:
 
 
 def show_promotion(version: ModelVersion, promotion: Promotion | None) -> None:
-    """Which version was registered and what the gate decided."""
+    """Print the registered version and the decision of the promotion gate."""
     decided = "registered only, no promotion asked for"
     if promotion:  # the gate's reasons begin with its decision, others do not
         said = promotion.reason.startswith(promotion.decision)

@@ -104,8 +104,8 @@ def self_train(
     """
     voters = {view: [leader, *_single_streams(supervised, recipe, view)] for view, leader in leaders.items()}
     ballots = {
-        view: select_view.submit(dataset, recipe, own, view, standing, parent_run)
-        for view, own in voters.items()
+        view: select_view.submit(dataset, recipe, view_voters, view, standing, parent_run)
+        for view, view_voters in voters.items()
     }
     selected = {view: ballot.result() for view, ballot in ballots.items()}
     if not int(selected[FINAL_VIEW].meta["selected"]):

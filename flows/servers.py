@@ -17,12 +17,12 @@ def ensure_servers() -> dict[str, str]:
     settings.home.mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder below it, but not it
     api = settings.prefect_api_url
     tracking = settings.mlflow_tracking_uri.get_secret_value()
-    wanted = [
+    to_start = [
         name
         for name, needed in (("prefect", api is None), ("mlflow", not tracking.startswith("http")))
         if needed
     ]
-    started = start_all(wanted, settings)
+    started = start_all(to_start, settings)
     api = api or f"{started['prefect']}/api"
     os.environ["PREFECT_API_URL"] = api
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))

@@ -218,10 +218,10 @@ class ArtifactStore:
             raise _file_gone(ref, name) from error
         return digest.hexdigest()
 
-    def _check(self, ref: ArtifactRef, name: str, expected: str, found: str) -> None:
-        if expected != found:
+    def _check(self, ref: ArtifactRef, name: str, expected: str, actual: str) -> None:
+        if expected != actual:
             raise ArtifactCorrupt(
-                f"file {name!r} of artifact {ref.kind}/{ref.key}: expected sha256 {expected}, found {found}"
+                f"file {name!r} of artifact {ref.kind}/{ref.key}: expected sha256 {expected}, found {actual}"
             )
 
 

@@ -42,13 +42,13 @@ class StoreUnavailable(InfraError):
 
 
 class StoreFull(InfraError):
-    """No space left where `path` was to be written; `bytes_wanted` is its size (None where unknown)."""
+    """No space left where `path` was to be written; `bytes_requested` is its size (None where unknown)."""
 
-    def __init__(self, path: str, bytes_wanted: int | None) -> None:
-        size = "an unknown number of" if bytes_wanted is None else str(bytes_wanted)
+    def __init__(self, path: str, bytes_requested: int | None) -> None:
+        size = "an unknown number of" if bytes_requested is None else str(bytes_requested)
         super().__init__(f"no space left: {size} bytes wanted for {path}; free some and run again")
         self.path = path
-        self.bytes_wanted = bytes_wanted
+        self.bytes_requested = bytes_requested
 
 
 class StoreUnsuitable(InfraError):

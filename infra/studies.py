@@ -90,7 +90,7 @@ def open_study(
 
 
 def dashboard_command(settings: Settings) -> str:
-    """How Optuna's dashboard is opened on this installation's studies; of a password in the address only the place is shown."""
+    """Command that opens Optuna's dashboard on this installation's studies; a password in the address is masked."""
     url = parse_url(settings.optuna_storage_url.get_secret_value())
     return f"optuna-dashboard {shlex.quote(url.render_as_string(hide_password=True))}"
 

@@ -35,10 +35,10 @@ class CorpusCatalogue:
         """Catalogue a corpus or bring it up to date; returns its id."""
         values: dict[str, Any] = {"root": str(root), "format": format, "emotions": list(emotions)}
         with self._database.writing() as connection:
-            found = connection.scalar(select(Corpus.id).where(Corpus.name == name).with_for_update())
-            if found is not None:
-                connection.execute(update(Corpus).where(Corpus.id == found).values(values))
-                return found
+            row_id = connection.scalar(select(Corpus.id).where(Corpus.name == name).with_for_update())
+            if row_id is not None:
+                connection.execute(update(Corpus).where(Corpus.id == row_id).values(values))
+                return row_id
             new = insert(Corpus).values(name=name, created_at=utc_now(), **values)
             return connection.execute(new.returning(Corpus.id)).scalar_one()
 
@@ -68,10 +68,10 @@ class CorpusCatalogue:
 
 def corpus_id(connection: Connection, name: str) -> int:
     """Id of the corpus of this name. Raises CatalogueError if there is none."""
-    found = connection.scalar(select(Corpus.id).where(Corpus.name == name))
-    if found is None:
+    row_id = connection.scalar(select(Corpus.id).where(Corpus.name == name))
+    if row_id is None:
         raise _unknown(name)
-    return found
+    return row_id
 
 
 def _unknown(name: str) -> CatalogueError:

@@ -213,19 +213,19 @@ class LabelCatalogue:
         )
         with self._database.reading() as connection:
             query = query.where(Generation.corpus_id == corpus_id(connection, corpus))
-            found = [(row[0], PseudoLabelRow(*row[1:])) for row in connection.execute(query)]
-            return [(_require(connection, key), label) for key, label in found]
+            rows = [(row[0], PseudoLabelRow(*row[1:])) for row in connection.execute(query)]
+            return [(_require(connection, key), label) for key, label in rows]
 
     def _move(
         self, key: str, state: GenerationState, allowed: Sequence[GenerationState], reason: str
     ) -> GenerationRow:
         with self._database.writing() as connection:
-            found = _require(connection, key)
-            if found.state is state:
-                return found
-            if found.state not in allowed:
+            generation = _require(connection, key)
+            if generation.state is state:
+                return generation
+            if generation.state not in allowed:
                 raise CatalogueError(
-                    f"generation {found.number} is {found.state}: expected {' or '.join(allowed)} to make it {state}"
+                    f"generation {generation.number} is {generation.state}: expected {' or '.join(allowed)} to make it {state}"
                 )
             values: dict[str, Any] = {"state": state.value, "reason": reason}
             if state is not GenerationState.RELEASED:
@@ -250,10 +250,10 @@ def _generation(connection: Connection, key: str) -> GenerationRow | None:
 
 
 def _require(connection: Connection, key: str) -> GenerationRow:
-    found = _generation(connection, key)
-    if found is None:
+    generation = _generation(connection, key)
+    if generation is None:
         raise CatalogueError(f"no generation of pseudo-labels {key!r}")
-    return found
+    return generation
 
 
 def _row(row: Mapping[Any, Any]) -> GenerationRow:

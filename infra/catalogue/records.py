@@ -56,7 +56,7 @@ class ArtifactRecords:
             return [_record(row) for row in connection.execute(query)]
 
     def artifact_record(self, ref: ArtifactRef) -> ArtifactRecord | None:
-        """Where this artifact came from; None where that was never recorded."""
+        """Stage and code that made this artifact; None if that was never recorded."""
         query = select(Artifact.__table__).where(Artifact.kind == ref.kind, Artifact.key == ref.key)
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()

@@ -26,7 +26,7 @@ def check_key(key: str) -> str:
     Raises:
         InvalidKey: absolute, empty, too long, `..`, backslash, control or non-ASCII characters.
     """
-    if len(key) > MAX_KEY_CHARACTERS or not all(_SEGMENT.fullmatch(part) for part in key.split("/")):
+    if len(key) > MAX_KEY_CHARACTERS or not all(_SEGMENT.fullmatch(segment) for segment in key.split("/")):
         raise InvalidKey(
             f"expected a relative key of segments [A-Za-z0-9._=+@-] that do not begin with a dot, "
             f"at most {MAX_KEY_CHARACTERS} characters, found {key[:80]!r}"
@@ -58,7 +58,7 @@ class ObjectStore(Protocol):
         """Write the content to `path` (its folder exists), without an intermediate state under that name."""
 
     def exists(self, key: str) -> bool:
-        """Whether the key holds an object."""
+        """True if an object is stored under the key."""
 
     def delete(self, key: str) -> None:
         """Remove the object; a missing one is no error."""

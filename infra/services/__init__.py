@@ -144,15 +144,15 @@ def start_command(
 def status(settings: Settings | None = None) -> list[ServiceStatus]:
     """Every known service, running or not."""
     settings = settings or load_settings()
-    found = []
+    statuses = []
     for name in SERVICES:
         process = _process(name, settings)
         members = process.members()
         state = process.state()
         memory = sum(member.memory_info().rss for member in members)
         address = re.sub(r"//[^/@]*@", "//", state.address) if state is not None and members else None
-        found.append(ServiceStatus(name, address, len(members), memory))
-    return found
+        statuses.append(ServiceStatus(name, address, len(members), memory))
+    return statuses
 
 
 def _process(name: str, settings: Settings) -> ServiceProcess:

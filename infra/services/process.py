@@ -35,7 +35,7 @@ SIGNAL_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class ServiceState:
-    """What is known of a started service."""
+    """Recorded state of a started service."""
 
     name: str
     address: str
@@ -68,7 +68,7 @@ class ServiceProcess:
             yield
 
     def state(self) -> ServiceState | None:
-        """What was started last, running or not."""
+        """State of the process that was started last, running or not; None if there is none."""
         try:
             return ServiceState(**json.loads(self._state.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
@@ -168,12 +168,12 @@ def _with_mark(mark: str) -> list[psutil.Process]:
     """Processes that carry the mark, and their descendants (Postgres overwrites its environment)."""
     for child in list(_children.values()):  # other threads start services meanwhile
         child.poll()
-    found: dict[int, psutil.Process] = {}
+    marked: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get(MARK) == mark:
-                found |= {member.pid: member for member in (process, *process.children(recursive=True))}
-    return [process for process in found.values() if _is_alive(process)]
+                marked |= {member.pid: member for member in (process, *process.children(recursive=True))}
+    return [process for process in marked.values() if _is_alive(process)]
 
 
 def _is_alive(process: psutil.Process) -> bool:

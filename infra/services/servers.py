@@ -89,8 +89,8 @@ def s3_server(settings: Settings, port: int) -> Server:
         "AWS_SECRET_ACCESS_KEY": secret.get_secret_value(),
     }
     inner = [
-        f"-{part}.port{kind}={free_port()}"
-        for part in ("master", "volume", "filer")
+        f"-{component}.port{kind}={free_port()}"
+        for component in ("master", "volume", "filer")
         for kind in ("", ".grpc")
     ]
     command = (
@@ -137,7 +137,7 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def answers(url: str, timeout_seconds: float = 2.0) -> bool:
-    """Whether a GET of `url` succeeds; proxies of the environment are not asked."""
+    """True if a GET of `url` succeeds; proxies of the environment are not used."""
     try:
         with build_opener(ProxyHandler({})).open(url, timeout=timeout_seconds) as response:
             return 200 <= int(response.status) < 300

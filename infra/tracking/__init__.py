@@ -137,7 +137,7 @@ class Tracker:
         return self._spool.waiting()
 
     def reachable(self) -> bool:
-        """Whether MLflow answers now."""
+        """True if MLflow answers now."""
         return self._sink.reachable()
 
     def _record(self, event: Mapping[str, Any]) -> None:

@@ -45,7 +45,7 @@ class MlflowSink:
         self._opened: tuple[Any, str] | None = None
 
     def reachable(self) -> bool:
-        """Whether a server answers now (a database file always does)."""
+        """True if the server answers now (a database file always does)."""
         return not self._uri.startswith("http") or answers(f"{self._uri.rstrip('/')}/health", _PROBE_SECONDS)
 
     def send(self, event: Mapping[str, Any]) -> None:
@@ -67,10 +67,10 @@ class MlflowSink:
     def run_id(self, key: str) -> str | None:
         """MLflow's id of the run with this key."""
         client, experiment = self._client()
-        found = client.search_runs(
+        runs = client.search_runs(
             [experiment], filter_string=f"tags.`{KEY_TAG}` = '{_quoted(key)}'", max_results=1
         )
-        return str(found[0].info.run_id) if found else None
+        return str(runs[0].info.run_id) if runs else None
 
     def _client(self) -> tuple[Any, str]:
         if self._opened is None:
@@ -93,8 +93,8 @@ class MlflowSink:
         return self._opened
 
     def _find_or_create(self, key: str, name: str, start_ms: int, parent: str | None) -> str:
-        if (found := self.run_id(key)) is not None:
-            return found
+        if (existing := self.run_id(key)) is not None:
+            return existing
         client, experiment = self._client()
         tags = {KEY_TAG: key}
         if parent is not None:
@@ -180,9 +180,9 @@ class MlflowSink:
     def _mirrored(self, name: str, version: int) -> str | None:
         """MLflow's number of our version (its own count may differ)."""
         client, _ = self._client()
-        for found in client.search_model_versions(f"name = '{_quoted(name)}'"):
-            if found.tags.get("mer.version") == str(version):
-                return str(found.version)
+        for registered in client.search_model_versions(f"name = '{_quoted(name)}'"):
+            if registered.tags.get("mer.version") == str(version):
+                return str(registered.version)
         return None
 
 

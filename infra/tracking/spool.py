@@ -46,7 +46,7 @@ class Spool:
         partial.replace(path)
 
     def waiting(self) -> int:
-        """How many events have not been sent."""
+        """Number of events that have not been sent."""
         return len(self._events())
 
     def drain(self, send: Callable[[Mapping[str, Any]], None]) -> int:

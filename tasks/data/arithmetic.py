@@ -40,7 +40,7 @@ def mixed_sets(space: Workspace) -> list[MixedSet]:
             name = f"{arithmetic_of(ref)} on {ref.meta.get('processor', 'an unknown processor')}"
             sets.setdefault(key, Counter())[name] += 1
     return [
-        MixedSet(key, dict(sorted(found.items()))) for key, found in sorted(sets.items()) if len(found) > 1
+        MixedSet(key, dict(sorted(counts.items()))) for key, counts in sorted(sets.items()) if len(counts) > 1
     ]
 
 
@@ -51,8 +51,8 @@ def arithmetic_of(shard: ArtifactRef) -> str:
 
 def read_in(space: Workspace, sources: Sequence[FeatureSetRef], clip_ids: Sequence[str]) -> str:
     """Arithmetics of the shards that a derived shard of these clips is computed from, `bf16 + fp32` say."""
-    found = set()
+    arithmetics = set()
     for features in sources:
         ids = list(content_ids(space, features, clip_ids).values())
-        found |= {arithmetic_of(ref) for ref in space.catalogue.features_of(features.key, ids).values()}
-    return " + ".join(sorted(found))
+        arithmetics |= {arithmetic_of(ref) for ref in space.catalogue.features_of(features.key, ids).values()}
+    return " + ".join(sorted(arithmetics))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mer.training.partition import Partition
 
 Mask = NDArray[np.bool_]
-KEPT_APART = (Split.TEST, Split.CANARY)
+HELD_OUT_SPLITS = (Split.TEST, Split.CANARY)
 """Clips whose labels no view may see."""
 
 
@@ -159,13 +159,15 @@ def _usable(space: Workspace, corpus: str, recipe: Recipe) -> list[ClipRow]:
     rows = with_settled_labels(rows, equal)
     if recipe.quality is None:
         return rows
-    report = filtered(space, corpus, [row for row in rows if row.split not in KEPT_APART], recipe.quality)
+    report = filtered(
+        space, corpus, [row for row in rows if row.split not in HELD_OUT_SPLITS], recipe.quality
+    )
     logging.getLogger(__name__).warning("quality: %s", report)
     return [row for row in rows if row.name not in report.left_out]
 
 
 def _require_labels(rows: Sequence[ClipRow], recipe: Recipe) -> None:
-    seen = {row.emotion for row in rows if row.emotion is not None and row.split not in KEPT_APART}
+    seen = {row.emotion for row in rows if row.emotion is not None and row.split not in HELD_OUT_SPLITS}
     if len(seen) < 2:
         raise CorpusError(
             f"recipe {recipe.name} trains on labels: expected at least two of {', '.join(recipe.emotions)} among the "
@@ -182,7 +184,7 @@ def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -
     holdout = np.array([row.split == Split.TEST for row in rows], dtype=bool)
     canary = np.array([row.split == Split.CANARY for row in rows], dtype=bool)
     judged = {
-        row.content for row in rows if row.split in KEPT_APART
+        row.content for row in rows if row.split in HELD_OUT_SPLITS
     }  # under whatever name: nothing trains on it
     trains = (emotion >= 0) & np.array([row.content not in judged for row in rows], dtype=bool)
     fold = np.full(len(rows), -1, dtype=np.int64)

@@ -17,7 +17,7 @@ from infra.artifacts import ArtifactRef, Scalar
 from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.clips import Clip
 from mer.features.spec import FeatureSpec
-from tasks.data.kept_extractor import kept_extractor
+from tasks.data.kept_extractor import cached_extractor
 from tasks.data.noise import clip_noises, noisy_contents, noisy_key
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
@@ -53,8 +53,8 @@ def plan_features(
             stream=name, key=noisy_key(space, corpus, spec, key), spec=spec, corpus=corpus
         )
     lacking: dict[str, list[str]] = {}
-    for name, wanted in features.items():
-        for clip in representatives(space, wanted, clip_ids):
+    for name, feature_set in features.items():
+        for clip in representatives(space, feature_set, clip_ids):
             lacking.setdefault(clip, []).append(name)
     groups: dict[tuple[str, ...], list[str]] = {}
     for clip in sorted(lacking):
@@ -75,27 +75,27 @@ def plan_features(
 def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
     """Extract one shard of clips and register it; a clip whose stream turns out unusable becomes a masked, flagged row."""
     space = workspace()
-    specs = tuple(wanted.spec for wanted in shard.features if wanted.spec is not None)
+    specs = tuple(feature_set.spec for feature_set in shard.features if feature_set.spec is not None)
     if len(specs) < len(shard.features):
         raise ValueError(
             f"{[f.key for f in shard.features]}: derived features are computed by their own tasks"
         )
-    found: list[Sequence[ClipFeature]] = []  # of all features, computed with the first that is not there
+    extracted: list[Sequence[ClipFeature]] = []  # of all features, computed with the first that is not there
     arithmetic: list[dict[str, str]] = []
 
-    def compute(place: int) -> list[ClipFeature]:
-        if not found:
-            found.extend(_extracted(space, corpus, shard.clip_ids, specs))
-            extractor = kept_extractor(specs, space.weights)
+    def compute(index: int) -> list[ClipFeature]:
+        if not extracted:
+            extracted.extend(_extracted(space, corpus, shard.clip_ids, specs))
+            extractor = cached_extractor(specs, space.weights)
             arithmetic.extend(extractor.arithmetic(number) for number in range(len(specs)))
-        return list(found[place])
+        return list(extracted[index])
 
     results = []
-    for place, wanted in enumerate(shard.features):
-        ids = list(content_ids(space, wanted, shard.clip_ids).values())
-        code = extraction_code(space.weights, specs[place])
-        facts = partial(arithmetic.__getitem__, place)
-        results.append(commit_shard(space, wanted.key, ids, partial(compute, place), code, facts))
+    for index, feature_set in enumerate(shard.features):
+        ids = list(content_ids(space, feature_set, shard.clip_ids).values())
+        code = extraction_code(space.weights, specs[index])
+        facts = partial(arithmetic.__getitem__, index)
+        results.append(commit_shard(space, feature_set.key, ids, partial(compute, index), code, facts))
     return StageResult(
         ref=results[0].ref,
         ran=any(result.ran for result in results),
@@ -126,7 +126,7 @@ def _extracted(
     from mer.features.extract import extract_clips_of_each
 
     clips = catalogued_clips(space, corpus, clip_ids, specs[0])
-    return extract_clips_of_each(kept_extractor(specs, space.weights), clips)
+    return extract_clips_of_each(cached_extractor(specs, space.weights), clips)
 
 
 def commit_shard(
@@ -209,7 +209,7 @@ def catalogued_clips(
 
 
 def content_ids(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> dict[str, str]:
-    """What the features of each clip are a function of: its media, its feature file, or for text features its transcript.
+    """Content id of each clip: of its media, of its feature file, or for text features of its transcript.
 
     Clips that agree in it share one row; a changed file or transcript is another content, and read again.
 

@@ -69,27 +69,29 @@ def list_corpus(
     from mer.validation.check import check_corpus
 
     labels = parse_label_map(label_map)
-    found = recognise(Path(root), emotions=emotions, name=corpus, format=format, label_map=labels)
-    if found.entries:
-        check_corpus(found.entries, emotions)
+    recognised = recognise(Path(root), emotions=emotions, name=corpus, format=format, label_map=labels)
+    if recognised.entries:
+        check_corpus(recognised.entries, emotions)
     space = workspace()
-    space.catalogue.upsert_corpus(corpus, root=found.root, format=found.format, emotions=list(found.emotions))
-    _set_aside_again(space, found)
+    space.catalogue.upsert_corpus(
+        corpus, root=recognised.root, format=recognised.format, emotions=list(recognised.emotions)
+    )
+    _set_aside_again(space, recognised)
     known = space.catalogue.known_files(corpus)
     fresh = tuple(
         entry
-        for entry in found.entries
+        for entry in recognised.entries
         if (file := known.get(str(entry.media))) is None
         or (file.name, (file.size, file.mtime_ns)) != (entry.name, entry_stamp(entry))
     )
     return Listing(
         corpus=corpus,
         root=root,
-        format=found.format,
+        format=recognised.format,
         label_map=labels,
-        entries=len(found.entries) + len(found.left_out),
+        entries=len(recognised.entries) + len(recognised.left_out),
         fresh=fresh,
-        account=account_of(found),
+        account=account_of(recognised),
     )
 
 
@@ -116,9 +118,9 @@ def write_labels(listing: Listing, emotions: Sequence[str], probed: int) -> Inge
     space = workspace()
     entries = {str(entry.media): entry for entry in _recognise(listing, emotions).entries}
     _follow_the_table(space, listing.corpus, entries)
-    told = [entries[str(row.path)] for row in space.catalogue.clips(listing.corpus)]
+    catalogued = [entries[str(row.path)] for row in space.catalogue.clips(listing.corpus)]
     space.catalogue.set_gold_labels(
-        listing.corpus, [(entry.name, entry.emotion, entry.valence) for entry in told]
+        listing.corpus, [(entry.name, entry.emotion, entry.valence) for entry in catalogued]
     )
     rows = space.catalogue.clips(listing.corpus)
     labelled = sum(row.emotion is not None for row in rows)
@@ -149,21 +151,21 @@ def _recognise(listing: Listing, emotions: Sequence[str]) -> RecognisedCorpus:
     )
 
 
-def _set_aside_again(space: Workspace, found: RecognisedCorpus) -> None:
+def _set_aside_again(space: Workspace, recognised: RecognisedCorpus) -> None:
     """Set aside what the reader left out; what it no longer knows of leaves the quarantine."""
     left_out = [
         QuarantinedFile(
             name=item.name,
-            path=str(item.path or found.root / item.name),
+            path=str(item.path or recognised.root / item.name),
             reason=item.reason.value,
             detail=item.detail,
         )
-        for item in found.left_out
+        for item in recognised.left_out
     ]
-    space.catalogue.quarantine_all(found.name, left_out)
-    there = {item.path for item in left_out} | {str(entry.media) for entry in found.entries}
-    held = {item.path for item in space.catalogue.quarantined(found.name)}
-    space.catalogue.release(found.name, held - {storable(path) for path in there})
+    space.catalogue.quarantine_all(recognised.name, left_out)
+    present = {item.path for item in left_out} | {str(entry.media) for entry in recognised.entries}
+    held = {item.path for item in space.catalogue.quarantined(recognised.name)}
+    space.catalogue.release(recognised.name, held - {storable(path) for path in present})
 
 
 def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, CorpusEntry]) -> None:
@@ -173,8 +175,8 @@ def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, Corpu
     changed = []
     for row in space.catalogue.clips(corpus):
         path, entry = str(row.path), entries[str(row.path)]
-        told = (entry.speaker, entry.split.value, entry.fold, entry.transcript)
-        if told != (row.speaker, row.split, row.fold, row.transcript):
+        declared = (entry.speaker, entry.split.value, entry.fold, entry.transcript)
+        if declared != (row.speaker, row.split, row.fold, row.transcript):
             changed.append(
                 ClipUpsert(
                     name=row.name,

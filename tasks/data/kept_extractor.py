@@ -10,20 +10,20 @@ from mer.features.spec import FeatureSpec
 if TYPE_CHECKING:
     from mer.features.multi import MultiExtractor
 
-_kept: dict[tuple[tuple[FeatureSpec, ...], Path], MultiExtractor] = {}
+_cached: dict[tuple[tuple[FeatureSpec, ...], Path], MultiExtractor] = {}
 """At most one; used while it is this process' turn to compute, by one thread at a time."""
 
 
-def kept_extractor(specs: tuple[FeatureSpec, ...], weights: Path) -> MultiExtractor:
+def cached_extractor(specs: tuple[FeatureSpec, ...], weights: Path) -> MultiExtractor:
     """The extractor of these specs; another one is let go first, so that two never fill the memory together."""
     from mer.features.extract import build_extractors
 
-    if (specs, weights) not in _kept:
-        _kept.clear()
-        _kept[specs, weights] = build_extractors(specs, weights)
-    return _kept[specs, weights]
+    if (specs, weights) not in _cached:
+        _cached.clear()
+        _cached[specs, weights] = build_extractors(specs, weights)
+    return _cached[specs, weights]
 
 
 def let_go() -> None:
     """Free the memory (and the GPU's) for what comes after extraction."""
-    _kept.clear()
+    _cached.clear()

@@ -26,12 +26,12 @@ def noisy_key(space: Workspace, corpus: str, spec: FeatureSpec, key: str) -> str
 
 
 def noisy_contents(rows: Sequence[ClipRow]) -> dict[str, str]:
-    """What the noisy features of each clip are a function of: its content, and its speaker, who does not talk in it."""
+    """Content id of each clip's noisy features: digest of its content and its speaker, who is never a talker in its noise."""
     return {row.name: digest({"content": row.content, "speaker": row.speaker}) for row in rows}
 
 
 def clip_noises(view: NoiseView, rows: Mapping[str, ClipRow], names: Sequence[str]) -> dict[str, NoisyMix]:
-    """What each clip gets: labelled training clips of other speakers talk under it."""
+    """Noise of each clip by name: babble of labelled training clips of other speakers."""
     from mer.quality.corruption import Talker
 
     pool = _pool(list(rows.values()))

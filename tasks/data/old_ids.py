@@ -38,8 +38,8 @@ def named_selection(labels: PseudoLabels, examples: Examples) -> PseudoLabels:
 
     names = _first_names(dict(zip(examples.clip_ids, examples.content, strict=True)))
     rows = [row for row, content in enumerate(labels.clip_ids) if content in names]
-    own = labels.subset(np.array(rows, dtype=np.int64))
-    return replace(own, clip_ids=tuple(names[content] for content in own.clip_ids))
+    matched = labels.subset(np.array(rows, dtype=np.int64))
+    return replace(matched, clip_ids=tuple(names[content] for content in matched.clip_ids))
 
 
 def names_of_contents(contents: Iterable[str], examples: Examples) -> list[str]:

@@ -25,10 +25,10 @@ def entry_stamp(entry: CorpusEntry) -> tuple[int, int] | None:
 def file_stamp(path: Path) -> tuple[int, int] | None:
     """(size in bytes, modification time in ns): a file with the stamp it was catalogued with is not read again."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns
 
 
 def examine(entry: CorpusEntry, require_audio: bool, contained: ContainedMedia) -> ClipUpsert:
@@ -47,19 +47,19 @@ def examine(entry: CorpusEntry, require_audio: bool, contained: ContainedMedia) 
         )
     if entry.precomputed:
         return _examine_precomputed(entry, stamp, require_audio)
-    found = contained.probe(entry.media)
-    require_streams(found, audio=require_audio, video=False)
+    probe = contained.probe(entry.media)
+    require_streams(probe, audio=require_audio, video=False)
     return ClipUpsert(
         name=entry.name,
         content=sha256_file(entry.media),
         path=str(entry.media),
         size=stamp[0],
         mtime_ns=stamp[1],
-        duration_seconds=found.duration_seconds,
-        has_audio=found.has_audio,
-        has_video=found.has_video,
-        width=found.width,
-        height=found.height,
+        duration_seconds=probe.duration_seconds,
+        has_audio=probe.has_audio,
+        has_video=probe.has_video,
+        width=probe.width,
+        height=probe.height,
         speaker=entry.speaker,
         split=entry.split.value,
         fold=entry.fold,

@@ -66,19 +66,19 @@ def measure_shard(corpus: str, names: Sequence[str]) -> int:
 
 
 def filtered(space: Workspace, corpus: str, rows: Sequence[ClipRow], bounds: QualityFilter) -> FilterReport:
-    """Which of these clips the bounds keep, by name; decided by what is measured of their contents."""
+    """Report, by name, which of these clips pass the bounds on the measured quality of their contents."""
     from mer.quality.measure import ClipQuality
 
     known = space.catalogue.quality(corpus, quality_method())
     measured = {
         row.name: ClipQuality(
-            duration_seconds=found.duration_seconds,
-            speech_seconds=found.speech_seconds,
-            snr_db=found.snr_db,
-            face_share=found.face_share,
-            brightness=found.brightness,
+            duration_seconds=quality.duration_seconds,
+            speech_seconds=quality.speech_seconds,
+            snr_db=quality.snr_db,
+            face_share=quality.face_share,
+            brightness=quality.brightness,
         )
-        if (found := known.get(row.content)) is not None
+        if (quality := known.get(row.content)) is not None
         else None
         for row in rows
     }

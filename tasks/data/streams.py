@@ -44,14 +44,14 @@ def view_streams(
         elif stream == "visual" and recipe.visual is not None:
             aligned = feature_table(space, spaces.aligned, clip_ids) if spaces.aligned else None
             needs_raw = aligned is None or recipe.visual.keep_unaligned
-            raw = _own_vector(space, recipe, features, spaces, stream, clip_ids) if needs_raw else None
+            raw = _stream_vector(space, recipe, features, spaces, stream, clip_ids) if needs_raw else None
             tables[stream] = visual_stream(raw, aligned, keep_unaligned=recipe.visual.keep_unaligned)
         else:
-            tables[stream] = _own_vector(space, recipe, features, spaces, stream, clip_ids)
+            tables[stream] = _stream_vector(space, recipe, features, spaces, stream, clip_ids)
     return tables
 
 
-def _own_vector(
+def _stream_vector(
     space: Workspace,
     recipe: Recipe,
     features: Mapping[str, FeatureSetRef],
@@ -72,7 +72,7 @@ def _own_vector(
 
 
 def frame_features(recipe: Recipe, stream: str, spaces: ViewSpaces) -> FeatureSpec | None:
-    """What is read of a stream frame by frame; None where the fusion reads its vector."""
+    """Spec of a stream's frame-level features; None where the fusion reads its vector."""
     from mer.predictor.streams import frame_spec
 
     if recipe.fusion.level == "utterance":

@@ -63,7 +63,7 @@ def adapt_view(
             partition.validation[keep],
             config,
             checkpoint=run.checkpoint,
-            variants=[frame_table(run.space, one, clip_ids) for one in takes.augmented],
+            variants=[frame_table(run.space, take, clip_ids) for take in takes.augmented],
         )
         folder = run.folder / "adapter"
         save_adapter(folder, adaptation, base_identity(spec, weights), block, config)
@@ -87,7 +87,7 @@ def adapt_view(
         inputs={
             "view": partition.digest(examples, unlabelled=False),
             "prefix": takes.plain.key,
-            **({"variants": [one.key for one in takes.augmented]} if takes.augmented else {}),
+            **({"variants": [take.key for take in takes.augmented]} if takes.augmented else {}),
             "contents": contents,
         },
         config={
@@ -115,7 +115,7 @@ def embed_adapted(
 ) -> FeatureSetRef:
     """Adapted features of all clips that lack them, shard by shard; keyed by the adapter, so new clips cost only themselves."""
     space = workspace()
-    further = {"speeds": [one.key for one in takes.speeds]} if takes.speeds else {}
+    further = {"speeds": [take.key for take in takes.speeds]} if takes.speeds else {}
     layers = encoder_layers(space, _features(recipe, stream))
     code = code_version(open_adapter, _embed, implementations=layers)
     key = digest({"adapter": adapter.sha256, "prefix": takes.plain.key, "code": code, **further})
@@ -164,7 +164,7 @@ def _embed(
     from mer.features.dataset import table_rows
     from mer.predictor.streams import averaged
 
-    read = (frame_table(space, one, clip_ids) for one in (takes.plain, *takes.speeds))
+    read = (frame_table(space, take, clip_ids) for take in (takes.plain, *takes.speeds))
     return table_rows(averaged([adapted_features(block, frames) for frames in read]))
 
 

@@ -92,7 +92,7 @@ def align_view(
 
 
 def fit_device(visual: NDArray[Any]) -> str:
-    """Where to train: crops on an accelerator if there is one; on vectors the fits are too small to gain by it."""
+    """Device to train on: for crops an accelerator if there is one; fits on vectors are too small to gain by it."""
     from mer.encoders.placement import place
 
     return place().device if visual.dtype == np.uint8 else "cpu"
@@ -121,7 +121,7 @@ def alignment_inputs(
     from mer.encoders.weights import resolve_weights
 
     rows = np.flatnonzero(partition.unsupervised | partition.validation)
-    own = groups.subset(rows)
+    view_groups = groups.subset(rows)
     encoder = recipe.visual.encoder if recipe.visual else None
     return {
         "view": partition.digest(examples, unlabelled=True),
@@ -129,7 +129,7 @@ def alignment_inputs(
         "visual": visual.key,
         "contents": content_digest(visual, [examples.clip_ids[i] for i in rows]),
         "acoustic contents": content_digest(acoustic, [examples.clip_ids[i] for i in rows]),
-        "groups": digest([own.speaker, own.source]),
+        "groups": digest([view_groups.speaker, view_groups.source]),
         "encoder": resolve_weights(encoder, space.weights).identity if encoder else None,
     }
 
@@ -145,8 +145,8 @@ def clip_groups(
 
     if "source" not in (config.hard_negatives, config.standardise_acoustic):
         return ClipGroups.of_speakers(examples.speaker)
-    found = {row.name: str(row.path.parent) for row in space.catalogue.clips(dataset.corpus)}
-    folders = [found.get(name) for name in examples.clip_ids]
+    folder_of = {row.name: str(row.path.parent) for row in space.catalogue.clips(dataset.corpus)}
+    folders = [folder_of.get(name) for name in examples.clip_ids]
     telling = 1 < len(set(folders)) < len(folders)
     return ClipGroups(examples.speaker, tuple(folders) if telling else (None,) * len(folders))
 

@@ -74,11 +74,11 @@ def study_alignment_of_view(
             weights=run.space.weights,
             device=fit_device(seen.values),
         )
-        found = study_view(view, clips, open_alignment(run.space, alignment_ref), study)
-        figures = summarised([found], study)
+        outcome = study_view(view, clips, open_alignment(run.space, alignment_ref), study)
+        figures = summarised([outcome], study)
         return Produced(
-            files={STUDY: json.dumps(found.to_json()).encode()},
-            meta={"scored": len(found.speaker)},
+            files={STUDY: json.dumps(outcome.to_json()).encode()},
+            meta={"scored": len(outcome.speaker)},
             metrics=figures,
         )
 

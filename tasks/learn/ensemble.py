@@ -69,11 +69,11 @@ def combine_view(
         learnt = partition.train
         means = class_mean_valence(examples.emotion[learnt], examples.valence[learnt], len(recipe.emotions))
         ensemble = fit_ensemble(known, truth, config, ValenceLabels(examples.valence[rows], means))
-        asked = {name: load_posteriors(run.space, member.posteriors) for name, member in members.items()}
+        predicted = {name: load_posteriors(run.space, member.posteriors) for name, member in members.items()}
         score = weighted_f1(ensemble.combine(known), truth) if (truth >= 0).any() else float("nan")
         return Produced(
             files={
-                "posteriors.parquet": ensemble.combine(asked).to_parquet(),
+                "posteriors.parquet": ensemble.combine(predicted).to_parquet(),
                 FITTED: json.dumps(ensemble.to_json(), indent=1).encode(),
             },
             meta={"validation_waf": score},

@@ -106,8 +106,8 @@ def fuse_view(
         label=f"fuse {view} {system}",
         parent_run=parent_run,
     )
-    asked = [examples.clip_ids[i] for i in np.flatnonzero(partition.predicted)]
-    posteriors = predict_with(space, recipe, features, spaces, trained.ref, asked, streams)
+    predicted_ids = [examples.clip_ids[i] for i in np.flatnonzero(partition.predicted)]
+    posteriors = predict_with(space, recipe, features, spaces, trained.ref, predicted_ids, streams)
     return FusedView(
         view=view,
         system=system,

@@ -13,7 +13,7 @@ from mer.recipes import Recipe
 from mer.recipes.layer_reading import layer_study_of
 from tasks.data.dataset import load_view
 from tasks.data.features import content_digest, feature_table, frame_table
-from tasks.data.kept_extractor import kept_extractor
+from tasks.data.kept_extractor import cached_extractor
 from tasks.stage.compute import computing
 from tasks.stage.references import DatasetRef, FeatureSetRef
 from tasks.stage.run import Produced, StageResult, StageRun, run_stage
@@ -45,7 +45,11 @@ def study_layers_of_view(
     """
     config = layer_study_of(recipe, stream)
     examples, partition = load_view(workspace(), dataset, recipe, view)
-    training = [clip_id for clip_id, own in zip(examples.clip_ids, partition.train, strict=True) if own]
+    training = [
+        clip_id
+        for clip_id, in_training in zip(examples.clip_ids, partition.train, strict=True)
+        if in_training
+    ]
 
     def produce(run: StageRun) -> Produced:
         from mer.layer_study.study import study_training_clips
@@ -55,7 +59,7 @@ def study_layers_of_view(
 
     inputs = {
         "view": partition.digest(examples, unlabelled=False),
-        "features": states[0].key if len(states) == 1 else [one.key for one in states],
+        "features": states[0].key if len(states) == 1 else [state.key for state in states],
         "contents": content_digest(states[0], training),
     }
     return run_stage(
@@ -70,10 +74,10 @@ def study_layers_of_view(
 
 @task(name="count hidden states", tags=["gpu"])
 def count_hidden_states(spec: FeatureSpec) -> int:
-    """How many hidden states an encoder has, its front end included."""
+    """Number of hidden states of an encoder, its front end included."""
     space = workspace()
     with computing(space.settings):
-        extractor = kept_extractor((spec.model_copy(update={"pooling": "mean"}),), space.weights)
+        extractor = cached_extractor((spec.model_copy(update={"pooling": "mean"}),), space.weights)
         (feature,) = extractor.absent()
     return int(feature.values.shape[1])
 

@@ -48,7 +48,7 @@ REDUCTION = 3
 BELIEVED = 3
 """Trials that are trained again with fresh seeds, besides the recipe itself."""
 _WAIT_SECONDS = 5.0
-_KEPT_READINGS = 64
+_CACHED_READINGS = 64
 """Different readings of the streams that are kept in memory for trials to come."""
 
 
@@ -105,7 +105,7 @@ def search_fusion(
     plan: SearchPlan,
 ) -> SearchReport:
     """Run trials until the study has as many finished ones as planned; test folds are never looked at."""
-    folds = {view: own for view, own in spaces.items() if view != FINAL_VIEW}
+    folds = {view: view_spaces for view, view_spaces in spaces.items() if view != FINAL_VIEW}
     space = workspace()
     options = space_of(space, dataset, recipe, folds)
     study = open_search(space, dataset, plan, options, folds)
@@ -113,14 +113,14 @@ def search_fusion(
     run_trials(study, plan, options, views, lambda: computing(space.settings))
     with computing(space.settings):
         best, fresh = believed(study, plan, options, views)
-    own = _of_recipe(finished_trials(study))
-    again = study.user_attrs.get(f"again {own.number}", ()) if own is not None else ()
+    recipe_trial = _of_recipe(finished_trials(study))
+    again = study.user_attrs.get(f"again {recipe_trial.number}", ()) if recipe_trial is not None else ()
     report = SearchReport(
         study=study.study_name,
         trials=len(finished_trials(study)),
         best_value=float(best.value),
         fresh_value=fresh,
-        recipe_value=float(own.value) if own is not None else float("nan"),
+        recipe_value=float(recipe_trial.value) if recipe_trial is not None else float("nan"),
         recipe_again=fmean(again[: plan.fresh_seeds]) if again and plan.fresh_seeds else float("nan"),
         best_params=dict(best.params),
         best_recipe=options.recipe_of(best.params),
@@ -152,9 +152,9 @@ def search_fusion(
 def space_of(
     space: Workspace, dataset: DatasetRef, recipe: Recipe, folds: Mapping[str, ViewSpaces]
 ) -> SearchSpace:
-    """What can be searched of this recipe on this corpus."""
-    studied = all(own.read_layer is not None for own in folds.values())
-    states = 1 + min(own.layer_count for own in folds.values()) if studied else 0
+    """Search space of this recipe on this corpus: read layers and valence options only where the corpus has them."""
+    studied = all(view_spaces.read_layer is not None for view_spaces in folds.values())
+    states = 1 + min(view_spaces.layer_count for view_spaces in folds.values()) if studied else 0
     examples, partition = load_view(space, dataset, recipe, next(iter(folds)))
     valence = bool(np.isfinite(examples.valence[partition.train]).any())
     return search_space(recipe, model_names(), states=states, valence=valence)
@@ -184,7 +184,9 @@ def open_search(
         sampler=plan.sampler,
         first_rung=plan.first_rung,
         reduction=REDUCTION,
-        defaults=options.defaults([own.read_layer for own in folds.values() if own.read_layer is not None]),
+        defaults=options.defaults(
+            [view_spaces.read_layer for view_spaces in folds.values() if view_spaces.read_layer is not None]
+        ),
     )
     if settle_terms(study, terms) != terms:
         raise ConfigError(
@@ -223,11 +225,11 @@ def _run_batch(
     for trial in trials:
         seed_draws(trial, plan.sampler, options.recipe.seed)
         options.draw(trial)
-        asked = options.recipe_of(trial.params)
-        candidates.append(Candidate(asked.fusion, views(asked)))
+        trial_recipe = options.recipe_of(trial.params)
+        candidates.append(Candidate(trial_recipe.fusion, views(trial_recipe)))
     judged = train_candidates(candidates, _pruning(study, trials, plan))
-    for trial, own in zip(trials, judged, strict=True):
-        finish(study, trial, own.score, pruned=own.pruned)
+    for trial, result in zip(trials, judged, strict=True):
+        finish(study, trial, result.score, pruned=result.pruned)
 
 
 def believed(study: Study, plan: SearchPlan, options: SearchSpace, views: Views) -> tuple[FrozenTrial, float]:
@@ -241,8 +243,8 @@ def believed(study: Study, plan: SearchPlan, options: SearchSpace, views: Views)
     leading = sorted(complete, key=lambda trial: (-float(trial.value), trial.number))[:BELIEVED]
     if plan.fresh_seeds == 0:
         return leading[0], float("nan")
-    own = _of_recipe(complete)
-    leading += [own] if own is not None and own not in leading else []
+    recipe_trial = _of_recipe(complete)
+    leading += [recipe_trial] if recipe_trial is not None and recipe_trial not in leading else []
     again = {trial.number: _again(study, trial, plan.fresh_seeds, options, views) for trial in leading}
     best = max(leading, key=lambda trial: fmean(again[trial.number]))
     return best, fmean(again[best.number])
@@ -270,9 +272,12 @@ def _again(study: Study, trial: FrozenTrial, seeds: int, options: SearchSpace, v
     name = f"again {trial.number}"
     done: list[float] = list(study.user_attrs.get(name, ()))
     if len(done) < seeds:
-        asked = options.recipe_of(trial.params)
+        trial_recipe = options.recipe_of(trial.params)
         candidates = [
-            Candidate(asked.fusion.model_copy(update={"seed": asked.fusion.seed + 1 + number}), views(asked))
+            Candidate(
+                trial_recipe.fusion.model_copy(update={"seed": trial_recipe.fusion.seed + 1 + number}),
+                views(trial_recipe),
+            )
             for number in range(len(done), seeds)
         ]
         done += [judged.score for judged in train_candidates(candidates)]
@@ -336,28 +341,30 @@ def _views_of(
     from mer.search.candidates import search_view
 
     space = workspace()
-    kept: dict[tuple[Any, ...], SearchView] = {}
+    cached: dict[tuple[Any, ...], SearchView] = {}
     stores: dict[str, FrameStore] = {}
 
-    def views(asked: Recipe) -> tuple[SearchView, ...]:
-        streams = asked.reads
-        reading = tuple(getattr(asked, stream).model_dump_json() for stream in streams)
-        for view, own in folds.items():
-            if (view, reading) in kept:
+    def views(trial_recipe: Recipe) -> tuple[SearchView, ...]:
+        streams = trial_recipe.reads
+        reading = tuple(getattr(trial_recipe, stream).model_dump_json() for stream in streams)
+        for view, view_spaces in folds.items():
+            if (view, reading) in cached:
                 continue
             examples, partition = load_view(space, dataset, recipe, view)
             rows = np.flatnonzero(partition.train | partition.validation)
-            given = view_streams(space, asked, features, own, [examples.clip_ids[i] for i in rows], streams)
+            given = view_streams(
+                space, trial_recipe, features, view_spaces, [examples.clip_ids[i] for i in rows], streams
+            )
             tables = read_tables(given, recipe.fusion)
             framewise = {
-                name: stores.setdefault(frames_name(asked, name, own), FrameStore())
+                name: stores.setdefault(frames_name(trial_recipe, name, view_spaces), FrameStore())
                 for name, table in tables.items()
                 if isinstance(table, RaggedTable)
             }
-            kept[view, reading] = search_view(examples, partition, tables, len(recipe.emotions), framewise)
-        found = tuple(kept[view, reading] for view in folds)
-        while len(kept) > _KEPT_READINGS * len(folds):
-            kept.pop(next(iter(kept)))
-        return found
+            cached[view, reading] = search_view(examples, partition, tables, len(recipe.emotions), framewise)
+        fold_views = tuple(cached[view, reading] for view in folds)
+        while len(cached) > _CACHED_READINGS * len(folds):
+            cached.pop(next(iter(cached)))
+        return fold_views
 
     return views

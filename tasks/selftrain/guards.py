@@ -52,12 +52,12 @@ def check_selection(
         from mer.selftraining.training_set import training_set
 
         (chosen,) = load_selections(run.space, [selected.ref], examples)
-        asked = read_ballot(run.space, selected.ref, examples).candidates
+        candidates = read_ballot(run.space, selected.ref, examples).candidates
         gold = examples.emotion[partition.train]
         findings = [class_share_guard(gold, chosen.emotion, recipe.emotions, config.guards)]
         known = np.flatnonzero(partition.validation & (examples.emotion >= 0))
         if len(known):
-            calibration, target = _clip_sets(run.space, examples, known, leader, asked)
+            calibration, target = _clip_sets(run.space, examples, known, leader, candidates)
             findings.append(prior_drift_guard(calibration, target, recipe.emotions, config.guards))
         learnt = training_set(
             examples,
@@ -110,10 +110,12 @@ def watch_canary(
 
         findings = []
         for earlier in before:
-            own = held_out_answers(run.space, examples, canary, earlier, after)
-            found = canary_guard(own.truth, own.before, own.after, len(recipe.emotions), config.guards)
-            since = f", since `{earlier.system}`" if found.value is not None else ""
-            findings.append(replace(found, reason=f"{found.reason}{since}"))
+            answers = held_out_answers(run.space, examples, canary, earlier, after)
+            finding = canary_guard(
+                answers.truth, answers.before, answers.after, len(recipe.emotions), config.guards
+            )
+            since = f", since `{earlier.system}`" if finding.value is not None else ""
+            findings.append(replace(finding, reason=f"{finding.reason}{since}"))
         return _produced(findings)
 
     return run_stage(
@@ -154,7 +156,7 @@ def _clip_sets(
     examples: Examples,
     known: np.ndarray[Any, np.dtype[np.int64]],
     leader: FusedView,
-    asked: Sequence[str],
+    candidates: Sequence[str],
 ) -> tuple[Any, Any]:
     """Validation clips with their labels, and the candidates, both by the leading voter at one temperature."""
     from mer.evaluation.calibration import fit_temperature
@@ -167,7 +169,9 @@ def _clip_sets(
     temperature = fit_temperature(logits, truth)
     return (
         CalibrationClips(logits / temperature, tuple(examples.speaker[row] for row in known), truth),
-        TargetClips(said.restricted(asked).logits / temperature, tuple(speaker[name] for name in asked)),
+        TargetClips(
+            said.restricted(candidates).logits / temperature, tuple(speaker[name] for name in candidates)
+        ),
     )
 
 
@@ -185,23 +189,23 @@ def _contradicted(
     from mer.selftraining.guards import second_opinion, source_guard
 
     rows = np.flatnonzero(train)
-    own = examples.subset(rows)
+    training = examples.subset(rows)
     new = set(chosen)
-    pseudo = np.array([name in new for name in own.clip_ids], dtype=bool)
+    pseudo = np.array([name in new for name in training.clip_ids], dtype=bool)
     vectors = recipe.model_copy(update={"fusion": recipe.fusion.model_copy(update={"level": "utterance"})})
-    tables = view_streams(space, vectors, features, spaces, own.clip_ids, recipe.reads)
-    where = [sources.get(name) for name in own.clip_ids]
+    tables = view_streams(space, vectors, features, spaces, training.clip_ids, recipe.reads)
+    where = [sources.get(name) for name in training.clip_ids]
     opinion = second_opinion(
         {name: np.nan_to_num(np.asarray(table.values)) for name, table in tables.items()},
-        own.emotion,
+        training.emotion,
         pseudo,
         where,
-        own.weight,
+        training.weight,
     )
-    asked = np.flatnonzero(opinion >= 0)
+    judged = np.flatnonzero(opinion >= 0)
     return source_guard(
-        [where[row] for row in asked],
-        opinion[asked] == own.emotion[asked],
+        [where[row] for row in judged],
+        opinion[judged] == training.emotion[judged],
         self_training(recipe).guards,
     )
 
@@ -210,5 +214,5 @@ def _sources(space: Workspace, dataset: DatasetRef, examples: Examples) -> dict[
     """Where each unlabelled clip comes from: its speaker, or the folder it lies in; clips of one folder alone have none."""
     unlabelled = {examples.clip_ids[row] for row in np.flatnonzero(examples.emotion < 0)}
     rows = [row for row in space.catalogue.clips(dataset.corpus) if row.name in unlabelled]
-    found = {row.name: row.speaker or str(PurePath(row.path).parent) for row in rows}
-    return found if len(set(found.values())) > 1 else {}
+    source_of = {row.name: row.speaker or str(PurePath(row.path).parent) for row in rows}
+    return source_of if len(set(source_of.values())) > 1 else {}

@@ -81,16 +81,18 @@ def select_view(
     examples, partition = load_view(space, dataset, recipe, view)
     earlier = (*standing.live[view], *standing.aside[view])
     ballots = {ref.sha256: read_ballot(space, ref, examples) for ref in earlier}
-    asked = _candidates(ballots, standing, view, examples, partition)
+    candidates = _candidates(ballots, standing, view, examples, partition)
 
     def produce(run: StageRun) -> Produced:
         from mer.selftraining.selection import HeldOut, select_pseudo_labels
 
         said = [load_posteriors(run.space, voter.posteriors) for voter in voters]
         known = [examples.clip_ids[i] for i in np.flatnonzero(partition.validation)]
-        held_out = HeldOut([own.restricted(known) for own in said], examples.emotion[partition.validation])
+        held_out = HeldOut(
+            [posteriors.restricted(known) for posteriors in said], examples.emotion[partition.validation]
+        )
         chosen = select_pseudo_labels(
-            [own.restricted(asked) for own in said],
+            [posteriors.restricted(candidates) for posteriors in said],
             recipe.emotions,
             config,
             excluded={examples.clip_ids[i] for i in np.flatnonzero(~partition.unlabelled)},
@@ -103,10 +105,10 @@ def select_view(
         return Produced(
             files={
                 SELECTION: chosen.to_parquet(),
-                BALLOT: ballot_file(asked, seen, examples),
+                BALLOT: ballot_file(candidates, seen, examples),
             },
             meta={
-                "candidates": len(asked),
+                "candidates": len(candidates),
                 "selected": len(chosen.clip_ids),
                 "counts": json.dumps(dict(chosen.counts)),
                 "thresholds": json.dumps(_finite(chosen.thresholds)),
@@ -114,7 +116,7 @@ def select_view(
                 "estimated_precision": None if np.isnan(precision) else round(precision, 4),
             },
             metrics={
-                "candidates": float(len(asked)),
+                "candidates": float(len(candidates)),
                 **({} if np.isnan(precision) else {"estimated_precision": precision}),
                 **{f"selected_{name}": float(count) for name, count in chosen.counts.items()},
             },
@@ -125,7 +127,7 @@ def select_view(
         inputs={
             "voters": [[voter.system, voter.posteriors.sha256] for voter in voters],
             "view": partition.digest(examples, unlabelled=False),
-            "candidates": digest(sorted(asked)),
+            "candidates": digest(sorted(candidates)),
             "live": [ref.sha256 for ref in standing.live[view]],
         },
         config={"selection": _policy(config), "emotions": list(recipe.emotions)},
@@ -157,15 +159,15 @@ def judge(
             for old, new in pairs
         ]
         verdict = judge_round(answers, len(recipe.emotions), config, seed=recipe.seed)
-        told = {
+        record = {
             name: None if isinstance(value, float) and np.isnan(value) else value
             for name, value in vars(verdict).items()
         }
         figures = ("before", "after", "gain", "probability")
         return Produced(
-            files={"verdict.json": json.dumps(told, indent=1).encode()},
-            meta=told,
-            metrics={name: float(value) for name in figures if (value := told[name]) is not None},
+            files={"verdict.json": json.dumps(record, indent=1).encode()},
+            meta=record,
+            metrics={name: float(value) for name in figures if (value := record[name]) is not None},
         )
 
     return run_stage(
@@ -254,7 +256,7 @@ def record_generation(
 def held_out_answers(
     space: Workspace, examples: Examples, clips: np.ndarray[Any, Any], before: FusedView, after: FusedView
 ) -> HeldOutAnswers:
-    """What two models of a view say of clips with true labels that it did not learn."""
+    """Predictions of two models of a view on clips whose true labels the view did not learn."""
     from mer.selftraining.judgement import HeldOutAnswers
 
     rows = np.flatnonzero(clips)

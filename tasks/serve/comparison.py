@@ -60,7 +60,7 @@ def compare_versions(space: Workspace, first: ModelVersionRow, second: ModelVers
 
 
 def snapshot_of(space: Workspace, snapshot: str | None) -> list[SnapshotMemberRow]:
-    """What a version was trained on and scored by; nothing of one that was registered without a snapshot."""
+    """Members of the snapshot that a version was trained and scored on; empty for a version without a snapshot."""
     return space.catalogue.snapshot_members(snapshot) if snapshot else []
 
 

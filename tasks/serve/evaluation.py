@@ -118,7 +118,7 @@ def _label_shift(
 
     system = served.removesuffix(PSEUDO_MARK)
     final = next(item for item in fused if item.view == FINAL_VIEW and item.system == system)
-    asked = load_posteriors(space, final.posteriors)
+    posteriors = load_posteriors(space, final.posteriors)
     position = {clip_id: row for row, clip_id in enumerate(examples.clip_ids)}
     rows = np.array([position[clip_id] for clip_id in out_of_fold[system].clip_ids], dtype=np.int64)
     truth = examples.emotion[rows]
@@ -128,11 +128,11 @@ def _label_shift(
     )
     summaries = {}
     for name, mask in (("unlabelled", partition.unlabelled), ("holdout", partition.test)):
-        wanted = np.flatnonzero(mask)
+        target_rows = np.flatnonzero(mask)
         target = TargetClips(
-            asked.restricted([examples.clip_ids[row] for row in wanted]).logits / temperature,
-            tuple(examples.speaker[row] for row in wanted),
+            posteriors.restricted([examples.clip_ids[row] for row in target_rows]).logits / temperature,
+            tuple(examples.speaker[row] for row in target_rows),
         )
-        known = examples.emotion[wanted] if name == "holdout" else None
+        known = examples.emotion[target_rows] if name == "holdout" else None
         summaries[name] = shift_summary(calibration, target, recipe.emotions, recipe.label_shift, known)
     return {"label_shift": summaries}

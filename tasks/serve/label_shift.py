@@ -44,7 +44,7 @@ def analyse_predictions(
     return analyse_shift(calibration, target, package.recipe.emotions, config)
 
 
-def write_summary(found: ShiftAnalysis | NoAnalysis, out: Path) -> str:
+def write_summary(analysis: ShiftAnalysis | NoAnalysis, out: Path) -> str:
     """Write `<out>.label_shift.json` and `.html` beside the table, with or without correction; returns the summary's line.
 
     Where nothing could be estimated, no files are left, not even of an earlier prediction.
@@ -52,9 +52,9 @@ def write_summary(found: ShiftAnalysis | NoAnalysis, out: Path) -> str:
     from mer.label_shift.analysis import NoAnalysis
     from mer.label_shift.page import shift_line, shift_page
 
-    summary = found.to_json()
+    summary = analysis.to_json()
     data, page = (out.with_suffix(f".label_shift{suffix}") for suffix in (".json", ".html"))
-    if isinstance(found, NoAnalysis):
+    if isinstance(analysis, NoAnalysis):
         data.unlink(missing_ok=True)
         page.unlink(missing_ok=True)
         return shift_line(summary)

@@ -29,7 +29,7 @@ MEDIA_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".wav", ".flac", ".mp
 
 @dataclass(frozen=True)
 class PredictionReport:
-    """Where the table is, and what could not be predicted."""
+    """Path of the written table, counts, and the media that could not be predicted."""
 
     out: str
     predicted: int
@@ -71,24 +71,26 @@ def predict_files(
     space = workspace()
     chosen = space.catalogue.model_version(model, version) if version else space.catalogue.champion(model)
     if chosen is None:
-        asked = f"version {version}" if version else "champion"
+        description = f"version {version}" if version else "champion"
         raise LookupError(
-            f"model {model!r} has no {asked}: expected a registered one; `mer models` lists them"
+            f"model {model!r} has no {description}: expected a registered one; `mer models` lists them"
         )
-    wanted = read_candidates(Path(candidates)) if candidates else None
-    usable, unusable = _usable(space, paths, wanted)
-    if wanted is not None and not paths:
-        usable = catalogued_candidates(space, wanted, corpus)
+    requested = read_candidates(Path(candidates)) if candidates else None
+    usable, unusable = _usable(space, paths, requested)
+    if requested is not None and not paths:
+        usable = catalogued_candidates(space, requested, corpus)
     with computing(space.settings):
         predictor = Predictor(space.artifacts.fetch(chosen.artifact), space.weights)
         scores = predictor.scores(usable, progress)
     predictions, shift = _answers(space, chosen, predictor, usable, scores, label_shift)
-    if wanted is None:
+    if requested is None:
         names = answer_names(usable)
-        predictions = [replace(one, name=name) for one, name in zip(predictions, names, strict=True)]
+        predictions = [
+            replace(prediction, name=name) for prediction, name in zip(predictions, names, strict=True)
+        ]
     else:
         require_one_answer(usable)
-    text = answer_table(predictions) if wanted is None else _submission(wanted, predictions, unusable)
+    text = answer_table(predictions) if requested is None else _submission(requested, predictions, unusable)
     Path(out).write_text(text, encoding="utf-8")
     return PredictionReport(
         out=out,
@@ -116,9 +118,9 @@ def _answers(
         config = LabelShiftConfig.model_validate({**config.model_dump(), "mode": mode})
     if config.mode == "off":
         return predictor.answers(clips, scores), None
-    found = analyse_predictions(space, version, predictor.package, clips, scores.logits, config)
-    corrected = found.corrected if isinstance(found, ShiftAnalysis) and found.applied else None
-    return predictor.answers(clips, scores, corrected), found
+    analysis = analyse_predictions(space, version, predictor.package, clips, scores.logits, config)
+    corrected = analysis.corrected if isinstance(analysis, ShiftAnalysis) and analysis.applied else None
+    return predictor.answers(clips, scores, corrected), analysis
 
 
 def catalogued_candidates(space: Workspace, candidates: Candidates, corpus: str) -> list[Clip]:
@@ -127,20 +129,20 @@ def catalogued_candidates(space: Workspace, candidates: Candidates, corpus: str)
     Raises:
         CorpusError: one name stands for several clips: says in which corpora.
     """
-    found: dict[str, tuple[str, Clip]] = {}
+    clips_by_name: dict[str, tuple[str, Clip]] = {}
     for row in space.catalogue.corpora():
         if corpus and row.name != corpus:
             continue
         for clip in _clips_of(space, row):
-            known = found.get(clip.name)
+            known = clips_by_name.get(clip.name)
             if known is not None and known[1].content != clip.content and candidates.wants(clip.name):
                 raise CorpusError(
                     f"candidate {clip.name} is a clip of {known[0]} and another one of {row.name}: say which corpus "
                     "by --name"
                 )
             if candidates.wants(clip.name):
-                found[clip.name] = (row.name, clip)
-    return [clip for _, clip in found.values()]
+                clips_by_name[clip.name] = (row.name, clip)
+    return [clip for _, clip in clips_by_name.values()]
 
 
 def _usable(
@@ -165,23 +167,23 @@ def _submission(
 ) -> str:
     from mer.corpora.submission import Answer, submission_table
 
-    answers = {found.name: Answer(found.discrete, found.valence) for found in predictions}
+    answers = {prediction.name: Answer(prediction.discrete, prediction.valence) for prediction in predictions}
     return submission_table(candidates, answers, {Path(path).stem: reason for path, reason in unusable})
 
 
 def media_files(paths: Sequence[str]) -> list[Path]:
     """The files named, and the media files of the folders named, in a stable order."""
-    found: list[Path] = []
+    files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            found += sorted(file for file in path.rglob("*") if file.suffix.lower() in MEDIA_SUFFIXES)
+            files += sorted(file for file in path.rglob("*") if file.suffix.lower() in MEDIA_SUFFIXES)
         else:
-            found.append(path)
-    return list(dict.fromkeys(found))
+            files.append(path)
+    return list(dict.fromkeys(files))
 
 
 def answer_names(clips: Sequence[Clip]) -> list[str]:
-    """What each clip's answer is called: the clip's name; where files share one, their paths below the folder they share.
+    """Names of the clips' answers: the clip's name; where files share one, their paths below the folder they share.
 
     As names of a corpus are made: `a/x.wav` and `b/x.wav` are `a__x` and `b__x`; the suffix is added where it alone differs.
     """

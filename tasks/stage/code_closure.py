@@ -52,7 +52,7 @@ class Closure:
         self._followed, self._machinery = set(followed), tuple(machinery)
         self._attributes: set[str] = set()
         """Read by all that counts."""
-        self._asked: set[str] = set()
+        self._external_attributes: set[str] = set()
         """Read of objects other than the one that the code is a method of."""
         self._classes: dict[str, _PartedClass] = {}
         self._seen: set[tuple[Origin, bool]] = set()
@@ -91,7 +91,7 @@ class Closure:
     def _follow(self, origin: Origin, runs: bool) -> None:
         """Go where a name comes from; one that does not run is an annotation's."""
         module, name = origin
-        if any(module == one or module.startswith(f"{one}.") for one in self._machinery):
+        if any(module == package or module.startswith(f"{package}.") for package in self._machinery):
             return
         if module.partition(".")[0] not in self._followed:
             self.foreign |= {f"{module}:{name}"} if runs else set()
@@ -116,20 +116,20 @@ class Closure:
 
     def _define(self, source: ModuleSource, name: str, runs: bool) -> None:
         statements = source.definitions[name]
-        if any(_is_table(one) for one in statements):
+        if any(_is_table(statement) for statement in statements):
             self.tables |= {f"{source.name}:{name}"} if runs else set()
         elif not runs:
-            for one in statements:
-                if isinstance(one, ast.ClassDef):
-                    self._parted(source, one)
-                elif isinstance(one, ast.Assign):  # an alias of types
-                    self._ask_each(source, _used(source.package, one).read, runs=False)
-        elif not any(STAGE in _used(source.package, one).read for one in statements):
-            for one in statements:
-                if isinstance(one, ast.ClassDef) and not self._calls_back(source, one):
-                    self._parted(source, one).made = True
+            for statement in statements:
+                if isinstance(statement, ast.ClassDef):
+                    self._parted(source, statement)
+                elif isinstance(statement, ast.Assign):  # an alias of types
+                    self._ask_each(source, _used(source.package, statement).read, runs=False)
+        elif not any(STAGE in _used(source.package, statement).read for statement in statements):
+            for statement in statements:
+                if isinstance(statement, ast.ClassDef) and not self._calls_back(source, statement):
+                    self._parted(source, statement).made = True
                 else:
-                    self._statement(source, name, one)
+                    self._statement(source, name, statement)
 
     def _statement(self, source: ModuleSource, label: str, node: ast.AST) -> None:
         self._count(source, label, node, _used(source.package, node))
@@ -139,11 +139,11 @@ class Closure:
         if entry in self.definitions:
             return
         self.definitions.add(entry)
-        self._attributes |= used.attributes | used.own_attributes
+        self._attributes |= used.attributes | used.self_attributes
         self._ask_each(source, used.read)
         for origin in used.imported:
             self._ask(origin)
-        self._asked |= used.attributes
+        self._external_attributes |= used.attributes
         self._ask_each(source, used.annotated, runs=False)
 
     def _parted(self, source: ModuleSource, node: ast.ClassDef) -> _PartedClass:
@@ -151,13 +151,15 @@ class Closure:
 
     def _take_methods(self) -> bool:
         """Count what counts of the classes by now; whether that was anything new."""
-        before = len(self.definitions), len(self._seen), len(self._asked)
-        for one in list(self._classes.values()):
-            for label, node in one.parts(self._attributes if one.made else self._asked):
-                self._statement(one.source, label, node)
-                self._asked |= set() if one.made else _used(one.source.package, node).own_attributes
-            self._ask_each(one.source, one.types, runs=False)
-        return (len(self.definitions), len(self._seen), len(self._asked)) != before
+        before = len(self.definitions), len(self._seen), len(self._external_attributes)
+        for parted in list(self._classes.values()):
+            for label, node in parted.parts(self._attributes if parted.made else self._external_attributes):
+                self._statement(parted.source, label, node)
+                self._external_attributes |= (
+                    set() if parted.made else _used(parted.source.package, node).self_attributes
+                )
+            self._ask_each(parted.source, parted.types, runs=False)
+        return (len(self.definitions), len(self._seen), len(self._external_attributes)) != before
 
     def _calls_back(self, source: ModuleSource, node: ast.ClassDef) -> bool:
         """Whether a base outside the code that is followed may call methods that nobody here names."""
@@ -171,8 +173,8 @@ class Closure:
 
     def _is_plain(self, source: ModuleSource, name: str) -> bool:
         if name in source.definitions:
-            classes = [one for one in source.definitions[name] if isinstance(one, ast.ClassDef)]
-            return bool(classes) and not any(self._calls_back(source, one) for one in classes)
+            classes = [node for node in source.definitions[name] if isinstance(node, ast.ClassDef)]
+            return bool(classes) and not any(self._calls_back(source, node) for node in classes)
         origin = source.imports.get(name)
         if origin is None or origin.name is None or origin.module.partition(".")[0] not in self._followed:
             return False
@@ -204,11 +206,13 @@ def _parted(
     package: str, node: ast.ClassDef
 ) -> tuple[ast.ClassDef, tuple[ast.FunctionDef, ...], frozenset[str]]:
     """A class without its methods, these, and the names in its bases and annotated fields."""
-    methods = tuple(one for one in node.body if isinstance(one, ast.FunctionDef))
+    methods = tuple(statement for statement in node.body if isinstance(statement, ast.FunctionDef))
     head = copy.copy(node)
-    head.body = [one for one in node.body if not isinstance(one, ast.FunctionDef)]
-    fields = names_used([one for one in head.body if isinstance(one, ast.AnnAssign)], package)
-    bases = {one.id for base in node.bases for one in ast.walk(base) if isinstance(one, ast.Name)}
+    head.body = [statement for statement in node.body if not isinstance(statement, ast.FunctionDef)]
+    fields = names_used(
+        [statement for statement in head.body if isinstance(statement, ast.AnnAssign)], package
+    )
+    bases = {child.id for base in node.bases for child in ast.walk(base) if isinstance(child, ast.Name)}
     return head, methods, frozenset(fields.annotated | bases)
 
 

@@ -32,7 +32,7 @@ def code_version(*computes: Callable[..., Any], implementations: Iterable[str] =
         computes: compute functions of a stage, of any module.
         implementations: `module:name` of what the configuration chose, as tables of implementations have it.
     """
-    return version_of(tuple(sorted({root_of(one) for one in computes} | set(implementations))))
+    return version_of(tuple(sorted({root_of(compute) for compute in computes} | set(implementations))))
 
 
 def root_of(compute: Callable[..., Any]) -> str:
@@ -70,9 +70,9 @@ def closure_of(roots: Iterable[str]) -> Closure:
             raise ModuleNotFoundError(
                 f"code version of {root}: expected the text of module {module}, found none"
             )
-        found = sliced(source, [one for one in path if one != LOCALS])
-        if found is None:
+        code_slice = sliced(source, [segment for segment in path if segment != LOCALS])
+        if code_slice is None:
             closure.add(Origin(module, path[0]))
         else:
-            closure.add_code(source, name, *found)
+            closure.add_code(source, name, *code_slice)
     return closure

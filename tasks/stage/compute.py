@@ -26,8 +26,8 @@ def computing(settings: Settings) -> Iterator[float]:
     """
     import torch
 
-    asked = time.monotonic()
+    requested_at = time.monotonic()
     with _turn:
-        waited = time.monotonic() - asked
+        waited = time.monotonic() - requested_at
         torch.set_num_threads(settings.compute_threads or 1)
         yield waited

@@ -28,16 +28,16 @@ def exclusively(name: str) -> Iterator[int]:
 
 
 def _wait_for_a_dead_holder(name: str) -> None:
-    catalogue, deadline, told = workspace().catalogue, time.monotonic() + PATIENCE_SECONDS, False
+    catalogue, deadline, warned = workspace().catalogue, time.monotonic() + PATIENCE_SECONDS, False
     while True:
         try:
             catalogue.release_lease(catalogue.acquire_lease(name, ttl_seconds=LEASE_SECONDS))
         except LeaseHeld as error:
             if time.monotonic() > deadline:
                 raise
-            if not told:
+            if not warned:
                 logging.getLogger(__name__).warning("%s: waiting, in case that run was killed", error)
-                told = True
+                warned = True
             time.sleep(1)
         else:
             return

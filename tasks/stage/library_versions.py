@@ -19,13 +19,15 @@ LIBRARY = "mer"
 COMPUTING = ("torch", "transformers", "peft")
 """Distributions whose versions decide last digits."""
 
-_told: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+_logged: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
 
 
 def library_versions(implementations: Iterable[str] = ()) -> dict[str, str]:
     """Distribution -> version: those that compute, and those that add an implementation (`module:attribute`) from outside."""
-    added = frozenset(one for one in implementations if not one.startswith(f"{LIBRARY}."))
-    return {name: found for name in (*COMPUTING, *_naming(added)) if (found := _version(name))}
+    added = frozenset(
+        implementation for implementation in implementations if not implementation.startswith(f"{LIBRARY}.")
+    )
+    return {name: installed for name in (*COMPUTING, *_naming(added)) if (installed := _version(name))}
 
 
 def tell_other_libraries(record: ArtifactRecord | None, libraries: Mapping[str, str]) -> None:
@@ -35,8 +37,8 @@ def tell_other_libraries(record: ArtifactRecord | None, libraries: Mapping[str, 
     others = tuple(
         (name, then) for name, then in sorted(record.libraries.items()) if libraries.get(name, then) != then
     )
-    if others and (record.ref.kind, others) not in _told:
-        _told.add((record.ref.kind, others))
+    if others and (record.ref.kind, others) not in _logged:
+        _logged.add((record.ref.kind, others))
         made = ", ".join(f"{name} {then} (now {libraries[name]})" for name, then in others)
         logging.getLogger(__name__).warning(
             "%s %s is used as it was made, by %s", record.ref.kind, record.ref.key[:12], made
@@ -57,8 +59,8 @@ def _naming(implementations: frozenset[str]) -> tuple[str, ...]:
     if not implementations:
         return ()
     named = {
-        one.name
-        for one in distributions()
-        if any(f"{entry.module}:{entry.attr}" in implementations for entry in one.entry_points)
+        distribution.name
+        for distribution in distributions()
+        if any(f"{entry.module}:{entry.attr}" in implementations for entry in distribution.entry_points)
     }
     return tuple(sorted(named))

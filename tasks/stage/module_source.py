@@ -70,11 +70,13 @@ def _read(module: str) -> ModuleSource | None:
 def undocumented(tree: ast.Module) -> ast.Module:
     """The tree, changed in place: without bare strings (docstrings) and without `description=` of pydantic's fields."""
     for node in ast.walk(tree):
-        for part in ("body", "orelse", "finalbody"):
-            if isinstance(statements := getattr(node, part, None), list):
-                setattr(node, part, [one for one in statements if not _is_bare_string(one)])
+        for block in ("body", "orelse", "finalbody"):
+            if isinstance(statements := getattr(node, block, None), list):
+                setattr(
+                    node, block, [statement for statement in statements if not _is_bare_string(statement)]
+                )
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
-            node.keywords = [one for one in node.keywords if one.arg != "description"]
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
     return tree
 
 
@@ -114,7 +116,7 @@ def imported_names(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[
 
 
 def is_type_checking(node: ast.stmt) -> bool:
-    """Whether the statement is `if TYPE_CHECKING:`, whose body never runs."""
+    """True for an `if TYPE_CHECKING:` statement, whose body never runs."""
     if not isinstance(node, ast.If):
         return False
     test = node.test
@@ -125,25 +127,25 @@ def is_type_checking(node: ast.stmt) -> bool:
 
 def bound_names(nodes: Sequence[ast.AST]) -> set[str]:
     """Names that these statements bind in their own scope; nested functions, classes and comprehensions have their own."""
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = list(nodes)
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
+            names.add(node.name)
             continue
         if isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
             continue
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-            found.add(node.id)
+            names.add(node.id)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {name for name, _ in imported_names(node, "")}
+            names |= {name for name, _ in imported_names(node, "")}
         elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name is not None:
-            found.add(node.name)
+            names.add(node.name)
         elif isinstance(node, ast.MatchMapping) and node.rest is not None:
-            found.add(node.rest)
+            names.add(node.rest)
         waiting += ast.iter_child_nodes(node)
-    return found
+    return names
 
 
 def _at_run_time(statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:

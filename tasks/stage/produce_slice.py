@@ -25,7 +25,7 @@ def sliced(source: ModuleSource, path: Sequence[str]) -> tuple[ast.Module, set[s
     chain: list[_Function] = []
     body: Sequence[ast.AST] = source.definitions.get(path[0], [])
     for name in path:
-        node = next((one for one in _functions(body) if one.name == name), None)
+        node = next((function for function in _functions(body) if function.name == name), None)
         if node is None:
             break
         chain.append(node)
@@ -36,37 +36,37 @@ def sliced(source: ModuleSource, path: Sequence[str]) -> tuple[ast.Module, set[s
     chosen: list[ast.stmt] = [inner]
     local: set[str] = set()
     for outer in reversed(around):
-        own = _local_names(outer)
-        chosen = _before(outer, chosen, own)
-        local |= own
+        outer_names = _local_names(outer)
+        chosen = _before(outer, chosen, outer_names)
+        local |= outer_names
     return ast.Module(body=chosen, type_ignores=[]), local
 
 
 def _before(outer: _Function, chosen: list[ast.stmt], local: set[str]) -> list[ast.stmt]:
     """The chosen statements of a function with those that they depend on, in order."""
-    found = {id(one) for one in chosen}
+    included = {id(statement) for statement in chosen}
     needed = names_used(chosen).read & local
-    waiting = [one for one in outer.body if id(one) not in found]
-    while depended := [one for one in waiting if _changes(one) & needed]:
-        found |= {id(one) for one in depended}
-        waiting = [one for one in waiting if id(one) not in found]
+    waiting = [statement for statement in outer.body if id(statement) not in included]
+    while depended := [statement for statement in waiting if _changes(statement) & needed]:
+        included |= {id(statement) for statement in depended}
+        waiting = [statement for statement in waiting if id(statement) not in included]
         needed |= names_used(depended).read & local
-    inside = {id(one) for one in outer.body}
+    inside = {id(statement) for statement in outer.body}
     nested = [
-        one for one in chosen if id(one) not in inside
+        statement for statement in chosen if id(statement) not in inside
     ]  # below a statement of the function, not of its body itself
-    return [*(one for one in outer.body if id(one) in found), *nested]
+    return [*(statement for statement in outer.body if id(statement) in included), *nested]
 
 
 def _changes(statement: ast.stmt) -> set[str]:
     """Names that a statement binds, or whose objects it changes in place as a statement of its own."""
-    found = bound_names([statement])
+    names = bound_names([statement])
     for node in ast.walk(statement):
         if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
-            found |= _root(node)
+            names |= _root(node)
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            found |= _root(node.value.func)
-    return found
+            names |= _root(node.value.func)
+    return names
 
 
 def _root(node: ast.AST) -> set[str]:
@@ -84,7 +84,7 @@ def _local_names(function: _Function) -> set[str]:
         arguments.vararg,
         arguments.kwarg,
     ]
-    return {one.arg for one in named if one is not None} | bound_names(function.body)
+    return {argument.arg for argument in named if argument is not None} | bound_names(function.body)
 
 
 def _functions(body: Sequence[ast.AST]) -> Iterator[_Function]:

@@ -100,7 +100,7 @@ class ViewSpaces:
     """Adapted encoders of the visual and the lexical stream, by stream."""
 
     def adapted_features(self, stream: str) -> FeatureSetRef | None:
-        """What a stream's adapted encoder gives; None where it is not adapted."""
+        """Features of a stream's adapted encoder; None where it is not adapted."""
         if stream == "acoustic":
             return self.adapted
         return self.towers[stream].features if stream in self.towers else None
@@ -137,7 +137,7 @@ class Standing:
 
     @property
     def taught(self) -> bool:
-        """Whether the served view learns from any pseudo-labels."""
+        """True if the served view learns from any pseudo-labels."""
         return bool(self.generations)
 
 
@@ -153,7 +153,7 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Promotion:
-    """What the gate decided, and which version is served now."""
+    """Decision of the promotion gate, with its reason and the version served now."""
 
     decision: str
     reason: str

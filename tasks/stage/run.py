@@ -120,14 +120,14 @@ def run_stage(
     code = code_version(produce, implementations=implementations)
     key = stage_key(kind, inputs, config, code)
     folder = space.work / kind / key
-    if (found := lookup_verified(space, kind, key)) is not None:
+    if (existing := lookup_verified(space, kind, key)) is not None:
         clear_if_abandoned(folder)
-        tell_other_libraries(space.catalogue.artifact_record(found), library_versions(implementations))
-        return StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
+        tell_other_libraries(space.catalogue.artifact_record(existing), library_versions(implementations))
+        return StageResult(ref=existing, ran=False, seconds=time.monotonic() - started)
     with alone_in(folder):
-        if (found := space.artifacts.lookup(kind, key)) is not None:  # another process was faster
+        if (existing := space.artifacts.lookup(kind, key)) is not None:  # another process was faster
             shutil.rmtree(folder, ignore_errors=True)
-            return StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
+            return StageResult(ref=existing, ran=False, seconds=time.monotonic() - started)
         with computing(space.settings) as waited:
             produced = produce(StageRun(space=space, folder=folder))
         ref = space.artifacts.commit(kind, key, produced.files, meta=dict(produced.meta))

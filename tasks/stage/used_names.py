@@ -32,7 +32,7 @@ class UsedNames(ast.NodeVisitor):
         """What is imported inside functions."""
         self.attributes: set[str] = set()
         """Attributes that are read or set, of anything but `self`."""
-        self.own_attributes: set[str] = set()
+        self.self_attributes: set[str] = set()
         """Those of `self`."""
         self._package = package
         self._scopes: list[set[str]] = [set(local)]
@@ -43,12 +43,14 @@ class UsedNames(ast.NodeVisitor):
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         of_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
-        (self.own_attributes if of_self else self.attributes).add(node.attr)
+        (self.self_attributes if of_self else self.attributes).add(node.attr)
         self.visit(node.value)
 
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Name) and node.func.id == "getattr":
-            self.attributes |= {str(one.value) for one in node.args[1:2] if isinstance(one, ast.Constant)}
+            self.attributes |= {
+                str(argument.value) for argument in node.args[1:2] if isinstance(argument, ast.Constant)
+            }
         self.generic_visit(node)
 
     def visit_Import(self, node: ast.Import) -> None:
@@ -99,7 +101,9 @@ class UsedNames(ast.NodeVisitor):
         for argument in _arguments(node.args):
             self._annotation(argument.annotation)
         self._annotation(node.returns)
-        elsewhere = {name for one in ast.walk(node) if isinstance(one, ast.Global) for name in one.names}
+        elsewhere = {
+            name for child in ast.walk(node) if isinstance(child, ast.Global) for name in child.names
+        }
         with self._scope((_parameters(node.args) | bound_names(node.body)) - elsewhere):
             self._each(node.body)
 
@@ -111,11 +115,13 @@ class UsedNames(ast.NodeVisitor):
             self._each([node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt])
 
     def _defaults(self, arguments: ast.arguments) -> None:
-        self._each([*arguments.defaults, *(one for one in arguments.kw_defaults if one is not None)])
+        self._each(
+            [*arguments.defaults, *(default for default in arguments.kw_defaults if default is not None)]
+        )
 
     def _annotation(self, node: ast.expr | None) -> None:
         if node is not None:
-            self.annotated |= {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+            self.annotated |= {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
 
     def _each(self, nodes: Sequence[ast.AST]) -> None:
         for node in nodes:
@@ -130,16 +136,16 @@ class UsedNames(ast.NodeVisitor):
 
 def names_used(nodes: Iterable[ast.AST], package: str = "", local: Iterable[str] = ()) -> UsedNames:
     """See `UsedNames`."""
-    found = UsedNames(package, local)
+    used = UsedNames(package, local)
     for node in nodes:
-        found.visit(node)
-    return found
+        used.visit(node)
+    return used
 
 
 def _arguments(arguments: ast.arguments) -> list[ast.arg]:
-    further = [one for one in (arguments.vararg, arguments.kwarg) if one is not None]
+    further = [argument for argument in (arguments.vararg, arguments.kwarg) if argument is not None]
     return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *further]
 
 
 def _parameters(arguments: ast.arguments) -> set[str]:
-    return {one.arg for one in _arguments(arguments)}
+    return {argument.arg for argument in _arguments(arguments)}

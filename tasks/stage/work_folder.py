@@ -39,7 +39,7 @@ def clear_if_abandoned(folder: Path) -> None:
 
 
 def in_use(folder: Path) -> bool:
-    """Whether a stage works in the folder now, or waits in it for its turn; otherwise a killed one left it."""
+    """True if a stage works in the folder now or waits in it for its turn; otherwise a killed stage left it."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:

@@ -139,7 +139,7 @@ def test_disk_full_names_path_and_bytes(
     monkeypatch.setattr(Path, "open", open_full)  # the kernel refuses the write, as on a full disk
     with pytest.raises(StoreFull) as caught:
         store.put("a/b", b"x" * 100)
-    assert caught.value.bytes_wanted == 100
+    assert caught.value.bytes_requested == 100
     assert str(tmp_path / "a" / "b") in str(caught.value)
 
 
