@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mer.encoders.frame_tokens import Tokens
-from mer.encoders.layer_tap import layers_of, layers_place, run_tapped
+from mer.encoders.layer_tap import layers_name, layers_of, run_tapped
 from mer.encoders.linear_maps import linear_map_names
 from mer.encoders.placement import ON_CPU, Placement
 from mer.errors import ConfigError
@@ -56,7 +56,7 @@ class PictureLayers:
         self.leading, self.tokens, self.reads = leading, tokens, reads
         self.width = int(model.config.hidden_size)
         self.layer_count = int(model.config.num_hidden_layers)
-        self._place = layers_place(model)
+        self._layers_name = layers_name(model)
 
     def run_layers(self, hidden: Tensor, mask: Tensor, start: int, stop: int) -> list[Tensor]:
         """Run layers start..stop-1: hidden state `start` -> hidden states start+1..stop, in the given type.
@@ -94,13 +94,13 @@ class PictureLayers:
 
     def counted(self, mask: Tensor) -> Tensor:
         """Tokens (batch, pictures * tokens) that a clip's vector is pooled from, of the real ones in `mask`."""
-        place = torch.arange(mask.shape[1], device=mask.device) % self.tokens
-        wanted = place == 0 if self.reads == "class" and self.leading else place >= self.leading
-        return mask & wanted
+        position = torch.arange(mask.shape[1], device=mask.device) % self.tokens
+        pooled = position == 0 if self.reads == "class" and self.leading else position >= self.leading
+        return mask & pooled
 
     def layer_module_names(self, start: int, stop: int) -> tuple[str, ...]:
         """Full names within `module` of the linear maps (attention and MLP) of layers start..stop-1."""
-        return linear_map_names(self.module, self._place, start, stop)
+        return linear_map_names(self.module, self._layers_name, start, stop)
 
     def _final_norm(self, hidden: Tensor) -> Tensor:
         name = "post_layernorm" if hasattr(self.module, "post_layernorm") else "layernorm"

@@ -57,17 +57,17 @@ class PictureEncoder(VisualReadings):
         self.output_width = self.width if projection is None else int(projection.out_features)
 
     def read(
-        self, crops: Crops, wanted: Collection[int], *, output: bool, tokens: Tokens = "class"
+        self, crops: Crops, indices: Collection[int], *, output: bool, tokens: Tokens = "class"
     ) -> tuple[dict[int, Tensor], Tensor | None]:
         """See `VisualEncoder.read`."""
         pixels = self._processor(images=list(crops), return_tensors="pt").pixel_values
         with torch.inference_mode():
             pixels = self.placement.put(pixels)
             states, out = run_tapped(
-                lambda: self.module(pixel_values=pixels), self._layers, wanted, whole=output
+                lambda: self.module(pixel_values=pixels), self._layers, indices, whole=output
             )
-            found = {index: read_tokens(state, tokens, self._leading) for index, state in states.items()}
-            return found, None if out is None else self._output(out, tokens)
+            vectors = {index: read_tokens(state, tokens, self._leading) for index, state in states.items()}
+            return vectors, None if out is None else self._output(out, tokens)
 
     def layers(self, reads: Tokens = "class") -> PictureLayers:
         """See `VisualEncoder.layers`."""

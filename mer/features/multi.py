@@ -35,7 +35,7 @@ class MultiExtractor:
     Args:
         specs: in the order of the results.
         weights_cache: folder of converted weights, see `resolve_weights`.
-        device: `auto`, `cpu`, `cuda`, ...; see `mer.encoders.placement.place`.
+        device: `auto`, `cpu`, `cuda`, ...; see `mer.encoders.placement.choose_placement`.
     """
 
     def __init__(self, specs: Sequence[FeatureSpec], weights_cache: Path, device: str = "auto") -> None:
