@@ -116,7 +116,7 @@ def test_features_are_those_of_fp32_where_bf16_is_wrong(
     with wave.open(str(tmp_path / "clip.wav"), "wb") as sound:
         sound.setnchannels(1), sound.setsampwidth(2), sound.setframerate(16_000)
         sound.writeframes((voice(16_000) * 32_000).astype("<i2").tobytes())
-    clip = Clip(clip_id="a", name="clip", path=tmp_path / "clip.wav", corpus_root=tmp_path)
+    clip = Clip(name="clip", content="a", path=tmp_path / "clip.wav", corpus_root=tmp_path)
     values = []
     for precision in ("fp32", "bf16", "auto"):
         spec = FeatureSpec(modality="acoustic", source=str(folder), precision=precision)  # type: ignore[arg-type]
