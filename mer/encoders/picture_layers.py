@@ -22,18 +22,18 @@ PLAIN_TYPES = ("clip_vision_model", "siglip_vision_model", "vit", "deit", "dinov
 
 
 class PictureLayers:
-    """A vision tower, layer by layer.
+    """A vision encoder, layer by layer.
 
     Args:
-        model: the tower, with its embeddings, layers and final norm.
+        model: the encoder, with its embeddings, layers and final norm.
         leading: tokens before a picture's patches (class, distillation); 0 where there are none.
         tokens: tokens of a picture.
         reads: which of them a clip's vector is pooled from: the `class` token (patches where there is none), or the
             `patches`.
-        placement: where the tower is.
+        placement: where the encoder is.
 
     Raises:
-        ConfigError: a tower whose layers need more than the hidden state, or other tokens to read.
+        ConfigError: an encoder whose layers need more than the hidden state, or other tokens to read.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PictureLayers:
         kind = str(model.config.model_type)
         if kind not in PLAIN_TYPES:
             raise ConfigError(
-                f"expected a vision tower of type {', '.join(PLAIN_TYPES)} to adapt, found {kind!r}"
+                f"expected a vision encoder of type {', '.join(PLAIN_TYPES)} to adapt, found {kind!r}"
             )
         if reads not in ("class", "patches"):
             raise ConfigError(f"expected `class` or `patches` to read of an adapted picture, found {reads!r}")
@@ -65,7 +65,7 @@ class PictureLayers:
             hidden: (batch, pictures * tokens, width) hidden state `start`, whole pictures.
             mask: bool (batch, pictures * tokens), True at real pictures; the others are not run and become zeros.
             start: hidden state given.
-            stop: hidden state wanted; the last one has been through the tower's final norm, as its output is
+            stop: hidden state wanted; the last one has been through the encoder's final norm, as its output is
                 (states that `FeatureSpec` names are taken before it).
 
         Raises:
@@ -109,7 +109,7 @@ class PictureLayers:
 
 
 def tokens_of(model: Any, pixels: Tensor) -> int:
-    """Tokens that a tower makes of a picture (1, 3, height, width)."""
+    """Tokens that an encoder makes of a picture (1, 3, height, width)."""
     with torch.inference_mode():
         states, _ = run_tapped(lambda: model(pixel_values=pixels), layers_of(model), (0,), whole=False)
     return int(states[0].shape[1])

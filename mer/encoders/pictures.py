@@ -30,7 +30,7 @@ class PictureEncoder(VisualReadings):
     """A vision transformer by `from_pretrained`.
 
     Args:
-        model: the vision tower.
+        model: the vision encoder.
         processor: image processor of the same checkpoint.
         placement: where the model is.
         projection: CLIP's linear map from the pooled class token to the output.
@@ -96,7 +96,7 @@ class PictureEncoder(VisualReadings):
 
 
 def load_clip(resolved: ResolvedWeights, placement: Placement) -> PictureEncoder:
-    """CLIP's vision tower, of a checkpoint with or without the text tower. Raises WeightsError."""
+    """CLIP's vision encoder, of a checkpoint with or without the text encoder. Raises WeightsError."""
     import transformers
 
     whole = model_type(resolved) == "clip"
@@ -107,7 +107,7 @@ def load_clip(resolved: ResolvedWeights, placement: Placement) -> PictureEncoder
 
 
 def load_siglip(resolved: ResolvedWeights, placement: Placement) -> PictureEncoder:
-    """SigLIP's vision tower, which has no class token. Raises WeightsError."""
+    """SigLIP's vision encoder, which has no class token. Raises WeightsError."""
     import transformers
 
     model = pretrained(transformers.SiglipVisionModel, resolved, placement)

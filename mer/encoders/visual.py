@@ -1,4 +1,4 @@
-"""Encoders of face crops by configuration, and a small seeded CLIP tower that alignment trains.
+"""Encoders of face crops by configuration, and a small seeded CLIP vision encoder that alignment trains.
 
 Known (zeroQiaoba/MERTools): a clip's CLIP feature is `get_image_features` of its face crops, averaged over
 frames.
@@ -31,7 +31,7 @@ CLIP_TINY: dict[str, Any] = {
 
 
 class FaceEncoder(VisualReadings, nn.Module):
-    """Small CLIP vision tower over 64-pixel face crops; trainable.
+    """Small CLIP vision encoder over 64-pixel face crops; trainable.
 
     Args:
         seed: of the initialisation; the global random state is left as it was.
