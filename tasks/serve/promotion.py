@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from infra.artifacts import ArtifactRef
-from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, RECORD, TOWER_FOLDERS, ModelPackage
+from mer.predictor.package import (
+    ADAPTER_FOLDER,
+    ALIGNMENT_FOLDER,
+    RECORD,
+    STREAM_ADAPTERS_FOLDER,
+    ModelPackage,
+)
 from mer.recipes import Recipe
 from tasks.data.dataset import load_partitions
 from tasks.data.streams import spaces_read
@@ -69,7 +75,7 @@ def register(
         parts = {package.fusion_folders[name]: ref for name, ref in fusions.items()}
         parts |= {ADAPTER_FOLDER: adapter} if adapter else {}
         parts |= {ALIGNMENT_FOLDER: alignment} if alignment else {}
-        parts |= {f"{TOWER_FOLDERS}/{name}": tower.adapter for name, tower in towers.items()}
+        parts |= {f"{STREAM_ADAPTERS_FOLDER}/{name}": tower.adapter for name, tower in towers.items()}
         for folder, ref in parts.items():
             files |= {
                 f"{folder}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())
