@@ -26,7 +26,7 @@ from mer.recipes import Recipe, load_recipe
 from tasks.data.dataset import clip_ids_of, labelled_clip_ids
 from tasks.learn.adaptation import adapt_view, embed_adapted
 from tasks.learn.alignment import align_view, embed_visual
-from tasks.stage.references import AdaptedStream, DatasetRef, FeatureSetRef, PrefixTakes, ViewSpaces
+from tasks.stage.references import AdaptedStream, DatasetRef, FeatureSetRef, PrefixVariants, ViewSpaces
 
 
 @flow(name="pretrain", task_runner=configured_task_runner())
@@ -86,14 +86,16 @@ def adapt_stream(
     """Cache a stream's frozen prefix once per block start, adapt each view's block, and embed all clips."""
     clip_ids = clip_ids_of(dataset)
     blocks = _blocks(dataset, recipe, features, spaces, parent_run, stream)
-    takes = extract_takes(dataset, recipe, {view: block.start for view, block in blocks.items()}, stream)
+    variants = extract_variants(
+        dataset, recipe, {view: block.start for view, block in blocks.items()}, stream
+    )
     running = {
-        view: adapt_view.submit(dataset, recipe, takes[block.start], block, view, parent_run, stream)
+        view: adapt_view.submit(dataset, recipe, variants[block.start], block, view, parent_run, stream)
         for view, block in blocks.items()
     }
     adapters = {view: adapter.result() for view, adapter in running.items()}
     embedded = {
-        view: embed_adapted.submit(recipe, takes[blocks[view].start], adapter.ref, view, clip_ids, stream)
+        view: embed_adapted.submit(recipe, variants[blocks[view].start], adapter.ref, view, clip_ids, stream)
         for view, adapter in adapters.items()
     }
     show_adapters(adapters, stream)
@@ -125,14 +127,14 @@ def _with_adapted(
 ) -> ViewSpaces:
     if stream == "acoustic":
         return replace(space, adapter=adapter, adapted=adapted)
-    tower = AdaptedStream(block=block, adapter=adapter, features=adapted)
-    return replace(space, towers={**space.towers, stream: tower})
+    encoder = AdaptedStream(block=block, adapter=adapter, features=adapted)
+    return replace(space, encoders={**space.encoders, stream: encoder})
 
 
-def extract_takes(
+def extract_variants(
     dataset: DatasetRef, recipe: Recipe, starts: Mapping[str, int], stream: str
-) -> dict[int, PrefixTakes]:
-    """The frozen prefix up to every hidden state that a view's block starts from, all out of one pass over each take: all
+) -> dict[int, PrefixVariants]:
+    """The frozen prefix up to every hidden state that a view's block starts from, all out of one pass over each variant: all
     clips as they are and of speech at the further speeds, and the augmented variants of the clips that these views learn from.
     """
     features: FeatureSpec = getattr(recipe, stream).features
@@ -156,7 +158,7 @@ def extract_takes(
     if augmented:
         extracted |= extract(dataset, recipe, augmented, labelled_clip_ids(dataset, recipe, list(starts)))
     return {
-        start: PrefixTakes(
+        start: PrefixVariants(
             plain=extracted[f"{label} {start}"],
             speeds=tuple(extracted[f"{label} {start} at {speed:g}"] for speed in speeds),
             augmented=tuple(

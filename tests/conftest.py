@@ -14,6 +14,12 @@ from pydantic import SecretStr
 from infra.services import s3_credentials, start, stop_all
 from infra.settings import Settings, load_settings
 
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # workers fill the cores: threads within each would only wait for each other
+    for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(_variable, "1")
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:

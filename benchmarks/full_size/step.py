@@ -31,7 +31,7 @@ from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
 from mer.adaptation.finetune import adapt, adapted_features
 from mer.adaptation.token_config import PictureAdaptation, TextAdaptation
-from mer.encoders.placement import Placement, place
+from mer.encoders.placement import Placement, choose_placement
 
 CLIPS, RANK = 2, 16
 QUICK = ("chinese-hubert-large", "clip-vit-l14")
@@ -95,9 +95,9 @@ def kept_bytes(adapted: AdaptedBlock, table: Any, block: Block) -> float:
     seen: dict[int, int] = {}
 
     def keep(value: Tensor) -> Tensor:
-        place = value.untyped_storage().data_ptr()
-        if place not in weights:
-            seen[place] = value.untyped_storage().nbytes()
+        pointer = value.untyped_storage().data_ptr()
+        if pointer not in weights:
+            seen[pointer] = value.untyped_storage().nbytes()
         held.append(value)  # so that its place is not given to another one
         return value
 
@@ -204,7 +204,7 @@ def _show(rows: Sequence[tuple[str, dict[str, Figure], dict[str, Figure]]]) -> N
 def main() -> None:
     """Check each encoder in a process of its own, print both tables, write the figures."""
     options = _options()
-    placement = place(options.device, "bf16" if options.device.startswith("cuda") else "fp32")
+    placement = choose_placement(options.device, "bf16" if options.device.startswith("cuda") else "fp32")
     if options.one:
         depth = _depth(options.depth, MODELS[options.one])
         print(json.dumps(check(options.one, depth, placement)))

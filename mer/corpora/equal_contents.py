@@ -90,26 +90,26 @@ class EqualContents:
 
     def lines(self, most: int = _SHOWN) -> list[str]:
         """What was found, for people: a line on each kind, then at most `most` groups of it; none where nothing is to be said."""
-        found: list[str] = []
+        lines: list[str] = []
         if self.conflicts:
-            found.append(
+            lines.append(
                 f"equal content, different labels: {len(self.unlabelled)} clips count as unlabelled until settled (give all "
                 "clips of a line one label, or remove what is wrong)"
             )
-            found += _listed([", ".join(map(str, conflict.samples)) for conflict in self.conflicts], most)
+            lines += _listed([", ".join(map(str, conflict.samples)) for conflict in self.conflicts], most)
         if self.leaks:
-            found.append(
+            lines.append(
                 f"equal content in training and evaluation: {len(self.not_trained)} training clips are not trained on "
                 "(they are predicted all the same)"
             )
-            found += _listed(
+            lines += _listed(
                 [
                     f"{', '.join(map(str, leak.training))} = {', '.join(map(str, leak.evaluated))}"
                     for leak in self.leaks
                 ],
                 most,
             )
-        return found
+        return lines
 
 
 def resolve_equal(rows: Iterable[SampleFacts]) -> EqualContents:

@@ -50,7 +50,7 @@ class MmsaReader:
             )
         rows = [
             MmsaRow(
-                video=row["video_id"], clip=row["clip_id"], part=row["mode"].lower(), text=row["text"],
+                video=row["video_id"], clip=row["clip_id"], mode=row["mode"].lower(), text=row["text"],
                 label=row["label"], annotation=row.get("annotation", ""),
             )
             for row in content.rows
@@ -91,13 +91,13 @@ def _reading(
             "name": row.name,
             "emotion": annotated.get(row.annotation, ""),
             "valence": row.label,
-            "split": _SPLIT_OF_MODE.get(row.part, row.part),
+            "split": _SPLIT_OF_MODE.get(row.mode, row.mode),
             "speaker": row.video,
             "transcript": row.text,
         }
         for row in rows
     ]
-    locations = [f"{table} {row.part} {row.name}" for row in rows]
+    locations = [f"{table} {row.mode} {row.name}" for row in rows]
     typed, row_notes = parse_rows(Cells(_COLUMNS, cells), table, emotions, label_map, locations)
     reader_notes = ("speaker is the video a clip was cut from; validation clips are training data here",)
     features = PickledFeatures(root) if pickles(root) else FeatureFolders(root)

@@ -23,7 +23,7 @@ from mer.errors import CorpusError
 
 PICKLE_SUFFIX = ".pkl"
 MODALITIES = ("audio", "vision", "text")
-_PARTS = ("train", "valid", "test")
+_MODES = ("train", "valid", "test")
 _SEPARATOR = "$_$"
 _lock = threading.Lock()
 
@@ -34,7 +34,8 @@ class MmsaRow:
 
     video: str
     clip: str
-    part: str
+    mode: str
+    """`train`, `valid` or `test`, MMSA's word for the split."""
     text: str
     label: str
     annotation: str
@@ -62,8 +63,8 @@ def mmsa_name(video: str, clip: str) -> str:
 
 def pickles(root: Path) -> list[Path]:
     """Pickles of a corpus folder, in order."""
-    places = (root, root / "Processed")
-    return [path for place in places for path in sorted(place.glob(f"*{PICKLE_SUFFIX}")) if path.is_file()]
+    folders = (root, root / "Processed")
+    return [path for folder in folders for path in sorted(folder.glob(f"*{PICKLE_SUFFIX}")) if path.is_file()]
 
 
 class PickledFeatures:
@@ -92,11 +93,11 @@ class PickledFeatures:
 
     @cached_property
     def _files_of(self) -> dict[str, tuple[Path, ...]]:
-        found: dict[str, tuple[Path, ...]] = {}
+        files: dict[str, tuple[Path, ...]] = {}
         for path in self._pickles:
             for name in {name for held in read_mmsa(path).arrays.values() for name in held}:
-                found[name] = (*found.get(name, ()), path)
-        return found
+                files[name] = (*files.get(name, ()), path)
+        return files
 
 
 def pickled_sets(root: Path) -> dict[str, tuple[Path, str]]:
@@ -135,30 +136,30 @@ def read_mmsa(path: Path) -> MmsaPickle:
 @lru_cache(maxsize=2)
 def _read(path: Path, _size: int, _mtime_ns: int) -> MmsaPickle:
     held = read_pickle(path)
-    parts = {part: held[part] for part in _PARTS if part in held} if isinstance(held, dict) else {}
-    if not parts:
+    contents = {mode: held[mode] for mode in _MODES if mode in held} if isinstance(held, dict) else {}
+    if not contents:
         raise _unexpected(path, "a dict with train, valid, test", held)
     try:
-        return _understood(path, parts)
+        return _understood(path, contents)
     except (TypeError, ValueError, LookupError) as error:
         raise CorpusError(f"{path.name} is no pickle of MMSA: {type(error).__name__}: {error}") from error
 
 
-def _understood(path: Path, parts: Mapping[str, Any]) -> MmsaPickle:
+def _understood(path: Path, contents: Mapping[str, Any]) -> MmsaPickle:
     rows: list[MmsaRow] = []
     arrays: dict[str, dict[str, NDArray[Any]]] = {}
-    for part, content in parts.items():
+    for mode, content in contents.items():
         if not isinstance(content, dict) or "id" not in content:
-            raise _unexpected(path, f"[{part}] to be a dict with `id`", content)
-        mine = _rows(path, part, content)
+            raise _unexpected(path, f"[{mode}] to be a dict with `id`", content)
+        mine = _rows(path, mode, content)
         rows += mine
         for modality in MODALITIES:
             if modality in content:
-                arrays.setdefault(modality, {}).update(_arrays(path, part, modality, content, mine))
+                arrays.setdefault(modality, {}).update(_arrays(path, mode, modality, content, mine))
     return MmsaPickle(tuple(rows), arrays)
 
 
-def _rows(path: Path, part: str, content: Mapping[str, Any]) -> list[MmsaRow]:
+def _rows(path: Path, mode: str, content: Mapping[str, Any]) -> list[MmsaRow]:
     ids = list(content["id"])
     columns = {
         name: list(content.get(name, [""] * len(ids)))
@@ -166,26 +167,26 @@ def _rows(path: Path, part: str, content: Mapping[str, Any]) -> list[MmsaRow]:
     }
     for name, values in columns.items():
         if len(values) != len(ids):
-            raise _unexpected(path, f"[{part}][{name}] to have {len(ids)} rows", values)
+            raise _unexpected(path, f"[{mode}][{name}] to have {len(ids)} rows", values)
     rows: list[MmsaRow] = []
     for identity, text, label, annotation in zip(ids, *columns.values(), strict=True):
         if not isinstance(identity, str) or _SEPARATOR not in identity:
-            raise _unexpected(path, f"[{part}][id] to be text `video{_SEPARATOR}clip`", identity)
+            raise _unexpected(path, f"[{mode}][id] to be text `video{_SEPARATOR}clip`", identity)
         video, clip = identity.split(_SEPARATOR, 1)
         label = "" if isinstance(label, str) else str(float(np.asarray(label).reshape(-1)[0]))
         rows.append(
-            MmsaRow(video=video, clip=clip, part=part, text=str(text).strip(), label=label, annotation=str(annotation))
+            MmsaRow(video=video, clip=clip, mode=mode, text=str(text).strip(), label=label, annotation=str(annotation))
         )  # fmt: skip
     return rows
 
 
 def _arrays(
-    path: Path, part: str, modality: str, content: Mapping[str, Any], rows: list[MmsaRow]
+    path: Path, mode: str, modality: str, content: Mapping[str, Any], rows: list[MmsaRow]
 ) -> dict[str, NDArray[Any]]:
     values = np.asarray(content[modality])
     if values.dtype.kind != "f" or values.ndim not in {2, 3} or len(values) != len(rows):
         raise _unexpected(
-            path, f"[{part}][{modality}] to be floats (clips, [time,] features), {len(rows)} clips", values
+            path, f"[{mode}][{modality}] to be floats (clips, [time,] features), {len(rows)} clips", values
         )
     if values.ndim == 2:
         values = values[:, None]
@@ -197,11 +198,11 @@ def _arrays(
 
 def _lengths(modality: str, content: Mapping[str, Any], values: NDArray[Any]) -> list[int]:
     """Frames before padding: as told, else as many as the text has (aligned pickles), else without trailing zeros."""
-    told = content.get(f"{modality}_lengths")
+    stored = content.get(f"{modality}_lengths")
     bert = content.get("text_bert")
     clips, longest = values.shape[:2]
-    if told is not None and len(told) == clips:
-        lengths = [int(np.asarray(length).reshape(-1)[0]) for length in told]
+    if stored is not None and len(stored) == clips:
+        lengths = [int(np.asarray(length).reshape(-1)[0]) for length in stored]
     elif isinstance(bert, np.ndarray) and bert.ndim == 3 and bert.shape[::2] == (clips, longest):
         lengths = bert[:, 1].astype(np.int64).sum(axis=1).tolist()
     else:
@@ -210,6 +211,8 @@ def _lengths(modality: str, content: Mapping[str, Any], values: NDArray[Any]) ->
     return [min(max(length, 0), longest) for length in lengths]
 
 
-def _unexpected(path: Path, expected: str, found: Any) -> CorpusError:
-    shown = f"shape {found.shape}, {found.dtype}" if isinstance(found, np.ndarray) else type(found).__name__
+def _unexpected(path: Path, expected: str, actual: Any) -> CorpusError:
+    shown = (
+        f"shape {actual.shape}, {actual.dtype}" if isinstance(actual, np.ndarray) else type(actual).__name__
+    )
     return CorpusError(f"{path.name}: expected {expected}, found {shown}: it is no pickle of MMSA")

@@ -30,7 +30,7 @@ class PickledDtype:
 
     def __setstate__(self, state: Any) -> None:
         order = state[1].decode("latin1") if isinstance(state[1], bytes) else state[1]
-        structured = any(part is not None for part in state[2:5])
+        structured = any(field is not None for field in state[2:5])
         if order not in {"<", ">", "|", "="} or structured:
             raise ValueError("expected a plain type, found a structured one")
         if order == ">":

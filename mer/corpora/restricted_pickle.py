@@ -64,7 +64,7 @@ def read_npz(path: Path) -> dict[str, Any]:
     Raises:
         CorpusError: no npz file, too large, or a member that `read_pickle` would refuse.
     """
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     left = MAX_NPZ_BYTES
     try:
         with zipfile.ZipFile(path) as archive:
@@ -75,10 +75,10 @@ def read_npz(path: Path) -> dict[str, Any]:
                 if left < 0:
                     raise CorpusError(f"{path.name} unpacks to more than {MAX_NPZ_BYTES} bytes: refused")
                 name = info.filename.removesuffix(".npy")
-                found[name] = _read_npy(io.BytesIO(raw), f"{path.name}[{name}]")
+                arrays[name] = _read_npy(io.BytesIO(raw), f"{path.name}[{name}]")
     except _DAMAGED_ARCHIVE as error:
         raise CorpusError(f"{path.name}: expected an npz file: {error}") from error
-    return found
+    return arrays
 
 
 def npz_members(path: Path) -> tuple[str, ...]:

@@ -157,18 +157,18 @@ def load_baichuan(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> B
     with torch.device("meta"):
         model = BaichuanModel(config, alibi=alibi)
     expected = {name: value.shape for name, value in model.state_dict().items()}
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for path in sorted(resolved.folder.glob("*.safetensors")):
-        found.update(_llama_weights(path, placement))
+        tensors.update(_llama_weights(path, placement))
     wrong = sorted(
-        name for name, shape in expected.items() if name not in found or found[name].shape != shape
+        name for name, shape in expected.items() if name not in tensors or tensors[name].shape != shape
     )
     if wrong:
         raise WeightsError(
             f"{resolved.source}: {len(wrong)} weights of Baichuan are missing or of another shape "
             f"({', '.join(wrong[:3])}); are all shards there?"
         )
-    model.load_state_dict({name: found[name] for name in expected}, assign=True)
+    model.load_state_dict({name: tensors[name] for name in expected}, assign=True)
     model = model.eval().requires_grad_(False).to(placement.device)
     if placement.precision == "int8":
         quantise_linear_layers(model, placement.device)
@@ -186,7 +186,7 @@ def load_baichuan_text(resolved: ResolvedWeights, placement: Placement, prompt: 
 
 def _llama_weights(path: Path, placement: Placement) -> dict[str, Tensor]:
     """Weights of one shard under Llama's names, `W_pack` in its three parts."""
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     try:
         with safe_open(path, framework="pt") as shard:
             for name in shard.keys():  # noqa: SIM118  (safe_open is no mapping)
@@ -195,11 +195,11 @@ def _llama_weights(path: Path, placement: Placement) -> dict[str, Tensor]:
                 value = shard.get_tensor(name).to(placement.dtype)
                 name = name.removeprefix("model.")
                 if "W_pack" not in name:
-                    found[name] = value
+                    tensors[name] = value
                     continue
-                for part, packed in zip(("q_proj", "k_proj", "v_proj"), value.chunk(3), strict=True):
+                for projection, packed in zip(("q_proj", "k_proj", "v_proj"), value.chunk(3), strict=True):
                     # a copy, so that the packed tensor is let go
-                    found[name.replace("W_pack", part)] = packed.clone()
+                    tensors[name.replace("W_pack", projection)] = packed.clone()
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path}: not a sound safetensors file: {error}") from error
-    return found
+    return tensors

@@ -13,7 +13,7 @@ import torch
 
 from mer.errors import ConfigError
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class FittingBatches:
@@ -27,7 +27,7 @@ class FittingBatches:
     def __init__(self, budget: float) -> None:
         self.budget = budget
 
-    def run(self, costs: Sequence[float], compute: Callable[[list[int]], list[Found]]) -> list[Found]:
+    def run(self, costs: Sequence[float], compute: Callable[[list[int]], list[Result]]) -> list[Result]:
         """Compute all items, the longest first (a lack of memory shows at once).
 
         Args:
@@ -40,17 +40,17 @@ class FittingBatches:
         Raises:
             ConfigError: a single item does not fit.
         """
-        found: dict[int, Found] = {}
-        waiting = sorted(range(len(costs)), key=lambda place: -costs[place])
+        result_of: dict[int, Result] = {}
+        waiting = sorted(range(len(costs)), key=lambda index: -costs[index])
         while waiting:
-            batch = waiting[: self._fitting([costs[place] for place in waiting])]
+            batch = waiting[: self._fitting([costs[index] for index in waiting])]
             results = _unless_out_of_memory(compute, batch)
             if results is None:
                 self._halve(batch, costs)
                 continue
-            found.update(zip(batch, results, strict=True))
+            result_of.update(zip(batch, results, strict=True))
             waiting = waiting[len(batch) :]
-        return [found[place] for place in range(len(costs))]
+        return [result_of[index] for index in range(len(costs))]
 
     def _fitting(self, costs: Sequence[float]) -> int:
         # sorted: the first one is the longest, and decides what padding costs
@@ -72,8 +72,8 @@ class FittingBatches:
 
 
 def _unless_out_of_memory(
-    compute: Callable[[list[int]], list[Found]], batch: list[int]
-) -> list[Found] | None:
+    compute: Callable[[list[int]], list[Result]], batch: list[int]
+) -> list[Result] | None:
     # returning from here, not retrying in the handler, lets go of the tensors in the error's traceback
     try:
         return compute(batch)

@@ -23,7 +23,7 @@ import transformers
 from safetensors import safe_open
 from torch import Tensor
 
-from mer.encoders.placement import Placement, Precision, place
+from mer.encoders.placement import Placement, Precision, choose_placement
 from mer.encoders.processor import processor_kind
 from mer.encoders.trials import Trials
 from mer.encoders.weight_files import write_atomically
@@ -78,7 +78,7 @@ def proved_placement(
     Raises:
         ConfigError, WeightsError: the encoder cannot be loaded.
     """
-    placement = place(device, precision)
+    placement = choose_placement(device, precision)
     if placement.precision != "bf16":
         return placement
     if resolved.folder is None:  # seeded encoders are always in fp32
@@ -139,29 +139,29 @@ def prove(trials: Trials, resolved: ResolvedWeights, placement: Placement) -> Bf
         return None
     finally:
         gc.collect()  # the encoder in fp32, before the one in bf16 is loaded
-    found = trials(resolved, placement)
-    lowest = min(_compared(expected, found))
+    actual = trials(resolved, placement)
+    lowest = min(_compared(expected, actual))
     return Bf16Proof(*lowest, seconds=round(time.monotonic() - started, 3))
 
 
 def _compared(
-    expected: Sequence[tuple[str, list[Tensor]]], found: Iterator[tuple[str, list[Tensor]]]
+    expected: Sequence[tuple[str, list[Tensor]]], actual: Iterator[tuple[str, list[Tensor]]]
 ) -> Iterator[tuple[float, str, int]]:
-    for (trial, states), (_, others) in zip(expected, found, strict=True):
+    for (trial, states), (_, others) in zip(expected, actual, strict=True):
         for index, (state, other) in enumerate(zip(states, others, strict=True)):
             yield cosine(state, other), trial, index
 
 
-def cosine(expected: Tensor, found: Tensor) -> float:
+def cosine(expected: Tensor, actual: Tensor) -> float:
     """How alike two (frames, width) are: the lower of the cosine of the whole and the mean of the frames' cosines.
 
     The whole alone would be that of its largest frame where a few frames are far larger than all others, as in language
-    models. -1 where `found` is not finite.
+    models. -1 where `actual` is not finite.
     """
-    if not bool(torch.isfinite(found).all()):
+    if not bool(torch.isfinite(actual).all()):
         return -1.0
-    whole = torch.cosine_similarity(expected.flatten(), found.flatten(), dim=0)
-    frames = torch.cosine_similarity(expected, found, dim=-1).mean()
+    whole = torch.cosine_similarity(expected.flatten(), actual.flatten(), dim=0)
+    frames = torch.cosine_similarity(expected, actual, dim=-1).mean()
     return float(torch.minimum(whole, frames))
 
 

@@ -46,14 +46,14 @@ class SpeechEncoder(Protocol):
         """What the encoder's own processor does to a whole waveform (time,), before any window is cut."""
         ...
 
-    def states(self, waveform: Tensor, wanted: Sequence[int]) -> list[Tensor]:
-        """Hidden states `wanted` of one waveform (time,) at 16 kHz, each (frames, width).
+    def states(self, waveform: Tensor, indices: Sequence[int]) -> list[Tensor]:
+        """Hidden states `indices` of one waveform (time,) at 16 kHz, each (frames, width).
 
         Layers above the last wanted one are not run. Device and type are those of the encoder.
         """
         ...
 
-    def states_of_batch(self, waveforms: Sequence[Tensor], wanted: Sequence[int]) -> list[list[Tensor]]:
+    def states_of_batch(self, waveforms: Sequence[Tensor], indices: Sequence[int]) -> list[list[Tensor]]:
         """`states` of several prepared waveforms in one pass; padding changes nothing at real frames."""
         ...
 
@@ -134,11 +134,11 @@ class LayerStack(ABC):
         """See `SpeechEncoder.prepared`; nothing, unless a subclass says otherwise."""
         return waveform
 
-    def states(self, waveform: Tensor, wanted: Sequence[int]) -> list[Tensor]:
+    def states(self, waveform: Tensor, indices: Sequence[int]) -> list[Tensor]:
         """See `SpeechEncoder.states`."""
-        return self.states_of_batch([self.prepared(waveform)], wanted)[0]
+        return self.states_of_batch([self.prepared(waveform)], indices)[0]
 
-    def states_of_batch(self, waveforms: Sequence[Tensor], wanted: Sequence[int]) -> list[list[Tensor]]:
+    def states_of_batch(self, waveforms: Sequence[Tensor], indices: Sequence[int]) -> list[list[Tensor]]:
         """See `SpeechEncoder.states_of_batch`.
 
         The front end sees one waveform at a time: its norms run over time and would see the padding.
@@ -146,13 +146,13 @@ class LayerStack(ABC):
         with torch.inference_mode():
             fronts = [self.front_end(self.placement.put(waveform))[0] for waveform in waveforms]
             lengths = [front.shape[0] for front in fronts]
-            found = {0: torch.nn.utils.rnn.pad_sequence(fronts, batch_first=True)}
-            if max(wanted) > 0:
-                mask = padding_mask(lengths, found[0].device)
-                for index, state in enumerate(self.run_each(found[0], mask, range(max(wanted))), start=1):
-                    if index in wanted:
-                        found[index] = self.final_norm(state) if index == self.layer_count else state
-            return [[found[index][row, :length] for index in wanted] for row, length in enumerate(lengths)]
+            states = {0: torch.nn.utils.rnn.pad_sequence(fronts, batch_first=True)}
+            if max(indices) > 0:
+                mask = padding_mask(lengths, states[0].device)
+                for index, state in enumerate(self.run_each(states[0], mask, range(max(indices))), start=1):
+                    if index in indices:
+                        states[index] = self.final_norm(state) if index == self.layer_count else state
+            return [[states[index][row, :length] for index in indices] for row, length in enumerate(lengths)]
 
     def hidden_states(self, waveform: Tensor) -> Tensor:
         """See `LayeredEncoder.hidden_states`."""
@@ -209,8 +209,8 @@ def state_indices(layers: str | Sequence[int], layer_count: int) -> tuple[int, .
         return tuple(range(layer_count + 1))
     if layers == "output":
         return (layer_count,)
-    numbers = [int(one) for one in layers]
-    found = tuple(one + layer_count + 1 if one < 0 else one for one in numbers)
-    if any(not 0 <= one <= layer_count for one in found) or len(set(found)) != len(found):
+    numbers = [int(number) for number in layers]
+    indices = tuple(number + layer_count + 1 if number < 0 else number for number in numbers)
+    if any(not 0 <= number <= layer_count for number in indices) or len(set(indices)) != len(indices):
         raise ConfigError(f"expected hidden states within 0..{layer_count}, each once, found {numbers}")
-    return found
+    return indices

@@ -40,7 +40,7 @@ def label_word_rows(resolved: ResolvedWeights, tokenizer: Tokenizer, words: Sequ
     if kind not in CAUSAL_TYPES:
         raise ConfigError(f"label words: expected a causal language model, found {kind!r}")
     ids = [plain_ids(tokenizer, word) for word in words]
-    if empty := [word for word, own in zip(words, ids, strict=True) if not own]:
+    if empty := [word for word, token_ids in zip(words, ids, strict=True) if not token_ids]:
         raise ConfigError(f"label words: expected words the tokenizer knows, found {empty}")
     assert resolved.folder is not None
     path, name = _head_file(resolved, resolved.folder)
@@ -48,7 +48,10 @@ def label_word_rows(resolved: ResolvedWeights, tokenizer: Tokenizer, words: Sequ
         with safe_open(path, framework="pt") as shard:
             head = shard.get_slice(name)
             rows = torch.stack(
-                [torch.cat([head[one : one + 1].float() for one in own]).mean(dim=0) for own in ids]
+                [
+                    torch.cat([head[token : token + 1].float() for token in token_ids]).mean(dim=0)
+                    for token_ids in ids
+                ]
             )
     except (SafetensorError, OSError, IndexError) as error:
         raise WeightsError(f"{path}: {name} cannot be read: {error}") from error
@@ -59,13 +62,13 @@ def label_word_rows(resolved: ResolvedWeights, tokenizer: Tokenizer, words: Sequ
 
 
 def _head_file(resolved: ResolvedWeights, folder: Path) -> tuple[Path, str]:
-    found: dict[str, Path] = {}
+    path_of: dict[str, Path] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as shard:
-            found |= dict.fromkeys(set(_HEADS) & set(shard.keys()), path)
+            path_of |= dict.fromkeys(set(_HEADS) & set(shard.keys()), path)
     for name in _HEADS:
-        if name in found:
-            return found[name], name
+        if name in path_of:
+            return path_of[name], name
     raise WeightsError(
         f"{resolved.source}: expected a language-model head (lm_head.weight) for label words, found none"
     )

@@ -25,12 +25,12 @@ def layers_of(model: nn.Module) -> nn.ModuleList:
     Raises:
         ConfigError: it is at none of the known places.
     """
-    found = model.get_submodule(layers_place(model))
-    assert isinstance(found, nn.ModuleList)
-    return found
+    layers = model.get_submodule(layers_name(model))
+    assert isinstance(layers, nn.ModuleList)
+    return layers
 
 
-def layers_place(model: nn.Module) -> str:
+def layers_name(model: nn.Module) -> str:
     """Name of that list within the model.
 
     Raises:
@@ -38,16 +38,16 @@ def layers_place(model: nn.Module) -> str:
     """
     for path in _PATHS:
         try:
-            found = model.get_submodule(path)
+            module = model.get_submodule(path)
         except AttributeError:
             continue
-        if isinstance(found, nn.ModuleList):
+        if isinstance(module, nn.ModuleList):
             return path
     raise ConfigError(f"expected layers at {', '.join(_PATHS)} of {type(model).__name__}, found none")
 
 
 def run_tapped(
-    forward: Callable[[], Any], layers: nn.ModuleList, wanted: Collection[int], *, whole: bool
+    forward: Callable[[], Any], layers: nn.ModuleList, indices: Collection[int], *, whole: bool
 ) -> tuple[dict[int, Tensor], Any]:
     """Run a model and keep what enters its first layer (state 0) and leaves layer l (state l).
 
@@ -56,36 +56,36 @@ def run_tapped(
     Args:
         forward: runs the model.
         layers: its layers.
-        wanted: states to keep, raw, i.e. before any norm that follows the stack.
+        indices: states to keep, raw, i.e. before any norm that follows the stack.
         whole: run to the end, for the model's own output; otherwise the pass ends after the last state
             wanted.
 
     Returns:
         the states by index, and what `forward` returned (None unless `whole`).
     """
-    found: dict[int, Tensor] = {}
-    last = max(wanted, default=0)
+    states: dict[int, Tensor] = {}
+    last = max(indices, default=0)
     calls = 0
 
     def entered(_: nn.Module, args: Any, kwargs: Any) -> None:
-        if calls == 0 and 0 in wanted:
-            found[0] = args[0] if args else kwargs["hidden_states"]
+        if calls == 0 and 0 in indices:
+            states[0] = args[0] if args else kwargs["hidden_states"]
         if calls == last and not whole:
             raise _Enough
 
     def left(_: nn.Module, __: Any, output: Any) -> None:
         nonlocal calls
         calls += 1
-        if calls in wanted:
-            found[calls] = output if isinstance(output, Tensor) else output[0]
+        if calls in indices:
+            states[calls] = output if isinstance(output, Tensor) else output[0]
 
     hooks = [layer.register_forward_pre_hook(entered, with_kwargs=True) for layer in layers]
     hooks += [layer.register_forward_hook(left) for layer in layers]
     try:
         output = forward()
-        return found, output if whole else None
+        return states, output if whole else None
     except _Enough:
-        return found, None
+        return states, None
     finally:
         for hook in hooks:
             hook.remove()
@@ -110,7 +110,7 @@ def run_between(
     Returns:
         raw hidden states start+1..stop, and what `forward` returned (None unless it ran to its end).
     """
-    found: list[Tensor] = []
+    states: list[Tensor] = []
 
     def handed_on(*args: Any, **kwargs: Any) -> Any:
         given = args[0] if args else kwargs["hidden_states"]
@@ -120,7 +120,7 @@ def run_between(
         return ((hidden, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": hidden})
 
     def left(_: nn.Module, __: Any, output: Any) -> None:
-        found.append(output if isinstance(output, Tensor) else output[0])
+        states.append(output if isinstance(output, Tensor) else output[0])
 
     def enough(_: nn.Module, __: Any) -> None:
         raise _Enough
@@ -132,9 +132,9 @@ def run_between(
     try:
         for layer in skipped:
             layer.forward = handed_on
-        return found, forward()
+        return states, forward()
     except _Enough:
-        return found, None
+        return states, None
     finally:
         for layer in skipped:
             del layer.forward

@@ -87,16 +87,16 @@ class TextEncoder:
         bare = self.bare_tokenizer("a", self.max_tokens)
         return len(bare.ids) - word_bounds(bare)[1]
 
-    def states(self, text: str, wanted: Sequence[int]) -> list[Tensor]:
-        """Hidden states `wanted` of the tokens, each (tokens, width) without special tokens; tokens may be
+    def states(self, text: str, indices: Sequence[int]) -> list[Tensor]:
+        """Hidden states `indices` of the tokens, each (tokens, width) without special tokens; tokens may be
         0.
         """
-        return self.states_of_batch([self.tokens(text)], wanted)[0]
+        return self.states_of_batch([self.tokens(text)], indices)[0]
 
     def states_of_batch(
-        self, texts: Sequence[TokenIds], wanted: Sequence[int], tokens: Tokens = "class"
+        self, texts: Sequence[TokenIds], indices: Sequence[int], tokens: Tokens = "class"
     ) -> list[list[Tensor]]:
-        """Hidden states of several texts in one pass: for each text the states `wanted`, (words, width).
+        """Hidden states of several texts in one pass: for each text the states `indices`, (words, width).
 
         With tokens `all` special and prompt tokens are kept; with `last` only the last one before closing special tokens
         is: (1, width).
@@ -106,7 +106,7 @@ class TextEncoder:
         """
         lengths = [len(text.ids) for text in texts]
         if max(lengths) == 0:
-            return [[torch.zeros(0, self.width) for _ in wanted] for _ in texts]
+            return [[torch.zeros(0, self.width) for _ in indices] for _ in texts]
         ids = torch.nn.utils.rnn.pad_sequence(
             [torch.tensor(text.ids, dtype=torch.long) for text in texts], batch_first=True
         )
@@ -114,23 +114,23 @@ class TextEncoder:
         mask = torch.ones_like(ids) if mask is None else mask.long()
         with torch.inference_mode():
             inputs = {"input_ids": self.placement.put(ids), "attention_mask": self.placement.put(mask)}
-            raw = [index for index in wanted if index != self.layer_count]
-            whole = self.layer_count in wanted
-            found, out = run_tapped(lambda: self.module(**inputs), self._layers, raw, whole=whole)
+            raw = [index for index in indices if index != self.layer_count]
+            whole = self.layer_count in indices
+            states, out = run_tapped(lambda: self.module(**inputs), self._layers, raw, whole=whole)
             if whole:
-                found[self.layer_count] = out if isinstance(out, Tensor) else out.last_hidden_state
-            kept = [self._kept(text, tokens) for text in texts]
-            words = [self.placement.put(torch.tensor(own, dtype=torch.bool)) for own in kept]
+                states[self.layer_count] = out if isinstance(out, Tensor) else out.last_hidden_state
+            selections = [self._token_selection(text, tokens) for text in texts]
+            words = [self.placement.put(torch.tensor(selected, dtype=torch.bool)) for selected in selections]
             return [
-                [found[index][row, : len(text.ids)][words[row]] for index in wanted]
+                [states[index][row, : len(text.ids)][words[row]] for index in indices]
                 for row, text in enumerate(texts)
             ]
 
-    def _kept(self, text: TokenIds, tokens: Tokens) -> list[bool]:
+    def _token_selection(self, text: TokenIds, tokens: Tokens) -> list[bool]:
         if tokens == "all":
             return [True] * len(text.ids)
         if tokens == "last":
-            return [place == len(text.ids) - 1 - self.closing for place in range(len(text.ids))]
+            return [position == len(text.ids) - 1 - self.closing for position in range(len(text.ids))]
         return text.words
 
 

@@ -10,6 +10,6 @@ def linear_map_names(module: nn.Module, layers_name: str, start: int, stop: int)
     return tuple(
         f"{layers_name}.{layer}.{name}"
         for layer in range(start, stop)
-        for name, part in module.get_submodule(f"{layers_name}.{layer}").named_modules()
-        if isinstance(part, nn.Linear)
+        for name, submodule in module.get_submodule(f"{layers_name}.{layer}").named_modules()
+        if isinstance(submodule, nn.Linear)
     )

@@ -49,7 +49,7 @@ _RENAMED = {
     "conv3.weight_add_tensor": "conv3.weight", "conv2.bias": "conv2.bias", "conv3.bias": "conv3.bias",
     "layer_norm.weight": "layer_norm.weight",
 }  # fmt: skip
-_KEPT = re.compile(
+_UNRENAMED = re.compile(
     r"layers\.\d+\.(input_layernorm\.weight|post_attention_layernorm\.weight|mlp\.fc[12]\.bias)"
 )
 _MATRIX = re.compile(r"/layers\.(\d+)/(self_attn|mlp)/([qkvo]_proj|fc[12])/MatMul_quant")
@@ -100,12 +100,12 @@ def read_encoder(graph: Path) -> dict[str, NDArray[np.float32]]:
     stored, nodes = _read_graph(graph)
     tensors: dict[str, NDArray[np.float32]] = {}
     for name, values in stored.items():
-        if name in _RENAMED or _KEPT.fullmatch(name):
+        if name in _RENAMED or _UNRENAMED.fullmatch(name):
             tensors[_RENAMED.get(name, name)] = values.astype(np.float32)
     for operation, node, inputs in nodes:
         if match := _MATRIX.fullmatch(node):
-            layer, part, linear = match.groups()
-            tensors[f"layers.{layer}.{part}.{linear}.weight"] = _dequantised(stored, inputs)
+            layer, block, linear = match.groups()
+            tensors[f"layers.{layer}.{block}.{linear}.weight"] = _dequantised(stored, inputs)
         elif operation in {"Mul", "Add"} and node.startswith("/groupnorm/"):
             which = "weight" if operation == "Mul" else "bias"
             constant = next((stored[name] for name in inputs if name in stored), None)
@@ -121,7 +121,10 @@ def read_encoder(graph: Path) -> dict[str, NDArray[np.float32]]:
 
 def _dequantised(stored: dict[str, NDArray[Any]], inputs: list[str]) -> NDArray[np.float32]:
     """(out, in) float32 of one quantised matrix; ONNX stores (in, out)."""
-    name = next((one for one in inputs if one in stored and one.endswith("_quantized")), None)
+    name = next(
+        (input_name for input_name in inputs if input_name in stored and input_name.endswith("_quantized")),
+        None,
+    )
     if name is None:
         raise WeightsError(f"expected a quantised matrix among {inputs}, found none")
     base = name.removesuffix("_quantized")
@@ -150,7 +153,7 @@ def _read_graph(path: Path) -> tuple[dict[str, NDArray[Any]], list[tuple[str, st
 def _nodes(graph: Any) -> Iterator[tuple[str, str, list[str]]]:
     for index in range(graph.NodesLength()):
         node = graph.Nodes(index)
-        inputs = [node.Inputs(place).decode() for place in range(node.InputsLength())]
+        inputs = [node.Inputs(input_index).decode() for input_index in range(node.InputsLength())]
         yield node.OpType().decode(), node.Name().decode(), inputs
 
 

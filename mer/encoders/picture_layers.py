@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mer.encoders.frame_tokens import Tokens
-from mer.encoders.layer_tap import layers_of, layers_place, run_tapped
+from mer.encoders.layer_tap import layers_name, layers_of, run_tapped
 from mer.encoders.linear_maps import linear_map_names
 from mer.encoders.placement import ON_CPU, Placement
 from mer.errors import ConfigError
@@ -22,18 +22,18 @@ PLAIN_TYPES = ("clip_vision_model", "siglip_vision_model", "vit", "deit", "dinov
 
 
 class PictureLayers:
-    """A vision tower, layer by layer.
+    """A vision encoder, layer by layer.
 
     Args:
-        model: the tower, with its embeddings, layers and final norm.
+        model: the encoder, with its embeddings, layers and final norm.
         leading: tokens before a picture's patches (class, distillation); 0 where there are none.
         tokens: tokens of a picture.
         reads: which of them a clip's vector is pooled from: the `class` token (patches where there is none), or the
             `patches`.
-        placement: where the tower is.
+        placement: where the encoder is.
 
     Raises:
-        ConfigError: a tower whose layers need more than the hidden state, or other tokens to read.
+        ConfigError: an encoder whose layers need more than the hidden state, or other tokens to read.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PictureLayers:
         kind = str(model.config.model_type)
         if kind not in PLAIN_TYPES:
             raise ConfigError(
-                f"expected a vision tower of type {', '.join(PLAIN_TYPES)} to adapt, found {kind!r}"
+                f"expected a vision encoder of type {', '.join(PLAIN_TYPES)} to adapt, found {kind!r}"
             )
         if reads not in ("class", "patches"):
             raise ConfigError(f"expected `class` or `patches` to read of an adapted picture, found {reads!r}")
@@ -56,7 +56,7 @@ class PictureLayers:
         self.leading, self.tokens, self.reads = leading, tokens, reads
         self.width = int(model.config.hidden_size)
         self.layer_count = int(model.config.num_hidden_layers)
-        self._place = layers_place(model)
+        self._layers_name = layers_name(model)
 
     def run_layers(self, hidden: Tensor, mask: Tensor, start: int, stop: int) -> list[Tensor]:
         """Run layers start..stop-1: hidden state `start` -> hidden states start+1..stop, in the given type.
@@ -65,7 +65,7 @@ class PictureLayers:
             hidden: (batch, pictures * tokens, width) hidden state `start`, whole pictures.
             mask: bool (batch, pictures * tokens), True at real pictures; the others are not run and become zeros.
             start: hidden state given.
-            stop: hidden state wanted; the last one has been through the tower's final norm, as its output is
+            stop: hidden state wanted; the last one has been through the encoder's final norm, as its output is
                 (states that `FeatureSpec` names are taken before it).
 
         Raises:
@@ -94,13 +94,13 @@ class PictureLayers:
 
     def counted(self, mask: Tensor) -> Tensor:
         """Tokens (batch, pictures * tokens) that a clip's vector is pooled from, of the real ones in `mask`."""
-        place = torch.arange(mask.shape[1], device=mask.device) % self.tokens
-        wanted = place == 0 if self.reads == "class" and self.leading else place >= self.leading
-        return mask & wanted
+        position = torch.arange(mask.shape[1], device=mask.device) % self.tokens
+        pooled = position == 0 if self.reads == "class" and self.leading else position >= self.leading
+        return mask & pooled
 
     def layer_module_names(self, start: int, stop: int) -> tuple[str, ...]:
         """Full names within `module` of the linear maps (attention and MLP) of layers start..stop-1."""
-        return linear_map_names(self.module, self._place, start, stop)
+        return linear_map_names(self.module, self._layers_name, start, stop)
 
     def _final_norm(self, hidden: Tensor) -> Tensor:
         name = "post_layernorm" if hasattr(self.module, "post_layernorm") else "layernorm"
@@ -109,7 +109,7 @@ class PictureLayers:
 
 
 def tokens_of(model: Any, pixels: Tensor) -> int:
-    """Tokens that a tower makes of a picture (1, 3, height, width)."""
+    """Tokens that an encoder makes of a picture (1, 3, height, width)."""
     with torch.inference_mode():
         states, _ = run_tapped(lambda: model(pixel_values=pixels), layers_of(model), (0,), whole=False)
     return int(states[0].shape[1])

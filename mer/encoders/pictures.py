@@ -30,7 +30,7 @@ class PictureEncoder(VisualReadings):
     """A vision transformer by `from_pretrained`.
 
     Args:
-        model: the vision tower.
+        model: the vision encoder.
         processor: image processor of the same checkpoint.
         placement: where the model is.
         projection: CLIP's linear map from the pooled class token to the output.
@@ -57,17 +57,17 @@ class PictureEncoder(VisualReadings):
         self.output_width = self.width if projection is None else int(projection.out_features)
 
     def read(
-        self, crops: Crops, wanted: Collection[int], *, output: bool, tokens: Tokens = "class"
+        self, crops: Crops, indices: Collection[int], *, output: bool, tokens: Tokens = "class"
     ) -> tuple[dict[int, Tensor], Tensor | None]:
         """See `VisualEncoder.read`."""
         pixels = self._processor(images=list(crops), return_tensors="pt").pixel_values
         with torch.inference_mode():
             pixels = self.placement.put(pixels)
             states, out = run_tapped(
-                lambda: self.module(pixel_values=pixels), self._layers, wanted, whole=output
+                lambda: self.module(pixel_values=pixels), self._layers, indices, whole=output
             )
-            found = {index: read_tokens(state, tokens, self._leading) for index, state in states.items()}
-            return found, None if out is None else self._output(out, tokens)
+            vectors = {index: read_tokens(state, tokens, self._leading) for index, state in states.items()}
+            return vectors, None if out is None else self._output(out, tokens)
 
     def layers(self, reads: Tokens = "class") -> PictureLayers:
         """See `VisualEncoder.layers`."""
@@ -96,7 +96,7 @@ class PictureEncoder(VisualReadings):
 
 
 def load_clip(resolved: ResolvedWeights, placement: Placement) -> PictureEncoder:
-    """CLIP's vision tower, of a checkpoint with or without the text tower. Raises WeightsError."""
+    """CLIP's vision encoder, of a checkpoint with or without the text encoder. Raises WeightsError."""
     import transformers
 
     whole = model_type(resolved) == "clip"
@@ -107,7 +107,7 @@ def load_clip(resolved: ResolvedWeights, placement: Placement) -> PictureEncoder
 
 
 def load_siglip(resolved: ResolvedWeights, placement: Placement) -> PictureEncoder:
-    """SigLIP's vision tower, which has no class token. Raises WeightsError."""
+    """SigLIP's vision encoder, which has no class token. Raises WeightsError."""
     import transformers
 
     model = pretrained(transformers.SiglipVisionModel, resolved, placement)

@@ -51,7 +51,7 @@ class Placement:
 ON_CPU = Placement()
 
 
-def place(device: str = "auto", precision: Precision = "fp32") -> Placement:
+def choose_placement(device: str = "auto", precision: Precision = "fp32") -> Placement:
     """Settle both choices for this machine.
 
     Args:
@@ -61,8 +61,8 @@ def place(device: str = "auto", precision: Precision = "fp32") -> Placement:
             by `mer.encoders.bf16_proof.proved_placement`. `int8` (linear layers, processors only) is never chosen by
             itself: its values differ more.
     """
-    found = _device() if device == "auto" else device
-    return Placement(found, settled_precision(precision, found))
+    resolved_device = _device() if device == "auto" else device
+    return Placement(resolved_device, settled_precision(precision, resolved_device))
 
 
 def computed_in(placement: Placement) -> dict[str, str]:

@@ -41,8 +41,8 @@ class Probe:
         """Cosine of the result in bf16 to that in fp32; the lower of the whole and the mean over rows."""
         with torch.inference_mode():
             expected = self.compute(*self.inputs)
-            found = self.compute(*(one.to(torch.bfloat16) for one in self.inputs)).float()
-        return cosine(_rows(expected), _rows(found))
+            actual = self.compute(*(tensor.to(torch.bfloat16) for tensor in self.inputs)).float()
+        return cosine(_rows(expected), _rows(actual))
 
 
 def probes() -> Iterator[Probe]:

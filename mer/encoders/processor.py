@@ -49,7 +49,7 @@ def _cpu(cpuinfo: Path) -> tuple[str, ...]:
     if "vendor_id" in listed:
         return listed["vendor_id"], f"{listed.get('cpu family', '?')}/{listed.get('model', '?')}"
     parts = (listed.get("CPU implementer", ""), listed.get("CPU part", ""))
-    return tuple(part for part in (platform.machine(), *parts) if part)
+    return tuple(field for field in (platform.machine(), *parts) if field)
 
 
 def _listed(cpuinfo: Path) -> dict[str, str]:

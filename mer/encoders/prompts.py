@@ -33,7 +33,7 @@ class PromptedTokenizer:
     def __init__(self, tokenizer: Tokenizer, template: str) -> None:
         self._tokenizer = tokenizer
         before, after = parts_of(template)
-        self._before, self._after = (plain_ids(tokenizer, part) for part in (before, after))
+        self._before, self._after = (plain_ids(tokenizer, piece) for piece in (before, after))
 
     def __call__(self, text: str, max_tokens: int) -> TokenIds:
         """See `Tokenizer`."""
@@ -64,11 +64,11 @@ def parts_of(template: str) -> tuple[str, str]:
 
 def plain_ids(tokenizer: Tokenizer, text: str) -> list[int]:
     """Tokens of a piece of text without special tokens."""
-    found = tokenizer(text, len(text.encode()) + 16) if text else TokenIds([], [])
-    return [one for one, word in zip(found.ids, found.words, strict=True) if word]
+    tokens = tokenizer(text, len(text.encode()) + 16) if text else TokenIds([], [])
+    return [token for token, word in zip(tokens.ids, tokens.words, strict=True) if word]
 
 
 def word_bounds(tokens: TokenIds) -> tuple[int, int]:
-    """Places of the first word and behind the last one; there is at least one."""
-    places: Sequence[int] = [place for place, word in enumerate(tokens.words) if word]
-    return places[0], places[-1] + 1
+    """Positions of the first word and behind the last one; there is at least one."""
+    positions: Sequence[int] = [position for position, word in enumerate(tokens.words) if word]
+    return positions[0], positions[-1] + 1

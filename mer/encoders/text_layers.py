@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mer.encoders.frame_tokens import Tokens
-from mer.encoders.layer_tap import layer_outputs, layers_of, layers_place, run_between
+from mer.encoders.layer_tap import layer_outputs, layers_name, layers_of, run_between
 from mer.encoders.linear_maps import linear_map_names
 from mer.encoders.placement import ON_CPU, Placement
 from mer.errors import ConfigError
@@ -59,7 +59,7 @@ class TextLayers:
         self.layer_count = int(model.config.num_hidden_layers)
         self.leading, self.trailing, self.closing = leading, trailing, closing
         self.reads, self.label_rows = reads, label_rows
-        self._place = layers_place(model)
+        self._layers_name = layers_name(model)
         self._outputs: int | None = None
 
     def run_layers(self, hidden: Tensor, mask: Tensor, start: int, stop: int) -> list[Tensor]:
@@ -90,22 +90,22 @@ class TextLayers:
     def _layer_outputs(self) -> int:
         """Found out once, by one token through the first layer."""
         if self._outputs is None:
-            one = torch.zeros(1, 1, dtype=torch.long, device=self.placement.device)
+            token = torch.zeros(1, 1, dtype=torch.long, device=self.placement.device)
             with torch.inference_mode():
                 self._outputs = layer_outputs(
-                    lambda: self.module(input_ids=one, attention_mask=torch.ones_like(one)),
+                    lambda: self.module(input_ids=token, attention_mask=torch.ones_like(token)),
                     layers_of(self.module),
                 )
         return self._outputs
 
     def counted(self, mask: Tensor) -> Tensor:
         """Tokens (batch, tokens) that a text's vector is pooled from, of the real ones in `mask`."""
-        place = torch.arange(mask.shape[1], device=mask.device)[None]
+        position = torch.arange(mask.shape[1], device=mask.device)[None]
         length = mask.sum(dim=1, keepdim=True)
         if self.reads == "last":
-            return mask & (place == length - 1 - self.closing)
-        return mask & (place >= self.leading) & (place < length - self.trailing)
+            return mask & (position == length - 1 - self.closing)
+        return mask & (position >= self.leading) & (position < length - self.trailing)
 
     def layer_module_names(self, start: int, stop: int) -> tuple[str, ...]:
         """Full names within `module` of the linear maps (attention and MLP) of layers start..stop-1."""
-        return linear_map_names(self.module, self._place, start, stop)
+        return linear_map_names(self.module, self._layers_name, start, stop)

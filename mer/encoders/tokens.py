@@ -74,15 +74,15 @@ class SentencePieces:
         except (OSError, RuntimeError) as error:
             raise WeightsError(f"{path}: not a sentencepiece model: {error}") from error
         # true is the default of Baichuan's own tokenizer class; its published configurations say false
-        wanted = read_json(folder / "tokenizer_config.json").get("add_bos_token", True)
-        self._start = [int(self._pieces.bos_id())] if wanted else []
+        add_bos = read_json(folder / "tokenizer_config.json").get("add_bos_token", True)
+        self._start = [int(self._pieces.bos_id())] if add_bos else []
 
     def __call__(self, text: str, max_tokens: int) -> TokenIds:
         """See `Tokenizer`."""
         ids = [*self._start, *self._pieces.encode(text)]
-        kept = ids[:max_tokens]
-        words = [place >= len(self._start) for place in range(len(kept))]
-        return TokenIds(kept, words, cut=len(ids) > len(kept))
+        truncated = ids[:max_tokens]
+        words = [position >= len(self._start) for position in range(len(truncated))]
+        return TokenIds(truncated, words, cut=len(ids) > len(truncated))
 
 
 def check_vocabulary(folder: Path) -> None:
@@ -92,12 +92,12 @@ def check_vocabulary(folder: Path) -> None:
         WeightsError: no vocabulary (transformers would build an empty tokenizer, to which every word is unknown),
             or only sentencepiece's and that package is not installed.
     """
-    found = [name for name in VOCABULARIES if (folder / name).is_file()]
-    if not found:
+    present = [name for name in VOCABULARIES if (folder / name).is_file()]
+    if not present:
         raise WeightsError(f"{folder}: expected a tokenizer ({', '.join(VOCABULARIES)}), found none")
-    if all(name.endswith(".model") for name in found) and find_spec("sentencepiece") is None:
+    if all(name.endswith(".model") for name in present) and find_spec("sentencepiece") is None:
         raise WeightsError(
-            f"{folder / found[0]}: expected the package sentencepiece to read it, found none; pip install "
+            f"{folder / present[0]}: expected the package sentencepiece to read it, found none; pip install "
             "sentencepiece, or put a tokenizer.json beside it"
         )
 

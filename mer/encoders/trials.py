@@ -46,7 +46,7 @@ def sound_trials(resolved: ResolvedWeights, placement: Placement) -> Iterator[Tr
     for name, seconds in lengths.items():
         samples = max(int(seconds * _SAMPLE_RATE), 2 * encoder.minimum_samples)
         sounds = [encoder.prepared(torch.from_numpy(voice(count))) for count in (samples, samples * 2 // 3)]
-        states = partial(encoder.states_of_batch, wanted=range(encoder.layer_count + 1))
+        states = partial(encoder.states_of_batch, indices=range(encoder.layer_count + 1))
         yield from _alone_and_together(name, sounds, states)
 
 
@@ -58,7 +58,7 @@ def text_trials(resolved: ResolvedWeights, placement: Placement) -> Iterator[Tri
     for name, count in WORDS.items():
         words = list(islice(cycle(_SENTENCE.split()), count))
         texts = [encoder.tokens(" ".join(some)) for some in (words, words[: -(-count * 2 // 3)])]
-        states = partial(encoder.states_of_batch, wanted=range(encoder.layer_count + 1), tokens="all")
+        states = partial(encoder.states_of_batch, indices=range(encoder.layer_count + 1), tokens="all")
         yield from _alone_and_together(name, texts, states)
 
 
@@ -70,8 +70,8 @@ def picture_trials(resolved: ResolvedWeights, placement: Placement) -> Iterator[
     for name, count in PICTURES.items():
         crops = np.concatenate(encoder.pieces(pictures(count)))
         states, output = encoder.read(crops, range(encoder.layer_count + 1), output=True, tokens="all")
-        found = [states[index] for index in sorted(states)] + ([] if output is None else [output])
-        yield f"{name}, {count} pictures", [one.float().cpu() for one in found]
+        tensors = [states[index] for index in sorted(states)] + ([] if output is None else [output])
+        yield f"{name}, {count} pictures", [tensor.float().cpu() for tensor in tensors]
 
 
 def _alone_and_together(
@@ -81,7 +81,7 @@ def _alone_and_together(
         each = states(some)
         yield (
             f"{name}, {kind}",
-            [torch.cat([one.float().cpu() for one in state]) for state in zip(*each, strict=True)],
+            [torch.cat([tensor.float().cpu() for tensor in state]) for state in zip(*each, strict=True)],
         )
 
 

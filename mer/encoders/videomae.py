@@ -53,7 +53,7 @@ class VideoEncoder(VisualReadings):
         return frames // self._tubelet
 
     def read(
-        self, crops: Crops, wanted: Collection[int], *, output: bool, tokens: Tokens = "class"
+        self, crops: Crops, indices: Collection[int], *, output: bool, tokens: Tokens = "class"
     ) -> tuple[dict[int, Tensor], Tensor | None]:
         """See `VisualEncoder.read`; the output is the last hidden state of transformers, after its norm."""
         if len(crops) % self.window:
@@ -62,10 +62,10 @@ class VideoEncoder(VisualReadings):
         with torch.inference_mode():
             pixels = self.placement.put(pixels.reshape(-1, self.window, *pixels.shape[-3:]))
             states, out = run_tapped(
-                lambda: self.module(pixel_values=pixels), self._layers, wanted, whole=output
+                lambda: self.module(pixel_values=pixels), self._layers, indices, whole=output
             )
-            found = {index: self._tubelets(state, tokens) for index, state in states.items()}
-            return found, None if out is None else self._tubelets(out.last_hidden_state, tokens)
+            vectors = {index: self._tubelets(state, tokens) for index, state in states.items()}
+            return vectors, None if out is None else self._tubelets(out.last_hidden_state, tokens)
 
     def _tubelets(self, state: Tensor, tokens: Tokens) -> Tensor:
         """(windows, tubelets * patches, width), tubelets outermost -> (windows * tubelets, width)."""

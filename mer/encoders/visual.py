@@ -1,4 +1,4 @@
-"""Encoders of face crops by configuration, and a small seeded CLIP tower that alignment trains.
+"""Encoders of face crops by configuration, and a small seeded CLIP vision encoder that alignment trains.
 
 Known (zeroQiaoba/MERTools): a clip's CLIP feature is `get_image_features` of its face crops, averaged over
 frames.
@@ -31,7 +31,7 @@ CLIP_TINY: dict[str, Any] = {
 
 
 class FaceEncoder(VisualReadings, nn.Module):
-    """Small CLIP vision tower over 64-pixel face crops; trainable.
+    """Small CLIP vision encoder over 64-pixel face crops; trainable.
 
     Args:
         seed: of the initialisation; the global random state is left as it was.
@@ -67,15 +67,15 @@ class FaceEncoder(VisualReadings, nn.Module):
         return PictureLayers(self.model, CLASS_TOKEN, tokens_of(self.model, pixels), reads)
 
     def read(
-        self, crops: Crops, wanted: Collection[int], *, output: bool, tokens: Tokens = "class"
+        self, crops: Crops, indices: Collection[int], *, output: bool, tokens: Tokens = "class"
     ) -> tuple[dict[int, Tensor], Tensor | None]:
         """See `VisualEncoder.read`; the output is the normed class token."""
         with torch.inference_mode():
             pixels = self.pixels(torch.from_numpy(crops))
             layers = layers_of(self.model)
-            states, out = run_tapped(lambda: self.model(pixel_values=pixels), layers, wanted, whole=output)
-        found = {index: read_tokens(state, tokens, CLASS_TOKEN) for index, state in states.items()}
-        return found, None if out is None else out.pooler_output
+            states, out = run_tapped(lambda: self.model(pixel_values=pixels), layers, indices, whole=output)
+        vectors = {index: read_tokens(state, tokens, CLASS_TOKEN) for index, state in states.items()}
+        return vectors, None if out is None else out.pooler_output
 
 
 def face_encoder(source: str) -> FaceEncoder:
@@ -96,7 +96,7 @@ def load_visual(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> Vis
     """
     seeded = resolved.source.startswith("seed:")
     kind = SEEDED if seeded else model_type(resolved)
-    known = [one for one in PICTURES if one != SEEDED]
+    known = [name for name in PICTURES if name != SEEDED]
     if not seeded and kind not in known:
         raise ConfigError(
             f"{resolved.source}: expected a visual encoder of type {', '.join(known)}, found {kind!r}"

@@ -40,13 +40,13 @@ class VisualEncoder(Protocol):
         ...
 
     def read(
-        self, crops: Crops, wanted: Collection[int], *, output: bool, tokens: Tokens = "class"
+        self, crops: Crops, indices: Collection[int], *, output: bool, tokens: Tokens = "class"
     ) -> tuple[dict[int, Tensor], Tensor | None]:
         """One pass over pieces (concatenated), which ends after the last layer that is read.
 
         Args:
             crops: uint8 (frames, height, width, 3) RGB.
-            wanted: hidden states, 0 (embeddings) to `layer_count` (the last, before any norm that follows).
+            indices: hidden states, 0 (embeddings) to `layer_count` (the last, before any norm that follows).
             output: whether the output is wanted too.
             tokens: how a frame's tokens become one vector.
 
@@ -60,7 +60,7 @@ class VisualEncoder(Protocol):
         """The output alone, (rows, output_width)."""
         ...
 
-    def states(self, crops: Crops, wanted: Sequence[int]) -> list[Tensor]:
+    def states(self, crops: Crops, indices: Sequence[int]) -> list[Tensor]:
         """Hidden states alone, each (rows, width)."""
         ...
 
@@ -78,7 +78,7 @@ class VisualReadings(ABC):
 
     @abstractmethod
     def read(
-        self, crops: Crops, wanted: Collection[int], *, output: bool, tokens: Tokens = "class"
+        self, crops: Crops, indices: Collection[int], *, output: bool, tokens: Tokens = "class"
     ) -> tuple[dict[int, Tensor], Tensor | None]:
         """See `VisualEncoder.read`."""
 
@@ -96,10 +96,10 @@ class VisualReadings(ABC):
         assert vectors is not None
         return vectors
 
-    def states(self, crops: Crops, wanted: Sequence[int]) -> list[Tensor]:
+    def states(self, crops: Crops, indices: Sequence[int]) -> list[Tensor]:
         """See `VisualEncoder.states`."""
-        found, _ = self.read(crops, wanted, output=False)
-        return [found[index] for index in wanted]
+        states, _ = self.read(crops, indices, output=False)
+        return [states[index] for index in indices]
 
     def layers(self, reads: Tokens = "class") -> PictureLayers:
         """See `VisualEncoder.layers`; refused, unless a subclass says otherwise."""

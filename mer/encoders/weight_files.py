@@ -54,15 +54,15 @@ def check_folder(folder: Path) -> None:
         values = read_json(folder / name)
         if native:
             values.pop("auto_map", None)
-        if asked := asks_for_code(values):
+        if code_option := asks_for_code(values):
             raise WeightsError(
-                f"{folder / name}: `{asked}` asks to run code that comes with the weights: refused"
+                f"{folder / name}: `{code_option}` asks to run code that comes with the weights: refused"
             )
     tensors = sorted(folder.glob("*.safetensors"))
     if not tensors:
         pickled = sorted(path.name for path in folder.glob("*.bin"))
-        found = f"only {', '.join(pickled)} ({HOW_TO_CONVERT})" if pickled else "none"
-        raise WeightsError(f"{folder}: expected *.safetensors, found {found}")
+        actual = f"only {', '.join(pickled)} ({HOW_TO_CONVERT})" if pickled else "none"
+        raise WeightsError(f"{folder}: expected *.safetensors, found {actual}")
     for path in tensors:
         check_safetensors(path)
 
@@ -70,7 +70,7 @@ def check_folder(folder: Path) -> None:
 def asks_for_code(values: Any) -> str | None:
     """Name of an option, at any depth of a configuration, that makes transformers fetch or import code."""
     if isinstance(values, list):
-        return next((found for one in values if (found := asks_for_code(one))), None)
+        return next((option for item in values if (option := asks_for_code(item))), None)
     if not isinstance(values, dict):
         return None
     for name, value in values.items():
@@ -124,9 +124,9 @@ def sha256_remembered(path: Path, cache: Path) -> str:
     stay.
     """
     status = path.stat()
-    place = str(path.resolve())
-    stamp = {"path": place, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    record = cache / "checksums" / (hashlib.sha256(place.encode()).hexdigest()[:32] + ".json")
+    resolved_path = str(path.resolve())
+    stamp = {"path": resolved_path, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    record = cache / "checksums" / (hashlib.sha256(resolved_path.encode()).hexdigest()[:32] + ".json")
     try:
         known = json.loads(record.read_text(encoding="utf-8"))
         if isinstance(known, dict) and {name: known.get(name) for name in stamp} == stamp:

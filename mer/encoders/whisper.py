@@ -55,11 +55,11 @@ class WhisperSpeech:
         """See `SpeechEncoder.prepared`: nothing."""
         return waveform
 
-    def states(self, waveform: Tensor, wanted: Sequence[int]) -> list[Tensor]:
-        """Hidden states `wanted`, each (frames, width); sound after 30 seconds is not seen."""
-        return self.states_of_batch([waveform], wanted)[0]
+    def states(self, waveform: Tensor, indices: Sequence[int]) -> list[Tensor]:
+        """Hidden states `indices`, each (frames, width); sound after 30 seconds is not seen."""
+        return self.states_of_batch([waveform], indices)[0]
 
-    def states_of_batch(self, waveforms: Sequence[Tensor], wanted: Sequence[int]) -> list[list[Tensor]]:
+    def states_of_batch(self, waveforms: Sequence[Tensor], indices: Sequence[int]) -> list[list[Tensor]]:
         """See `SpeechEncoder.states_of_batch`: all are padded to 30 seconds anyway."""
         encoder = self.module
         with torch.inference_mode():
@@ -68,12 +68,12 @@ class WhisperSpeech:
             hidden = functional.gelu(encoder.conv1(self.placement.put(mel)))
             hidden = functional.gelu(encoder.conv2(hidden)).transpose(1, 2)
             hidden = hidden + encoder.embed_positions.weight
-            found = {0: hidden}
-            for index in range(1, max(wanted) + 1):
+            states = {0: hidden}
+            for index in range(1, max(indices) + 1):
                 hidden = encoder.layers[index - 1](hidden, None)
-                found[index] = encoder.layer_norm(hidden) if index == self.layer_count else hidden
+                states[index] = encoder.layer_norm(hidden) if index == self.layer_count else hidden
         lengths = [min(hidden.shape[1], self.frame_count(waveform.numel())) for waveform in waveforms]
-        return [[found[index][row, :length] for index in wanted] for row, length in enumerate(lengths)]
+        return [[states[index][row, :length] for index in indices] for row, length in enumerate(lengths)]
 
 
 def load_whisper(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> WhisperSpeech:

@@ -41,7 +41,7 @@ def windows(encoder: SpeechEncoder, samples: int, window_seconds: float) -> list
     total, width = encoder.frame_count(samples), encoder.frame_count(size)
     hop = width - width // OVERLAP_DIVISOR
     starts = [*range(0, total - width, hop), total - width]
-    bounds = [0, *((one + other + width) // 2 for one, other in pairwise(starts)), total]
+    bounds = [0, *((previous + following + width) // 2 for previous, following in pairwise(starts)), total]
     return [
         Window(
             slice(start * encoder.stride, (start + width - 1) * encoder.stride + encoder.minimum_samples),

@@ -86,9 +86,9 @@ class ClipMedia:
     def _prepared(self, preparation: AudioPreparation) -> PreparedSound:
         limit = preparation.max_seconds
         raw = self._once(("sound", limit), lambda: self._heard(limit + _BEYOND_SECONDS))
-        kept = raw[: round(limit * SPEECH_RATE)]
-        flags = (CUT,) if kept.size < raw.size else ()
-        waveform = prepare_sound(kept, preparation)
+        truncated = raw[: round(limit * SPEECH_RATE)]
+        flags = (CUT,) if truncated.size < raw.size else ()
+        waveform = prepare_sound(truncated, preparation)
         if preparation.augmented is not None:
             waveform = preparation.augmented.apply(waveform, self.clip.content)
         return PreparedSound(waveform, flags)
@@ -107,7 +107,7 @@ class ClipMedia:
         if (mix := self.clip.noise) is None:
             return sound
         return mix.noise.corrupt_waveform(
-            sound, [decode_audio(one, max_seconds=seconds) for one in mix.talkers]
+            sound, [decode_audio(talker, max_seconds=seconds) for talker in mix.talkers]
         )
 
     def _seen(self, count: int) -> NDArray[np.uint8]:

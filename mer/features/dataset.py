@@ -13,7 +13,7 @@ from mer.errors import CorpusError
 from mer.features.clip_feature import ClipFeature
 from mer.features.shard import Shard, shard_of
 
-Part = tuple[Shard, NDArray[np.int64], NDArray[np.int64]]
+ShardRows = tuple[Shard, NDArray[np.int64], NDArray[np.int64]]
 """A shard, rows of a table it fills, and the places of these clips in the shard."""
 
 
@@ -54,8 +54,8 @@ def assemble(shards: Iterable[Shard], clip_ids: Sequence[str]) -> FeatureTable:
     if (gathered.lengths != 1).any():
         raise ValueError("expected utterance-level features (one row a clip), found frames")
     values = np.zeros((len(clip_ids), *gathered.shape), dtype=gathered.dtype)
-    for shard, rows, places in gathered.parts():
-        values[rows] = shard.values[shard.offsets[places]]
+    for shard, rows, positions in gathered.parts():
+        values[rows] = shard.values[shard.offsets[positions]]
     return FeatureTable(tuple(clip_ids), values, gathered.present)
 
 
@@ -68,9 +68,9 @@ def assemble_ragged(shards: Iterable[Shard], clip_ids: Sequence[str]) -> RaggedT
     gathered = _Gathered(shards, clip_ids)
     offsets = np.concatenate([[0], np.cumsum(gathered.lengths)]).astype(np.int64)
     values = np.zeros((int(offsets[-1]), *gathered.shape), dtype=gathered.dtype)
-    for shard, rows, places in gathered.parts():
-        for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-            begin, end = shard.offsets[place], shard.offsets[place + 1]
+    for shard, rows, positions in gathered.parts():
+        for row, position in zip(rows.tolist(), positions.tolist(), strict=True):
+            begin, end = shard.offsets[position], shard.offsets[position + 1]
             values[offsets[row] : offsets[row + 1]] = shard.values[begin:end]
     return RaggedTable(tuple(clip_ids), values, offsets, gathered.present)
 
@@ -99,31 +99,31 @@ class _Gathered:
     def __init__(self, shards: Iterable[Shard], clip_ids: Sequence[str]) -> None:
         self.shards = list(shards)
         where = {
-            clip_id: (number, place)
+            clip_id: (number, position)
             for number, shard in enumerate(self.shards)
-            for clip_id, place in shard.positions.items()
+            for clip_id, position in shard.positions.items()
         }
         absent = [clip_id for clip_id in clip_ids if clip_id not in where]
         if absent:
             raise CorpusError(f"{len(absent)} of {len(clip_ids)} clips are in no shard, e.g. {absent[0]}")
         self._numbers = np.array([where[clip_id][0] for clip_id in clip_ids], dtype=np.int64)
-        self._places = np.array([where[clip_id][1] for clip_id in clip_ids], dtype=np.int64)
+        self._positions = np.array([where[clip_id][1] for clip_id in clip_ids], dtype=np.int64)
         self.present = np.zeros(len(clip_ids), dtype=bool)
         self.lengths = np.ones(len(clip_ids), dtype=np.int64)
-        for shard, rows, places in self._all_parts():
-            self.present[rows] = shard.present[places]
-            self.lengths[rows] = shard.offsets[places + 1] - shard.offsets[places]
+        for shard, rows, positions in self._all_parts():
+            self.present[rows] = shard.present[positions]
+            self.lengths[rows] = shard.offsets[positions + 1] - shard.offsets[positions]
         self.shape, self.dtype = self._common_shape()
 
-    def parts(self) -> Iterable[Part]:
+    def parts(self) -> Iterable[ShardRows]:
         """What to copy: shards without any present clip only guess the shape, and hold nothing but zeros."""
-        return (part for part in self._all_parts() if part[0].present.any())
+        return (shard_rows for shard_rows in self._all_parts() if shard_rows[0].present.any())
 
-    def _all_parts(self) -> Iterable[Part]:
+    def _all_parts(self) -> Iterable[ShardRows]:
         for number, shard in enumerate(self.shards):
             rows = np.flatnonzero(self._numbers == number)
             if rows.size:
-                yield shard, rows, self._places[rows]
+                yield shard, rows, self._positions[rows]
 
     def _common_shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         known = {(shard.values.shape[1:], shard.values.dtype) for shard in self.shards if shard.present.any()}

@@ -77,7 +77,7 @@ def extract_clips(extractor: Extractor, clips: Sequence[Clip]) -> list[ClipFeatu
 def extract_clips_of_each(extractor: MultiExtractor, clips: Sequence[Clip]) -> tuple[list[ClipFeature], ...]:
     """For each spec what `extract_clips` gives for it, all out of one pass over the clips."""
     rows = list(extractor.extract_all(clips))
-    return tuple([row[one] for row in rows] for one in range(len(extractor.specs)))
+    return tuple([row[number] for row in rows] for number in range(len(extractor.specs)))
 
 
 def _extract_or_mask(extractor: Extractor, clip: Clip) -> ClipFeature:

@@ -33,8 +33,8 @@ class CropReader:
 
     def prepare(self, media: ClipMedia) -> ClipFeature:
         """Sample and crop; raises MediaError where there is no usable video."""
-        found = media.faces(self.specs[0].frames)
-        return ClipFeature(found.crops[None], present=True, flags=found.flags)
+        faces = media.faces(self.specs[0].frames)
+        return ClipFeature(faces.crops[None], present=True, flags=faces.flags)
 
     def finish(self, prepared: Sequence[ClipFeature]) -> list[tuple[ClipFeature, ...]]:
         """The crops as they are."""
@@ -64,15 +64,15 @@ class FaceReader(EncoderReader):
 
     def prepare(self, media: ClipMedia) -> Pieces:
         """Sample and crop; raises MediaError where there is no usable video."""
-        found = media.faces(self.specs[0].frames)
-        items = self.encoder.pieces(found.crops)
-        return Pieces(items, [float(len(item)) for item in items], found.flags)
+        faces = media.faces(self.specs[0].frames)
+        items = self.encoder.pieces(faces.crops)
+        return Pieces(items, [float(len(item)) for item in items], faces.flags)
 
     def encode(self, items: list[Any]) -> list[Rows]:
         """One pass over a batch of pieces, which stops below the last layer where only states are read."""
         output = any(spec.layers == "output" for spec in self.specs)
         states, vectors = self.encoder.read(
-            np.concatenate(items), self.wanted(), output=output, tokens=self.specs[0].tokens
+            np.concatenate(items), self.state_indices(), output=output, tokens=self.specs[0].tokens
         )
         rows, start = [], 0
         per_row = self._tokens_per_row(states, sum(self.encoder.rows(len(item)) for item in items))
@@ -82,10 +82,10 @@ class FaceReader(EncoderReader):
                 pooled(
                     [vectors[start:stop]]
                     if spec.layers == "output" and vectors is not None
-                    else [states[index][start:stop] for index in wanted],
+                    else [states[index][start:stop] for index in indices],
                     spec,
                 )
-                for spec, wanted in zip(self.specs, self.states, strict=True)
+                for spec, indices in zip(self.specs, self.states, strict=True)
             ]
             rows.append(Rows(values, stop - start))
             start = stop
@@ -95,7 +95,7 @@ class FaceReader(EncoderReader):
         """1, unless all tokens of every row are kept."""
         return len(next(iter(states.values()))) // rows if self.specs[0].tokens == "all" else 1
 
-    def wanted(self) -> tuple[int, ...]:
+    def state_indices(self) -> tuple[int, ...]:
         """Hidden states that any spec asks for; the output is no hidden state here."""
         pairs = zip(self.specs, self.states, strict=True)
         return tuple(sorted({index for spec, states in pairs if spec.layers != "output" for index in states}))

@@ -59,9 +59,9 @@ def read_features(path: Path) -> NDArray[np.float32]:
     if len(shape) not in {1, 2}:
         raise bad_features(path.name, "shape (features,) or (time, features)", str(header.shape))
     if len(raw) != header.size * header.dtype.itemsize or len(raw) > MAX_BYTES:
-        found = f"{len(raw)} bytes for shape {header.shape}"
+        actual = f"{len(raw)} bytes for shape {header.shape}"
         raise bad_features(
-            path.name, f"{header.size * header.dtype.itemsize} bytes, at most {MAX_BYTES}", found
+            path.name, f"{header.size * header.dtype.itemsize} bytes, at most {MAX_BYTES}", actual
         )
     if header.size == 0:
         return np.zeros((0, shape[-1]), dtype=np.float32)
@@ -113,9 +113,9 @@ def _width_in_header(path: Path) -> int | None:
     return None if isinstance(header, str) or not header.shape else header.shape[-1] or None
 
 
-def bad_features(name: str, expected: str, found: str) -> MediaError:
+def bad_features(name: str, expected: str, actual: str) -> MediaError:
     """The error of a clip's features that cannot be used."""
-    return MediaError(QuarantineReason.BAD_FEATURES, f"{name}: expected {expected}, found {found}")
+    return MediaError(QuarantineReason.BAD_FEATURES, f"{name}: expected {expected}, found {actual}")
 
 
 def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

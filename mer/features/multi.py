@@ -35,7 +35,7 @@ class MultiExtractor:
     Args:
         specs: in the order of the results.
         weights_cache: folder of converted weights, see `resolve_weights`.
-        device: `auto`, `cpu`, `cuda`, ...; see `mer.encoders.placement.place`.
+        device: `auto`, `cpu`, `cuda`, ...; see `mer.encoders.placement.choose_placement`.
     """
 
     def __init__(self, specs: Sequence[FeatureSpec], weights_cache: Path, device: str = "auto") -> None:
@@ -43,15 +43,17 @@ class MultiExtractor:
         self.readers: list[Reader] = []
         self.placements: list[Placement] = []
         self._detectors = FaceDetectors()
-        self._places: list[list[int]] = []
+        self._spec_numbers: list[list[int]] = []
         groups: dict[Any, list[int]] = {}
         for number, spec in enumerate(self.specs):
             groups.setdefault(_shared(spec), []).append(number)
-        for places in groups.values():
-            reader, placement = open_reader([self.specs[one] for one in places], weights_cache, device)
+        for spec_numbers in groups.values():
+            reader, placement = open_reader(
+                [self.specs[spec_number] for spec_number in spec_numbers], weights_cache, device
+            )
             self.readers.append(reader)
             self.placements.append(placement)
-            self._places.append(places)
+            self._spec_numbers.append(spec_numbers)
         for spec in self.specs:  # a detector that is not there is an error now, not at the first clip
             if spec.modality == "visual" and not spec.precomputed:
                 self._detectors.get(spec.frames.detector)
@@ -63,38 +65,40 @@ class MultiExtractor:
     def extract_strictly(self, clip: Clip) -> tuple[ClipFeature, ...]:
         """The same, but raises MediaError where any stream fails."""
         prepared = self._prepared(clip)
-        if failed := [one for one in prepared if isinstance(one, MediaError)]:
+        if failed := [item for item in prepared if isinstance(item, MediaError)]:
             raise failed[0]
         return self._finished([clip], [prepared])[0]
 
     def extract_all(self, clips: Sequence[Clip]) -> Iterator[tuple[ClipFeature, ...]]:
         """`extract` of each clip, in order; the next clips are decoded while one is computed."""
-        size = GPU_CLIPS if any(one.on_gpu for one in self.placements) else 1
+        size = GPU_CLIPS if any(placement.on_gpu for placement in self.placements) else 1
         rounds = [clips[start : start + size] for start in range(0, len(clips), size)]
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
             waiting = iter(rounds)
             decoding: deque[tuple[Sequence[Clip], Future[list[list[Any]]]]] = deque(
-                (one, pool.submit(self._prepare_round, one)) for one in islice(waiting, AHEAD)
+                (batch, pool.submit(self._prepare_round, batch)) for batch in islice(waiting, AHEAD)
             )
             while decoding:
                 now, future = decoding.popleft()
                 prepared = future.result()
-                decoding.extend((one, pool.submit(self._prepare_round, one)) for one in islice(waiting, 1))
+                decoding.extend(
+                    (batch, pool.submit(self._prepare_round, batch)) for batch in islice(waiting, 1)
+                )
                 yield from self._finished(now, prepared)
 
     def arithmetic(self, number: int) -> dict[str, str]:
         """What the feature of spec `number` is computed in here, as its shards say it; empty where no encoder gives it."""
         if not self.specs[number].encoded:
             return {}
-        groups = zip(self._places, self.placements, strict=True)
-        return computed_in(next(placement for places, placement in groups if number in places))
+        groups = zip(self._spec_numbers, self.placements, strict=True)
+        return computed_in(next(placement for spec_numbers, placement in groups if number in spec_numbers))
 
     def absent(self, *flags: str) -> tuple[ClipFeature, ...]:
         """The masked features of a clip without any stream."""
-        found: dict[int, ClipFeature] = {}
-        for reader, places in zip(self.readers, self._places, strict=True):
-            found.update(zip(places, reader.absent(*flags), strict=True))
-        return tuple(found[one] for one in range(len(self.specs)))
+        features: dict[int, ClipFeature] = {}
+        for reader, spec_numbers in zip(self.readers, self._spec_numbers, strict=True):
+            features.update(zip(spec_numbers, reader.absent(*flags), strict=True))
+        return tuple(features[spec_number] for spec_number in range(len(self.specs)))
 
     def _prepare_round(self, clips: Sequence[Clip]) -> list[list[Any]]:
         return [self._prepared(clip) for clip in clips]
@@ -107,15 +111,15 @@ class MultiExtractor:
     def _finished(
         self, clips: Sequence[Clip], prepared: Sequence[list[Any]]
     ) -> list[tuple[ClipFeature, ...]]:
-        found: list[dict[int, ClipFeature]] = [{} for _ in clips]
-        for number, (reader, places) in enumerate(zip(self.readers, self._places, strict=True)):
+        by_spec: list[dict[int, ClipFeature]] = [{} for _ in clips]
+        for number, (reader, spec_numbers) in enumerate(zip(self.readers, self._spec_numbers, strict=True)):
             sound = [row for row in range(len(clips)) if not isinstance(prepared[row][number], MediaError)]
             features = reader.finish([prepared[row][number] for row in sound])
             done = dict(zip(sound, features, strict=True))
             for row, clip in enumerate(clips):
                 values = done[row] if row in done else _masked(reader, clip, prepared[row][number])
-                found[row].update(zip(places, values, strict=True))
-        return [tuple(row[one] for one in range(len(self.specs))) for row in found]
+                by_spec[row].update(zip(spec_numbers, values, strict=True))
+        return [tuple(row[spec_number] for spec_number in range(len(self.specs))) for row in by_spec]
 
 
 def _shared(spec: FeatureSpec) -> Any:

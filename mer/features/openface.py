@@ -47,9 +47,9 @@ def openface_crops(clip: Clip, frames: int | Literal["all"], size: int) -> FaceC
     stored = folder / f"{clip.name}.npy"
     if stored.is_file():
         array = _open_array(stored)
-        pictures = [np.ascontiguousarray(array[place]) for place in _places(len(array), frames)]
+        pictures = [np.ascontiguousarray(array[index]) for index in _frame_indices(len(array), frames)]
     elif files := _picture_files(folder):
-        pictures = [_read_picture(files[place]) for place in _places(len(files), frames)]
+        pictures = [_read_picture(files[index]) for index in _frame_indices(len(files), frames)]
     else:
         raise MediaError(
             QuarantineReason.MISSING_MEDIA,
@@ -59,10 +59,10 @@ def openface_crops(clip: Clip, frames: int | Literal["all"], size: int) -> FaceC
     return FaceCrops(np.stack([_square(picture, size) for picture in pictures])[..., ::-1].copy(), ())
 
 
-def _places(count: int, frames: int | Literal["all"]) -> list[int]:
+def _frame_indices(count: int, frames: int | Literal["all"]) -> list[int]:
     if frames == "all":
         return list(range(count))
-    return [int(place) for place in (np.arange(frames) + 0.5) * count / frames]
+    return [int(middle) for middle in (np.arange(frames) + 0.5) * count / frames]
 
 
 def _open_array(path: Path) -> NDArray[Any]:
@@ -84,16 +84,16 @@ def _open_array(path: Path) -> NDArray[Any]:
         and 0 < min(array.shape[1:3]) <= max(array.shape[1:3]) <= MAX_SIDE
     )
     if not sound:
-        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise _bad(path, "uint8 (frames, height, width, 3)", found)
+        actual = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise _bad(path, "uint8 (frames, height, width, 3)", actual)
     return array
 
 
 def _picture_files(folder: Path) -> list[Path]:
     """Frames by name; OpenFace itself writes them one folder deeper, `<clip>_aligned`."""
-    for place in (folder, folder / f"{folder.name}_aligned"):
-        if place.is_dir():
-            files = sorted(path for path in place.iterdir() if path.suffix.lower() in PICTURES)
+    for parent in (folder, folder / f"{folder.name}_aligned"):
+        if parent.is_dir():
+            files = sorted(path for path in parent.iterdir() if path.suffix.lower() in PICTURES)
             if files:
                 return files
     return []
@@ -110,8 +110,8 @@ def _read_picture(path: Path) -> NDArray[np.uint8]:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error) as error:
         raise _bad(path, "a picture", str(error)) from error
     if picture is None:
-        found = f"{width} x {height}" if not sound else "a damaged one"
-        raise _bad(path, f"a picture of at most {MAX_SIDE} pixels a side", found)
+        actual = f"{width} x {height}" if not sound else "a damaged one"
+        raise _bad(path, f"a picture of at most {MAX_SIDE} pixels a side", actual)
     return np.asarray(picture, dtype=np.uint8)
 
 
@@ -122,5 +122,5 @@ def _square(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(picture, (size, size), interpolation=shrink), dtype=np.uint8)
 
 
-def _bad(path: Path, expected: str, found: str) -> MediaError:
-    return MediaError(QuarantineReason.BAD_FEATURES, f"{path.name}: expected {expected}, found {found}")
+def _bad(path: Path, expected: str, actual: str) -> MediaError:
+    return MediaError(QuarantineReason.BAD_FEATURES, f"{path.name}: expected {expected}, found {actual}")

@@ -38,10 +38,10 @@ def pooled(states: Sequence[Tensor], spec: FeatureSpec) -> NDArray[np.float32]:
     if spec.pooling == "mean":
         stacked = stacked.mean(dim=0, keepdim=True)
     elif spec.pooling != "frames":
-        found = [stacked.mean(dim=0, keepdim=True), stacked.std(dim=0, correction=0, keepdim=True)]
+        statistics = [stacked.mean(dim=0, keepdim=True), stacked.std(dim=0, correction=0, keepdim=True)]
         if spec.pooling == "statistics":
-            found += [stacked.amin(dim=0, keepdim=True), stacked.amax(dim=0, keepdim=True)]
-        stacked = torch.cat(found, dim=-1)
+            statistics += [stacked.amin(dim=0, keepdim=True), stacked.amax(dim=0, keepdim=True)]
+        stacked = torch.cat(statistics, dim=-1)
     return np.ascontiguousarray(stacked.cpu().numpy(), dtype=np.float32)
 
 
@@ -67,10 +67,10 @@ def merged(
         return mean.astype(np.float32)
     # the variance of the whole: within the parts, and between them
     squares = np.square(others[0]) + np.square(means - mean)
-    found = [mean, np.sqrt(np.tensordot(shares, squares, axes=1))]
+    statistics = [mean, np.sqrt(np.tensordot(shares, squares, axes=1))]
     if spec.pooling == "statistics":
-        found += [others[1].min(axis=0), others[2].max(axis=0)]
-    return np.concatenate(found, axis=-1).astype(np.float32)
+        statistics += [others[1].min(axis=0), others[2].max(axis=0)]
+    return np.concatenate(statistics, axis=-1).astype(np.float32)
 
 
 def pooled_zeros(spec: FeatureSpec, states: int, width: int) -> NDArray[np.float32]:

@@ -76,12 +76,12 @@ class PrecomputedExtractor:
         """(T, D) -> (T, D), (1, D), (1, 2 * D) or (1, 4 * D)."""
         if self.spec.pooling == "frames":
             return values
-        found: list[Frames] = [values.mean(axis=0)]
+        statistics: list[Frames] = [values.mean(axis=0)]
         if self.spec.pooling != "mean":
-            found.append(values.std(axis=0))
+            statistics.append(values.std(axis=0))
         if self.spec.pooling == "statistics":
-            found += [values.min(axis=0), values.max(axis=0)]
-        return np.concatenate(found)[None]
+            statistics += [values.min(axis=0), values.max(axis=0)]
+        return np.concatenate(statistics)[None]
 
 
 def _open_source(root: Path, name: str) -> _Source:

@@ -30,16 +30,18 @@ def precomputed_contents(root: Path, source: str, names: Sequence[str]) -> list[
     if not folder.is_dir() and name in (pickled := pickled_sets(root)):
         path, modality = pickled[name]
         status = path.stat()
-        return [_pickled(path, modality, own, status.st_size, status.st_mtime_ns) for own in names]
-    return [_in_folder(folder, own) for own in names]
+        return [
+            _pickled(path, modality, clip_name, status.st_size, status.st_mtime_ns) for clip_name in names
+        ]
+    return [_in_folder(folder, clip_name) for clip_name in names]
 
 
 def _in_folder(folder: Path, name: str) -> str | None:
     if Path(name).name != name or "\0" in name:  # reading it is refused
         return None
     file = folder / f"{name}.npy"
-    if (found := _hashed(file)) is not None:
-        return found
+    if (content := _hashed(file)) is not None:
+        return content
     faces = [_hashed(path) for path in sorted((folder / name).glob("*.npy"))]
     return _joined([face or "" for face in faces]) if faces else None
 

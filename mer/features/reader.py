@@ -94,7 +94,7 @@ class EncoderReader(ABC):
         """See `Reader.finish`."""
         items = [item for pieces in prepared for item in pieces.items]
         costs = [cost for pieces in prepared for cost in pieces.costs]
-        rows = self.batches.run(costs, lambda batch: self.encode([items[place] for place in batch]))
+        rows = self.batches.run(costs, lambda batch: self.encode([items[index] for index in batch]))
         features, start = [], 0
         for pieces in prepared:
             stop = start + len(pieces.items)
@@ -109,26 +109,28 @@ class EncoderReader(ABC):
             for spec, states in zip(self.specs, self.states, strict=True)
         )
 
-    def wanted(self) -> tuple[int, ...]:
+    def state_indices(self) -> tuple[int, ...]:
         """Hidden states that any spec asks for, ascending."""
         return tuple(sorted({index for states in self.states for index in states}))
 
-    def rows(self, found: dict[int, Tensor], count: int) -> Rows:
+    def rows(self, state_by_index: dict[int, Tensor], count: int) -> Rows:
         """Hidden states of one item by index, reduced for each spec."""
         return Rows(
             [
-                pooled([found[index] for index in states], spec)
+                pooled([state_by_index[index] for index in states], spec)
                 for spec, states in zip(self.specs, self.states, strict=True)
             ],
             count,
         )
 
     def _whole(self, rows: Sequence[Rows], flags: tuple[str, ...]) -> tuple[ClipFeature, ...]:
-        rows = [one for one in rows if one.count > 0]
+        rows = [piece for piece in rows if piece.count > 0]
         if not rows:
             return self.absent(*flags)
-        counts = [one.count for one in rows]
+        counts = [piece.count for piece in rows]
         return tuple(
-            ClipFeature(merged([one.values[place] for one in rows], counts, spec), present=True, flags=flags)
-            for place, spec in enumerate(self.specs)
+            ClipFeature(
+                merged([piece.values[number] for piece in rows], counts, spec), present=True, flags=flags
+            )
+            for number, spec in enumerate(self.specs)
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mer.encoders.families import encoder_implementations
-from mer.encoders.placement import Placement, place
+from mer.encoders.placement import Placement, choose_placement
 from mer.encoders.weights import ResolvedWeights, resolve_weights
 from mer.features.spec import CROPS_SOURCE, FeatureSpec
 from mer.implementations import Implementations
@@ -38,7 +38,7 @@ def open_reader(specs: Sequence[FeatureSpec], weights_cache: Path, device: str) 
     spec, kind = specs[0], _kind(specs[0])
     if kind in (FILES, CROPS):
         single: Reader = READERS.load(kind)(spec)
-        return single, place(device)
+        return single, choose_placement(device)
     from mer.encoders.bf16_proof import proved_placement
 
     resolved = resolve_weights(spec.source, weights_cache)

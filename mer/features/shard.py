@@ -40,9 +40,9 @@ class Shard:
 
     def get(self, clip_id: str) -> ClipFeature:
         """One clip's feature; KeyError for a clip of another shard."""
-        place = self.positions[clip_id]
-        rows = self.values[self.offsets[place] : self.offsets[place + 1]]
-        return ClipFeature(rows, bool(self.present[place]), self.flags[place])
+        position = self.positions[clip_id]
+        rows = self.values[self.offsets[position] : self.offsets[position + 1]]
+        return ClipFeature(rows, bool(self.present[position]), self.flags[position])
 
 
 def shard_of(clip_ids: Sequence[str], features: Sequence[ClipFeature]) -> Shard:
@@ -55,20 +55,22 @@ def shard_of(clip_ids: Sequence[str], features: Sequence[ClipFeature]) -> Shard:
         raise ValueError(
             f"expected one feature per clip and at least one, found {len(features)} and {len(clip_ids)}"
         )
-    shapes = {(one.values.shape[1:], one.values.dtype) for one in features if one.present}
+    shapes = {(feature.values.shape[1:], feature.values.dtype) for feature in features if feature.present}
     if len(shapes) > 1:
         raise CorpusError(
             f"expected features of one shape and type in a set, found {sorted(map(str, shapes))}"
         )
     shape, dtype = shapes.pop() if shapes else (features[0].values.shape[1:], features[0].values.dtype)
-    parts = [one.values if one.present else np.zeros((1, *shape), dtype=dtype) for one in features]
+    arrays = [
+        feature.values if feature.present else np.zeros((1, *shape), dtype=dtype) for feature in features
+    ]
     return Shard(
         clip_ids=tuple(clip_ids),
-        values=np.concatenate(parts),
-        offsets=np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64),
-        present=np.array([one.present for one in features], dtype=bool),
-        flags=tuple(tuple(one.flags) for one in features),
-        positions={clip_id: place for place, clip_id in enumerate(clip_ids)},
+        values=np.concatenate(arrays),
+        offsets=np.cumsum([0, *(len(array) for array in arrays)], dtype=np.int64),
+        present=np.array([feature.present for feature in features], dtype=bool),
+        flags=tuple(tuple(feature.flags) for feature in features),
+        positions={clip_id: position for position, clip_id in enumerate(clip_ids)},
     )
 
 
@@ -155,5 +157,5 @@ def read_shard(folder: Path) -> Shard:
         offsets=offsets,
         present=np.array(index["present"], dtype=bool),
         flags=tuple(tuple(flags) for flags in index["flags"]),
-        positions={clip_id: place for place, clip_id in enumerate(clip_ids)},
+        positions={clip_id: position for position, clip_id in enumerate(clip_ids)},
     )

@@ -69,7 +69,7 @@ class AudioPreparation(_Frozen):
     )
     augmented: AugmentedVariant | None = Field(
         default=None,
-        description="Change the prepared sound as this variant draws it, last of all: takes of a clip to learn from, "
+        description="Change the prepared sound as this variant draws it, last of all: variants of a clip to learn from, "
         "see `mer.features.augmentation`. None: as it is.",
     )
 

@@ -66,12 +66,14 @@ class SpeechReader(EncoderReader):
 
     def encode(self, items: list[Any]) -> list[Rows]:
         """One pass over a batch of windows."""
-        wanted = self.wanted()
-        found = self.encoder.states_of_batch([item.samples for item in items], wanted)
+        indices = self.state_indices()
+        states_of_items = self.encoder.states_of_batch([item.samples for item in items], indices)
         return [
-            self.rows(kept, kept[wanted[0]].shape[0])
-            for item, states in zip(items, found, strict=True)
-            for kept in [{index: state[item.frames] for index, state in zip(wanted, states, strict=True)}]
+            self.rows(state_by_index, state_by_index[indices[0]].shape[0])
+            for item, states in zip(items, states_of_items, strict=True)
+            for state_by_index in [
+                {index: state[item.frames] for index, state in zip(indices, states, strict=True)}
+            ]
         ]
 
     def width(self, spec: FeatureSpec) -> int:

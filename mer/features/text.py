@@ -44,10 +44,10 @@ class TextReader(EncoderReader):
 
     def encode(self, items: list[Any]) -> list[Rows]:
         """One pass over a batch of texts."""
-        wanted = self.wanted()
+        indices = self.state_indices()
         return [
-            self.rows(dict(zip(wanted, states, strict=True)), states[0].shape[0])
-            for states in self.encoder.states_of_batch(items, wanted, self.specs[0].tokens)
+            self.rows(dict(zip(indices, states, strict=True)), states[0].shape[0])
+            for states in self.encoder.states_of_batch(items, indices, self.specs[0].tokens)
         ]
 
     def width(self, spec: FeatureSpec) -> int:

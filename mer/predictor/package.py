@@ -18,7 +18,7 @@ from mer.recipes import Recipe
 
 RECORD = "package.json"
 ADAPTER_FOLDER = "adapter"
-TOWER_FOLDERS = "adapters"
+STREAM_ADAPTERS_FOLDER = "adapters"
 ALIGNMENT_FOLDER = "alignment"
 FUSION_FOLDER = "fusion"
 MEMBERS_FOLDER = "members"

@@ -52,7 +52,7 @@ class Predictor:
     def __init__(self, folder: Path, weights: Path) -> None:
         self.package = ModelPackage.read(folder)
         self._fusions: dict[str, FittedFusion] = {
-            name: load_fusion(folder / own) for name, own in self.package.fusion_folders.items()
+            name: load_fusion(folder / subfolder) for name, subfolder in self.package.fusion_folders.items()
         }
         self._reader = StreamReader(self.package, folder, weights)
 
@@ -83,15 +83,15 @@ class Predictor:
         combined.
         """
         tables: dict[str, dict[str, StreamTable]] = {}
-        own: dict[str, Posteriors] = {}
+        posteriors: dict[str, Posteriors] = {}
         for name, fusion in self._fusions.items():
             level = fusion.config.level
             if level not in tables:
                 tables[level] = self._reader.streams(clips, level)
-            own[name] = predict_fusion(fusion, tables[level])
+            posteriors[name] = predict_fusion(fusion, tables[level])
         if self.package.ensemble is None:
-            return own[self.package.system]
-        return self.package.ensemble.combine(own)
+            return posteriors[self.package.system]
+        return self.package.ensemble.combine(posteriors)
 
     def answers(
         self, clips: Sequence[Clip], scores: Scores, corrected: NDArray[np.float64] | None = None

@@ -14,7 +14,7 @@ from mer.features.extract import Extractor, build_extractor, extract_clips
 from mer.features.layered import adaptation_placement, base_identity, load_layers
 from mer.features.spec import FeatureSpec
 from mer.fusion.streams import StreamTable
-from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, TOWER_FOLDERS, ModelPackage
+from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, STREAM_ADAPTERS_FOLDER, ModelPackage
 from mer.predictor.streams import adapted_stream, averaged, frame_spec, framewise, read_states, visual_stream
 from mer.recipes.recipe import AcousticStream, LexicalStream, VisualStream
 
@@ -55,8 +55,8 @@ class StreamReader:
         """Stream name -> vectors, or frames where the stream has some and `level` asks for them."""
         tables: dict[str, StreamTable] = {}
         for name in self._package.recipe.reads:
-            found = self._framewise(name, clips) if level == "frames" else {}
-            tables |= found or {name: self._vector(name, clips)}
+            frames = self._framewise(name, clips) if level == "frames" else {}
+            tables |= frames or {name: self._vector(name, clips)}
         return tables
 
     def _framewise(self, name: str, clips: Sequence[Clip]) -> dict[str, StreamTable]:
@@ -69,10 +69,10 @@ class StreamReader:
         if name == "acoustic" and recipe.acoustic is not None and self._package.block is not None:
             learnt = self._adapted(recipe.acoustic, clips)
         if name in self._package.tower_blocks:
-            learnt = self._tower(name, self._told(name, clips))
+            learnt = self._adapted_encoder(name, self._transcribed(name, clips))
         if name == "visual" and recipe.visual is not None and self._is_aligned(recipe.visual):
             learnt = self._aligned(learnt or self._table("visual", recipe.visual.features, clips))
-        return framewise(name, self._frames(f"{name} frames", spec, self._told(name, clips)), learnt)
+        return framewise(name, self._frames(f"{name} frames", spec, self._transcribed(name, clips)), learnt)
 
     def _vector(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
         recipe = self._package.recipe
@@ -82,9 +82,9 @@ class StreamReader:
             return self._visual(recipe.visual, clips)
         if recipe.lexical is None:
             raise ValueError(f"no stream {name!r}")
-        return self._own_vector("lexical", recipe.lexical, self._told(name, clips))
+        return self._encoded("lexical", recipe.lexical, self._transcribed(name, clips))
 
-    def _told(self, name: str, clips: Sequence[Clip]) -> Sequence[Clip]:
+    def _transcribed(self, name: str, clips: Sequence[Clip]) -> Sequence[Clip]:
         """For text, the clips with transcripts as in training: by the recipe's recogniser where there is none."""
         source = self._package.recipe.recogniser
         if name != "lexical" or source is None or all(clip.transcript is not None for clip in clips):
@@ -105,7 +105,7 @@ class StreamReader:
             frozen = read_states(self._table("acoustic", stream.features, clips), None, stream)
         else:  # only those states are computed: their places in the table count from 0
             held = stream.features.layers
-            layers = tuple(held[place] for place in states) if isinstance(held, tuple) else states
+            layers = tuple(held[index] for index in states) if isinstance(held, tuple) else states
             table = self._table("acoustic", stream.features.reading(layers), clips)
             frozen = read_states(table, range(len(states)), stream)
         return adapted_stream(frozen, adapted, keep_frozen=stream.keep_frozen)
@@ -132,33 +132,33 @@ class StreamReader:
             self._blocks[name] = load_adapter(folder, encoder, base_identity(spec, weights))
         return self._blocks[name]
 
-    def _tower(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
+    def _adapted_encoder(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
         """Adapted vectors of pictures or text."""
         from mer.adaptation.finetune import adapted_features
 
         spec: FeatureSpec = getattr(self._package.recipe, name).features
-        block = self._block(name, self._folder / TOWER_FOLDERS / name, spec)
+        block = self._block(name, self._folder / STREAM_ADAPTERS_FOLDER / name, spec)
         prefix = spec.prefix(self._package.tower_blocks[name][0])
         return adapted_features(block, self._frames(f"{name} prefix", prefix, clips))
 
-    def _own_vector(
+    def _encoded(
         self, name: str, stream: VisualStream | LexicalStream, clips: Sequence[Clip]
     ) -> FeatureTable:
         """The vector of pictures or text: adapted, frozen, or both."""
         if name not in self._package.tower_blocks:
             return self._table(name, stream.features, clips)
-        adapted = self._tower(name, clips)
+        adapted = self._adapted_encoder(name, clips)
         if not stream.keep_frozen:
             return adapted
         return adapted_stream(self._table(name, stream.features, clips), adapted, keep_frozen=True)
 
     def _visual(self, stream: VisualStream, clips: Sequence[Clip]) -> FeatureTable:
-        own = self._own_vector("visual", stream, clips)
+        vector = self._encoded("visual", stream, clips)
         if not self._is_aligned(stream):
-            return visual_stream(own, None, keep_unaligned=False)
-        from_tower = "visual" in self._package.tower_blocks
-        aligned_from = self._tower("visual", clips) if from_tower else own
-        return visual_stream(own, self._aligned(aligned_from), keep_unaligned=stream.keep_unaligned)
+            return visual_stream(vector, None, keep_unaligned=False)
+        is_adapted = "visual" in self._package.tower_blocks
+        aligned_from = self._adapted_encoder("visual", clips) if is_adapted else vector
+        return visual_stream(vector, self._aligned(aligned_from), keep_unaligned=stream.keep_unaligned)
 
     def _aligned(self, raw: FeatureTable) -> FeatureTable:
         from mer.alignment.pretrain import aligned_table, load_alignment
@@ -171,20 +171,20 @@ class StreamReader:
         return self._extractors[name]
 
     def _table(self, name: str, spec: FeatureSpec, clips: Sequence[Clip]) -> FeatureTable:
-        known, found = self._last.get(name, ((), None))
+        known, table = self._last.get(name, ((), None))
         if known != tuple(clips) or not isinstance(
-            found, FeatureTable
+            table, FeatureTable
         ):  # another fusion may have read these clips just now
-            found = table_of(rows_of(clips), extract_clips(self._extractor(name, spec), clips))
-            self._last[name] = (tuple(clips), found)
-        return found
+            table = table_of(rows_of(clips), extract_clips(self._extractor(name, spec), clips))
+            self._last[name] = (tuple(clips), table)
+        return table
 
     def _frames(self, name: str, spec: FeatureSpec, clips: Sequence[Clip]) -> RaggedTable:
-        known, found = self._last.get(name, ((), None))
-        if known != tuple(clips) or not isinstance(found, RaggedTable):
-            found = ragged_of(rows_of(clips), extract_clips(self._extractor(name, spec), clips))
-            self._last[name] = (tuple(clips), found)
-        return found
+        known, table = self._last.get(name, ((), None))
+        if known != tuple(clips) or not isinstance(table, RaggedTable):
+            table = ragged_of(rows_of(clips), extract_clips(self._extractor(name, spec), clips))
+            self._last[name] = (tuple(clips), table)
+        return table
 
     def _is_aligned(self, stream: VisualStream) -> bool:
         """Whether the fusion reads the aligned vector; without a speech stream there was nothing to align to."""

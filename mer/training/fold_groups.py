@@ -56,8 +56,10 @@ def _components(links: Iterable[tuple[str | None, str]]) -> dict[str, str]:
         if speaker is None:
             find(item)
             continue
-        one, other = find(speaker), find(item)
+        speaker_root, item_root = find(speaker), find(item)
         # speakers before contents and clips, then by name: the root of a component is what it is called after
-        first, second = sorted((one, other), key=lambda name: (not name.startswith("speaker:"), name))
+        first, second = sorted(
+            (speaker_root, item_root), key=lambda name: (not name.startswith("speaker:"), name)
+        )
         root[second] = first
     return {item: find(item) for item in list(root)}

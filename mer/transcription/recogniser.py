@@ -57,8 +57,8 @@ def open_recogniser(source: str) -> Recogniser:
     check_source(source)
     if source == WHEEL:
         return WheelRecogniser()
-    kind, _, place = source.partition(":")
-    folder = Path(place).expanduser()
+    kind, _, location = source.partition(":")
+    folder = Path(location).expanduser()
     if not folder.is_dir():
         raise WeightsError(f"{kind}: expected a model folder at {folder}, found none")
     return FasterWhisper(folder) if source.startswith(FASTER_WHISPER) else FunAsr(folder)
@@ -87,8 +87,8 @@ class WheelRecogniser:
         speech = trim_silence(waveform, SAMPLE_RATE)
         if speech.size == 0 or float(abs(speech).max()) < _SILENT:
             return ""
-        found = self._model.transcribe_without_streaming(speech.tolist(), SAMPLE_RATE)
-        return _joined([line.text for line in found.lines])
+        transcript = self._model.transcribe_without_streaming(speech.tolist(), SAMPLE_RATE)
+        return _joined([line.text for line in transcript.lines])
 
 
 class FasterWhisper:
@@ -119,8 +119,8 @@ class FunAsr:
 
     def transcribe(self, waveform: Waveform) -> str:
         """See `Recogniser.transcribe`."""
-        found = self._model.generate(input=waveform, fs=SAMPLE_RATE, disable_pbar=True)
-        return _joined([_TAGS.sub("", item["text"]) for item in found])
+        results = self._model.generate(input=waveform, fs=SAMPLE_RATE, disable_pbar=True)
+        return _joined([_TAGS.sub("", item["text"]) for item in results])
 
 
 def _joined(lines: list[str]) -> str:

@@ -129,12 +129,12 @@ def _problems(cases: Any, names: Any) -> list[str]:
         # a rule about the row as a whole, or a mark we computed, has no value worth telling
         telling = case["schema_context"] == "Column" and not isinstance(value, bool | np.bool_)
         column = str(case["column"]) if telling else ""
-        told = (
+        message = (
             f"{column}: expected: {rule}, found {printable(str(value))[:80]!r}"
             if telling
             else f"expected: {rule}"
         )
-        lines.setdefault((int(row), column, rule), f"clip {printable(str(names.iloc[int(row)]))}: {told}")
+        lines.setdefault((int(row), column, rule), f"clip {printable(str(names.iloc[int(row)]))}: {message}")
     return [lines[key] for key in sorted(lines)]
 
 

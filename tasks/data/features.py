@@ -269,7 +269,7 @@ def frame_table(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[st
 def _reads(spec: FeatureSpec) -> tuple[object, ...]:
     """What an extractor must be shown of a clip: features that differ in it are not extracted together.
 
-    Nor are takes of a clip's sound: each is a pass of its own, and an extractor of several would hold an encoder for each.
+    Nor are variants of a clip's sound: each is a pass of its own, and an extractor of several would hold an encoder for each.
     """
     return spec.modality, spec.noise, spec.recogniser, spec.audio.speed, spec.audio.augmented
 

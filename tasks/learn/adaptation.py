@@ -21,7 +21,7 @@ from tasks.data.dataset import load_view
 from tasks.data.features import commit_shard, content_digest, content_ids, cut, frame_table, representatives
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
-from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixTakes
+from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixVariants
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def adapt_view(
     dataset: DatasetRef,
     recipe: Recipe,
-    takes: PrefixTakes,
+    variants: PrefixVariants,
     block: Block,
     view: str,
     parent_run: str | None,
@@ -56,14 +56,14 @@ def adapt_view(
         adaptation = adapt(
             load_layers(spec, weights, adaptation_placement(spec, weights, run.space.weights), words),
             block,
-            frame_table(run.space, takes.plain, clip_ids),
+            frame_table(run.space, variants.plain, clip_ids),
             examples.emotion[keep],
             len(recipe.emotions),
             partition.train[keep],
             partition.validation[keep],
             config,
             checkpoint=run.checkpoint,
-            variants=[frame_table(run.space, take, clip_ids) for take in takes.augmented],
+            variants=[frame_table(run.space, variant, clip_ids) for variant in variants.augmented],
         )
         folder = run.folder / "adapter"
         save_adapter(folder, adaptation, base_identity(spec, weights), block, config)
@@ -81,13 +81,13 @@ def adapt_view(
         )
 
     # a changed transcript is another content under the same feature key
-    contents = content_digest(takes.plain, clip_ids)
+    contents = content_digest(variants.plain, clip_ids)
     return run_stage(
         "adapter",
         inputs={
             "view": partition.digest(examples, unlabelled=False),
-            "prefix": takes.plain.key,
-            **({"variants": [take.key for take in takes.augmented]} if takes.augmented else {}),
+            "prefix": variants.plain.key,
+            **({"variants": [variant.key for variant in variants.augmented]} if variants.augmented else {}),
             "contents": contents,
         },
         config={
@@ -107,7 +107,7 @@ def adapt_view(
 @task(name="embed adapted", task_run_name="embed adapted {view}", tags=["gpu"])
 def embed_adapted(
     recipe: Recipe,
-    takes: PrefixTakes,
+    variants: PrefixVariants,
     adapter: ArtifactRef,
     view: str,
     clip_ids: Sequence[str],
@@ -115,11 +115,11 @@ def embed_adapted(
 ) -> FeatureSetRef:
     """Adapted features of all clips that lack them, shard by shard; keyed by the adapter, so new clips cost only themselves."""
     space = workspace()
-    further = {"speeds": [take.key for take in takes.speeds]} if takes.speeds else {}
+    further = {"speeds": [variant.key for variant in variants.speeds]} if variants.speeds else {}
     layers = encoder_layers(space, _features(recipe, stream))
     code = code_version(open_adapter, _embed, implementations=layers)
-    key = digest({"adapter": adapter.sha256, "prefix": takes.plain.key, "code": code, **further})
-    adapted = FeatureSetRef(stream=stream, key=key, spec=None, derived_from=takes.plain)
+    key = digest({"adapter": adapter.sha256, "prefix": variants.plain.key, "code": code, **further})
+    adapted = FeatureSetRef(stream=stream, key=key, spec=None, derived_from=variants.plain)
     missing = representatives(space, adapted, clip_ids)
     if missing:
         with computing(
@@ -128,9 +128,9 @@ def embed_adapted(
             block = open_adapter(space, recipe, adapter, stream)
         for shard in cut(missing, recipe.shard_clips):
             contents = list(content_ids(space, adapted, shard).values())
-            facts = partial(_facts, space, block, takes, shard)
+            facts = partial(_facts, space, block, variants, shard)
             commit_shard(
-                space, adapted.key, contents, partial(_embed, space, block, takes, shard), code, facts
+                space, adapted.key, contents, partial(_embed, space, block, variants, shard), code, facts
             )
     return adapted
 
@@ -158,23 +158,23 @@ def open_adapter(
 
 
 def _embed(
-    space: Workspace, block: AdaptedBlock, takes: PrefixTakes, clip_ids: Sequence[str]
+    space: Workspace, block: AdaptedBlock, variants: PrefixVariants, clip_ids: Sequence[str]
 ) -> list[ClipFeature]:
     from mer.adaptation.finetune import adapted_features
     from mer.features.dataset import table_rows
     from mer.predictor.streams import averaged
 
-    read = (frame_table(space, take, clip_ids) for take in (takes.plain, *takes.speeds))
+    read = (frame_table(space, variant, clip_ids) for variant in (variants.plain, *variants.speeds))
     return table_rows(averaged([adapted_features(block, frames) for frames in read]))
 
 
 def _facts(
-    space: Workspace, block: AdaptedBlock, takes: PrefixTakes, clip_ids: Sequence[str]
+    space: Workspace, block: AdaptedBlock, variants: PrefixVariants, clip_ids: Sequence[str]
 ) -> dict[str, str]:
     """What a shard of adapted features is computed in, and what the frames it reads were."""
     from mer.encoders.placement import computed_in
 
-    read = read_in(space, (takes.plain, *takes.speeds), clip_ids)
+    read = read_in(space, (variants.plain, *variants.speeds), clip_ids)
     return {**computed_in(block.layers.encoder.placement), "read": read}
 
 

@@ -93,9 +93,9 @@ def align_view(
 
 def fit_device(visual: NDArray[Any]) -> str:
     """Device to train on: for crops an accelerator if there is one; fits on vectors are too small to gain by it."""
-    from mer.encoders.placement import place
+    from mer.encoders.placement import choose_placement
 
-    return place().device if visual.dtype == np.uint8 else "cpu"
+    return choose_placement().device if visual.dtype == np.uint8 else "cpu"
 
 
 def alignment_implementations(space: Workspace, recipe: Recipe) -> tuple[str, ...]:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from infra.artifacts import ArtifactRef
-from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, RECORD, TOWER_FOLDERS, ModelPackage
+from mer.predictor.package import (
+    ADAPTER_FOLDER,
+    ALIGNMENT_FOLDER,
+    RECORD,
+    STREAM_ADAPTERS_FOLDER,
+    ModelPackage,
+)
 from mer.recipes import Recipe
 from tasks.data.dataset import load_partitions
 from tasks.data.streams import spaces_read
@@ -43,7 +49,7 @@ def register(
     spaces = spaces_read(recipe, spaces)
     adapter = spaces.adapter if "acoustic" in recipe.reads else None
     alignment = spaces.alignment if "visual" in recipe.reads else None
-    towers = {name: tower for name, tower in spaces.towers.items() if name in recipe.reads}
+    encoders = {name: encoder for name, encoder in spaces.encoders.items() if name in recipe.reads}
     ensemble = load_ensemble(workspace(), served.model) if served.members else None
     fusions = (
         {name: served.members[name] for name in ensemble.needed}
@@ -59,7 +65,9 @@ def register(
             recipe=recipe,
             read_layer=spaces.read_layer,
             block=(spaces.block.start, spaces.block.stop) if spaces.block and adapter else None,
-            tower_blocks={name: (tower.block.start, tower.block.stop) for name, tower in towers.items()},
+            tower_blocks={
+                name: (encoder.block.start, encoder.block.stop) for name, encoder in encoders.items()
+            },
             temperature=float(evaluation.meta["temperature"]),
             system=served.system,
             ensemble=ensemble,
@@ -69,7 +77,7 @@ def register(
         parts = {package.fusion_folders[name]: ref for name, ref in fusions.items()}
         parts |= {ADAPTER_FOLDER: adapter} if adapter else {}
         parts |= {ALIGNMENT_FOLDER: alignment} if alignment else {}
-        parts |= {f"{TOWER_FOLDERS}/{name}": tower.adapter for name, tower in towers.items()}
+        parts |= {f"{STREAM_ADAPTERS_FOLDER}/{name}": encoder.adapter for name, encoder in encoders.items()}
         for folder, ref in parts.items():
             files |= {
                 f"{folder}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())
@@ -83,7 +91,11 @@ def register(
             "ensemble": ensemble.to_json() if ensemble else None,
             "adapter": adapter.sha256 if adapter else None,
             "alignment": alignment.sha256 if alignment else None,
-            **({"towers": {name: tower.adapter.sha256 for name, tower in towers.items()}} if towers else {}),
+            **(
+                {"towers": {name: encoder.adapter.sha256 for name, encoder in encoders.items()}}
+                if encoders
+                else {}
+            ),
             "evaluation": evaluation.ref.sha256,
             **({"generations": list(generations)} if generations else {}),
         },

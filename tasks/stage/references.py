@@ -43,8 +43,8 @@ class FeatureSetRef:
 
 
 @dataclass(frozen=True)
-class PrefixTakes:
-    """The frozen hidden state that an adapted block starts from, of several takes of the clips' sound."""
+class PrefixVariants:
+    """The frozen hidden state that an adapted block starts from, of several variants of the clips' sound."""
 
     plain: FeatureSetRef
     """All clips as they are."""
@@ -96,14 +96,14 @@ class ViewSpaces:
     adapted: FeatureSetRef | None = None
     alignment: ArtifactRef | None = None
     aligned: FeatureSetRef | None = None
-    towers: Mapping[str, AdaptedStream] = field(default_factory=dict)
+    encoders: Mapping[str, AdaptedStream] = field(default_factory=dict)
     """Adapted encoders of the visual and the lexical stream, by stream."""
 
     def adapted_features(self, stream: str) -> FeatureSetRef | None:
         """Features of a stream's adapted encoder; None where it is not adapted."""
         if stream == "acoustic":
             return self.adapted
-        return self.towers[stream].features if stream in self.towers else None
+        return self.encoders[stream].features if stream in self.encoders else None
 
 
 @dataclass(frozen=True)

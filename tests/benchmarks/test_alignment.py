@@ -10,6 +10,7 @@ from mer.alignment.study import fitted, study_view
 from mer.alignment.study_report import summarised
 
 
+@pytest.mark.slow
 def test_seeds_and_views_are_put_together() -> None:
     plain = AlignmentStudyConfig(control_seeds=2, permutations=100)
     clips = made(1.0, 0.3)

@@ -16,7 +16,7 @@ from mer.recipes import Recipe
 from tasks.data.dataset import _write_parquet, load_view
 from tasks.data.features import commit_shard, feature_table
 from tasks.learn.adaptation import adapt_view, embed_adapted, open_adapter
-from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixTakes
+from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixVariants
 from tasks.stage.workspace import Workspace, workspace
 
 CLIPS, WIDTH = 48, 288
@@ -76,6 +76,7 @@ def prefix_of(space: Workspace, labels: np.ndarray, key: str, broken: tuple[int,
     return FeatureSetRef(stream="acoustic", key=key, spec=RECIPE.acoustic.features, corpus="made")
 
 
+@pytest.mark.slow
 def test_held_out_speakers_stop_the_fit_and_the_adapter_is_read_again(space: Workspace) -> None:
     labels = np.random.default_rng(0).integers(0, 3, CLIPS)
     dataset, prefix = dataset_of(space, labels), prefix_of(space, labels, "sound")
@@ -83,12 +84,12 @@ def test_held_out_speakers_stop_the_fit_and_the_adapter_is_read_again(space: Wor
     speaker = np.array(examples.speaker)
     assert partition.validation.any()
     assert not set(speaker[partition.validation]) & set(speaker[partition.train | partition.test])
-    done = adapt_view.fn(dataset, RECIPE, PrefixTakes(prefix), BLOCK, "fold0", None)
+    done = adapt_view.fn(dataset, RECIPE, PrefixVariants(prefix), BLOCK, "fold0", None)
     assert done.ran and len(space.catalogue.artifacts("adapter")) == 1
-    assert not adapt_view.fn(dataset, RECIPE, PrefixTakes(prefix), BLOCK, "fold0", None).ran
+    assert not adapt_view.fn(dataset, RECIPE, PrefixVariants(prefix), BLOCK, "fold0", None).ran
     block = open_adapter(space, RECIPE, done.ref)
     assert block.class_count == 3
-    adapted = embed_adapted.fn(RECIPE, PrefixTakes(prefix), done.ref, "fold0", examples.clip_ids)
+    adapted = embed_adapted.fn(RECIPE, PrefixVariants(prefix), done.ref, "fold0", examples.clip_ids)
     table = feature_table(space, adapted, examples.clip_ids)
     assert table.present.all() and np.isfinite(table.values).all()
     # the fit ended for want of a better score, not at its last epoch
@@ -101,11 +102,11 @@ def test_a_broken_prefix_ends_with_the_typed_error_and_registers_nothing(space: 
     train = np.flatnonzero(load_view(space, dataset, RECIPE, "fold0")[1].train)
     poisoned = prefix_of(space, labels, "poisoned", tuple(int(row) for row in train[::2]))
     with pytest.raises(DivergedError, match=r"epoch 0.*4 steps of this kind"):
-        adapt_view.fn(dataset, RECIPE, PrefixTakes(poisoned), BLOCK, "fold0", None)
+        adapt_view.fn(dataset, RECIPE, PrefixVariants(poisoned), BLOCK, "fold0", None)
     assert not space.catalogue.artifacts("adapter")
     manifests = (space.settings.home / "objects" / "manifests").rglob("*.json")
     assert {path.parent.name for path in manifests} == {"dataset", "features"}
     with pytest.raises(DivergedError):  # and no checkpoint of the broken fit makes the next one pass
-        adapt_view.fn(dataset, RECIPE, PrefixTakes(poisoned), BLOCK, "fold0", None)
+        adapt_view.fn(dataset, RECIPE, PrefixVariants(poisoned), BLOCK, "fold0", None)
     sound = prefix_of(space, labels, "sound")
-    assert adapt_view.fn(dataset, RECIPE, PrefixTakes(sound), BLOCK, "fold0", None).ran
+    assert adapt_view.fn(dataset, RECIPE, PrefixVariants(sound), BLOCK, "fold0", None).ran

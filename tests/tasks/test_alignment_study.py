@@ -36,6 +36,7 @@ def prepared(corpus: Path, recipe: Recipe) -> tuple[DatasetRef, dict[str, Featur
     return dataset, dict(plan.features)
 
 
+@pytest.mark.slow
 def test_a_view_is_aligned_and_studied_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MER_HOME", str(tmp_path / "home"))
     recipe = parse_recipe(RECIPE, origin="vectors")
@@ -67,6 +68,7 @@ def test_a_view_is_aligned_and_studied_once(tmp_path: Path, monkeypatch: pytest.
     assert study(other)[0].ran
 
 
+@pytest.mark.slow
 def test_folders_are_sources_where_they_tell_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = parse_recipe(RECIPE, origin="vectors")
     config = AlignmentConfig(hard_negatives="source")

@@ -19,7 +19,7 @@ from tasks.data.dataset import labelled_clip_ids, load_partitions, snapshot_data
 from tasks.data.features import extract_shard, feature_table, frame_table, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.learn.adaptation import adapt_view, embed_adapted
-from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixTakes
+from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixVariants
 from tasks.stage.workspace import Workspace, workspace
 
 RECIPE = """
@@ -136,19 +136,20 @@ def dataset(space: Workspace) -> DatasetRef:
     return snapshot_dataset.fn("demo", recipe())
 
 
+@pytest.mark.slow
 def test_the_adaptation_learns_from_the_variants(space: Workspace, dataset: DatasetRef) -> None:
     """Fails where variants are ignored, where they are no part of the key, and where a plain adapter's key moved."""
     ids = clip_ids(space)
-    plain = PrefixTakes(plain=features(PREFIX, ids))
+    plain = PrefixVariants(plain=features(PREFIX, ids))
     labelled = labelled_clip_ids(dataset, recipe(), dataset.views)
 
-    def adapted(takes: PrefixTakes) -> tuple[str, str, bool]:
+    def adapted(takes: PrefixVariants) -> tuple[str, str, bool]:
         done = adapt_view.fn(dataset, recipe(), takes, BLOCK, "fold0", None)
         tensors = space.artifacts.read(done.ref, "adapter.safetensors")
         return done.ref.key, str(hash(tensors)), done.ran
 
-    def with_variants(*specs: FeatureSpec) -> PrefixTakes:
-        return PrefixTakes(plain=plain.plain, augmented=tuple(features(spec, labelled) for spec in specs))
+    def with_variants(*specs: FeatureSpec) -> PrefixVariants:
+        return PrefixVariants(plain=plain.plain, augmented=tuple(features(spec, labelled) for spec in specs))
 
     alone = adapted(plain)
     varied = adapted(with_variants(spec_of(0), spec_of(1)))
@@ -159,16 +160,17 @@ def test_the_adaptation_learns_from_the_variants(space: Workspace, dataset: Data
     assert adapted(with_variants(spec_of(0), spec_of(1))) == (*varied[:2], False)
 
 
+@pytest.mark.slow
 def test_the_adapted_state_is_averaged_over_further_speeds(space: Workspace, dataset: DatasetRef) -> None:
     ids = clip_ids(space)
     plain, slow, fast = (features(spec, ids) for spec in (PREFIX, PREFIX.at_speed(0.9), PREFIX.at_speed(1.1)))
-    adapter = adapt_view.fn(dataset, recipe(), PrefixTakes(plain=plain), BLOCK, "fold0", None).ref
+    adapter = adapt_view.fn(dataset, recipe(), PrefixVariants(plain=plain), BLOCK, "fold0", None).ref
 
-    def values(takes: PrefixTakes) -> np.ndarray:
+    def values(takes: PrefixVariants) -> np.ndarray:
         embedded = embed_adapted.fn(recipe(), takes, adapter, "fold0", ids)
         return np.asarray(feature_table(space, embedded, ids).values)
 
-    each = [values(PrefixTakes(plain=one)) for one in (plain, slow, fast)]
-    averaged = values(PrefixTakes(plain=plain, speeds=(slow, fast)))
+    each = [values(PrefixVariants(plain=one)) for one in (plain, slow, fast)]
+    averaged = values(PrefixVariants(plain=plain, speeds=(slow, fast)))
     np.testing.assert_allclose(averaged, np.mean(each, axis=0), atol=1e-5)
     assert np.abs(averaged - each[0]).max() > 1e-2

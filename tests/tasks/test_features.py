@@ -70,6 +70,7 @@ def say(space: Workspace, name: str, text: str) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_the_same_clips_lack_is_extracted_together(space: Workspace) -> None:
     specs = {"mean": SPEECH.model_copy(update={"pooling": "mean"}), "first": SPEECH.prefix(1), "crops": CROPS}
     plan = extract(space, specs)
@@ -82,6 +83,7 @@ def test_what_the_same_clips_lack_is_extracted_together(space: Workspace) -> Non
     np.testing.assert_allclose(table(space, alone, "other").values[..., :width], together.values, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_changed_transcript_is_read_again_and_equal_ones_once(space: Workspace) -> None:
     first, second, *_ = clip_ids(space)
     before = extract(space, {"text": TEXT})
@@ -175,6 +177,7 @@ def test_a_flipped_bit_is_found_and_its_shard_made_again(space: Workspace) -> No
     )
 
 
+@pytest.mark.slow
 def test_the_noise_view_is_another_feature_and_always_the_same(space: Workspace) -> None:
     noisy = SPEECH.model_copy(update={"noise": NoiseView(seed=1), "pooling": "mean"})
     clean = SPEECH.model_copy(update={"pooling": "mean"})

@@ -96,7 +96,7 @@ USED = {
         "adapter embed_adapted speech",
     ),
     "reading crops": Edit(
-        "mer/features/faces.py", "return ClipFeature(found.crops[None], ", "return ClipFeature(found.crops[:1], ",
+        "mer/features/faces.py", "return ClipFeature(faces.crops[None], ", "return ClipFeature(faces.crops[:1], ",
         "crops",
     ),
     "all extraction": Edit("mer/features/multi.py", "AHEAD = 2", "AHEAD = 3", EXTRACTIONS),

@@ -85,6 +85,7 @@ def test_without_shift_nothing_is_harmed(name: str) -> None:
         assert figures["shifted"] <= 0.1, "a level of .01 in 20 draws"
 
 
+@pytest.mark.slow
 def test_costs_are_milliseconds() -> None:
     found = costs(draw(MER2023, seed=0, views=[slice(0, 60)]))
     assert found["milliseconds_em"] < 100  # type: ignore[operator]

@@ -123,6 +123,7 @@ def test_each_option_changes_the_fit_and_still_learns(
     assert adaptation.history[0]["validation_cross_entropy"] != plain.history[0]["validation_cross_entropy"]
 
 
+@pytest.mark.slow
 def test_variants_are_trained_on(encoder: LayeredMoonshine, corpus: Corpus) -> None:
     """The plain frames say nothing of the class; their variant does, and validation shows it."""
     frames, labels = corpus
@@ -161,6 +162,7 @@ def test_the_own_head_is_read_from_saved_features(
     assert right == pytest.approx(best["validation_uar"])  # the validation clips are balanced
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_fit_ends_with_the_same_bits(
     encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path, method: Method
@@ -227,6 +229,7 @@ def test_without_validation_the_last_epoch_is_kept(encoder: LayeredMoonshine, co
     assert adaptation.best_epoch == 3 and "validation_waf" not in adaptation.history[0]
 
 
+@pytest.mark.slow
 def test_labels_outside_training_are_not_read(encoder: LayeredMoonshine, corpus: Corpus) -> None:
     frames, labels = corpus
     nothing = {"validation": np.zeros(48, dtype=bool)}
@@ -339,6 +342,7 @@ def test_an_adapter_on_another_base_or_damaged_is_refused(
         load_adapter(tmp_path, encoder, "sha256:base")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "dora", "ia3"])
 def test_saved_loaded_and_merged_differ_by_nothing(
     encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path, moonshine_factory: Any, method: Method

@@ -61,6 +61,7 @@ def tables(count: int, seed: int = 0) -> tuple[list[RaggedTable], np.ndarray, li
     return made, rng.integers(0, CLASSES, CLIPS), splits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "dora", "bottleneck", "ia3", "prompt"])
 @pytest.mark.parametrize("pooling", ["mean_std", "attention"])
 def test_a_stack_ends_where_each_fit_alone_ends(encoder: LayeredMoonshine, method: str, pooling: str) -> None:

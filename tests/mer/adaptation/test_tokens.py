@@ -134,6 +134,7 @@ PICTURE = PictureAdaptation(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "dora", "bottleneck"])
 @pytest.mark.parametrize("stream", ["lexical", "visual"])
 def test_a_tower_learns_and_comes_back_as_it_was(

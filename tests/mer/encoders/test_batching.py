@@ -37,6 +37,7 @@ def test_no_budget_means_one_by_one() -> None:
     assert [len(batch) for batch in device.batches] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_batch_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     device = Device(room=3)
     batches = FittingBatches(16.0)
@@ -49,6 +50,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(caplog: pytest.LogCaptureFix
     assert [len(batch) for batch in device.batches] == [2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")]
 )

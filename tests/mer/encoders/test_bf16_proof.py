@@ -188,6 +188,7 @@ def test_other_precisions_load_nothing(tmp_path: Path) -> None:
     assert proved_placement(picture_trials, seeded, "bf16", tmp_path, "cpu") == Placement("cpu", "fp32")
 
 
+@pytest.mark.slow
 def test_pictures_are_tried_in_three_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     torch.manual_seed(0)
@@ -202,6 +203,7 @@ def test_pictures_are_tried_in_three_numbers(tmp_path: Path, monkeypatch: pytest
     assert proof is not None and not proof.holds and proof.trial == f"long, {PICTURES['long']} pictures"
 
 
+@pytest.mark.slow
 def test_texts_are_tried_alone_and_together(
     tmp_path: Path, weights_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

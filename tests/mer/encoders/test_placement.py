@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mer.encoders import placement
-from mer.encoders.placement import Placement, place, processor_has_bf16, settled_precision
+from mer.encoders.placement import Placement, choose_placement, processor_has_bf16, settled_precision
 from mer.encoders.processor import LIMITS, bf16_instructions, processor_kind
 
 
@@ -48,10 +48,10 @@ def test_auto_precision(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_auto_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert place() == Placement("cpu", "fp32")
+    assert choose_placement() == Placement("cpu", "fp32")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert place(precision="auto") == Placement("cuda", "bf16")
-    assert place("cpu") == Placement("cpu", "fp32")
+    assert choose_placement(precision="auto") == Placement("cuda", "bf16")
+    assert choose_placement("cpu") == Placement("cpu", "fp32")
 
 
 def test_only_floats_take_the_precision() -> None:

@@ -125,7 +125,7 @@ def test_layers_that_cannot_be_entered_are_refused() -> None:
         TextLayers(of("Albert", embedding_size=16)(), 1, 0, 0)
     with pytest.raises(ConfigError, match="one by one"):
         TextLayers(of("DebertaV2", conv_kernel_size=3, conv_act="gelu")(), 1, 0, 0)
-    with pytest.raises(ConfigError, match="vision tower of type"):
+    with pytest.raises(ConfigError, match="vision encoder of type"):
         PictureLayers(transformers.BeitModel(transformers.BeitConfig(**PICTURE)), 1, 5)
     layers = TextLayers(of("Bert")(), 1, 0, 0)
     with pytest.raises(ConfigError, match="start < stop"):

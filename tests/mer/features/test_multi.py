@@ -83,6 +83,7 @@ def speech_reader(extractor: MultiExtractor) -> SpeechReader:
     return reader
 
 
+@pytest.mark.slow
 def test_each_feature_is_what_it_is_by_itself(clip: Clip, weights_cache: Path) -> None:
     together = build_extractors(ALL, weights_cache).extract(clip)
     for spec, found in zip(ALL, together, strict=True):
@@ -191,6 +192,7 @@ def test_a_gpu_gives_what_the_processor_gives(clip: Clip, weights_cache: Path) -
         np.testing.assert_allclose(found.values, one.values, rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_running_out_of_memory_changes_no_value(
     clip: Clip, weights_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def fit(config: FusionConfig = CONFIG, **changes: object) -> FittedFusion:
     return fit_fusion(classes=CLASSES, config=config, **values)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["attention", "attention_softmax", "concat", "late", "afg_hierarchical"])
 def test_it_learns_emotion_and_valence(model: str) -> None:
     tables, examples, train, validation = corpus()
@@ -174,6 +175,7 @@ def test_without_validation_the_last_epoch_is_kept() -> None:
     assert fitted.best_epoch == CONFIG.epochs and np.isnan(fitted.best_score)
 
 
+@pytest.mark.slow
 def test_patience_stops_early() -> None:
     fitted = fit(CONFIG.model_copy(update={"epochs": 200, "patience": 4}))
     assert len(fitted.history) == fitted.best_epoch + 4 < 200

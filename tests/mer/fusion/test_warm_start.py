@@ -84,6 +84,7 @@ def test_a_killed_warm_fit_ends_where_an_undisturbed_one_does(
     assert resumed.history == whole.history and resumed.best_epoch == whole.best_epoch
 
 
+@pytest.mark.slow
 def test_a_checkpoint_from_another_start_is_not_resumed(tmp_path: Path, first: FittedFusion) -> None:
     checkpoint = Checkpoint(tmp_path / "checkpoint")
     moved = replace(first, tensors={name: value + 1e-3 for name, value in first.tensors.items()})

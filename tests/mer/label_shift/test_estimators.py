@@ -143,6 +143,7 @@ def test_the_nearest_point_of_the_simplex() -> None:
     np.testing.assert_allclose(to_simplex(np.array([[0.8, 0.8, -0.1]])), [[0.5, 0.5, 0.0]])
 
 
+@pytest.mark.slow
 def test_an_ill_conditioned_confusion_is_pulled_to_the_training_priors() -> None:
     rng = np.random.default_rng(0)
     pulled, free = [], []

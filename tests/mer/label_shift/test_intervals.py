@@ -46,6 +46,7 @@ def test_the_spread_is_that_of_fitting_anew() -> None:
     )
 
 
+@pytest.mark.slow
 def test_coverage() -> None:
     inside = {"em": [], "bbse_soft": [], "bbse_hard": []}  # type: ignore[var-annotated]
     for seed in range(40):

@@ -10,6 +10,7 @@ from mer.label_shift.clip_sets import CalibrationClips, TargetClips
 from mer.label_shift.permutation import permutation_test
 
 
+@pytest.mark.slow
 def test_the_level_holds_with_few_calibration_clips_and_many_target_clips() -> None:
     tests = [
         permutation_test(calibration(250, seed), target(TRAINING, 5000, seed + 1000), 199, seed)

@@ -44,6 +44,7 @@ def draw(seed: int) -> tuple[PlantedFrames, Block]:
     return planted(tuple(strength), seed=seed), Block(start, start + 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["attention", "statistics"])
 @pytest.mark.parametrize("seed", [0, 5])
 def test_the_planted_block_is_found(pooling: str, seed: int) -> None:

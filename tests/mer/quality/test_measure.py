@@ -75,6 +75,7 @@ def test_what_a_clip_lacks_is_not_measured(tmp_path: Path, spoken_clips: list[np
     assert (silent.speech_seconds, silent.snr_db, silent.face_share) == (None, None, 1.0)
 
 
+@pytest.mark.slow
 def test_decoding_in_another_process_gives_the_same(tmp_path: Path, spoken_clips: list[np.ndarray]) -> None:
     path = film(tmp_path / "a.mp4", talking_head(30, 20), spoken_clips[0])
     with ContainedMedia() as contained:

@@ -56,6 +56,7 @@ def test_clean_speech_is_found_between_its_silent_ends(spoken_clips: list[np.nda
     assert quiet_start == 6  # two actors breathe in audibly in the half second before they speak
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["white", "low"])
 def test_the_noise_estimate_follows_the_noise_that_was_added(
     spoken_clips: list[np.ndarray], kind: str

@@ -59,6 +59,7 @@ def judged(*, test_labels_of: int | None = None, view: str = "fold0") -> list[Ju
     )
 
 
+@pytest.mark.slow
 def test_the_chooser_cannot_see_the_test_fold() -> None:
     assert judged(test_labels_of=0) == judged()
     assert judged(test_labels_of=1) != judged()  # fold 1 is trained on in view fold0
@@ -87,6 +88,7 @@ def test_soft_targets_are_searched_with_and_those_of_the_test_fold_are_not() -> 
     )
 
 
+@pytest.mark.slow
 def test_a_candidate_given_up_takes_all_its_models_along() -> None:
     examples, parts, table = corpus()
     views = []
@@ -99,6 +101,7 @@ def test_a_candidate_given_up_takes_all_its_models_along() -> None:
     assert [first, third] == train_candidates([candidates[0], candidates[2]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{}, {"model": "attention", "patience": 2, "task_balance": "uncertainty"}]
 )

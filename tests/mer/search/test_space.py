@@ -40,6 +40,7 @@ def merged(base: Mapping[str, Any], piece: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ravdess", "demo", "baseline_attention", "joint_decoding"])
 def test_every_choice_is_a_recipe_that_a_run_accepts(name: str) -> None:
     base = load_recipe(name)

@@ -94,6 +94,7 @@ def refreshed(made: World, labels: np.ndarray, sources: list[str]) -> tuple[list
     return findings, falls[0], falls[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["random", "next class", "one class"])
 def test_no_canary_falls_unseen_and_the_source_is_named(how: str) -> None:
     let_through, named, harmful = [], 0, 0
@@ -111,6 +112,7 @@ def test_no_canary_falls_unseen_and_the_source_is_named(how: str) -> None:
     assert max(let_through, default=0.0) <= 0.01, let_through
 
 
+@pytest.mark.slow
 def test_honest_batches_go_through() -> None:
     stopped = [stop_reason(refreshed(made, made.pseudo, made.sources)[0]) for made in map(world, range(20))]
     by_labels = [
