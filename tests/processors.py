@@ -22,7 +22,6 @@ COMPUTING = (
     "alignment",
     "fusion",
     "training",
-    "stack",
     "predictor",
 )
 """Folders below tests/mer whose results come out of torch kernels; those that exist are run."""
