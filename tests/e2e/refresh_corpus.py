@@ -22,18 +22,30 @@ lexical:
 fusion: {model: concat, hidden: 32, epochs: 20, learning_rate: 0.003}
 pseudo_labels: {share: 0.8, rounds: 2, confidence: 0.5}
 """
+ONE_ROUND = RECIPE.replace("use_published: false", "use_published: true").replace("rounds: 2", "rounds: 1")
+"""On the folds of labels.csv, so that no hash decides who trains; a refresh ends as its only round does."""
+FOLDS = 3
 
 
-def make_corpus(root: Path, *, speakers: int = 12, labelled: int = 6, seed: int = 1) -> Path:
-    """Labelled clips of every speaker, a holdout and a canary speaker; no unlabelled clips yet."""
+def make_corpus(
+    root: Path, *, speakers: int = 12, labelled: int = 6, canary: int = 24, seed: int = 1
+) -> Path:
+    """Labelled clips of every speaker, a holdout and a canary speaker of `canary` clips; no unlabelled clips yet."""
     rows = []
     for speaker in range(speakers):
         split = {0: "test", 1: "canary"}.get(speaker, "train")
-        count = labelled if split == "train" else 24
+        count = {"test": 24, "canary": canary, "train": labelled}[split]
+        fold = str(speaker % FOLDS) if split == "train" else ""
         names = [f"gold_{speaker:02d}_{number:02d}" for number in range(count)]
         truth = write_features(root, names, seed=seed * 1000 + speaker)
         rows += [
-            {"name": name, "emotion": EMOTIONS[kind], "speaker": f"s{speaker:02d}", "split": split}
+            {
+                "name": name,
+                "emotion": EMOTIONS[kind],
+                "speaker": f"s{speaker:02d}",
+                "split": split,
+                "fold": fold,
+            }
             for name, kind in zip(names, truth, strict=True)
         ]
     write_table(root, rows)
@@ -49,7 +61,7 @@ def add_unlabelled(root: Path, batch: str, clips: int, *, seed: int, flipped: fl
     write_features(root, names, seed=seed, flipped=flipped)
     known = list(csv.DictReader((root / "labels.csv").read_text(encoding="utf-8").splitlines()))
     new = [
-        {"name": name, "emotion": "", "speaker": f"{batch}_{number % 4}", "split": "unlabelled"}
+        {"name": name, "emotion": "", "speaker": f"{batch}_{number % 4}", "split": "unlabelled", "fold": ""}
         for number, name in enumerate(names)
     ]
     write_table(root, [*known, *new])
@@ -74,6 +86,6 @@ def write_features(root: Path, names: Sequence[str], *, seed: int, flipped: floa
 def write_table(root: Path, rows: Sequence[dict[str, str]]) -> None:
     """labels.csv."""
     with (root / "labels.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, ["name", "emotion", "speaker", "split"])
+        table = csv.DictWriter(file, ["name", "emotion", "speaker", "split", "fold"])
         table.writeheader()
         table.writerows(rows)
