@@ -101,3 +101,13 @@ def mlflow_server(server_settings: Settings) -> str:
 def mlflow_settings(settings: Settings, mlflow_server: str) -> Settings:
     """This test's home with the session's MLflow server."""
     return settings.model_copy(update={"mlflow_tracking_uri": SecretStr(mlflow_server)})
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real inputs that are too large or not ours to ship: `../shared` beside the checkout, or `MER_SHARED`."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("MER_SHARED", beside))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no shared data at {folder}: set MER_SHARED to the folder with data/ and models/")
+    return folder

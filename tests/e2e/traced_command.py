@@ -102,8 +102,8 @@ def main() -> None:
     from mer.features.readers import reader_implementations
     from tasks.data import features
     from tasks.learn import adaptation, alignment
+    from tasks.stage import run
     from tasks.stage.code_version import root_of
-    from tasks.stage.run import run
 
     run_stage = run.run_stage
 
