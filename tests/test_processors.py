@@ -44,6 +44,7 @@ def test_kinds_above_the_machine_are_skipped_with_a_reason(
     assert "AVX2: FAILED in 0 s" in out and "native: passed in 0 s" in out
 
 
+@pytest.mark.slow
 def test_the_limits_reach_torch(
     processors: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return workspace()
 
 
+@pytest.mark.slow
 def test_what_the_corpus_does_not_tell_is_heard(space: Workspace) -> None:
     recipe = parse_recipe(RECIPE, origin="test")
     assert recipe.recogniser is not None
@@ -81,6 +82,7 @@ def test_what_the_corpus_does_not_tell_is_heard(space: Workspace) -> None:
     assert all(row.transcript is None for row in space.catalogue.clips("c") if row.name != "speech0")
 
 
+@pytest.mark.slow
 def test_equal_clips_are_heard_and_measured_once(space: Workspace) -> None:
     root = space.catalogue.corpus_root("c")
     shutil.copy(root / "speech1.wav", root / "again.wav")

@@ -125,6 +125,7 @@ def predicted(tmp_path: Path, candidates: str, mode: str = "", version: int = 1)
         return report.label_shift, [row["discrete"] for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_answers_change_only_where_that_is_asked_for_and_priors_differ(
     space: Workspace, tmp_path: Path
 ) -> None:
@@ -148,12 +149,14 @@ def test_answers_change_only_where_that_is_asked_for_and_priors_differ(
     assert "Label shift of out.csv" in (tmp_path / "out.label_shift.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_without_shift_answers_stay(space: Workspace, tmp_path: Path) -> None:
     _, plain = predicted(tmp_path, "alike.csv", "off")
     line, asked = predicted(tmp_path, "alike.csv", "correct-if-shifted")
     assert asked == plain and "(no shift); not corrected" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("candidates", "version", "reason"),
     [("few.csv", 1, "2 target clips: expected at least 100"), ("shifted.csv", 2, "no out-of-fold")],

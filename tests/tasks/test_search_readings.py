@@ -175,6 +175,7 @@ def test_another_reading_is_another_key(space: Workspace) -> None:
     assert len(set(seen.values())) == len(seen) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_the_recipe_itself_is_trained_to_its_end_and_held_against_the_found(space: Workspace) -> None:
     """Here it learns so slowly that it would be given up at the first rung."""

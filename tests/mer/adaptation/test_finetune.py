@@ -79,6 +79,7 @@ def louder(frames: RaggedTable, scale: float) -> RaggedTable:
     return replace(frames, values=np.concatenate(clips).astype(np.float32), offsets=offsets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", ["one", "all"])
 def test_with_every_option_a_killed_fit_ends_with_the_same_bits(
     encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path, every: str
