@@ -33,6 +33,9 @@ OPENFACE = "openface"
 
 FILES_PREFIX, CROPS_SOURCE = "files:", "crops:"
 
+ENCODED_MODALITIES = ("acoustic", "visual", "lexical")
+"""Modalities that encoders read here."""
+
 Layers = Literal["all", "output"] | tuple[int, ...]
 
 
@@ -142,7 +145,10 @@ class FeatureSpec(_Frozen):
       (where frames are sampled, MERTools takes the first of each part, we the middle one).
     """
 
-    modality: Literal["acoustic", "visual", "lexical"] = Field(description="Stream the feature belongs to.")
+    modality: str = Field(
+        pattern=r"^[a-z][a-z0-9_-]{0,31}$",
+        description="acoustic, visual, lexical, or another one for precomputed features.",
+    )
     source: str = Field(
         min_length=1,
         description="`wheel:moonshine-tiny`, `wheel:all-minilm-l6-v2`, `seed:clip-tiny`, `files:<folder "
@@ -219,6 +225,11 @@ class FeatureSpec(_Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> FeatureSpec:
+        if self.modality not in ENCODED_MODALITIES and not self.precomputed:
+            raise ValueError(
+                f"modality: expected one of {', '.join(ENCODED_MODALITIES)}, or precomputed features "
+                f"(`source: {FILES_PREFIX}<folder>`), found {self.modality!r} with source {self.source!r}"
+            )
         if isinstance(self.layers, tuple) and (not self.layers or len(set(self.layers)) != len(self.layers)):
             raise ValueError("layers: expected at least one hidden state, each once")
         if self.source == CROPS_SOURCE and self.modality != "visual":

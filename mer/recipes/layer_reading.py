@@ -5,46 +5,38 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from mer.errors import ConfigError
-from mer.features.spec import CROPS_SOURCE, FeatureSpec
+from mer.features.spec import FeatureSpec
 from mer.layer_study.config import LayerStudyConfig
-from mer.recipes.recipe import Recipe, VisualStream
+from mer.recipes.recipe import Recipe
+from mer.recipes.stream import Stream
 
 
-def layer_study_of(recipe: Recipe, stream: str) -> LayerStudyConfig:
-    """Options of a stream's layer study.
-
-    Raises:
-        ConfigError: the recipe has no such stream.
-    """
-    if stream not in recipe.streams:
-        raise ConfigError(
-            f"layer study: expected one of {', '.join(recipe.streams)} (streams of recipe {recipe.name}), found {stream!r}"
-        )
-    config: LayerStudyConfig = getattr(recipe, stream).layer_study
-    return config
-
-
-def states_to_study(recipe: Recipe, stream: str) -> FeatureSpec:
+def states_to_study(recipe: Recipe, name: str) -> FeatureSpec:
     """All hidden states of the stream's encoder, pooled as its study says; pooling `frames`: every frame, for attention.
 
-    A speech stream that already reads all its hidden states is studied on those very features. Face crops are studied under the
+    A stream that already reads all its hidden states is studied on those very features. Face crops are studied under the
     encoder that the alignment would train, as it is before that.
 
     Raises:
         ConfigError: no such stream, or one without an encoder, whose layers could be studied.
     """
-    pooling = layer_study_of(recipe, stream).pooling
-    spec: FeatureSpec = getattr(recipe, stream).features
+    stream = recipe.stream(name)
+    pooling, spec = stream.layer_study.pooling, stream.features
     if spec.layered and (pooling or spec.pooling) == spec.pooling != "frames":
         return spec
     return spec.model_copy(
         update={
-            "source": _encoder(recipe, stream, spec),
+            "source": _encoder(recipe, name, stream),
             "layers": "all",
             "reduce_layers": "stack",
             "pooling": _extracted(pooling, spec),
         }
     )
+
+
+def has_layers(stream: Stream) -> bool:
+    """Whether there is an encoder behind the stream, whose layers can be studied."""
+    return stream.features.encoded or (stream.reads_crops and stream.trained_encoder is not None)
 
 
 def _extracted(pooling: str | None, spec: FeatureSpec) -> str:
@@ -53,28 +45,26 @@ def _extracted(pooling: str | None, spec: FeatureSpec) -> str:
     return "frames" if pooling == "attention" else pooling
 
 
-def _encoder(recipe: Recipe, stream: str, spec: FeatureSpec) -> str:
+def _encoder(recipe: Recipe, name: str, stream: Stream) -> str:
+    spec = stream.features
     if spec.encoded:
         return spec.source
-    trained = (
-        recipe.visual.encoder if isinstance(recipe.visual, VisualStream) and stream == "visual" else None
-    )
-    if spec.source == CROPS_SOURCE and trained is not None:
-        return trained
-    what = "face crops without an encoder" if spec.source == CROPS_SOURCE else "precomputed features"
+    if stream.reads_crops and stream.trained_encoder is not None:
+        return stream.trained_encoder
+    what = "face crops without an encoder" if stream.reads_crops else "precomputed features"
     raise ConfigError(
-        f"layer study: stream {stream} of recipe {recipe.name} has {what} ({spec.source}), which have no layers; expected a "
-        f"source that is an encoder, e.g. `{stream}: {{features: {{modality: {stream}, source: <model folder>, layers: all}}}}`"
+        f"layer study: stream {name} of recipe {recipe.name} has {what} ({spec.source}), which have no layers; expected a "
+        f"source that is an encoder, e.g. `{name}: {{features: {{modality: {spec.modality}, source: <model folder>, layers: all}}}}`"
     )
 
 
-def with_study_pooling(recipe: Recipe, stream: str, pooling: str) -> Recipe:
+def with_study_pooling(recipe: Recipe, name: str, pooling: str) -> Recipe:
     """The recipe with another pooling in a stream's layer study; empty: as it is.
 
     Raises:
         ConfigError: no such stream, or no such pooling.
     """
-    config = layer_study_of(recipe, stream)
+    config = recipe.stream(name).layer_study
     if not pooling:
         return recipe
     try:
@@ -83,5 +73,4 @@ def with_study_pooling(recipe: Recipe, stream: str, pooling: str) -> Recipe:
         raise ConfigError(
             f"layer study: expected pooling mean_std, statistics or attention, found {pooling!r}"
         ) from error
-    stream_options = getattr(recipe, stream).model_copy(update={"layer_study": changed})
-    return recipe.model_copy(update={stream: stream_options})
+    return recipe.with_stream(name, layer_study=changed)

@@ -6,167 +6,33 @@ differs from the defaults below; unknown keys are refused, so a misspelt option 
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mer.adaptation.config import AdaptationConfig
-from mer.adaptation.token_config import PictureAdaptation, TextAdaptation
-from mer.alignment.config import AlignmentConfig
 from mer.emotions import EMOTION_SETS, MER_EMOTIONS
 from mer.ensemble.config import EnsembleConfig
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
-from mer.features.augmentation import Speed
-from mer.features.spec import CROPS_SOURCE, FeatureSpec
 from mer.fusion.config import STRUCTURE, FusionConfig
 from mer.label_shift.config import LabelShiftConfig
-from mer.layer_study.config import LayerStudyConfig
 from mer.quality.filters import QualityFilter
-from mer.recipes.adapted_encoder import AdaptedEncoder
-from mer.recipes.states import StatesRead
-from mer.recipes.variants import AdaptationVariants
+from mer.recipes.modalities import MODALITIES, AnyStream, in_fusion_order, with_modality
+from mer.recipes.stream import Stream
 from mer.selftraining.config import SelfTrainingConfig
+
+
+_STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+RESERVED_NAMES = ("learnt", "statistics", "fused", "ensemble")
+"""No names of streams: they are those of what is made of streams."""
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AcousticStream(_Frozen):
-    """The speech stream: every layer pooled for the layer study, then PEFT on the chosen block (system A, 1 and 2)."""
-
-    features: FeatureSpec = Field(
-        description="Frozen features: all hidden states, mean+std pooled per layer."
-    )
-    layer_study: LayerStudyConfig = Field(
-        default_factory=LayerStudyConfig, description="How layers are scored."
-    )
-    adaptation: AdaptationConfig | None = Field(
-        default=None, description="PEFT on the chosen block; none: the frozen best layer is used."
-    )
-    adaptation_variants: AdaptationVariants | None = Field(
-        default=None,
-        description="Augmented variants of the labelled clips that the adaptation learns from beside the clips themselves.",
-    )
-    adapted_speeds: tuple[Speed, ...] = Field(
-        default=(),
-        description="Average the adapted state over these further speeds of every clip (times as fast), in training the "
-        "fusion and in every prediction; each costs another pass of the encoder over every clip.",
-    )
-
-    @model_validator(mode="after")
-    def _layers_to_adapt(self) -> AcousticStream:
-        if self.adaptation is not None and not self.features.layered:
-            raise ValueError(
-                "adaptation: expected features of all hidden states (`layers: all`), found a source without layers; "
-                "leave adaptation out"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _adaptation_to_vary(self) -> AcousticStream:
-        for option in ("adaptation_variants", "adapted_speeds"):
-            if getattr(self, option) and self.adaptation is None:
-                raise ValueError(f"{option}: expected `adaptation` as well, found none")
-        if 1.0 in self.adapted_speeds or len(set(self.adapted_speeds)) != len(self.adapted_speeds):
-            raise ValueError("adapted_speeds: expected different speeds other than 1, which is always read")
-        return self
-
-    @model_validator(mode="after")
-    def _states_to_read(self) -> AcousticStream:
-        if self.read.start is not None and self.features.layers != "all":
-            raise ValueError("read.start: expected features of all hidden states (`layers: all`)")
-        if self.read.pooling == "mean_std" and self.features.pooling != "mean_std":
-            raise ValueError(
-                f"read.pooling: the features have no deviations (pooling `{self.features.pooling}`)"
-            )
-        if self.read.pooling == "mean" and self.features.pooling == "statistics":
-            raise ValueError("read.pooling: means alone are read of `mean_std`, not of `statistics`")
-        if not (self.keep_frozen or self.keep_adapted):
-            raise ValueError("expected `keep_frozen`, `keep_adapted` or both: nothing would be read")
-        return self
-
-    keep_frozen: bool = Field(
-        default=True,
-        description="Give the fusion the frozen hidden states (`read`) beside the adapted state (concatenated in one stream).",
-    )
-    keep_adapted: bool = Field(
-        default=True,
-        description="Give the fusion the adapted state; off: only the alignment follows it (with `adaptation`).",
-    )
-    read: StatesRead = Field(
-        default_factory=StatesRead, description="Which frozen hidden states the fusion reads."
-    )
-
-
-class VisualStream(AdaptedEncoder):
-    """The face stream: face crops for a trainable encoder, an encoder's vectors (frozen or adapted) or precomputed ones,
-    aligned into the acoustic space.
-
-    An alignment goes on from the adapted vectors where there are some, and what is called unaligned are these.
-    """
-
-    features: FeatureSpec = Field(
-        description="Face crops (`crops:`), an encoder's features, or precomputed files."
-    )
-    adaptation: PictureAdaptation | None = Field(
-        default=None, description="PEFT of the encoder's block on labelled clips; none: it stays frozen."
-    )
-    encoder: str | None = Field(
-        default=None,
-        description="Trainable encoder of face crops that the alignment trains, e.g. `seed:clip-tiny`.",
-    )
-    alignment: AlignmentConfig | None = Field(
-        default=None,
-        description="Alignment pre-training toward the acoustic space; none: features as they are.",
-    )
-    keep_unaligned: bool = Field(
-        default=False,
-        description="Give the fusion the unaligned vector beside the aligned one (vectors only).",
-    )
-    keep_aligned: bool = Field(
-        default=True,
-        description="Give the fusion the aligned vector; off: the unaligned one alone (vectors only, with `alignment`).",
-    )
-    layer_study: LayerStudyConfig = Field(
-        default_factory=LayerStudyConfig, description="How layers are scored (`mer layers --stream visual`)."
-    )
-
-    @model_validator(mode="after")
-    def _something_to_read(self) -> VisualStream:
-        if not self.keep_aligned and self.features.source == CROPS_SOURCE:
-            raise ValueError("keep_aligned: face crops are read through their alignment only")
-        return self
-
-
-class LexicalStream(AdaptedEncoder):
-    """The text stream: a sentence encoder or language model over the transcript, frozen or adapted."""
-
-    features: FeatureSpec = Field(
-        description="Sentence encoder (mean over tokens, special tokens left out), or a causal language model with a `prompt`."
-    )
-    adaptation: TextAdaptation | None = Field(
-        default=None, description="PEFT of the encoder's block on labelled clips; none: it stays frozen."
-    )
-    label_words: tuple[str, ...] | None = Field(
-        default=None,
-        description="With `adaptation` of a causal model up to its last layer: a word for each emotion, in their order. The "
-        "classifier starts from the language-model head's rows of these words. None: it starts at zero.",
-    )
-
-    @model_validator(mode="after")
-    def _words_to_start_from(self) -> LexicalStream:
-        if self.label_words is not None and self.adaptation is None:
-            raise ValueError("label_words: expected `adaptation` as well, found none")
-        return self
-
-    layer_study: LayerStudyConfig = Field(
-        default_factory=LayerStudyConfig, description="How layers are scored (`mer layers --stream lexical`)."
-    )
 
 
 class FoldPlan(_Frozen):
@@ -195,13 +61,15 @@ class Recipe(_Frozen):
     emotions: tuple[str, ...] = Field(
         default=MER_EMOTIONS, min_length=2, description="Classes, in index order."
     )
-    acoustic: AcousticStream | None = Field(default=None, description="Speech stream.")
-    visual: VisualStream | None = Field(default=None, description="Face stream.")
-    lexical: LexicalStream | None = Field(default=None, description="Text stream.")
-    fused_streams: tuple[Literal["acoustic", "visual", "lexical"], ...] | None = Field(
+    streams: dict[str, AnyStream] = Field(
+        default_factory=dict,
+        description="Name -> stream, any number of each modality. `acoustic:`, `visual:` and `lexical:` at the top are short for "
+        "one stream of that modality and name.",
+    )
+    fused_streams: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
-        description="Streams that fusions read; the others are scored alone and may serve the alignment. None: all.",
+        description="Streams that fusions read; the others are scored alone and may serve an alignment. None: all.",
     )
     require_audio: bool = Field(
         default=True,
@@ -231,6 +99,23 @@ class Recipe(_Frozen):
     )
     shard_clips: int = Field(default=256, ge=1, le=4096, description="Clips per feature shard and per task.")
     seed: int = Field(default=1, ge=0, description="Base seed of every training stage.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_streams(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        short = {name: values[name] for name in MODALITIES if values.get(name) is not None}
+        rest = {name: value for name, value in values.items() if name not in MODALITIES}
+        named = rest.get("streams") or {}
+        if not isinstance(named, dict):
+            return rest
+        if twice := sorted(set(short) & set(named)):
+            raise ValueError(f"streams: expected every stream once, found {', '.join(twice)} in the short form too")
+        streams = {name: value for name, value in (short | named).items() if value is not None}
+        return rest | {
+            "streams": in_fusion_order({name: with_modality(name, value) for name, value in streams.items()})
+        }
 
     @field_validator("emotions", mode="before")
     @classmethod
@@ -267,18 +152,51 @@ class Recipe(_Frozen):
         return self
 
     @model_validator(mode="after")
+    def _streams_are_named(self) -> Recipe:
+        for name, stream in self.streams.items():
+            if not _STREAM_NAME.fullmatch(name) or name in RESERVED_NAMES:
+                raise ValueError(
+                    f"streams: expected names of 1 to 32 letters, digits, - and _ other than {', '.join(RESERVED_NAMES)}, "
+                    f"found {name[:60]!r}"
+                )
+            if name in MODALITIES and name != stream.modality:
+                raise ValueError(
+                    f"streams.{name}: expected modality {name}, found {stream.modality}; give the stream another name"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _a_label_word_for_each_emotion(self) -> Recipe:
-        words = self.lexical.label_words if self.lexical is not None else None
-        if words is not None and len(words) != len(self.emotions):
-            raise ValueError(
-                f"lexical.label_words: expected {len(self.emotions)}, one an emotion, found {len(words)}"
-            )
+        for name, stream in self.streams.items():
+            words = stream.class_words
+            if words is not None and len(words) != len(self.emotions):
+                raise ValueError(
+                    f"streams.{name}.label_words: expected {len(self.emotions)}, one an emotion, found {len(words)}"
+                )
         return self
 
     @model_validator(mode="after")
     def _fused_streams_exist(self) -> Recipe:
         if absent := sorted(set(self.fused_streams or ()) - set(self.streams)):
             raise ValueError(f"fused_streams: expected some of {', '.join(self.streams)}, found {absent}")
+        return self
+
+    @model_validator(mode="after")
+    def _alignments_lead_somewhere(self) -> Recipe:
+        for name, stream in self.streams.items():
+            if stream.alignment is None:
+                continue
+            others = [other for other in self.streams if other != name]
+            if stream.alignment.to is None and len(self._speech(besides=name)) > 1:
+                raise ValueError(
+                    f"streams.{name}.alignment.to: expected the stream to align to, one of {', '.join(others)}, found none; "
+                    "there are several acoustic ones"
+                )
+            if stream.alignment.to is not None and stream.alignment.to not in others:
+                raise ValueError(
+                    f"streams.{name}.alignment.to: expected one of {', '.join(others) or 'several streams'}, found "
+                    f"{stream.alignment.to!r}"
+                )
         return self
 
     @property
@@ -295,25 +213,67 @@ class Recipe(_Frozen):
         return FusionConfig.model_validate({**self.fusion.model_dump(), **options})
 
     @property
-    def recogniser(self) -> str | None:
-        """Source of the recogniser whose transcripts are used where the corpus has none."""
-        return self.lexical.features.recogniser if self.lexical is not None else None
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """Names of the streams this recipe has, in the fixed order acoustic, visual, lexical."""
-        return tuple(name for name in ("acoustic", "visual", "lexical") if getattr(self, name) is not None)
+    def recognisers(self) -> tuple[str, ...]:
+        """Sources of the recognisers whose transcripts are used where the corpus has none."""
+        sources = (stream.features.recogniser for stream in self.streams.values())
+        return tuple(dict.fromkeys(source for source in sources if source is not None))
 
     @property
     def adapts(self) -> tuple[str, ...]:
-        """Names of the streams whose encoder is adapted, in that order."""
-        return tuple(name for name in self.streams if getattr(self, name).adaptation is not None)
+        """Names of the streams whose encoder is adapted, in their order."""
+        return tuple(name for name, stream in self.streams.items() if stream.adaptation is not None)
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Names of the streams that fusions read, in that order."""
+        """Names of the streams that fusions read, in their order."""
         return tuple(
             name for name in self.streams if self.fused_streams is None or name in self.fused_streams
+        )
+
+    @property
+    def anchors(self) -> dict[str, str]:
+        """Name of every stream that is aligned -> the stream to whose space; without a speech stream there may be none."""
+        targets = {}
+        for name, stream in self.streams.items():
+            if stream.alignment is not None:
+                target = stream.alignment.to or next(iter(self._speech(besides=name)), None)
+                targets |= {name: target} if target is not None else {}
+        return targets
+
+    @property
+    def needs_sound(self) -> bool:
+        """Whether a clip without a usable audio track is quarantined."""
+        return self.require_audio and any(
+            not self.streams[name].features.precomputed for name in self._speech()
+        )
+
+    def table_name(self, stream: str) -> str:
+        """What fusions call a stream: its modality, or `<modality>/<name>` where it has a name besides."""
+        modality = self.streams[stream].modality
+        return stream if stream == modality else f"{modality}/{stream}"
+
+    def with_stream(self, name: str, **options: Any) -> Recipe:
+        """A copy in which options of a stream are others; they are not validated."""
+        changed = {**self.streams, name: self.streams[name].model_copy(update=options)}
+        return self.model_copy(update={"streams": changed})
+
+    def stream(self, name: str) -> Stream:
+        """A stream by name.
+
+        Raises:
+            ConfigError: the recipe has no such stream.
+        """
+        if name not in self.streams:
+            raise ConfigError(
+                f"recipe {self.name}: expected one of its streams ({', '.join(self.streams)}), found {name!r}"
+            )
+        return self.streams[name]
+
+    def _speech(self, besides: str = "") -> tuple[str, ...]:
+        return tuple(
+            name
+            for name, stream in self.streams.items()
+            if stream.modality == MODALITIES[0] and name != besides
         )
 
     @property
@@ -367,5 +327,7 @@ def parse_recipe(text: str, *, origin: str) -> Recipe:
         )
         raise ConfigError(f"recipe {origin} cannot be used:\n{problems}") from error
     if not recipe.streams:
-        raise ConfigError(f"recipe {origin}: expected at least one of acoustic, visual, lexical; found none")
+        raise ConfigError(
+            f"recipe {origin}: expected at least one stream (acoustic, visual, lexical, or named ones below `streams`); found none"
+        )
     return recipe

@@ -1,0 +1,157 @@
+"""The streams of each modality: what speech, pictures and text have beside the options of every stream. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from mer.adaptation.token_config import PictureAdaptation, TextAdaptation
+from mer.features.augmentation import AugmentedVariant, Speed
+from mer.features.spec import ENCODED_MODALITIES
+from mer.recipes.stream import Stream
+from mer.recipes.variants import AdaptationVariants
+
+MODALITIES = ENCODED_MODALITIES
+"""Modalities with encoders, in the order in which streams are fused. Streams of other modalities are precomputed."""
+
+OTHER = "precomputed"
+"""Tag of streams of any other modality."""
+
+
+class AcousticStream(Stream):
+    """Speech: hidden states pooled for the layer study, then PEFT on the chosen block (system A, 1 and 2)."""
+
+    adaptation_variants: AdaptationVariants | None = Field(
+        default=None,
+        description="Augmented variants of the labelled clips that the adaptation learns from beside the clips themselves.",
+    )
+    adapted_speeds: tuple[Speed, ...] = Field(
+        default=(),
+        description="Average the adapted state over these further speeds of every clip (times as fast), in training the "
+        "fusion and in every prediction; each costs another pass of the encoder over every clip.",
+    )
+
+    @property
+    def further_speeds(self) -> tuple[float, ...]:
+        """See `Stream.further_speeds`."""
+        return self.adapted_speeds
+
+    @property
+    def augmented_variants(self) -> tuple[AugmentedVariant, ...]:
+        """See `Stream.augmented_variants`."""
+        return self.adaptation_variants.variants() if self.adaptation_variants is not None else ()
+
+    @model_validator(mode="after")
+    def _adaptation_to_vary(self) -> AcousticStream:
+        for option in ("adaptation_variants", "adapted_speeds"):
+            if getattr(self, option) and self.adaptation is None:
+                raise ValueError(f"{option}: expected `adaptation` as well, found none")
+        if 1.0 in self.adapted_speeds or len(set(self.adapted_speeds)) != len(self.adapted_speeds):
+            raise ValueError("adapted_speeds: expected different speeds other than 1, which is always read")
+        return self
+
+
+class VisualStream(Stream):
+    """Faces: crops for a trainable encoder, an encoder's vectors (frozen or adapted), or precomputed ones."""
+
+    adaptation: PictureAdaptation | None = Field(
+        default=None, description="PEFT of the encoder's block on labelled clips; none: it stays frozen."
+    )
+    encoder: str | None = Field(
+        default=None,
+        description="Trainable encoder of face crops that the alignment trains, e.g. `seed:clip-tiny`.",
+    )
+
+    @property
+    def trained_encoder(self) -> str | None:
+        """See `Stream.trained_encoder`."""
+        return self.encoder
+
+
+class LexicalStream(Stream):
+    """Text: a sentence encoder (mean over tokens, special tokens left out) or a language model over the transcript."""
+
+    adaptation: TextAdaptation | None = Field(
+        default=None, description="PEFT of the encoder's block on labelled clips; none: it stays frozen."
+    )
+    label_words: tuple[str, ...] | None = Field(
+        default=None,
+        description="With `adaptation` of a causal model up to its last layer: a word for each emotion, in their order. The "
+        "classifier starts from the language-model head's rows of these words. None: it starts at zero.",
+    )
+
+    @property
+    def class_words(self) -> tuple[str, ...] | None:
+        """See `Stream.class_words`."""
+        return self.label_words
+
+    @model_validator(mode="after")
+    def _words_to_start_from(self) -> LexicalStream:
+        if self.label_words is not None and self.adaptation is None:
+            raise ValueError("label_words: expected `adaptation` as well, found none")
+        return self
+
+
+class PrecomputedStream(Stream):
+    """Precomputed features of any other modality (physiology, gaze, ...): `source: files:<folder below features/>`."""
+
+
+def _tag(value: Any) -> str:
+    if isinstance(value, Stream):
+        modality = value.modality
+    else:
+        features = value.get("features") if isinstance(value, dict) else None
+        modality = features.get("modality") if isinstance(features, dict) else getattr(features, "modality", "")
+    return modality if modality in MODALITIES else OTHER
+
+
+AnyStream = Annotated[
+    Annotated[AcousticStream, Tag("acoustic")]
+    | Annotated[VisualStream, Tag("visual")]
+    | Annotated[LexicalStream, Tag("lexical")]
+    | Annotated[PrecomputedStream, Tag(OTHER)],
+    Discriminator(_tag),
+]
+"""A stream of the modality that its features name."""
+
+STREAM_TAGS = (*MODALITIES, OTHER)
+"""What the union adds to the path of an error below `streams.<name>`; messages leave it out."""
+
+
+def in_fusion_order(streams: dict[str, Any]) -> dict[str, Any]:
+    """Streams by modality, then by name: their order in a file decides nothing."""
+
+    def place(name: str) -> tuple[int, str, str]:
+        value = streams[name]
+        features = value.get("features") if isinstance(value, dict) else None
+        modality = str(features.get("modality", "")) if isinstance(features, dict) else ""
+        if isinstance(value, Stream):
+            modality = value.modality
+        known = MODALITIES.index(modality) if modality in MODALITIES else len(MODALITIES)
+        return known, modality if known == len(MODALITIES) else "", name
+
+    return {name: streams[name] for name in sorted(streams, key=place)}
+
+
+def with_modality(name: str, values: Any) -> Any:
+    """A stream's options with its modality inside `features`, from `modality:` beside them or from the stream's name.
+
+    Raises:
+        ValueError: `modality` and `features.modality` differ.
+    """
+    if not isinstance(values, dict):
+        return values
+    rest = {option: value for option, value in values.items() if option != "modality"}
+    features = rest.get("features", {})
+    if not isinstance(features, dict):
+        return rest
+    stated = values.get("modality", features.get("modality", name if name in MODALITIES else None))
+    inside = features.get("modality", stated)
+    if inside != stated:
+        raise ValueError(f"streams.{name}: expected one modality, found {stated!r} and in features {inside!r}")
+    if stated is None:
+        raise ValueError(
+            f"streams.{name}: expected `modality:` ({', '.join(MODALITIES)}, or another one for precomputed features), found none"
+        )
+    return {**rest, "features": {**features, "modality": stated}}
