@@ -1,4 +1,4 @@
-"""Alignment as a command of its own: aligned per view, then studied on the speakers that view never saw.
+"""Alignments as a command of their own: aligned per view, then studied on the speakers that view never saw.
 
 The controls on shuffled pairs run here by default, so that no figure of an alignment is read without them; the flows that only
 use an alignment (`retrain`, `train`) do not pay for them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.experiment import Experiment
 from flows.features import extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import AlignOptions
@@ -21,24 +22,26 @@ from tasks.learn.alignment_study import pooled_study, study_alignment_of_view
 
 
 @flow(name="align", task_runner=configured_task_runner())
-def align(options: AlignOptions) -> dict[str, float]:
-    """Layer study, adaptation and alignment of every view; then the study of the outer folds' alignments, pooled."""
+def align(options: AlignOptions) -> dict[str, dict[str, float]]:
+    """Layer study, adaptation and alignments of every view; then the study of the outer folds' alignments, pooled, by stream."""
     recipe = load_recipe(options.recipe)
-    if recipe.acoustic is None or recipe.visual is None or recipe.visual.alignment is None:
+    if not recipe.anchors:
         raise ConfigError(
-            f"recipe {options.recipe}: expected an acoustic stream and a visual one with `alignment`, found no such pair; "
-            "add `alignment: {}` to the visual stream"
+            f"recipe {options.recipe}: expected a stream with `alignment` and another one to align it to, found no such pair; "
+            "add `alignment: {}` to the stream (and `to:`, where there is not one acoustic stream)"
         )
     dataset, _ = ingest_corpus(recipe, options)
-    features = extract_streams(dataset, recipe)
-    spaces = pretrain_views(dataset, recipe, features, parent_run=None)
-    studies = {
-        view: study_alignment_of_view.submit(
-            dataset, recipe, features["acoustic"], features["visual"], space, view, options.study, None
-        )
-        for view, space in spaces.items()
-        if view != FINAL_VIEW
+    experiment = pretrain_views(extract_streams(Experiment(recipe, dataset)))
+    running = {
+        stream: [
+            study_alignment_of_view.submit(view, experiment.pair(stream, view), options.study)
+            for view in experiment.views
+            if view.name != FINAL_VIEW
+        ]
+        for stream in recipe.anchors
     }
-    figures = pooled_study([study.result() for study in studies.values()], options.study)
-    show_alignment_study(figures)
+    figures = {}
+    for stream, studies in running.items():
+        figures[stream] = pooled_study([study.result() for study in studies], options.study)
+        show_alignment_study(figures[stream], stream, recipe.anchors[stream])
     return figures

@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from prefect import flow
 
+from flows.experiment import Experiment
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.reporting import StepProgress, console
 from flows.runners import configured_task_runner
 from mer.features.spec import FeatureSpec
-from mer.recipes import Recipe, load_recipe
+from mer.recipes import load_recipe
 from tasks.data.dataset import clip_ids_of
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.kept_extractor import let_go
 from tasks.data.missing import count_missing
 from tasks.data.streams import frame_features, frames_name
-from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.stage.references import FeatureSetRef
 
 MOST_NAMES = 3
 """Feature sets named in a line of progress."""
@@ -28,45 +29,49 @@ def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
     """Extract the frozen features of every stream of the recipe."""
     recipe = load_recipe(options.recipe)
     dataset, _ = ingest_corpus(recipe, options)
-    return extract_streams(dataset, recipe)
+    return dict(extract_streams(Experiment(recipe, dataset)).features)
 
 
-def extract_streams(dataset: DatasetRef, recipe: Recipe) -> dict[str, FeatureSetRef]:
+def extract_streams(experiment: Experiment) -> Experiment:
     """All streams of the recipe over all clips of the snapshot."""
-    return extract(dataset, recipe, {stream: getattr(recipe, stream).features for stream in recipe.streams})
+    specs = {name: stream.features for name, stream in experiment.recipe.streams.items()}
+    return experiment.with_features(extract(experiment, specs))
 
 
-def extract_frames(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-) -> dict[str, FeatureSetRef]:
-    """The references, with the frames that the recipe's fusion or a member of its ensemble reads added; none: as they are."""
-    fusions = (recipe.fusion, *recipe.member_fusions.values())
-    frame_specs = {
-        frames_name(variant, stream, space): spec
-        for variant in (recipe.model_copy(update={"fusion": fusion}) for fusion in fusions)
-        for stream in recipe.streams
-        for space in spaces.values()
-        if (spec := frame_features(variant, stream, space)) is not None
+def extract_frames(experiment: Experiment) -> Experiment:
+    """The frames that the recipe's fusion or a member of its ensemble reads, where any of them reads frames."""
+    recipe = experiment.recipe
+    if all(fusion.level != "frames" for fusion in (recipe.fusion, *recipe.member_fusions.values())):
+        return experiment
+    specs = {
+        frames_name(name, stream, learnt): spec
+        for name, stream in recipe.streams.items()
+        for view in experiment.views
+        for learnt in (experiment.learnt_of(name, view),)
+        if (spec := frame_features(stream, learnt)) is not None
     }
-    return dict(features) | (extract(dataset, recipe, frame_specs) if frame_specs else {})
+    return experiment.with_features(extract(experiment, specs))
 
 
 def extract(
-    dataset: DatasetRef,
-    recipe: Recipe,
+    experiment: Experiment,
     specs: Mapping[str, FeatureSpec],
     clip_ids: Sequence[str] | None = None,
+    shard_clips: int | None = None,
 ) -> dict[str, FeatureSetRef]:
-    """Feature sets by name, of these clips (none: of all): plan what is missing, extract it in shards, each committed by
-    itself.
+    """Feature sets by name: plan what is missing, extract it in shards, each committed by itself.
+
+    Args:
+        experiment: whose corpus is read.
+        specs: by name.
+        clip_ids: clips; None: all of the snapshot.
+        shard_clips: clips a shard; None: as the recipe says.
     """
-    requested = clip_ids_of(dataset) if clip_ids is None else clip_ids
-    plan = plan_features(dataset.corpus, specs, requested, recipe.shard_clips)
+    corpus = experiment.dataset.corpus
+    requested = clip_ids_of(experiment.dataset) if clip_ids is None else clip_ids
+    plan = plan_features(corpus, specs, requested, shard_clips or experiment.recipe.shard_clips)
     progress = StepProgress("features", len(plan.shards))
-    shards = [(shard, extract_shard.submit(dataset.corpus, shard)) for shard in plan.shards]
+    shards = [(shard, extract_shard.submit(corpus, shard)) for shard in plan.shards]
     for shard, running in shards:
         names = " + ".join(feature.stream for feature in shard.features[:MOST_NAMES])
         names += f" and {more} more" if (more := len(shard.features) - MOST_NAMES) > 0 else ""

@@ -141,7 +141,7 @@ def _versions_taught_by(space: Workspace, row: GenerationRow) -> Sequence[str]:
     """Model versions that learnt from it; of a champion, how to put the one before it back."""
     descriptions = []
     for version in space.catalogue.model_versions(row.recipe):
-        package = ModelPackage.model_validate_json(space.artifacts.read(version.artifact, RECORD))
+        package = ModelPackage.parse(space.artifacts.read(version.artifact, RECORD))
         if row.key not in package.generations:
             continue
         champion = space.catalogue.champion(version.name)

@@ -19,7 +19,7 @@ from tasks.data.features import cut
 from tasks.data.ingestion import IngestReport, list_corpus, probe_shard, write_labels
 from tasks.data.quality import measure_shard, plan_quality
 from tasks.data.transcription import plan_transcription, transcribe_shard
-from tasks.stage.references import DatasetRef
+from tasks.stage.references import DatasetRef, SnapshotPlan
 
 
 @flow(name="ingest", task_runner=configured_task_runner())
@@ -34,14 +34,20 @@ def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, Ing
     name = options.corpus_name or Path(root).resolve().name
     listing = list_corpus(root, name, recipe.emotions, options.format, options.label_map)
     shards = cut(listing.fresh, recipe.shard_clips)
-    probed = [probe_shard.submit(name, shard, reads_sound(recipe)) for shard in shards]
+    probed = [probe_shard.submit(name, shard, recipe.needs_sound) for shard in shards]
     report = write_labels(listing, recipe.emotions, sum(future.result() for future in probed))
     show_ingest(report)
-    if recipe.recogniser is not None:
-        transcribe_missing(name, recipe.recogniser, recipe.shard_clips)
+    for recogniser in recipe.recognisers:
+        transcribe_missing(name, recogniser, recipe.shard_clips)
     if recipe.quality is not None:
         measure_quality(name, recipe.shard_clips)
-    return snapshot_dataset(name, recipe), report
+    plan = SnapshotPlan(
+        emotions=recipe.emotions,
+        folds=recipe.folds,
+        quality=recipe.quality,
+        recogniser=next(iter(recipe.recognisers), None),
+    )
+    return snapshot_dataset(name, plan), report
 
 
 def transcribe_missing(corpus: str, recogniser: str, shard_clips: int) -> None:
@@ -58,8 +64,3 @@ def measure_quality(corpus: str, shard_clips: int) -> None:
     progress = StepProgress("quality", len(shards))
     for running in [measure_shard.submit(corpus, shard) for shard in shards]:
         progress.advance(f"{running.result()} clips")
-
-
-def reads_sound(recipe: Recipe) -> bool:
-    """True if the recipe cannot use a clip without a usable audio track."""
-    return recipe.require_audio and recipe.acoustic is not None and not recipe.acoustic.features.precomputed

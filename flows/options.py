@@ -51,8 +51,8 @@ class DemoOptions(FlowOptions):
 class LayerOptions(DemoOptions):
     """The layer study of one stream."""
 
-    stream: Literal["acoustic", "visual", "lexical"] = Field(
-        default="acoustic", description="Stream whose encoder is studied."
+    stream: str = Field(
+        default="", description="Stream whose encoder is studied. Empty: every one that has an encoder."
     )
     pooling: Literal["", "mean_std", "statistics", "attention"] = Field(
         default="", description="Pooling over time before the head. Empty: as the recipe says."
@@ -62,7 +62,7 @@ class LayerOptions(DemoOptions):
 class AdaptOptions(DemoOptions):
     """Adaptation of the streams' encoders."""
 
-    stream: Literal["", "acoustic", "visual", "lexical"] = Field(
+    stream: str = Field(
         default="", description="Stream whose encoder is adapted. Empty: all that the recipe adapts."
     )
 

@@ -1,5 +1,5 @@
 """Pre-training: layer study -> PEFT on the best block (of speech as in system A; of pictures and text as in system B)
--> alignment of vision into the acoustic space, per view.
+-> alignment into another stream's space, per view and stream.
 
 Every outer fold is a view of its own, and so is the model that is served: layers, adapters and alignment of a fold never see
 that fold's labels. Layers below a block are computed once for all clips and cached.
@@ -12,44 +12,48 @@ from dataclasses import replace
 
 from prefect import flow
 
+from flows.experiment import Experiment
 from flows.features import extract, extract_streams
 from flows.ingest import ingest_corpus
-from flows.layers import study_layers, study_views
+from flows.layers import study_layers
 from flows.options import AdaptOptions, DemoOptions
 from flows.reporting import show_adapters, show_retrieval
 from flows.runners import configured_task_runner
-from infra.artifacts import ArtifactRef
 from mer.adaptation.block import Block
 from mer.errors import ConfigError
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe, load_recipe
-from tasks.data.dataset import clip_ids_of, labelled_clip_ids
+from tasks.data.dataset import labelled_clip_ids
 from tasks.learn.adaptation import adapt_view, embed_adapted
-from tasks.learn.alignment import align_view, embed_visual
-from tasks.stage.references import AdaptedStream, DatasetRef, FeatureSetRef, PrefixVariants, ViewSpaces
+from tasks.learn.alignment import align_view, embed_aligned
+from tasks.stage.references import LearntStream, PrefixVariants
+
+Learnt = dict[str, dict[str, LearntStream]]
+"""Stream -> view -> what the view has learnt of it."""
 
 
 @flow(name="pretrain", task_runner=configured_task_runner())
-def pretrain(options: DemoOptions) -> dict[str, ViewSpaces]:
+def pretrain(options: DemoOptions) -> Learnt:
     """Layer study, adaptation and alignment of every view of a corpus."""
     recipe = load_recipe(options.recipe)
     dataset, _ = ingest_corpus(recipe, options)
-    return pretrain_views(dataset, recipe, extract_streams(dataset, recipe), parent_run=None)
+    return _plain(pretrain_views(extract_streams(Experiment(recipe, dataset))))
 
 
 @flow(name="adapt", task_runner=configured_task_runner())
-def adapt(options: AdaptOptions) -> dict[str, ViewSpaces]:
+def adapt(options: AdaptOptions) -> Learnt:
     """Layer study (where no block is named) and adaptation of every view, of one stream or of all that the recipe adapts."""
     recipe = load_recipe(options.recipe)
     streams = _streams_to_adapt(recipe, options.stream)
     dataset, _ = ingest_corpus(recipe, options)
-    features = extract_streams(dataset, recipe)
-    spaces = {view: ViewSpaces(view=view) for view in dataset.views}
+    experiment = extract_streams(Experiment(recipe, dataset))
     for stream in streams:
-        if stream == "acoustic":
-            spaces = study_layers(dataset, recipe, features, spaces, parent_run=None)
-        spaces = adapt_stream(dataset, recipe, features, spaces, None, stream)
-    return spaces
+        experiment = adapt_stream(study_if_needed(experiment, stream), stream)
+    return _plain(experiment)
+
+
+def _plain(experiment: Experiment) -> Learnt:
+    return {stream: dict(views) for stream, views in experiment.learnt.items()}
 
 
 def _streams_to_adapt(recipe: Recipe, stream: str) -> tuple[str, ...]:
@@ -61,134 +65,121 @@ def _streams_to_adapt(recipe: Recipe, stream: str) -> tuple[str, ...]:
     return (stream,) if stream else recipe.adapts
 
 
-def pretrain_views(
-    dataset: DatasetRef, recipe: Recipe, features: Mapping[str, FeatureSetRef], parent_run: str | None
-) -> dict[str, ViewSpaces]:
-    """The method, in passes over the views: layer study, adaptation of each stream, alignment."""
-    spaces = {view: ViewSpaces(view=view) for view in dataset.views}
-    if recipe.acoustic is not None and recipe.acoustic.features.layered:
-        spaces = study_layers(dataset, recipe, features, spaces, parent_run)
-    for stream in recipe.adapts:
-        spaces = adapt_stream(dataset, recipe, features, spaces, parent_run, stream)
-    if recipe.acoustic is not None and recipe.visual is not None and recipe.visual.alignment is not None:
-        spaces = align_vision(dataset, recipe, features, spaces, parent_run)
-    return spaces
+def pretrain_views(experiment: Experiment) -> Experiment:
+    """The method, in passes over the views: layer study and adaptation of each stream, then the alignments."""
+    for stream in experiment.recipe.streams:
+        experiment = study_if_needed(experiment, stream)
+    for stream in experiment.recipe.adapts:
+        experiment = adapt_stream(experiment, stream)
+    for stream in experiment.recipe.anchors:
+        experiment = align_stream(experiment, stream)
+    return experiment
 
 
-def adapt_stream(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-    parent_run: str | None,
-    stream: str,
-) -> dict[str, ViewSpaces]:
+def study_if_needed(experiment: Experiment, stream: str) -> Experiment:
+    """Study the layers of a stream whose features are several hidden states, or whose block to adapt is not named."""
+    options = experiment.recipe.stream(stream)
+    chooses_block = options.adaptation is not None and options.named_block is None
+    if options.features.layered or chooses_block:
+        return study_layers(experiment, stream)
+    return experiment
+
+
+def adapt_stream(experiment: Experiment, stream: str) -> Experiment:
     """Cache a stream's frozen prefix once per block start, adapt each view's block, and embed all clips."""
-    clip_ids = clip_ids_of(dataset)
-    blocks = _blocks(dataset, recipe, features, spaces, parent_run, stream)
-    variants = extract_variants(
-        dataset, recipe, {view: block.start for view, block in blocks.items()}, stream
-    )
+    options, shard_clips = experiment.recipe.stream(stream), experiment.recipe.shard_clips
+    blocks: dict[str, Block] = {}
+    for view in experiment.views:
+        block = options.named_block or experiment.learnt_of(stream, view).block
+        if block is None:
+            raise ValueError(
+                f"stream {stream}: no block to adapt in view {view.name}; study its layers first"
+            )
+        blocks[view.name] = block
+    variants = extract_variants(experiment, stream, {view: block.start for view, block in blocks.items()})
     running = {
-        view: adapt_view.submit(dataset, recipe, variants[block.start], block, view, parent_run, stream)
-        for view, block in blocks.items()
+        view.name: adapt_view.submit(
+            view, stream, options, variants[blocks[view.name].start], blocks[view.name]
+        )
+        for view in experiment.views
     }
     adapters = {view: adapter.result() for view, adapter in running.items()}
     embedded = {
-        view: embed_adapted.submit(recipe, variants[blocks[view].start], adapter.ref, view, clip_ids, stream)
-        for view, adapter in adapters.items()
+        view.name: embed_adapted.submit(
+            view, stream, options, variants[blocks[view.name].start], adapters[view.name].ref, shard_clips
+        )
+        for view in experiment.views
     }
     show_adapters(adapters, stream)
-    return {
-        view: _with_adapted(space, stream, blocks[view], adapters[view].ref, embedded[view].result())
-        for view, space in spaces.items()
+    learnt = {
+        view.name: replace(
+            experiment.learnt_of(stream, view),
+            block=blocks[view.name],
+            adapter=adapters[view.name].ref,
+            adapted=embedded[view.name].result(),
+        )
+        for view in experiment.views
     }
-
-
-def _blocks(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-    parent_run: str | None,
-    stream: str,
-) -> dict[str, Block]:
-    """Each view's layers to adapt: named by the recipe, or chosen by the stream's layer study."""
-    if stream == "acoustic":
-        return {view: space.block for view, space in spaces.items() if space.block is not None}
-    if (named := getattr(recipe, stream).named_block) is not None:
-        return dict.fromkeys(spaces, named)
-    studies = study_views(dataset, recipe, features, tuple(spaces), parent_run, stream)
-    return {view: Block(int(study.meta["start"]), int(study.meta["stop"])) for view, study in studies.items()}
-
-
-def _with_adapted(
-    space: ViewSpaces, stream: str, block: Block, adapter: ArtifactRef, adapted: FeatureSetRef
-) -> ViewSpaces:
-    if stream == "acoustic":
-        return replace(space, adapter=adapter, adapted=adapted)
-    encoder = AdaptedStream(block=block, adapter=adapter, features=adapted)
-    return replace(space, encoders={**space.encoders, stream: encoder})
+    return experiment.with_learnt(stream, learnt)
 
 
 def extract_variants(
-    dataset: DatasetRef, recipe: Recipe, starts: Mapping[str, int], stream: str
+    experiment: Experiment, stream: str, starts: Mapping[str, int]
 ) -> dict[int, PrefixVariants]:
     """The frozen prefix up to every hidden state that a view's block starts from, all out of one pass over each variant: all
-    clips as they are and of speech at the further speeds, and the augmented variants of the clips that these views learn from.
+    clips as they are and at the further speeds, and the augmented variants of the clips that these views learn from.
+
+    Args:
+        experiment: whose clips are read.
+        stream: its options say which variants there are.
+        starts: view -> first layer of its block.
     """
-    features: FeatureSpec = getattr(recipe, stream).features
-    speech = recipe.acoustic if stream == "acoustic" else None
-    varied = speech.adaptation_variants if speech is not None else None
-    speeds, variants = (
-        speech.adapted_speeds if speech is not None else (),
-        varied.variants() if varied is not None else (),
-    )
-    label = "prefix" if stream == "acoustic" else f"{stream} prefix"
+    options = experiment.recipe.stream(stream)
+    speeds, variants = options.further_speeds, options.augmented_variants
     prefixes: dict[str, FeatureSpec] = {}
     augmented: dict[str, FeatureSpec] = {}
     for start in sorted(set(starts.values())):
-        name, prefix = f"{label} {start}", features.prefix(start)
+        name, prefix = f"{stream} prefix {start}", options.features.prefix(start)
         prefixes |= {name: prefix} | {f"{name} at {speed:g}": prefix.at_speed(speed) for speed in speeds}
         augmented |= {
             f"{name} variant {augmentation.variant}": prefix.augmented(augmentation)
             for augmentation in variants
         }
-    extracted = extract(dataset, recipe, prefixes)
+    extracted = extract(experiment, prefixes)
     if augmented:
-        extracted |= extract(dataset, recipe, augmented, labelled_clip_ids(dataset, recipe, list(starts)))
+        extracted |= extract(experiment, augmented, labelled_clip_ids(experiment.dataset, list(starts)))
     return {
         start: PrefixVariants(
-            plain=extracted[f"{label} {start}"],
-            speeds=tuple(extracted[f"{label} {start} at {speed:g}"] for speed in speeds),
+            plain=extracted[f"{stream} prefix {start}"],
+            speeds=tuple(extracted[f"{stream} prefix {start} at {speed:g}"] for speed in speeds),
             augmented=tuple(
-                extracted[f"{label} {start} variant {augmentation.variant}"] for augmentation in variants
+                extracted[f"{stream} prefix {start} variant {augmentation.variant}"]
+                for augmentation in variants
             ),
         )
         for start in set(starts.values())
     }
 
 
-def align_vision(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-    parent_run: str | None,
-) -> dict[str, ViewSpaces]:
-    """Pull each view's visual embedding toward its acoustic space, and embed all clips."""
-    clip_ids = clip_ids_of(dataset)
-    seen = {view: space.adapted_features("visual") or features["visual"] for view, space in spaces.items()}
-    aligned = {
-        view: align_view.submit(dataset, recipe, features["acoustic"], seen[view], space, view, parent_run)
-        for view, space in spaces.items()
-    }
+def align_stream(experiment: Experiment, stream: str) -> Experiment:
+    """Pull each view's embedding of a stream toward its anchor's space, and embed all clips."""
+    shard_clips = experiment.recipe.shard_clips
+    pairs = {view.name: experiment.pair(stream, view) for view in experiment.views}
+    running = {view.name: align_view.submit(view, pairs[view.name]) for view in experiment.views}
+    alignments = {view: alignment.result() for view, alignment in running.items()}
     embedded = {
-        view: embed_visual.submit(recipe, seen[view], alignment.result().ref, view, clip_ids)
-        for view, alignment in aligned.items()
+        view.name: embed_aligned.submit(
+            view, pairs[view.name].trained, alignments[view.name].ref, shard_clips
+        )
+        for view in experiment.views
     }
-    show_retrieval({view: alignment.result() for view, alignment in aligned.items()})
-    return {
-        view: replace(space, alignment=aligned[view].result().ref, aligned=embedded[view].result())
-        for view, space in spaces.items()
+    show_retrieval(alignments, stream, experiment.recipe.anchors[stream])
+    learnt = {
+        view.name: replace(
+            experiment.learnt_of(stream, view),
+            alignment=alignments[view.name].ref,
+            aligned=embedded[view.name].result(),
+        )
+        for view in experiment.views
     }
+    return experiment.with_learnt(stream, learnt)

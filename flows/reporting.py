@@ -69,7 +69,7 @@ def show_ingest(report: IngestReport) -> None:
         console.print("  quarantined: " + ", ".join(f"{row['reason']} {row['files']}" for row in rows))
 
 
-def show_layers(studies: Mapping[str, StageResult], stream: str = "acoustic") -> None:
+def show_layers(studies: Mapping[str, StageResult], stream: str) -> None:
     """Score of every layer and the chosen block, per view."""
     console.print(layers_table(studies, stream))
     rows = [
@@ -81,7 +81,9 @@ def show_layers(studies: Mapping[str, StageResult], stream: str = "acoustic") ->
         for view, study in studies.items()
     ]
     create_table_artifact(
-        rows, key="layer-study", description=f"score by hidden state of the {stream} encoder (0 = front end)"
+        rows,
+        key=artifact_key("layer-study", stream),
+        description=f"score by hidden state of the {stream} encoder (0 = front end)",
     )
 
 
@@ -127,7 +129,9 @@ def _block(study: StageResult) -> str:
 def show_adapters(adapters: Mapping[str, StageResult], stream: str) -> None:
     """Print the adapted layers of a stream's encoder and the score on validation speakers, per view."""
     rows = [{"view": view, **adapter.meta} for view, adapter in adapters.items()]
-    create_table_artifact(rows, key=f"adaptation-{stream}", description=f"adapted {stream} encoder, per view")
+    create_table_artifact(
+        rows, key=artifact_key("adaptation", stream), description=f"adapted {stream} encoder, per view"
+    )
     shown = ", ".join(
         f"{row['view']} layers {int(row['start']) + 1}-{row['stop']}"
         + (f" WAF {float(row['validation_waf']):.3f}" if "validation_waf" in row else "")
@@ -136,17 +140,27 @@ def show_adapters(adapters: Mapping[str, StageResult], stream: str) -> None:
     console.print(f"[bold]adaptation[/] of the {stream} encoder (validation speakers): {shown}")
 
 
-def show_retrieval(alignments: Mapping[str, StageResult]) -> None:
-    """Retrieval of the true partner on held-out clips, per view."""
+def artifact_key(kind: str, stream: str) -> str:
+    """Key of a stream's artifact in the Prefect UI: lower-case letters, digits and dashes."""
+    return f"{kind}-{stream.lower().replace('_', '-')}"
+
+
+def show_retrieval(alignments: Mapping[str, StageResult], trained: str, anchor: str) -> None:
+    """Retrieval of the true partner on held-out clips, per view, of a stream aligned to an anchor."""
     rows = [{"view": view, **alignment.meta} for view, alignment in alignments.items()]
-    create_table_artifact(rows, key="alignment", description="audio<->video retrieval on validation speakers")
-    console.print(retrieval_table(alignments["final"].meta))
+    create_table_artifact(
+        rows,
+        key=artifact_key("alignment", trained),
+        description=f"retrieval {trained} <-> {anchor} on validation speakers",
+    )
+    console.print(retrieval_table(alignments[FINAL_VIEW].meta, trained, anchor))
 
 
-def retrieval_table(final: Mapping[str, Any]) -> Table:
+def retrieval_table(final: Mapping[str, Any], trained: str, anchor: str) -> Table:
     """Recall at 1, 5 and 10 both ways beside chance, over all held-out clips and, where known, within speakers."""
+    clips = float(final["retrieval_clips"])
     table = Table(
-        title=f"alignment, final view: partner found among {float(final['retrieval_clips']):.0f} held-out clips",
+        title=f"alignment of {trained} to {anchor}, final view: partner found among {clips:.0f} held-out clips",
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1),
@@ -154,8 +168,8 @@ def retrieval_table(final: Mapping[str, Any]) -> Table:
     for name in ("retrieval", "R@1", "R@5", "R@10"):
         table.add_column(name, justify="left" if name == "retrieval" else "right", no_wrap=True)
     rows = {
-        "sound by picture": "video_to_audio_r",
-        "picture by sound": "audio_to_video_r",
+        f"{anchor} by {trained}": "video_to_audio_r",
+        f"{trained} by {anchor}": "audio_to_video_r",
         "chance": "chance_r",
     }
     for prefix, where in (("", ""), ("within_speaker_", " within speakers")):
@@ -166,16 +180,16 @@ def retrieval_table(final: Mapping[str, Any]) -> Table:
     return table
 
 
-def show_alignment_study(figures: Mapping[str, float]) -> None:
+def show_alignment_study(figures: Mapping[str, float], trained: str, anchor: str) -> None:
     """Retrieval, controls and probes of all outer folds' alignments on the speakers they never saw."""
     from mer.alignment.study_report import table_lines
 
     lines = table_lines(figures)
-    console.print("[bold]alignment on held-out speakers[/]")
+    console.print(f"[bold]alignment of {trained} to {anchor} on held-out speakers[/]")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
     text = "\n".join(lines)
-    create_markdown_artifact(f"```\n{text}\n```", key="alignment-study")
+    create_markdown_artifact(f"```\n{text}\n```", key=artifact_key("alignment-study", trained))
 
 
 def show_selection(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.experiment import Experiment
 from flows.features import extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import RetrainOptions
@@ -50,16 +51,19 @@ def retrained(options: RetrainOptions) -> RetrainReport:
     parent_run = f"retrain {flow_run.name or recipe.name}"
     with exclusively(f"retrain/{recipe.name}") as fencing_token, tracked(parent_run):
         dataset, _ = ingest_corpus(recipe, options)
-        features = extract_streams(dataset, recipe)
-        spaces = pretrain_views(dataset, recipe, features, parent_run)
-        supervised = train_systems(dataset, recipe, features, spaces, parent_run)
-        fused, served = refresh_pseudo_labels(dataset, recipe, features, spaces, supervised, parent_run)
-        evaluation = evaluate(dataset, recipe, fused, served, parent_run)
+        experiment = extract_streams(Experiment(recipe, dataset, parent_run))
+        experiment = pretrain_views(experiment)
+        supervised = train_systems(experiment)
+        fused, served = refresh_pseudo_labels(experiment, supervised)
+        view = experiment.served_view
+        evaluation = evaluate(view, fused, served, recipe.label_shift)
         final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
-        version = register(dataset, recipe, spaces[FINAL_VIEW], final, evaluation, parent_run)
-        close_tracked_run(parent_run, dataset, recipe, evaluation)
+        version = register(view, recipe, experiment.inputs(view), final, evaluation)
+        close_tracked_run(view, recipe, evaluation)
         promotion = (
-            gate_and_promote(dataset, recipe, version, evaluation, fencing_token) if options.promote else None
+            gate_and_promote(dataset, recipe.gate, version, evaluation, fencing_token)
+            if options.promote
+            else None
         )
     show_systems(read_report(evaluation), dataset)
     show_promotion(version, promotion)

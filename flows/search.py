@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import flow
 from rich.console import Console
 
+from flows.experiment import Experiment
 from flows.features import extract_frames, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import SearchOptions
@@ -27,9 +28,7 @@ def search(options: SearchOptions) -> SearchReport:
     recipe = load_recipe(options.recipe)
     target = writable(Path(options.write_recipe)) if options.write_recipe else None
     dataset, _ = ingest_corpus(recipe, options)
-    features = extract_streams(dataset, recipe)
-    spaces = pretrain_views(dataset, recipe, features, parent_run=None)
-    features = extract_frames(dataset, recipe, features, spaces)
+    experiment = extract_frames(pretrain_views(extract_streams(Experiment(recipe, dataset))))
     plan = SearchPlan(
         study=options.study,
         trials=options.trials,
@@ -38,7 +37,8 @@ def search(options: SearchOptions) -> SearchReport:
         first_rung=options.first_rung or None,
         fresh_seeds=options.fresh_seeds,
     )
-    report = search_fusion(dataset, recipe, features, spaces, plan)
+    inputs = {view.name: experiment.inputs(view) for view in experiment.views}
+    report = search_fusion(dataset, recipe, inputs, plan)
     console.print(
         f"[bold]study {report.study}[/]: {report.trials} trials, {report.models_trained} models and {report.models_again} "
         f"trained again with fresh seeds; best mean WAF on validation speakers {report.best_value:.3f} when chosen, "

@@ -8,64 +8,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from flows.experiment import Experiment
 from flows.reporting import show_generation, show_selection, show_verdict
 from flows.train import PSEUDO, served_system, train_with_pseudo_labels
 from mer.recipes import Recipe
+from mer.selftraining.config import SelfTrainingConfig
 from mer.training.partition import FINAL_VIEW
 from tasks.selftrain.guards import check_selection, read_findings, watch_canary
 from tasks.selftrain.pseudo_labels import judge, record_generation, select_view, standing_generations
-from tasks.stage.references import DatasetRef, FeatureSetRef, FusedView, Standing, ViewSpaces
-from tasks.stage.run import StageResult
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round's labels and what true labels say of the models they trained."""
-
-    number: int
-    selected: Mapping[str, StageResult]
-    voters: Sequence[FusedView]
-    """Of the served view."""
-    findings: Sequence[Mapping[str, Any]]
-    """What the guards measured."""
-    systems: Sequence[FusedView] = ()
-    state: str = "rejected"
-    reason: str = ""
+from tasks.selftrain.rounds import Round
+from tasks.stage.references import FusedView, Standing
 
 
 def refresh_pseudo_labels(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-    supervised: Sequence[FusedView],
-    parent_run: str | None,
+    experiment: Experiment, supervised: Sequence[FusedView]
 ) -> tuple[list[FusedView], str]:
     """Rounds of vote, training and verdict on the clips that are new; returns all systems, and the name of the one to serve.
 
     What would be served leads the vote, the fusion or the ensemble; every single stream votes with it.
     """
+    recipe = experiment.recipe
     served = served_system(recipe)
-    if recipe.pseudo_labels is None or dataset.unlabelled == 0:
+    if recipe.pseudo_labels is None or experiment.dataset.unlabelled == 0:
         return list(supervised), served
-    standing = standing_generations(dataset, recipe)
+    standing = standing_generations(experiment.dataset, recipe.name)
     systems, leaders = list(supervised), _of(supervised, served)
     if standing.taught:
-        taught = train_with_pseudo_labels(
-            dataset, recipe, features, spaces, supervised, standing.live, parent_run
-        )
+        taught = train_with_pseudo_labels(experiment, supervised, standing.live)
         systems, served = [*systems, *taught], served + PSEUDO
         leaders = _of(taught, served)
     gold = _of(supervised, served_system(recipe))[FINAL_VIEW]
     watched = [gold] if gold == leaders[FINAL_VIEW] else [gold, leaders[FINAL_VIEW]]
+    refresh = Refresh(experiment, recipe.pseudo_labels, supervised, standing, watched)
     best: Round | None = None
     last: Round | None = None
     for number in range(1, recipe.pseudo_labels.rounds + 1):
-        last = self_train(
-            number, dataset, recipe, features, spaces, supervised, leaders, standing, watched, parent_run
-        )
+        last = self_train(refresh, number, leaders)
         if last is None or last.state != "live":
             break
         best, leaders = last, _of(last.systems, served_system(recipe) + PSEUDO)
@@ -75,9 +54,7 @@ def refresh_pseudo_labels(
     if ended is None:
         show_generation(None, standing)
         return systems, served
-    row = record_generation(
-        dataset, recipe, ended.voters, ended.selected, standing, ended.number, ended.state, ended.reason, ended.findings
-    )  # fmt: skip
+    row = record_generation(experiment.served_view, recipe.name, recipe.pseudo_labels, ended, standing)
     show_generation(row, standing)
     if best is not None:
         return [*supervised, *best.systems], served_system(recipe) + PSEUDO
@@ -86,33 +63,43 @@ def refresh_pseudo_labels(
     return systems, served
 
 
-def self_train(
-    number: int,
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-    supervised: Sequence[FusedView],
-    leaders: Mapping[str, FusedView],
-    standing: Standing,
-    watched: Sequence[FusedView],
-    parent_run: str | None,
-) -> Round | None:
+@dataclass(frozen=True)
+class Refresh:
+    """What all rounds of a refresh share."""
+
+    experiment: Experiment
+    config: SelfTrainingConfig
+    supervised: Sequence[FusedView]
+    standing: Standing
+    watched: Sequence[FusedView]
+    """The served view's models that the canary is compared with."""
+
+
+def self_train(refresh: Refresh, number: int, leaders: Mapping[str, FusedView]) -> Round | None:
     """One round: all views vote, guards look at the labels, the views learn from them, true labels compare both.
 
-    `watched` are the served view's models that the canary is compared with. None: there is nothing to learn from.
+    Args:
+        refresh: what the rounds share.
+        number: of the round, from 1.
+        leaders: view -> the model that leads its vote.
+
+    Returns:
+        None where there is nothing to learn from.
     """
-    voters = {view: [leader, *_single_streams(supervised, recipe, view)] for view, leader in leaders.items()}
+    experiment, config, standing = refresh.experiment, refresh.config, refresh.standing
+    recipe, final = experiment.recipe, experiment.served_view
+    voters = {
+        view: [leader, *_single_streams(refresh.supervised, recipe, view)] for view, leader in leaders.items()
+    }
     ballots = {
-        view: select_view.submit(dataset, recipe, view_voters, view, standing, parent_run)
+        view: select_view.submit(experiment.view(view), config, view_voters, standing)
         for view, view_voters in voters.items()
     }
     selected = {view: ballot.result() for view, ballot in ballots.items()}
     if not int(selected[FINAL_VIEW].meta["selected"]):
         return None
-    leader = leaders[FINAL_VIEW]
     checks = check_selection(
-        dataset, recipe, features, spaces[FINAL_VIEW], leader, selected[FINAL_VIEW], standing, parent_run
+        final, experiment.inputs(final), config, leaders[FINAL_VIEW], selected[FINAL_VIEW], standing
     )
     labelled = Round(
         number=number, selected=selected, voters=voters[FINAL_VIEW], findings=read_findings(checks)
@@ -121,10 +108,10 @@ def self_train(
     if (stop := checks.meta["stop"]) is not None:
         return replace(labelled, state="stopped", reason=f"round {number}, before training: {stop}")
     pseudo = {view: (*standing.live[view], result.ref) for view, result in selected.items()}
-    systems = train_with_pseudo_labels(dataset, recipe, features, spaces, supervised, pseudo, parent_run)
+    systems = train_with_pseudo_labels(experiment, refresh.supervised, pseudo)
     after = _of(systems, served_system(recipe) + PSEUDO)
-    canary = watch_canary(dataset, recipe, watched, after[FINAL_VIEW], parent_run)
-    verdict = judge(dataset, recipe, list(leaders.values()), list(after.values()), parent_run)
+    canary = watch_canary(final, config, refresh.watched, after[FINAL_VIEW])
+    verdict = judge(final, config, recipe.seed, list(leaders.values()), list(after.values()))
     state, reason = ("live" if verdict.meta["kept"] else "rejected"), verdict.meta["reason"]
     if (stop := canary.meta["stop"]) is not None:
         state, reason = "stopped", stop

@@ -1,4 +1,4 @@
-"""Fusion training: attention over adapted acoustic, aligned visual and lexical streams; every system on every view."""
+"""Fusion training: attention over adapted, aligned and frozen streams; every system on every view."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from prefect import flow
 from prefect.futures import PrefectFuture
 
+from flows.experiment import Experiment
 from flows.features import extract_frames, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
@@ -16,10 +17,10 @@ from flows.reporting import StepProgress, show_systems
 from flows.runners import configured_task_runner
 from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe, load_recipe
-from tasks.learn.ensemble import ENSEMBLE, combine_view
+from tasks.learn.ensemble import ENSEMBLE, Members, combine_view
 from tasks.learn.fusion import fuse_view
 from tasks.serve.evaluation import PSEUDO_MARK, evaluate, read_report
-from tasks.stage.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
+from tasks.stage.references import FusedView, FusionJob
 
 FUSED, PSEUDO = "fused", PSEUDO_MARK
 PseudoByView = Mapping[str, Sequence[ArtifactRef]]
@@ -31,32 +32,27 @@ def train(options: DemoOptions) -> dict[str, Any]:
     """Train and score the fusion and every single stream, supervised only; returns the evaluation's report."""
     recipe = load_recipe(options.recipe)
     dataset, _ = ingest_corpus(recipe, options)
-    features = extract_streams(dataset, recipe)
-    spaces = pretrain_views(dataset, recipe, features, parent_run=None)
-    fused = train_systems(dataset, recipe, features, spaces, parent_run=None)
-    report = read_report(evaluate(dataset, recipe, fused, served_system(recipe), None))
+    experiment = pretrain_views(extract_streams(Experiment(recipe, dataset)))
+    fused = train_systems(experiment)
+    evaluation = evaluate(experiment.served_view, fused, served_system(recipe), recipe.label_shift)
+    report = read_report(evaluation)
     show_systems(report, dataset)
     return report
 
 
-def train_systems(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-    parent_run: str | None,
-) -> list[FusedView]:
+def train_systems(experiment: Experiment) -> list[FusedView]:
     """The fusion of all streams, each stream alone for comparison, and the ensemble with its members, if there is one."""
-    features = extract_frames(dataset, recipe, features, spaces)
+    recipe = experiment.recipe
+    experiment = extract_frames(experiment)
     systems: dict[str, tuple[str, ...]] = {FUSED: recipe.reads}
     if len(recipe.streams) > 1:
         systems |= {stream: (stream,) for stream in recipe.streams}
     runs = [
-        fuse_view.submit(dataset, recipe, features, space, view, system, streams, (), parent_run)
+        fuse_view.submit(view, experiment.inputs(view, streams), FusionJob(system, recipe.fusion))
         for system, streams in systems.items()
-        for view, space in spaces.items()
+        for view in experiment.views
     ]
-    return fused_in_turn(runs) + train_ensemble(dataset, recipe, features, spaces, parent_run)
+    return fused_in_turn(runs) + train_ensemble(experiment)
 
 
 def fused_in_turn(runs: Sequence[PrefectFuture[FusedView]]) -> list[FusedView]:
@@ -74,83 +70,69 @@ def served_system(recipe: Recipe) -> str:
     return ENSEMBLE if recipe.serves_ensemble else FUSED
 
 
-def train_ensemble(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-    parent_run: str | None,
-    pseudo: PseudoByView | None = None,
-) -> list[FusedView]:
+def train_ensemble(experiment: Experiment, pseudo: PseudoByView | None = None) -> list[FusedView]:
     """Every member on every view, then their combination; empty without an ensemble in the recipe.
 
     With `pseudo` all names end in `+pseudo`.
     """
-    mark = "" if pseudo is None else PSEUDO
-    runs = {
-        (name, view): fuse_view.submit(
-            dataset,
-            recipe.model_copy(update={"fusion": fusion}),
-            features,
-            space,
-            view,
-            f"{ENSEMBLE}/{name}{mark}",
-            recipe.reads,
-            pseudo[view] if pseudo is not None else (),
-            parent_run,
-        )
-        for name, fusion in recipe.member_fusions.items()
-        for view, space in spaces.items()
-    }
-    if not runs:
+    recipe = experiment.recipe
+    if recipe.ensemble is None:
         return []
+    mark = "" if pseudo is None else PSEUDO
+    fusions = recipe.member_fusions
+    runs = {
+        (name, view.name): fuse_view.submit(
+            view,
+            experiment.inputs(view),
+            FusionJob(
+                f"{ENSEMBLE}/{name}{mark}",
+                fusion,
+                pseudo=tuple(pseudo[view.name]) if pseudo is not None else (),
+                self_training=recipe.pseudo_labels,
+                taught=recipe.taught(fusion),
+            ),
+        )
+        for name, fusion in fusions.items()
+        for view in experiment.views
+    }
     members = dict(zip(runs, fused_in_turn(list(runs.values())), strict=True))
     combined = [
         combine_view.submit(
-            dataset,
-            recipe,
-            features,
-            space,
             view,
-            {name: members[name, view] for name in recipe.member_fusions},
-            parent_run,
+            experiment.inputs(view),
+            Members(recipe.ensemble, fusions, {name: members[name, view.name] for name in fusions}),
             ENSEMBLE + mark,
         )
-        for view, space in spaces.items()
+        for view in experiment.views
     ]
     return [*members.values(), *(run.result() for run in combined)]
 
 
 def train_with_pseudo_labels(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-    supervised: Sequence[FusedView],
-    pseudo: PseudoByView,
-    parent_run: str | None,
+    experiment: Experiment, supervised: Sequence[FusedView], pseudo: PseudoByView
 ) -> list[FusedView]:
     """What is served once more with each view's own pseudo-labels: the fusion, or the ensemble's members and their combination.
 
     From scratch, or, where the recipe says `start: warm`, from the view's supervised fusion.
     """
-    features = extract_frames(dataset, recipe, features, spaces)
+    recipe = experiment.recipe
+    experiment = extract_frames(experiment)
     if recipe.serves_ensemble:
-        return train_ensemble(dataset, recipe, features, spaces, parent_run, pseudo)
+        return train_ensemble(experiment, pseudo)
     warm = recipe.pseudo_labels is not None and recipe.pseudo_labels.start == "warm"
     models = {item.view: item.model for item in supervised if item.system == FUSED}
     runs = [
         fuse_view.submit(
-            dataset,
-            recipe,
-            features,
-            spaces[view],
-            view,
-            FUSED + PSEUDO,
-            recipe.reads,
-            labels,
-            parent_run,
-            models[view] if warm else None,
+            experiment.view(view),
+            experiment.inputs(experiment.view(view)),
+            FusionJob(
+                FUSED + PSEUDO,
+                recipe.fusion,
+                pseudo=tuple(labels),
+                self_training=recipe.pseudo_labels,
+                taught=recipe.taught(recipe.fusion),
+                start=models[view] if warm else None,
+            ),
         )
         for view, labels in pseudo.items()
     ]

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from flows.experiment import Experiment
     from mer.ensemble.valence import ValenceLabels
     from mer.examples import Examples
     from mer.fusion.config import FusionConfig
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from mer.posteriors import Posteriors
     from mer.recipes import Recipe
     from mer.training.partition import Partition
-    from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
 
 QUICK = Path(__file__).with_name("joint_decoding_quick.yaml")
 SEPARATE = {"valence_decoding": "separate", "task_balance": "fixed"}
@@ -127,15 +127,12 @@ def main() -> None:
     if chosen.level:
         fusion = recipe.fusion.model_copy(update={"level": chosen.level})
         recipe = recipe.model_copy(update={"fusion": fusion})
-    dataset, features, spaces = gathered(
+    experiment = gathered(
         recipe,
         DemoOptions(recipe=name, corpus=chosen.corpus, demo_clips=clips, demo_seed=chosen.demo_seed),
     )
     answers = train_all(
-        dataset,
-        recipe,
-        features,
-        spaces,
+        experiment,
         range(1, seeds + 1),
         ablation=chosen.ablation,
         workers=chosen.workers,
@@ -145,32 +142,26 @@ def main() -> None:
     write_figures(chosen.json, figures)
 
 
-def gathered(
-    recipe: Recipe, options: Any
-) -> tuple[DatasetRef, dict[str, FeatureSetRef], dict[str, ViewSpaces]]:
+def gathered(recipe: Recipe, options: Any) -> Experiment:
     """The stages before the fusion, as the flow `train` runs them."""
     from prefect import flow
 
+    from flows.experiment import Experiment
     from flows.features import extract_frames, extract_streams
     from flows.ingest import ingest_corpus
     from flows.pretrain import pretrain_views
     from flows.runners import configured_task_runner
 
     @flow(name="joint decoding benchmark", task_runner=configured_task_runner())
-    def stages() -> tuple[DatasetRef, dict[str, FeatureSetRef], dict[str, ViewSpaces]]:
+    def stages() -> Experiment:
         dataset, _ = ingest_corpus(recipe, options)
-        features = extract_streams(dataset, recipe)
-        spaces = pretrain_views(dataset, recipe, features, parent_run=None)
-        return dataset, extract_frames(dataset, recipe, features, spaces), spaces
+        return extract_frames(pretrain_views(extract_streams(Experiment(recipe, dataset))))
 
     return stages()
 
 
 def train_all(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
+    experiment: Experiment,
     seeds: Sequence[int],
     *,
     ablation: bool,
@@ -183,10 +174,11 @@ def train_all(
     from tasks.data.dataset import load_partitions
     from tasks.stage.workspace import workspace
 
-    examples, partitions = load_partitions(workspace(), dataset, recipe)
+    recipe = experiment.recipe
+    examples, partitions = load_partitions(workspace(), experiment.dataset)
     answers = Answers(examples)
     folds = [view for view in partitions if view != FINAL_VIEW]
-    views = [view_of(name, examples, partitions[name], recipe, features, spaces[name]) for name in folds]
+    views = [view_of(name, examples, partitions[name], experiment) for name in folds]
     jobs = [(view, recipe, seed, ablation) for view in views for seed in seeds]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
@@ -230,9 +222,7 @@ def view_of(
     name: str,
     examples: Examples,
     partition: Partition,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: ViewSpaces,
+    experiment: Experiment,
 ) -> View:
     """The clips and streams of an outer fold; no model and no choice sees a test label: the view blanks them."""
     import numpy as np
@@ -241,14 +231,17 @@ def view_of(
     from tasks.stage.workspace import workspace
 
     keep = np.flatnonzero(partition.train | partition.validation | partition.test)
+    inputs = experiment.inputs(experiment.view(name))
     return View(
         name,
         partition.visible(examples).subset(keep),
         partition.train[keep],
         partition.validation[keep],
         partition.test[keep],
-        view_streams(workspace(), recipe, features, spaces, [examples.clip_ids[i] for i in keep]),
-        len(recipe.emotions),
+        view_streams(
+            workspace(), inputs, experiment.recipe.fusion.level, [examples.clip_ids[i] for i in keep]
+        ),
+        len(experiment.recipe.emotions),
     )
 
 

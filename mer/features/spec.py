@@ -266,6 +266,11 @@ class FeatureSpec(_Frozen):
         return self.source.startswith(FILES_PREFIX)
 
     @property
+    def reads_text(self) -> bool:
+        """Whether an encoder reads the transcript: what decides the values is then the text, not the media."""
+        return self.modality == "lexical" and not self.precomputed
+
+    @property
     def layered(self) -> bool:
         """Whether a clip's values are several hidden states side by side, so that layers can be studied."""
         return self.encoded and self.reduce_layers == "stack" and self.layers != "output"

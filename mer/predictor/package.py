@@ -1,27 +1,46 @@
 """A model version as one folder: everything a prediction needs except the public encoders' weights, which it names and pins.
 
-package.json                    this module's record: recipe, chosen layers, temperature, how members are combined
+package.json                    this module's record: recipe, what was learnt of streams, temperature, how members are combined
 fusion/                         the one fusion that is served, or
 members/0/  members/1/  ...     the fusions that the served ensemble combines
-adapter/  alignment/            safetensors + JSON, as their stages wrote them
-adapters/visual/  .../lexical/  the same for adapted encoders of pictures and text
+streams/<name>/adapter/         safetensors + JSON, as their stages wrote them
+streams/<name>/alignment/
+
+Packages of 0.1.0 and 0.2.0 have other folders for the latter two: `mer.predictor.earlier_package`.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mer.ensemble.ensemble import Ensemble
+from mer.predictor.earlier_package import is_earlier, translated
 from mer.recipes import Recipe
 
 RECORD = "package.json"
+STREAMS_FOLDER = "streams"
 ADAPTER_FOLDER = "adapter"
-STREAM_ADAPTERS_FOLDER = "adapters"
 ALIGNMENT_FOLDER = "alignment"
 FUSION_FOLDER = "fusion"
 MEMBERS_FOLDER = "members"
+
+
+class ServedStream(BaseModel):
+    """What was learnt of a stream for the model that is served."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    read_layer: int | None = Field(
+        default=None, ge=0, description="Frozen hidden state that the layer study chose."
+    )
+    block: tuple[int, int] | None = Field(
+        default=None, description="Adapted block (start, stop), if an adapted state is read."
+    )
+    adapter: str | None = Field(default=None, description="Folder of the adapter within the package.")
+    alignment: str | None = Field(default=None, description="Folder of the alignment within the package.")
 
 
 class ModelPackage(BaseModel):
@@ -30,15 +49,8 @@ class ModelPackage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: Recipe = Field(description="The recipe that made it.")
-    read_layer: int | None = Field(
-        default=None, ge=0, description="Frozen hidden state that the layer study chose."
-    )
-    block: tuple[int, int] | None = Field(
-        default=None, description="Adapted block (start, stop), if the fusion reads an adapted state."
-    )
-    tower_blocks: dict[str, tuple[int, int]] = Field(
-        default_factory=dict,
-        description="Adapted blocks (start, stop) of the encoders of pictures and text, by stream.",
+    streams: dict[str, ServedStream] = Field(
+        default_factory=dict, description="What was learnt of each stream that is read, by name."
     )
     temperature: float = Field(default=1.0, gt=0.0, description="Calibration temperature of the posteriors.")
     system: str = Field(
@@ -50,6 +62,10 @@ class ModelPackage(BaseModel):
     ensemble: Ensemble | None = Field(
         default=None, description="How the members' posteriors are combined; none: there is one fusion."
     )
+
+    def served(self, stream: str) -> ServedStream:
+        """What was learnt of a stream; nothing where it is read as its encoder gives it."""
+        return self.streams.get(stream, ServedStream())
 
     @property
     def fusion_folders(self) -> dict[str, str]:
@@ -68,4 +84,10 @@ class ModelPackage(BaseModel):
     @classmethod
     def read(cls, folder: Path) -> ModelPackage:
         """Read the record of a package folder."""
-        return cls.model_validate_json((folder / RECORD).read_text(encoding="utf-8"))
+        return cls.parse((folder / RECORD).read_text(encoding="utf-8"))
+
+    @classmethod
+    def parse(cls, record: str | bytes) -> ModelPackage:
+        """The package of a record's text, of this or an earlier form."""
+        values = json.loads(record)
+        return cls.model_validate(translated(values) if is_earlier(values) else values)

@@ -14,12 +14,21 @@ from mer.features.extract import Extractor, build_extractor, extract_clips
 from mer.features.layered import adaptation_placement, base_identity, load_layers
 from mer.features.spec import FeatureSpec
 from mer.fusion.streams import StreamTable
-from mer.predictor.package import ADAPTER_FOLDER, ALIGNMENT_FOLDER, STREAM_ADAPTERS_FOLDER, ModelPackage
-from mer.predictor.streams import adapted_stream, averaged, frame_spec, framewise, read_states, visual_stream
-from mer.recipes.recipe import AcousticStream, LexicalStream, VisualStream
+from mer.predictor.package import ModelPackage
+from mer.predictor.streams import (
+    averaged,
+    frame_spec,
+    framewise,
+    fused_vector,
+    read_states,
+    reads_frozen,
+    select_layer,
+    states_read,
+)
 
 if TYPE_CHECKING:
     from mer.adaptation.finetune import AdaptedBlock
+    from mer.alignment.pretrain import Alignment
     from mer.transcription.recogniser import Recogniser
 
 Level = Literal["utterance", "frames"]
@@ -38,7 +47,7 @@ class StreamReader:
 
     Args:
         package: record of the model version.
-        folder: its folder, for adapter and alignment.
+        folder: its folder, for adapters and alignments.
         weights: cache folder of encoder weights.
     """
 
@@ -48,122 +57,110 @@ class StreamReader:
         self._weights = weights
         self._extractors: dict[str, Extractor] = {}
         self._last: dict[str, tuple[tuple[Clip, ...], FeatureTable | RaggedTable]] = {}
-        self._recogniser: Recogniser | None = None
+        self._recognisers: dict[str, Recogniser] = {}
         self._blocks: dict[str, AdaptedBlock] = {}
+        self._alignments: dict[str, Alignment] = {}
 
     def streams(self, clips: Sequence[Clip], level: Level) -> dict[str, StreamTable]:
         """Stream name -> vectors, or frames where the stream has some and `level` asks for them."""
         tables: dict[str, StreamTable] = {}
-        for name in self._package.recipe.reads:
-            frames = self._framewise(name, clips) if level == "frames" else {}
-            tables |= frames or {name: self._vector(name, clips)}
+        recipe = self._package.recipe
+        for name in recipe.reads:
+            heard = self._transcribed(recipe.streams[name].features, clips)
+            frames = self._framewise(name, heard) if level == "frames" else {}
+            tables |= frames or {recipe.table_name(name): self._vector(name, heard)}
         return tables
 
     def _framewise(self, name: str, clips: Sequence[Clip]) -> dict[str, StreamTable]:
         """A stream's frames and its learnt vector; empty where it has no frames."""
-        recipe = self._package.recipe
-        states = recipe.acoustic.read.states(self._package.read_layer) if recipe.acoustic else None
-        if (spec := frame_spec(name, getattr(recipe, name).features, states)) is None:
+        stream, served = self._package.recipe.streams[name], self._package.served(name)
+        if (spec := frame_spec(stream, served.read_layer)) is None:
             return {}
         learnt: FeatureTable | None = None
-        if name == "acoustic" and recipe.acoustic is not None and self._package.block is not None:
-            learnt = self._adapted(recipe.acoustic, clips)
-        if name in self._package.tower_blocks:
-            learnt = self._adapted_encoder(name, self._transcribed(name, clips))
-        if name == "visual" and recipe.visual is not None and self._is_aligned(recipe.visual):
-            learnt = self._aligned(learnt or self._table("visual", recipe.visual.features, clips))
-        return framewise(name, self._frames(f"{name} frames", spec, self._transcribed(name, clips)), learnt)
+        if served.alignment is not None:
+            learnt = self._aligned(name, clips)
+        elif served.adapter is not None and stream.keep_adapted:
+            learnt = self._adapted(name, clips)
+        frames = self._frames(f"{name} frames", spec, clips)
+        return framewise(self._package.recipe.table_name(name), frames, learnt)
 
     def _vector(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
-        recipe = self._package.recipe
-        if name == "acoustic" and recipe.acoustic is not None:
-            return self._acoustic(recipe.acoustic, clips)
-        if name == "visual" and recipe.visual is not None:
-            return self._visual(recipe.visual, clips)
-        if recipe.lexical is None:
-            raise ValueError(f"no stream {name!r}")
-        return self._encoded("lexical", recipe.lexical, self._transcribed(name, clips))
+        stream, served = self._package.recipe.streams[name], self._package.served(name)
+        aligned = self._aligned(name, clips) if served.alignment is not None else None
+        is_adapted = served.adapter is not None and stream.keep_adapted
+        adapted = self._adapted(name, clips) if is_adapted else None
+        frozen = None
+        if reads_frozen(stream, adapted=is_adapted, aligned=aligned is not None):
+            frozen = self._frozen(name, states_read(stream, served.read_layer), clips)
+        return fused_vector(stream, frozen, adapted, aligned)
 
-    def _transcribed(self, name: str, clips: Sequence[Clip]) -> Sequence[Clip]:
-        """For text, the clips with transcripts as in training: by the recipe's recogniser where there is none."""
-        source = self._package.recipe.recogniser
-        if name != "lexical" or source is None or all(clip.transcript is not None for clip in clips):
+    def _frozen(self, name: str, states: Sequence[int] | None, clips: Sequence[Clip]) -> FeatureTable:
+        """The frozen vector, of these hidden states alone: only they are computed, their places in the table count from 0."""
+        stream = self._package.recipe.streams[name]
+        if states is None:
+            return read_states(self._table(name, stream.features, clips), None, stream)
+        held = stream.features.layers
+        layers = tuple(held[index] for index in states) if isinstance(held, tuple) else tuple(states)
+        table = self._table(f"{name} {layers}", stream.features.reading(layers), clips)
+        return read_states(table, range(len(states)), stream)
+
+    def _adapted(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
+        from mer.adaptation.finetune import adapted_features
+
+        stream, served = self._package.recipe.streams[name], self._package.served(name)
+        assert served.block is not None
+        prefix = stream.features.prefix(served.block[0])
+        specs = {f"{name} prefix": prefix}
+        specs |= {f"{name} prefix at {speed:g}": prefix.at_speed(speed) for speed in stream.further_speeds}
+        block = self._block(name)
+        return averaged(
+            [adapted_features(block, self._frames(key, spec, clips)) for key, spec in specs.items()]
+        )
+
+    def _aligned(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
+        from mer.alignment.pretrain import aligned_table, load_alignment
+
+        served = self._package.served(name)
+        assert served.alignment is not None
+        if name not in self._alignments:
+            self._alignments[name] = load_alignment(self._folder / served.alignment, self._weights)
+        return aligned_table(self._alignments[name], self._alignable(name, clips))
+
+    def _alignable(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
+        """The vector that the alignment goes on from: adapted, or of the layer that was studied, or the features as they are."""
+        stream, served = self._package.recipe.streams[name], self._package.served(name)
+        if served.adapter is not None:
+            return self._adapted(name, clips)
+        if served.read_layer is None:
+            return self._table(name, stream.features, clips)
+        held = stream.features.layers
+        layer = held[served.read_layer] if isinstance(held, tuple) else served.read_layer
+        return select_layer(self._table(f"{name} {(layer,)}", stream.features.reading((layer,)), clips), 0)
+
+    def _transcribed(self, spec: FeatureSpec, clips: Sequence[Clip]) -> Sequence[Clip]:
+        """Of features that a recogniser writes texts for: the clips with transcripts as in training."""
+        source = spec.recogniser
+        if source is None or all(clip.transcript is not None for clip in clips):
             return clips
         from mer.transcription.listen import with_transcripts
         from mer.transcription.recogniser import open_recogniser
 
-        if self._recogniser is None:
-            self._recogniser = open_recogniser(source)
-        return with_transcripts(clips, self._recogniser)
+        if source not in self._recognisers:
+            self._recognisers[source] = open_recogniser(source)
+        return with_transcripts(clips, self._recognisers[source])
 
-    def _acoustic(self, stream: AcousticStream, clips: Sequence[Clip]) -> FeatureTable:
-        adapted = self._adapted(stream, clips) if self._package.block is not None else None
-        if adapted is not None and not stream.keep_frozen:
-            return adapted
-        states = stream.read.states(self._package.read_layer) if stream.features.layered else None
-        if states is None:
-            frozen = read_states(self._table("acoustic", stream.features, clips), None, stream)
-        else:  # only those states are computed: their places in the table count from 0
-            held = stream.features.layers
-            layers = tuple(held[index] for index in states) if isinstance(held, tuple) else states
-            table = self._table("acoustic", stream.features.reading(layers), clips)
-            frozen = read_states(table, range(len(states)), stream)
-        return adapted_stream(frozen, adapted, keep_frozen=stream.keep_frozen)
-
-    def _adapted(self, stream: AcousticStream, clips: Sequence[Clip]) -> FeatureTable:
-        from mer.adaptation.finetune import adapted_features
-
-        assert self._package.block is not None
-        block = self._block("acoustic", self._folder / ADAPTER_FOLDER, stream.features)
-        prefix = stream.features.prefix(self._package.block[0])
-        read = {"prefix": prefix} | {f"prefix at {s:g}": prefix.at_speed(s) for s in stream.adapted_speeds}
-        return averaged(
-            [adapted_features(block, self._frames(name, spec, clips)) for name, spec in read.items()]
-        )
-
-    def _block(self, name: str, folder: Path, spec: FeatureSpec) -> AdaptedBlock:
+    def _block(self, name: str) -> AdaptedBlock:
         """A stream's adapted block, loaded once."""
         from mer.adaptation.finetune import load_adapter
 
         if name not in self._blocks:
+            spec, adapter = self._package.recipe.streams[name].features, self._package.served(name).adapter
+            assert adapter is not None
             weights = resolve_weights(spec.source, self._weights)
             placement = adaptation_placement(spec, weights, self._weights)
             encoder = load_layers(spec, weights, placement)
-            self._blocks[name] = load_adapter(folder, encoder, base_identity(spec, weights))
+            self._blocks[name] = load_adapter(self._folder / adapter, encoder, base_identity(spec, weights))
         return self._blocks[name]
-
-    def _adapted_encoder(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
-        """Adapted vectors of pictures or text."""
-        from mer.adaptation.finetune import adapted_features
-
-        spec: FeatureSpec = getattr(self._package.recipe, name).features
-        block = self._block(name, self._folder / STREAM_ADAPTERS_FOLDER / name, spec)
-        prefix = spec.prefix(self._package.tower_blocks[name][0])
-        return adapted_features(block, self._frames(f"{name} prefix", prefix, clips))
-
-    def _encoded(
-        self, name: str, stream: VisualStream | LexicalStream, clips: Sequence[Clip]
-    ) -> FeatureTable:
-        """The vector of pictures or text: adapted, frozen, or both."""
-        if name not in self._package.tower_blocks:
-            return self._table(name, stream.features, clips)
-        adapted = self._adapted_encoder(name, clips)
-        if not stream.keep_frozen:
-            return adapted
-        return adapted_stream(self._table(name, stream.features, clips), adapted, keep_frozen=True)
-
-    def _visual(self, stream: VisualStream, clips: Sequence[Clip]) -> FeatureTable:
-        vector = self._encoded("visual", stream, clips)
-        if not self._is_aligned(stream):
-            return visual_stream(vector, None, keep_unaligned=False)
-        is_adapted = "visual" in self._package.tower_blocks
-        aligned_from = self._adapted_encoder("visual", clips) if is_adapted else vector
-        return visual_stream(vector, self._aligned(aligned_from), keep_unaligned=stream.keep_unaligned)
-
-    def _aligned(self, raw: FeatureTable) -> FeatureTable:
-        from mer.alignment.pretrain import aligned_table, load_alignment
-
-        return aligned_table(load_alignment(self._folder / ALIGNMENT_FOLDER, self._weights), raw)
 
     def _extractor(self, name: str, spec: FeatureSpec) -> Extractor:
         if name not in self._extractors:
@@ -185,9 +182,3 @@ class StreamReader:
             table = ragged_of(rows_of(clips), extract_clips(self._extractor(name, spec), clips))
             self._last[name] = (tuple(clips), table)
         return table
-
-    def _is_aligned(self, stream: VisualStream) -> bool:
-        """Whether the fusion reads the aligned vector; without a speech stream there was nothing to align to."""
-        return (
-            stream.alignment is not None and stream.keep_aligned and self._package.recipe.acoustic is not None
-        )

@@ -12,8 +12,8 @@ import numpy as np
 
 from mer.errors import ConfigError
 from mer.features.dataset import FeatureTable, RaggedTable
-from mer.features.spec import CROPS_SOURCE, FeatureSpec
-from mer.recipes.recipe import AcousticStream
+from mer.features.spec import FeatureSpec
+from mer.recipes.stream import Stream
 
 
 def select_layer(states: FeatureTable, layer: int) -> FeatureTable:
@@ -21,7 +21,17 @@ def select_layer(states: FeatureTable, layer: int) -> FeatureTable:
     return FeatureTable(clip_ids=states.clip_ids, values=states.values[:, layer], present=states.present)
 
 
-def read_states(table: FeatureTable, states: Sequence[int] | None, stream: AcousticStream) -> FeatureTable:
+def states_read(stream: Stream, studied: int | None) -> tuple[int, ...] | None:
+    """The frozen hidden states that a fusion reads of a stream; None where its features have no axis of states.
+
+    Args:
+        stream: its options.
+        studied: the state that the view's layer study chose; None: there was no study.
+    """
+    return stream.read.states(studied) if stream.features.layered else None
+
+
+def read_states(table: FeatureTable, states: Sequence[int] | None, stream: Stream) -> FeatureTable:
     """The frozen vector a fusion reads: mean over a block of hidden states, of the pooling that is asked for.
 
     Args:
@@ -39,7 +49,7 @@ def read_states(table: FeatureTable, states: Sequence[int] | None, stream: Acous
     if states is not None:
         if states[-1] >= values.shape[1]:
             raise ConfigError(
-                f"acoustic.read: expected hidden states 0 to {values.shape[1] - 1}, found a block up to {states[-1]}"
+                f"{stream.modality} read: expected hidden states 0 to {values.shape[1] - 1}, found a block up to {states[-1]}"
             )
         block = values[:, states[0] : states[-1] + 1]
         # one state as it is stored: a mean of one would be the same numbers, in another precision for float16
@@ -63,59 +73,77 @@ def averaged(variants: Sequence[FeatureTable]) -> FeatureTable:
     )
 
 
-def adapted_stream(frozen: FeatureTable, adapted: FeatureTable | None, *, keep_frozen: bool) -> FeatureTable:
-    """A stream's vector: the adapted state, with the frozen one (of speech the best layer) beside it if asked for."""
-    if adapted is None:
-        return frozen
-    return concatenate(adapted, frozen) if keep_frozen else adapted
+def reads_frozen(stream: Stream, *, adapted: bool, aligned: bool) -> bool:
+    """Whether the frozen vector is read beside, or instead of, what a view has learnt of a stream.
+
+    Args:
+        stream: its options.
+        adapted: whether there is an adapted state that is read.
+        aligned: whether there is an aligned vector that is read.
+    """
+    unaligned = not aligned or stream.keep_unaligned
+    return unaligned and (not adapted or stream.keep_frozen)
 
 
-def visual_stream(
-    raw: FeatureTable | None, aligned: FeatureTable | None, *, keep_unaligned: bool
+def fused_vector(
+    stream: Stream, frozen: FeatureTable | None, adapted: FeatureTable | None, aligned: FeatureTable | None
 ) -> FeatureTable:
-    """The visual vector: aligned embedding, with the unaligned vector beside it if asked for.
+    """A stream's vector: what is read of the aligned embedding, the adapted state and the frozen features, in this order.
+
+    Args:
+        stream: its options.
+        frozen: (clips, width); may be None where `reads_frozen` says so.
+        adapted: (clips, width) where the fusion reads an adapted state.
+        aligned: (clips, width) where the fusion reads an aligned embedding.
 
     Raises:
         ConfigError: face crops without an alignment (pixels are no features).
     """
-    if aligned is not None and raw is not None and keep_unaligned:
-        return concatenate(aligned, raw)
-    table = aligned if aligned is not None else raw
+    unaligned = frozen if adapted is None else adapted
+    if adapted is not None and stream.keep_frozen and frozen is not None:
+        unaligned = concatenate(adapted, frozen)
+    if aligned is not None and unaligned is not None and stream.keep_unaligned:
+        return concatenate(aligned, unaligned)
+    table = aligned if aligned is not None else unaligned
     if table is None or table.values.dtype == np.uint8:
         raise ConfigError(
-            "visual stream: expected feature vectors, found face crops; give the recipe `visual.alignment` "
+            f"{stream.modality} stream: expected feature vectors, found face crops; give the stream an `alignment` "
             "(which trains an encoder on them) or name a visual encoder as the source"
         )
     return table
 
 
-def frame_spec(stream: str, features: FeatureSpec, states: Sequence[int] | None) -> FeatureSpec | None:
+def frame_spec(stream: Stream, studied: int | None) -> FeatureSpec | None:
     """The frames of a stream; None for face crops, which only an alignment turns into features.
 
     Args:
-        stream: acoustic, visual or lexical.
-        features: the stream's utterance features.
-        states: hidden states of the acoustic stream that are read; several are averaged frame by frame.
+        stream: its options.
+        studied: the hidden state that the view's layer study chose, where the features are several side by side.
 
     Raises:
-        ConfigError: the acoustic stream without a layer.
+        ConfigError: features of several hidden states without a choice among them.
     """
-    if features.source == CROPS_SOURCE:
+    features = stream.features
+    if stream.reads_crops:
         return None
-    if stream != "acoustic":
+    if not features.layered:
         return features.model_copy(update={"pooling": "frames"})
+    states = states_read(stream, studied)
     if not states:
-        raise ConfigError("acoustic stream: expected the layer that the layer study chose, found none")
-    if len(states) == 1:
-        return features.prefix(states[0])
-    return features.model_copy(update={"layers": tuple(states), "reduce_layers": "mean", "pooling": "frames"})
+        raise ConfigError(
+            f"{stream.modality} stream: expected the layer that the layer study chose, found none"
+        )
+    held = features.layers
+    layers = tuple(held[index] for index in states) if isinstance(held, tuple) else states
+    reduction = "stack" if len(states) == 1 else "mean"
+    return features.model_copy(update={"layers": layers, "reduce_layers": reduction, "pooling": "frames"})
 
 
 def framewise(
-    stream: str, frames: RaggedTable, learnt: FeatureTable | None
+    table_name: str, frames: RaggedTable, learnt: FeatureTable | None
 ) -> dict[str, FeatureTable | RaggedTable]:
-    """A stream's frames under its name, and the vector a training stage learnt (adapted, aligned) as `<stream>/learnt`."""
-    return {stream: frames} | ({f"{stream}/learnt": learnt} if learnt is not None else {})
+    """A stream's frames under its name, and the vector a training stage learnt (adapted, aligned) as `<name>/learnt`."""
+    return {table_name: frames} | ({f"{table_name}/learnt": learnt} if learnt is not None else {})
 
 
 def concatenate(*tables: FeatureTable) -> FeatureTable:

@@ -54,7 +54,7 @@ def _encoder(recipe: Recipe, name: str, stream: Stream) -> str:
     what = "face crops without an encoder" if stream.reads_crops else "precomputed features"
     raise ConfigError(
         f"layer study: stream {name} of recipe {recipe.name} has {what} ({spec.source}), which have no layers; expected a "
-        f"source that is an encoder, e.g. `{name}: {{features: {{modality: {spec.modality}, source: <model folder>, layers: all}}}}`"
+        f"source that is an encoder, e.g. `{name}: {{modality: {spec.modality}, features: {{source: <model folder>}}}}`"
     )
 
 

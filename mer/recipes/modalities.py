@@ -97,12 +97,17 @@ class PrecomputedStream(Stream):
     """Precomputed features of any other modality (physiology, gaze, ...): `source: files:<folder below features/>`."""
 
 
-def _tag(value: Any) -> str:
+def _modality_of(value: Any) -> str:
+    """Modality of a stream, or of its raw options; empty where none is stated."""
     if isinstance(value, Stream):
-        modality = value.modality
-    else:
-        features = value.get("features") if isinstance(value, dict) else None
-        modality = features.get("modality") if isinstance(features, dict) else getattr(features, "modality", "")
+        return value.modality
+    features = value.get("features") if isinstance(value, dict) else None
+    stated = features.get("modality") if isinstance(features, dict) else getattr(features, "modality", None)
+    return str(stated or "")
+
+
+def _tag(value: Any) -> str:
+    modality = _modality_of(value)
     return modality if modality in MODALITIES else OTHER
 
 
@@ -122,16 +127,12 @@ STREAM_TAGS = (*MODALITIES, OTHER)
 def in_fusion_order(streams: dict[str, Any]) -> dict[str, Any]:
     """Streams by modality, then by name: their order in a file decides nothing."""
 
-    def place(name: str) -> tuple[int, str, str]:
-        value = streams[name]
-        features = value.get("features") if isinstance(value, dict) else None
-        modality = str(features.get("modality", "")) if isinstance(features, dict) else ""
-        if isinstance(value, Stream):
-            modality = value.modality
+    def rank(name: str) -> tuple[int, str, str]:
+        modality = _modality_of(streams[name])
         known = MODALITIES.index(modality) if modality in MODALITIES else len(MODALITIES)
-        return known, modality if known == len(MODALITIES) else "", name
+        return known, modality, name
 
-    return {name: streams[name] for name in sorted(streams, key=place)}
+    return {name: streams[name] for name in sorted(streams, key=rank)}
 
 
 def with_modality(name: str, values: Any) -> Any:
@@ -149,7 +150,9 @@ def with_modality(name: str, values: Any) -> Any:
     stated = values.get("modality", features.get("modality", name if name in MODALITIES else None))
     inside = features.get("modality", stated)
     if inside != stated:
-        raise ValueError(f"streams.{name}: expected one modality, found {stated!r} and in features {inside!r}")
+        raise ValueError(
+            f"streams.{name}: expected one modality, found {stated!r} and in features {inside!r}"
+        )
     if stated is None:
         raise ValueError(
             f"streams.{name}: expected `modality:` ({', '.join(MODALITIES)}, or another one for precomputed features), found none"

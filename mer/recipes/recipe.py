@@ -25,7 +25,6 @@ from mer.recipes.modalities import MODALITIES, AnyStream, in_fusion_order, with_
 from mer.recipes.stream import Stream
 from mer.selftraining.config import SelfTrainingConfig
 
-
 _STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 RESERVED_NAMES = ("learnt", "statistics", "fused", "ensemble")
 """No names of streams: they are those of what is made of streams."""
@@ -111,7 +110,9 @@ class Recipe(_Frozen):
         if not isinstance(named, dict):
             return rest
         if twice := sorted(set(short) & set(named)):
-            raise ValueError(f"streams: expected every stream once, found {', '.join(twice)} in the short form too")
+            raise ValueError(
+                f"streams: expected every stream once, found {', '.join(twice)} in the short form too"
+            )
         streams = {name: value for name, value in (short | named).items() if value is not None}
         return rest | {
             "streams": in_fusion_order({name: with_modality(name, value) for name, value in streams.items()})
@@ -148,7 +149,7 @@ class Recipe(_Frozen):
             raise ValueError(
                 f"pseudo_labels.fusion: expected options of training alone, found {', '.join(changed)}"
             )
-        _ = self.taught_fusion
+        _ = self.taught(self.fusion)
         return self
 
     @model_validator(mode="after")
@@ -206,11 +207,10 @@ class Recipe(_Frozen):
         base = self.fusion.model_dump()
         return {name: FusionConfig.model_validate({**base, **options}) for name, options in members.items()}
 
-    @property
-    def taught_fusion(self) -> FusionConfig:
-        """The fusion's options where it learns from pseudo-labels as well."""
+    def taught(self, fusion: FusionConfig) -> FusionConfig:
+        """A fusion's options where it learns from pseudo-labels as well."""
         options = self.pseudo_labels.fusion if self.pseudo_labels is not None else {}
-        return FusionConfig.model_validate({**self.fusion.model_dump(), **options})
+        return FusionConfig.model_validate({**fusion.model_dump(), **options})
 
     @property
     def recognisers(self) -> tuple[str, ...]:
@@ -233,7 +233,7 @@ class Recipe(_Frozen):
     @property
     def anchors(self) -> dict[str, str]:
         """Name of every stream that is aligned -> the stream to whose space; without a speech stream there may be none."""
-        targets = {}
+        targets: dict[str, str] = {}
         for name, stream in self.streams.items():
             if stream.alignment is not None:
                 target = stream.alignment.to or next(iter(self._speech(besides=name)), None)
@@ -328,6 +328,6 @@ def parse_recipe(text: str, *, origin: str) -> Recipe:
         raise ConfigError(f"recipe {origin} cannot be used:\n{problems}") from error
     if not recipe.streams:
         raise ConfigError(
-            f"recipe {origin}: expected at least one stream (acoustic, visual, lexical, or named ones below `streams`); found none"
+            f"recipe {origin}: expected at least one stream (acoustic, visual, lexical, or others below `streams`); found none"
         )
     return recipe

@@ -120,6 +120,11 @@ class Stream(BaseModel):
                 f"adaptation: expected features of an encoder, found {self.features.source!r}, which has no layers; "
                 "name an encoder, or leave adaptation out"
             )
+        if self.features.layered and self.features.layers != "all" and self.block is None:
+            raise ValueError(
+                "adaptation: expected features of all hidden states (`layers: all`) to choose a block of, or `block`, found "
+                f"layers {list(self.features.layers)}"
+            )
         if self.features.tokens == "sum":
             raise ValueError("adaptation: expected `tokens` class or patches, found sum")
         return self

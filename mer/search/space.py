@@ -1,7 +1,7 @@
 """Search space: the options with their values, and the recipe that a choice stands for.
 
-A choice is made over the block of hidden states that speech is read from, their pooling, which streams and which parts of
-them are fused, the fusion model, and its training. Candidates are trained on what `SearchSpace.recipe_of` says, which is
+A choice is made over the block of hidden states that each stream is read from, their pooling, which streams and which parts
+of them are fused, the fusion model, and its training. Candidates are trained on what `SearchSpace.recipe_of` says, which is
 the recipe that is written in the end: what was judged and what a run trains are one thing.
 """
 
@@ -11,17 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import mode
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from mer.features.spec import CROPS_SOURCE
 from mer.fusion.config import FusionConfig
-from mer.recipes import AcousticStream, Recipe, StatesRead, VisualStream
+from mer.recipes import Recipe, Stream
 
 SHORTEST_LONGEST_BLOCK = 4
 """The longest block tried is a third of the hidden states, but at least so many (the challenge's baseline reads four)."""
 _HIDDEN = (64, 128, 256)
 _BESIDE = {"name", "description", "gate", "shard_clips", "ensemble", "pseudo_labels"}
 """Fields of a recipe that do not affect a candidate."""
+_PARTS: Mapping[str, Mapping[str, str]] = {
+    "adaptation": {"frozen": "keep_frozen", "adapted": "keep_adapted"},
+    "alignment": {"unaligned": "keep_unaligned", "aligned": "keep_aligned"},
+}
+"""What may be read of what a view has learnt of a stream -> the stream's option that says so."""
 _BETWEEN: Mapping[str, tuple[float, float, bool]] = {
     "dropout": (0.2, 0.7, False),
     "modality_dropout": (0.0, 0.3, False),
@@ -30,9 +34,6 @@ _BETWEEN: Mapping[str, tuple[float, float, bool]] = {
     "label_smoothing": (0.0, 0.2, False),
 }
 """Numbers of the fusion's training: smallest, largest, whether tried on a logarithmic scale."""
-
-
-Stream = TypeVar("Stream", AcousticStream, VisualStream)
 
 
 class Draws(Protocol):
@@ -62,8 +63,8 @@ class SearchSpace:
     """Name of an option -> its values; options with one value are not searched."""
     whole: Mapping[str, tuple[int, int]]
     """Name of an option -> smallest and largest whole number."""
-    states: int = 0
-    """Hidden states there are; 0: the block is not searched."""
+    states: Mapping[str, int]
+    """Stream -> hidden states there are, where the block that is read is searched."""
 
     def draw(self, trial: Draws) -> None:
         """Let `trial` choose a value of every option."""
@@ -77,34 +78,33 @@ class SearchSpace:
     def recipe_of(self, params: Mapping[str, Any]) -> Recipe:
         """The recipe that a choice stands for; what it does not name stays as it is."""
         fusion_options = {name: value for name, value in params.items() if name in FusionConfig.model_fields}
-        changed: dict[str, Any] = {"fusion": self.recipe.fusion.model_copy(update=fusion_options)}
-        if self.recipe.acoustic is not None:
-            changed["acoustic"] = self._acoustic(self.recipe.acoustic, params)
-        if self.recipe.visual is not None:
-            changed["visual"] = _with_parts(
-                self.recipe.visual,
-                params.get("visual_parts"),
-                keep_unaligned="unaligned",
-                keep_aligned="aligned",
-            )
+        streams = {
+            name: stream.model_copy(update=changes)
+            for name, stream in self.recipe.streams.items()
+            if (changes := self._changes(name, stream, params))
+        }
+        changed: dict[str, Any] = {
+            "fusion": self.recipe.fusion.model_copy(update=fusion_options),
+            "streams": {**self.recipe.streams, **streams},
+        }
         if "streams" in params:
-            streams = tuple(str(params["streams"]).split("+"))
-            if streams != self.recipe.reads:
-                changed["fused_streams"] = streams
-        return self.recipe.model_copy(update={name: new for name, new in changed.items() if new is not None})
+            fused = tuple(str(params["streams"]).split("+"))
+            if fused != self.recipe.reads:
+                changed["fused_streams"] = fused
+        return self.recipe.model_copy(update=changed)
 
-    def defaults(self, studied: Sequence[int]) -> dict[str, Any]:
+    def defaults(self, studied: Mapping[str, Sequence[int]]) -> dict[str, Any]:
         """The recipe itself as a choice, to be tried first, as far as it lies within the space.
 
         Args:
-            studied: the hidden states that the views' layer studies chose: the most frequent stands for them.
+            studied: stream -> the hidden states that the views' layer studies chose: the most frequent stands for them.
         """
         fusion = self.recipe.fusion.model_dump()
         current = {name: values[0] for name, values in self.choices.items()} | fusion
-        if self.states:
-            read = self.recipe.acoustic.read if self.recipe.acoustic is not None else StatesRead()
-            start = read.start if read.start is not None else mode(studied)
-            current |= {"block_start": start, "block_length": read.length}
+        for name in self.states:
+            read = self.recipe.streams[name].read
+            start = read.start if read.start is not None else mode(studied[name])
+            current |= {f"{name}.block_start": start, f"{name}.block_length": read.length}
         allowed: dict[str, Any] = {}
         for name, values in self.choices.items():
             allowed |= {name: current[name]} if current[name] in values else {}
@@ -123,88 +123,84 @@ class SearchSpace:
             "between": {name: list(ends) for name, ends in _BETWEEN.items()},
         }
 
-    def _acoustic(self, stream: AcousticStream, params: Mapping[str, Any]) -> AcousticStream | None:
-        parted = _with_parts(
-            stream, params.get("acoustic_parts"), keep_frozen="frozen", keep_adapted="adapted"
-        )
+    def _changes(self, name: str, stream: Stream, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Options of a stream that a choice changes."""
+        changes: dict[str, Any] = {}
+        for option, names in _PARTS.items():
+            if (included := params.get(f"{name}.{option}")) is not None:
+                changes |= {field: value in included.split("+") for value, field in names.items()}
         read: dict[str, Any] = {}
-        if "block_start" in params:
+        if f"{name}.block_start" in params:
             # a block that would pass the last state ends there: the range of lengths is the same for all starts
-            start = int(params["block_start"])
-            read = {"start": start, "length": min(int(params["block_length"]), self.states - start)}
-        if "pooling" in params:
-            read["pooling"] = params["pooling"]
-        if not read:
-            return parted
-        return (parted or stream).model_copy(update={"read": stream.read.model_copy(update=read)})
+            start = int(params[f"{name}.block_start"])
+            length = min(int(params[f"{name}.block_length"]), self.states[name] - start)
+            read = {"start": start, "length": length}
+        if f"{name}.pooling" in params:
+            read["pooling"] = params[f"{name}.pooling"]
+        return changes | ({"read": stream.read.model_copy(update=read)} if read else {})
 
 
-def search_space(recipe: Recipe, models: Sequence[str], *, states: int, valence: bool) -> SearchSpace:
+def search_space(
+    recipe: Recipe, models: Sequence[str], *, states: Mapping[str, int], valence: bool
+) -> SearchSpace:
     """The space around a recipe.
 
     Args:
         recipe: what is not searched, and the first choice.
         models: fusion models that can be trained as candidates.
-        states: hidden states of the speech encoder whose pooled vectors are stored; 0: there is no such axis.
+        states: stream -> hidden states whose pooled vectors are stored; none named: there is no such axis.
         valence: whether the corpus has valence.
     """
-    hidden = tuple(sorted({*_HIDDEN, recipe.fusion.hidden}))
     choices: dict[str, tuple[str | int, ...]] = {
         "model": tuple(models),
-        "hidden": hidden,
+        "hidden": tuple(sorted({*_HIDDEN, recipe.fusion.hidden})),
         "streams": _subsets(recipe.reads),
     }
     whole: dict[str, tuple[int, int]] = {}
+    searched: dict[str, int] = {}
     framewise = recipe.fusion.level == "frames"
-    acoustic, visual = recipe.acoustic, recipe.visual
-    if acoustic is not None and acoustic.adaptation is not None:
-        both, frozen = "frozen+adapted", "frozen"  # framewise, the frozen frames are always read
-        choices["acoustic_parts"] = (both, frozen) if framewise else (both, frozen, "adapted")
-    if acoustic is not None and acoustic.features.pooling == "mean_std" and not framewise:
-        choices["pooling"] = ("mean_std", "mean")
-    searched = states if acoustic is not None and acoustic.features.layers == "all" and not framewise else 0
-    if searched > 1:
-        whole["block_start"] = (0, searched - 1)
-        whole["block_length"] = (1, min(searched, max(SHORTEST_LONGEST_BLOCK, searched // 3)))
-    if visual is not None and visual.alignment is not None and acoustic is not None:
-        choices["visual_parts"] = _visual_parts(visual, framewise=framewise)
+    for name in recipe.reads:
+        stream = recipe.streams[name]
+        choices |= {f"{name}.{option}": values for option, values in _stream_choices(recipe, name).items()}
+        count = states.get(name, 0) if stream.features.layers == "all" and not framewise else 0
+        if count > 1:
+            searched[name] = count
+            whole[f"{name}.block_start"] = (0, count - 1)
+            whole[f"{name}.block_length"] = (1, min(count, max(SHORTEST_LONGEST_BLOCK, count // 3)))
     if valence and recipe.fusion.valence_weight > 0:
         choices["valence_decoding"] = ("separate", "joint")
         choices["task_balance"] = ("fixed", "uncertainty")
     several = {name: _first(values, recipe, name) for name, values in choices.items() if len(values) > 1}
-    return SearchSpace(recipe, several, whole, searched if searched > 1 else 0)
+    return SearchSpace(recipe, several, whole, searched)
 
 
-def _visual_parts(visual: VisualStream, *, framewise: bool) -> tuple[str, ...]:
-    if visual.features.source == CROPS_SOURCE:  # pixels are read through the alignment only
-        return ("aligned",)
-    return ("unaligned+aligned", "unaligned") if framewise else ("unaligned+aligned", "aligned", "unaligned")
+def _stream_choices(recipe: Recipe, name: str) -> dict[str, tuple[str, ...]]:
+    """What of a stream may be read: frozen or adapted, unaligned or aligned, means alone or with deviations."""
+    stream, framewise = recipe.streams[name], recipe.fusion.level == "frames"
+    choices: dict[str, tuple[str, ...]] = {}
+    if stream.adaptation is not None:
+        both, frozen = "frozen+adapted", "frozen"  # framewise, the frozen frames are always read
+        choices["adaptation"] = (both, frozen) if framewise else (both, frozen, "adapted")
+    if stream.features.pooling == "mean_std" and not framewise:
+        choices["pooling"] = ("mean_std", "mean")
+    if name in recipe.anchors:
+        both, plain = "unaligned+aligned", "unaligned"
+        choices["alignment"] = (both, plain) if framewise else (both, "aligned", plain)
+        if stream.reads_crops:  # pixels are read through the alignment only
+            choices["alignment"] = ("aligned",)
+    return choices
 
 
 def _first(values: tuple[str | int, ...], recipe: Recipe, name: str) -> tuple[str | int, ...]:
     """The values with the recipe's own in front; `defaults` uses the first as the recipe's."""
-    current: str | int | None = None
-    if name == "acoustic_parts" and recipe.acoustic is not None:
-        current = _included({"frozen": recipe.acoustic.keep_frozen, "adapted": recipe.acoustic.keep_adapted})
-    elif name == "visual_parts" and recipe.visual is not None:
-        current = _included(
-            {"unaligned": recipe.visual.keep_unaligned, "aligned": recipe.visual.keep_aligned}
-        )
-    elif name == "pooling" and recipe.acoustic is not None:
-        current = recipe.acoustic.read.pooling
+    stream_name, _, option = name.rpartition(".")
+    if stream_name not in recipe.streams:
+        return values
+    stream = recipe.streams[stream_name]
+    current: str | int | None = stream.read.pooling
+    if option in _PARTS:
+        current = "+".join(value for value, field in _PARTS[option].items() if getattr(stream, field))
     return tuple(sorted(values, key=lambda value: value != current)) if current in values else values
-
-
-def _included(parts: Mapping[str, bool]) -> str:
-    return "+".join(name for name, included in parts.items() if included)
-
-
-def _with_parts(stream: Stream, parts: str | None, **options: str) -> Stream | None:
-    """The stream with each option on if `parts` names it; None if `parts` is None."""
-    if parts is None:
-        return None
-    named = parts.split("+")
-    return stream.model_copy(update={option: value in named for option, value in options.items()})
 
 
 def _subsets(streams: Sequence[str]) -> tuple[str, ...]:

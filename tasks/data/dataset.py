@@ -15,10 +15,10 @@ from infra.catalogue import ClipRow
 from mer.clips import Split
 from mer.errors import CorpusError
 from mer.examples import Examples
-from mer.recipes import FoldPlan, Recipe
+from mer.recipes import FoldPlan
 from tasks.data.equal_contents import equal_contents, with_settled_labels
 from tasks.data.quality import filtered
-from tasks.stage.references import DatasetRef
+from tasks.stage.references import DatasetRef, SnapshotPlan, View
 from tasks.stage.run import Produced, StageRun, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
@@ -31,7 +31,7 @@ HELD_OUT_SPLITS = (Split.TEST, Split.CANARY)
 
 
 @task(name="snapshot")
-def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
+def snapshot_dataset(corpus: str, plan: SnapshotPlan) -> DatasetRef:
     """Freeze the corpus as it is now: clips, gold labels, speakers, splits, and the outer fold of every labelled clip.
 
     Labels that clips of equal content contradict are left out, and clips whose content is evaluated on get no fold: nothing
@@ -39,12 +39,12 @@ def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
     """
     space = workspace()
     # by content first: a learner that takes clips in the order of this table takes them in no order of their names
-    rows = sorted(_usable(space, corpus, recipe), key=lambda row: (row.content, row.name))
+    rows = sorted(_usable(space, corpus, plan), key=lambda row: (row.content, row.name))
     frozen = space.catalogue.snapshot(corpus, rows)
-    _require_labels(rows, recipe)
+    _require_labels(rows, plan.emotions)
 
     def produce(run: StageRun) -> Produced:
-        columns = _columns(rows, recipe.emotions, recipe.folds)
+        columns = _columns(rows, plan.emotions, plan.folds)
         buffer = io.BytesIO()
         _write_parquet(columns, buffer)
         labelled = np.asarray(columns["emotion"]) >= 0
@@ -66,7 +66,7 @@ def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
     result = run_stage(
         "dataset",
         inputs={"membership": frozen.id},
-        config={"folds": recipe.folds.model_dump(mode="json"), "emotions": list(recipe.emotions)},
+        config={"folds": plan.folds.model_dump(mode="json"), "emotions": list(plan.emotions)},
         produce=produce,
     )
     meta = result.meta
@@ -79,6 +79,8 @@ def snapshot_dataset(corpus: str, recipe: Recipe) -> DatasetRef:
         labelled=int(meta["labelled"]),
         unlabelled=int(meta["unlabelled"]),
         holdout=int(meta["holdout"]),
+        emotions=plan.emotions,
+        folds=plan.folds,
         canary=int(meta["canary"]),
     )
 
@@ -118,24 +120,22 @@ def clip_ids_of(dataset: DatasetRef) -> tuple[str, ...]:
     return load_examples(workspace(), dataset).examples.clip_ids
 
 
-def labelled_clip_ids(dataset: DatasetRef, recipe: Recipe, views: Iterable[str]) -> tuple[str, ...]:
+def labelled_clip_ids(dataset: DatasetRef, views: Iterable[str]) -> tuple[str, ...]:
     """Names of the clips whose labels at least one of these views may see (training and validation), in the snapshot's order."""
-    examples, partitions = load_partitions(workspace(), dataset, recipe)
+    examples, partitions = load_partitions(workspace(), dataset)
     seen = np.zeros(len(examples.clip_ids), dtype=bool)
     for view in views:
         seen |= partitions[view].train | partitions[view].validation
     return tuple(examples.clip_ids[row] for row in np.flatnonzero(seen))
 
 
-def load_view(space: Workspace, dataset: DatasetRef, recipe: Recipe, view: str) -> tuple[Examples, Partition]:
-    """The examples with only the labels that `view` may see, and its partition."""
-    examples, partition = load_partitions(space, dataset, recipe)
-    return partition[view].visible(examples), partition[view]
+def load_view(space: Workspace, view: View) -> tuple[Examples, Partition]:
+    """The examples with only the labels that the view may see, and its partition."""
+    examples, partition = load_partitions(space, view.dataset)
+    return partition[view.name].visible(examples), partition[view.name]
 
 
-def load_partitions(
-    space: Workspace, dataset: DatasetRef, recipe: Recipe
-) -> tuple[Examples, Mapping[str, Partition]]:
+def load_partitions(space: Workspace, dataset: DatasetRef) -> tuple[Examples, Mapping[str, Partition]]:
     """All labels and every view's partition: for the evaluator, and for digests."""
     from mer.training.partition import partitions
 
@@ -143,35 +143,33 @@ def load_partitions(
     views = partitions(
         examples,
         holdout,
-        validation_share=recipe.folds.validation_share,
-        seed=recipe.folds.seed,
+        validation_share=dataset.folds.validation_share,
+        seed=dataset.folds.seed,
         canary=canary,
     )
     return examples, views
 
 
-def _usable(space: Workspace, corpus: str, recipe: Recipe) -> list[ClipRow]:
+def _usable(space: Workspace, corpus: str, plan: SnapshotPlan) -> list[ClipRow]:
     """The clips a recipe works with: what its quality bounds leave out of training is no member; the holdout stays whole."""
-    rows = space.catalogue.clips(corpus, recipe.recogniser)
+    rows = space.catalogue.clips(corpus, plan.recogniser)
     equal = equal_contents(rows)
     for line in equal.lines():
         logging.getLogger(__name__).warning(line)
     rows = with_settled_labels(rows, equal)
-    if recipe.quality is None:
+    if plan.quality is None:
         return rows
-    report = filtered(
-        space, corpus, [row for row in rows if row.split not in HELD_OUT_SPLITS], recipe.quality
-    )
+    report = filtered(space, corpus, [row for row in rows if row.split not in HELD_OUT_SPLITS], plan.quality)
     logging.getLogger(__name__).warning("quality: %s", report)
     return [row for row in rows if row.name not in report.left_out]
 
 
-def _require_labels(rows: Sequence[ClipRow], recipe: Recipe) -> None:
+def _require_labels(rows: Sequence[ClipRow], emotions: Sequence[str]) -> None:
     seen = {row.emotion for row in rows if row.emotion is not None and row.split not in HELD_OUT_SPLITS}
     if len(seen) < 2:
         raise CorpusError(
-            f"recipe {recipe.name} trains on labels: expected at least two of {', '.join(recipe.emotions)} among the "
-            f"training clips, found {sorted(seen) or 'none'} in {len(rows)} clips; add a labels.csv (columns name, emotion)"
+            f"training needs labels: expected at least two of {', '.join(emotions)} among the training clips, found "
+            f"{sorted(seen) or 'none'} in {len(rows)} clips; add a labels.csv (columns name, emotion)"
         )
 
 

@@ -231,7 +231,7 @@ def content_ids(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[st
             name: content or digest({"no file": name})
             for name, content in zip(clip_ids, contents, strict=True)
         }
-    if spec.modality == "lexical":
+    if spec.reads_text:
         rows = space.catalogue.clips(corpus, spec.recogniser, clip_ids)
         known = {row.name: digest({"transcript": row.transcript}) for row in rows}
     elif spec.noise is not None:

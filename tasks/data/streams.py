@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from infra.errors import ArtifactMissing
-from mer.recipes import AcousticStream, Recipe
+from mer.recipes import Stream
 from tasks.data.features import feature_table, frame_table
-from tasks.stage.references import FeatureSetRef, ViewSpaces
+from tasks.stage.references import FeatureSetRef, LearntStream, StreamInput, StreamInputs
 from tasks.stage.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -17,150 +16,105 @@ if TYPE_CHECKING:
     from mer.features.spec import FeatureSpec
     from mer.fusion.streams import StreamTable
 
+Level = Literal["utterance", "frames"]
+
 
 def view_streams(
-    space: Workspace,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: ViewSpaces,
-    clip_ids: Sequence[str],
-    only: Sequence[str] | None = None,
+    space: Workspace, inputs: StreamInputs, level: Level, clip_ids: Sequence[str]
 ) -> dict[str, StreamTable]:
-    """Stream name -> vectors (clips, width), or frames where the fusion's level says so, as this view's encoders give them."""
-    from mer.predictor.streams import adapted_stream, framewise, visual_stream
-
+    """Name of a table -> vectors (clips, width), or frames where `level` says so, as this view's encoders give them."""
     tables: dict[str, StreamTable] = {}
-    spaces = spaces_read(recipe, spaces)
-    for stream in only or recipe.reads:
-        if frame_features(recipe, stream, spaces) is not None:
-            learnt = (spaces.aligned if stream == "visual" else None) or spaces.adapted_features(stream)
-            vectors = feature_table(space, learnt, clip_ids) if learnt is not None else None
-            frames = frame_table(space, _frames_of(recipe, features, stream, spaces), clip_ids)
-            tables |= framewise(stream, frames, vectors)
-        elif stream == "acoustic" and recipe.acoustic is not None:
-            adapted = feature_table(space, spaces.adapted, clip_ids) if spaces.adapted else None
-            frozen = _frozen_states(space, recipe.acoustic, features["acoustic"], spaces, clip_ids)
-            tables[stream] = adapted_stream(frozen, adapted, keep_frozen=recipe.acoustic.keep_frozen)
-        elif stream == "visual" and recipe.visual is not None:
-            aligned = feature_table(space, spaces.aligned, clip_ids) if spaces.aligned else None
-            needs_raw = aligned is None or recipe.visual.keep_unaligned
-            raw = _stream_vector(space, recipe, features, spaces, stream, clip_ids) if needs_raw else None
-            tables[stream] = visual_stream(raw, aligned, keep_unaligned=recipe.visual.keep_unaligned)
+    for item in inputs.values():
+        if level == "frames" and frame_features(item.stream, item.learnt) is not None:
+            tables |= _framewise(space, item, clip_ids)
         else:
-            tables[stream] = _stream_vector(space, recipe, features, spaces, stream, clip_ids)
+            tables[item.table_name] = _vector(space, item, clip_ids)
     return tables
 
 
-def _stream_vector(
-    space: Workspace,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: ViewSpaces,
-    stream: str,
-    clip_ids: Sequence[str],
-) -> FeatureTable:
-    """The vector of a stream of pictures or text: adapted, frozen, or both."""
-    from mer.predictor.streams import adapted_stream
-
-    learnt = spaces.adapted_features(stream)
-    if learnt is None:
-        return feature_table(space, features[stream], clip_ids)
-    adapted = feature_table(space, learnt, clip_ids)
-    if not getattr(recipe, stream).keep_frozen:
-        return adapted
-    return adapted_stream(feature_table(space, features[stream], clip_ids), adapted, keep_frozen=True)
-
-
-def frame_features(recipe: Recipe, stream: str, spaces: ViewSpaces) -> FeatureSpec | None:
-    """Spec of a stream's frame-level features; None where the fusion reads its vector."""
+def frame_features(stream: Stream, learnt: LearntStream) -> FeatureSpec | None:
+    """Spec of a stream's frame-level features; None where only its vector can be read."""
     from mer.predictor.streams import frame_spec
 
-    if recipe.fusion.level == "utterance":
-        return None
-    return frame_spec(stream, getattr(recipe, stream).features, states_read(recipe, spaces))
+    return frame_spec(stream, learnt.read_layer)
 
 
-def frames_name(recipe: Recipe, stream: str, spaces: ViewSpaces) -> str:
-    """Key of a stream's frames among the feature references; those of the acoustic stream depend on the states read."""
-    if stream != "acoustic":
-        return f"{stream} frames"
-    return f"{stream} frames of layer {'+'.join(map(str, states_read(recipe, spaces) or ()))}"
+def frames_name(name: str, stream: Stream, learnt: LearntStream) -> str:
+    """Key of a stream's frames among the feature references: views that read other hidden states have others."""
+    from mer.predictor.streams import states_read
+
+    states = states_read(stream, learnt.read_layer)
+    return f"{name} frames" + (f" of layer {'+'.join(map(str, states))}" if states else "")
 
 
-def states_read(recipe: Recipe, spaces: ViewSpaces) -> tuple[int, ...] | None:
-    """The frozen hidden states that the fusion of a view reads; None where the features have no axis of states."""
-    return recipe.acoustic.read.states(spaces.read_layer) if recipe.acoustic is not None else None
-
-
-def spaces_read(recipe: Recipe, spaces: ViewSpaces) -> ViewSpaces:
-    """The spaces without the encoders that no fusion reads: the recipe may keep those for other stages only."""
-    if recipe.acoustic is None or not recipe.acoustic.keep_adapted:
-        spaces = replace(spaces, adapter=None, adapted=None)
-    if recipe.visual is None or not recipe.visual.keep_aligned:
-        spaces = replace(spaces, alignment=None, aligned=None)
-    return spaces
-
-
-def stream_identity(
-    recipe: Recipe, stream: str, features: Mapping[str, FeatureSetRef], spaces: ViewSpaces
-) -> list[str | int | bool | None]:
+def stream_identity(item: StreamInput) -> list[str | int | bool | None]:
     """Everything that decides what a fusion reads of a stream, for the keys of what is trained on it."""
-    spaces = spaces_read(recipe, spaces)
-    key = features[stream].key
-    if stream == "acoustic" and recipe.acoustic is not None:
-        adapted = spaces.adapted.key if spaces.adapted else None
-        states = states_read(recipe, spaces) or ()
-        return [key, adapted, recipe.acoustic.keep_frozen, recipe.acoustic.read.pooling, *states]
-    if stream == "visual" and recipe.visual is not None:
-        aligned = spaces.aligned.key if spaces.aligned else None
-        return [key, aligned, recipe.visual.keep_unaligned, *_adapted_identity(recipe, stream, spaces)]
-    return [key, *_adapted_identity(recipe, stream, spaces)]
+    from mer.predictor.streams import states_read
+
+    stream, adapted, aligned = item.stream, adapted_read(item), aligned_read(item)
+    return [
+        item.table_name,
+        item.features.key,
+        adapted.key if adapted else None,
+        aligned.key if aligned else None,
+        stream.keep_frozen,
+        stream.keep_unaligned,
+        stream.read.pooling,
+        *(states_read(stream, item.learnt.read_layer) or ()),
+    ]
 
 
-def _adapted_identity(recipe: Recipe, stream: str, spaces: ViewSpaces) -> list[str | bool]:
-    learnt = spaces.adapted_features(stream)
-    return [] if learnt is None else [learnt.key, getattr(recipe, stream).keep_frozen]
+def adapted_read(item: StreamInput) -> FeatureSetRef | None:
+    """Adapted features that the fusion reads; the recipe may keep an adaptation for the alignment alone."""
+    return item.learnt.adapted if item.stream.keep_adapted else None
 
 
-def _frames_of(
-    recipe: Recipe, features: Mapping[str, FeatureSetRef], stream: str, spaces: ViewSpaces
-) -> FeatureSetRef:
-    name = frames_name(recipe, stream, spaces)
-    if name not in features:
-        raise ArtifactMissing(
-            f"{name}: expected the feature set that a fusion of level `frames` reads, found none; extract it first "
-            "(flows.features.extract_frames)"
-        )
-    return features[name]
+def aligned_read(item: StreamInput) -> FeatureSetRef | None:
+    """Aligned features that the fusion reads."""
+    return item.learnt.aligned if item.stream.keep_aligned else None
 
 
-def frozen_layer(
-    space: Workspace, acoustic: FeatureSetRef, spaces: ViewSpaces, clip_ids: Sequence[str]
-) -> FeatureTable:
-    """The hidden state the view's layer study chose, pooled: values (clips, 2 * width); features without layers as they are."""
+def alignable_table(space: Workspace, item: StreamInput, clip_ids: Sequence[str]) -> FeatureTable:
+    """The space of a stream that alignments go on from and lead to: adapted where there is an adapter, else the hidden state that
+    the view's layer study chose, pooled; features without hidden states as they are.
+    """
     from mer.predictor.streams import select_layer
 
-    table = feature_table(space, acoustic, clip_ids)
-    return table if spaces.read_layer is None else select_layer(table, spaces.read_layer)
+    table = feature_table(space, item.alignable, clip_ids)
+    layer = item.learnt.read_layer
+    return table if item.learnt.adapted is not None or layer is None else select_layer(table, layer)
 
 
-def _frozen_states(
-    space: Workspace,
-    stream: AcousticStream,
-    acoustic: FeatureSetRef,
-    spaces: ViewSpaces,
-    clip_ids: Sequence[str],
-) -> FeatureTable:
-    from mer.predictor.streams import read_states
-
-    states = stream.read.states(spaces.read_layer) if stream.features.layered else None
-    return read_states(feature_table(space, acoustic, clip_ids), states, stream)
+def alignable_key(item: StreamInput) -> str:
+    """What decides that space, for keys."""
+    layer = item.learnt.read_layer
+    if item.learnt.adapted is not None or layer is None:
+        return item.alignable.key
+    return f"{item.features.key}/{layer}"
 
 
-def acoustic_space(
-    space: Workspace, acoustic: FeatureSetRef, spaces: ViewSpaces, clip_ids: Sequence[str]
-) -> FeatureTable:
-    """The acoustic space the visual stream is aligned to: adapted where there is an adapter, else the chosen layer."""
-    if spaces.adapted is not None:
-        return feature_table(space, spaces.adapted, clip_ids)
-    return frozen_layer(space, acoustic, spaces, clip_ids)
+def _vector(space: Workspace, item: StreamInput, clip_ids: Sequence[str]) -> FeatureTable:
+    from mer.predictor.streams import fused_vector, read_states, reads_frozen, states_read
+
+    adapted, aligned = (
+        feature_table(space, features, clip_ids) if features is not None else None
+        for features in (adapted_read(item), aligned_read(item))
+    )
+    frozen = None
+    if reads_frozen(item.stream, adapted=adapted is not None, aligned=aligned is not None):
+        states = states_read(item.stream, item.learnt.read_layer)
+        frozen = read_states(feature_table(space, item.features, clip_ids), states, item.stream)
+    return fused_vector(item.stream, frozen, adapted, aligned)
+
+
+def _framewise(space: Workspace, item: StreamInput, clip_ids: Sequence[str]) -> dict[str, StreamTable]:
+    from mer.predictor.streams import framewise
+
+    if item.frames is None:
+        raise ArtifactMissing(
+            f"{item.name} frames: expected the feature set that a fusion of level `frames` reads, found none; extract it first "
+            "(flows.features.extract_frames)"
+        )
+    learnt = aligned_read(item) or adapted_read(item)
+    vectors = feature_table(space, learnt, clip_ids) if learnt is not None else None
+    return {**framewise(item.table_name, frame_table(space, item.frames, clip_ids), vectors)}

@@ -15,13 +15,13 @@ from infra.artifacts import ArtifactRef
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
 from mer.features.spec import FeatureSpec
-from mer.recipes import Recipe
+from mer.recipes import Stream
 from tasks.data.arithmetic import read_in
-from tasks.data.dataset import load_view
+from tasks.data.dataset import clip_ids_of, load_view
 from tasks.data.features import commit_shard, content_digest, content_ids, cut, frame_table, representatives
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
-from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixVariants
+from tasks.stage.references import FeatureSetRef, PrefixVariants, View
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
@@ -30,20 +30,12 @@ if TYPE_CHECKING:
     from mer.features.clip_feature import ClipFeature
 
 
-@task(name="adapt", task_run_name="adapt {view}", tags=["gpu"])
-def adapt_view(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    variants: PrefixVariants,
-    block: Block,
-    view: str,
-    parent_run: str | None,
-    stream: str = "acoustic",
-) -> StageResult:
+@task(name="adapt", task_run_name="adapt {name} {view.name}", tags=["gpu"])
+def adapt_view(view: View, name: str, stream: Stream, variants: PrefixVariants, block: Block) -> StageResult:
     """PEFT of the block on the view's training speakers, from the cached frozen prefix and its augmented variants."""
-    spec, config = _features(recipe, stream), _adaptation(recipe, stream)
-    words = recipe.lexical.label_words if stream == "lexical" and recipe.lexical else None
-    examples, partition = load_view(workspace(), dataset, recipe, view)
+    spec, config, words = stream.features, _adaptation(name, stream), stream.class_words
+    emotions = view.dataset.emotions
+    examples, partition = load_view(workspace(), view)
     keep = partition.train | partition.validation
     clip_ids = [examples.clip_ids[i] for i in np.flatnonzero(keep)]
 
@@ -58,7 +50,7 @@ def adapt_view(
             block,
             frame_table(run.space, variants.plain, clip_ids),
             examples.emotion[keep],
-            len(recipe.emotions),
+            len(emotions),
             partition.train[keep],
             partition.validation[keep],
             config,
@@ -93,40 +85,35 @@ def adapt_view(
         config={
             "adaptation": config.model_dump(mode="json"),
             "block": [block.start, block.stop],
-            "classes": len(recipe.emotions),
+            "classes": len(emotions),
             **({"label_words": list(words)} if words else {}),
             **({"tokens": spec.tokens} if spec.tokens != "class" else {}),
         },
         produce=produce,
         implementations=encoder_layers(workspace(), spec),
-        label=f"adapt {view}" if stream == "acoustic" else f"adapt {stream} {view}",
-        parent_run=parent_run,
+        label=f"adapt {name} {view.name}",
+        parent_run=view.parent_run,
     )
 
 
-@task(name="embed adapted", task_run_name="embed adapted {view}", tags=["gpu"])
+@task(name="embed adapted", task_run_name="embed adapted {name} {view.name}", tags=["gpu"])
 def embed_adapted(
-    recipe: Recipe,
-    variants: PrefixVariants,
-    adapter: ArtifactRef,
-    view: str,
-    clip_ids: Sequence[str],
-    stream: str = "acoustic",
+    view: View, name: str, stream: Stream, variants: PrefixVariants, adapter: ArtifactRef, shard_clips: int
 ) -> FeatureSetRef:
     """Adapted features of all clips that lack them, shard by shard; keyed by the adapter, so new clips cost only themselves."""
     space = workspace()
     further = {"speeds": [variant.key for variant in variants.speeds]} if variants.speeds else {}
-    layers = encoder_layers(space, _features(recipe, stream))
+    layers = encoder_layers(space, stream.features)
     code = code_version(open_adapter, _embed, implementations=layers)
     key = digest({"adapter": adapter.sha256, "prefix": variants.plain.key, "code": code, **further})
-    adapted = FeatureSetRef(stream=stream, key=key, spec=None, derived_from=variants.plain)
-    missing = representatives(space, adapted, clip_ids)
+    adapted = FeatureSetRef(stream=name, key=key, spec=None, derived_from=variants.plain)
+    missing = representatives(space, adapted, clip_ids_of(view.dataset))
     if missing:
         with computing(
             space.settings
         ):  # building a block draws from the generators another view may be training with
-            block = open_adapter(space, recipe, adapter, stream)
-        for shard in cut(missing, recipe.shard_clips):
+            block = open_adapter(space, stream.features, adapter)
+        for shard in cut(missing, shard_clips):
             contents = list(content_ids(space, adapted, shard).values())
             facts = partial(_facts, space, block, variants, shard)
             commit_shard(
@@ -143,15 +130,12 @@ def encoder_layers(space: Workspace, spec: FeatureSpec) -> tuple[str, ...]:
     return layer_implementations(spec, resolve_weights(spec.source, space.weights))
 
 
-def open_adapter(
-    space: Workspace, recipe: Recipe, adapter: ArtifactRef, stream: str = "acoustic"
-) -> AdaptedBlock:
-    """The adapted block, on the base it was trained on."""
+def open_adapter(space: Workspace, spec: FeatureSpec, adapter: ArtifactRef) -> AdaptedBlock:
+    """The adapted block, on the base it was trained on; `spec` are the stream's frozen features."""
     from mer.adaptation.finetune import load_adapter
     from mer.encoders import resolve_weights
     from mer.features.layered import adaptation_placement, base_identity, load_layers
 
-    spec = _features(recipe, stream)
     weights = resolve_weights(spec.source, space.weights)
     encoder = load_layers(spec, weights, adaptation_placement(spec, weights, space.weights))
     return load_adapter(space.artifacts.fetch(adapter), encoder, base_identity(spec, weights))
@@ -178,15 +162,7 @@ def _facts(
     return {**computed_in(block.layers.encoder.placement), "read": read}
 
 
-def _features(recipe: Recipe, stream: str) -> FeatureSpec:
-    if stream not in recipe.streams:
-        raise ValueError(f"recipe {recipe.name} has no {stream} stream")
-    spec: FeatureSpec = getattr(recipe, stream).features
-    return spec
-
-
-def _adaptation(recipe: Recipe, stream: str) -> AdaptationConfig:
-    config: AdaptationConfig | None = getattr(recipe, stream).adaptation
-    if config is None:
-        raise ValueError(f"recipe {recipe.name} has no {stream} adaptation")
-    return config
+def _adaptation(name: str, stream: Stream) -> AdaptationConfig:
+    if stream.adaptation is None:
+        raise ValueError(f"stream {name} has no adaptation")
+    return stream.adaptation

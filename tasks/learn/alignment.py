@@ -1,4 +1,4 @@
-"""Alignment pre-training of the visual stream into one view's acoustic space, and the aligned features it gives."""
+"""Alignment pre-training of a stream into another one's space of the same view, and the aligned features it gives."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from prefect import task
 
 from infra.artifacts import ArtifactRef
 from mer.alignment.config import AlignmentConfig
-from mer.recipes import Recipe
 from tasks.data.arithmetic import read_in
-from tasks.data.dataset import load_view
-from tasks.data.features import commit_shard, content_digest, content_ids, cut, feature_table, representatives
-from tasks.data.streams import acoustic_space
+from tasks.data.dataset import clip_ids_of, load_view
+from tasks.data.features import commit_shard, content_digest, content_ids, cut, representatives
+from tasks.data.streams import alignable_key, alignable_table
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
-from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.stage.references import DatasetRef, FeatureSetRef, StreamInput, StreamPair, View
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
@@ -31,42 +30,32 @@ if TYPE_CHECKING:
     from mer.training.partition import Partition
 
 
-@task(name="align", task_run_name="align {view}", tags=["gpu"])
-def align_view(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    acoustic: FeatureSetRef,
-    visual: FeatureSetRef,
-    spaces: ViewSpaces,
-    view: str,
-    parent_run: str | None,
-) -> StageResult:
+@task(name="align", task_run_name="align {pair.trained.name} {view.name}", tags=["gpu"])
+def align_view(view: View, pair: StreamPair) -> StageResult:
     """InfoNCE of the view's training and unlabelled clips (labels unused); retrieval is measured on validation speakers."""
-    config = recipe.visual.alignment if recipe.visual else None
-    if config is None:
-        raise ValueError(f"recipe {recipe.name} has no visual alignment")
-    examples, partition = load_view(workspace(), dataset, recipe, view)
-    groups = clip_groups(workspace(), dataset, config, examples)
+    config, encoder = alignment_of(pair.trained), pair.trained.stream.trained_encoder
+    examples, partition = load_view(workspace(), view)
+    groups = clip_groups(workspace(), view.dataset, config, examples)
 
     def produce(run: StageRun) -> Produced:
         from mer.alignment.pretrain import pretrain_alignment, save_alignment
 
         keep = np.flatnonzero(partition.unsupervised | partition.validation)
         clip_ids = [examples.clip_ids[i] for i in keep]
-        seen = feature_table(run.space, visual, clip_ids)
-        heard = acoustic_space(run.space, acoustic, spaces, clip_ids)
-        both = seen.present & heard.present
+        trained = alignable_table(run.space, pair.trained, clip_ids)
+        anchor = alignable_table(run.space, pair.anchor, clip_ids)
+        both = trained.present & anchor.present
         alignment = pretrain_alignment(
-            seen.values[both],
-            heard.values[both],
+            trained.values[both],
+            anchor.values[both],
             partition.unsupervised[keep][both],
             partition.validation[keep][both],
             config,
-            source=recipe.visual.encoder if recipe.visual else None,
+            source=encoder,
             checkpoint=run.checkpoint,
             groups=groups.subset(keep[both]),
             weights=run.space.weights,
-            device=fit_device(seen.values),
+            device=fit_device(trained.values),
         )
         folder = run.folder / "alignment"
         save_alignment(folder, alignment)
@@ -79,56 +68,56 @@ def align_view(
 
     return run_stage(
         "alignment",
-        inputs=alignment_inputs(workspace(), recipe, acoustic, visual, spaces, examples, partition, groups),
-        config={
-            "alignment": config.model_dump(mode="json"),
-            "encoder": recipe.visual.encoder if recipe.visual else None,
-        },
+        inputs=alignment_inputs(workspace(), pair, examples, partition, groups),
+        config={"alignment": config.model_dump(mode="json"), "encoder": encoder},
         produce=produce,
-        implementations=alignment_implementations(workspace(), recipe),
-        label=f"align {view}",
-        parent_run=parent_run,
+        implementations=alignment_implementations(workspace(), pair.trained),
+        label=f"align {pair.trained.name} {view.name}",
+        parent_run=view.parent_run,
     )
 
 
-def fit_device(visual: NDArray[Any]) -> str:
+def alignment_of(item: StreamInput) -> AlignmentConfig:
+    """Options of a stream's alignment; ValueError without."""
+    if item.stream.alignment is None:
+        raise ValueError(f"stream {item.name} has no alignment")
+    return item.stream.alignment.training
+
+
+def fit_device(values: NDArray[Any]) -> str:
     """Device to train on: for crops an accelerator if there is one; fits on vectors are too small to gain by it."""
     from mer.encoders.placement import choose_placement
 
-    return choose_placement().device if visual.dtype == np.uint8 else "cpu"
+    return choose_placement().device if values.dtype == np.uint8 else "cpu"
 
 
-def alignment_implementations(space: Workspace, recipe: Recipe) -> tuple[str, ...]:
-    """The visual encoder that an alignment trains or goes through, if it reads face crops."""
+def alignment_implementations(space: Workspace, trained: StreamInput) -> tuple[str, ...]:
+    """The encoder that an alignment trains or goes through, if it reads face crops."""
     from mer.encoders.families import encoder_implementations
     from mer.encoders.weights import resolve_weights
 
-    encoder = recipe.visual.encoder if recipe.visual else None
-    return encoder_implementations("visual", resolve_weights(encoder, space.weights)) if encoder else ()
+    encoder = trained.stream.trained_encoder
+    if encoder is None:
+        return ()
+    return encoder_implementations(trained.stream.modality, resolve_weights(encoder, space.weights))
 
 
 def alignment_inputs(
-    space: Workspace,
-    recipe: Recipe,
-    acoustic: FeatureSetRef,
-    visual: FeatureSetRef,
-    spaces: ViewSpaces,
-    examples: Examples,
-    partition: Partition,
-    groups: ClipGroups,
+    space: Workspace, pair: StreamPair, examples: Examples, partition: Partition, groups: ClipGroups
 ) -> dict[str, str | None]:
     """Everything besides options and code that an alignment depends on."""
     from mer.encoders.weights import resolve_weights
 
     rows = np.flatnonzero(partition.unsupervised | partition.validation)
+    clip_ids = [examples.clip_ids[i] for i in rows]
     view_groups = groups.subset(rows)
-    encoder = recipe.visual.encoder if recipe.visual else None
+    encoder = pair.trained.stream.trained_encoder
     return {
         "view": partition.digest(examples, unlabelled=True),
-        "acoustic": spaces.adapted.key if spaces.adapted else f"{acoustic.key}/{spaces.read_layer}",
-        "visual": visual.key,
-        "contents": content_digest(visual, [examples.clip_ids[i] for i in rows]),
-        "acoustic contents": content_digest(acoustic, [examples.clip_ids[i] for i in rows]),
+        "trained": alignable_key(pair.trained),
+        "anchor": alignable_key(pair.anchor),
+        "contents": content_digest(pair.trained.features, clip_ids),
+        "anchor contents": content_digest(pair.anchor.features, clip_ids),
         "groups": digest([view_groups.speaker, view_groups.source]),
         "encoder": resolve_weights(encoder, space.weights).identity if encoder else None,
     }
@@ -151,28 +140,28 @@ def clip_groups(
     return ClipGroups(examples.speaker, tuple(folders) if telling else (None,) * len(folders))
 
 
-@task(name="embed visual", task_run_name="embed visual {view}", tags=["gpu"])
-def embed_visual(
-    recipe: Recipe, visual: FeatureSetRef, alignment: ArtifactRef, view: str, clip_ids: Sequence[str]
+@task(name="embed aligned", task_run_name="embed aligned {trained.name} {view.name}", tags=["gpu"])
+def embed_aligned(
+    view: View, trained: StreamInput, alignment: ArtifactRef, shard_clips: int
 ) -> FeatureSetRef:
     """Aligned features of all clips that lack them, shard by shard; keyed by the alignment."""
     space = workspace()
-    code = code_version(open_alignment, _embed, implementations=alignment_implementations(space, recipe))
+    code = code_version(open_alignment, _embed, implementations=alignment_implementations(space, trained))
     aligned = FeatureSetRef(
-        stream="visual",
-        key=digest({"alignment": alignment.sha256, "visual": visual.key, "code": code}),
+        stream=trained.name,
+        key=digest({"alignment": alignment.sha256, "trained": alignable_key(trained), "code": code}),
         spec=None,
-        derived_from=visual,
+        derived_from=trained.features,
     )
-    missing = representatives(space, aligned, clip_ids)
+    missing = representatives(space, aligned, clip_ids_of(view.dataset))
     if missing:
         with computing(space.settings):
             model = open_alignment(space, alignment)
-        for shard in cut(missing, recipe.shard_clips):
+        for shard in cut(missing, shard_clips):
             contents = list(content_ids(space, aligned, shard).values())
-            facts = partial(_facts, space, visual, shard)
+            facts = partial(_facts, space, trained, shard)
             commit_shard(
-                space, aligned.key, contents, partial(_embed, space, model, visual, shard), code, facts
+                space, aligned.key, contents, partial(_embed, space, model, trained, shard), code, facts
             )
     return aligned
 
@@ -185,16 +174,16 @@ def open_alignment(space: Workspace, alignment: ArtifactRef) -> Alignment:
 
 
 def _embed(
-    space: Workspace, model: Alignment, visual: FeatureSetRef, clip_ids: Sequence[str]
+    space: Workspace, model: Alignment, trained: StreamInput, clip_ids: Sequence[str]
 ) -> list[ClipFeature]:
     from mer.alignment.pretrain import aligned_table
     from mer.features.dataset import table_rows
 
-    return table_rows(aligned_table(model, feature_table(space, visual, clip_ids)))
+    return table_rows(aligned_table(model, alignable_table(space, trained, clip_ids)))
 
 
-def _facts(space: Workspace, visual: FeatureSetRef, clip_ids: Sequence[str]) -> dict[str, str]:
+def _facts(space: Workspace, trained: StreamInput, clip_ids: Sequence[str]) -> dict[str, str]:
     """What a shard of aligned features is computed in (projectors run in fp32), and what the vectors it reads were."""
     from mer.encoders.placement import ON_CPU, computed_in
 
-    return {**computed_in(ON_CPU), "read": read_in(space, (visual,), clip_ids)}
+    return {**computed_in(ON_CPU), "read": read_in(space, (trained.alignable,), clip_ids)}

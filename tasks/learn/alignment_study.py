@@ -13,44 +13,35 @@ import numpy as np
 from prefect import task
 
 from mer.alignment.config import AlignmentStudyConfig
-from mer.recipes import Recipe
 from tasks.data.dataset import load_partitions
-from tasks.data.features import content_digest, feature_table
-from tasks.data.streams import acoustic_space
+from tasks.data.features import content_digest
+from tasks.data.streams import alignable_table
 from tasks.learn.alignment import (
     alignment_implementations,
     alignment_inputs,
+    alignment_of,
     clip_groups,
     fit_device,
     open_alignment,
 )
-from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.stage.references import StreamPair, View
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import workspace
 
 STUDY = "study.json"
 
 
-@task(name="study alignment", task_run_name="study alignment {view}", tags=["gpu"])
-def study_alignment_of_view(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    acoustic: FeatureSetRef,
-    visual: FeatureSetRef,
-    spaces: ViewSpaces,
-    view: str,
-    study: AlignmentStudyConfig,
-    parent_run: str | None,
-) -> StageResult:
+@task(name="study alignment", task_run_name="study alignment {pair.trained.name} {view.name}", tags=["gpu"])
+def study_alignment_of_view(view: View, pair: StreamPair, study: AlignmentStudyConfig) -> StageResult:
     """Retrieval, geometry, controls on shuffled pairs and linear probes on the view's test clips."""
     space = workspace()
-    config = recipe.visual.alignment if recipe.visual else None
-    if config is None or spaces.alignment is None:
-        raise ValueError(f"recipe {recipe.name}: no alignment of {view} to study")
-    alignment_ref = spaces.alignment
-    examples, partitions = load_partitions(space, dataset, recipe)
-    partition = partitions[view]
-    groups = clip_groups(space, dataset, config, examples)
+    config = alignment_of(pair.trained)
+    alignment_ref = pair.trained.learnt.alignment
+    if alignment_ref is None:
+        raise ValueError(f"stream {pair.trained.name}: no alignment of {view.name} to study")
+    examples, partitions = load_partitions(space, view.dataset)
+    partition = partitions[view.name]
+    groups = clip_groups(space, view.dataset, config, examples)
     taken = np.flatnonzero(partition.unsupervised | partition.validation | partition.test)
     clip_ids = [examples.clip_ids[row] for row in taken]
 
@@ -58,23 +49,23 @@ def study_alignment_of_view(
         from mer.alignment.study import StudiedClips, study_view
         from mer.alignment.study_report import summarised
 
-        seen = feature_table(run.space, visual, clip_ids)
-        heard = acoustic_space(run.space, acoustic, spaces, clip_ids)
-        both = seen.present & heard.present
+        trained = alignable_table(run.space, pair.trained, clip_ids)
+        anchor = alignable_table(run.space, pair.anchor, clip_ids)
+        both = trained.present & anchor.present
         rows = taken[both]
         clips = StudiedClips(
-            visual=seen.values[both],
-            acoustic=heard.values[both],
+            visual=trained.values[both],
+            acoustic=anchor.values[both],
             groups=groups.subset(rows),
             emotion=examples.emotion[rows],
             train=partition.unsupervised[rows],
             validation=partition.validation[rows],
             scored=partition.test[rows],
-            source=recipe.visual.encoder if recipe.visual else None,
+            source=pair.trained.stream.trained_encoder,
             weights=run.space.weights,
-            device=fit_device(seen.values),
+            device=fit_device(trained.values),
         )
-        outcome = study_view(view, clips, open_alignment(run.space, alignment_ref), study)
+        outcome = study_view(view.name, clips, open_alignment(run.space, alignment_ref), study)
         figures = summarised([outcome], study)
         return Produced(
             files={STUDY: json.dumps(outcome.to_json()).encode()},
@@ -85,7 +76,7 @@ def study_alignment_of_view(
     return run_stage(
         "alignment-study",
         inputs={
-            **alignment_inputs(space, recipe, acoustic, visual, spaces, examples, partition, groups),
+            **alignment_inputs(space, pair, examples, partition, groups),
             "alignment": alignment_ref.sha256,
             "scored": digest(
                 [
@@ -93,13 +84,16 @@ def study_alignment_of_view(
                     for row in np.flatnonzero(partition.test)
                 ]
             ),
-            "scored contents": [content_digest(visual, clip_ids), content_digest(acoustic, clip_ids)],
+            "scored contents": [
+                content_digest(pair.trained.features, clip_ids),
+                content_digest(pair.anchor.features, clip_ids),
+            ],
         },
         config={"study": study.model_dump(mode="json"), "alignment": config.model_dump(mode="json")},
         produce=produce,
-        implementations=alignment_implementations(space, recipe),
-        label=f"study alignment {view}",
-        parent_run=parent_run,
+        implementations=alignment_implementations(space, pair.trained),
+        label=f"study alignment {pair.trained.name} {view.name}",
+        parent_run=view.parent_run,
     )
 
 

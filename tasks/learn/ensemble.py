@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from prefect import task
 
 from infra.artifacts import ArtifactRef
-from mer.recipes import Recipe
+from mer.ensemble.config import EnsembleConfig
+from mer.fusion.config import FusionConfig
 from tasks.data.dataset import load_view
 from tasks.learn.fusion import load_posteriors, predict_with
-from tasks.stage.references import DatasetRef, FeatureSetRef, FusedView, ViewSpaces
+from tasks.stage.references import FusedView, StreamInputs, View
 from tasks.stage.run import Produced, StageRun, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
@@ -24,39 +26,31 @@ ENSEMBLE = "ensemble"
 FITTED = "ensemble.json"
 
 
-@task(name="combine", task_run_name="combine {view}")
-def combine_view(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: ViewSpaces,
-    view: str,
-    members: Mapping[str, FusedView],
-    parent_run: str | None,
-    system: str = ENSEMBLE,
-) -> FusedView:
+@dataclass(frozen=True)
+class Members:
+    """The trained members of an ensemble on one view, and how they are combined."""
+
+    config: EnsembleConfig
+    fusions: Mapping[str, FusionConfig]
+    """Name -> options of the member's fusion."""
+    views: Mapping[str, FusedView]
+    """Name -> the trained member."""
+
+
+@task(name="combine", task_run_name="combine {view.name}")
+def combine_view(view: View, inputs: StreamInputs, members: Members, system: str = ENSEMBLE) -> FusedView:
     """The ensemble's posteriors on the clips its members predicted; test labels are not visible here.
 
     The returned `validation_waf` is of the clips that temperatures and weights were fitted on: slightly flattering.
     """
-    if recipe.ensemble is None:
-        raise ValueError(f"recipe {recipe.name} has no ensemble")
-    config = recipe.ensemble
+    config, classes = members.config, len(view.dataset.emotions)
     space = workspace()
-    examples, partition = load_view(space, dataset, recipe, view)
+    examples, partition = load_view(space, view)
     rows = np.flatnonzero(partition.validation)
     clip_ids = [examples.clip_ids[i] for i in rows]
     held_out = {
-        name: predict_with(
-            space,
-            recipe.model_copy(update={"fusion": recipe.member_fusions[name]}),
-            features,
-            spaces,
-            member.model,
-            clip_ids,
-            recipe.reads,
-        )
-        for name, member in members.items()
+        name: predict_with(space, inputs, members.fusions[name], member.model, clip_ids, classes)
+        for name, member in members.views.items()
     }
 
     def produce(run: StageRun) -> Produced:
@@ -67,9 +61,11 @@ def combine_view(
         known = {name: load_posteriors(run.space, ref).restricted(clip_ids) for name, ref in held_out.items()}
         truth = examples.emotion[rows]
         learnt = partition.train
-        means = class_mean_valence(examples.emotion[learnt], examples.valence[learnt], len(recipe.emotions))
+        means = class_mean_valence(examples.emotion[learnt], examples.valence[learnt], classes)
         ensemble = fit_ensemble(known, truth, config, ValenceLabels(examples.valence[rows], means))
-        predicted = {name: load_posteriors(run.space, member.posteriors) for name, member in members.items()}
+        predicted = {
+            name: load_posteriors(run.space, member.posteriors) for name, member in members.views.items()
+        }
         score = weighted_f1(ensemble.combine(known), truth) if (truth >= 0).any() else float("nan")
         return Produced(
             files={
@@ -84,21 +80,21 @@ def combine_view(
         "ensemble",
         inputs={
             "view": partition.digest(examples, unlabelled=False),
-            "members": {name: member.posteriors.sha256 for name, member in members.items()},
+            "members": {name: member.posteriors.sha256 for name, member in members.views.items()},
             "held_out": {name: ref.sha256 for name, ref in held_out.items()},
         },
         config={"ensemble": config.model_dump(mode="json", exclude={"members", "serve"})},
         produce=produce,
-        label=f"combine {view} {system}",
-        parent_run=parent_run,
+        label=f"combine {view.name} {system}",
+        parent_run=view.parent_run,
     )
     return FusedView(
-        view=view,
+        view=view.name,
         system=system,
         model=result.ref,
         posteriors=result.ref,
         validation_waf=float(result.meta["validation_waf"]),
-        members={name: member.model for name, member in members.items()},
+        members={name: member.model for name, member in members.views.items()},
     )
 
 

@@ -9,13 +9,11 @@ from prefect import task
 
 from mer.features.spec import FeatureSpec
 from mer.layer_study.config import LayerStudyConfig
-from mer.recipes import Recipe
-from mer.recipes.layer_reading import layer_study_of
 from tasks.data.dataset import load_view
 from tasks.data.features import content_digest, feature_table, frame_table
 from tasks.data.kept_extractor import cached_extractor
 from tasks.stage.compute import computing
-from tasks.stage.references import DatasetRef, FeatureSetRef
+from tasks.stage.references import FeatureSetRef, View
 from tasks.stage.run import Produced, StageResult, StageRun, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
@@ -24,27 +22,19 @@ if TYPE_CHECKING:
     from mer.layer_study.study import FramedStates, PooledStates
 
 
-@task(name="layer study", task_run_name="layer study {stream} {view}", tags=["gpu"])
+@task(name="layer study", task_run_name="layer study {stream} {view.name}", tags=["gpu"])
 def study_layers_of_view(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    states: Sequence[FeatureSetRef],
-    view: str,
-    parent_run: str | None,
-    stream: str = "acoustic",
+    view: View, stream: str, config: LayerStudyConfig, states: Sequence[FeatureSetRef]
 ) -> StageResult:
     """Score every layer on the view's training clips and choose the block; meta: `start`, `stop`, `best_layer`.
 
     Args:
-        dataset: the snapshot.
-        recipe: its `layer_study` of the stream is read.
-        states: one set of all hidden states, pooled; or one set of frames for every hidden state, in order.
         view: whose training clips are seen.
-        parent_run: of the tracker.
         stream: whose encoder is studied.
+        config: options of the study.
+        states: one set of all hidden states, pooled; or one set of frames for every hidden state, in order.
     """
-    config = layer_study_of(recipe, stream)
-    examples, partition = load_view(workspace(), dataset, recipe, view)
+    examples, partition = load_view(workspace(), view)
     training = [
         clip_id
         for clip_id, in_training in zip(examples.clip_ids, partition.train, strict=True)
@@ -55,7 +45,7 @@ def study_layers_of_view(
         from mer.layer_study.study import study_training_clips
 
         study = study_training_clips(examples, partition, _states(run.space, states), config)
-        return _produced(study, config, stream, view)
+        return _produced(study, config, stream, view.name)
 
     inputs = {
         "view": partition.digest(examples, unlabelled=False),
@@ -65,10 +55,10 @@ def study_layers_of_view(
     return run_stage(
         "layer-study",
         inputs=inputs,
-        config={"layer_study": config.model_dump(mode="json"), "classes": len(recipe.emotions)},
+        config={"layer_study": config.model_dump(mode="json"), "classes": len(view.dataset.emotions)},
         produce=produce,
-        label=f"layer study {view}" if stream == "acoustic" else f"layer study {stream} {view}",
-        parent_run=parent_run,
+        label=f"layer study {stream} {view.name}",
+        parent_run=view.parent_run,
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from tasks.data.dataset import load_view
 from tasks.data.streams import frames_name, view_streams
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
-from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.stage.references import DatasetRef, StreamInputs, View
 from tasks.stage.run import digest
 from tasks.stage.workspace import Workspace, workspace
 
@@ -98,18 +98,21 @@ Views = Callable[[Recipe], "tuple[SearchView, ...]"]
 
 @task(name="search", task_run_name="search {plan.study}", tags=["gpu"])
 def search_fusion(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: Mapping[str, ViewSpaces],
-    plan: SearchPlan,
+    dataset: DatasetRef, recipe: Recipe, inputs: Mapping[str, StreamInputs], plan: SearchPlan
 ) -> SearchReport:
-    """Run trials until the study has as many finished ones as planned; test folds are never looked at."""
-    folds = {view: view_spaces for view, view_spaces in spaces.items() if view != FINAL_VIEW}
+    """Run trials until the study has as many finished ones as planned; test folds are never looked at.
+
+    Args:
+        dataset: the snapshot.
+        recipe: what is searched around.
+        inputs: outer fold -> its streams.
+        plan: how the study is run.
+    """
     space = workspace()
+    folds = {view: streams for view, streams in inputs.items() if view != FINAL_VIEW}
     options = space_of(space, dataset, recipe, folds)
     study = open_search(space, dataset, plan, options, folds)
-    views = _views_of(dataset, recipe, features, folds)
+    views = _views_of(dataset, folds)
     run_trials(study, plan, options, views, lambda: computing(space.settings))
     with computing(space.settings):
         best, fresh = believed(study, plan, options, views)
@@ -150,12 +153,15 @@ def search_fusion(
 
 
 def space_of(
-    space: Workspace, dataset: DatasetRef, recipe: Recipe, folds: Mapping[str, ViewSpaces]
+    space: Workspace, dataset: DatasetRef, recipe: Recipe, folds: Mapping[str, StreamInputs]
 ) -> SearchSpace:
     """Search space of this recipe on this corpus: read layers and valence options only where the corpus has them."""
-    studied = all(view_spaces.read_layer is not None for view_spaces in folds.values())
-    states = 1 + min(view_spaces.layer_count for view_spaces in folds.values()) if studied else 0
-    examples, partition = load_view(space, dataset, recipe, next(iter(folds)))
+    states = {
+        name: 1 + min(streams[name].learnt.layer_count for streams in folds.values())
+        for name in recipe.reads
+        if all(streams[name].learnt.read_layer is not None for streams in folds.values())
+    }
+    examples, partition = load_view(space, View(dataset, next(iter(folds))))
     valence = bool(np.isfinite(examples.valence[partition.train]).any())
     return search_space(recipe, model_names(), states=states, valence=valence)
 
@@ -165,7 +171,7 @@ def open_search(
     dataset: DatasetRef,
     plan: SearchPlan,
     options: SearchSpace,
-    folds: Mapping[str, ViewSpaces],
+    folds: Mapping[str, StreamInputs],
 ) -> Study:
     """The study; a new one begins with the recipe itself.
 
@@ -185,7 +191,14 @@ def open_search(
         first_rung=plan.first_rung,
         reduction=REDUCTION,
         defaults=options.defaults(
-            [view_spaces.read_layer for view_spaces in folds.values() if view_spaces.read_layer is not None]
+            {
+                name: [
+                    layer
+                    for streams in folds.values()
+                    if (layer := streams[name].learnt.read_layer) is not None
+                ]
+                for name in options.states
+            }
         ),
     )
     if settle_terms(study, terms) != terms:
@@ -328,12 +341,7 @@ def _trained(trial: FrozenTrial) -> bool:
     return trial.state != TrialState.WAITING and SURPLUS not in trial.user_attrs
 
 
-def _views_of(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    folds: Mapping[str, ViewSpaces],
-) -> Views:
+def _views_of(dataset: DatasetRef, folds: Mapping[str, StreamInputs]) -> Views:
     """Views by what is read of the streams, each read once and kept for some time; the same frames are shared in memory."""
     from mer.features.dataset import RaggedTable
     from mer.fusion.frames import FrameStore
@@ -344,24 +352,26 @@ def _views_of(
     cached: dict[tuple[Any, ...], SearchView] = {}
     stores: dict[str, FrameStore] = {}
 
-    def views(trial_recipe: Recipe) -> tuple[SearchView, ...]:
-        streams = trial_recipe.reads
-        reading = tuple(getattr(trial_recipe, stream).model_dump_json() for stream in streams)
-        for view, view_spaces in folds.items():
+    def views(trial: Recipe) -> tuple[SearchView, ...]:
+        reading = tuple((name, trial.streams[name].model_dump_json()) for name in trial.reads)
+        for view, streams in folds.items():
             if (view, reading) in cached:
                 continue
-            examples, partition = load_view(space, dataset, recipe, view)
+            examples, partition = load_view(space, View(dataset, view))
             rows = np.flatnonzero(partition.train | partition.validation)
-            given = view_streams(
-                space, trial_recipe, features, view_spaces, [examples.clip_ids[i] for i in rows], streams
-            )
-            tables = read_tables(given, recipe.fusion)
+            inputs = {name: replace(streams[name], stream=trial.streams[name]) for name in trial.reads}
+            given = view_streams(space, inputs, trial.fusion.level, [examples.clip_ids[row] for row in rows])
+            tables = read_tables(given, trial.fusion)
+            # views that read the same states of a stream share its frames
+            names = {
+                item.table_name: frames_name(name, item.stream, item.learnt) for name, item in inputs.items()
+            }
             framewise = {
-                name: stores.setdefault(frames_name(trial_recipe, name, view_spaces), FrameStore())
+                name: stores.setdefault(names[name], FrameStore())
                 for name, table in tables.items()
                 if isinstance(table, RaggedTable)
             }
-            cached[view, reading] = search_view(examples, partition, tables, len(recipe.emotions), framewise)
+            cached[view, reading] = search_view(examples, partition, tables, len(dataset.emotions), framewise)
         fold_views = tuple(cached[view, reading] for view in folds)
         while len(cached) > _CACHED_READINGS * len(folds):
             cached.pop(next(iter(cached)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from prefect import task
 
-from mer.recipes import Recipe
-from mer.training.partition import FINAL_VIEW
+from mer.selftraining.config import SelfTrainingConfig
 from tasks.data.dataset import load_partitions, load_view
 from tasks.data.selections import load_selections, read_ballot
 from tasks.data.streams import stream_identity, view_streams
 from tasks.learn.fusion import load_posteriors
-from tasks.selftrain.pseudo_labels import held_out_answers, self_training
-from tasks.stage.references import DatasetRef, FeatureSetRef, FusedView, Standing, ViewSpaces
+from tasks.selftrain.pseudo_labels import held_out_answers
+from tasks.stage.references import DatasetRef, FusedView, Standing, StreamInputs, View
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from mer.examples import Examples
+    from mer.fusion.streams import StreamTable
     from mer.selftraining.guards import Finding
 
 FINDINGS = "findings.json"
@@ -31,21 +31,19 @@ FINDINGS = "findings.json"
 
 @task(name="check pseudo-labels")
 def check_selection(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: ViewSpaces,
+    view: View,
+    inputs: StreamInputs,
+    config: SelfTrainingConfig,
     leader: FusedView,
     selected: StageResult,
     standing: Standing,
-    parent_run: str | None,
 ) -> StageResult:
     """Class shares, drift of the priors and contradicted sources of the served view's selection; meta `stop`: why, or None."""
-    config = self_training(recipe)
     space = workspace()
-    examples, partition = load_view(space, dataset, recipe, FINAL_VIEW)
-    sources = _sources(space, dataset, examples)
-    earlier = standing.live[FINAL_VIEW]
+    emotions = view.dataset.emotions
+    examples, partition = load_view(space, view)
+    sources = _sources(space, view.dataset, examples)
+    earlier = standing.live[view.name]
 
     def produce(run: StageRun) -> Produced:
         from mer.selftraining.guards import class_share_guard, prior_drift_guard
@@ -54,20 +52,21 @@ def check_selection(
         (chosen,) = load_selections(run.space, [selected.ref], examples)
         candidates = read_ballot(run.space, selected.ref, examples).candidates
         gold = examples.emotion[partition.train]
-        findings = [class_share_guard(gold, chosen.emotion, recipe.emotions, config.guards)]
+        findings = [class_share_guard(gold, chosen.emotion, emotions, config.guards)]
         known = np.flatnonzero(partition.validation & (examples.emotion >= 0))
         if len(known):
             calibration, target = _clip_sets(run.space, examples, known, leader, candidates)
-            findings.append(prior_drift_guard(calibration, target, recipe.emotions, config.guards))
+            findings.append(prior_drift_guard(calibration, target, emotions, config.guards))
         learnt = training_set(
             examples,
             partition,
             [*load_selections(run.space, earlier, examples), chosen],
-            recipe.pseudo_labels,
+            config,
         )
-        findings += _contradicted(
-            run.space, recipe, features, spaces, learnt.examples, learnt.train, chosen.clip_ids, sources
-        )
+        training = learnt.examples.subset(np.flatnonzero(learnt.train))
+        tables = view_streams(run.space, inputs, "utterance", training.clip_ids)
+        where = [sources.get(name) for name in training.clip_ids]
+        findings += _contradicted(tables, training, set(chosen.clip_ids), where, config)
         return _produced(findings)
 
     return run_stage(
@@ -77,7 +76,7 @@ def check_selection(
             "leader": leader.posteriors.sha256,
             "view": partition.digest(examples, unlabelled=False),
             "live": [ref.sha256 for ref in earlier],
-            "streams": {name: stream_identity(recipe, name, features, spaces) for name in recipe.reads},
+            "streams": {name: stream_identity(item) for name, item in inputs.items()},
             "sources": digest(sources),
         },
         config={
@@ -87,22 +86,22 @@ def check_selection(
         },
         produce=produce,
         label="check pseudo-labels",
-        parent_run=parent_run,
+        parent_run=view.parent_run,
     )
 
 
 @task(name="watch canary")
 def watch_canary(
-    dataset: DatasetRef, recipe: Recipe, before: Sequence[FusedView], after: FusedView, parent_run: str | None
+    view: View, config: SelfTrainingConfig, before: Sequence[FusedView], after: FusedView
 ) -> StageResult:
     """Compare a round's model of the served view with earlier ones on the canary's true labels; meta `stop`: why, or None.
 
     `before` holds the supervised model and the one that the refresh began with: small falls of many rounds and generations
     cannot add up to a large one unseen.
     """
-    config = self_training(recipe)
-    examples, partitions = load_partitions(workspace(), dataset, recipe)
-    canary = partitions[FINAL_VIEW].canary & (examples.emotion >= 0)
+    classes = len(view.dataset.emotions)
+    examples, partitions = load_partitions(workspace(), view.dataset)
+    canary = partitions[view.name].canary & (examples.emotion >= 0)
     rows = np.flatnonzero(canary)
 
     def produce(run: StageRun) -> Produced:
@@ -111,9 +110,7 @@ def watch_canary(
         findings = []
         for earlier in before:
             answers = held_out_answers(run.space, examples, canary, earlier, after)
-            finding = canary_guard(
-                answers.truth, answers.before, answers.after, len(recipe.emotions), config.guards
-            )
+            finding = canary_guard(answers.truth, answers.before, answers.after, classes, config.guards)
             since = f", since `{earlier.system}`" if finding.value is not None else ""
             findings.append(replace(finding, reason=f"{finding.reason}{since}"))
         return _produced(findings)
@@ -128,7 +125,7 @@ def watch_canary(
         config={"guards": config.guards.model_dump(mode="json")},
         produce=produce,
         label="watch canary",
-        parent_run=parent_run,
+        parent_run=view.parent_run,
     )
 
 
@@ -176,25 +173,24 @@ def _clip_sets(
 
 
 def _contradicted(
-    space: Workspace,
-    recipe: Recipe,
-    features: Mapping[str, FeatureSetRef],
-    spaces: ViewSpaces,
-    examples: Examples,
-    train: np.ndarray[Any, np.dtype[np.bool_]],
-    chosen: Sequence[str],
-    sources: Mapping[str, str],
+    tables: Mapping[str, StreamTable],
+    training: Examples,
+    chosen: Collection[str],
+    where: Sequence[str | None],
+    config: SelfTrainingConfig,
 ) -> list[Finding]:
-    """Sources of this selection that a linear probe on the streams' vectors contradicts."""
+    """Sources of this selection that a linear probe on the streams' vectors contradicts.
+
+    Args:
+        tables: vectors of the training clips.
+        training: gold and pseudo-labels of these clips.
+        chosen: clips of the selection that is checked.
+        where: source of every training clip, if known.
+        config: its guards are read.
+    """
     from mer.selftraining.guards import second_opinion, source_guard
 
-    rows = np.flatnonzero(train)
-    training = examples.subset(rows)
-    new = set(chosen)
-    pseudo = np.array([name in new for name in training.clip_ids], dtype=bool)
-    vectors = recipe.model_copy(update={"fusion": recipe.fusion.model_copy(update={"level": "utterance"})})
-    tables = view_streams(space, vectors, features, spaces, training.clip_ids, recipe.reads)
-    where = [sources.get(name) for name in training.clip_ids]
+    pseudo = np.array([name in chosen for name in training.clip_ids], dtype=bool)
     opinion = second_opinion(
         {name: np.nan_to_num(np.asarray(table.values)) for name, table in tables.items()},
         training.emotion,
@@ -204,9 +200,7 @@ def _contradicted(
     )
     judged = np.flatnonzero(opinion >= 0)
     return source_guard(
-        [where[row] for row in judged],
-        opinion[judged] == training.emotion[judged],
-        self_training(recipe).guards,
+        [where[row] for row in judged.tolist()], opinion[judged] == training.emotion[judged], config.guards
     )
 
 

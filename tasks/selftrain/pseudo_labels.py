@@ -16,14 +16,14 @@ from prefect import task
 
 from infra.artifacts import ArtifactRef
 from infra.catalogue import SET_ASIDE, GenerationFacts, GenerationRow, GenerationState
-from mer.recipes import Recipe
 from mer.selftraining.config import SelfTrainingConfig
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import load_partitions, load_view
 from tasks.data.equal_contents import equal_contents
 from tasks.data.selections import BALLOT, SELECTION, Ballot, ballot_file, load_selections, read_ballot
 from tasks.learn.fusion import load_posteriors
-from tasks.stage.references import DatasetRef, FusedView, Standing
+from tasks.selftrain.rounds import Round
+from tasks.stage.references import DatasetRef, FusedView, Standing, View
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 
 
 @task(name="standing generations")
-def standing_generations(dataset: DatasetRef, recipe: Recipe) -> Standing:
-    """Generations of this recipe on this corpus: what is trained on, and whose clips are set aside.
+def standing_generations(dataset: DatasetRef, recipe: str) -> Standing:
+    """Generations of the recipe of this name on this corpus: what is trained on, and whose clips are set aside.
 
     A view leaves out a generation whose voters saw labels that the view is scored on now: folds can be dealt anew.
     """
     from mer.selftraining.training_set import usable_in
 
     space = workspace()
-    examples, partitions = load_partitions(space, dataset, recipe)
+    examples, partitions = load_partitions(space, dataset)
     live: dict[str, list[ArtifactRef]] = {view: [] for view in dataset.views}
     aside: dict[str, list[ArtifactRef]] = {view: [] for view in dataset.views}
     keys, waiting = [], []
     states = (GenerationState.LIVE, *SET_ASIDE)
-    for row in space.catalogue.generations(dataset.corpus, recipe.name, states=states):
+    for row in space.catalogue.generations(dataset.corpus, recipe, states=states):
         for view, ref in row.selections.items():
             if view not in live:
                 continue
@@ -66,22 +66,16 @@ def standing_generations(dataset: DatasetRef, recipe: Recipe) -> Standing:
     )
 
 
-@task(name="select pseudo-labels", task_run_name="select pseudo-labels {view}")
+@task(name="select pseudo-labels", task_run_name="select pseudo-labels {view.name}")
 def select_view(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    voters: Sequence[FusedView],
-    view: str,
-    standing: Standing,
-    parent_run: str | None,
+    view: View, config: SelfTrainingConfig, voters: Sequence[FusedView], standing: Standing
 ) -> StageResult:
     """Vote on the clips of a view that nobody has voted on yet; the first voter leads. Meta: counts, thresholds, precision."""
-    config = self_training(recipe)
     space = workspace()
-    examples, partition = load_view(space, dataset, recipe, view)
-    earlier = (*standing.live[view], *standing.aside[view])
-    ballots = {ref.sha256: read_ballot(space, ref, examples) for ref in earlier}
-    candidates = _candidates(ballots, standing, view, examples, partition)
+    emotions, live = view.dataset.emotions, standing.live[view.name]
+    examples, partition = load_view(space, view)
+    ballots = {ref.sha256: read_ballot(space, ref, examples) for ref in (*live, *standing.aside[view.name])}
+    candidates = _candidates(ballots, standing, view.name, examples, partition)
 
     def produce(run: StageRun) -> Produced:
         from mer.selftraining.selection import HeldOut, select_pseudo_labels
@@ -93,13 +87,13 @@ def select_view(
         )
         chosen = select_pseudo_labels(
             [posteriors.restricted(candidates) for posteriors in said],
-            recipe.emotions,
+            emotions,
             config,
             excluded={examples.clip_ids[i] for i in np.flatnonzero(~partition.unlabelled)},
             held_out=held_out if len(known) else None,
         )
         seen = {examples.clip_ids[i] for i in np.flatnonzero(partition.train | partition.validation)}
-        for ref in standing.live[view]:
+        for ref in live:
             seen |= set(ballots[ref.sha256].seen)
         precision = chosen.estimated_precision
         return Produced(
@@ -128,27 +122,34 @@ def select_view(
             "voters": [[voter.system, voter.posteriors.sha256] for voter in voters],
             "view": partition.digest(examples, unlabelled=False),
             "candidates": digest(sorted(candidates)),
-            "live": [ref.sha256 for ref in standing.live[view]],
+            "live": [ref.sha256 for ref in live],
         },
-        config={"selection": _policy(config), "emotions": list(recipe.emotions)},
+        config={"selection": _policy(config), "emotions": list(emotions)},
         produce=produce,
-        label=f"select pseudo-labels {view}",
-        parent_run=parent_run,
+        label=f"select pseudo-labels {view.name}",
+        parent_run=view.parent_run,
     )
 
 
 @task(name="judge round")
 def judge(
-    dataset: DatasetRef,
-    recipe: Recipe,
+    served: View,
+    config: SelfTrainingConfig,
+    seed: int,
     before: Sequence[FusedView],
     after: Sequence[FusedView],
-    parent_run: str | None,
 ) -> StageResult:
-    """Compare two systems, given by view, on the validation speakers' true labels; meta: the verdict."""
-    config = self_training(recipe)
+    """Compare two systems, given by view, on the validation speakers' true labels; meta: the verdict.
+
+    Args:
+        served: the view that is served; all views of its snapshot are compared.
+        config: when a round is kept.
+        seed: of the resamples of speakers.
+        before: models of before the round, one a view.
+        after: models of the round.
+    """
     space = workspace()
-    examples, partitions = load_partitions(space, dataset, recipe)
+    examples, partitions = load_partitions(space, served.dataset)
     pairs = [(old, new) for old in before for new in after if old.view == new.view]
 
     def produce(run: StageRun) -> Produced:
@@ -158,7 +159,7 @@ def judge(
             held_out_answers(run.space, examples, partitions[old.view].validation, old, new)
             for old, new in pairs
         ]
-        verdict = judge_round(answers, len(recipe.emotions), config, seed=recipe.seed)
+        verdict = judge_round(answers, len(served.dataset.emotions), config, seed=seed)
         record = {
             name: None if isinstance(value, float) and np.isnan(value) else value
             for name, value in vars(verdict).items()
@@ -176,77 +177,65 @@ def judge(
             "pairs": [[old.view, old.posteriors.sha256, new.posteriors.sha256] for old, new in pairs],
             "views": {old.view: partitions[old.view].digest(examples, unlabelled=False) for old, _ in pairs},
         },
-        config={"least_gain": config.least_gain, "confidence": config.confidence, "seed": recipe.seed},
+        config={"least_gain": config.least_gain, "confidence": config.confidence, "seed": seed},
         produce=produce,
         label="judge round",
-        parent_run=parent_run,
+        parent_run=served.parent_run,
     )
 
 
 @task(name="record generation")
 def record_generation(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    voters: Sequence[FusedView],
-    selected: Mapping[str, StageResult],
-    standing: Standing,
-    round_number: int,
-    state: str,
-    reason: str,
-    findings: Sequence[Mapping[str, Any]],
+    view: View, recipe: str, config: SelfTrainingConfig, ended: Round, standing: Standing
 ) -> GenerationRow:
     """Write a batch's pseudo-labels to the catalogue as one generation, once per content.
 
     Args:
-        dataset: the snapshot.
-        recipe: its name tells generations of several systems apart.
-        voters: of the served view, the leading one first.
-        selected: by view.
+        view: the served view.
+        recipe: name of the recipe; it tells generations of several systems apart.
+        config: the policy by which labels were selected.
+        ended: the round whose labels they are.
         standing: what was live when they were selected.
-        round_number: 1 for labels by the models of before the refresh, 2 for labels by what round 1 trained, ...
-        state: `live`, `rejected` or `stopped`.
-        reason: why.
-        findings: what the guards measured.
     """
     from mer.selftraining.training_set import training_set
 
-    config = self_training(recipe)
     space = workspace()
-    final = selected[FINAL_VIEW]
-    examples, partition = load_view(space, dataset, recipe, FINAL_VIEW)
+    dataset, final = view.dataset, ended.selected[view.name]
+    examples, partition = load_view(space, view)
     (chosen,) = load_selections(space, [final.ref], examples)
-    earlier = load_selections(space, standing.live[FINAL_VIEW], examples)
+    earlier = load_selections(space, standing.live[view.name], examples)
     key = digest(
         {
-            "recipe": recipe.name,
+            "recipe": recipe,
             "corpus": dataset.corpus,
-            "selections": {view: result.ref.sha256 for view, result in selected.items()},
+            "selections": {view: result.ref.sha256 for view, result in ended.selected.items()},
             "policy": config.model_dump(mode="json"),
         }
     )
     facts = GenerationFacts(
         key=key,
         corpus=dataset.corpus,
-        recipe=recipe.name,
+        recipe=recipe,
         artifact=final.ref,
-        selections={view: result.ref for view, result in selected.items()},
+        selections={view: result.ref for view, result in ended.selected.items()},
         voters={
-            voter.system: f"{voter.model.kind}/{voter.model.key}@{voter.model.sha256}" for voter in voters
+            voter.system: f"{voter.model.kind}/{voter.model.key}@{voter.model.sha256}"
+            for voter in ended.voters
         },
         policy={"selection": config.model_dump(mode="json"), "snapshot": dataset.membership},
         thresholds=_finite(chosen.thresholds),
         precision=chosen.precision,
         counts=chosen.counts,
-        round=round_number,
+        round=ended.number,
         membership=training_set(examples, partition, [*earlier, chosen], config).membership,
-        findings=findings,
-        state=GenerationState(state),
-        reason=reason,
+        findings=ended.findings,
+        state=GenerationState(ended.state),
+        reason=ended.reason,
     )
     labels = zip(chosen.clip_ids, chosen.emotion, chosen.confidence, chosen.valence, strict=True)
     content = dict(zip(examples.clip_ids, examples.content, strict=True))
     rows = [
-        (name, content[name], recipe.emotions[int(emotion)], float(confidence), float(valence))
+        (name, content[name], dataset.emotions[int(emotion)], float(confidence), float(valence))
         for name, emotion, confidence, valence in labels
     ]
     withheld = equal_contents(space.catalogue.clips(dataset.corpus)).unlabelled
@@ -289,13 +278,6 @@ def _candidates(
 def _finite(thresholds: Mapping[str, float]) -> dict[str, float | None]:
     """Thresholds as JSON has them: None where none was good enough."""
     return {name: None if np.isinf(value) else float(value) for name, value in thresholds.items()}
-
-
-def self_training(recipe: Recipe) -> SelfTrainingConfig:
-    """The recipe's options; ValueError without."""
-    if recipe.pseudo_labels is None:
-        raise ValueError(f"recipe {recipe.name} has no pseudo-labels")
-    return recipe.pseudo_labels
 
 
 def _policy(config: SelfTrainingConfig) -> dict[str, Any]:

@@ -85,4 +85,4 @@ def held_out(
 
 
 def _emotions(space: Workspace, row: ModelVersionRow) -> tuple[str, ...]:
-    return ModelPackage.model_validate_json(space.artifacts.read(row.artifact, RECORD)).recipe.emotions
+    return ModelPackage.parse(space.artifacts.read(row.artifact, RECORD)).recipe.emotions

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from prefect import task
 
-from mer.recipes import Recipe
+from mer.label_shift.config import LabelShiftConfig
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import load_partitions
 from tasks.learn.fusion import load_posteriors
-from tasks.stage.references import DatasetRef, FusedView
+from tasks.stage.references import FusedView, View
 from tasks.stage.run import Produced, StageResult, StageRun, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
@@ -29,10 +29,18 @@ OUT_OF_FOLD, HOLDOUT = "out_of_fold.parquet", "holdout.parquet"
 
 @task(name="evaluate")
 def evaluate(
-    dataset: DatasetRef, recipe: Recipe, fused: Sequence[FusedView], served: str, parent_run: str | None
+    view: View, fused: Sequence[FusedView], served: str, label_shift: LabelShiftConfig
 ) -> StageResult:
-    """Score all systems out of fold and on the holdout; calibrate the `served` one on its out-of-fold logits."""
-    examples, partitions = load_partitions(workspace(), dataset, recipe)
+    """Score all systems out of fold and on the holdout; calibrate the served one on its out-of-fold logits.
+
+    Args:
+        view: the view that is served; all views of its snapshot are scored.
+        fused: systems on all views.
+        served: name of the one that is served.
+        label_shift: how class priors of unlabelled clips and of the holdout are estimated.
+    """
+    dataset = view.dataset
+    examples, partitions = load_partitions(workspace(), dataset)
 
     def produce(run: StageRun) -> Produced:
         from mer.evaluation.report import evaluate_systems
@@ -47,8 +55,15 @@ def evaluate(
         holdout = load_posteriors(run.space, final.posteriors).restricted(
             [examples.clip_ids[i] for i in np.flatnonzero(partitions[FINAL_VIEW].test)]
         )
-        report = evaluate_systems(examples, out_of_fold, holdout, recipe.emotions, served=served)
-        shift = _label_shift(run.space, recipe, fused, out_of_fold, examples, partitions[FINAL_VIEW], served)
+        report = evaluate_systems(examples, out_of_fold, holdout, dataset.emotions, served=served)
+        shift: dict[str, Any] = {}
+        if label_shift.mode != "off":
+            # the supervised model judges: one that learnt from pseudo-labels has seen the unlabelled clips
+            system = served.removesuffix(PSEUDO_MARK)
+            judge = next(item for item in fused if item.view == FINAL_VIEW and item.system == system)
+            said = load_posteriors(run.space, judge.posteriors)
+            scored = _Scored(examples, partitions[FINAL_VIEW], out_of_fold[system], said, dataset.emotions)
+            shift = {"label_shift": _label_shift(scored, label_shift)}
         return Produced(
             files={
                 "report.json": json.dumps(report.to_json() | shift, indent=1).encode(),
@@ -67,10 +82,10 @@ def evaluate(
             "dataset": dataset.ref.sha256,
             "posteriors": sorted([item.system, item.view, item.posteriors.sha256] for item in fused),
         },
-        config={"served": served, "label_shift": recipe.label_shift.model_dump(mode="json")},
+        config={"served": served, "label_shift": label_shift.model_dump(mode="json")},
         produce=produce,
         label="evaluate",
-        parent_run=parent_run,
+        parent_run=view.parent_run,
     )
 
 
@@ -97,42 +112,39 @@ def _out_of_fold(
     )
 
 
-def _label_shift(
-    space: Workspace,
-    recipe: Recipe,
-    fused: Sequence[FusedView],
-    out_of_fold: Mapping[str, Posteriors],
-    examples: Examples,
-    partition: Partition,
-    served: str,
-) -> dict[str, Any]:
-    """Priors of the unlabelled clips and of the holdout, each with and without correction; empty where it is off.
+class _Scored(NamedTuple):
+    """One system's predictions, and what is known of their clips."""
 
-    The supervised model judges: one that learnt from pseudo-labels has seen the unlabelled clips.
-    """
-    if recipe.label_shift.mode == "off":
-        return {}
+    examples: Examples
+    partition: Partition
+    """Of the served view."""
+    out_of_fold: Posteriors
+    final: Posteriors
+    """Of the served view's model."""
+    emotions: tuple[str, ...]
+
+
+def _label_shift(scored: _Scored, config: LabelShiftConfig) -> dict[str, Any]:
+    """Priors of the unlabelled clips and of the holdout, each with and without correction."""
     from mer.evaluation.calibration import fit_temperature
     from mer.label_shift.clip_sets import CalibrationClips, TargetClips
     from mer.label_shift.scored import shift_summary
 
-    system = served.removesuffix(PSEUDO_MARK)
-    final = next(item for item in fused if item.view == FINAL_VIEW and item.system == system)
-    posteriors = load_posteriors(space, final.posteriors)
+    examples, out_of_fold = scored.examples, scored.out_of_fold
     position = {clip_id: row for row, clip_id in enumerate(examples.clip_ids)}
-    rows = np.array([position[clip_id] for clip_id in out_of_fold[system].clip_ids], dtype=np.int64)
+    rows = np.array([position[clip_id] for clip_id in out_of_fold.clip_ids], dtype=np.int64)
     truth = examples.emotion[rows]
-    temperature = fit_temperature(out_of_fold[system].logits, truth)
+    temperature = fit_temperature(out_of_fold.logits, truth)
     calibration = CalibrationClips(
-        out_of_fold[system].logits / temperature, tuple(examples.speaker[row] for row in rows), truth
+        out_of_fold.logits / temperature, tuple(examples.speaker[row] for row in rows), truth
     )
     summaries = {}
-    for name, mask in (("unlabelled", partition.unlabelled), ("holdout", partition.test)):
+    for name, mask in (("unlabelled", scored.partition.unlabelled), ("holdout", scored.partition.test)):
         target_rows = np.flatnonzero(mask)
         target = TargetClips(
-            posteriors.restricted([examples.clip_ids[row] for row in target_rows]).logits / temperature,
+            scored.final.restricted([examples.clip_ids[row] for row in target_rows]).logits / temperature,
             tuple(examples.speaker[row] for row in target_rows),
         )
         known = examples.emotion[target_rows] if name == "holdout" else None
-        summaries[name] = shift_summary(calibration, target, recipe.emotions, recipe.label_shift, known)
-    return {"label_shift": summaries}
+        summaries[name] = shift_summary(calibration, target, scored.emotions, config, known)
+    return summaries

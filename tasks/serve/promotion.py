@@ -8,21 +8,30 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from infra.artifacts import ArtifactRef
+from mer.evaluation.gate import GateConfig
 from mer.predictor.package import (
     ADAPTER_FOLDER,
     ALIGNMENT_FOLDER,
     RECORD,
-    STREAM_ADAPTERS_FOLDER,
+    STREAMS_FOLDER,
     ModelPackage,
+    ServedStream,
 )
 from mer.recipes import Recipe
 from tasks.data.dataset import load_partitions
-from tasks.data.streams import spaces_read
 from tasks.learn.ensemble import load_ensemble
 from tasks.selftrain.pseudo_labels import standing_generations
 from tasks.serve.comparison import held_out, snapshot_of
 from tasks.serve.evaluation import PSEUDO_MARK
-from tasks.stage.references import DatasetRef, FusedView, ModelVersion, Promotion, ViewSpaces
+from tasks.stage.references import (
+    DatasetRef,
+    FusedView,
+    ModelVersion,
+    Promotion,
+    StreamInput,
+    StreamInputs,
+    View,
+)
 from tasks.stage.run import Produced, StageResult, StageRun, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
@@ -35,21 +44,21 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 @task(name="register")
 def register(
-    dataset: DatasetRef,
-    recipe: Recipe,
-    spaces: ViewSpaces,
-    served: FusedView,
-    evaluation: StageResult,
-    parent_run: str | None,
+    view: View, recipe: Recipe, inputs: StreamInputs, served: FusedView, evaluation: StageResult
 ) -> ModelVersion:
     """Commit the model package and register it as the next version (the same package: the same version).
 
     Of an ensemble the package holds every fusion that takes part, and how they are combined.
+
+    Args:
+        view: the view that is served.
+        recipe: goes into the package whole.
+        inputs: the streams that are read, as this view has them.
+        served: the system that is served.
+        evaluation: its temperature and metrics are read.
     """
-    spaces = spaces_read(recipe, spaces)
-    adapter = spaces.adapter if "acoustic" in recipe.reads else None
-    alignment = spaces.alignment if "visual" in recipe.reads else None
-    encoders = {name: encoder for name, encoder in spaces.encoders.items() if name in recipe.reads}
+    dataset = view.dataset
+    parts = _learnt_parts(inputs)
     ensemble = load_ensemble(workspace(), served.model) if served.members else None
     fusions = (
         {name: served.members[name] for name in ensemble.needed}
@@ -58,15 +67,22 @@ def register(
     )
 
     taught = served.system.endswith(PSEUDO_MARK)
-    generations = standing_generations.fn(dataset, recipe).generations if taught else ()
+    generations = standing_generations.fn(dataset, recipe.name).generations if taught else ()
 
     def produce(run: StageRun) -> Produced:
         package = ModelPackage(
             recipe=recipe,
-            read_layer=spaces.read_layer,
-            block=(spaces.block.start, spaces.block.stop) if spaces.block and adapter else None,
-            tower_blocks={
-                name: (encoder.block.start, encoder.block.stop) for name, encoder in encoders.items()
+            streams={
+                name: ServedStream(
+                    read_layer=item.learnt.read_layer,
+                    block=_block(item) if f"{name}/{ADAPTER_FOLDER}" in parts else None,
+                    **{
+                        kind: f"{STREAMS_FOLDER}/{name}/{kind}"
+                        for kind in (ADAPTER_FOLDER, ALIGNMENT_FOLDER)
+                        if f"{name}/{kind}" in parts
+                    },
+                )
+                for name, item in inputs.items()
             },
             temperature=float(evaluation.meta["temperature"]),
             system=served.system,
@@ -74,11 +90,9 @@ def register(
             generations=generations,
         )
         files: dict[str, Path | bytes] = {RECORD: package.write(run.folder)}
-        parts = {package.fusion_folders[name]: ref for name, ref in fusions.items()}
-        parts |= {ADAPTER_FOLDER: adapter} if adapter else {}
-        parts |= {ALIGNMENT_FOLDER: alignment} if alignment else {}
-        parts |= {f"{STREAM_ADAPTERS_FOLDER}/{name}": encoder.adapter for name, encoder in encoders.items()}
-        for folder, ref in parts.items():
+        folders = {package.fusion_folders[name]: ref for name, ref in fusions.items()}
+        folders |= {f"{STREAMS_FOLDER}/{place}": ref for place, ref in parts.items()}
+        for folder, ref in folders.items():
             files |= {
                 f"{folder}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())
             }
@@ -89,13 +103,8 @@ def register(
         inputs={
             "fusions": {name: ref.sha256 for name, ref in fusions.items()},
             "ensemble": ensemble.to_json() if ensemble else None,
-            "adapter": adapter.sha256 if adapter else None,
-            "alignment": alignment.sha256 if alignment else None,
-            **(
-                {"towers": {name: encoder.adapter.sha256 for name, encoder in encoders.items()}}
-                if encoders
-                else {}
-            ),
+            "streams": {place: ref.sha256 for place, ref in parts.items()},
+            "layers": {name: item.learnt.read_layer for name, item in inputs.items()},
             "evaluation": evaluation.ref.sha256,
             **({"generations": list(generations)} if generations else {}),
         },
@@ -114,37 +123,58 @@ def register(
         metrics=metrics,
         idempotency_key=package.ref.key,
     )
-    if package.ran and parent_run is not None:
-        space.tracker.register_version(recipe.name, version, package.ref, parent=parent_run, metrics=metrics)
+    if package.ran and view.parent_run is not None:
+        space.tracker.register_version(
+            recipe.name, version, package.ref, parent=view.parent_run, metrics=metrics
+        )
     return ModelVersion(name=recipe.name, version=version, ref=package.ref, metrics=metrics)
+
+
+def _learnt_parts(inputs: StreamInputs) -> dict[str, ArtifactRef]:
+    """`<stream>/adapter` and `<stream>/alignment` -> what a prediction needs of them."""
+    parts: dict[str, ArtifactRef] = {}
+    for name, item in inputs.items():
+        aligned = item.learnt.alignment if item.stream.keep_aligned else None
+        # an alignment goes on from the adapted state, whether or not that is read as well
+        adapter = item.learnt.adapter if item.stream.keep_adapted or aligned is not None else None
+        parts |= {f"{name}/{ADAPTER_FOLDER}": adapter} if adapter is not None else {}
+        parts |= {f"{name}/{ALIGNMENT_FOLDER}": aligned} if aligned is not None else {}
+    return parts
+
+
+def _block(item: StreamInput) -> tuple[int, int] | None:
+    block = item.learnt.block
+    return (block.start, block.stop) if block is not None else None
 
 
 @task(name="gate and promote")
 def gate_and_promote(
     dataset: DatasetRef,
-    recipe: Recipe,
+    gate: GateConfig,
     challenger: ModelVersion,
     evaluation: StageResult,
     fencing_token: int | None,
 ) -> Promotion:
     """Compare the challenger with the champion on clips neither trained on; promote it if the gate lets it pass."""
     space = workspace()
-    champion = space.catalogue.champion(recipe.name)
+    champion = space.catalogue.champion(challenger.name)
     if champion is not None and champion.version == challenger.version:
         return Promotion(
             decision="kept", reason="this version is the champion already", champion=champion.version
         )
     serving = champion.version if champion else None
-    if (earlier := space.catalogue.decision_on(recipe.name, challenger.version, against=serving)) is not None:
+    if (
+        earlier := space.catalogue.decision_on(challenger.name, challenger.version, against=serving)
+    ) is not None:
         return Promotion(decision="rejected", reason=earlier, champion=serving)
     from mer.evaluation.gate import decide, decide_first
 
-    truth, _ = load_partitions(space, dataset, recipe)
+    truth, _ = load_partitions(space, dataset)
     new = _scored(space, truth, evaluation.ref, dataset.membership)
     if champion is None or champion.evaluation is None:
-        decision = decide_first(new, recipe.gate)
+        decision = decide_first(new, gate)
     else:
-        decision = decide(new, _scored(space, truth, champion.evaluation, champion.snapshot_id), recipe.gate)
+        decision = decide(new, _scored(space, truth, champion.evaluation, champion.snapshot_id), gate)
     if decision.promote and not space.tracker.reachable():
         # A champion that the registry does not know of would be served unseen; the next run promotes it.
         return Promotion(
@@ -152,14 +182,14 @@ def gate_and_promote(
         )
     alias = CHAMPION if decision.promote else CHALLENGER
     audit = space.catalogue.set_alias(
-        recipe.name,
+        challenger.name,
         alias,
         challenger.version,
         decision.reason,
         evidence=decision.to_json(),
         fencing_token=fencing_token,
     )
-    space.tracker.set_alias(recipe.name, alias, challenger.version, order=audit.id)
+    space.tracker.set_alias(challenger.name, alias, challenger.version, order=audit.id)
     return Promotion(
         decision="promoted" if decision.promote else "rejected",
         reason=decision.reason,

@@ -8,6 +8,23 @@ from dataclasses import dataclass, field
 from infra.artifacts import ArtifactRef
 from mer.adaptation.block import Block
 from mer.features.spec import FeatureSpec
+from mer.fusion.config import FusionConfig
+from mer.quality.filters import QualityFilter
+from mer.recipes import FoldPlan, Stream
+from mer.selftraining.config import SelfTrainingConfig
+
+
+@dataclass(frozen=True)
+class SnapshotPlan:
+    """What of a recipe decides which clips take part, with which labels and folds."""
+
+    emotions: tuple[str, ...]
+    """Classes, in index order."""
+    folds: FoldPlan
+    quality: QualityFilter | None = None
+    """Bounds of the quality of training clips; None: all take part."""
+    recogniser: str | None = None
+    """Whose transcripts stand in for clips that the corpus has none of."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +41,22 @@ class DatasetRef:
     labelled: int
     unlabelled: int
     holdout: int
+    emotions: tuple[str, ...]
+    """Classes, in index order."""
+    folds: FoldPlan
+    """Protocol by which views are dealt."""
     canary: int = 0
     """Clips with true labels that watch over self-training."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A view of a snapshot: an outer fold, or `final`. What a stage is computed for."""
+
+    dataset: DatasetRef
+    name: str
+    parent_run: str | None = None
+    """Tracked run that the view's stages belong to; None: they are not tracked."""
 
 
 @dataclass(frozen=True)
@@ -72,38 +103,67 @@ class ExtractionPlan:
 
 
 @dataclass(frozen=True)
-class AdaptedStream:
-    """An encoder of pictures or text that one view has adapted."""
+class LearntStream:
+    """What one view has learnt of a stream, and the feature sets that gives."""
 
-    block: Block
-    """Layers adapted: named by the recipe, or chosen on this view's training clips."""
-    adapter: ArtifactRef
-    features: FeatureSetRef
-
-
-@dataclass(frozen=True)
-class ViewSpaces:
-    """The encoders one view has learnt, and the feature sets they give."""
-
-    view: str
     read_layer: int | None = None
-    """Hidden state the acoustic stream reads (chosen on this view's training clips)."""
+    """Hidden state that is read, chosen on this view's training clips; None: the features have no axis of states."""
     layer_count: int = 0
-    """Transformer layers of the acoustic encoder (hidden states 0 .. layer_count)."""
+    """Transformer layers of the encoder (hidden states 0 .. layer_count); 0: no study."""
     block: Block | None = None
-    """Layers to adapt (chosen on this view's training clips)."""
+    """Layers to adapt: named by the recipe, or chosen on this view's training clips."""
     adapter: ArtifactRef | None = None
     adapted: FeatureSetRef | None = None
     alignment: ArtifactRef | None = None
     aligned: FeatureSetRef | None = None
-    encoders: Mapping[str, AdaptedStream] = field(default_factory=dict)
-    """Adapted encoders of the visual and the lexical stream, by stream."""
 
-    def adapted_features(self, stream: str) -> FeatureSetRef | None:
-        """Features of a stream's adapted encoder; None where it is not adapted."""
-        if stream == "acoustic":
-            return self.adapted
-        return self.encoders[stream].features if stream in self.encoders else None
+
+@dataclass(frozen=True)
+class StreamInput:
+    """A stream as one view has it: its options, its features, and what the view has learnt of it."""
+
+    name: str
+    table_name: str
+    """What fusions call it."""
+    stream: Stream
+    features: FeatureSetRef
+    learnt: LearntStream = LearntStream()
+    frames: FeatureSetRef | None = None
+    """Its frames, where a fusion of level `frames` reads some."""
+
+    @property
+    def alignable(self) -> FeatureSetRef:
+        """What an alignment goes on from, and leads to: adapted features where there are some."""
+        return self.learnt.adapted or self.features
+
+
+StreamInputs = Mapping[str, StreamInput]
+"""Stream name -> what a view has of it, in the recipe's order of streams."""
+
+
+@dataclass(frozen=True)
+class StreamPair:
+    """A stream that is aligned, and the anchor to whose space it is aligned, as one view has them."""
+
+    trained: StreamInput
+    anchor: StreamInput
+
+
+@dataclass(frozen=True)
+class FusionJob:
+    """One fusion to train on a view."""
+
+    system: str
+    """Name of what is trained (see `FusedView.system`)."""
+    fusion: FusionConfig
+    pseudo: tuple[ArtifactRef, ...] = ()
+    """The view's own pseudo-labels to learn from as well, by generation, oldest first."""
+    self_training: SelfTrainingConfig | None = None
+    """How pseudo-labels are learnt from."""
+    taught: FusionConfig | None = None
+    """Options where there are pseudo-labels to learn from; None: those of `fusion`."""
+    start: ArtifactRef | None = None
+    """A fitted fusion of this view to go on from, where there are pseudo-labels; None: from scratch."""
 
 
 @dataclass(frozen=True)

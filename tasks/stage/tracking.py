@@ -8,26 +8,27 @@ from contextlib import contextmanager
 from prefect import task
 
 from mer.recipes import Recipe
-from tasks.stage.references import DatasetRef
+from tasks.stage.references import View
 from tasks.stage.run import StageResult, flatten
 from tasks.stage.workspace import workspace
 
 
 @task(name="close tracked run")
-def close_tracked_run(parent_run: str, dataset: DatasetRef, recipe: Recipe, evaluation: StageResult) -> None:
+def close_tracked_run(view: View, recipe: Recipe, evaluation: StageResult) -> None:
     """Give the parent run its data set, recipe and headline figures, and mark it finished.
 
     A run in which the evaluation was found ready did nothing new, and leaves no run behind.
     """
-    if not evaluation.ran:
+    if not evaluation.ran or view.parent_run is None:
         return
+    dataset = view.dataset
     space = workspace()
     figures = {
         name: space.artifacts.read(evaluation.ref, name)
         for name in ("confusion_matrix.png", "reliability.png")
     }
     space.tracker.log_run(
-        parent_run,
+        view.parent_run,
         params=flatten(recipe.model_dump(mode="json", exclude={"description"})),
         metrics={name: value for name, value in evaluation.meta.items() if isinstance(value, float)},
         figures=figures,
@@ -38,18 +39,20 @@ def close_tracked_run(parent_run: str, dataset: DatasetRef, recipe: Recipe, eval
 
 
 @task(name="close tracked studies")
-def close_tracked_studies(
-    parent_run: str, dataset: DatasetRef, recipe: Recipe, studies: Sequence[StageResult]
-) -> None:
+def close_tracked_studies(view: View, recipe: Recipe, studies: Sequence[StageResult]) -> None:
     """Give the parent run of layer studies its data set and recipe, and mark it finished.
 
     Where every study was found ready nothing new was done, and no run is left behind. Curves and figures are the stages' own.
     """
-    if any(study.ran for study in studies):
+    dataset = view.dataset
+    if view.parent_run is not None and any(study.ran for study in studies):
         workspace().tracker.log_run(
-            parent_run,
+            view.parent_run,
             params=flatten(recipe.model_dump(mode="json", exclude={"description"})),
-            tags={"stream": str(studies[0].meta["stream"]), "membership": dataset.membership},
+            tags={
+                "streams": ", ".join(dict.fromkeys(str(study.meta["stream"]) for study in studies)),
+                "membership": dataset.membership,
+            },
             dataset=(dataset.corpus, dataset.membership, dataset.clips),
             status="FINISHED",
         )
