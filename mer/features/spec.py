@@ -63,6 +63,12 @@ class AudioPreparation(_Frozen):
         le=600.0,
         description="Longest stretch that is read, seconds; the rest is left out, and the clip flagged `cut`.",
     )
+    min_seconds: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=60.0,
+        description="Least sound that is read, seconds; a clip with less (after trimming) lacks the stream, flagged `too_short`.",
+    )
     window_seconds: float = Field(
         default=30.0,
         ge=2.0,
@@ -82,6 +88,7 @@ class AudioPreparation(_Frozen):
         slowest = min(self.speed, 1.0) * (self.augmented.augmentation.slowest if self.augmented else 1.0)
         without = set() if self.max_seconds / slowest > self.window_seconds else {"window_seconds"}
         without |= {"speed"} if self.speed == 1.0 else set()
+        without |= {"min_seconds"} if self.min_seconds == 0.0 else set()
         parts: dict[str, Any] = self.model_dump(mode="json", exclude=without | {"augmented"})
         if self.augmented is not None:
             variant = self.augmented.model_dump(mode="json")

@@ -21,6 +21,7 @@ from mer.encoders.windows import windows
 from mer.features.clip_media import ClipMedia
 from mer.features.reader import EncoderReader, Pieces, Rows
 from mer.features.spec import FeatureSpec
+from mer.media.audio import SPEECH_RATE
 
 TOO_SHORT = "too_short"
 
@@ -56,13 +57,15 @@ class SpeechReader(EncoderReader):
         audio = self.specs[0].audio
         sound = media.sound(audio)
         samples, flags = sound.waveform, sound.flags
+        if samples.size < audio.min_seconds * SPEECH_RATE:
+            return Pieces([], [], (*flags, TOO_SHORT))
         missing = self.encoder.minimum_samples - samples.size
         if missing > 0:  # less than one frame: silence makes it one
             samples, flags = np.pad(samples, (0, missing)), (*flags, TOO_SHORT)
         whole = self.encoder.prepared(torch.from_numpy(samples))
         cut = windows(self.encoder, whole.numel(), audio.window_seconds)
         items = [SoundPiece(whole[window.samples], window.frames) for window in cut]
-        return Pieces(items, [item.samples.numel() / 16_000 for item in items], flags)
+        return Pieces(items, [item.samples.numel() / SPEECH_RATE for item in items], flags)
 
     def encode(self, items: list[Any]) -> list[Rows]:
         """One pass over a batch of windows."""
