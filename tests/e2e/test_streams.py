@@ -146,11 +146,28 @@ def test_the_search_chooses_what_is_read_of_every_stream(
     ran: Installation, recipe: Path, tmp_path: Path
 ) -> None:
     found = tmp_path / "found.yaml"
-    mer(ran, recipe, "search", "--trials", "4", "--batch", "2", "--study", "several", "--write-recipe", str(found))
-    storage = parse_url(ran.settings().optuna_storage_url.get_secret_value())
+    mer(
+        ran,
+        recipe,
+        "search",
+        "--trials",
+        "4",
+        "--batch",
+        "2",
+        "--study",
+        "several",
+        "--write-recipe",
+        str(found),
+    )
+    storage = ran.settings().optuna_storage_url.get_secret_value()
     study = optuna.load_study(study_name="several", storage=storage)
     options = {name for trial in study.trials for name in trial.params}
-    assert {"moonshine.block_start", "hubert.block_start", "moonshine.adaptation", "clip.alignment"} <= options
+    assert {
+        "moonshine.block_start",
+        "hubert.block_start",
+        "moonshine.adaptation",
+        "clip.alignment",
+    } <= options
     best = load_recipe(str(found))
     assert set(best.streams) == set(STREAMS)
 
