@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from mer.examples import Examples
 
 _WIDE = {"batch_size": 256, "dropout": 0.5, "hidden_size": 512}
-_FEW = {**_WIDE, "acoustic_components": 32}
+_FEW = {**_WIDE, "anchor_components": 32}
 CANDIDATES = {
     "default": AlignmentConfig(),
     "few components": AlignmentConfig.model_validate(_FEW),
-    "few, standardised": AlignmentConfig.model_validate({**_FEW, "standardise_acoustic": "speaker"}),
+    "few, standardised": AlignmentConfig.model_validate({**_FEW, "standardise_anchor": "speaker"}),
     "few, standardised, cosine": AlignmentConfig.model_validate(
-        {**_FEW, "standardise_acoustic": "speaker", "cosine_weight": 2.0}
+        {**_FEW, "standardise_anchor": "speaker", "cosine_weight": 2.0}
     ),
     "few, standardised, queue, same speaker": AlignmentConfig.model_validate(
         {
             **_FEW,
-            "standardise_acoustic": "speaker",
+            "standardise_anchor": "speaker",
             "batch_size": 64,
             "queue": 512,
             "hard_negatives": "speaker",
@@ -94,8 +94,8 @@ def main() -> None:
 
 def measured(
     examples: Examples,
-    visual: NDArray[np.float32],
-    acoustic: NDArray[np.float32],
+    action_units: NDArray[np.float32],
+    speech: NDArray[np.float32],
     study: AlignmentStudyConfig,
     *,
     seeds: int,
@@ -104,6 +104,7 @@ def measured(
 ) -> dict[str, Figure]:
     """All outer folds, the table, and the figures."""
     from mer.alignment.groups import ClipGroups
+    from mer.alignment.paired_clips import PairedClips
     from mer.alignment.study import StudiedClips, fitted, study_view
     from mer.alignment.study_report import summarised, table_lines
     from mer.training.partition import FINAL_VIEW, partitions
@@ -115,12 +116,14 @@ def measured(
         if name == FINAL_VIEW:
             continue
         clips = StudiedClips(
-            visual=visual,
-            acoustic=acoustic,
-            groups=ClipGroups.of_speakers(examples.speaker),
+            pairs=PairedClips(
+                trained_values=action_units,
+                anchor_values=speech,
+                train=view.train,
+                validation=view.validation,
+                groups=ClipGroups.of_speakers(examples.speaker),
+            ),
             emotion=examples.emotion,
-            train=view.train,
-            validation=view.validation,
             scored=view.test,
         )
         choice = best_on_inner_speakers(clips, examples, candidates, splits)
@@ -132,7 +135,7 @@ def measured(
         studies.append(mean_of_seeds(by_seed))
         print(f"{name}: {choice}; " + shown(summarised([studies[-1]], study)), flush=True)
     summary = summarised(studies, study)
-    print("\n" + "\n".join(table_lines(summary)), flush=True)
+    print("\n" + "\n".join(table_lines(summary, "action units", "speech")), flush=True)
     return {**figures, **summary, "clips": len(examples), "seeds": seeds}
 
 
@@ -180,9 +183,9 @@ def inner_splits(clips: StudiedClips, examples: Examples, splits: int) -> Sequen
     """Training speakers, an epoch's validation speakers and scored speakers, all out of the training folds."""
     from mer.training.folds import assign_folds, inner_validation
 
-    rows = np.flatnonzero(clips.train | clips.validation)
-    seen = examples.subset(rows)
-    parts = assign_folds(seen.speaker, seen.clip_ids, seen.emotion, 4, 11, seen.content)
+    rows = np.flatnonzero(clips.pairs.train | clips.pairs.validation)
+    known = examples.subset(rows)
+    parts = assign_folds(known.speaker, known.clip_ids, known.emotion, 4, 11, known.content)
     made = []
     for part in range(splits):
         scored, fit = np.zeros(len(examples), dtype=bool), np.zeros(len(examples), dtype=bool)
@@ -190,7 +193,8 @@ def inner_splits(clips: StudiedClips, examples: Examples, splits: int) -> Sequen
         validation = inner_validation(
             examples.speaker, examples.clip_ids, examples.emotion, fit, VALIDATION_SHARE, 7, examples.content
         )
-        made.append(replace(clips, train=fit & ~validation, validation=validation, scored=scored))
+        pairs = replace(clips.pairs, train=fit & ~validation, validation=validation)
+        made.append(replace(clips, pairs=pairs, scored=scored))
     return made
 
 

@@ -1,4 +1,4 @@
-"""Alignment of the visual stream with the acoustic space (system A, 3).
+"""Alignment of one stream (the trained side) with the space of another (the anchor) (system A, 3).
 
 Contrastive pre-training and retrieval.
 """

@@ -1,54 +1,47 @@
-"""The alignment in use: visual vectors or face crops in, joint-space embeddings out; saving and loading."""
+"""The alignment in use: vectors or face crops of the trained side in, joint-space embeddings out."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mer.alignment.config import AlignmentConfig
 from mer.alignment.contrastive import LearnedTemperature
-from mer.alignment.projectors import AcousticProjector, VisualProjector
+from mer.alignment.projectors import AnchorProjector, TrainedProjector
 from mer.alignment.trunk import (
     Trunk,
     crop_encoder,
     learnt_tensors,
     load_learnt,
     prepare_encoder,
-    resolved_encoder,
 )
-from mer.errors import ConfigError, WeightsError
+from mer.errors import ConfigError
 
 if TYPE_CHECKING:
     from mer.features.dataset import FeatureTable
-
-TENSORS = "alignment.safetensors"
-RECORD = "alignment.json"
-FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentShape:
     """Structure of the model: enough to build it again."""
 
-    visual: Literal["vectors", "crops"]
+    trained_input: Literal["vectors", "crops"]
+    """What the trained side is given."""
     source: str | None
     """Source of the trainable encoder of crops; None for vectors."""
-    visual_features: int
-    """Width of the visual vector, or of the encoder's output."""
-    acoustic_features: int
-    acoustic_components: int
-    acoustic_projector: Literal["linear", "whiten"]
+    trained_features: int
+    """Width of the trained side's vector, or of the encoder's output."""
+    anchor_features: int
+    """Width of the anchor's vector."""
+    anchor_components: int
+    anchor_projector: Literal["linear", "whiten"]
     hidden_size: int
     embedding_size: int
     dropout: float
@@ -88,24 +81,24 @@ class Alignment:
 
 
 class AlignedModel(nn.Module):
-    """Visual encoder (for crops), both projectors and the temperature."""
+    """Encoder of the trained side (for crops), both projectors and the temperature."""
 
     def __init__(self, shape: AlignmentShape, config: AlignmentConfig, weights: Path | None = None) -> None:
         super().__init__()
         self.shape = shape
         self.encoder: nn.Module | None = None
-        if shape.visual == "crops":
+        if shape.trained_input == "crops":
             encoder = crop_encoder(shape.source, weights)
             prepare_encoder(encoder, shape.trunk, shape.lora_rank, shape.lora_alpha)
             self.encoder = encoder
-        self.visual = VisualProjector(
-            shape.visual_features, shape.hidden_size, shape.embedding_size, shape.dropout
+        self.trained_projector = TrainedProjector(
+            shape.trained_features, shape.hidden_size, shape.embedding_size, shape.dropout
         )
-        self.acoustic = AcousticProjector(
-            shape.acoustic_features,
-            shape.acoustic_components,
+        self.anchor_projector = AnchorProjector(
+            shape.anchor_features,
+            shape.anchor_components,
             shape.embedding_size,
-            shape.acoustic_projector,
+            shape.anchor_projector,
         )
         self.temperature = LearnedTemperature(config.temperature, config.temperature_range)
 
@@ -123,15 +116,15 @@ class AlignedModel(nn.Module):
             for name, value in learnt_tensors(self, self.shape.trunk).items()
         }
 
-    def visual_vectors(self, visual: Tensor) -> Tensor:
+    def trained_vectors(self, values: Tensor) -> Tensor:
         """Vectors (batch, features) as they are; of frames (batch, frames, features) their mean.
 
         Crops uint8 (batch, frames, size, size, 3) -> mean over frames.
         """
-        if visual.is_floating_point():
-            return visual if visual.ndim == 2 else visual.mean(dim=1)
+        if values.is_floating_point():
+            return values if values.ndim == 2 else values.mean(dim=1)
         assert self.encoder is not None
-        return self.frame_vectors(visual).mean(dim=1)
+        return self.frame_vectors(values).mean(dim=1)
 
     def frame_vectors(self, crops: Tensor) -> Tensor:
         """Crops uint8 (batch, frames, size, size, 3) -> (batch, frames, features)."""
@@ -140,42 +133,44 @@ class AlignedModel(nn.Module):
         vectors: Tensor = self.encoder(crops.flatten(0, 1))  # (batch * frames, features)
         return vectors.view(batch, frames, -1)
 
-    def see(self, visual: Tensor) -> Tensor:
-        """Visual input -> (batch, embedding_size) of unit length."""
-        embedding: Tensor = self.visual(self.visual_vectors(visual))
+    def embed_trained(self, values: Tensor) -> Tensor:
+        """Input of the trained side -> (batch, embedding_size) of unit length."""
+        embedding: Tensor = self.trained_projector(self.trained_vectors(values))
         return embedding
 
-    def hear(self, acoustic: Tensor) -> Tensor:
-        """Acoustic embedding (batch, features) -> (batch, embedding_size) of unit length.
+    def embed_anchor(self, values: Tensor) -> Tensor:
+        """Vectors of the anchor (batch, features) -> (batch, embedding_size) of unit length.
 
         No gradient flows back.
         """
-        embedding: Tensor = self.acoustic(acoustic.detach())
+        embedding: Tensor = self.anchor_projector(values.detach())
         return embedding
 
 
-def as_visual_input(visual: NDArray[Any]) -> Tensor:
+def as_trained_input(values: NDArray[Any]) -> Tensor:
     """Vectors as float32 (clips, features), or crops as uint8 (clips, frames, size, size, 3).
 
     Raises:
         ConfigError: neither.
     """
-    if visual.dtype == np.uint8 and visual.ndim == 5:
-        return torch.from_numpy(np.ascontiguousarray(visual))
-    if np.issubdtype(visual.dtype, np.floating) and visual.ndim == 2:
-        return torch.from_numpy(np.ascontiguousarray(visual, dtype=np.float32))
+    if values.dtype == np.uint8 and values.ndim == 5:
+        return torch.from_numpy(np.ascontiguousarray(values))
+    if np.issubdtype(values.dtype, np.floating) and values.ndim == 2:
+        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
     raise ConfigError(
-        "alignment: expected visual vectors (clips, features) or crops uint8 (clips, frames, size, size, 3), "
-        f"found {visual.dtype} {visual.shape}"
+        "alignment: expected vectors (clips, features) or crops uint8 (clips, frames, size, size, 3), "
+        f"found {values.dtype} {values.shape}"
     )
 
 
-def embed_visual(model: AlignedModel, visual: Tensor, *, batch_size: int = 64) -> NDArray[np.float32]:
+def embed_in_batches(model: AlignedModel, values: Tensor, *, batch_size: int = 64) -> NDArray[np.float32]:
     """(clips, embedding_size) unit vectors of all clips, from all frames, in evaluation mode."""
     device = next(model.parameters()).device
     model.eval()
     with torch.inference_mode():
-        embeddings = [model.see(batch.to(device)).cpu() for batch in torch.split(visual, batch_size)]
+        embeddings = [
+            model.embed_trained(batch.to(device)).cpu() for batch in torch.split(values, batch_size)
+        ]
     return (
         torch.cat(embeddings).numpy()
         if embeddings
@@ -183,88 +178,31 @@ def embed_visual(model: AlignedModel, visual: Tensor, *, batch_size: int = 64) -
     )
 
 
-def aligned_features(alignment: Alignment, visual: NDArray[Any]) -> NDArray[np.float32]:
-    """Aligned visual embeddings, (clips, embedding_size) unit vectors.
+def aligned_features(alignment: Alignment, values: NDArray[Any]) -> NDArray[np.float32]:
+    """Aligned embeddings, (clips, embedding_size) unit vectors.
 
     Args:
-        alignment: a fitted or loaded alignment. visual: vectors (clips, features), or crops uint8 (clips,
-        frames, size, size, 3); any number of frames.
+        alignment: a fitted or loaded alignment. values: of the trained side: vectors (clips, features), or crops
+        uint8 (clips, frames, size, size, 3); any number of frames.
     """
-    return embed_visual(alignment.build(), as_visual_input(visual))
+    return embed_in_batches(alignment.build(), as_trained_input(values))
 
 
-def raw_vectors(alignment: Alignment, visual: NDArray[Any]) -> NDArray[np.float32]:
-    """Visual vectors before the alignment, (clips, features): as given, or the mean over frames of the encoder as
+def raw_vectors(alignment: Alignment, values: NDArray[Any]) -> NDArray[np.float32]:
+    """Vectors of the trained side before the alignment, (clips, features): as given, or the mean over frames of the encoder as
     its source gives it.
     """
     model = AlignedModel(alignment.shape, alignment.config, alignment.weights).eval()
     with torch.inference_mode():
-        vectors = [model.visual_vectors(batch) for batch in torch.split(as_visual_input(visual), 64)]
+        vectors = [model.trained_vectors(batch) for batch in torch.split(as_trained_input(values), 64)]
     return torch.cat(vectors).numpy()
 
 
-def aligned_table(alignment: Alignment, visual: FeatureTable) -> FeatureTable:
-    """Aligned visual embeddings of a table; absent clips stay absent, with zeros."""
+def aligned_table(alignment: Alignment, table: FeatureTable) -> FeatureTable:
+    """Aligned embeddings of a table of the trained side; absent clips stay absent, with zeros."""
     from mer.features.dataset import FeatureTable
 
-    values = np.zeros((len(visual.clip_ids), alignment.shape.embedding_size), dtype=np.float32)
-    if visual.present.any():
-        values[visual.present] = aligned_features(alignment, visual.values[visual.present])
-    return FeatureTable(clip_ids=visual.clip_ids, values=values, present=visual.present)
-
-
-def save_alignment(folder: Path, alignment: Alignment) -> None:
-    """Write weights (safetensors) and record (JSON, written last) into `folder`, created where absent."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in alignment.tensors.items()}, folder / TENSORS)
-    record = {
-        "format": FORMAT,
-        "shape": asdict(alignment.shape),
-        "config": alignment.config.model_dump(mode="json"),
-        "retrieval": alignment.retrieval,
-        "best_epoch": alignment.best_epoch,
-        "history": alignment.history,
-        "encoder": _encoder_identity(alignment.shape, alignment.weights),
-        "sha256": hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest(),
-    }
-    (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
-
-
-def _encoder_identity(shape: AlignmentShape, weights: Path | None) -> str | None:
-    """Identity of the encoder's weights; None for vectors."""
-    return None if shape.source is None else resolved_encoder(shape.source, weights).identity
-
-
-def load_alignment(folder: Path, weights: Path | None = None) -> Alignment:
-    """Read what `save_alignment` wrote.
-
-    Args:
-        folder: of the alignment. weights: folder for checksums of a pre-trained encoder of crops.
-
-    Raises:
-        WeightsError: files are absent, damaged or of another format, or the encoder of crops that the source
-        names now is not the one that was trained on.
-    """
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if record["format"] != FORMAT:
-            raise WeightsError(f"alignment {folder}: expected format {FORMAT}, found {record['format']}")
-        if hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest() != record["sha256"]:
-            raise WeightsError(f"alignment {folder}: {TENSORS} is not what was saved (sha256 differs)")
-        shape = AlignmentShape(**record["shape"])
-        trained_on, current = record.get("encoder"), _encoder_identity(shape, weights)
-        if trained_on not in (None, current):
-            raise WeightsError(
-                f"alignment {folder}: trained on {trained_on}, found {current} at {shape.source}"
-            )
-        return Alignment(
-            tensors=load_file(folder / TENSORS),
-            history=record["history"],
-            retrieval=record["retrieval"],
-            shape=shape,
-            config=AlignmentConfig.model_validate(record["config"]),
-            best_epoch=int(record["best_epoch"]),
-            weights=weights,
-        )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise WeightsError(f"alignment {folder}: cannot be read: {error}") from error
+    values = np.zeros((len(table.clip_ids), alignment.shape.embedding_size), dtype=np.float32)
+    if table.present.any():
+        values[table.present] = aligned_features(alignment, table.values[table.present])
+    return FeatureTable(clip_ids=table.clip_ids, values=values, present=table.present)

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 GroupKind = Literal["speaker", "source"]
 """Property that makes clips alike for other reasons than emotion: their speaker, or the recording they were cut from."""
 
 
+OLDER_OPTIONS = {
+    "acoustic_projector": "anchor_projector",
+    "acoustic_components": "anchor_components",
+    "standardise_acoustic": "standardise_anchor",
+}
+"""Names of options to 0.2.0 -> today's."""
+
+
+def named_as_today(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The values with the keys of `names` replaced by what they are called today.
+
+    Raises:
+        ValueError: a value is given under both names.
+    """
+    if both := [f"{name} and {names[name]}" for name in names if name in values and names[name] in values]:
+        raise ValueError(
+            f"expected each value once, found {', '.join(both)}, two names of one; remove the former"
+        )
+    return {names.get(name, name): value for name, value in values.items()}
+
+
 class AlignmentConfig(BaseModel):
-    """Symmetric InfoNCE between a clip's visual and acoustic embedding (system A, 3; reconstruction)."""
+    """Symmetric InfoNCE between a clip's embeddings of two streams (system A, 3; reconstruction).
+
+    The anchor is the stream whose space is fixed; the trained side is the stream that is aligned to it. Options of
+    records and recipes of versions to 0.2.0, which named the anchor `acoustic`, are read under today's names.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,18 +48,18 @@ class AlignmentConfig(BaseModel):
         default=256,
         ge=8,
         le=8192,
-        description="Width of the hidden layer of the visual projector (features).",
+        description="Width of the hidden layer of the trained side's projector (features).",
     )
-    acoustic_projector: Literal["linear", "whiten"] = Field(
+    anchor_projector: Literal["linear", "whiten"] = Field(
         default="linear",
-        description="How the fixed acoustic embedding enters the joint space: a trained linear map, or its "
+        description="How the fixed embedding of the anchor enters the joint space: a trained linear map, or its "
         "leading principal components at equal variance, fitted on training clips and then fixed.",
     )
-    acoustic_components: int = Field(
+    anchor_components: int = Field(
         default=64,
         ge=0,
         le=4096,
-        description="Principal components kept of the acoustic embedding before the projector; 0 keeps all.",
+        description="Principal components kept of the anchor's embedding before its projector; 0 keeps all.",
     )
     trunk: Literal["frozen", "lora", "full"] = Field(
         default="full",
@@ -44,13 +70,13 @@ class AlignmentConfig(BaseModel):
     lora_alpha: float = Field(
         default=16.0, gt=0.0, le=1024.0, description="Scale of the updates of `trunk: lora`, divided by rank."
     )
-    standardise_acoustic: Literal["none", "speaker", "source"] = Field(
+    standardise_anchor: Literal["none", "speaker", "source"] = Field(
         default="none",
-        description="Standardise the acoustic targets within each speaker (or source) over its clips, labels "
+        description="Standardise the anchor's targets within each speaker (or source) over its clips, labels "
         "unused: who speaks is then no shortcut. Clips of unknown or rare groups take the statistics of all.",
     )
     dropout: float = Field(
-        default=0.2, ge=0.0, lt=1.0, description="Dropout in the visual projector (probability)."
+        default=0.2, ge=0.0, lt=1.0, description="Dropout in the trained side's projector (probability)."
     )
     cosine_weight: float = Field(
         default=0.0,
@@ -72,7 +98,7 @@ class AlignmentConfig(BaseModel):
         default=0,
         ge=0,
         le=1_000_000,
-        description="Clips of earlier batches whose sounds are further negatives of every picture (0: none).",
+        description="Clips of earlier batches whose anchors are further negatives of every trained embedding (0: none).",
     )
     hard_negatives: Literal["none", "speaker", "source"] = Field(
         default="none",
@@ -86,7 +112,7 @@ class AlignmentConfig(BaseModel):
         default=1e-3, gt=0.0, le=1.0, description="Peak AdamW step size of the projectors."
     )
     encoder_learning_rate: float = Field(
-        default=5e-4, gt=0.0, le=1.0, description="Peak AdamW step size of a trainable visual encoder."
+        default=5e-4, gt=0.0, le=1.0, description="Peak AdamW step size of a trainable encoder of crops."
     )
     weight_decay: float = Field(default=1e-2, ge=0.0, le=10.0, description="AdamW weight decay.")
     frames_per_step: int = Field(
@@ -103,10 +129,15 @@ class AlignmentConfig(BaseModel):
     )
     shuffle_pairs: Literal["none", "all", "speaker"] = Field(
         default="none",
-        description="Control run: every clip is paired with another's sound, of any clip (nothing is left to "
+        description="Control run: every clip is paired with another's anchor, of any clip (nothing is left to "
         "learn) or of the same speaker (only who speaks is left).",
     )
     seed: int = Field(default=1, ge=0, description="Seed of initialisation, order, frame choice and dropout.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _under_todays_names(cls, values: Any) -> Any:
+        return named_as_today(values, OLDER_OPTIONS) if isinstance(values, Mapping) else values
 
     @field_validator("shuffle_pairs", mode="before")
     @classmethod
@@ -140,7 +171,7 @@ class AlignmentStudyConfig(BaseModel):
     )
     probe: bool = Field(
         default=True,
-        description="Score a linear probe on raw, aligned, and raw + aligned visual vectors (vectors only, labels used).",
+        description="Score a linear probe on raw, aligned, and raw + aligned vectors (vectors only, labels used).",
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Coverage of the intervals.")
     seed: int = Field(default=0, ge=0, description="Seed of permutations, resampling and gallery.")

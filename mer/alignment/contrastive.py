@@ -1,8 +1,8 @@
 """Symmetric InfoNCE with a learned temperature.
 
-Known (system A, 3): visual features are brought into line with the acoustic space. Reconstruction: by
-contrast within the batch, as CLIP does (Radford et al. 2021): clip i's picture must find clip i's sound
-among the batch's, and the reverse.
+Known (system A, 3): features of one modality are brought into line with the space of another, the anchor.
+Reconstruction: by contrast within the batch, as CLIP does (Radford et al. 2021): clip i's trained embedding must
+find clip i's anchor embedding among the batch's, and the reverse.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ class LearnedTemperature(nn.Module):
 
 
 def symmetric_info_nce(
-    seen: Tensor, heard: Tensor, temperature: Tensor, others_heard: Tensor | None = None
+    trained: Tensor, anchor: Tensor, temperature: Tensor, further_anchors: Tensor | None = None
 ) -> Tensor:
     """Mean of both directions' cross-entropy of the true pair among all pairs of the batch.
 
     Args:
-        seen: (batch, features) visual embeddings of unit length.
-        heard: (batch, features) acoustic embeddings of unit length; row i belongs to row i of `seen`.
+        trained: (batch, features) embeddings of the trained side, of unit length.
+        anchor: (batch, features) embeddings of the anchor, of unit length; row i belongs to row i of `trained`.
         temperature: () positive.
-        others_heard: (queued, features) acoustic embeddings of further clips, which belong to no row:
-            negatives of every picture. The direction from sound to picture has none of them.
+        further_anchors: (queued, features) anchor embeddings of further clips, which belong to no row:
+            negatives of every trained embedding. The direction from anchor to trained side has none of them.
 
     Returns:
         (); log(batch) where the embeddings say nothing and nothing is queued.
     """
-    similarity = seen @ heard.T / temperature  # (batch, batch)
-    target = torch.arange(len(seen), device=seen.device)
+    similarity = trained @ anchor.T / temperature  # (batch, batch)
+    target = torch.arange(len(trained), device=trained.device)
     backward = functional.cross_entropy(similarity.T, target)
-    if others_heard is not None and len(others_heard):
-        similarity = torch.cat([similarity, seen @ others_heard.T / temperature], dim=1)
+    if further_anchors is not None and len(further_anchors):
+        similarity = torch.cat([similarity, trained @ further_anchors.T / temperature], dim=1)
     forward = functional.cross_entropy(similarity, target)
     return (forward + backward) / 2
 
 
-def cosine_distance(seen: Tensor, heard: Tensor) -> Tensor:
+def cosine_distance(trained: Tensor, anchor: Tensor) -> Tensor:
     """() mean of 1 - cosine over the true pairs; both (batch, features) of unit length."""
-    return 1.0 - (seen * heard).sum(dim=-1).mean()
+    return 1.0 - (trained * anchor).sum(dim=-1).mean()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mer.alignment.aligned_model import AlignedModel, AlignmentShape, as_visual_input, embed_visual
+from mer.alignment.aligned_model import AlignedModel, AlignmentShape, as_trained_input, embed_in_batches
 from mer.alignment.config import AlignmentConfig
 from mer.alignment.contrastive import cosine_distance, symmetric_info_nce
 from mer.alignment.groups import ClipGroups, deranged, in_runs, standardised_within
 from mer.alignment.negatives import NegativeQueue
+from mer.alignment.paired_clips import PairedClips
 from mer.alignment.retrieval import retrieval_figures
-from mer.alignment.trunk import crop_encoder, load_learnt
+from mer.alignment.trunk import TrainedEncoder, crop_encoder, load_learnt
 from mer.errors import ConfigError
 from mer.training.optimiser_state import optimiser_tensors, restore_optimiser
 from mer.training.seeding import epoch_generator
@@ -32,26 +32,21 @@ class AlignmentFit:
 
     def __init__(
         self,
-        visual: NDArray[Any],
-        acoustic: NDArray[np.float32],
-        train: NDArray[np.bool_],
-        held_out: NDArray[np.bool_],
+        clips: PairedClips,
         config: AlignmentConfig,
-        source: str | None,
-        groups: ClipGroups | None,
-        weights: Path | None,
-        device: str,
+        encoder: TrainedEncoder | None = None,
+        device: str = "cpu",
     ) -> None:
         self.config = config
-        self.visual = as_visual_input(visual)
-        self.groups = groups or ClipGroups.of_speakers([None] * len(self.visual))
-        _check_clips(self.visual, torch.as_tensor(acoustic), train, held_out, self.groups)
-        self.acoustic = torch.from_numpy(acoustic_targets(acoustic, self.groups, config))
-        self.train_rows = torch.from_numpy(np.flatnonzero(train))
-        self.held_out_rows = torch.from_numpy(np.flatnonzero(held_out))
+        self.trained = as_trained_input(clips.trained_values)
+        self.groups = clips.known_groups
+        _check_clips(self.trained, clips)
+        self.anchor = torch.from_numpy(anchor_targets(clips.anchor_values, self.groups, config))
+        self.train_rows = torch.from_numpy(np.flatnonzero(clips.train))
+        self.held_out_rows = torch.from_numpy(np.flatnonzero(clips.validation))
         self.partner = self._partners()
         self.queue = NegativeQueue(config.queue)
-        self.model = self._build(source, weights, device)
+        self.model = self._build(encoder, device)
         self._cache_frozen_encoder()
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(self._parameter_groups(), weight_decay=config.weight_decay)
@@ -101,9 +96,9 @@ class AlignmentFit:
     def retrieval(self) -> dict[str, float]:
         """Recall both ways among the held-out clips (true pairs, in the control run too) at the best epoch."""
         load_learnt(self.model, self.best_tensors, self.model.shape.trunk)
-        seen = embed_visual(self.model, self.visual[self.held_out_rows])
-        heard = self._heard(self.held_out_rows).numpy()
-        return retrieval_figures(seen, heard, self.groups.codes("speaker")[self.held_out_rows.numpy()])
+        trained = embed_in_batches(self.model, self.trained[self.held_out_rows])
+        anchor = self._anchor(self.held_out_rows).numpy()
+        return retrieval_figures(trained, anchor, self.groups.codes("speaker")[self.held_out_rows.numpy()])
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and record of a checkpoint."""
@@ -131,12 +126,12 @@ class AlignmentFit:
         self.guard = StepGuard(record["skipped"])
 
     def _partners(self) -> Tensor:
-        """(clips,) whose sound a clip is paired with: its own, or in the control run another clip's.
+        """(clips,) whose anchor a clip is paired with: its own, or in the control run another clip's.
 
         Held-out clips are shuffled too: a control whose epoch is chosen by true pairs has seen true pairs.
         """
         config = self.config
-        partner = torch.arange(len(self.acoustic))
+        partner = torch.arange(len(self.anchor))
         if config.shuffle_pairs == "none":
             return partner
         within = torch.from_numpy(self.groups.codes("speaker")) if config.shuffle_pairs == "speaker" else None
@@ -145,21 +140,22 @@ class AlignmentFit:
                 partner[rows] = deranged(rows, epoch_generator(config.seed, 0, name), within)
         return partner
 
-    def _build(self, source: str | None, weights: Path | None, device: str) -> AlignedModel:
+    def _build(self, encoder: TrainedEncoder | None, device: str) -> AlignedModel:
         config = self.config
-        crops = self.visual.dtype == torch.uint8
+        crops = self.trained.dtype == torch.uint8
+        source, weights = (encoder.source, encoder.weights) if encoder else (None, None)
         # centred data of n clips has at most n - 1 directions
-        limit = min(self.acoustic.shape[1], len(self.train_rows) - 1)
-        components = min(config.acoustic_components or limit, limit)
-        embedding_size = config.embedding_size if config.acoustic_projector == "linear" else components
-        width = int(crop_encoder(source, weights).output_width) if crops else self.visual.shape[1]
+        limit = min(self.anchor.shape[1], len(self.train_rows) - 1)
+        components = min(config.anchor_components or limit, limit)
+        embedding_size = config.embedding_size if config.anchor_projector == "linear" else components
+        width = int(crop_encoder(source, weights).output_width) if crops else self.trained.shape[1]
         shape = AlignmentShape(
-            visual="crops" if crops else "vectors",
+            trained_input="crops" if crops else "vectors",
             source=source if crops else None,
-            visual_features=width,
-            acoustic_features=self.acoustic.shape[1],
-            acoustic_components=components,
-            acoustic_projector=config.acoustic_projector,
+            trained_features=width,
+            anchor_features=self.anchor.shape[1],
+            anchor_components=components,
+            anchor_projector=config.anchor_projector,
             hidden_size=config.hidden_size,
             embedding_size=embedding_size,
             dropout=config.dropout,
@@ -169,11 +165,11 @@ class AlignmentFit:
         )
         with seeded(epoch_generator(config.seed, 0, "initialise")):
             model = AlignedModel(shape, config, weights).to(device).eval()
-        model.acoustic.fit(self.acoustic[self.train_rows].to(device))
+        model.anchor_projector.fit(self.anchor[self.train_rows].to(device))
         with torch.inference_mode():
-            batches = torch.split(self.visual[self.train_rows], EMBEDDED_AT_ONCE)
-            vectors = [model.visual_vectors(batch.to(device)) for batch in batches]
-        model.visual.fit(torch.cat(vectors))
+            batches = torch.split(self.trained[self.train_rows], EMBEDDED_AT_ONCE)
+            vectors = [model.trained_vectors(batch.to(device)) for batch in batches]
+        model.trained_projector.fit(torch.cat(vectors))
         return model
 
     def _cache_frozen_encoder(self) -> None:
@@ -181,9 +177,9 @@ class AlignmentFit:
         if self.model.encoder is None or self.config.trunk != "frozen":
             return
         with torch.inference_mode():
-            batches = torch.split(self.visual, EMBEDDED_AT_ONCE)
+            batches = torch.split(self.trained, EMBEDDED_AT_ONCE)
             vectors = torch.cat([self.model.frame_vectors(batch.to(self.device)).cpu() for batch in batches])
-        self.visual = vectors.clone()  # a tensor of inference mode could not take part in training
+        self.trained = vectors.clone()  # a tensor of inference mode could not take part in training
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         encoder = list(self.model.encoder.parameters()) if self.model.encoder is not None else []
@@ -204,15 +200,15 @@ class AlignmentFit:
 
     def _step(self, rows: Tensor, generator: torch.Generator, epoch: int) -> float:
         model, config = self.model, self.config
-        sounds = self.partner[rows]
-        seen = model.see(self._frames(rows, generator).to(self.device))
-        heard = model.hear(self.acoustic[sounds].to(self.device))
-        others = self.queue.beside(sounds)
-        further = model.hear(self.acoustic[others].to(self.device)) if len(others) else None
-        loss = symmetric_info_nce(seen, heard, model.temperature(), further)
+        partners = self.partner[rows]
+        trained = model.embed_trained(self._frames(rows, generator).to(self.device))
+        anchor = model.embed_anchor(self.anchor[partners].to(self.device))
+        others = self.queue.beside(partners)
+        further = model.embed_anchor(self.anchor[others].to(self.device)) if len(others) else None
+        loss = symmetric_info_nce(trained, anchor, model.temperature(), further)
         if config.cosine_weight > 0:
-            loss = loss + config.cosine_weight * cosine_distance(seen, heard)
-        self.queue.push(sounds)
+            loss = loss + config.cosine_weight * cosine_distance(trained, anchor)
+        self.queue.push(partners)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.parameters, GRADIENT_CLIP)
@@ -225,16 +221,16 @@ class AlignmentFit:
     def _frames(self, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Vectors of the clips, or a random few of each clip's frames."""
         if self.model.encoder is None:
-            return self.visual[rows]
-        available = self.visual.shape[1]
+            return self.trained[rows]
+        available = self.trained.shape[1]
         count = min(self.config.frames_per_step, available)
         frames = torch.rand(len(rows), available, generator=generator).argsort(dim=1)[:, :count]
-        return self.visual[rows[:, None], frames]
+        return self.trained[rows[:, None], frames]
 
-    def _heard(self, rows: Tensor) -> Tensor:
+    def _anchor(self, rows: Tensor) -> Tensor:
         with torch.inference_mode():
-            heard: Tensor = self.model.hear(self.acoustic[rows].to(self.device)).cpu()
-        return heard
+            anchor: Tensor = self.model.embed_anchor(self.anchor[rows].to(self.device)).cpu()
+        return anchor
 
     def _set_step_size(self, step: int, total: int) -> None:
         factor = warmup_cosine(step, total, WARMUP_SHARE)
@@ -243,10 +239,12 @@ class AlignmentFit:
 
     def _held_out_loss(self) -> float:
         """Loss of the held-out pairs, all of them in one batch."""
-        seen = torch.from_numpy(embed_visual(self.model, self.visual[self.held_out_rows]))
+        trained = torch.from_numpy(embed_in_batches(self.model, self.trained[self.held_out_rows]))
         with torch.inference_mode():
             temperature = self.model.temperature().cpu()
-            return float(symmetric_info_nce(seen, self._heard(self.partner[self.held_out_rows]), temperature))
+            return float(
+                symmetric_info_nce(trained, self._anchor(self.partner[self.held_out_rows]), temperature)
+            )
 
     def _is_best(self, epoch: int) -> bool:
         if self.best_epoch < 0 or "held_out_loss" not in self.history[epoch]:
@@ -254,40 +252,34 @@ class AlignmentFit:
         return self.history[epoch]["held_out_loss"] < self.history[self.best_epoch]["held_out_loss"]
 
 
-def acoustic_targets(
-    acoustic: NDArray[np.float32], groups: ClipGroups, config: AlignmentConfig
+def anchor_targets(
+    anchor: NDArray[np.float32], groups: ClipGroups, config: AlignmentConfig
 ) -> NDArray[np.float32]:
-    """Input of the acoustic projector: the features, standardised within groups where the options say so."""
-    values = np.ascontiguousarray(acoustic, dtype=np.float32)
-    if config.standardise_acoustic == "none":
+    """Input of the anchor's projector: its features, standardised within groups where the options say so."""
+    values = np.ascontiguousarray(anchor, dtype=np.float32)
+    if config.standardise_anchor == "none":
         return values
-    return standardised_within(values, groups.codes(config.standardise_acoustic))
+    return standardised_within(values, groups.codes(config.standardise_anchor))
 
 
-def _check_clips(
-    visual: Tensor,
-    acoustic: Tensor,
-    train: NDArray[np.bool_],
-    held_out: NDArray[np.bool_],
-    groups: ClipGroups,
-) -> None:
+def _check_clips(trained: Tensor, clips: PairedClips) -> None:
+    anchor, train, validation = torch.as_tensor(clips.anchor_values), clips.train, clips.validation
     problems = []
-    if acoustic.ndim != 2:
-        problems.append(f"acoustic embeddings must be (clips, features), found {tuple(acoustic.shape)}")
-    if not len(visual) == len(acoustic) == len(train) == len(held_out):
+    if anchor.ndim != 2:
+        problems.append(f"vectors of the anchor must be (clips, features), found {tuple(anchor.shape)}")
+    if not len(trained) == len(anchor) == len(train) == len(validation):
         problems.append(
-            f"{len(visual)} visual, {len(acoustic)} acoustic clips, masks of {len(train)} and {len(held_out)}"
+            f"{len(trained)} clips of the trained side, {len(anchor)} of the anchor, "
+            f"masks of {len(train)} and {len(validation)}"
         )
-    elif (train & held_out).any():
-        problems.append("clips are in both `train` and `held_out`")
-    if len(groups.speaker) != len(visual):
-        problems.append(f"{len(visual)} clips, groups of {len(groups.speaker)}")
+    elif (train & validation).any():
+        problems.append("clips are in both `train` and `validation`")
+    if len(clips.known_groups.speaker) != len(trained):
+        problems.append(f"{len(trained)} clips, groups of {len(clips.known_groups.speaker)}")
     if train.sum() < 2:
         problems.append(f"{int(train.sum())} training clips, at least 2 are needed")
     if not all(
-        bool(torch.isfinite(features).all())
-        for features in (acoustic, visual)
-        if features.is_floating_point()
+        bool(torch.isfinite(features).all()) for features in (anchor, trained) if features.is_floating_point()
     ):
         problems.append("features are not finite")
     if problems:

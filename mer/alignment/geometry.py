@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 
 
-def alignment_loss(seen: Vectors, heard: Vectors) -> float:
+def alignment_loss(trained: Vectors, anchor: Vectors) -> float:
     """Mean squared distance of partners (their alpha = 2), 0 to 4; both (clips, features) of unit length."""
-    return float(np.square(seen - heard, dtype=np.float64).sum(axis=1).mean())
+    return float(np.square(trained - anchor, dtype=np.float64).sum(axis=1).mean())
 
 
 def uniformity_loss(vectors: Vectors, t: float = 2.0) -> float:
@@ -28,15 +28,15 @@ def uniformity_loss(vectors: Vectors, t: float = 2.0) -> float:
     return float(np.log(np.exp(-t * squared[pairs]).mean()))
 
 
-def geometry_figures(seen: Vectors, heard: Vectors) -> dict[str, float]:
+def geometry_figures(trained: Vectors, anchor: Vectors) -> dict[str, float]:
     """Alignment and uniformity as figures for reports; `strangers_distance` is the value of `alignment` for any two clips."""
-    if len(seen) < 2:
+    if len(trained) < 2:
         return {}
-    everyone = float(np.mean(2.0 - 2.0 * seen @ heard.T))
-    partners = alignment_loss(seen, heard)
+    everyone = float(np.mean(2.0 - 2.0 * trained @ anchor.T))
+    partners = alignment_loss(trained, anchor)
     return {
         "alignment": partners,
-        "strangers_distance": (everyone * len(seen) - partners) / (len(seen) - 1),
-        "uniformity_seen": uniformity_loss(seen),
-        "uniformity_heard": uniformity_loss(heard),
+        "strangers_distance": (everyone * len(trained) - partners) / (len(trained) - 1),
+        "uniformity_trained": uniformity_loss(trained),
+        "uniformity_anchor": uniformity_loss(anchor),
     }

@@ -1,8 +1,8 @@
 """Clips that are alike for other reasons than emotion: batches, control pairings and statistics by speaker or source.
 
-Reconstruction. A picture can find its clip's sound by who speaks alone: voices and faces both differ between
+Reconstruction. A clip's embedding can find its anchor by who speaks alone: voices and faces both differ between
 speakers. Three things keep that shortcut in sight: batches whose negatives are of the same speaker, pairs
-shuffled within speakers as a control, and acoustic targets standardised within each speaker.
+shuffled within speakers as a control, and anchor targets standardised within each speaker.
 """
 
 from __future__ import annotations

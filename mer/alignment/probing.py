@@ -22,7 +22,7 @@ def probed(
 ) -> NDArray[np.int64]:
     """Classes of the scored clips by a logistic regression on standardised vectors.
 
-    The alignment has learnt the training clips' sounds by heart to some degree and the validation clips' not,
+    The alignment has learnt the training clips' anchors by heart to some degree and the validation clips' not,
     so the regularisation is chosen on validation clips; the probe is then trained on both.
 
     Args:

@@ -1,11 +1,10 @@
 """The two ways into the joint space.
 
-Reconstruction. The acoustic side is the target: its embedding is fixed (no gradient reaches an acoustic
-encoder) and enters the joint space by a linear map alone. That map is needed, not a convenience: the
-embedding's leading directions are speaker and channel, which no face shows, and the linear map may turn
-away from them; being linear, it cannot invent structure the acoustic space does not have. `whiten` leaves
-even that out. The visual side is free: a trainable encoder of face crops where there is one, then a small
-MLP.
+Reconstruction. The anchor is the target: its embedding is fixed (no gradient reaches the encoder that made
+it) and enters the joint space by a linear map alone. That map is needed, not a convenience: of an anchor of
+speech the leading directions are speaker and channel, which no face shows, and the linear map may turn away
+from them; being linear, it cannot invent structure the anchor's space does not have. `whiten` leaves even that
+out. The trained side is free: a trainable encoder of face crops where there is one, then a small MLP.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class AcousticProjector(nn.Module):
-    """Fixed acoustic embedding -> unit vector of the joint space.
+class AnchorProjector(nn.Module):
+    """Fixed embedding of the anchor -> unit vector of the joint space.
 
     Args:
-        features: width of the acoustic embedding. components: principal components kept; already limited
+        features: width of the anchor's embedding. components: principal components kept; already limited
         by `features` and by the clips they are fitted on. embedding_size: width of the joint space. kind:
         `linear` trains a map of the components; `whiten` uses the components (embedding_size of them) as
         they are.
@@ -40,26 +39,26 @@ class AcousticProjector(nn.Module):
             nn.Linear(components, embedding_size, bias=False) if kind == "linear" else nn.Identity()
         )
 
-    def fit(self, acoustic: Tensor) -> None:
+    def fit(self, anchor: Tensor) -> None:
         """Standardise (clips, features), find the principal components and scale each to variance 1."""
-        mean, deviation = acoustic.mean(dim=0), acoustic.std(dim=0, correction=0).clamp(min=1e-6)
-        standard = (acoustic - mean) / deviation
+        mean, deviation = anchor.mean(dim=0), anchor.std(dim=0, correction=0).clamp(min=1e-6)
+        standard = (anchor - mean) / deviation
         _, singular, directions = torch.linalg.svd(standard.double(), full_matrices=False)
         components = self.basis.shape[1]
         # The sign of a direction is arbitrary: fix it, so that the same clips give the same space everywhere.
         largest = directions[:components].abs().argmax(dim=1, keepdim=True)
         directions = directions[:components] * directions[:components].gather(1, largest).sign()
-        scale = len(acoustic) ** 0.5 / singular[:components].clamp(min=1e-3)
+        scale = len(anchor) ** 0.5 / singular[:components].clamp(min=1e-3)
         self.mean.copy_(mean)
         self.basis.copy_((directions * scale[:, None]).T.float() / deviation[:, None])
 
-    def forward(self, acoustic: Tensor) -> Tensor:
+    def forward(self, anchor: Tensor) -> Tensor:
         """(batch, features) -> (batch, embedding_size) of unit length."""
-        return functional.normalize(self.map((acoustic - self.mean) @ self.basis), dim=-1)
+        return functional.normalize(self.map((anchor - self.mean) @ self.basis), dim=-1)
 
 
-class VisualProjector(nn.Module):
-    """Visual vector -> unit vector of the joint space, by one hidden layer and a linear way past it."""
+class TrainedProjector(nn.Module):
+    """Vector of the trained side -> unit vector of the joint space, by one hidden layer and a linear way past it."""
 
     mean: Tensor
     deviation: Tensor

@@ -1,4 +1,4 @@
-"""Retrieval of sound by picture and of picture by sound: how well two spaces are aligned, and whether by chance.
+"""Retrieval of the anchor by the trained side and the reverse: how well two spaces are aligned, and whether by chance.
 
 Over all clips a model may do well by telling speakers apart (voices and faces both differ between them);
 among the clips of one speaker that is of no use, and what remains is what the clips themselves share. Both are
@@ -56,10 +56,10 @@ class RankTable:
 class Retrieval:
     """Retrieval in one gallery, or in one gallery for each speaker; both ways."""
 
-    seen: Hits
-    """Sound by picture, (queries, ranks)."""
-    heard: Hits
-    """Picture by sound."""
+    trained_to_anchor: Hits
+    """The anchor by the trained side, (queries, ranks)."""
+    anchor_to_trained: Hits
+    """The trained side by the anchor."""
     chance: NDArray[np.float64]
     """(queries, ranks) of a random order of the query's gallery."""
     rows: Codes
@@ -69,24 +69,24 @@ class Retrieval:
 
 
 def retrieved(
-    seen: Vectors, heard: Vectors, permutations: int = 0, seed: int = 0, within: Codes | None = None
+    trained: Vectors, anchor: Vectors, permutations: int = 0, seed: int = 0, within: Codes | None = None
 ) -> Retrieval:
     """Retrieval among all clips, or (`within`) among the clips of each group.
 
     Args:
-        seen: (clips, features) visual embeddings of unit length. heard: acoustic ones, row by row of the same
-        clips. permutations: permuted pairings that are scored too; equal seeds permute equally, whatever the
+        trained: (clips, features) embeddings of the trained side, of unit length. anchor: the anchor's, row by
+        row of the same clips. permutations: permuted pairings that are scored too; equal seeds permute equally, whatever the
         embeddings are. within: (clips,) groups, -1 unknown; groups of one clip and clips of unknown groups are
         no queries.
     """
-    rows = np.arange(len(seen))
+    rows = np.arange(len(trained))
     galleries = [rows]
     if within is not None:
         groups = [rows[within == group] for group in np.unique(within[within != UNKNOWN])]
         galleries = [gallery for gallery in groups if len(gallery) > 1]
     generator = np.random.default_rng(seed)
     by_gallery = [
-        _in_gallery(seen[gallery], heard[gallery], permutations, generator)
+        _in_gallery(trained[gallery], anchor[gallery], permutations, generator)
         for gallery in galleries
         if len(gallery)
     ]
@@ -96,8 +96,8 @@ def retrieved(
     # hits of permuted pairings are sums over a gallery's clips: divided once, by all clips
     sizes = [len(hits[0]) for hits in by_gallery]
     return Retrieval(
-        seen=np.concatenate([hits[0] for hits in by_gallery]),
-        heard=np.concatenate([hits[1] for hits in by_gallery]),
+        trained_to_anchor=np.concatenate([hits[0] for hits in by_gallery]),
+        anchor_to_trained=np.concatenate([hits[1] for hits in by_gallery]),
         chance=np.concatenate([np.tile([min(k / n, 1.0) for k in RANKS], (n, 1)) for n in sizes]),
         rows=np.concatenate([gallery for gallery in galleries if len(gallery)]),
         permuted=np.asarray(sum(hits[2] for hits in by_gallery) / sum(sizes)),
@@ -105,33 +105,33 @@ def retrieved(
 
 
 def _in_gallery(
-    seen: Vectors, heard: Vectors, permutations: int, generator: np.random.Generator
+    trained: Vectors, anchor: Vectors, permutations: int, generator: np.random.Generator
 ) -> tuple[Hits, Hits, Hits]:
     """Hits both ways of the true pairing, and summed over clips of every permuted one (mean of both ways)."""
-    forward, backward = RankTable(seen, heard), RankTable(heard, seen)
-    truth = np.arange(len(seen))
+    forward, backward = RankTable(trained, anchor), RankTable(anchor, trained)
+    truth = np.arange(len(trained))
     sums = np.zeros((permutations, len(RANKS)))
     for number in range(permutations):
-        partner = generator.permutation(len(seen))
+        partner = generator.permutation(len(trained))
         back = np.argsort(partner)
         sums[number] = (forward.hits(partner) + backward.hits(back)).sum(axis=0) / 2
     return forward.hits(truth), backward.hits(truth), sums
 
 
-def retrieval_figures(seen: Vectors, heard: Vectors, speaker: Codes | None = None) -> dict[str, float]:
+def retrieval_figures(trained: Vectors, anchor: Vectors, speaker: Codes | None = None) -> dict[str, float]:
     """Recall at 1, 5 and 10 in both directions with the chance level, alignment and uniformity, named for reports.
 
     Args:
-        seen: (clips, features) visual embeddings of unit length.
-        heard: (clips, features) acoustic embeddings of unit length, row by row of the same clips.
+        trained: (clips, features) embeddings of the trained side, of unit length.
+        anchor: (clips, features) embeddings of the anchor, of unit length, row by row of the same clips.
         speaker: (clips,) number of the speaker, -1 unknown; adds retrieval among each speaker's own clips
             (`within_speaker_...`) where a speaker has several.
     """
-    figures: dict[str, float] = {"retrieval_clips": float(len(seen))}
-    figures |= recall_figures(retrieved(seen, heard), "")
+    figures: dict[str, float] = {"retrieval_clips": float(len(trained))}
+    figures |= recall_figures(retrieved(trained, anchor), "")
     if speaker is not None:
-        figures |= recall_figures(retrieved(seen, heard, within=speaker), "within_speaker_")
-    return figures | geometry_figures(seen, heard)
+        figures |= recall_figures(retrieved(trained, anchor, within=speaker), "within_speaker_")
+    return figures | geometry_figures(trained, anchor)
 
 
 def recall_figures(retrieval: Retrieval, prefix: str) -> dict[str, float]:
@@ -139,11 +139,11 @@ def recall_figures(retrieval: Retrieval, prefix: str) -> dict[str, float]:
     if not len(retrieval.rows):
         if prefix:
             return {}
-        names = ("video_to_audio", "audio_to_video", "chance")
+        names = ("trained_to_anchor", "anchor_to_trained", "chance")
         return {f"{name}_r{k}": 0.0 for name in names for k in RANKS}
     figures: dict[str, float] = {}
     for column, k in enumerate(RANKS):
-        figures[f"{prefix}video_to_audio_r{k}"] = float(retrieval.seen[:, column].mean())
-        figures[f"{prefix}audio_to_video_r{k}"] = float(retrieval.heard[:, column].mean())
+        figures[f"{prefix}trained_to_anchor_r{k}"] = float(retrieval.trained_to_anchor[:, column].mean())
+        figures[f"{prefix}anchor_to_trained_r{k}"] = float(retrieval.anchor_to_trained[:, column].mean())
         figures[f"{prefix}chance_r{k}"] = float(retrieval.chance[:, column].mean())
     return figures

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,14 @@ from numpy.typing import NDArray
 
 from mer.alignment.aligned_model import Alignment, aligned_features, raw_vectors
 from mer.alignment.config import AlignmentConfig, AlignmentStudyConfig
-from mer.alignment.fit import acoustic_targets
+from mer.alignment.fit import anchor_targets
 from mer.alignment.geometry import geometry_figures
-from mer.alignment.groups import UNKNOWN, ClipGroups
+from mer.alignment.groups import UNKNOWN
+from mer.alignment.paired_clips import PairedClips
 from mer.alignment.pretrain import pretrain_alignment
 from mer.alignment.probing import probed
 from mer.alignment.retrieval import Retrieval, recall_figures, retrieved
+from mer.alignment.trunk import TrainedEncoder
 from mer.training.seeding import derive_seed
 
 CONTROLS = ("all", "speaker")
@@ -42,23 +43,14 @@ Vectors = NDArray[np.float32]
 class StudiedClips:
     """The clips of one view; row i is clip i everywhere."""
 
-    visual: NDArray[Any]
-    """Vectors (clips, features), or crops uint8 (clips, frames, size, size, 3)."""
-    acoustic: Vectors
-    """(clips, features)."""
-    groups: ClipGroups
+    pairs: PairedClips
+    """Both streams' values; clips the alignment learns from, and those its epoch is chosen on."""
     emotion: NDArray[np.int64]
     """(clips,) class, -1 unlabelled; read by the probes alone."""
-    train: NDArray[np.bool_]
-    """Clips the alignment learns from."""
-    validation: NDArray[np.bool_]
-    """Clips its epoch is chosen on."""
     scored: NDArray[np.bool_]
     """Clips of held-out speakers, which it never sees."""
-    source: str | None = None
-    """Encoder of crops."""
-    weights: Path | None = None
-    """Folder for checksums of a pre-trained encoder of crops."""
+    encoder: TrainedEncoder | None = None
+    """Of crops."""
     device: str = "cpu"
     """Device on which the fits run."""
 
@@ -115,20 +107,20 @@ def study_view(
     if len(rows) > config.gallery:
         rows = np.sort(np.random.default_rng(seed).choice(rows, config.gallery, replace=False))
     over_all, within, figures = _measured(clips, alignment, rows, config.permutations, seed)
-    names = [clips.groups.speaker[row] for row in rows.tolist()]
+    names = [clips.pairs.known_groups.speaker[row] for row in rows.tolist()]
     systems, labelled = _probes(clips, alignment) if config.probe else ({}, [])
     return ViewStudy(
         view=view,
         speaker=names,
-        hits=_rounded((over_all.seen + over_all.heard) / 2),
-        within_hits=_rounded((within.seen + within.heard) / 2),
+        hits=_rounded((over_all.trained_to_anchor + over_all.anchor_to_trained) / 2),
+        within_hits=_rounded((within.trained_to_anchor + within.anchor_to_trained) / 2),
         within_speaker=[names[row] for row in within.rows.tolist()],
         permuted=_rounded(over_all.permuted),
         within_permuted=_rounded(within.permuted),
         figures=figures,
         controls=_controls(clips, alignment.config, rows, config, progress) if config.control else {},
         probe={name: right.astype(float).tolist() for name, right in systems.items()},
-        probe_speaker=[clips.groups.speaker[row] for row in labelled],
+        probe_speaker=[clips.pairs.known_groups.speaker[row] for row in labelled],
     )
 
 
@@ -136,24 +128,28 @@ def _measured(
     clips: StudiedClips, alignment: Alignment, rows: NDArray[np.int64], permutations: int, seed: int
 ) -> tuple[Retrieval, Retrieval, dict[str, float]]:
     """Retrieval of these clips over all and within speakers, and both as figures with the geometry."""
-    seen = aligned_features(alignment, clips.visual[rows])
-    targets = acoustic_targets(clips.acoustic, clips.groups, alignment.config)[rows]
-    heard = heard_features(alignment, targets)
-    speaker = clips.groups.codes("speaker")[rows]
-    over_all = retrieved(seen, heard, permutations, seed)
-    within = retrieved(seen, heard, permutations, seed, within=speaker)
+    trained = aligned_features(alignment, clips.pairs.trained_values[rows])
+    targets = anchor_targets(clips.pairs.anchor_values, clips.pairs.known_groups, alignment.config)[rows]
+    anchor = anchor_embeddings(alignment, targets)
+    speaker = clips.pairs.known_groups.codes("speaker")[rows]
+    over_all = retrieved(trained, anchor, permutations, seed)
+    within = retrieved(trained, anchor, permutations, seed, within=speaker)
     figures = {"retrieval_clips": float(len(rows)), "within_speaker_clips": float(len(within.rows))}
-    figures |= recall_figures(over_all, "") | recall_figures(within, WITHIN) | geometry_figures(seen, heard)
+    figures |= (
+        recall_figures(over_all, "") | recall_figures(within, WITHIN) | geometry_figures(trained, anchor)
+    )
     return over_all, within, figures
 
 
-def heard_features(alignment: Alignment, targets: Vectors) -> Vectors:
-    """Acoustic targets (clips, features) as the fit took them -> (clips, embedding_size) of unit length."""
+def anchor_embeddings(alignment: Alignment, targets: Vectors) -> Vectors:
+    """Targets of the anchor (clips, features) as the fit took them -> (clips, embedding_size) of unit length."""
     import torch
 
     with torch.inference_mode():
-        heard: Vectors = alignment.build().hear(torch.from_numpy(np.ascontiguousarray(targets))).numpy()
-    return heard
+        anchor: Vectors = (
+            alignment.build().embed_anchor(torch.from_numpy(np.ascontiguousarray(targets))).numpy()
+        )
+    return anchor
 
 
 def _controls(
@@ -164,7 +160,7 @@ def _controls(
     progress: Progress | None,
 ) -> dict[str, list[dict[str, float]]]:
     """Figures of fits on shuffled pairs, by kind; within speakers only where at least two are known to train on."""
-    known = np.unique(clips.groups.codes("speaker")[clips.train])
+    known = np.unique(clips.pairs.known_groups.codes("speaker")[clips.pairs.train])
     kinds = CONTROLS if (known != UNKNOWN).sum() > 1 else CONTROLS[:1]
     controls: dict[str, list[dict[str, float]]] = {}
     for kind in kinds:
@@ -188,17 +184,7 @@ def _controls(
 
 def fitted(clips: StudiedClips, config: AlignmentConfig) -> Alignment:
     """An alignment of these clips; the scored ones take no part."""
-    return pretrain_alignment(
-        clips.visual,
-        clips.acoustic,
-        clips.train,
-        clips.validation,
-        config,
-        source=clips.source,
-        groups=clips.groups,
-        weights=clips.weights,
-        device=clips.device,
-    )
+    return pretrain_alignment(clips.pairs, config, clips.encoder, device=clips.device)
 
 
 def _probes(
@@ -207,14 +193,14 @@ def _probes(
     """Which labelled scored clips each linear probe gets right, and which clips those are."""
     labelled = clips.emotion >= 0
     train, validation, scored = (
-        np.flatnonzero(mask & labelled) for mask in (clips.train, clips.validation, clips.scored)
+        np.flatnonzero(mask & labelled) for mask in (clips.pairs.train, clips.pairs.validation, clips.scored)
     )
     if not len(scored) or len(set(clips.emotion[train].tolist())) < 2:
         return {}, []
-    aligned = aligned_features(alignment, clips.visual)
+    aligned = aligned_features(alignment, clips.pairs.trained_values)
     values = {"aligned": aligned}
     if set(systems) - {"aligned"}:
-        raw = raw_vectors(alignment, clips.visual)
+        raw = raw_vectors(alignment, clips.pairs.trained_values)
         values |= {"raw": raw, "raw_aligned": np.concatenate([raw, aligned], axis=1)}
     right = {
         name: probed(values[name], clips.emotion, train, validation, scored) == clips.emotion[scored]

@@ -12,7 +12,7 @@ from mer.alignment.retrieval import RANKS
 from mer.alignment.study import SYSTEMS, WITHIN, ViewStudy
 from mer.evaluation.clip_means import resampled_mean
 
-GEOMETRY = ("alignment", "strangers_distance", "uniformity_seen", "uniformity_heard")
+GEOMETRY = ("alignment", "strangers_distance", "uniformity_trained", "uniformity_anchor")
 
 SHUFFLED = {"all": "pairs shuffled", "speaker": "shuffled within speakers"}
 
@@ -23,9 +23,9 @@ def summarised(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figu
     """Flat figures over all views, clips weighing equally.
 
     Names, with `within_speaker_` in front of those of retrieval among a speaker's own clips:
-    `video_to_audio_r<k>`, `audio_to_video_r<k>`, `r<k>` (mean of both ways) with `_low`, `_high` (speakers
+    `trained_to_anchor_r<k>`, `anchor_to_trained_r<k>`, `r<k>` (mean of both ways) with `_low`, `_high` (speakers
     resampled), `_p` (share of permuted pairings that do as well), `chance_r<k>`; `control_<kind>_r<k>` with
-    `_low`, `_high` (t over fits); `alignment`, `strangers_distance`, `uniformity_seen`, `uniformity_heard`;
+    `_low`, `_high` (t over fits); `alignment`, `strangers_distance`, `uniformity_trained`, `uniformity_anchor`;
     `probe_<system>` and `probe_<system>_gain` (over raw) with `_low`, `_high` (speakers resampled);
     `control_<kind>_probe` (of aligned vectors) with `_low`, `_high` (t over fits).
     """
@@ -54,7 +54,7 @@ def _retrieval(views: Sequence[ViewStudy], prefix: str, config: AlignmentStudyCo
         [view.within_permuted if prefix else view.permuted for view in present], axis=0, weights=weights
     )  # (permutations, ranks)
     for column, k in enumerate(RANKS):
-        for way in ("video_to_audio", "audio_to_video", "chance"):
+        for way in ("trained_to_anchor", "anchor_to_trained", "chance"):
             name = f"{prefix}{way}_r{k}"
             figures[name] = float(np.average([view.figures[name] for view in present], weights=weights))
         recall = resampled_mean(hits[:, column], speakers, seed=config.seed)
@@ -69,7 +69,7 @@ def _control(views: Sequence[ViewStudy], prefix: str, kind: str, config: Alignme
     counted = "within_speaker_clips" if prefix else "retrieval_clips"
     figures: Figures = {}
     for k in RANKS:
-        ways = [f"{prefix}{way}_r{k}" for way in ("video_to_audio", "audio_to_video")]
+        ways = [f"{prefix}{way}_r{k}" for way in ("trained_to_anchor", "anchor_to_trained")]
         present = [
             view for view in views if kind in view.controls and all(way in view.figures for way in ways)
         ]
@@ -117,20 +117,30 @@ def _with_interval(name: str, point: float, interval: tuple[float, float]) -> Fi
     return {name: point, f"{name}_low": interval[0], f"{name}_high": interval[1]}
 
 
-def table_lines(figures: Mapping[str, float]) -> list[str]:
-    """The study as lines of text, 100 columns."""
-    return [*_retrieval_lines(figures), *_geometry_lines(figures), *_probe_lines(figures)]
+def table_lines(
+    figures: Mapping[str, float], trained: str = "trained side", anchor: str = "anchor"
+) -> list[str]:
+    """The study as lines of text, 100 columns.
+
+    Args:
+        figures: as `summarised` gives them. trained, anchor: names of the two streams, for people.
+    """
+    return [
+        *_retrieval_lines(figures, trained, anchor),
+        *_geometry_lines(figures, trained, anchor),
+        *_probe_lines(figures),
+    ]
 
 
-def _retrieval_lines(figures: Mapping[str, float]) -> Iterator[str]:
+def _retrieval_lines(figures: Mapping[str, float], trained: str, anchor: str) -> Iterator[str]:
     for prefix, title in (("", "all held-out clips"), (WITHIN, "within speakers")):
         if f"{prefix}r1" not in figures:
             yield f"retrieval {title}: speakers unknown, not measured"
             continue
         yield f"{f'retrieval, {title}':36}" + "".join(f"{f'R@{k}':>22}" for k in RANKS)
         for name, shown in (
-            ("video_to_audio", "sound by picture"),
-            ("audio_to_video", "picture by sound"),
+            ("trained_to_anchor", f"{anchor} by {trained}"),
+            ("anchor_to_trained", f"{trained} by {anchor}"),
             ("chance", "chance"),
         ):
             yield f"  {shown:34}" + "".join(f"{figures[f'{prefix}{name}_r{k}']:>22.4f}" for k in RANKS)
@@ -159,10 +169,10 @@ def _verdict(figures: Mapping[str, float], kind: str, prefix: str, k: int) -> st
     return "below chance" if figures[f"{name}_high"] < chance else "at chance"
 
 
-def _geometry_lines(figures: Mapping[str, float]) -> Iterator[str]:
+def _geometry_lines(figures: Mapping[str, float], trained: str, anchor: str) -> Iterator[str]:
     yield (
         f"partners at squared distance {figures['alignment']:.3f}, strangers {figures['strangers_distance']:.3f}; "
-        f"uniformity {figures['uniformity_seen']:.3f} (pictures), {figures['uniformity_heard']:.3f} (sounds)"
+        f"uniformity {figures['uniformity_trained']:.3f} ({trained}), {figures['uniformity_anchor']:.3f} ({anchor})"
     )
 
 

@@ -1,6 +1,6 @@
 """The encoder of face crops below the projector: frozen, with low-rank updates in its layers, or trained whole.
 
-Known (system A, 3): a visual encoder is pre-trained on unlabelled video. Reconstruction: which of its weights
+Known (system A, 3): the trained side's encoder is pre-trained on unlabelled video. Reconstruction: which of its weights
 move is a choice. `frozen` trains the projector alone on outputs that are computed once; `lora` (Hu et al. 2021,
 by `peft`) moves the linear maps of the transformer layers by updates of low rank that start at zero, so training
 starts from the encoder as it is; `full` moves everything, and is the only sensible choice for an encoder
@@ -10,6 +10,7 @@ initialised by seed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,16 @@ from mer.encoders.weights import ResolvedWeights, resolve_weights
 from mer.errors import ConfigError
 
 Trunk = Literal["frozen", "lora", "full"]
+
+
+@dataclass(frozen=True)
+class TrainedEncoder:
+    """The encoder of face crops below the projector of the trained side."""
+
+    source: str
+    """`seed:clip-tiny`, or a pre-trained encoder of pictures (a folder, or a pinned revision)."""
+    weights: Path | None = None
+    """Folder for remembered checksums of pre-trained weights; needed for those alone."""
 
 
 class PretrainedCrops(nn.Module):

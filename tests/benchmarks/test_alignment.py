@@ -21,8 +21,8 @@ def test_seeds_and_views_are_put_together() -> None:
         for seed in (1, 2)
     ]
     both = mean_of_seeds(seeds)
-    assert both.figures["video_to_audio_r5"] == pytest.approx(
-        np.mean([one.figures["video_to_audio_r5"] for one in seeds])
+    assert both.figures["trained_to_anchor_r5"] == pytest.approx(
+        np.mean([one.figures["trained_to_anchor_r5"] for one in seeds])
     )
     assert len(both.controls["all"]) == 4
     assert seeds[0].controls["all"] != seeds[1].controls["all"], (

@@ -6,6 +6,7 @@ import numpy as np
 
 from mer.alignment.config import AlignmentConfig
 from mer.alignment.groups import ClipGroups
+from mer.alignment.paired_clips import PairedClips
 from mer.alignment.study import StudiedClips
 
 CONFIG = AlignmentConfig(
@@ -14,7 +15,7 @@ CONFIG = AlignmentConfig(
     epochs=15,
     batch_size=64,
     dropout=0.2,
-    acoustic_components=12,
+    anchor_components=12,
     patience=5,
 )
 SPEAKERS, EACH = 12, 25
@@ -30,15 +31,17 @@ def made(shared: float, spoken: float, seed: int = 0, known: bool = True) -> Stu
     who = np.repeat(np.arange(SPEAKERS), EACH)
     person = rng.normal(size=(SPEAKERS, 4))[who]
     said = rng.normal(size=(count, 4))
-    visual = shared * said @ rng.normal(size=(4, 20)) + spoken * person @ rng.normal(size=(4, 20))
-    acoustic = shared * said @ rng.normal(size=(4, 30)) + spoken * person @ rng.normal(size=(4, 30))
+    face = shared * said @ rng.normal(size=(4, 20)) + spoken * person @ rng.normal(size=(4, 20))
+    voice = shared * said @ rng.normal(size=(4, 30)) + spoken * person @ rng.normal(size=(4, 30))
     names = [f"s{number}" if known else None for number in who]
     return StudiedClips(
-        visual=(visual + 0.2 * rng.normal(size=visual.shape)).astype(np.float32),
-        acoustic=(acoustic + 0.2 * rng.normal(size=acoustic.shape)).astype(np.float32),
-        groups=ClipGroups.of_speakers(names),
+        pairs=PairedClips(
+            trained_values=(face + 0.2 * rng.normal(size=face.shape)).astype(np.float32),
+            anchor_values=(voice + 0.2 * rng.normal(size=voice.shape)).astype(np.float32),
+            train=who < 7,
+            validation=(who >= 7) & (who < 9),
+            groups=ClipGroups.of_speakers(names),
+        ),
         emotion=np.where(rng.random(count) < 0.2, -1, (said[:, 0] > 0).astype(np.int64)),
-        train=who < 7,
-        validation=(who >= 7) & (who < 9),
         scored=who >= 9,
     )

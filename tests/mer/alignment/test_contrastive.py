@@ -16,14 +16,14 @@ def unit(rows: int, features: int, seed: int) -> torch.Tensor:
 
 
 def test_equals_the_formula_written_out() -> None:
-    seen, heard, temperature = unit(5, 3, 0).double(), unit(5, 3, 1).double(), torch.tensor(0.3).double()
-    score = (seen @ heard.T / temperature).numpy()
+    trained, anchor, temperature = unit(5, 3, 0).double(), unit(5, 3, 1).double(), torch.tensor(0.3).double()
+    score = (trained @ anchor.T / temperature).numpy()
     both = 0.0
     for i in range(5):
         both -= score[i, i] - np.log(np.exp(score[i]).sum())
         both -= score[i, i] - np.log(np.exp(score[:, i]).sum())
-    assert float(symmetric_info_nce(seen, heard, temperature)) == pytest.approx(both / 10)
-    assert float(symmetric_info_nce(heard, seen, temperature)) == pytest.approx(both / 10)
+    assert float(symmetric_info_nce(trained, anchor, temperature)) == pytest.approx(both / 10)
+    assert float(symmetric_info_nce(anchor, trained, temperature)) == pytest.approx(both / 10)
 
 
 def test_bounds_of_the_loss() -> None:
@@ -60,13 +60,13 @@ def test_temperature_is_learned_within_bounds_and_comes_back() -> None:
 
 
 def test_further_negatives_are_those_of_pictures_alone() -> None:
-    seen, heard, others = (unit(rows, 3, seed).double() for rows, seed in ((4, 0), (4, 1), (6, 2)))
+    trained, anchor, others = (unit(rows, 3, seed).double() for rows, seed in ((4, 0), (4, 1), (6, 2)))
     temperature = torch.tensor(0.2).double()
-    score, further = (seen @ heard.T / temperature).numpy(), (seen @ others.T / temperature).numpy()
+    score, further = (trained @ anchor.T / temperature).numpy(), (trained @ others.T / temperature).numpy()
     both = 0.0
     for i in range(4):
         both -= score[i, i] - np.log(np.exp(score[i]).sum() + np.exp(further[i]).sum())
         both -= score[i, i] - np.log(np.exp(score[:, i]).sum())
-    assert float(symmetric_info_nce(seen, heard, temperature, others)) == pytest.approx(both / 8)
-    plain = symmetric_info_nce(seen, heard, temperature)
-    torch.testing.assert_close(symmetric_info_nce(seen, heard, temperature, others[:0]), plain)
+    assert float(symmetric_info_nce(trained, anchor, temperature, others)) == pytest.approx(both / 8)
+    plain = symmetric_info_nce(trained, anchor, temperature)
+    torch.testing.assert_close(symmetric_info_nce(trained, anchor, temperature, others[:0]), plain)

@@ -15,17 +15,20 @@ def unit(rows: int, features: int, seed: int) -> NDArray[np.float32]:
 
 
 def test_equal_the_formulas_written_out() -> None:
-    seen, heard = unit(12, 5, 0), unit(12, 5, 1)
-    apart = [float(((seen[i] - heard[i]) ** 2).sum()) for i in range(12)]
-    assert alignment_loss(seen, heard) == pytest.approx(np.mean(apart), rel=1e-5)
+    trained, anchor = unit(12, 5, 0), unit(12, 5, 1)
+    apart = [float(((trained[i] - anchor[i]) ** 2).sum()) for i in range(12)]
+    assert alignment_loss(trained, anchor) == pytest.approx(np.mean(apart), rel=1e-5)
     kernel = [
-        math.exp(-2 * float(((seen[i] - seen[j]) ** 2).sum())) for i in range(12) for j in range(12) if i != j
+        math.exp(-2 * float(((trained[i] - trained[j]) ** 2).sum()))
+        for i in range(12)
+        for j in range(12)
+        if i != j
     ]
-    assert uniformity_loss(seen) == pytest.approx(math.log(np.mean(kernel)), rel=1e-4)
-    strangers = [float(((seen[i] - heard[j]) ** 2).sum()) for i in range(12) for j in range(12) if i != j]
-    figures = geometry_figures(seen, heard)
+    assert uniformity_loss(trained) == pytest.approx(math.log(np.mean(kernel)), rel=1e-4)
+    strangers = [float(((trained[i] - anchor[j]) ** 2).sum()) for i in range(12) for j in range(12) if i != j]
+    figures = geometry_figures(trained, anchor)
     assert figures["strangers_distance"] == pytest.approx(np.mean(strangers), rel=1e-4)
-    assert figures["uniformity_heard"] == pytest.approx(uniformity_loss(heard))
+    assert figures["uniformity_anchor"] == pytest.approx(uniformity_loss(anchor))
 
 
 def test_the_ends_of_both_scales() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from mer.alignment.fit import AlignmentFit
 from mer.alignment.groups import ClipGroups
 from mer.alignment.pretrain import (
     Alignment,
+    PairedClips,
+    TrainedEncoder,
     aligned_features,
     aligned_table,
     load_alignment,
@@ -32,13 +35,23 @@ TINY = AlignmentConfig(
 TRAIN = np.arange(200) < 150
 
 
-def run(pairs: Vectors, config: AlignmentConfig = CONFIG, **options: Any) -> Alignment:
-    return pretrain_alignment(*pairs, TRAIN, ~TRAIN, config, **options)
+def clips_of(
+    pairs: Vectors | Crops, groups: ClipGroups | None = None, train: NDArray[np.bool_] = TRAIN
+) -> PairedClips:
+    return PairedClips(
+        trained_values=pairs[0], anchor_values=pairs[1], train=train, validation=~train, groups=groups
+    )
+
+
+def run(
+    pairs: Vectors, config: AlignmentConfig = CONFIG, groups: ClipGroups | None = None, **options: Any
+) -> Alignment:
+    return pretrain_alignment(clips_of(pairs, groups), config, **options)
 
 
 def run_crops(crops: Crops, config: AlignmentConfig = TINY, **options: Any) -> Alignment:
-    train = np.arange(72) < 48
-    return pretrain_alignment(*crops, train, ~train, config, source="seed:clip-tiny", **options)
+    clips = clips_of(crops, train=np.arange(72) < 48)
+    return pretrain_alignment(clips, config, TrainedEncoder("seed:clip-tiny"), **options)
 
 
 def same(one: Alignment, other: Alignment) -> bool:
@@ -51,17 +64,17 @@ def same(one: Alignment, other: Alignment) -> bool:
     "change",
     [
         {},
-        {"acoustic_projector": "whiten", "acoustic_components": 12},
+        {"anchor_projector": "whiten", "anchor_components": 12},
         {"cosine_weight": 0.5},
         {"queue": 100},
         {"hard_negatives": "speaker", "hard_negative_run": 8},
-        {"hard_negatives": "source", "standardise_acoustic": "source"},  # unknown: as without
+        {"hard_negatives": "source", "standardise_anchor": "source"},  # unknown: as without
     ],
 )
 def test_held_out_faces_find_their_voices(pairs: Vectors, change: dict[str, Any]) -> None:
     alignment = run(pairs, CONFIG.model_copy(update=change), groups=SPEAKERS)
     assert alignment.chance["chance_r1"] == 1 / 50
-    for figure in ("video_to_audio_r5", "audio_to_video_r5"):
+    for figure in ("trained_to_anchor_r5", "anchor_to_trained_r5"):
         assert alignment.retrieval[figure] > 3 * alignment.chance["chance_r5"]
     losses = [epoch["held_out_loss"] for epoch in alignment.history]
     assert losses[alignment.best_epoch] == min(losses) < losses[0]
@@ -72,17 +85,17 @@ def test_shuffled_pairs_show_no_gain(pairs: Vectors) -> None:
     for k in (1, 5, 10):
         chance = control.chance[f"chance_r{k}"]
         error = (chance * (1 - chance) / 50) ** 0.5
-        for way in ("video_to_audio", "audio_to_video"):
+        for way in ("trained_to_anchor", "anchor_to_trained"):
             assert control.retrieval[f"{way}_r{k}"] < chance + 3 * error
 
 
 def test_the_control_never_sees_a_true_pair(pairs: Vectors) -> None:
     config = CONFIG.model_copy(update={"shuffle_pairs": "speaker"})
-    fit = AlignmentFit(*pairs, TRAIN, ~TRAIN, config, None, SPEAKERS, None, "cpu")
+    fit = AlignmentFit(clips_of(pairs, SPEAKERS), config)
     assert not (fit.partner == torch.arange(200)).any()
     codes = SPEAKERS.codes("speaker")
     assert (codes[fit.partner.numpy()] == codes).all()
-    assert TRAIN[fit.partner.numpy()[TRAIN]].all(), "a held-out sound was learnt from"
+    assert TRAIN[fit.partner.numpy()[TRAIN]].all(), "a held-out anchor was learnt from"
 
 
 def test_options_of_older_records_are_read() -> None:
@@ -97,10 +110,10 @@ def test_groups_that_do_not_fit_are_refused(pairs: Vectors) -> None:
 
 @pytest.mark.slow
 def test_face_crops_train_their_encoder(crops: Crops) -> None:
-    config = TINY.model_copy(update={"epochs": 25, "acoustic_components": 3})
+    config = TINY.model_copy(update={"epochs": 25, "anchor_components": 3})
     alignment = run_crops(crops, config)
-    assert alignment.shape.visual == "crops" and alignment.shape.visual_features == 96
-    assert alignment.retrieval["video_to_audio_r5"] > 1.6 * alignment.chance["chance_r5"]
+    assert alignment.shape.trained_input == "crops" and alignment.shape.trained_features == 96
+    assert alignment.retrieval["trained_to_anchor_r5"] > 1.6 * alignment.chance["chance_r5"]
     untrained = run_crops(crops, config.model_copy(update={"epochs": 1}))
     name = "encoder.model.encoder.layers.0.self_attn.q_proj.weight"
     assert not torch.equal(alignment.tensors[name], untrained.tensors[name])
@@ -122,7 +135,7 @@ def test_a_killed_fit_ends_with_the_same_bits(
         if kind.startswith("crops"):
             trunk = "lora" if kind.endswith("lora") else "full"
             return run_crops(crops, TINY.model_copy(update={"trunk": trunk, "queue": 30}), **options)
-        more = {"queue": 90, "hard_negatives": "speaker", "standardise_acoustic": "speaker"}
+        more = {"queue": 90, "hard_negatives": "speaker", "standardise_anchor": "speaker"}
         changed = {"epochs": 3, **(more if kind.endswith("queue") else {})}
         return run(pairs, CONFIG.model_copy(update=changed), groups=SPEAKERS, **options)
 
@@ -190,16 +203,19 @@ def test_a_damaged_file_is_refused(pairs: Vectors, tmp_path: Path) -> None:
 
 def test_what_cannot_work_is_refused(pairs: Vectors, crops: Crops) -> None:
     visual, acoustic = pairs
-    with pytest.raises(ConfigError, match="both `train` and `held_out`"):
-        pretrain_alignment(visual, acoustic, TRAIN, TRAIN, CONFIG)
-    with pytest.raises(ConfigError, match="199 visual, 200 acoustic"):
-        pretrain_alignment(visual[:-1], acoustic, TRAIN, ~TRAIN, CONFIG)
+    clips = clips_of(pairs)
+    with pytest.raises(ConfigError, match="both `train` and `validation`"):
+        pretrain_alignment(replace(clips, validation=TRAIN), CONFIG)
+    with pytest.raises(ConfigError, match="199 clips of the trained side, 200 of the anchor"):
+        pretrain_alignment(replace(clips, trained_values=visual[:-1]), CONFIG)
     with pytest.raises(ConfigError, match="at least 2"):
-        pretrain_alignment(visual, acoustic, np.arange(200) < 1, ~TRAIN, CONFIG)
-    with pytest.raises(ConfigError, match="visual vectors"):
-        pretrain_alignment(visual[:, None], acoustic, TRAIN, ~TRAIN, CONFIG)
+        pretrain_alignment(replace(clips, train=np.arange(200) < 1), CONFIG)
+    with pytest.raises(ConfigError, match="expected vectors"):
+        pretrain_alignment(replace(clips, trained_values=visual[:, None]), CONFIG)
+    with pytest.raises(ConfigError, match=r"anchor must be \(clips, features\)"):
+        pretrain_alignment(replace(clips, anchor_values=acoustic[:, None]), CONFIG)
     with pytest.raises(ConfigError, match="trainable encoder"):
-        pretrain_alignment(*crops, np.arange(72) < 48, np.arange(72) >= 48, TINY)
+        pretrain_alignment(clips_of(crops, train=np.arange(72) < 48), TINY)
     with pytest.raises(ConfigError, match="not finite"):
         run((np.where(visual > visual.max() - 0.1, np.nan, visual).astype(np.float32), acoustic))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mer.alignment.projectors import AcousticProjector, VisualProjector
+from mer.alignment.projectors import AnchorProjector, TrainedProjector
 
 
 def clips(seed: int = 0) -> torch.Tensor:
@@ -16,7 +16,7 @@ def clips(seed: int = 0) -> torch.Tensor:
 
 
 def test_whitened_components_are_uncorrelated_with_variance_one() -> None:
-    projector = AcousticProjector(12, 5, 5, "whiten")
+    projector = AnchorProjector(12, 5, 5, "whiten")
     projector.fit(clips())
     components = (clips() - projector.mean) @ projector.basis
     covariance = np.cov(components.numpy().T, bias=True)
@@ -29,7 +29,7 @@ def test_components_are_the_leading_ones() -> None:
 
     standard = (clips() - clips().mean(0)) / clips().std(0, correction=0)
     known = PCA(3, whiten=True).fit_transform(standard.double().numpy())
-    projector = AcousticProjector(12, 3, 3, "whiten")
+    projector = AnchorProjector(12, 3, 3, "whiten")
     projector.fit(clips())
     components = ((clips() - projector.mean) @ projector.basis).numpy()
     for column in range(3):
@@ -40,15 +40,15 @@ def test_components_are_the_leading_ones() -> None:
 def test_a_constant_feature_and_few_clips_stay_finite(kind: Literal["linear", "whiten"]) -> None:
     few = clips()[:3].clone()
     few[:, 4] = 2.0
-    projector = AcousticProjector(12, 2, 2, kind)
+    projector = AnchorProjector(12, 2, 2, kind)
     projector.fit(few)
     out = projector(few)
     assert torch.isfinite(out).all()
     torch.testing.assert_close(out.norm(dim=1), torch.ones(3))
 
 
-def test_the_acoustic_side_is_linear_but_for_its_length() -> None:
-    projector = AcousticProjector(12, 8, 4, "linear")
+def test_the_anchor_side_is_linear_but_for_its_length() -> None:
+    projector = AnchorProjector(12, 8, 4, "linear")
     projector.fit(clips())
     one, other = clips()[0] - projector.mean, clips()[1] - projector.mean
     straight = projector.map(one @ projector.basis) * 2 + projector.map(other @ projector.basis)
@@ -56,12 +56,12 @@ def test_the_acoustic_side_is_linear_but_for_its_length() -> None:
     torch.testing.assert_close(summed, torch.nn.functional.normalize(straight, dim=0), atol=1e-4, rtol=1e-4)
 
 
-def test_the_visual_side_gives_unit_vectors_whatever_the_scale() -> None:
-    projector = VisualProjector(12, 16, 6, dropout=0.5).eval()
+def test_the_trained_side_gives_unit_vectors_whatever_the_scale() -> None:
+    projector = TrainedProjector(12, 16, 6, dropout=0.5).eval()
     projector.fit(clips())
     out = projector(clips())
     torch.testing.assert_close(out.norm(dim=1), torch.ones(100))
-    scaled = VisualProjector(12, 16, 6, dropout=0.5).eval()
+    scaled = TrainedProjector(12, 16, 6, dropout=0.5).eval()
     scaled.load_state_dict(projector.state_dict())
     scaled.fit(clips() * 100 - 5)
     torch.testing.assert_close(scaled(clips() * 100 - 5), out, atol=1e-4, rtol=1e-4)

@@ -55,7 +55,7 @@ def test_who_speaks_alone_shows_in_the_control_within_speakers_and_is_no_gain_wi
 
 
 def test_standardised_targets_hide_who_speaks() -> None:
-    hidden = CONFIG.model_copy(update={"standardise_acoustic": "speaker"})
+    hidden = CONFIG.model_copy(update={"standardise_anchor": "speaker"})
     figures = summarised([studied(made(shared=0.0, spoken=1.5), hidden)], STUDY)
     assert figures["control_speaker_r10"] < 1.4 * figures["chance_r10"]
 

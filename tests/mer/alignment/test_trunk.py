@@ -13,6 +13,8 @@ from mer.alignment.aligned_model import raw_vectors
 from mer.alignment.config import AlignmentConfig
 from mer.alignment.pretrain import (
     Alignment,
+    PairedClips,
+    TrainedEncoder,
     aligned_features,
     load_alignment,
     pretrain_alignment,
@@ -22,14 +24,16 @@ from mer.errors import ConfigError, WeightsError
 
 Crops = tuple[NDArray[np.uint8], NDArray[np.float32]]
 Trunk = Literal["frozen", "lora", "full"]
+SEEDED = TrainedEncoder("seed:clip-tiny")
 
 
-def fit(crops: Crops, trunk: Trunk, source: str = "seed:clip-tiny", **options: Any) -> Alignment:
+def fit(crops: Crops, trunk: Trunk, encoder: TrainedEncoder = SEEDED, **options: Any) -> Alignment:
     config = AlignmentConfig(
         embedding_size=16, hidden_size=32, epochs=2, batch_size=24, patience=0, trunk=trunk, lora_rank=2
     )
     train = np.arange(72) < 48
-    return pretrain_alignment(*crops, train, ~train, config, source=source, **options)
+    clips = PairedClips(trained_values=crops[0], anchor_values=crops[1], train=train, validation=~train)
+    return pretrain_alignment(clips, config, encoder, **options)
 
 
 def pretrained_clip(folder: Path, seed: int) -> str:
@@ -81,12 +85,14 @@ def test_a_frozen_trunk_is_run_once_and_gives_what_running_it_gives(crops: Crops
     """Retrieval during the fit is on cached frames; features afterwards are from crops."""
     alignment = fit(crops, "frozen")
     from mer.alignment.retrieval import retrieval_figures
-    from mer.alignment.study import heard_features
+    from mer.alignment.study import anchor_embeddings
 
-    seen, heard = aligned_features(alignment, crops[0][48:]), heard_features(alignment, crops[1][48:])
-    again = retrieval_figures(seen, heard)
+    trained, anchor = aligned_features(alignment, crops[0][48:]), anchor_embeddings(alignment, crops[1][48:])
+    again = retrieval_figures(trained, anchor)
     assert again["alignment"] == pytest.approx(alignment.retrieval["alignment"], abs=1e-4)
-    assert again["video_to_audio_r5"] == pytest.approx(alignment.retrieval["video_to_audio_r5"], abs=0.05)
+    assert again["trained_to_anchor_r5"] == pytest.approx(
+        alignment.retrieval["trained_to_anchor_r5"], abs=0.05
+    )
 
 
 def test_raw_vectors_are_those_before_the_alignment(crops: Crops) -> None:
@@ -103,8 +109,8 @@ def test_a_pretrained_tower_is_aligned_and_another_is_refused(
     crops: Crops, tmp_path: Path, trunk: Trunk
 ) -> None:
     source, checksums = pretrained_clip(tmp_path / "clip", 0), tmp_path / "checksums"
-    alignment = fit(crops, trunk, source=source, weights=checksums)
-    assert alignment.shape.visual_features == 12
+    alignment = fit(crops, trunk, TrainedEncoder(source, checksums))
+    assert alignment.shape.trained_features == 12
     save_alignment(tmp_path / "saved", alignment)
     loaded = load_alignment(tmp_path / "saved", checksums)
     np.testing.assert_array_equal(aligned_features(loaded, crops[0]), aligned_features(alignment, crops[0]))
