@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from flows.reporting import label_shift_line, layers_table, retrieval_table, systems_table
@@ -112,14 +113,18 @@ def test_label_shift_is_told_with_and_without_correction() -> None:
     assert unknown == "label shift: not estimated: 3 clips"
 
 
-def test_retrieval_stands_beside_chance() -> None:
-    ways = ("video_to_audio_r", "audio_to_video_r", "chance_r")
+@pytest.mark.parametrize(
+    "ways", [("trained_to_anchor_r", "anchor_to_trained_r"), ("video_to_audio_r", "audio_to_video_r")]
+)
+def test_retrieval_stands_beside_chance(ways: tuple[str, ...]) -> None:
+    ways = (*ways, "chance_r")
     final = {f"{way}{rank}": rank / 100 for way in ways for rank in (1, 5, 10)} | {"retrieval_clips": 28.0}
     assert retrieval_table(final).row_count == 3
     within = {f"within_speaker_{way}{rank}": 0.5 for way in ways for rank in (1, 5, 10)}
     console = Console(width=80)
     with console.capture() as captured:
-        console.print(retrieval_table(final | within))
+        console.print(retrieval_table(final | within, "face", "speech"))
     lines = captured.get().splitlines()
     assert "28 held-out clips" in lines[0] and sum("within speakers" in line for line in lines) == 3
+    assert ["speech", "by", "face", "0.010", "0.050", "0.100"] in [line.split() for line in lines]
     assert ["chance", "0.010", "0.050", "0.100"] in [line.split() for line in lines]
