@@ -32,11 +32,16 @@ class AudioGuidedConfig(BaseModel):
     inter_channel: bool = Field(
         default=True, description="Attention across modalities; off: each modality's own frames are pooled."
     )
+    guide: str = Field(
+        default="acoustic",
+        min_length=1,
+        description="Modality that guides. Where no stream is of it, a learned query asks the others.",
+    )
     guidance: bool = Field(
-        default=True, description="The audio asks the other modalities; off: one learned query does."
+        default=True, description="The guide asks the other modalities; off: one learned query does."
     )
     residual: bool = Field(
-        default=True, description="Add the audio to what it has gathered; off: the gathered alone."
+        default=True, description="Add the guide to what it has gathered; off: the gathered alone."
     )
     adaptive_gate: bool = Field(
         default=True,

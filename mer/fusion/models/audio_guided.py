@@ -2,10 +2,11 @@
 
 Known: an Audio-Guided Transformer, HuBERT-large as the guide, fuses inter- and intra-channel information; a summary names a
 context-based transformer and an adaptive fusion (Shi & Gao 2024, arXiv 2409.05007). Reconstruction: all formulas below, the
-masks, and what becomes of missing modalities. Within a modality `H_m = Transformer(F_m)`; across, guided by the audio,
-`G_m = H_a + MHA(Q=H_a, K=H_m, V=H_m)`, then FFN and norm; `g = softmax(MLP[pool H_a; pool G_v; pool G_t])` over the modalities
-that are there, `z = g_a pool H_a + g_v pool G_v + g_t pool G_t`. A vector per clip is a stream of one frame. Nothing tells a
-token's position: the features of encoders carry theirs.
+masks, what becomes of missing modalities, and that another modality than audio may guide (option `guide`). Within a
+modality `H_m = Transformer(F_m)`; across, guided by the audio, `G_m = H_a + MHA(Q=H_a, K=H_m, V=H_m)`, then FFN and norm;
+`g = softmax(MLP[pool H_a; pool G_v; pool G_t])` over the modalities that are there,
+`z = g_a pool H_a + g_v pool G_v + g_t pool G_t`. A vector per clip is a stream of one frame. Nothing tells a token's
+position: the features of encoders carry theirs.
 """
 
 from __future__ import annotations
@@ -20,9 +21,6 @@ from mer.fusion.config import FusionConfig
 from mer.fusion.model import FusionModel, FusionOutput, FusionShape
 from mer.fusion.models.gathering import frame_encoder, masked_softmax
 from mer.fusion.models.masked_attention import AttentionBlock
-
-GUIDE = "acoustic"
-"""The modality that guides."""
 
 
 class _Tokens(NamedTuple):
@@ -78,9 +76,9 @@ class AdaptiveGate(nn.Module):
 class AudioGuidedTransformer(FusionModel):
     """AGT, as in the module's docstring; a modality's weight is shared evenly by its streams that are there.
 
-    Missing modalities. One that is not the audio: its gate weight is 0, the others share it. The audio: its tokens and the
+    Missing modalities. One that is not the guide: its gate weight is 0, the others share it. The guide: its tokens and the
     residual are zeros and the query is the bias of its projection, so that each other modality is gathered by a learned query,
-    once a clip; the gate leaves H_a out. So it is where no acoustic stream was ever given.
+    once a clip; the gate leaves H_a out. So it is where no stream of the guide was ever given.
     Without any modality the heads read zeros.
     """
 
@@ -97,7 +95,7 @@ class AudioGuidedTransformer(FusionModel):
         self.within = nn.ModuleDict(
             {name: nn.ModuleList(AttentionBlock(hidden) for _ in range(layers)) for name in names}
         )
-        guided = [name for name in names if name != GUIDE] if self.options.inter_channel else []
+        guided = [name for name in names if name != self.options.guide] if self.options.inter_channel else []
         self.across = nn.ModuleDict({name: AttentionBlock(hidden) for name in guided})
         self.gate = AdaptiveGate(names, hidden) if self.options.adaptive_gate else None
         self.add_heads(hidden, config)
@@ -134,8 +132,8 @@ class AudioGuidedTransformer(FusionModel):
         return tokens._replace(values=values)
 
     def _guide(self, channels: Mapping[str, _Tokens]) -> _Tokens:
-        """H_a; of a clip without audio one token of zeros, whose projection is the learned query."""
-        tokens = channels.get(GUIDE)
+        """H_a; of a clip without the guide one token of zeros, whose projection is the learned query."""
+        tokens = channels.get(self.options.guide)
         if tokens is None:
             some = next(iter(channels.values()))
             empty = some.values.new_zeros(len(some.values), 1, some.values.shape[2])

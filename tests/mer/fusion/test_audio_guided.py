@@ -10,13 +10,15 @@ from naive_structures import Clip, Naive, clips_of
 from stream_batches import WIDTHS, built, framewise, utterances
 from torch import Tensor
 
+from mer.fusion.config import FusionConfig
 from mer.fusion.interface import FusionModel
 from mer.fusion.models.audio_guided import AudioGuidedTransformer
 from mer.fusion.models.masked_attention import MaskedAttention
 
 PARTS = ("intra_channel", "inter_channel", "guidance", "residual", "adaptive_gate")
 WHOLE: dict[str, object] = {"layers": 2}
-VARIANTS: list[dict[str, object]] = [WHOLE, *({part: False} for part in PARTS)]
+GUIDED: list[dict[str, object]] = [{"guide": "visual"}, {"guide": "olfactory"}]
+VARIANTS: list[dict[str, object]] = [WHOLE, *({part: False} for part in PARTS), *GUIDED]
 
 
 class NaiveAudioGuided(Naive):
@@ -66,7 +68,7 @@ class NaiveAudioGuided(Naive):
                 layer += 1
             tokens[modality] = own
         nothing = [torch.zeros_like(next(iter(tokens.values()))[0])]
-        guide = tokens.get("acoustic", nothing)
+        guide = tokens.get(self.options.guide, nothing)
         pooled = {}
         for modality, own in tokens.items():
             if f"across.{modality}.widen.bias" in self.p:
@@ -95,7 +97,7 @@ def batch_with_gaps(data: object) -> tuple[dict[str, Tensor], dict[str, Tensor]]
     return inputs, present
 
 
-@pytest.mark.parametrize("options", VARIANTS, ids=["whole", *PARTS])
+@pytest.mark.parametrize("options", VARIANTS, ids=["whole", *PARTS, "by the face", "by nothing"])
 @pytest.mark.parametrize("data", [framewise, utterances])
 def test_answers_and_gradients_are_those_of_a_loop(data: object, options: dict[str, object]) -> None:
     model = built("audio_guided", valence_decoding="joint", audio_guided=options)
@@ -166,6 +168,26 @@ def test_without_audio_it_is_the_model_that_never_had_any() -> None:
     second = without({n: inputs[n] for n in kept}, {n: present[n] for n in kept})
     torch.testing.assert_close(first.emotion_logits, second.emotion_logits, atol=1e-10, rtol=0)
     torch.testing.assert_close(first.modality_weights[:, 2:], second.modality_weights, atol=1e-10, rtol=0)
+
+
+def test_the_guide_is_whatever_modality_is_named() -> None:
+    """Guided by the face it is the model guided by the audio with the two modalities exchanged."""
+    assert FusionConfig.model_validate({"audio_guided": {"layers": 2}}).audio_guided.guide == "acoustic"
+    exchanged = {"acoustic": "visual", "visual": "acoustic", "lexical": "lexical"}
+    by_face = built("audio_guided", {n: WIDTHS[n] for n in exchanged}, audio_guided={"guide": "visual"})
+    by_audio = built("audio_guided", {exchanged[n]: WIDTHS[n] for n in exchanged})
+    parameters = dict(by_face.named_parameters())
+    assert any(name.startswith("across.acoustic") for name in parameters)
+    assert not any(name.startswith("across.visual") for name in parameters)
+    with torch.no_grad():
+        for name, value in by_audio.named_parameters():
+            value.copy_(parameters[".".join(exchanged.get(part, part) for part in name.split("."))])
+    inputs, present = framewise()
+    first = by_face({n: inputs[n] for n in exchanged}, {n: present[n] for n in exchanged})
+    second = by_audio(
+        {exchanged[n]: inputs[n] for n in exchanged}, {exchanged[n]: present[n] for n in exchanged}
+    )
+    torch.testing.assert_close(first.emotion_logits, second.emotion_logits, atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("part", PARTS)
