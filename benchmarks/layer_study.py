@@ -90,7 +90,7 @@ def measured(*, quick: bool) -> dict[str, Figure]:
     import torch
 
     from mer.layer_study.config import LayerStudyConfig
-    from mer.layer_study.probes import train_stacked_probes
+    from mer.layer_study.probes import ProbeTraining, train_stacked_probes
     from mer.layer_study.study import held_out_clips, study_layers
 
     corpus = made(7, 800, 256) if quick else made(25, 3373, 1024)
@@ -105,8 +105,8 @@ def measured(*, quick: bool) -> dict[str, Figure]:
 
     def heads(layers: slice, runs: slice) -> NDArray[np.int64]:
         found = train_stacked_probes(
-            by_layer[layers], truth, torch.from_numpy(train[runs]), CLASSES, l2=config.l2,
-            iterations=config.iterations, tolerance=config.tolerance,
+            by_layer[layers], truth, torch.from_numpy(train[runs]), CLASSES,
+            ProbeTraining(config.l2, config.iterations, config.tolerance),
         )  # fmt: skip
         return np.asarray(found.logits.argmax(dim=-1).numpy(), dtype=np.int64)
 

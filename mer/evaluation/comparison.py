@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mer.errors import ConfigError
-from mer.evaluation.intervals import Score, paired_differences
+from mer.evaluation.intervals import Resampling, Score, paired_differences
 from mer.evaluation.metrics import accuracy, macro_f1, unweighted_recall, waf
 from mer.posteriors import Posteriors
 
@@ -90,8 +90,7 @@ def compare(
             who,
             classes,
             score=score,
-            resamples=resamples,
-            seed=seed,
+            resampling=Resampling(resamples, seed),
         )
         low, high = difference.interval(CONFIDENCE)
         groups = difference.groups

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,20 +19,30 @@ if TYPE_CHECKING:
 INK, SOFT, ACCENT = "#1f2933", "#9aa5b1", "#2f6fb0"
 
 
+@dataclass(frozen=True)
+class LayerScores:
+    """Score of every hidden state on held-out speakers, with its interval; all of shape (states,)."""
+
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    score: str = "accuracy"
+    """Name of the score."""
+    confidence: float = 0.95
+    """Coverage of the interval."""
+
+
 def layer_curve(
-    mean: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
+    scores: LayerScores,
     block: tuple[int, int] | None = None,
     *,
-    score: str = "accuracy",
     weights: NDArray[np.float64] | None = None,
-    confidence: float = 0.95,
     title: str = "",
 ) -> bytes:
     """Score by hidden state with its interval; `block` (start, stop) shades the states its layers make, `weights` are each
     state's share in a mixture of all. Wider for more layers, so that every state keeps its number.
     """
+    mean, low, high = scores.mean, scores.low, scores.high
     layers = np.arange(len(mean))
     figure, axes = canvas(min(12.0, max(6.4, 1.5 + 0.3 * len(mean))), 3.9)
     if weights is not None:
@@ -47,14 +58,14 @@ def layer_curve(
         axes.axvspan(block[0] + 0.5, block[1] + 0.5, color=ACCENT, alpha=0.12, label=name)
     axes.fill_between(
         layers, low, high, color=ACCENT, alpha=0.22, linewidth=0,
-        label=f"{100 * confidence:g} % interval (speakers resampled)",
+        label=f"{100 * scores.confidence:g} % interval (speakers resampled)",
     )  # fmt: skip
     axes.plot(layers, mean, marker="o", markersize=4, color=ACCENT, label="score")
     axes.set_xlim(-0.7, len(mean) - 0.3)
     axes.set_xticks(layers)
     axes.tick_params(axis="x", labelsize=8 if len(mean) > 14 else 10)
     axes.set_xlabel("hidden state (0 = front end)")
-    axes.set_ylabel(f"{score}, held-out speakers")
+    axes.set_ylabel(f"{scores.score}, held-out speakers")
     reach = float(np.max(high) - np.min(low)) or 1.0
     floor = np.min(low) - (0.45 * reach if weights is not None else 0.05 * reach)
     axes.set_ylim(floor, np.max(high) + 0.05 * reach)

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mer.errors import ConfigError
-from mer.evaluation.intervals import paired_differences, single_scores
+from mer.evaluation.intervals import Resampling, paired_differences, single_scores
 from mer.evaluation.metrics import chance_waf
 
 
@@ -124,13 +124,20 @@ def decide(challenger: ScoredClips, champion: ScoredClips, config: GateConfig) -
         old.predicted,
         new.speaker,
         classes,
-        resamples=config.resamples,
-        seed=config.seed,
+        resampling=Resampling(config.resamples, config.seed),
     )
     return _judge(
-        compared.point, compared.lower(config.confidence), compared.first, compared.second, "champion",
-        len(common), compared.groups, config,
-    )  # fmt: skip
+        _Evidence(
+            difference=compared.point,
+            lower=compared.lower(config.confidence),
+            challenger=compared.first,
+            champion=compared.second,
+            clips=len(common),
+            groups=compared.groups,
+        ),
+        "champion",
+        config,
+    )
 
 
 def decide_first(challenger: ScoredClips, config: GateConfig) -> GateDecision:
@@ -145,43 +152,46 @@ def decide_first(challenger: ScoredClips, config: GateConfig) -> GateDecision:
     chance = chance_waf(np.bincount(challenger.truth, minlength=classes).astype(np.float64))
     scored = single_scores(
         challenger.truth, challenger.predicted, challenger.speaker, classes,
-        resamples=config.resamples, seed=config.seed,
+        resampling=Resampling(config.resamples, config.seed),
     )  # fmt: skip
     return _judge(
-        scored.point - chance, scored.lower(config.confidence) - chance, scored.point, chance, "chance",
-        len(challenger.clip_ids), scored.groups, config.model_copy(update={"margin": 0.0}),
-    )  # fmt: skip
+        _Evidence(
+            difference=scored.point - chance,
+            lower=scored.lower(config.confidence) - chance,
+            challenger=scored.point,
+            champion=chance,
+            clips=len(challenger.clip_ids),
+            groups=scored.groups,
+        ),
+        "chance",
+        config.model_copy(update={"margin": 0.0}),
+    )
 
 
-def _judge(
-    difference: float,
-    lower: float,
-    new: float,
-    old: float,
-    against: str,
-    clips: int,
-    groups: int,
-    config: GateConfig,
-) -> GateDecision:
+@dataclass(frozen=True, kw_only=True)
+class _Evidence:
+    """What a decision is made on; fields as in `GateDecision`."""
+
+    difference: float
+    lower: float
+    challenger: float
+    champion: float
+    clips: int
+    groups: int
+
+
+def _judge(evidence: _Evidence, against: str, config: GateConfig) -> GateDecision:
+    difference, lower = evidence.difference, evidence.lower
     promote = difference > 0 and lower > -config.margin
     verdict = "promoted" if promote else "kept out"
     least = -config.margin or 0.0  # a margin of 0 is shown without a minus
     reason = (
-        f"{verdict}: WAF {new:.4f} against {old:.4f} of the {against}, difference {difference:+.4f}, "
+        f"{verdict}: WAF {evidence.challenger:.4f} against {evidence.champion:.4f} of the {against}, "
+        f"difference {difference:+.4f}, "
         f"one-sided {config.confidence:.0%} lower bound {lower:+.4f} (must be above {least:.4f}; "
-        f"{clips} clips, {groups} groups)"
+        f"{evidence.clips} clips, {evidence.groups} groups)"
     )
-    return GateDecision(
-        promote=promote,
-        reason=reason,
-        difference=difference,
-        lower=lower,
-        challenger=new,
-        champion=old,
-        clips=clips,
-        groups=groups,
-        margin=config.margin,
-    )
+    return GateDecision(promote=promote, reason=reason, margin=config.margin, **asdict(evidence))
 
 
 def _too_few(clips: int, config: GateConfig) -> GateDecision:

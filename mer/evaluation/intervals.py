@@ -21,6 +21,19 @@ Score = Callable[[NDArray[np.generic]], Floats]
 
 
 @dataclass(frozen=True)
+class Resampling:
+    """How speakers are resampled; equal values draw equal resamples of equally many speakers."""
+
+    resamples: int = 2000
+    """Number of resamples."""
+    seed: int = 0
+
+
+RESAMPLING = Resampling()
+"""Where nothing else is said."""
+
+
+@dataclass(frozen=True)
 class Interval:
     """A score with its bootstrap interval."""
 
@@ -91,6 +104,10 @@ def resample_weights(groups: int, resamples: int, seed: int) -> Floats:
     return generator.multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(np.float64)
 
 
+def _weights(groups: int, resampling: Resampling) -> Floats:
+    return resample_weights(groups, resampling.resamples, resampling.seed)
+
+
 def resampled_scores(counts: Floats, weights: Floats, score: Score) -> Floats:
     """(B,) score of every resample of (G, C, C) group counts under (B, G) weights."""
     groups, classes, _ = counts.shape
@@ -112,9 +129,8 @@ def bootstrap_interval(
     classes: int,
     *,
     score: Score = waf,
-    resamples: int = 2000,
     confidence: float = 0.95,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Interval:
     """Two-sided percentile interval of a score, resampling speakers.
 
@@ -124,12 +140,11 @@ def bootstrap_interval(
         speakers: (N,) speaker or None.
         classes: number of classes.
         score: any score of confusion counts (`mer.evaluation.metrics`).
-        resamples: number of resamples.
         confidence: coverage aimed at.
-        seed: seed of the resampling.
+        resampling: number of resamples and their seed.
     """
     counts = group_confusions(truth, predicted, resampling_groups(speakers, len(truth)), classes)
-    samples = resampled_scores(counts, resample_weights(len(counts), resamples, seed), score)
+    samples = resampled_scores(counts, _weights(len(counts), resampling), score)
     tail = (1 - confidence) / 2
     low, high = np.quantile(widened(samples, len(counts)), [tail, 1 - tail])
     return Interval(
@@ -144,12 +159,11 @@ def single_scores(
     classes: int,
     *,
     score: Score = waf,
-    resamples: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Resampled:
     """A score of one model under resampling of speakers; arguments as in `bootstrap_interval`."""
     counts = group_confusions(truth, predicted, resampling_groups(speakers, len(truth)), classes)
-    samples = resampled_scores(counts, resample_weights(len(counts), resamples, seed), score)
+    samples = resampled_scores(counts, _weights(len(counts), resampling), score)
     point = float(score(counts.sum(axis=0)))
     return Resampled(point=point, first=point, second=0.0, samples=samples, groups=len(counts))
 
@@ -162,8 +176,7 @@ def paired_differences(
     classes: int,
     *,
     score: Score = waf,
-    resamples: int = 2000,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Resampled:
     """Score of `first` minus score of `second` on the same clips, each resample drawing the same speakers
     for both.
@@ -171,7 +184,7 @@ def paired_differences(
     groups = resampling_groups(speakers, len(truth))
     first_counts = group_confusions(truth, first, groups, classes)
     second_counts = group_confusions(truth, second, groups, classes)
-    weights = resample_weights(len(first_counts), resamples, seed)
+    weights = _weights(len(first_counts), resampling)
     samples = resampled_scores(first_counts, weights, score) - resampled_scores(second_counts, weights, score)
     better, worse = float(score(first_counts.sum(axis=0))), float(score(second_counts.sum(axis=0)))
     return Resampled(

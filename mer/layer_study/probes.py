@@ -42,15 +42,24 @@ class StackedProbes:
     """Largest change of a logit in the last step."""
 
 
+@dataclass(frozen=True)
+class ProbeTraining:
+    """What a probe minimises, and when its solver stops."""
+
+    l2: float
+    """Penalty relative to the mean cross-entropy."""
+    iterations: int
+    """Most steps."""
+    tolerance: float
+    """Stop when no logit changes by more than this in a step."""
+
+
 def train_stacked_probes(
     features: Tensor,
     labels: Tensor,
     train: Tensor,
     classes: int,
-    *,
-    l2: float,
-    iterations: int,
-    tolerance: float,
+    training: ProbeTraining,
     progress: Callable[[int, int], None] | None = None,
 ) -> StackedProbes:
     """Train L x R softmax regressions.
@@ -60,9 +69,7 @@ def train_stacked_probes(
         labels: (N,) class index, int64.
         train: (R, N) bool, the training clips of every run; or (L, R, N) where the layers' runs differ.
         classes: number of classes C.
-        l2: penalty relative to the mean cross-entropy.
-        iterations: most steps.
-        tolerance: stop when no logit changes by more than this in a step.
+        training: penalty, and when to stop.
         progress: called with (steps done, most steps).
 
     Raises:
@@ -73,8 +80,8 @@ def train_stacked_probes(
         raise ConfigError("probes: expected finite features, found NaN or infinity")
     if not bool(train.any(dim=-1).all()):
         raise ConfigError("probes: expected training clips in every run, found a run without any")
-    problem = _prepare(features, labels, train, classes, l2)
-    solution, used, change = _solve(problem, iterations, tolerance, progress)
+    problem = _prepare(features, labels, train, classes, training.l2)
+    solution, used, change = _solve(problem, training.iterations, training.tolerance, progress)
     logits = problem.logits(solution).transpose(2, 3)
     if not bool(torch.isfinite(logits).all()):
         raise DivergedError("probes: the solution is not finite; check the features' scale")

@@ -28,7 +28,7 @@ from mer.features.dataset import FeatureTable, RaggedTable
 from mer.layer_study.attention_pooling import QueryTraining, learn_queries, pooled_clips
 from mer.layer_study.config import LayerStudyConfig
 from mer.layer_study.frames import LayerFrames, layer_frames
-from mer.layer_study.probes import train_stacked_probes
+from mer.layer_study.probes import ProbeTraining, train_stacked_probes
 from mer.layer_study.scores import LayerStudy, judge_layers
 from mer.layer_study.weighting import weigh_layers
 from mer.training.folds import assign_folds
@@ -231,10 +231,8 @@ def _predicted(
         truth,
         train,
         int(truth.max()) + 1,
-        l2=config.l2,
-        iterations=config.iterations,
-        tolerance=config.tolerance,
-        progress=progress,
+        ProbeTraining(config.l2, config.iterations, config.tolerance),
+        progress,
     )
     return probes.logits.argmax(dim=-1)
 

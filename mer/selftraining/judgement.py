@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.evaluation.intervals import paired_differences
+from mer.evaluation.intervals import Resampling, paired_differences
 from mer.evaluation.metrics import waf
 from mer.selftraining.config import SelfTrainingConfig
 
@@ -73,7 +73,7 @@ def judge_round(
         [speaker for view in answers for speaker in view.speakers],
         classes,
         score=waf,
-        seed=seed,
+        resampling=Resampling(seed=seed),
     )
     probability = float((paired.samples > config.least_gain).mean())
     evidence = (

@@ -94,40 +94,29 @@ def partitions(
     equal = _of_content(examples, apart)
     labelled = (examples.emotion >= 0) & (examples.fold >= 0) & ~apart & ~equal
     unlabelled = (examples.emotion < 0) & ~apart & ~equal & ~_of(examples, _speakers(examples, apart))
+    nobody = np.zeros(len(examples), dtype=bool)
     views: dict[str, Partition] = {}
     for fold in sorted({int(fold) for fold in examples.fold[labelled]}):
         test = labelled & (examples.fold == fold)
         training = labelled & ~test & ~_of_content(examples, test)  # published folds may cut a content apart
-        views[f"fold{fold}"] = _view(
-            f"fold{fold}", examples, training, test, unlabelled, watched, validation_share, seed
-        )
-    views[FINAL_VIEW] = _view(
-        FINAL_VIEW, examples, labelled, holdout, unlabelled, watched, validation_share, seed
-    )
+        whole = Partition(f"fold{fold}", training, nobody, test, unlabelled, watched)
+        views[whole.view] = _validated(whole, examples, validation_share, seed)
+    whole = Partition(FINAL_VIEW, labelled, nobody, holdout, unlabelled, watched)
+    views[FINAL_VIEW] = _validated(whole, examples, validation_share, seed)
     return views
 
 
-def _view(
-    name: str,
-    examples: Examples,
-    training: NDArray[np.bool_],
-    test: NDArray[np.bool_],
-    unlabelled: NDArray[np.bool_],
-    canary: NDArray[np.bool_],
-    share: float,
-    seed: int,
-) -> Partition:
+def _validated(whole: Partition, examples: Examples, share: float, seed: int) -> Partition:
+    """The view with validation speakers drawn out of its training clips, and without unlabelled clips that touch them."""
     validation = inner_validation(
-        examples.speaker, examples.clip_ids, examples.emotion, training, share, seed, examples.content
+        examples.speaker, examples.clip_ids, examples.emotion, whole.train, share, seed, examples.content
     )
-    train = training & ~validation
+    train = whole.train & ~validation
     # a corpus of one speaker is validated by clips: then there is nobody to keep apart
     chosen_by = _speakers(examples, validation) - _speakers(examples, train)
-    usable = unlabelled & ~_of(examples, _speakers(examples, test) | chosen_by)
-    usable &= ~_of_content(examples, test | validation)
-    return Partition(
-        view=name, train=train, validation=validation, test=test, unlabelled=usable, canary=canary
-    )
+    usable = whole.unlabelled & ~_of(examples, _speakers(examples, whole.test) | chosen_by)
+    usable &= ~_of_content(examples, whole.test | validation)
+    return replace(whole, train=train, validation=validation, unlabelled=usable)
 
 
 def _speakers(examples: Examples, clips: NDArray[np.bool_]) -> set[str]:

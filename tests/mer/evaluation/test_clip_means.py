@@ -5,7 +5,7 @@ import pytest
 
 from mer.errors import ConfigError
 from mer.evaluation.clip_means import resampled_mean
-from mer.evaluation.intervals import single_scores
+from mer.evaluation.intervals import Resampling, single_scores
 from mer.evaluation.metrics import accuracy
 
 
@@ -13,7 +13,7 @@ def test_equals_the_resampled_accuracy_where_values_are_right_answers() -> None:
     rng = np.random.default_rng(0)
     truth, predicted = rng.integers(0, 3, 90), rng.integers(0, 3, 90)
     speakers = [f"s{row % 7}" for row in range(90)]
-    known = single_scores(truth, predicted, speakers, 3, score=accuracy, seed=4)
+    known = single_scores(truth, predicted, speakers, 3, score=accuracy, resampling=Resampling(seed=4))
     found = resampled_mean((truth == predicted).astype(np.float64), speakers, seed=4)
     assert found.point == pytest.approx(known.point) and found.groups == 7
     np.testing.assert_allclose(found.samples, known.samples)

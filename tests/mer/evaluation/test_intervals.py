@@ -44,7 +44,7 @@ def test_intervals_cover_the_true_score() -> None:
     for draw in range(200):
         truth, predicted, speakers = by_speaker(rng, 20, 25)
         found = intervals.bootstrap_interval(
-            truth, predicted, speakers, 4, score=metrics.accuracy, resamples=400, seed=draw
+            truth, predicted, speakers, 4, score=metrics.accuracy, resampling=intervals.Resampling(400, draw)
         )
         assert found.groups == 20 and found.low <= found.point <= found.high
         covered += found.low <= expected <= found.high
@@ -80,10 +80,16 @@ def test_pairing_makes_the_difference_of_two_models_precise() -> None:
 def test_equal_seeds_give_equal_intervals_and_large_sets_are_quick() -> None:
     truth, predicted, speakers = by_speaker(np.random.default_rng(4), 1000, 20)
     started = time.perf_counter()
-    first = intervals.bootstrap_interval(truth, predicted, speakers, 4, resamples=2000, seed=5)
+    first = intervals.bootstrap_interval(
+        truth, predicted, speakers, 4, resampling=intervals.Resampling(seed=5)
+    )
     assert time.perf_counter() - started < 5.0
-    assert first == intervals.bootstrap_interval(truth, predicted, speakers, 4, resamples=2000, seed=5)
-    assert first != intervals.bootstrap_interval(truth, predicted, speakers, 4, resamples=2000, seed=6)
+    assert first == intervals.bootstrap_interval(
+        truth, predicted, speakers, 4, resampling=intervals.Resampling(seed=5)
+    )
+    assert first != intervals.bootstrap_interval(
+        truth, predicted, speakers, 4, resampling=intervals.Resampling(seed=6)
+    )
 
 
 def test_the_two_sided_interval_lies_around_the_point() -> None:

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from mer.errors import ConfigError
-from mer.layer_study.probes import StackedProbes, train_stacked_probes
+from mer.layer_study.probes import ProbeTraining, StackedProbes, train_stacked_probes
 
 LAYERS, CLIPS, WIDTH, CLASSES, RUNS = 3, 90, 12, 4, 4
 L2 = 0.05
@@ -35,7 +35,7 @@ def problem(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Ten
 def solve(
     features: torch.Tensor, labels: torch.Tensor, train: torch.Tensor, tolerance: float = 3e-6
 ) -> StackedProbes:
-    return train_stacked_probes(features, labels, train, CLASSES, l2=L2, iterations=1000, tolerance=tolerance)
+    return train_stacked_probes(features, labels, train, CLASSES, ProbeTraining(L2, 1000, tolerance))
 
 
 def test_all_at_once_equals_one_by_one() -> None:
