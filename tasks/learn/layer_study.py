@@ -81,16 +81,12 @@ def _states(space: Workspace, states: Sequence[FeatureSetRef]) -> PooledStates |
 
 
 def _produced(study: LayerStudy, config: LayerStudyConfig, stream: str, view: str) -> Produced:
-    from mer.evaluation.figures import layer_curve
+    from mer.evaluation.figures import LayerScores, layer_curve
 
     figure = layer_curve(
-        study.mean,
-        study.low,
-        study.high,
+        LayerScores(study.mean, study.low, study.high, config.score, config.confidence),
         (study.best_block.start, study.best_block.stop),
-        score=config.score,
         weights=study.weights,
-        confidence=config.confidence,
         title=f"{stream} encoder, view {view}" + (f", {config.pooling} pooling" if config.pooling else ""),
     )
     return Produced(
