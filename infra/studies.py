@@ -12,6 +12,7 @@ import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -19,9 +20,6 @@ from typing import Any, Literal
 from infra.catalogue.database import parse_url
 from infra.settings import Settings
 
-HEARTBEAT_SECONDS = 30
-GRACE_SECONDS = 90
-"""A running trial without a heartbeat for so long is dead."""
 MAX_RETRIES = 3
 SURPLUS = "surplus"
 DEFAULTS = "defaults"
@@ -32,32 +30,48 @@ _SILENT_BEATS = 3
 Sampler = Literal["tpe", "gp", "nsga2"]
 
 
+@dataclass(frozen=True)
+class Heartbeats:
+    """Signs of life of running trials."""
+
+    interval_seconds: int = 30
+    grace_seconds: int = 90
+    """Silence after which a trial counts as dead and is queued again, at most `MAX_RETRIES` times."""
+
+
+HEARTBEATS = Heartbeats()
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Asynchronous successive halving: when trials are given up early."""
+
+    first_rung: int
+    """Epochs after which trials are first given up."""
+    reduction: int = 3
+    """At a rung the best 1 / `reduction` so far go on, and the next rung is that many times as late."""
+
+
 def open_study(
     settings: Settings,
     name: str,
     *,
-    direction: Literal["maximize", "minimize"] = "maximize",
     seed: int | None = None,
     defaults: Mapping[str, Any] | None = None,
-    heartbeat_seconds: int = HEARTBEAT_SECONDS,
-    grace_seconds: int = GRACE_SECONDS,
+    heartbeats: Heartbeats = HEARTBEATS,
     sampler: Sampler = "tpe",
-    first_rung: int | None = None,
-    reduction: int = 3,
+    halving: Halving | None = None,
 ) -> Any:
-    """Open or create the study `name`; returns an `optuna.Study`, whose `optimize()` sends heartbeats.
+    """Open or create the study `name`, which maximises; returns an `optuna.Study`, whose `optimize()` sends heartbeats.
 
     Args:
         settings: whose `optuna_storage_url` holds the study.
         name: the same name is the same study.
-        direction: of the objective.
         seed: of the sampler; None: not reproducible. Workers of one study need different ones.
         defaults: parameters tried first when the study is new.
-        heartbeat_seconds: interval of signs of life of a running trial.
-        grace_seconds: silence after which a trial counts as dead and is queued again, at most three times.
+        heartbeats: signs of life of running trials.
         sampler: how new trials are chosen.
-        first_rung: epochs after which trials are first given up (asynchronous successive halving); None: never.
-        reduction: at a rung the best 1 / `reduction` so far go on, and the next rung is that many times as late.
+        halving: when trials are given up early; None: never.
     """
     import optuna
     from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
@@ -69,18 +83,20 @@ def open_study(
         warnings.simplefilter("ignore", category=_experimental())  # heartbeats: known, and tested here
         storage = RDBStorage(
             url.render_as_string(hide_password=False),
-            heartbeat_interval=heartbeat_seconds,
-            grace_period=grace_seconds,
+            heartbeat_interval=heartbeats.interval_seconds,
+            grace_period=heartbeats.grace_seconds,
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
         )
     study = optuna.create_study(
         storage=storage,
         study_name=name,
-        direction=direction,
+        direction="maximize",
         sampler=_sampler(sampler, seed),
-        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=first_rung, reduction_factor=reduction)
-        if first_rung is not None
-        else optuna.pruners.NopPruner(),
+        pruner=optuna.pruners.NopPruner()
+        if halving is None
+        else optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=halving.first_rung, reduction_factor=halving.reduction
+        ),
         load_if_exists=True,
     )
     weakref.finalize(study, storage.engine.dispose)  # Optuna itself never closes its connections

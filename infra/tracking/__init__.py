@@ -11,6 +11,7 @@ import base64
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from infra.artifacts import ArtifactRef, manifest_uri
@@ -18,10 +19,32 @@ from infra.settings import Settings
 from infra.tracking.mlflow_sink import MlflowSink
 from infra.tracking.spool import Spool
 
-__all__ = ["Tracker"]
+__all__ = ["RunRecord", "Tracker"]
 
 EXPERIMENT = "mer"
 Status = Literal["FINISHED", "FAILED"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What a run did, for people who look at it in MLflow."""
+
+    name: str
+    """Shown name."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """Configuration."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Final figures; NaN and infinities are left out."""
+    history: Sequence[Mapping[str, float]] = ()
+    """Figures by epoch; the step is `epoch` where given, else the position."""
+    figures: Mapping[str, bytes] = field(default_factory=dict)
+    """PNG images by file name."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Further tags."""
+    seconds: float = 0.0
+    """How long it took."""
+    status: Status | None = "FINISHED"
+    """How it ended; None: it goes on."""
 
 
 class Tracker:
@@ -36,43 +59,17 @@ class Tracker:
         self,
         *,
         parent: str,
-        name: str,
         idempotency_key: str,
-        params: Mapping[str, Any] | None = None,
-        metrics: Mapping[str, float] | None = None,
-        history: Sequence[Mapping[str, float]] = (),
-        figures: Mapping[str, bytes] | None = None,
-        tags: Mapping[str, str] | None = None,
-        seconds: float = 0.0,
-        status: Status = "FINISHED",
+        record: RunRecord,
     ) -> None:
         """Record a stage as a finished run nested in the run `parent`.
 
         Args:
             parent: name of the parent run, which must be unique (a flow run's).
-            name: shown name.
             idempotency_key: the same key below the same parent is the same run.
-            params: configuration.
-            metrics: final figures; NaN and infinities are left out.
-            history: figures by epoch; the step is `epoch` where given, else the position.
-            figures: PNG images by file name.
-            tags: further tags.
-            seconds: how long the stage took.
-            status: how it ended.
+            record: what the stage did.
         """
-        self._record(
-            _run_event(
-                key=f"{parent}/{idempotency_key}",
-                name=name,
-                parent=parent,
-                metrics=_points(metrics or {}, history),
-                params=params,
-                figures=figures,
-                tags=tags,
-                seconds=seconds,
-                status=status,
-            )
-        )
+        self._record(_run_event(f"{parent}/{idempotency_key}", record, parent=parent))
 
     def log_run(
         self,
@@ -93,18 +90,15 @@ class Tracker:
         if dataset is not None:
             corpus, digest, clips = dataset
             described = {"name": corpus, "digest": digest, "profile": f'{{"clips": {clips}}}'}
-        self._record(
-            _run_event(
-                key=name,
-                name=name,
-                metrics=_points(metrics or {}, ()),
-                params=params,
-                figures=figures,
-                tags=tags,
-                dataset=described,
-                status=status,
-            )
+        record = RunRecord(
+            name=name,
+            params=params or {},
+            metrics=metrics or {},
+            figures=figures or {},
+            tags=tags or {},
+            status=status,
         )
+        self._record(_run_event(name, record, dataset=described))
 
     def register_version(
         self, name: str, version: int, ref: ArtifactRef, *, parent: str | None, metrics: Mapping[str, float]
@@ -146,32 +140,24 @@ class Tracker:
 
 
 def _run_event(
-    *,
-    key: str,
-    name: str,
-    metrics: list[tuple[str, float, int]],
-    params: Mapping[str, Any] | None,
-    figures: Mapping[str, bytes] | None,
-    tags: Mapping[str, str] | None,
-    status: Status | None,
-    parent: str | None = None,
-    dataset: Mapping[str, Any] | None = None,
-    seconds: float = 0.0,
+    key: str, record: RunRecord, *, parent: str | None = None, dataset: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     now_ms = time.time_ns() // 1_000_000
     return {
         "type": "run",
         "key": key,
-        "name": name,
+        "name": record.name,
         "parent": parent,
-        "start_ms": now_ms - int(seconds * 1000),
+        "start_ms": now_ms - int(record.seconds * 1000),
         "end_ms": now_ms,
-        "metrics": metrics,
-        "params": {key: str(value) for key, value in (params or {}).items()},
-        "figures": {n: base64.b64encode(content).decode("ascii") for n, content in (figures or {}).items()},
-        "tags": {key: str(value) for key, value in (tags or {}).items()},
+        "metrics": _points(record.metrics, record.history),
+        "params": {name: str(value) for name, value in record.params.items()},
+        "figures": {
+            name: base64.b64encode(content).decode("ascii") for name, content in record.figures.items()
+        },
+        "tags": {name: str(value) for name, value in record.tags.items()},
         "dataset": dataset,
-        "status": status,
+        "status": record.status,
     }
 
 

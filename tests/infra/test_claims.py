@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.settings import Settings
-from infra.studies import SURPLUS, alive, claim, finish, finished_trials, open_study, seed_draws
+from infra.studies import SURPLUS, Heartbeats, alive, claim, finish, finished_trials, open_study, seed_draws
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -69,7 +69,7 @@ def test_with_a_seed_draws_depend_on_the_trials_number(settings: Settings) -> No
 def test_heartbeats_end_with_the_block(settings: Settings) -> None:
     import threading
 
-    study = open_study(settings, "s", heartbeat_seconds=1)
+    study = open_study(settings, "s", heartbeats=Heartbeats(1))
     with alive(study, claim(study, planned=1, most=1)):
         assert any(thread.name == "heartbeats" for thread in threading.enumerate())
     assert not any(thread.name == "heartbeats" for thread in threading.enumerate())

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from infra.settings import Settings
-from infra.studies import open_study
+from infra.studies import Heartbeats, open_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")]
 
@@ -20,12 +20,12 @@ WORKER = """
 import sys, time, warnings
 warnings.simplefilter("ignore")
 from infra.settings import load_settings
-from infra.studies import open_study
+from infra.studies import Heartbeats, open_study
 def objective(trial):
     trial.suggest_float("x", 0, 1)
     print("running", flush=True)
     time.sleep(600)
-open_study(load_settings(), "killed", heartbeat_seconds=1, grace_seconds=3).optimize(objective, n_trials=1)
+open_study(load_settings(), "killed", heartbeats=Heartbeats(1, 3)).optimize(objective, n_trials=1)
 """
 
 
@@ -56,7 +56,7 @@ def test_the_trial_of_a_killed_worker_is_tried_again(settings: Settings) -> None
         assert worker.stdout.readline().strip() == "running"
         os.kill(worker.pid, signal.SIGKILL)
     time.sleep(4)
-    study = open_study(settings, "killed", heartbeat_seconds=1, grace_seconds=3)
+    study = open_study(settings, "killed", heartbeats=Heartbeats(1, 3))
     # The stale trial is noticed before the first trial and queued: the next one repeats its parameters.
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
     trials = study.trials

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from infra.artifacts import ArtifactRef
 from infra.services import start, stop_all
 from infra.settings import Settings
-from infra.tracking import Tracker
+from infra.tracking import RunRecord, Tracker
 
 PNG = bytes.fromhex("89504e470d0a1a0a") + b"not really a picture"
 DIGEST = hashlib.sha256(b"model").hexdigest()
@@ -23,9 +23,7 @@ MODEL = ArtifactRef(kind="model", key=DIGEST, sha256=DIGEST)
 
 def log_a_stage(tracker: Tracker, key: str = "k1", **changed: Any) -> None:
     values: dict[str, Any] = {
-        "parent": "retrain brave-otter",
         "name": "fusion fold0",
-        "idempotency_key": key,
         "params": {"learning_rate": 0.001, "layers": "[1, 2]", "a+b": "x" * 9000},
         "metrics": {"waf": 0.83, "diverged": float("nan")},
         "history": [{"epoch": 1, "loss": 0.9}, {"epoch": 2, "loss": 0.5}],
@@ -33,7 +31,8 @@ def log_a_stage(tracker: Tracker, key: str = "k1", **changed: Any) -> None:
         "tags": {"artifact": "fusion/abc"},
         "seconds": 12.5,
     }
-    tracker.log_stage(**{**values, **changed})
+    record = RunRecord(**{**values, **changed})
+    tracker.log_stage(parent="retrain brave-otter", idempotency_key=key, record=record)
 
 
 def client(settings: Settings) -> Any:

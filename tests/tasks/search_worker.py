@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from infra.settings import load_settings
-from infra.studies import Sampler, open_study
+from infra.studies import Halving, Heartbeats, Sampler, open_study
 from mer.examples import Examples
 from mer.features.dataset import FeatureTable
 from mer.fusion.config import FusionConfig
@@ -51,7 +51,7 @@ def main() -> None:
     name, planned, batch, *more = sys.argv[1:]
     fusion = FusionConfig(epochs=int(more[0]) if more else 4, patience=0)
     recipe = parse_recipe(RECIPE, origin="worker").model_copy(update={"fusion": fusion})
-    study = open_study(load_settings(), name, heartbeat_seconds=1, grace_seconds=3, first_rung=2)
+    study = open_study(load_settings(), name, heartbeats=Heartbeats(1, 3), halving=Halving(2))
     sampler: Sampler = more[1] if len(more) > 1 else "tpe"  # type: ignore[assignment]
     plan = SearchPlan(study=name, trials=int(planned), batch=int(batch), first_rung=2, sampler=sampler)
 

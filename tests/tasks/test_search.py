@@ -17,7 +17,15 @@ import pytest
 from pydantic import SecretStr
 
 from infra.settings import Settings
-from infra.studies import SURPLUS, dashboard_command, finished_trials, open_study, settle_terms
+from infra.studies import (
+    SURPLUS,
+    Halving,
+    Heartbeats,
+    dashboard_command,
+    finished_trials,
+    open_study,
+    settle_terms,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")]
 WORKER = Path(__file__).parent / "search_worker.py"
@@ -46,7 +54,7 @@ def on_postgres(settings: Settings, fresh_postgres: Callable[[], str]) -> Settin
 
 def test_a_worker_killed_in_the_middle_costs_no_trial_and_counts_none_twice(on_postgres: Settings) -> None:
     # opened here first: two workers that create the tables at once is Optuna's business, not ours
-    open_study(on_postgres, "shared", heartbeat_seconds=1, grace_seconds=3, first_rung=2)
+    open_study(on_postgres, "shared", heartbeats=Heartbeats(1, 3), halving=Halving(2))
     doomed = worker(on_postgres, "shared", 10, 4, "100000")  # would train for hours
     assert doomed.stdout is not None and doomed.stdout.readline().strip() == "training"
     os.kill(doomed.pid, signal.SIGKILL)
@@ -57,7 +65,7 @@ def test_a_worker_killed_in_the_middle_costs_no_trial_and_counts_none_twice(on_p
         other.communicate(timeout=180)
     assert [other.returncode for other in others] == [0, 0]
 
-    study = open_study(on_postgres, "shared", heartbeat_seconds=1, grace_seconds=3)
+    study = open_study(on_postgres, "shared", heartbeats=Heartbeats(1, 3))
     trials = study.get_trials(deepcopy=False)
     assert len(finished_trials(study)) == 10
     dead = [t for t in trials if t.state.name == "FAIL" and SURPLUS not in t.user_attrs]
@@ -73,7 +81,7 @@ def test_a_worker_killed_in_the_middle_costs_no_trial_and_counts_none_twice(on_p
 
 
 def test_trials_of_two_workers_differ_and_their_number_is_exact(on_postgres: Settings) -> None:
-    open_study(on_postgres, "two", heartbeat_seconds=1, grace_seconds=3)
+    open_study(on_postgres, "two", heartbeats=Heartbeats(1, 3))
     both = [worker(on_postgres, "two", 7, 5) for _ in range(2)]
     for one in both:
         one.communicate(timeout=180)
