@@ -16,6 +16,7 @@ from prefect import task
 from infra.studies import (
     DEFAULTS,
     SURPLUS,
+    Halving,
     Sampler,
     alive,
     claim,
@@ -188,8 +189,7 @@ def open_search(
         name,
         seed=recipe.seed,
         sampler=plan.sampler,
-        first_rung=plan.first_rung,
-        reduction=REDUCTION,
+        halving=None if plan.first_rung is None else Halving(plan.first_rung, REDUCTION),
         defaults=options.defaults(
             {
                 name: [

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.artifacts import ArtifactRef
 from infra.errors import ArtifactCorrupt, ArtifactMissing
+from infra.tracking import RunRecord
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.library_versions import library_versions, tell_other_libraries
@@ -165,14 +166,16 @@ def _track(
 ) -> None:
     space.tracker.log_stage(
         parent=parent_run,
-        name=label,
         idempotency_key=ref.key,
-        params=flatten(config),
-        metrics={**produced.metrics, "stage_seconds": seconds},
-        seconds=seconds,
-        history=produced.history,
-        figures=produced.figures,
-        tags={"artifact": f"{ref.kind}/{ref.key}", "artifact_sha256": ref.sha256},
+        record=RunRecord(
+            name=label,
+            params=flatten(config),
+            metrics={**produced.metrics, "stage_seconds": seconds},
+            seconds=seconds,
+            history=produced.history,
+            figures=produced.figures,
+            tags={"artifact": f"{ref.kind}/{ref.key}", "artifact_sha256": ref.sha256},
+        ),
     )
 
 
