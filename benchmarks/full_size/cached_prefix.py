@@ -153,7 +153,8 @@ def train(
     from mer.adaptation.block import Block
     from mer.adaptation.config import AdaptationConfig
     from mer.adaptation.fit import Fit
-    from mer.adaptation.fit_clips import FitClips
+    from mer.adaptation.fit_clips import FitClips, LabelledFrames
+    from mer.training.fit_masks import FitMasks
 
     clips = len(prefix.clip_ids)
     held_out = np.arange(clips) >= clips - max(clips // 5, 2)
@@ -162,7 +163,9 @@ def train(
     if encoder.placement.on_gpu:
         torch.cuda.reset_peak_memory_stats()
     own = replace(prefix, values=prefix.values.copy())
-    data = FitClips.of(own, (), np.arange(clips) % CLASSES, ~held_out, held_out, device)
+    data = FitClips.of(
+        LabelledFrames(own, np.arange(clips) % CLASSES, CLASSES), FitMasks(~held_out, held_out), device
+    )
     block = Block(*layers)
     fit = (
         Fit(encoder, block, data, CLASSES, config)

@@ -29,9 +29,10 @@ from benchmarks.measuring import peak_memory_bytes
 from mer.adaptation.adapted_block import Adaptation, AdaptedBlock
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
-from mer.adaptation.finetune import adapt, adapted_features
+from mer.adaptation.finetune import LabelledFrames, adapt, adapted_features
 from mer.adaptation.token_config import PictureAdaptation, TextAdaptation
 from mer.encoders.placement import Placement, choose_placement
+from mer.training.fit_masks import FitMasks
 
 CLIPS, RANK = 2, 16
 QUICK = ("chinese-hubert-large", "clip-vit-l14")
@@ -58,7 +59,11 @@ def check(name: str, depth: int, placement: Placement) -> dict[str, Figure]:
     everything = np.ones(CLIPS, dtype=bool)
     started, worked = time.perf_counter(), time.process_time()
     adaptation = adapt(
-        encoder, block, table, np.arange(CLIPS) % CLASSES, CLASSES, everything, ~everything, config
+        encoder,
+        block,
+        LabelledFrames(table, np.arange(CLIPS) % CLASSES, CLASSES),
+        FitMasks.all_training(everything),
+        config,
     )
     seconds, processor = time.perf_counter() - started, time.process_time() - worked
     adapted = AdaptedBlock(encoder, block, config, CLASSES)

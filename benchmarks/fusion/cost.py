@@ -71,7 +71,7 @@ def cost_of(model: str, clips: int, epochs: int, threads: int) -> dict[str, floa
     import numpy as np
     import torch
 
-    from mer.fusion.fit import fit_fusion
+    from mer.fusion.fit import FusionResumable, fit_fusion
 
     torch.set_num_threads(threads)
     tables, examples = corpus(clips, frames=model != UTTERANCE)
@@ -84,7 +84,7 @@ def cost_of(model: str, clips: int, epochs: int, threads: int) -> dict[str, floa
         walls.append(time.perf_counter())
         cpus.append(time.process_time())
 
-    fitted = fit_fusion(tables, examples, ~held, held, CLASSES, config, progress=progress)
+    fitted = fit_fusion(tables, examples, ~held, held, CLASSES, config, FusionResumable(progress=progress))
     return {
         "epoch_seconds": median(np.diff(walls)[1:].tolist()),
         "epoch_cpu_seconds": median(np.diff(cpus)[1:].tolist()),

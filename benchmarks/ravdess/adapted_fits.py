@@ -158,8 +158,9 @@ def make_fits(
         encoder: the layered speech encoder, on the device to train on.
         at_once: fits side by side; 1 is best on a processor.
     """
-    from mer.adaptation.finetune import adapt
+    from mer.adaptation.finetune import LabelledFrames, adapt
     from mer.adaptation.stack.fits import Split, adapt_stack, stacked_logits
+    from mer.training.fit_masks import FitMasks
 
     groups: dict[tuple[str, int, int, int], list[WantedFit]] = {}
     for fit in wanted:
@@ -175,14 +176,13 @@ def make_fits(
             for fit in part:  # one vector for all: fits of one group agree wherever both train
                 labels[fit.train] = fit.labels[fit.train]
             block, config = Block(start, stop), part[0].config
+            clips = LabelledFrames(plain, labels, kinds, others)
             if len(part) == 1:  # alone, clips of like length are batched and nothing is padded to other fits
                 own = config.model_copy(update={"seed": part[0].seed})
-                nobody = np.zeros_like(part[0].train)
-                task = (encoder, block, plain, labels, kinds, part[0].train, nobody, own)
-                fitted = [adapt(*task, variants=others)]
+                fitted = [adapt(encoder, block, clips, FitMasks.all_training(part[0].train), own)]
             else:
                 splits = [Split(fit.train, fit.seed) for fit in part]
-                fitted = adapt_stack(encoder, block, plain, labels, kinds, splits, config, others)
+                fitted = adapt_stack(encoder, block, clips, splits, config)
             said = np.zeros((len(part), len(plain.clip_ids), kinds))
             for table in frames.judged(start):
                 logits = stacked_logits(encoder, block, fitted, config, table)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mer.examples import Examples
     from mer.fusion.config import FusionConfig
     from mer.fusion.fitted import FittedFusion
+    from mer.training.fit_masks import FitMasks
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int64]
@@ -118,6 +119,7 @@ def measured(world: World, seeds: Sequence[int], epochs: int, *, last: bool = Fa
     from mer.evaluation.intervals import paired_differences, widened
     from mer.evaluation.metrics import accuracy
     from mer.fusion.config import FusionConfig
+    from mer.training.fit_masks import FitMasks
     from mer.training.folds import inner_validation
 
     own, started = world.examples, time.process_time()
@@ -130,15 +132,13 @@ def measured(world: World, seeds: Sequence[int], epochs: int, *, last: bool = Fa
         for fold in sorted({int(one) for one in own.fold}):
             scored = own.fold == fold
             held = inner_validation(own.speaker, own.clip_ids, own.emotion, ~scored, 0.25, seed, own.content)
-            train = ~scored & ~held
+            masks = FitMasks(~scored & ~held, held)
             truth.append(own.emotion[scored])
             speakers += [own.speaker[i] for i in np.flatnonzero(scored)]
             for noise in NOISES:
-                told = taught(world, noise, train, held, config, seed)
-                wrong.setdefault(noise, []).append(float((told.labels != own.emotion)[train].mean()))
-                for name, predicted in students(
-                    world, told, train, held, scored, config, seed, last=last
-                ).items():
+                told = taught(world, noise, masks, config, seed)
+                wrong.setdefault(noise, []).append(float((told.labels != own.emotion)[masks.train].mean()))
+                for name, predicted in students(world, told, masks, scored, config, seed, last=last).items():
                     answers.setdefault((noise, name), []).append(predicted)
     figures = {f"{noise}_wrong": float(np.mean(shares)) for noise, shares in wrong.items()}
     known = np.concatenate(truth)
@@ -156,18 +156,18 @@ def measured(world: World, seeds: Sequence[int], epochs: int, *, last: bool = Fa
     return figures | {"seconds": time.process_time() - started}
 
 
-def taught(world: World, noise: str, train: Mask, held: Mask, config: FusionConfig, seed: int) -> Trained:
+def taught(world: World, noise: str, masks: FitMasks, config: FusionConfig, seed: int) -> Trained:
     """The labels that a noise leaves to the training clips; those of other clips are as they are."""
     from mer.fusion.fit import fit_fusion, predict_fusion
 
-    own, rng = world.examples, np.random.default_rng([seed, NOISES.index(noise)])
+    own, train, rng = world.examples, masks.train, np.random.default_rng([seed, NOISES.index(noise)])
     labels, rows = own.emotion.copy(), np.flatnonzero(train)
     if noise == "teacher":
         people = sorted({str(own.speaker[i]) for i in rows})
         known = np.isin(np.array(own.speaker), rng.permutation(people)[: max(2, len(people) // 3)])
         names = [str(kind) for kind in range(world.classes)]
         teacher = fit_fusion(
-            world.tables, own, train & known, held, names,
+            world.tables, own, train & known, masks.validation, names,
             config.model_copy(update={**LOSSES["smoothed"], "seed": seed}),
         )  # fmt: skip
         asked = np.flatnonzero(train & ~known)
@@ -183,13 +183,13 @@ def taught(world: World, noise: str, train: Mask, held: Mask, config: FusionConf
 
 
 def students(
-    world: World, told: Trained, train: Mask, held: Mask, scored: Mask, config: FusionConfig, seed: int,
+    world: World, told: Trained, masks: FitMasks, scored: Mask, config: FusionConfig, seed: int,
     *, last: bool = False,
 ) -> dict[str, Labels]:  # fmt: skip
     """Name -> classes of the scored clips, whose labels nothing here sees."""
-    from mer.fusion.fit import fit_fusion, predict_fusion
+    from mer.fusion.fit import FusionResumable, fit_fusion, predict_fusion
 
-    own, nobody = world.examples, np.zeros(len(world.examples), bool)
+    own, train, nobody = world.examples, masks.train, np.zeros(len(world.examples), bool)
     labels = np.where(scored, -1, told.labels)
     hard, asked = replace(own, emotion=labels), rows_of(world.tables, np.flatnonzero(scored))
     names = [str(kind) for kind in range(world.classes)]
@@ -201,10 +201,10 @@ def students(
         cases["warm"] = ("smoothed", hard, told.teacher)
     found: dict[str, Labels] = {}
     for name, (loss, examples, start) in cases.items():
-        for ending, validation in (("", held), ("_last", nobody))[: 1 + last]:
+        for ending, validation in (("", masks.validation), ("_last", nobody))[: 1 + last]:
             fitted = fit_fusion(
                 world.tables, examples, train, validation, names,
-                config.model_copy(update={**LOSSES[loss], "seed": seed}), start=start,
+                config.model_copy(update={**LOSSES[loss], "seed": seed}), FusionResumable(start=start),
             )  # fmt: skip
             found[f"{name}{ending}"] = predict_fusion(fitted, asked).predicted
     if told.teacher is not None:

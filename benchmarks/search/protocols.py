@@ -300,8 +300,7 @@ def loop(draw: Draw, *, fused: bool = False) -> Loop:
     train, validation, test = (torch.from_numpy(np.flatnonzero(mask)) for mask in masks)
     return Loop(
         list(standardised(0).values.values()), torch.from_numpy(examples.emotion), torch.from_numpy(examples.valence),
-        (train, validation, test),
-        hidden=draw.hidden, dropout=draw.dropout, learning_rate=draw.learning_rate, fused=fused,
+        (train, validation, test), draw, fused=fused,
     )  # fmt: skip
 
 

@@ -7,10 +7,14 @@ the original: features are already standardised tensors in memory, without a Dat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from sklearn.metrics import f1_score
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from benchmarks.search.protocols import Draw
 
 
 class Encoder(nn.Sequential):
@@ -55,21 +59,19 @@ class Loop:
         emotion: (N,) class index.
         valence: (N,).
         sets: row numbers of train, validation and test.
-        hidden: width.
-        dropout: probability.
-        learning_rate: of Adam.
+        draw: width, dropout and step size.
         fused: Adam's fused kernel instead of the default.
     """
 
     def __init__(
-        self, streams: Sequence[Tensor], emotion: Tensor, valence: Tensor, sets: tuple[Tensor, Tensor, Tensor], *,
-        hidden: int, dropout: float, learning_rate: float, fused: bool = False,
+        self, streams: Sequence[Tensor], emotion: Tensor, valence: Tensor, sets: tuple[Tensor, Tensor, Tensor],
+        draw: Draw, *, fused: bool = False,
     ) -> None:  # fmt: skip
         self.streams, self.emotion, self.valence, self.sets = streams, emotion, valence, sets
         classes = int(emotion.max()) + 1
-        self.model = Attention([values.shape[1] for values in streams], hidden, dropout, classes)
+        self.model = Attention([values.shape[1] for values in streams], draw.hidden, draw.dropout, classes)
         self.optimiser = torch.optim.Adam(
-            self.model.parameters(), lr=learning_rate, weight_decay=1e-5, fused=True if fused else None
+            self.model.parameters(), lr=draw.learning_rate, weight_decay=1e-5, fused=True if fused else None
         )
 
     def epoch(self, *, scored: Sequence[str] = ("train", "validation", "test")) -> dict[str, float]:

@@ -7,49 +7,35 @@ from their output, computed once (`frames`), and no layer above `block.stop` is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
-
 from mer.adaptation.adapted_block import Adaptation, AdaptedBlock, adapted_features
 from mer.adaptation.adapter_files import load_adapter, save_adapter
 from mer.adaptation.adapters import check_block
 from mer.adaptation.block import Block, BlockEncoder
 from mer.adaptation.config import AdaptationConfig
 from mer.adaptation.fit import Fit
-from mer.adaptation.fit_clips import FitClips
+from mer.adaptation.fit_clips import FitClips, LabelledFrames
 from mer.adaptation.processes import ALONE, Processes
-from mer.training.checkpoint import Checkpoint
-
-if TYPE_CHECKING:
-    from mer.features.dataset import RaggedTable
+from mer.training.fit_masks import FitMasks
+from mer.training.resumable import ONCE, Resumable
 
 __all__ = [
     "Adaptation",
     "AdaptedBlock",
+    "LabelledFrames",
     "adapt",
     "adapted_features",
     "load_adapter",
     "save_adapter",
 ]
 
-Progress = Callable[[int, int], None]
-
 
 def adapt(
     encoder: BlockEncoder,
     block: Block,
-    frames: RaggedTable,
-    labels: NDArray[np.int64],
-    class_count: int,
-    train: NDArray[np.bool_],
-    validation: NDArray[np.bool_],
+    clips: LabelledFrames,
+    masks: FitMasks,
     config: AdaptationConfig,
-    checkpoint: Checkpoint | None = None,
-    progress: Progress | None = None,
-    variants: Sequence[RaggedTable] = (),
+    resume: Resumable = ONCE,
     processes: Processes = ALONE,
 ) -> Adaptation:
     """Fit adapters and head on the training clips; keep the epoch that is best on the validation clips.
@@ -57,16 +43,11 @@ def adapt(
     Args:
         encoder: left exactly as it is.
         block: layers to adapt.
-        frames: cached hidden state `block.start` of every clip, (sum of frames, width).
-        labels: (clips,) class index; -1 = unlabelled, never trained on.
-        class_count: number of classes.
-        train: (clips,) clips to train on; those without label or sound are left out.
-        validation: (clips,) clips to choose the epoch by; none at all keeps the last epoch.
+        clips: cached hidden state `block.start` of every clip, and its variants, with the labels; what an epoch shows
+            of the variants is `config.variants_per_epoch`. They are never validated on.
+        masks: clips to train on and to choose the epoch by; those without label or sound are left out.
         config: options.
-        checkpoint: where every finished epoch is kept; one that is found is gone on from, to the same bits.
-        progress: called with (epochs done, epochs) after every epoch.
-        variants: hidden state `block.start` of the same clips out of augmented waveforms, any number of tables like
-            `frames`; what an epoch shows of them is `config.variants_per_epoch`. They are never validated on.
+        resume: its checkpoint and progress.
         processes: those that share the batches; every one calls this with equal arguments and gets the same result.
             The first writes the checkpoint, and all must be able to read it.
 
@@ -76,9 +57,10 @@ def adapt(
     """
     check_block(encoder, block)
     device = next(encoder.module.parameters()).device
-    clips = FitClips.of(frames, variants, labels, train, validation, device)
-    clips.check(encoder.width, class_count)
-    fit = Fit(encoder, block, clips, class_count, config, processes)
+    fit_clips = FitClips.of(clips, masks, device)
+    fit_clips.check(encoder.width, clips.class_count)
+    fit = Fit(encoder, block, fit_clips, clips.class_count, config, processes)
+    checkpoint, progress = resume.checkpoint, resume.progress
     if checkpoint is not None and (state := checkpoint.load()) is not None:
         fit.restore(*state)
     while not fit.finished:
@@ -91,5 +73,5 @@ def adapt(
         tensors=fit.best_tensors,
         history=fit.history,
         best_epoch=fit.best_epoch,
-        class_count=class_count,
+        class_count=clips.class_count,
     )

@@ -12,9 +12,24 @@ from numpy.typing import NDArray
 
 from mer.adaptation.padded_batches import FrameStore
 from mer.errors import ConfigError
+from mer.training.fit_masks import FitMasks
 
 if TYPE_CHECKING:
     from mer.features.dataset import RaggedTable
+
+
+@dataclass(frozen=True)
+class LabelledFrames:
+    """Cached frames of clips with their labels: what an adaptation reads."""
+
+    frames: RaggedTable
+    """Hidden state `block.start` of every clip, (sum of frames, width)."""
+    labels: NDArray[np.int64]
+    """(clips,) class index; -1 = unlabelled, never trained on."""
+    class_count: int
+    """Number of classes."""
+    variants: Sequence[RaggedTable] = ()
+    """The same state of the same clips out of augmented waveforms, any number of tables like `frames`."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +45,13 @@ class FitClips:
     """(clips to choose by,) rows, always plain."""
 
     @classmethod
-    def of(
-        cls,
-        frames: RaggedTable,
-        variants: Sequence[RaggedTable],
-        labels: NDArray[np.int64],
-        train: NDArray[np.bool_],
-        validation: NDArray[np.bool_],
-        device: torch.device,
-    ) -> FitClips:
+    def of(cls, labelled: LabelledFrames, masks: FitMasks, device: torch.device) -> FitClips:
         """Put all frames on the device, once.
 
         Raises:
             ConfigError: masks, labels or variants do not agree with the clips.
         """
+        frames, variants = labelled.frames, labelled.variants
         clips = len(frames.clip_ids)
         for number, variant in enumerate(variants, start=1):
             if tuple(variant.clip_ids) != tuple(frames.clip_ids):
@@ -55,18 +63,18 @@ class FitClips:
                     f"adaptation: expected frames of shape {frames.values.shape[1:]}, found "
                     f"{variant.values.shape[1:]} in variant {number}"
                 )
-        labels = np.asarray(labels, dtype=np.int64)
+        labels = np.asarray(labelled.labels, dtype=np.int64)
         if len(labels) != clips:
             raise ConfigError(f"adaptation cannot start: {len(labels)} labels for {clips} clips")
         usable = np.asarray(frames.present, dtype=bool) & (labels >= 0)
-        rows = _rows(train, usable, "train")
+        rows = _rows(masks.train, usable, "train")
         present = [np.asarray(variant.present, dtype=bool)[rows] for variant in variants]
         choices = [rows] + [np.where(has, rows + clips * v, rows) for v, has in enumerate(present, start=1)]
         return cls(
             store=FrameStore.of(frames, *variants, device=device),
             labels=np.tile(labels, 1 + len(variants)),
             choices=np.stack(choices),
-            validation=_rows(validation, usable, "validation"),
+            validation=_rows(masks.validation, usable, "validation"),
         )
 
     @property

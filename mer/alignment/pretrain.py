@@ -8,15 +8,13 @@ stream may be aligned with any other's space. Labels are never read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mer.alignment.aligned_model import Alignment, aligned_features, aligned_table
 from mer.alignment.alignment_files import load_alignment, save_alignment
 from mer.alignment.config import AlignmentConfig
 from mer.alignment.fit import AlignmentFit
 from mer.alignment.paired_clips import PairedClips
 from mer.alignment.trunk import TrainedEncoder
-from mer.training.checkpoint import Checkpoint
+from mer.training.resumable import ONCE, Resumable
 
 __all__ = [
     "Alignment",
@@ -29,30 +27,27 @@ __all__ = [
     "save_alignment",
 ]
 
-Progress = Callable[[int, int], None]
-
 
 def pretrain_alignment(
     clips: PairedClips,
     config: AlignmentConfig,
     encoder: TrainedEncoder | None = None,
-    checkpoint: Checkpoint | None = None,
-    progress: Progress | None = None,
+    resume: Resumable = ONCE,
     device: str = "cpu",
 ) -> Alignment:
     """Fit both sides on the training clips; keep the epoch with the lowest loss on the validation clips.
 
     Args:
         clips: both streams' values, masks and groups. config: options; `shuffle_pairs` makes the control run.
-        encoder: trainable encoder of face crops; not used for vectors. checkpoint: where every finished epoch
-        is kept; one that is found is gone on from, to the same bits. progress: called with (epochs done,
-        epochs) after every epoch. device: where the training runs.
+        encoder: trainable encoder of face crops; not used for vectors. resume: its checkpoint and progress.
+        device: where the training runs.
 
     Raises:
         ConfigError: shapes do not agree, clips are in both masks, or fewer than two clips are there to
         train on. DivergedError: more than three steps gave NaN or infinity.
     """
     fit = AlignmentFit(clips, config, encoder, device)
+    checkpoint, progress = resume.checkpoint, resume.progress
     if checkpoint is not None and (state := checkpoint.load()) is not None:
         fit.restore(*state)
     while not fit.finished:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,25 @@ from mer.fusion.streams import (
     stream_batch,
 )
 from mer.fusion.task_balance import start_model
-from mer.fusion.train import Progress, TrainingData, batches_for_reading, train_fusion
+from mer.fusion.train import TrainingData, batches_for_reading, train_fusion
 from mer.fusion.warm_start import take_parameters, taken_standardisation
 from mer.fusion.windows import read_tables
 from mer.posteriors import Posteriors
-from mer.training.checkpoint import Checkpoint, content_digest
+from mer.training.checkpoint import content_digest
+from mer.training.resumable import Resumable
 from mer.training.seeding import epoch_generator, initialise
+
+
+@dataclass(frozen=True)
+class FusionResumable(Resumable):
+    """The checkpoint and progress of a fit, and where it starts when there is no checkpoint."""
+
+    start: FittedFusion | None = None
+    """Model whose parameters and standardisation the fit starts from; None: from the seed."""
+
+
+FROM_SEED = FusionResumable()
+"""A fit that starts from its seed, keeps no checkpoint and tells nobody."""
 
 
 def fit_fusion(
@@ -46,9 +60,7 @@ def fit_fusion(
     validation: NDArray[np.bool_],
     classes: Sequence[str],
     config: FusionConfig,
-    checkpoint: Checkpoint | None = None,
-    progress: Progress | None = None,
-    start: FittedFusion | None = None,
+    resume: FusionResumable = FROM_SEED,
 ) -> FittedFusion:
     """Train a fusion model on `train`, keep the epoch that is best on `validation`.
 
@@ -59,16 +71,15 @@ def fit_fusion(
         validation: (N,) clips to choose the epoch by, of other speakers; none: the last epoch is kept.
         classes: class names in index order.
         config: model and training options.
-        checkpoint: where to go on from and to save to; a checkpoint of other inputs is ignored.
-        progress: called with (epochs done, epochs in all) after every epoch, when its checkpoint is on
-            disk.
-        start: model whose parameters and standardisation this fit starts from; None: from the seed.
+        resume: checkpoint and progress, and the model that this fit starts from; a checkpoint of other
+            inputs is ignored.
 
     Raises:
         ConfigError: streams that do not fit the examples, overlapping masks, fewer than two classes to
             learn, soft targets of other classes, or a model of another structure to start from.
         DivergedError: more than 3 steps without finite loss and gradient.
     """
+    start = resume.start
     check_aligned(features, examples.clip_ids)
     _check_labels(examples, train, validation, classes)
     features = read_tables(features, config)
@@ -85,7 +96,7 @@ def fit_fusion(
         take_parameters(model, start.tensors)
     learns_valence = config.valence_weight > 0 and bool(np.isfinite(examples.valence[train]).any())
     identity = _identity(data, config, classes, None if start is None else start.tensors)
-    outcome = train_fusion(model, data, config, identity, checkpoint, progress)
+    outcome = train_fusion(model, data, config, identity, resume.checkpoint, resume.progress)
     return FittedFusion(
         config=config,
         classes=tuple(classes),

@@ -5,7 +5,6 @@ not finite.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,9 +29,9 @@ from mer.training.batches import length_sorted_batches
 from mer.training.checkpoint import Checkpoint
 from mer.training.losses import class_weights, valence_loss
 from mer.training.optimiser_state import optimiser_tensors, restore_optimiser
+from mer.training.resumable import Progress
 from mer.training.seeding import epoch_generator, seed_dropout
 
-Progress = Callable[[int, int], None]
 MAX_SKIPPED_STEPS = 3
 _MODEL, _BEST, _AVERAGE = "model.", "best.", "average."
 

@@ -27,7 +27,7 @@ from mer.adaptation.adapters import check_block
 from mer.adaptation.batch_plan import BatchPlan, Chances, draw_plan
 from mer.adaptation.block import Block, BlockEncoder
 from mer.adaptation.config import AdaptationConfig
-from mer.adaptation.fit_clips import FitClips
+from mer.adaptation.fit_clips import FitClips, LabelledFrames
 from mer.adaptation.masked_reconstruction import MaskedReconstruction
 from mer.adaptation.objective import mean_frame
 from mer.adaptation.padded_batches import FrameStore, pad
@@ -35,6 +35,7 @@ from mer.adaptation.stack.adam import StackedAdam
 from mer.adaptation.stack.member import MemberStart, StackedBatch, StackMember, stack_plans
 from mer.errors import ConfigError
 from mer.training.batches import length_sorted_batches
+from mer.training.fit_masks import FitMasks
 from mer.training.losses import class_weights
 from mer.training.seeding import epoch_generator
 from mer.training.steps import seeded, warmup_cosine
@@ -58,12 +59,9 @@ class Split:
 def adapt_stack(
     encoder: BlockEncoder,
     block: Block,
-    frames: RaggedTable,
-    labels: NDArray[np.int64],
-    class_count: int,
+    clips: LabelledFrames,
     splits: Sequence[Split],
     config: AdaptationConfig,
-    variants: Sequence[RaggedTable] = (),
     progress: Progress | None = None,
 ) -> list[Adaptation]:
     """Fit adapters and head once for every split, all of them together; the last epoch is kept.
@@ -71,12 +69,9 @@ def adapt_stack(
     Args:
         encoder: left exactly as it is; the fits run on its device.
         block: layers to adapt.
-        frames: cached hidden state `block.start` of every clip, (sum of frames, width).
-        labels: (clips,) class index; -1 = unlabelled, never trained on.
-        class_count: number of classes.
+        clips: cached frames with labels, as of `adapt`.
         splits: training clips and seed of each fit.
         config: options of all fits; `seed` and `patience` are not used.
-        variants: as of `adapt`.
         progress: called with (epochs done, epochs) after every epoch.
 
     Returns:
@@ -94,7 +89,7 @@ def adapt_stack(
             "adapt_stack: expected splits and no gradient checkpointing, found "
             f"{len(splits)} splits, gradient_checkpointing {config.gradient_checkpointing}"
         )
-    stack = _Stack(encoder, block, frames, labels, class_count, splits, config, variants)
+    stack = _Stack(encoder, block, clips, splits, config)
     for epoch in range(config.epochs):
         stack.run_epoch(epoch)
         if progress is not None:
@@ -141,16 +136,14 @@ class _Stack:
         self,
         encoder: BlockEncoder,
         block: Block,
-        frames: RaggedTable,
-        labels: NDArray[np.int64],
-        classes: int,
+        labelled: LabelledFrames,
         splits: Sequence[Split],
         config: AdaptationConfig,
-        variants: Sequence[RaggedTable],
     ) -> None:
+        classes = labelled.class_count
         device = next(encoder.module.parameters()).device
         anywhere = np.any([split.train for split in splits], axis=0)
-        everything = FitClips.of(frames, variants, labels, anywhere, np.zeros_like(anywhere), device)
+        everything = FitClips.of(labelled, FitMasks.all_training(anywhere), device)
         self.clips = [
             replace(everything, choices=everything.choices[:, split.train[everything.train]])
             for split in splits

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.robustness.noisy_label_worlds import SET_ASIDE, World, gaussian
 from benchmarks.robustness.noisy_labels import LOSSES, NOISES, SHARE, SOFT, measured, students, taught
 from mer.fusion.config import FusionConfig
+from mer.training.fit_masks import FitMasks
 from mer.training.folds import inner_validation
 
 CONFIG = FusionConfig(hidden=8, epochs=2, batch_size=64, valence_weight=0.0)
@@ -33,7 +34,7 @@ def test_the_fold_set_aside_is_in_no_world() -> None:
 def test_labels_are_wrong_in_training_alone(noise: str) -> None:
     world = gaussian(400)
     train, held, scored = masks(world)
-    told = taught(world, noise, train, held, CONFIG, seed=1)
+    told = taught(world, noise, FitMasks(train, held), CONFIG, seed=1)
     wrong = told.labels != world.examples.emotion
     assert not wrong[held | scored].any()
     if noise == "teacher":
@@ -54,8 +55,8 @@ def test_the_scored_labels_change_nothing() -> None:
     other = replace(world, examples=replace(world.examples, emotion=turned))
     answers = []
     for one in (world, other):
-        told = taught(one, "teacher", train, held, CONFIG, seed=1)
-        answers.append(students(one, told, train, held, scored, CONFIG, seed=1))
+        told = taught(one, "teacher", FitMasks(train, held), CONFIG, seed=1)
+        answers.append(students(one, told, FitMasks(train, held), scored, CONFIG, seed=1))
     assert answers[0].keys() == answers[1].keys()
     for name, predicted in answers[0].items():
         assert np.array_equal(predicted, answers[1][name]), name

@@ -14,11 +14,13 @@ from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
 
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
-from mer.adaptation.finetune import adapt
+from mer.adaptation.finetune import LabelledFrames, adapt
 from mer.adaptation.processes import AcceleratedProcesses
 from mer.encoders.moonshine import LayeredMoonshine
 from mer.features.dataset import RaggedTable
 from mer.training.checkpoint import Checkpoint
+from mer.training.fit_masks import FitMasks
+from mer.training.resumable import Resumable
 
 
 def main(folder: Path) -> None:
@@ -49,7 +51,13 @@ def main(folder: Path) -> None:
     checkpoint = Checkpoint(folder / "checkpoint")
     labels = rng.integers(0, 3, size=40)
     adaptation = adapt(
-        encoder, Block(1, 3), frames, labels, 3, train, ~train, config, checkpoint, processes=processes
+        encoder,
+        Block(1, 3),
+        LabelledFrames(frames, labels, 3),
+        FitMasks(train, ~train),
+        config,
+        Resumable(checkpoint),
+        processes,
     )
     name = f"process{processes.rank}of{processes.count}"
     save_file(dict(adaptation.tensors), folder / f"{name}.safetensors")

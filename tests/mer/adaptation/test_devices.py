@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
-from mer.adaptation.finetune import adapt, adapted_features, load_adapter, save_adapter
+from mer.adaptation.finetune import LabelledFrames, adapt, adapted_features, load_adapter, save_adapter
 from mer.encoders.moonshine import LayeredMoonshine
 from mer.encoders.placement import Placement
 from mer.features.dataset import RaggedTable
 from mer.training.checkpoint import Checkpoint
+from mer.training.fit_masks import FitMasks
+from mer.training.resumable import Resumable
 
 BLOCK = Block(1, 3)
 CONFIG = AdaptationConfig(
@@ -58,6 +60,7 @@ def test_a_fit_in_bf16_with_checkpointing_goes_on_and_is_read_on_the_processor(
     frames, labels = corpus
     train = np.arange(48) < 36
     checkpoint = Checkpoint(tmp_path / "checkpoint")
+    clips, masks = LabelledFrames(frames, labels, 3, [frames]), FitMasks(train, ~train)
 
     def kill(epoch: int, of: int) -> None:
         if epoch == 3:
@@ -65,8 +68,8 @@ def test_a_fit_in_bf16_with_checkpointing_goes_on_and_is_read_on_the_processor(
 
     placed = moved(encoder, device)
     with pytest.raises(Killed):
-        adapt(placed, BLOCK, frames, labels, 3, train, ~train, config, checkpoint, kill, variants=[frames])
-    done = adapt(placed, BLOCK, frames, labels, 3, train, ~train, config, checkpoint, variants=[frames])
+        adapt(placed, BLOCK, clips, masks, config, Resumable(checkpoint, kill))
+    done = adapt(placed, BLOCK, clips, masks, config, Resumable(checkpoint))
     assert len(done.history) == 6 and done.history[-1]["skipped_steps"] == 0
     assert done.history[-1]["train_cross_entropy"] < 0.9 * done.history[0]["train_cross_entropy"]
     assert all(value.device.type == "cpu" for value in done.tensors.values())
@@ -91,7 +94,9 @@ def test_the_losses_of_a_fit_are_those_of_the_processor(
     config = CONFIG.model_copy(update={"epochs": 2})
     train = np.arange(48) < 36
     histories = [
-        adapt(moved(encoder, device), BLOCK, *corpus, 3, train, ~train, config).history
+        adapt(
+            moved(encoder, device), BLOCK, LabelledFrames(*corpus, 3), FitMasks(train, ~train), config
+        ).history
         for device in ("cpu", "cuda")
     ]
     for here, there in zip(*histories, strict=True):

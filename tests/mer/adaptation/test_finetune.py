@@ -15,6 +15,7 @@ from mer.adaptation.config import AdaptationConfig
 from mer.adaptation.finetune import (
     Adaptation,
     AdaptedBlock,
+    LabelledFrames,
     adapt,
     adapted_features,
     load_adapter,
@@ -25,6 +26,8 @@ from mer.encoders.moonshine import LayeredMoonshine
 from mer.errors import ConfigError, DivergedError, WeightsError
 from mer.features.dataset import RaggedTable
 from mer.training.checkpoint import Checkpoint
+from mer.training.fit_masks import FitMasks
+from mer.training.resumable import ONCE, Resumable
 
 Corpus = tuple[RaggedTable, NDArray[np.int64]]
 Method = Literal["lora", "dora", "ia3", "bottleneck", "prompt"]
@@ -37,9 +40,16 @@ TRAIN = np.arange(48) < 36
 VALIDATION = ~TRAIN
 
 
-def run(encoder: Any, corpus: Corpus, config: AdaptationConfig = CONFIG, **options: Any) -> Adaptation:
-    options = {"train": TRAIN, "validation": VALIDATION, "class_count": 3} | options
-    return adapt(encoder, BLOCK, corpus[0], corpus[1], config=config, **options)
+def run(
+    encoder: Any,
+    corpus: Corpus,
+    config: AdaptationConfig = CONFIG,
+    resume: Resumable = ONCE,
+    **changed: Any,
+) -> Adaptation:
+    values = {"train": TRAIN, "validation": VALIDATION, "class_count": 3, "variants": ()} | changed
+    clips = LabelledFrames(corpus[0], corpus[1], values["class_count"], values["variants"])
+    return adapt(encoder, BLOCK, clips, FitMasks(values["train"], values["validation"]), config, resume)
 
 
 def same(one: Adaptation, other: Adaptation) -> bool:
@@ -94,9 +104,9 @@ def test_with_every_option_a_killed_fit_ends_with_the_same_bits(
             raise Killed
 
     with pytest.raises(Killed):
-        run(encoder, corpus, config, variants=variants, checkpoint=checkpoint, progress=kill)
+        run(encoder, corpus, config, Resumable(checkpoint, kill), variants=variants)
     torch.manual_seed(12345)
-    resumed = run(encoder, corpus, config, variants=variants, checkpoint=checkpoint)
+    resumed = run(encoder, corpus, config, Resumable(checkpoint), variants=variants)
     assert same(resumed, undisturbed) and resumed.history == undisturbed.history
     assert undisturbed.history[-1]["skipped_steps"] == 0
 

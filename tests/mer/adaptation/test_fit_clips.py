@@ -8,9 +8,10 @@ import torch
 
 from mer.adaptation.batch_plan import Chances, draw_plan
 from mer.adaptation.config import AdaptationConfig
-from mer.adaptation.fit_clips import FitClips
+from mer.adaptation.fit_clips import FitClips, LabelledFrames
 from mer.errors import ConfigError
 from mer.features.dataset import RaggedTable
+from mer.training.fit_masks import FitMasks
 
 CPU = torch.device("cpu")
 TRAIN = np.array([True, True, True, True, False, False])
@@ -21,9 +22,13 @@ def table(scale: float) -> RaggedTable:
     return RaggedTable(tuple("abcdef"), values, np.arange(0, 14, 2), np.ones(6, dtype=bool))
 
 
+def of(plain: RaggedTable, labels: np.ndarray, *variants: RaggedTable) -> FitClips:
+    return FitClips.of(LabelledFrames(plain, labels, 2, variants), FitMasks(TRAIN, ~TRAIN), CPU)
+
+
 def clips() -> FitClips:
     silent = replace(table(2.0), present=np.array([True, True, False, True, True, True]))
-    return FitClips.of(table(1.0), [silent, table(3.0)], np.array([0, 1, 0, -1, 1, 0]), TRAIN, ~TRAIN, CPU)
+    return of(table(1.0), np.array([0, 1, 0, -1, 1, 0]), silent, table(3.0))
 
 
 def test_rows_are_labelled_plain_to_validate_and_any_variant_to_train() -> None:
@@ -47,7 +52,7 @@ def test_an_epoch_draws_one_variant_of_each_clip_with_equal_chances() -> None:
 
 
 def test_without_variants_nothing_is_drawn() -> None:
-    made = FitClips.of(table(1.0), (), np.array([0, 1, 0, 1, 1, 0]), TRAIN, ~TRAIN, CPU)
+    made = of(table(1.0), np.array([0, 1, 0, 1, 1, 0]))
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
     assert made.rows_of_epoch(generator, every=False).tolist() == [0, 1, 2, 3]
@@ -56,7 +61,7 @@ def test_without_variants_nothing_is_drawn() -> None:
 
 def test_too_few_labels_are_refused() -> None:
     with pytest.raises(ConfigError, match="5 labels for 6 clips"):
-        FitClips.of(table(1.0), (), np.zeros(5, dtype=np.int64), TRAIN, ~TRAIN, CPU)
+        of(table(1.0), np.zeros(5, dtype=np.int64))
 
 
 def test_a_part_of_a_plan_is_those_clips_alone() -> None:

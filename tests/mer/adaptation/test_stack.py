@@ -11,11 +11,12 @@ from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
 
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
-from mer.adaptation.finetune import adapt
+from mer.adaptation.finetune import LabelledFrames, adapt
 from mer.adaptation.stack.fits import Split, adapt_stack, stacked_logits
 from mer.encoders.moonshine import LayeredMoonshine
 from mer.errors import ConfigError, DivergedError
 from mer.features.dataset import RaggedTable
+from mer.training.fit_masks import FitMasks
 
 CLIPS, CLASSES, BLOCK = 50, 3, Block(1, 3)
 PLAIN = AdaptationConfig(rank=4, epochs=3, batch_size=8, head_dropout=0.0, learning_rate=3e-3, patience=0)
@@ -69,11 +70,11 @@ def test_a_stack_ends_where_each_fit_alone_ends(encoder: LayeredMoonshine, metho
     config = AdaptationConfig.model_validate(
         PLAIN.model_dump() | FULL | {"method": method, "pooling": pooling}
     )
-    together = adapt_stack(encoder, BLOCK, frames, labels, CLASSES, splits, config, variants=[variant])
-    nobody = np.zeros(CLIPS, dtype=bool)
+    clips = LabelledFrames(frames, labels, CLASSES, [variant])
+    together = adapt_stack(encoder, BLOCK, clips, splits, config)
     for split, one in zip(splits, together, strict=True):
         own = config.model_copy(update={"seed": split.seed})
-        alone = adapt(encoder, BLOCK, frames, labels, CLASSES, split.train, nobody, own, variants=[variant])
+        alone = adapt(encoder, BLOCK, clips, FitMasks.all_training(split.train), own)
         assert set(one.tensors) == set(alone.tensors)
         for name, value in alone.tensors.items():
             torch.testing.assert_close(one.tensors[name], value, atol=3e-5, rtol=1e-4)
@@ -85,7 +86,7 @@ def test_seeds_and_splits_differ(encoder: LayeredMoonshine) -> None:
     (frames,), labels, splits = tables(1)
     config = PLAIN.model_copy(update={"head_dropout": 0.3, "dropout": 0.1})
     again = [splits[0], Split(splits[0].train, 9), splits[0]]
-    first, other, twin = adapt_stack(encoder, BLOCK, frames, labels, CLASSES, again, config)
+    first, other, twin = adapt_stack(encoder, BLOCK, LabelledFrames(frames, labels, CLASSES), again, config)
     assert not torch.equal(first.tensors["head/classify.weight"], other.tensors["head/classify.weight"])
     # dropout is drawn for each fit of a stack on its own, also where all else is the same
     assert not torch.equal(first.tensors["head/classify.weight"], twin.tensors["head/classify.weight"])
@@ -96,7 +97,7 @@ def test_logits_of_a_stack_are_those_of_each_block(encoder: LayeredMoonshine) ->
     from mer.adaptation.finetune import adapted_features
 
     (frames,), labels, splits = tables(1)
-    together = adapt_stack(encoder, BLOCK, frames, labels, CLASSES, splits, PLAIN)
+    together = adapt_stack(encoder, BLOCK, LabelledFrames(frames, labels, CLASSES), splits, PLAIN)
     found = stacked_logits(encoder, BLOCK, together, PLAIN, frames)
     for number, one in enumerate(together):
         block = AdaptedBlock(encoder, BLOCK, PLAIN, CLASSES)
@@ -109,9 +110,9 @@ def test_clips_that_are_no_split_s_change_nothing(encoder: LayeredMoonshine) -> 
     (frames,), labels, splits = tables(1)
     unseen = ~np.any([split.train for split in splits], axis=0)
     assert unseen.any()
-    before = adapt_stack(encoder, BLOCK, frames, labels, CLASSES, splits, PLAIN)
+    before = adapt_stack(encoder, BLOCK, LabelledFrames(frames, labels, CLASSES), splits, PLAIN)
     shuffled = np.where(unseen, (labels + 1) % CLASSES, labels)
-    after = adapt_stack(encoder, BLOCK, frames, shuffled, CLASSES, splits, PLAIN)
+    after = adapt_stack(encoder, BLOCK, LabelledFrames(frames, shuffled, CLASSES), splits, PLAIN)
     for one, two in zip(before, after, strict=True):
         assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
 
@@ -126,9 +127,7 @@ def test_a_fit_that_diverges_ends_with_a_typed_error(encoder: LayeredMoonshine) 
         adapt_stack(
             encoder,
             BLOCK,
-            broken,
-            labels,
-            CLASSES,
+            LabelledFrames(broken, labels, CLASSES),
             splits[:1],
             PLAIN.model_copy(update={"epochs": 8, "batch_size": 64}),
         )
@@ -138,6 +137,12 @@ def test_options_of_a_fit_of_its_own_are_refused(encoder: LayeredMoonshine) -> N
     (frames,), labels, splits = tables(1)
     for change in ({"mask_target": "cluster"}, {"gradient_checkpointing": True}):
         with pytest.raises(ConfigError, match="adapt_stack"):
-            adapt_stack(encoder, BLOCK, frames, labels, CLASSES, splits, PLAIN.model_copy(update=change))
+            adapt_stack(
+                encoder,
+                BLOCK,
+                LabelledFrames(frames, labels, CLASSES),
+                splits,
+                PLAIN.model_copy(update=change),
+            )
     with pytest.raises(ConfigError, match="splits"):
-        adapt_stack(encoder, BLOCK, frames, labels, CLASSES, [], PLAIN)
+        adapt_stack(encoder, BLOCK, LabelledFrames(frames, labels, CLASSES), [], PLAIN)

@@ -15,7 +15,7 @@ from torch import nn
 
 from mer.adaptation.adapted_block import AdaptedBlock
 from mer.adaptation.block import Block
-from mer.adaptation.finetune import adapt, adapted_features, load_adapter, save_adapter
+from mer.adaptation.finetune import LabelledFrames, adapt, adapted_features, load_adapter, save_adapter
 from mer.adaptation.token_config import PictureAdaptation, TextAdaptation
 from mer.clips import Clip
 from mer.encoders.placement import Placement
@@ -25,10 +25,12 @@ from mer.features.dataset import RaggedTable, ragged_of
 from mer.features.extract import build_extractor, extract_clips
 from mer.features.layered import base_identity, load_layers
 from mer.features.spec import FeatureSpec
+from mer.training.fit_masks import FitMasks
 
 CLIPS, CLASSES, LAYERS = 72, 3, 4
 LABELS = np.arange(CLIPS) % CLASSES
 TRAIN = np.arange(CLIPS) < 48
+MASKS = FitMasks(TRAIN, ~TRAIN)
 PROMPT = "w3 {text} w4"
 
 
@@ -144,7 +146,7 @@ def test_a_tower_learns_and_comes_back_as_it_was(
     config = (TEXT if stream == "lexical" else PICTURE).model_copy(update={"method": method})
     block = Block(1, 3 if method == "lora" else LAYERS)
     encoder = load_layers(spec, weights)
-    adaptation = adapt(encoder, block, table, LABELS, CLASSES, TRAIN, ~TRAIN, config)
+    adaptation = adapt(encoder, block, LabelledFrames(table, LABELS, CLASSES), MASKS, config)
     first, best = adaptation.history[0], adaptation.history[adaptation.best_epoch]
     assert best["validation_waf"] > 0.7, adaptation.history
     assert adaptation.history[-1]["train_cross_entropy"] < first["train_cross_entropy"]
@@ -187,7 +189,7 @@ def test_what_speech_can_do_towers_can(
     block = Block(1, 3)
     encoder = load_layers(spec, weights)
     frozen = adapted_features(AdaptedBlock(encoder, block, TEXT, CLASSES).eval(), table).values
-    adaptation = adapt(encoder, block, table, LABELS, CLASSES, TRAIN, ~TRAIN, config)
+    adaptation = adapt(encoder, block, LabelledFrames(table, LABELS, CLASSES), MASKS, config)
     assert (
         adaptation.history[-1]["train_cross_entropy"] < 1.6 and adaptation.history[-1]["skipped_steps"] == 0
     )
@@ -203,7 +205,7 @@ def test_checkpointing_changes_no_step(stream: str, request: pytest.FixtureReque
     config = (TEXT if stream == "lexical" else PICTURE).model_copy(update={"epochs": 1})
     fits = [
         adapt(
-            load_layers(spec, weights), Block(1, LAYERS), table, LABELS, CLASSES, TRAIN, ~TRAIN,
+            load_layers(spec, weights), Block(1, LAYERS), LabelledFrames(table, LABELS, CLASSES), MASKS,
             config.model_copy(update={"gradient_checkpointing": kept}),
         )
         for kept in (False, True)
@@ -218,7 +220,9 @@ def test_an_adapter_of_another_reading_is_refused(
 ) -> None:
     spec, weights, table = lexical
     config = TEXT.model_copy(update={"epochs": 1})
-    adaptation = adapt(load_layers(spec, weights), Block(1, 2), table, LABELS, CLASSES, TRAIN, ~TRAIN, config)
+    adaptation = adapt(
+        load_layers(spec, weights), Block(1, 2), LabelledFrames(table, LABELS, CLASSES), MASKS, config
+    )
     save_adapter(tmp_path, adaptation, base_identity(spec, weights), Block(1, 2), config)
     other = spec.model_copy(update=change)
     with pytest.raises(WeightsError, match="trained on encoder"):
@@ -265,7 +269,7 @@ def test_a_classifier_starts_from_label_words(
         update={"epochs": 1, "learning_rate": 1e-12, "head_learning_rate": 1e-12, "weight_decay": 0.0}
     )
     block = Block(1, LAYERS)
-    adaptation = adapt(encoder, block, table, LABELS, CLASSES, TRAIN, ~TRAIN, config)
+    adaptation = adapt(encoder, block, LabelledFrames(table, LABELS, CLASSES), MASKS, config)
     adapted = AdaptedBlock(encoder, block, config, CLASSES)
     adapted.load_small_tensors(adaptation.tensors)
     features = adapted_features(adapted.eval(), table)
@@ -278,10 +282,10 @@ def test_a_classifier_starts_from_label_words(
             wanted = model(input_ids=torch.tensor([ids])).logits[0, -1, 10:13].numpy()
         np.testing.assert_allclose(logits[row], wanted, atol=2e-3)
     with pytest.raises(ConfigError, match="last layer"):
-        adapt(encoder, Block(1, 3), table, LABELS, CLASSES, TRAIN, ~TRAIN, config)
+        adapt(encoder, Block(1, 3), LabelledFrames(table, LABELS, CLASSES), MASKS, config)
     two = load_layers(spec, weights, label_words=("w10", "w11"))
     with pytest.raises(ConfigError, match="3 label words"):
-        adapt(two, block, table, LABELS, CLASSES, TRAIN, ~TRAIN, config)
+        adapt(two, block, LabelledFrames(table, LABELS, CLASSES), MASKS, config)
 
 
 @pytest.mark.parametrize("stream", ["lexical", "visual"])
@@ -292,7 +296,7 @@ def test_in_bf16_the_adapters_are_trained_in_full_precision(
     config = (TEXT if stream == "lexical" else PICTURE).model_copy(update={"epochs": 1})
     encoder = load_layers(spec, weights, Placement("cpu", "bf16"))
     assert next(encoder.module.parameters()).dtype == torch.bfloat16
-    adaptation = adapt(encoder, Block(1, LAYERS), table, LABELS, CLASSES, TRAIN, ~TRAIN, config)
+    adaptation = adapt(encoder, Block(1, LAYERS), LabelledFrames(table, LABELS, CLASSES), MASKS, config)
     assert {value.dtype for value in adaptation.tensors.values()} == {torch.float32}
     assert np.isfinite(adaptation.history[0]["train_cross_entropy"])
 
@@ -301,4 +305,4 @@ def test_a_piece_of_a_picture_is_refused(visual: tuple[FeatureSpec, ResolvedWeig
     spec, weights, table = visual
     config = PICTURE.model_copy(update={"max_frames": 8})
     with pytest.raises(ConfigError, match="max_frames"):
-        adapt(load_layers(spec, weights), Block(1, 2), table, LABELS, CLASSES, TRAIN, ~TRAIN, config)
+        adapt(load_layers(spec, weights), Block(1, 2), LabelledFrames(table, LABELS, CLASSES), MASKS, config)

@@ -25,6 +25,7 @@ from mer.alignment.pretrain import (
 from mer.errors import ConfigError, DivergedError, WeightsError
 from mer.features.dataset import FeatureTable
 from mer.training.checkpoint import Checkpoint
+from mer.training.resumable import Resumable
 
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 Crops = tuple[NDArray[np.uint8], NDArray[np.float32]]
@@ -149,9 +150,9 @@ def test_a_killed_fit_ends_with_the_same_bits(
             raise Killed
 
     with pytest.raises(Killed):
-        fit(checkpoint=checkpoint, progress=kill)
+        fit(resume=Resumable(checkpoint, kill))
     torch.manual_seed(99)
-    resumed = fit(checkpoint=checkpoint, progress=lambda epoch, of: done.append(epoch))
+    resumed = fit(resume=Resumable(checkpoint, lambda epoch, of: done.append(epoch)))
     assert done == [1, 2, 3]
     assert same(resumed, undisturbed) and resumed.retrieval == undisturbed.retrieval
     assert resumed.history == undisturbed.history

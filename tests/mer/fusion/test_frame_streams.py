@@ -12,7 +12,7 @@ from mer.errors import ConfigError
 from mer.examples import Examples
 from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.config import FusionConfig
-from mer.fusion.fit import fit_fusion, predict_fusion
+from mer.fusion.fit import FusionResumable, fit_fusion, predict_fusion
 from mer.fusion.fitted import FittedFusion, load_fusion, save_fusion
 from mer.fusion.frames import Frames
 from mer.fusion.streams import StreamBatch, StreamTable, drop_streams, standardisation_of
@@ -53,8 +53,11 @@ def corpus() -> tuple[dict[str, StreamTable], Examples, np.ndarray, np.ndarray]:
 
 def fit(config: FusionConfig = CONFIG, **changes: object) -> FittedFusion:
     tables, examples, train, validation = corpus()
+    resume = FusionResumable(
+        **{name: changes.pop(name) for name in ("checkpoint", "progress", "start") if name in changes}  # type: ignore[arg-type]
+    )
     values = {"features": tables, "examples": examples, "train": train, "validation": validation, **changes}
-    return fit_fusion(classes=CLASSES, config=config, **values)  # type: ignore[arg-type]
+    return fit_fusion(classes=CLASSES, config=config, resume=resume, **values)  # type: ignore[arg-type]
 
 
 def part_of(table: StreamTable, rows: np.ndarray) -> StreamTable:

@@ -11,7 +11,7 @@ from mer.errors import ConfigError, DivergedError, WeightsError
 from mer.examples import Examples
 from mer.features.dataset import FeatureTable
 from mer.fusion.config import FusionConfig
-from mer.fusion.fit import fit_fusion, predict_fusion
+from mer.fusion.fit import FusionResumable, fit_fusion, predict_fusion
 from mer.fusion.fitted import WEIGHTS_FILE, FittedFusion, load_fusion, save_fusion
 from mer.training.checkpoint import Checkpoint, content_digest
 from mer.training.folds import inner_validation
@@ -47,8 +47,11 @@ def corpus() -> tuple[dict[str, FeatureTable], Examples, np.ndarray, np.ndarray]
 
 def fit(config: FusionConfig = CONFIG, **changes: object) -> FittedFusion:
     tables, examples, train, validation = corpus()
+    resume = FusionResumable(
+        **{name: changes.pop(name) for name in ("checkpoint", "progress", "start") if name in changes}  # type: ignore[arg-type]
+    )
     values = {"features": tables, "examples": examples, "train": train, "validation": validation, **changes}
-    return fit_fusion(classes=CLASSES, config=config, **values)  # type: ignore[arg-type]
+    return fit_fusion(classes=CLASSES, config=config, resume=resume, **values)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
