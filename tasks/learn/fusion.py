@@ -44,7 +44,7 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
     learnt_ids = [examples.clip_ids[i] for i in np.flatnonzero(learnt.train | partition.validation)]
 
     def train(run: StageRun) -> Produced:
-        from mer.fusion.fit import fit_fusion
+        from mer.fusion.fit import FusionResumable, fit_fusion
         from mer.fusion.fitted import load_fusion, save_fusion
 
         keep = np.flatnonzero(learnt.train | partition.validation)
@@ -56,8 +56,10 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
             partition.validation[keep],
             emotions,
             fusion,
-            checkpoint=run.checkpoint,
-            start=load_fusion(run.space.artifacts.fetch(start)) if start is not None else None,
+            FusionResumable(
+                run.checkpoint,
+                start=load_fusion(run.space.artifacts.fetch(start)) if start is not None else None,
+            ),
         )
         folder = run.folder / "fusion"
         save_fusion(folder, fitted)
