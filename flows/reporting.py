@@ -167,9 +167,10 @@ def retrieval_table(final: Mapping[str, Any], trained: str, anchor: str) -> Tabl
     )
     for name in ("retrieval", "R@1", "R@5", "R@10"):
         table.add_column(name, justify="left" if name == "retrieval" else "right", no_wrap=True)
+    older = "video_to_audio_r1" in final  # an alignment of 0.2.0 or before
     rows = {
-        f"{anchor} by {trained}": "video_to_audio_r",
-        f"{trained} by {anchor}": "audio_to_video_r",
+        f"{anchor} by {trained}": "video_to_audio_r" if older else "trained_to_anchor_r",
+        f"{trained} by {anchor}": "audio_to_video_r" if older else "anchor_to_trained_r",
         "chance": "chance_r",
     }
     for prefix, where in (("", ""), ("within_speaker_", " within speakers")):
@@ -184,7 +185,7 @@ def show_alignment_study(figures: Mapping[str, float], trained: str, anchor: str
     """Retrieval, controls and probes of all outer folds' alignments on the speakers they never saw."""
     from mer.alignment.study_report import table_lines
 
-    lines = table_lines(figures)
+    lines = table_lines(figures, trained, anchor)
     console.print(f"[bold]alignment of {trained} to {anchor} on held-out speakers[/]")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)

@@ -9,18 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("mer", "infra", "tasks", "flows", "benchmarks")
 MOST = 7
-KNOWN = {
-    "tasks/learn/alignment.py alignment_inputs",
-    "tasks/learn/alignment_study.py study_alignment_of_view",
-    "tasks/learn/ensemble.py combine_view",
-    "tasks/learn/fusion.py fuse_view",
-    "tasks/selftrain/guards.py check_selection",
-    "tasks/selftrain/guards.py _contradicted",
-    "tasks/selftrain/pseudo_labels.py record_generation",
-    "tasks/serve/prediction.py predict_files",
-    "flows/options.py corpus_options",
-    "flows/self_training.py self_train",
-}
+KNOWN = {"tasks/serve/prediction.py predict_files", "flows/options.py corpus_options"}
 """Functions of tasks and flows that are still to be brought down; one that is goes from this list."""
 
 

@@ -40,22 +40,25 @@ def adapt_view(view: View, name: str, stream: Stream, variants: PrefixVariants, 
     clip_ids = [examples.clip_ids[i] for i in np.flatnonzero(keep)]
 
     def produce(run: StageRun) -> Produced:
-        from mer.adaptation.finetune import adapt, save_adapter
+        from mer.adaptation.finetune import LabelledFrames, adapt, save_adapter
         from mer.encoders import resolve_weights
         from mer.features.layered import adaptation_placement, base_identity, load_layers
+        from mer.training.fit_masks import FitMasks
+        from mer.training.resumable import Resumable
 
         weights = resolve_weights(spec.source, run.space.weights)
         adaptation = adapt(
             load_layers(spec, weights, adaptation_placement(spec, weights, run.space.weights), words),
             block,
-            frame_table(run.space, variants.plain, clip_ids),
-            examples.emotion[keep],
-            len(emotions),
-            partition.train[keep],
-            partition.validation[keep],
+            LabelledFrames(
+                frame_table(run.space, variants.plain, clip_ids),
+                examples.emotion[keep],
+                len(emotions),
+                [frame_table(run.space, variant, clip_ids) for variant in variants.augmented],
+            ),
+            FitMasks(partition.train[keep], partition.validation[keep]),
             config,
-            checkpoint=run.checkpoint,
-            variants=[frame_table(run.space, variant, clip_ids) for variant in variants.augmented],
+            Resumable(run.checkpoint),
         )
         folder = run.folder / "adapter"
         save_adapter(folder, adaptation, base_identity(spec, weights), block, config)

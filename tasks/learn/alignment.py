@@ -38,23 +38,26 @@ def align_view(view: View, pair: StreamPair) -> StageResult:
     groups = clip_groups(workspace(), view.dataset, config, examples)
 
     def produce(run: StageRun) -> Produced:
-        from mer.alignment.pretrain import pretrain_alignment, save_alignment
+        from mer.alignment.pretrain import PairedClips, TrainedEncoder, pretrain_alignment, save_alignment
+        from mer.training.resumable import Resumable
 
         keep = np.flatnonzero(partition.unsupervised | partition.validation)
         clip_ids = [examples.clip_ids[i] for i in keep]
         trained = alignable_table(run.space, pair.trained, clip_ids)
         anchor = alignable_table(run.space, pair.anchor, clip_ids)
         both = trained.present & anchor.present
-        alignment = pretrain_alignment(
-            trained.values[both],
-            anchor.values[both],
-            partition.unsupervised[keep][both],
-            partition.validation[keep][both],
-            config,
-            source=encoder,
-            checkpoint=run.checkpoint,
+        clips = PairedClips(
+            trained_values=trained.values[both],
+            anchor_values=anchor.values[both],
+            train=partition.unsupervised[keep][both],
+            validation=partition.validation[keep][both],
             groups=groups.subset(keep[both]),
-            weights=run.space.weights,
+        )
+        alignment = pretrain_alignment(
+            clips,
+            config,
+            TrainedEncoder(encoder, run.space.weights) if encoder else None,
+            Resumable(run.checkpoint),
             device=fit_device(trained.values),
         )
         folder = run.folder / "alignment"
@@ -132,7 +135,7 @@ def clip_groups(
     """
     from mer.alignment.groups import ClipGroups
 
-    if "source" not in (config.hard_negatives, config.standardise_acoustic):
+    if "source" not in (config.hard_negatives, config.standardise_anchor):
         return ClipGroups.of_speakers(examples.speaker)
     folder_of = {row.name: str(row.path.parent) for row in space.catalogue.clips(dataset.corpus)}
     folders = [folder_of.get(name) for name in examples.clip_ids]

@@ -46,6 +46,7 @@ def study_alignment_of_view(view: View, pair: StreamPair, study: AlignmentStudyC
     clip_ids = [examples.clip_ids[row] for row in taken]
 
     def produce(run: StageRun) -> Produced:
+        from mer.alignment.pretrain import PairedClips, TrainedEncoder
         from mer.alignment.study import StudiedClips, study_view
         from mer.alignment.study_report import summarised
 
@@ -53,16 +54,18 @@ def study_alignment_of_view(view: View, pair: StreamPair, study: AlignmentStudyC
         anchor = alignable_table(run.space, pair.anchor, clip_ids)
         both = trained.present & anchor.present
         rows = taken[both]
+        encoder = pair.trained.stream.trained_encoder
         clips = StudiedClips(
-            visual=trained.values[both],
-            acoustic=anchor.values[both],
-            groups=groups.subset(rows),
+            pairs=PairedClips(
+                trained_values=trained.values[both],
+                anchor_values=anchor.values[both],
+                train=partition.unsupervised[rows],
+                validation=partition.validation[rows],
+                groups=groups.subset(rows),
+            ),
             emotion=examples.emotion[rows],
-            train=partition.unsupervised[rows],
-            validation=partition.validation[rows],
             scored=partition.test[rows],
-            source=pair.trained.stream.trained_encoder,
-            weights=run.space.weights,
+            encoder=TrainedEncoder(encoder, run.space.weights) if encoder else None,
             device=fit_device(trained.values),
         )
         outcome = study_view(view.name, clips, open_alignment(run.space, alignment_ref), study)
