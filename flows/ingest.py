@@ -41,13 +41,7 @@ def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, Ing
         transcribe_missing(name, recogniser, recipe.shard_clips)
     if recipe.quality is not None:
         measure_quality(name, recipe.shard_clips)
-    plan = SnapshotPlan(
-        emotions=recipe.emotions,
-        folds=recipe.folds,
-        quality=recipe.quality,
-        recogniser=next(iter(recipe.recognisers), None),
-    )
-    return snapshot_dataset(name, plan), report
+    return snapshot_dataset(name, SnapshotPlan.of(recipe)), report
 
 
 def transcribe_missing(corpus: str, recogniser: str, shard_clips: int) -> None:

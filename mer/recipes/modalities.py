@@ -145,11 +145,13 @@ def with_modality(name: str, values: Any) -> Any:
         return values
     rest = {option: value for option, value in values.items() if option != "modality"}
     features = rest.get("features", {})
-    if not isinstance(features, dict):
-        return rest
-    stated = values.get("modality", features.get("modality", name if name in MODALITIES else None))
-    inside = features.get("modality", stated)
-    if inside != stated:
+    if isinstance(features, dict):
+        inside = features.get("modality")
+    elif (inside := getattr(features, "modality", None)) is None:
+        return rest  # no features at all: the stream's own validation says so
+    named = name if name in MODALITIES and inside is None else inside
+    stated = values.get("modality", named)
+    if inside is not None and inside != stated:
         raise ValueError(
             f"streams.{name}: expected one modality, found {stated!r} and in features {inside!r}"
         )
@@ -157,4 +159,4 @@ def with_modality(name: str, values: Any) -> Any:
         raise ValueError(
             f"streams.{name}: expected `modality:` ({', '.join(MODALITIES)}, or another one for precomputed features), found none"
         )
-    return {**rest, "features": {**features, "modality": stated}}
+    return {**rest, "features": {**features, "modality": stated}} if isinstance(features, dict) else rest

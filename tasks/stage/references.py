@@ -10,7 +10,7 @@ from mer.adaptation.block import Block
 from mer.features.spec import FeatureSpec
 from mer.fusion.config import FusionConfig
 from mer.quality.filters import QualityFilter
-from mer.recipes import FoldPlan, Stream
+from mer.recipes import FoldPlan, Recipe, Stream
 from mer.selftraining.config import SelfTrainingConfig
 
 
@@ -25,6 +25,11 @@ class SnapshotPlan:
     """Bounds of the quality of training clips; None: all take part."""
     recogniser: str | None = None
     """Whose transcripts stand in for clips that the corpus has none of."""
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> SnapshotPlan:
+        """The plan of a recipe."""
+        return cls(recipe.emotions, recipe.folds, recipe.quality, next(iter(recipe.recognisers), None))
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,12 @@ def test_the_predictor_answers_as_the_system_was_evaluated(
         version = catalogue.model_version("towers", 1)
         rows = {row.name: row for row in catalogue.clips("towers")}
     predictor = Predictor(artifacts.fetch(version.artifact), ran.settings().weights_folder)
-    assert predictor.package.tower_blocks == {"visual": (2, 4), "lexical": (4, 6)}
+    streams = predictor.package.streams
+    assert set(streams) == {"acoustic", "visual", "lexical"}
+    assert (streams["visual"].block, streams["lexical"].block) == ((2, 4), (4, 6))
+    assert {name: stream.adapter for name, stream in streams.items()} == {
+        name: f"streams/{name}/adapter" for name in streams
+    }
     clips = [
         Clip(content=rows[i].content, name=i, path=rows[i].path, corpus_root=ran.corpus, transcript=rows[i].transcript)
         for i in holdout.clip_ids

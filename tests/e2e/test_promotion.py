@@ -92,12 +92,12 @@ def found(serving: Installation, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_what_a_search_found_is_a_recipe_that_can_be_run(serving: Installation, found: Path) -> None:
     recipe = load_recipe(str(found))
     assert (recipe.name, recipe.folds) == ("served", load_recipe(str(SERVED)).folds)
-    assert recipe.acoustic is not None and recipe.acoustic.read.start is not None
+    assert recipe.streams["acoustic"].read.start is not None
     run(serving, found)
     with serving.catalogue() as catalogue:
         newest = catalogue.model_versions("served")[-1]
     artifacts = ArtifactStore(open_store(serving.settings()), cache=found.parent / "cache")
-    package = ModelPackage.model_validate_json(artifacts.read(newest.artifact, "package.json"))
+    package = ModelPackage.parse(artifacts.read(newest.artifact, "package.json"))
     assert package.recipe == recipe
     compared = serving.mer(
         "evaluate", "served", "--version", str(newest.version), "--against", "served:1"
@@ -123,7 +123,7 @@ def test_the_search_is_in_mlflow_with_its_figures(found: Path, mlflow_server: st
         }
         assert set(trials) == {2.0, 7.0}, "a continued study is a run of its own"
         assert {param["key"] for param in trials[7.0]["data"]["params"]} >= {
-            "block_start",
+            "acoustic.block_start",
             "streams",
             "model",
         }

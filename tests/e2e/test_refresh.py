@@ -20,6 +20,7 @@ from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import load_view, snapshot_dataset
 from tasks.data.selections import load_selections
 from tasks.selftrain.pseudo_labels import standing_generations
+from tasks.stage.references import SnapshotPlan, View
 from tasks.stage.workspace import workspace
 
 pytestmark = pytest.mark.slow
@@ -51,9 +52,9 @@ class Home:
         for name, value in {"MER_HOME": str(self.installation.home), **self.installation.environment}.items():
             monkeypatch.setenv(name, value)
         space, recipe = workspace(), load_recipe(str(self.recipe))
-        dataset = snapshot_dataset.fn("grown", recipe)
-        examples, partition = load_view(space, dataset, recipe, FINAL_VIEW)
-        live = standing_generations.fn(dataset, recipe).live[FINAL_VIEW]
+        dataset = snapshot_dataset.fn("grown", SnapshotPlan.of(recipe))
+        examples, partition = load_view(space, View(dataset, FINAL_VIEW))
+        live = standing_generations.fn(dataset, recipe.name).live[FINAL_VIEW]
         selections = load_selections(space, live, examples)
         return training_set(examples, partition, selections, recipe.pseudo_labels).membership
 

@@ -65,7 +65,7 @@ def named(folder: Path) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
         "embed_adapted": {"": layers},
         "alignment": {"": faces},
         "alignment-study": {"": faces},
-        "embed_visual": {"": faces},
+        "embed_aligned": {"": faces},
         "extraction_code": {
             " speech": reader_implementations(speech, weights["hubert"]),
             " text": reader_implementations(FeatureSpec(modality="lexical", source="bert"), weights["bert"]),

@@ -60,7 +60,7 @@ def main() -> None:
         sys.stdout.flush()
         return nullcontext()
 
-    space = search_space(recipe, ("attention", "attention_softmax", "concat"), states=0, valence=False)
+    space = search_space(recipe, ("attention", "attention_softmax", "concat"), states={}, valence=False)
     run_trials(study, plan, space, views, turn)
 
 

@@ -16,7 +16,8 @@ from mer.recipes import Recipe
 from tasks.data.dataset import _write_parquet, load_view
 from tasks.data.features import commit_shard, feature_table
 from tasks.learn.adaptation import adapt_view, embed_adapted, open_adapter
-from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixVariants
+from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixVariants, View
+from tasks.stage.run import StageResult
 from tasks.stage.workspace import Workspace, workspace
 
 CLIPS, WIDTH = 48, 288
@@ -34,6 +35,7 @@ RECIPE = Recipe.model_validate(
         "folds": {"use_published": True},
     }
 )  # fmt: skip
+STREAM = RECIPE.streams["acoustic"]
 
 
 @pytest.fixture
@@ -58,7 +60,8 @@ def dataset_of(space: Workspace, labels: np.ndarray) -> DatasetRef:
     buffer = io.BytesIO()
     _write_parquet(columns, buffer)
     ref = space.artifacts.commit("dataset", "d" * 64, {"examples.parquet": buffer.getvalue()})
-    return DatasetRef(ref, "made", "made", ("fold0", "fold1", "fold2", "final"), CLIPS, CLIPS, 0, 0)
+    views = ("fold0", "fold1", "fold2", "final")
+    return DatasetRef(ref, "made", "made", views, CLIPS, CLIPS, 0, 0, RECIPE.emotions, RECIPE.folds)
 
 
 def prefix_of(space: Workspace, labels: np.ndarray, key: str, broken: tuple[int, ...] = ()) -> FeatureSetRef:
@@ -72,25 +75,29 @@ def prefix_of(space: Workspace, labels: np.ndarray, key: str, broken: tuple[int,
             frames[3, 0, 5] = 3e38  # finite, as all that is stored; its square is not
         rows.append(ClipFeature(values=frames, present=True))
     commit_shard(space, key, [f"{row:064x}" for row in range(CLIPS)], lambda: rows)
-    assert RECIPE.acoustic is not None
-    return FeatureSetRef(stream="acoustic", key=key, spec=RECIPE.acoustic.features, corpus="made")
+    return FeatureSetRef(stream="acoustic", key=key, spec=STREAM.features, corpus="made")
+
+
+def adapted(dataset: DatasetRef, prefix: FeatureSetRef) -> StageResult:
+    return adapt_view.fn(View(dataset, "fold0"), "acoustic", STREAM, PrefixVariants(prefix), BLOCK)
 
 
 @pytest.mark.slow
 def test_held_out_speakers_stop_the_fit_and_the_adapter_is_read_again(space: Workspace) -> None:
     labels = np.random.default_rng(0).integers(0, 3, CLIPS)
     dataset, prefix = dataset_of(space, labels), prefix_of(space, labels, "sound")
-    examples, partition = load_view(space, dataset, RECIPE, "fold0")
+    examples, partition = load_view(space, View(dataset, "fold0"))
     speaker = np.array(examples.speaker)
     assert partition.validation.any()
     assert not set(speaker[partition.validation]) & set(speaker[partition.train | partition.test])
-    done = adapt_view.fn(dataset, RECIPE, PrefixVariants(prefix), BLOCK, "fold0", None)
+    done = adapted(dataset, prefix)
     assert done.ran and len(space.catalogue.artifacts("adapter")) == 1
-    assert not adapt_view.fn(dataset, RECIPE, PrefixVariants(prefix), BLOCK, "fold0", None).ran
-    block = open_adapter(space, RECIPE, done.ref)
+    assert not adapted(dataset, prefix).ran
+    block = open_adapter(space, STREAM.features, done.ref)
     assert block.class_count == 3
-    adapted = embed_adapted.fn(RECIPE, PrefixVariants(prefix), done.ref, "fold0", examples.clip_ids)
-    table = feature_table(space, adapted, examples.clip_ids)
+    view, variants = View(dataset, "fold0"), PrefixVariants(prefix)
+    embedded = embed_adapted.fn(view, "acoustic", STREAM, variants, done.ref, 20)
+    table = feature_table(space, embedded, examples.clip_ids)
     assert table.present.all() and np.isfinite(table.values).all()
     # the fit ended for want of a better score, not at its last epoch
     assert int(done.meta["best_epoch"]) + 2 < 11
@@ -99,14 +106,14 @@ def test_held_out_speakers_stop_the_fit_and_the_adapter_is_read_again(space: Wor
 def test_a_broken_prefix_ends_with_the_typed_error_and_registers_nothing(space: Workspace) -> None:
     labels = np.random.default_rng(0).integers(0, 3, CLIPS)
     dataset = dataset_of(space, labels)
-    train = np.flatnonzero(load_view(space, dataset, RECIPE, "fold0")[1].train)
+    train = np.flatnonzero(load_view(space, View(dataset, "fold0"))[1].train)
     poisoned = prefix_of(space, labels, "poisoned", tuple(int(row) for row in train[::2]))
     with pytest.raises(DivergedError, match=r"epoch 0.*4 steps of this kind"):
-        adapt_view.fn(dataset, RECIPE, PrefixVariants(poisoned), BLOCK, "fold0", None)
+        adapted(dataset, poisoned)
     assert not space.catalogue.artifacts("adapter")
     manifests = (space.settings.home / "objects" / "manifests").rglob("*.json")
     assert {path.parent.name for path in manifests} == {"dataset", "features"}
     with pytest.raises(DivergedError):  # and no checkpoint of the broken fit makes the next one pass
-        adapt_view.fn(dataset, RECIPE, PrefixVariants(poisoned), BLOCK, "fold0", None)
+        adapted(dataset, poisoned)
     sound = prefix_of(space, labels, "sound")
-    assert adapt_view.fn(dataset, RECIPE, PrefixVariants(sound), BLOCK, "fold0", None).ran
+    assert adapted(dataset, sound).ran

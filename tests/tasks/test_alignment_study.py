@@ -11,13 +11,22 @@ from alignment_corpus import RECIPE, write_corpus
 
 from mer.alignment.config import AlignmentConfig, AlignmentStudyConfig
 from mer.emotions import MER_EMOTIONS
+from mer.recipes import StreamAlignment
 from mer.recipes.recipe import Recipe, parse_recipe
 from tasks.data.dataset import load_examples, load_partitions, snapshot_dataset
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.learn.alignment import align_view, clip_groups
 from tasks.learn.alignment_study import pooled_study, study_alignment_of_view
-from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.stage.references import (
+    DatasetRef,
+    FeatureSetRef,
+    LearntStream,
+    SnapshotPlan,
+    StreamInput,
+    StreamPair,
+    View,
+)
 from tasks.stage.workspace import workspace
 
 STUDY = AlignmentStudyConfig(control_seeds=2, permutations=100)
@@ -26,9 +35,8 @@ STUDY = AlignmentStudyConfig(control_seeds=2, permutations=100)
 def prepared(corpus: Path, recipe: Recipe) -> tuple[DatasetRef, dict[str, FeatureSetRef]]:
     listing = list_corpus.fn(str(corpus), "vectors", MER_EMOTIONS)
     write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("vectors", listing.fresh, True))
-    dataset = snapshot_dataset.fn("vectors", recipe)
-    assert recipe.acoustic is not None and recipe.visual is not None
-    specs = {"acoustic": recipe.acoustic.features, "visual": recipe.visual.features}
+    dataset = snapshot_dataset.fn("vectors", SnapshotPlan.of(recipe))
+    specs = {name: stream.features for name, stream in recipe.streams.items()}
     ids = [row.name for row in workspace().catalogue.clips("vectors")]
     plan = plan_features.fn("vectors", specs, ids, 64)
     for shard in plan.shards:
@@ -42,18 +50,20 @@ def test_a_view_is_aligned_and_studied_once(tmp_path: Path, monkeypatch: pytest.
     recipe = parse_recipe(RECIPE, origin="vectors")
     dataset, features = prepared(write_corpus(tmp_path / "corpus"), recipe)
 
-    def study(recipe: Recipe, options: AlignmentStudyConfig = STUDY, view: str = "fold0"):  # type: ignore[no-untyped-def]
-        space = ViewSpaces(view)
-        inputs = (dataset, recipe, features["acoustic"], features["visual"])
-        aligned = align_view.fn(*inputs, space, view, None)
-        found = study_alignment_of_view.fn(
-            *inputs, replace(space, alignment=aligned.ref), view, options, None
-        )
-        return aligned, found
+    def study(recipe: Recipe, options: AlignmentStudyConfig = STUDY, name: str = "fold0"):  # type: ignore[no-untyped-def]
+        view = View(dataset, name)
+        inputs = {
+            stream: StreamInput(stream, stream, recipe.streams[stream], features[stream])
+            for stream in recipe.streams
+        }
+        pair = StreamPair(inputs["visual"], inputs["acoustic"])
+        aligned = align_view.fn(view, pair)
+        learnt = replace(pair.trained, learnt=LearntStream(alignment=aligned.ref))
+        return aligned, study_alignment_of_view.fn(view, replace(pair, trained=learnt), options)
 
-    first, second = study(recipe), study(recipe, view="fold1")
+    first, second = study(recipe), study(recipe, name="fold1")
     figures = pooled_study([first[1], second[1]], STUDY)
-    _, partitions = load_partitions(workspace(), dataset, recipe)
+    _, partitions = load_partitions(workspace(), dataset)
     scored = sum(int(partitions[view].test.sum()) for view in ("fold0", "fold1"))
     assert figures["retrieval_clips"] == scored == figures["probe_clips"] == 108
     assert figures["control_all_r1_fits"] == figures["control_speaker_within_speaker_r1_fits"] == 2
@@ -61,10 +71,7 @@ def test_a_view_is_aligned_and_studied_once(tmp_path: Path, monkeypatch: pytest.
     assert not any(result.ran for result in study(recipe))
     aligned_again, studied_again = study(recipe, STUDY.model_copy(update={"control": False}))
     assert not aligned_again.ran and studied_again.ran
-    assert recipe.visual is not None
-    other = recipe.model_copy(
-        update={"visual": recipe.visual.model_copy(update={"alignment": AlignmentConfig(epochs=2, queue=50)})}
-    )
+    other = recipe.with_stream("visual", alignment=StreamAlignment(epochs=2, queue=50))
     assert study(other)[0].ran
 
 

@@ -14,12 +14,12 @@ from mer.emotions import MER_EMOTIONS
 from mer.features.augmentation import AugmentedVariant, WaveformAugmentation
 from mer.features.dataset import RaggedTable
 from mer.features.spec import FeatureSpec
-from mer.recipes.recipe import Recipe, parse_recipe
+from mer.recipes.recipe import parse_recipe
 from tasks.data.dataset import labelled_clip_ids, load_partitions, snapshot_dataset
 from tasks.data.features import extract_shard, feature_table, frame_table, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.learn.adaptation import adapt_view, embed_adapted
-from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixVariants
+from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixVariants, SnapshotPlan, View
 from tasks.stage.workspace import Workspace, workspace
 
 RECIPE = """
@@ -47,9 +47,8 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus_folder: Path) 
     return workspace()
 
 
-def recipe(**acoustic: object) -> Recipe:
-    plain = parse_recipe(RECIPE, origin="varied").model_dump(mode="json")
-    return Recipe.model_validate({**plain, "acoustic": {**plain["acoustic"], **acoustic}})
+PARSED = parse_recipe(RECIPE, origin="varied")
+STREAM = PARSED.streams["acoustic"]
 
 
 def spec_of(variant: int = 0, seed: int = 1) -> FeatureSpec:
@@ -119,13 +118,12 @@ def test_takes_of_the_sound_are_extracted_apart(space: Workspace) -> None:
 
 
 def test_only_clips_whose_labels_the_views_see_are_varied(space: Workspace) -> None:
-    own = recipe()
-    dataset = snapshot_dataset.fn("demo", own)
-    examples, partitions = load_partitions(space, dataset, own)
+    dataset = snapshot_dataset.fn("demo", SnapshotPlan.of(PARSED))
+    examples, partitions = load_partitions(space, dataset)
     fold = partitions["fold0"]
     wanted = [examples.clip_ids[row] for row in np.flatnonzero(fold.train | fold.validation)]
-    assert list(labelled_clip_ids(dataset, own, ["fold0"])) == wanted
-    everyone = set(labelled_clip_ids(dataset, own, dataset.views))
+    assert list(labelled_clip_ids(dataset, ["fold0"])) == wanted
+    everyone = set(labelled_clip_ids(dataset, dataset.views))
     final = partitions["final"]
     hidden = {examples.clip_ids[row] for row in np.flatnonzero(final.test | (examples.emotion < 0))}
     assert set(wanted) < everyone and hidden and everyone == set(examples.clip_ids) - hidden
@@ -133,7 +131,7 @@ def test_only_clips_whose_labels_the_views_see_are_varied(space: Workspace) -> N
 
 @pytest.fixture
 def dataset(space: Workspace) -> DatasetRef:
-    return snapshot_dataset.fn("demo", recipe())
+    return snapshot_dataset.fn("demo", SnapshotPlan.of(PARSED))
 
 
 @pytest.mark.slow
@@ -141,10 +139,10 @@ def test_the_adaptation_learns_from_the_variants(space: Workspace, dataset: Data
     """Fails where variants are ignored, where they are no part of the key, and where a plain adapter's key moved."""
     ids = clip_ids(space)
     plain = PrefixVariants(plain=features(PREFIX, ids))
-    labelled = labelled_clip_ids(dataset, recipe(), dataset.views)
+    labelled = labelled_clip_ids(dataset, dataset.views)
 
     def adapted(takes: PrefixVariants) -> tuple[str, str, bool]:
-        done = adapt_view.fn(dataset, recipe(), takes, BLOCK, "fold0", None)
+        done = adapt_view.fn(View(dataset, "fold0"), "acoustic", STREAM, takes, BLOCK)
         tensors = space.artifacts.read(done.ref, "adapter.safetensors")
         return done.ref.key, str(hash(tensors)), done.ran
 
@@ -164,10 +162,11 @@ def test_the_adaptation_learns_from_the_variants(space: Workspace, dataset: Data
 def test_the_adapted_state_is_averaged_over_further_speeds(space: Workspace, dataset: DatasetRef) -> None:
     ids = clip_ids(space)
     plain, slow, fast = (features(spec, ids) for spec in (PREFIX, PREFIX.at_speed(0.9), PREFIX.at_speed(1.1)))
-    adapter = adapt_view.fn(dataset, recipe(), PrefixVariants(plain=plain), BLOCK, "fold0", None).ref
+    view = View(dataset, "fold0")
+    adapter = adapt_view.fn(view, "acoustic", STREAM, PrefixVariants(plain=plain), BLOCK).ref
 
     def values(takes: PrefixVariants) -> np.ndarray:
-        embedded = embed_adapted.fn(recipe(), takes, adapter, "fold0", ids)
+        embedded = embed_adapted.fn(view, "acoustic", STREAM, takes, adapter, 8)
         return np.asarray(feature_table(space, embedded, ids).values)
 
     each = [values(PrefixVariants(plain=one)) for one in (plain, slow, fast)]

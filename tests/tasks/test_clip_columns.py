@@ -21,6 +21,7 @@ from tasks.data.dataset import load_examples, snapshot_dataset
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.data.quality import measure_shard, plan_quality
 from tasks.data.transcription import plan_transcription, transcribe_shard
+from tasks.stage.references import SnapshotPlan
 from tasks.stage.workspace import Workspace, workspace
 
 RECIPE = """
@@ -68,14 +69,13 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 @pytest.mark.slow
 def test_what_the_corpus_does_not_tell_is_heard(space: Workspace) -> None:
-    recipe = parse_recipe(RECIPE, origin="test")
-    assert recipe.recogniser is not None
-    shards = plan_transcription.fn("c", recipe.recogniser, 3)
+    (recogniser,) = parse_recipe(RECIPE, origin="test").recognisers
+    shards = plan_transcription.fn("c", recogniser, 3)
     assert sorted(map(len, shards)) == [2, 3]
     for shard in shards:
-        transcribe_shard.fn("c", recipe.recogniser, shard)
-    assert not plan_transcription.fn("c", recipe.recogniser, 3), "nothing is heard twice"
-    texts = {row.name: row.transcript for row in space.catalogue.clips("c", recipe.recogniser)}
+        transcribe_shard.fn("c", recogniser, shard)
+    assert not plan_transcription.fn("c", recogniser, 3), "nothing is heard twice"
+    texts = {row.name: row.transcript for row in space.catalogue.clips("c", recogniser)}
     assert texts["speech0"] == "It was the best of times."
     heard = " ".join(texts[f"speech{number}"] or "" for number in (1, 2, 3)).lower()
     assert "wisdom" in heard or "foolishness" in heard or "belief" in heard
@@ -128,7 +128,7 @@ def test_clips_of_bad_quality_leave_training_and_never_the_holdout(space: Worksp
     assert not plan_quality.fn("c", 10), "nothing is measured twice"
     recipe = parse_recipe(RECIPE, origin="test")
     strict = recipe.model_copy(update={"quality": QualityFilter(min_speech_seconds=0.5)})
-    whole, kept = snapshot_dataset.fn("c", recipe), snapshot_dataset.fn("c", strict)
+    whole, kept = (snapshot_dataset.fn("c", SnapshotPlan.of(one)) for one in (recipe, strict))
     assert (whole.clips, kept.clips) == (6, 5)
     examples, holdout, _ = load_examples(space, kept)
     assert "noise0" not in examples.clip_ids

@@ -24,7 +24,7 @@ from mer.recipes import Recipe
 from tasks.data.dataset import load_examples, load_partitions, snapshot_dataset
 from tasks.data.features import cut
 from tasks.data.ingestion import IngestReport, list_corpus, probe_shard, write_labels
-from tasks.stage.references import DatasetRef
+from tasks.stage.references import DatasetRef, SnapshotPlan
 from tasks.stage.workspace import Workspace, workspace
 
 OTHERS = ("ann", "bob", "cid", "dan", "gus", "hal")
@@ -137,7 +137,7 @@ def plain(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inge
         patch.setenv("MER_HOME", str(tmp_path_factory.mktemp("plain") / "home"))
         laid_out(root, backwards=False)
         report = ingest(root, 64, backwards=False)
-        dataset = snapshot_dataset.fn("corpus", RECIPE)
+        dataset = snapshot_dataset.fn("corpus", SnapshotPlan.of(RECIPE))
         yield Ingested(workspace(), report, dataset, tables(workspace()))
 
 
@@ -158,7 +158,7 @@ def test_the_catalogue_does_not_depend_on_how_it_was_filled(
         for path in files[::2]:
             os.utime(path, (time, time))
         report = ingest(root, shard_clips, backwards=backwards)
-        snapshot_dataset.fn("corpus", RECIPE)
+        snapshot_dataset.fn("corpus", SnapshotPlan.of(RECIPE))
         for name, rows in tables(workspace()).items():
             assert rows == plain.tables[name], name
         assert replace(report, probed_now=plain.report.probed_now) == plain.report
@@ -184,7 +184,7 @@ def test_a_snapshot_settles_nothing_and_trains_on_nothing_that_is_evaluated(plai
     assert set(at) == USABLE
     for name in ("one", "other", "mild", "strong", "silent"):
         assert examples.emotion[at[name]] == -1 and np.isnan(examples.valence[at[name]]), name
-    _, views = load_partitions(space, dataset, RECIPE)
+    _, views = load_partitions(space, dataset)
     learnt = np.any([view.train | view.validation for view in views.values()], axis=0)
     assert {name for name in USABLE if learnt[at[name]]} == {
         name for name, _, emotion, _, _, split, _ in CLIPS if emotion and split == "train"

@@ -74,9 +74,7 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def register(space: Workspace, folder: Path, train: dict[str, str]) -> None:
     rows = [row for row in space.catalogue.clips("corpus") if row.name in train]
     ids = [row.name for row in rows]
-    source = recipe().visual
-    assert source is not None
-    extractor = build_extractor(source.features, space.weights)
+    extractor = build_extractor(recipe().streams["visual"].features, space.weights)
     own = table_of(tuple(ids), extract_clips(extractor, catalogued_clips(space, "corpus", ids)))
     examples = Examples(
         tuple(ids),

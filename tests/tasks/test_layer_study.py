@@ -18,7 +18,7 @@ from tasks.data.dataset import snapshot_dataset
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.learn.layer_study import count_hidden_states, study_layers_of_view
-from tasks.stage.references import DatasetRef, FeatureSetRef
+from tasks.stage.references import DatasetRef, FeatureSetRef, SnapshotPlan, View
 from tasks.stage.run import StageResult
 from tasks.stage.workspace import Workspace, workspace
 
@@ -53,12 +53,14 @@ def extracted(space: Workspace, specs: dict[str, FeatureSpec]) -> tuple[FeatureS
 
 
 def study(dataset: DatasetRef, recipe: Recipe, states: tuple[FeatureSetRef, ...]) -> StageResult:
-    return study_layers_of_view.fn(dataset, recipe, states, "fold0", None, "lexical")
+    return study_layers_of_view.fn(
+        View(dataset, "fold0"), "lexical", recipe.streams["lexical"].layer_study, states
+    )
 
 
 def test_the_layers_of_a_text_encoder(space: Workspace) -> None:
     recipe = parse_recipe(RECIPE, origin="words")
-    dataset = snapshot_dataset.fn("demo", recipe)
+    dataset = snapshot_dataset.fn("demo", SnapshotPlan.of(recipe))
     pooled = extracted(space, {"layers": states_to_study(recipe, "lexical")})
     first = study(dataset, recipe, pooled)
     assert first.ran and not study(dataset, recipe, pooled).ran
@@ -77,7 +79,7 @@ def test_the_layers_of_a_text_encoder(space: Workspace) -> None:
 
 def test_what_a_training_clip_says_belongs_to_the_key(space: Workspace) -> None:
     recipe = parse_recipe(RECIPE, origin="words")
-    dataset = snapshot_dataset.fn("demo", recipe)
+    dataset = snapshot_dataset.fn("demo", SnapshotPlan.of(recipe))
     spec = {"layers": states_to_study(recipe, "lexical")}
     first = study(dataset, recipe, extracted(space, spec))
     for row in space.catalogue.clips("demo"):

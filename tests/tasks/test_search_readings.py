@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from tasks.data.dataset import _write_parquet, load_partitions
 from tasks.data.features import commit_shard
 from tasks.data.streams import stream_identity
 from tasks.learn.search import SearchPlan, _views_of, believed, open_search, run_trials
-from tasks.stage.references import DatasetRef, FeatureSetRef, ViewSpaces
+from tasks.stage.references import DatasetRef, FeatureSetRef, LearntStream, StreamInput, StreamInputs
 from tasks.stage.workspace import Workspace, workspace
 
 CLIPS, STATES, WIDTH = 60, 5, 6
@@ -80,7 +79,7 @@ class World:
         _write_parquet(columns, buffer)
         ref = space.artifacts.commit("dataset", name * 8, {"examples.parquet": buffer.getvalue()})
         views = ("fold0", "fold1", "fold2", "final")
-        self.dataset = DatasetRef(ref, name, name, views, CLIPS, CLIPS, 0, 0)
+        self.dataset = DatasetRef(ref, name, name, views, CLIPS, CLIPS, 0, 0, RECIPE.emotions, RECIPE.folds)
 
         def stored(stream: str, shape: tuple[int, ...], spec: FeatureSpec | None) -> FeatureSetRef:
             values = generator.normal(0, 1, (CLIPS, *shape)).astype(np.float32)
@@ -92,28 +91,29 @@ class World:
             commit_shard(space, key, self.ids, lambda: rows)
             return FeatureSetRef(stream=stream, key=key, spec=spec, derived_from=media)
 
-        assert RECIPE.acoustic is not None and RECIPE.visual is not None
+        speech, face = RECIPE.streams["acoustic"], RECIPE.streams["visual"]
         catalogue_clips(space, name, self.ids)
-        media = FeatureSetRef(stream="acoustic", key=name, spec=RECIPE.acoustic.features, corpus=name)
-        self.features: Mapping[str, FeatureSetRef] = {
-            "acoustic": stored("acoustic", (STATES, 2 * WIDTH), RECIPE.acoustic.features),
-            "visual": stored("visual", (4,), RECIPE.visual.features),
-        }
-        self.spaces = ViewSpaces(
-            view="fold0",
+        media = FeatureSetRef(stream="acoustic", key=name, spec=speech.features, corpus=name)
+        heard = stored("acoustic", (STATES, 2 * WIDTH), speech.features)
+        seen = stored("visual", (4,), face.features)
+        adapted = LearntStream(
             read_layer=2,
             layer_count=STATES - 1,
             block=Block(1, 2),
             adapted=stored("adapted", (2 * WIDTH,), None),
-            aligned=stored("aligned", (3,), None),
         )
+        aligned = LearntStream(aligned=stored("aligned", (3,), None))
+        self.inputs: StreamInputs = {
+            "acoustic": StreamInput("acoustic", "acoustic", speech, heard, adapted),
+            "visual": StreamInput("visual", "visual", face, seen, aligned),
+        }
 
 
 def choices(count: int) -> list[Recipe]:
     """The recipe itself, and recipes that a search would try."""
-    made = search_space(RECIPE, ("concat",), states=STATES, valence=False)
+    made = search_space(RECIPE, ("concat",), states={"acoustic": STATES}, valence=False)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    study.enqueue_trial(made.defaults([2]))
+    study.enqueue_trial(made.defaults({"acoustic": [2]}))
     trials = [study.ask() for _ in range(count)]
     for trial in trials:
         made.draw(trial)
@@ -121,14 +121,14 @@ def choices(count: int) -> list[Recipe]:
 
 
 def seen_by(space: Workspace, world: World, asked: Recipe) -> SearchView:
-    (view,) = _views_of(world.dataset, RECIPE, world.features, {"fold0": world.spaces})(asked)
+    (view,) = _views_of(world.dataset, {"fold0": world.inputs})(asked)
     return view
 
 
 def test_no_reading_shows_the_chooser_anything_of_the_test_fold(space: Workspace) -> None:
     """Blocks, pooling, streams and parts: labels and features of the test clips may be anything."""
     honest, spoilt = World(space, "honest", spoilt=False), World(space, "spoilt", spoilt=True)
-    partition = load_partitions(space, honest.dataset, RECIPE)[1]["fold0"]
+    partition = load_partitions(space, honest.dataset)[1]["fold0"]
     judged = []
     asked = choices(25)
     widths = set()
@@ -148,12 +148,12 @@ def test_what_is_judged_is_what_a_run_of_the_found_recipe_reads(space: Workspace
     """Against plain sums over the stored arrays."""
     world = World(space, "honest", spoilt=False)
     keep = np.flatnonzero(FOLD != 0)
-    acoustic = _stored(space, world.features["acoustic"], world.ids)
+    acoustic = _stored(space, world.inputs["acoustic"].features, world.ids)
     read = {"start": 1, "length": 3, "pooling": "mean"}
-    stream = {**RECIPE.model_dump(mode="json")["acoustic"], "read": read, "keep_adapted": False}
-    asked = Recipe.model_validate(
-        {**RECIPE.model_dump(mode="json"), "acoustic": stream, "fused_streams": ["acoustic"]}
-    )
+    stored = RECIPE.model_dump(mode="json")
+    stream = {**stored["streams"]["acoustic"], "read": read, "keep_adapted": False}
+    streams = {**stored["streams"], "acoustic": stream}
+    asked = Recipe.model_validate({**stored, "streams": streams, "fused_streams": ["acoustic"]})
     view = seen_by(space, world, asked)
     assert set(view.data.streams.values) == {"acoustic"}
     wanted = (acoustic[:, 1, :WIDTH] + acoustic[:, 2, :WIDTH] + acoustic[:, 3, :WIDTH]) / 3
@@ -167,9 +167,8 @@ def test_another_reading_is_another_key(space: Workspace) -> None:
     world = World(space, "honest", spoilt=False)
     seen: dict[str, str] = {}
     for asked in choices(60):
-        stream = asked.acoustic
-        assert stream is not None
-        identity = str(stream_identity(asked, "acoustic", world.features, world.spaces))
+        stream = asked.streams["acoustic"]
+        identity = str(stream_identity(replace(world.inputs["acoustic"], stream=stream)))
         what = stream.model_dump_json(include={"read", "keep_frozen", "keep_adapted"})
         assert seen.setdefault(what, identity) == identity
     assert len(set(seen.values())) == len(seen) > 20
@@ -182,11 +181,11 @@ def test_the_recipe_itself_is_trained_to_its_end_and_held_against_the_found(spac
     world = World(space, "honest", spoilt=False)
     slow = RECIPE.fusion.model_copy(update={"learning_rate": 1e-4, "epochs": 4, "model": "concat"})
     recipe = RECIPE.model_copy(update={"fusion": slow})
-    folds = {"fold0": world.spaces}
+    folds = {"fold0": world.inputs}
     plan = SearchPlan(study="", trials=8, batch=4, first_rung=1, fresh_seeds=1)
-    options = search_space(recipe, ("concat",), states=STATES, valence=False)
+    options = search_space(recipe, ("concat",), states={"acoustic": STATES}, valence=False)
     study = open_search(space, world.dataset, plan, options, folds)
-    views = _views_of(world.dataset, recipe, world.features, folds)
+    views = _views_of(world.dataset, folds)
     run_trials(study, plan, options, views, nullcontext)
     trials = {trial.number: trial for trial in finished_trials(study)}
     assert trials[0].params["learning_rate"] == 1e-4 and trials[0].state.name == "COMPLETE"
@@ -198,7 +197,7 @@ def test_the_recipe_itself_is_trained_to_its_end_and_held_against_the_found(spac
     assert open_search(space, world.dataset, plan, options, folds).study_name == study.study_name
     with pytest.raises(ConfigError, match="another --study"):
         named = replace(plan, study=study.study_name)
-        other = search_space(RECIPE, ("concat",), states=STATES, valence=False)
+        other = search_space(RECIPE, ("concat",), states={"acoustic": STATES}, valence=False)
         open_search(space, world.dataset, named, other, folds)
 
 

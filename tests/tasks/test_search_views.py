@@ -16,7 +16,7 @@ from tasks.data.features import extract_shard, frame_table, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.data.streams import frame_features, frames_name
 from tasks.learn.search import _views_of
-from tasks.stage.references import ViewSpaces
+from tasks.stage.references import LearntStream, SnapshotPlan, StreamInput, View
 from tasks.stage.workspace import workspace
 
 pytestmark = pytest.mark.slow
@@ -36,24 +36,26 @@ def test_fold_views_share_the_frames_of_their_clips(tmp_path: Path, monkeypatch:
     write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("demo", listing.fresh, True))
     space = workspace()
     recipe = parse_recipe(RECIPE, origin="words")
-    dataset = snapshot_dataset.fn("demo", recipe)
-    folds = {view: ViewSpaces(view) for view in dataset.views if view != "final"}
-    spec = frame_features(recipe, "lexical", next(iter(folds.values())))
+    dataset = snapshot_dataset.fn("demo", SnapshotPlan.of(recipe))
+    text = recipe.streams["lexical"]
+    spec = frame_features(text, LearntStream())
     assert spec is not None
-    name = frames_name(recipe, "lexical", next(iter(folds.values())))
+    name = frames_name("lexical", text, LearntStream())
     ids = [row.name for row in space.catalogue.clips("demo")]
-    plan = plan_features.fn("demo", {name: spec}, ids, 64)
+    plan = plan_features.fn("demo", {name: spec, "lexical": text.features}, ids, 64)
     for shard in plan.shards:
         extract_shard.fn("demo", shard)
+    given = StreamInput("lexical", "lexical", text, plan.features["lexical"], frames=plan.features[name])
+    folds = {view: {"lexical": given} for view in dataset.views if view != "final"}
 
-    views = _views_of(dataset, recipe, dict(plan.features), folds)(recipe)
+    views = _views_of(dataset, folds)(recipe)
     assert [view.name for view in views] == list(folds)
     stores = {id(view.data.streams.frames["lexical"].store) for view in views}
     assert len(stores) == 1, "every view holds frames of its own"
     store = views[0].data.streams.frames["lexical"].store
     coarser = recipe.fusion.model_copy(update={"frame_window": 4, "frame_statistics": True})
     coarse = recipe.model_copy(update={"fusion": coarser})
-    (windows, *_) = _views_of(dataset, coarse, dict(plan.features), folds)(coarse)
+    (windows, *_) = _views_of(dataset, folds)(coarse)
     assert "lexical/statistics" in windows.data.streams.values, (
         "a candidate reads what a fit of these options reads"
     )
@@ -62,7 +64,7 @@ def test_fold_views_share_the_frames_of_their_clips(tmp_path: Path, monkeypatch:
     table = frame_table(space, plan.features[name], labelled)
     assert len(store.values) == table.offsets[-1], "a clip's frames are held twice"
     for view in views:
-        _, partition = load_view(space, dataset, recipe, view.name)
+        _, partition = load_view(space, View(dataset, view.name))
         assert (
             len(view.data.train) == partition.train.sum()
             and len(view.data.validation) == partition.validation.sum()

@@ -46,7 +46,7 @@ USED = {
         "mer/features/dataset.py",
         "values = np.zeros((len(clip_ids), *gathered.shape), dtype=gathered.dtype)",
         "values = np.full((len(clip_ids), *gathered.shape), 7, dtype=gathered.dtype)",
-        "alignment alignment-study embed_visual fusion layer-study open_search posteriors pseudo-checks",
+        "alignment alignment-study embed_aligned fusion layer-study open_search posteriors pseudo-checks",
     ),
     "the fill value of absent frames": Edit(
         "mer/features/dataset.py",
@@ -114,8 +114,18 @@ USED = {
         "adapter",
     ),
     "what a fusion reads": Edit(
-        "tasks/data/streams.py", "adapted = feature_table(space, learnt, clip_ids)", "adapted = None",
+        "tasks/data/streams.py", "return fused_vector(item.stream, frozen, adapted, aligned)",
+        "return fused_vector(item.stream, frozen, None, aligned)",
         "fusion open_search posteriors pseudo-checks",
+    ),
+    "how a stream's vectors are joined": Edit(
+        "mer/predictor/streams.py", "unaligned = concatenate(adapted, frozen)",
+        "unaligned = concatenate(frozen, adapted)",
+        "fusion open_search posteriors pseudo-checks",
+    ),
+    "what an alignment goes on from": Edit(
+        "tasks/data/streams.py", "else select_layer(table, layer)", "else select_layer(table, 0)",
+        "alignment alignment-study embed_aligned",
     ),
     "the candidates of a search": Edit(
         "mer/search/candidates.py", "len(shown), stores)", "len(shown))", "open_search"
@@ -137,6 +147,17 @@ UNUSED = {
     "a docstring": Edit("mer/evaluation/metrics.py", "Weighted F1: F1 of every class", "Of every class"),
     "a comment": Edit("mer/features/dataset.py", "@dataclass", "# two tables\n@dataclass"),
     "layout": Edit("mer/evaluation/metrics.py", "VALENCE_PENALTY = 0.25", "VALENCE_PENALTY = (\n    0.25\n)"),
+    "how streams of a recipe are ordered": Edit(
+        "mer/recipes/modalities.py", "return known, modality, name", "return known, name, modality"
+    ),
+    "a default of a recipe": Edit(
+        "mer/recipes/recipe.py",
+        "shard_clips: int = Field(default=256",
+        "shard_clips: int = Field(default=128",
+    ),
+    "how a reader of packages reads": Edit(
+        "mer/predictor/reading.py", "if served.read_layer is None:", "if not served.read_layer:"
+    ),
     "the description of an option": Edit(
         "mer/fusion/config.py", "Width of every hidden layer", "Width of hidden layers"
     ),
@@ -156,7 +177,7 @@ UNUSED = {
     "a reference": Edit("tasks/stage/references.py", "clips: int\n", "clips: int\n    weight: int\n"),
     "infra": Edit("infra/artifacts.py", "PARTIAL_TTL_SECONDS = 3600.0", "PARTIAL_TTL_SECONDS = 60.0"),
     "the name a stage is tracked by": Edit(
-        "tasks/learn/fusion.py", 'label=f"fuse {view} {system}"', 'label=f"fusion of {view}"'
+        "tasks/learn/fusion.py", 'label=f"fuse {view.name} {job.system}"', 'label=f"fusion of {view.name}"'
     ),
     "what a task does after its stage": Edit(
         "tasks/serve/promotion.py", 'CHAMPION, CHALLENGER = "champion",', 'CHAMPION, CHALLENGER = "first",'
@@ -196,6 +217,5 @@ def test_an_edit_changes_the_keys_of_exactly_the_stages_that_use_it(
 
 
 def test_every_stage_names_what_its_configuration_chose(result: Mapping[str, Any]) -> None:
-    # an ensemble's recipe checks the names of fusion models, and loads none
-    assert result["unnamed"] == {"ensemble": ["mer.fusion.registry:MODELS"]}
+    assert result["unnamed"] == {}
     assert len(result["stages"]) == 20

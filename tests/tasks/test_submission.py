@@ -44,10 +44,9 @@ def ingest(root: Path, name: str = "corpus") -> None:
 
 def register_model(space: Workspace, folder: Path) -> None:
     """A small fusion over the corpus' precomputed features: low numbers are angry, high ones happy."""
-    assert RECIPE.visual is not None
     rows = space.catalogue.clips("corpus")
     clips = catalogued_clips(space, "corpus", [row.name for row in rows])
-    features = extract_clips(build_extractor(RECIPE.visual.features, space.weights), clips)
+    features = extract_clips(build_extractor(RECIPE.streams["visual"].features, space.weights), clips)
     ids = tuple(clip.name for clip in clips)
     labelled = np.array([row.emotion is not None for row in rows])
     examples = Examples(

@@ -79,11 +79,10 @@ def test_states_beyond_the_encoder_are_refused(states: FeatureTable) -> None:
 
 
 def test_frames_of_a_block_are_averaged_frame_by_frame() -> None:
-    features = stream().features
-    one = frame_spec("acoustic", features, (3,))
-    assert one == features.prefix(3)
-    block = frame_spec("acoustic", features, (3, 4))
+    plain = stream()
+    assert frame_spec(plain, 3) == plain.features.prefix(3)
+    block = frame_spec(stream(start=3, length=2), 0)
     assert block is not None
     assert (block.layers, block.reduce_layers, block.pooling) == ((3, 4), "mean", "frames")
     with pytest.raises(ConfigError, match="found none"):
-        frame_spec("acoustic", features, None)
+        frame_spec(plain, None)

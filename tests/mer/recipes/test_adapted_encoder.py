@@ -21,12 +21,11 @@ def test_the_defaults_suit_tokens() -> None:
         origin="mine.yaml",
     )
     assert recipe.adapts == ("visual", "lexical")
-    assert recipe.lexical is not None and recipe.lexical.adaptation is not None
-    assert recipe.lexical.named_block == Block(4, 6)
-    assert recipe.lexical.adaptation.mask_probability == 0 and recipe.lexical.adaptation.max_frames == 100_000
-    assert recipe.visual is not None and recipe.visual.adaptation is not None
-    assert recipe.visual.named_block is None, "chosen by the layer study"
-    assert recipe.visual.adaptation.mask_span_frames == 1
+    text, face = recipe.streams["lexical"], recipe.streams["visual"]
+    assert text.adaptation is not None and text.named_block == Block(4, 6)
+    assert text.adaptation.mask_probability == 0 and text.adaptation.max_frames == 100_000
+    assert face.adaptation is not None and face.named_block is None, "chosen by the layer study"
+    assert face.adaptation.mask_span_frames == 1
     assert parse_recipe(LEXICAL, origin="mine.yaml").adapts == ()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from mer.errors import ConfigError
 from mer.recipes import Recipe, load_recipe
-from mer.recipes.layer_reading import layer_study_of, states_to_study, with_study_pooling
+from mer.recipes.layer_reading import states_to_study, with_study_pooling
 from mer.recipes.recipe import parse_recipe
 
 
@@ -19,18 +19,20 @@ def recipe_of(stream: str, features: str, more: str = "") -> Recipe:
 def test_the_speech_stream_is_studied_on_its_own_features() -> None:
     for name in ("demo", "ravdess", "baseline_attention"):
         recipe = load_recipe(name)
-        assert recipe.acoustic is not None
-        assert states_to_study(recipe, "acoustic") is recipe.acoustic.features
+        assert states_to_study(recipe, "acoustic") is recipe.streams["acoustic"].features
 
 
 def test_other_streams_are_read_anew_with_all_their_hidden_states() -> None:
     recipe = load_recipe("demo")
-    assert recipe.lexical is not None and recipe.visual is not None
     text = states_to_study(recipe, "lexical")
-    assert (text.layers, text.pooling, text.source) == ("all", "mean", recipe.lexical.features.source)
+    assert (text.layers, text.pooling, text.source) == (
+        "all",
+        "mean",
+        recipe.streams["lexical"].features.source,
+    )
     faces = states_to_study(recipe, "visual")
     assert (faces.layers, faces.pooling, faces.source) == ("all", "mean_std", "seed:clip-tiny")
-    assert faces.frames == recipe.visual.features.frames and faces.layered
+    assert faces.frames == recipe.streams["visual"].features.frames and faces.layered
 
 
 @pytest.mark.parametrize("stream", ["acoustic", "visual", "lexical"])
@@ -39,7 +41,7 @@ def test_the_pooling_of_the_study_decides_what_is_extracted(stream: str) -> None
     wanted = {"mean_std": "mean_std", "statistics": "statistics", "attention": "frames"}
     for pooling, extracted in wanted.items():
         changed = with_study_pooling(recipe, stream, pooling)
-        assert layer_study_of(changed, stream).pooling == pooling
+        assert changed.streams[stream].layer_study.pooling == pooling
         spec = states_to_study(changed, stream)
         assert (spec.pooling, spec.layers, spec.modality) == (extracted, "all", stream)
     assert with_study_pooling(recipe, stream, "") is recipe
@@ -48,7 +50,7 @@ def test_the_pooling_of_the_study_decides_what_is_extracted(stream: str) -> None
 def test_the_pooling_may_be_a_recipes_own() -> None:
     recipe = recipe_of("lexical", "source: a-folder", ", layer_study: {pooling: attention, folds: 3}")
     assert states_to_study(recipe, "lexical").pooling == "frames"
-    assert layer_study_of(recipe, "lexical").folds == 3
+    assert recipe.streams["lexical"].layer_study.folds == 3
 
 
 def test_chosen_states_and_sums_become_all_states() -> None:
@@ -73,7 +75,7 @@ def test_a_stream_without_layers_is_refused(features: str, what: str) -> None:
 
 
 def test_what_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expected one of lexical"):
+    with pytest.raises(ConfigError, match=r"expected one of its streams \(lexical\), found 'visual'"):
         states_to_study(recipe_of("lexical", "source: s"), "visual")
     with pytest.raises(ConfigError, match="found 'median'"):
         with_study_pooling(load_recipe("demo"), "acoustic", "median")

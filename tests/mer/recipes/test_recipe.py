@@ -26,7 +26,7 @@ def test_a_recipe_may_be_a_file(tmp_path: Path) -> None:
     path.write_text(
         "name: mine\nlexical: {features: {modality: lexical, source: 'wheel:all-minilm-l6-v2'}}\n"
     )
-    assert load_recipe(str(path)).streams == ("lexical",)
+    assert tuple(load_recipe(str(path)).streams) == ("lexical",)
 
 
 def test_all_problems_are_reported_together() -> None:
@@ -57,9 +57,7 @@ def test_a_member_of_an_ensemble_is_the_recipes_fusion_with_its_own_options() ->
 def test_the_recipe_of_all_systems_has_a_part_of_each() -> None:
     """A: adapted speech, aligned face. B: the audio-guided transformer, pseudo-labels, the prior-weighted vote. C: gathering."""
     recipe = load_recipe("best")
-    assert (
-        recipe.adapts == ("acoustic",) and recipe.visual is not None and recipe.visual.alignment is not None
-    )
+    assert recipe.adapts == ("acoustic",) and recipe.anchors == {"visual": "acoustic"}
     assert recipe.reads == ("acoustic", "visual", "lexical")
     models = {fusion.model for fusion in recipe.member_fusions.values()}
     assert {"audio_guided", "afg_hierarchical"} < models
@@ -119,10 +117,10 @@ acoustic:
 
 def test_a_block_of_hidden_states_may_be_read() -> None:
     text = SPEECH % "pooling: mean_std" + "  read: {start: 2, length: 3, pooling: mean}\n"
-    stream = parse_recipe(text, origin="mine.yaml").acoustic
-    assert stream is not None and stream.read.states(studied=5) == (2, 3, 4)
-    plain = parse_recipe(SPEECH % "pooling: mean", origin="mine.yaml").acoustic
-    assert plain is not None and plain.read.states(studied=5) == (5,)
+    stream = parse_recipe(text, origin="mine.yaml").streams["acoustic"]
+    assert stream.read.states(studied=5) == (2, 3, 4)
+    plain = parse_recipe(SPEECH % "pooling: mean", origin="mine.yaml").streams["acoustic"]
+    assert plain.read.states(studied=5) == (5,)
     assert plain.read.states(studied=None) is None
 
 
@@ -145,9 +143,9 @@ def test_variants_to_learn_from_are_numbered_through() -> None:
         "  adaptation: {}\n  adapted_speeds: [0.9, 1.1]\n"
         "  adaptation_variants: {count: 2, seed: 5, augmentations: [{min_snr_db: 0}, {speeds: [0.95]}]}\n"
     )
-    stream = parse_recipe(text, origin="mine.yaml").acoustic
-    assert stream is not None and stream.adaptation_variants is not None
-    variants = stream.adaptation_variants.variants()
+    stream = parse_recipe(text, origin="mine.yaml").streams["acoustic"]
+    assert stream.further_speeds == (0.9, 1.1)
+    variants = stream.augmented_variants
     assert [(one.variant, one.seed, one.augmentation.speeds) for one in variants] == [
         (0, 5, (0.9, 1.1)), (1, 5, (0.9, 1.1)), (2, 5, (0.95,)), (3, 5, (0.95,)),
     ]  # fmt: skip
@@ -173,7 +171,7 @@ def test_variants_that_cannot_work_are_refused(option: str, complaint: str) -> N
 def test_fused_streams_must_be_there() -> None:
     both = TEXT + "visual: {features: {modality: visual, source: s}}\n"
     recipe = parse_recipe(both + "fused_streams: [lexical]\n", origin="mine.yaml")
-    assert (recipe.streams, recipe.reads) == (("visual", "lexical"), ("lexical",))
+    assert (tuple(recipe.streams), recipe.reads) == (("visual", "lexical"), ("lexical",))
     assert parse_recipe(both, origin="mine.yaml").reads == ("visual", "lexical")
     with pytest.raises(ConfigError, match="acoustic"):
         parse_recipe(both + "fused_streams: [acoustic]\n", origin="mine.yaml")

@@ -44,7 +44,7 @@ def merged(base: Mapping[str, Any], piece: Mapping[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["ravdess", "demo", "baseline_attention", "joint_decoding"])
 def test_every_choice_is_a_recipe_that_a_run_accepts(name: str) -> None:
     base = load_recipe(name)
-    space = search_space(base, MODELS, states=7, valence=True)
+    space = search_space(base, MODELS, states={"acoustic": 7}, valence=True)
     for params in draws(space, 40):
         found = space.recipe_of(params)
         assert parse_recipe(whole_recipe(found, ["a note: with a colon"]), origin="written") == found
@@ -54,61 +54,58 @@ def test_every_choice_is_a_recipe_that_a_run_accepts(name: str) -> None:
             assert getattr(found.fusion, option) == params[option]
         assert found.reads == tuple(params["streams"].split("+"))
         if base.fusion.level == "utterance":
-            assert found.acoustic is not None
-            states = found.acoustic.read.states(studied=2)
-            assert states is not None and states[0] == params["block_start"] and states[-1] <= 6
-            assert len(states) == min(params["block_length"], 7 - states[0])
+            states = found.streams["acoustic"].read.states(studied=2)
+            assert states is not None and states[0] == params["acoustic.block_start"] and states[-1] <= 6
+            assert len(states) == min(params["acoustic.block_length"], 7 - states[0])
 
 
 def test_parts_of_streams_are_chosen_where_there_is_a_choice() -> None:
-    space = search_space(load_recipe("ravdess"), MODELS, states=7, valence=False)
-    assert set(space.choices["acoustic_parts"]) == {"frozen+adapted", "frozen", "adapted"}
-    assert set(space.choices["visual_parts"]) == {"unaligned+aligned", "unaligned", "aligned"}
-    found = space.recipe_of({"acoustic_parts": "frozen", "visual_parts": "unaligned", "pooling": "mean"})
-    assert found.acoustic is not None and found.visual is not None
-    assert (found.acoustic.keep_frozen, found.acoustic.keep_adapted) == (True, False)
-    assert (found.visual.keep_unaligned, found.visual.keep_aligned) == (True, False)
-    assert found.acoustic.read.pooling == "mean"
-    crops = search_space(load_recipe("demo"), MODELS, states=7, valence=False)
-    assert "visual_parts" not in crops.choices, "pixels are read through the alignment only"
-    means = search_space(load_recipe("baseline_attention"), MODELS, states=7, valence=False)
-    assert "pooling" not in means.choices and "acoustic_parts" not in means.choices
+    space = search_space(load_recipe("ravdess"), MODELS, states={"acoustic": 7}, valence=False)
+    assert set(space.choices["acoustic.adaptation"]) == {"frozen+adapted", "frozen", "adapted"}
+    assert set(space.choices["visual.alignment"]) == {"unaligned+aligned", "unaligned", "aligned"}
+    found = space.recipe_of(
+        {"acoustic.adaptation": "frozen", "visual.alignment": "unaligned", "acoustic.pooling": "mean"}
+    )
+    speech, face = found.streams["acoustic"], found.streams["visual"]
+    assert (speech.keep_frozen, speech.keep_adapted) == (True, False)
+    assert (face.keep_unaligned, face.keep_aligned) == (True, False)
+    assert speech.read.pooling == "mean"
+    crops = search_space(load_recipe("demo"), MODELS, states={"acoustic": 7}, valence=False)
+    assert "visual.alignment" not in crops.choices, "pixels are read through the alignment only"
+    means = search_space(load_recipe("baseline_attention"), MODELS, states={"acoustic": 7}, valence=False)
+    assert "acoustic.pooling" not in means.choices and "acoustic.adaptation" not in means.choices
     demo = load_recipe("demo")
     framewise = demo.model_copy(update={"fusion": demo.fusion.model_copy(update={"level": "frames"})})
-    frames = search_space(framewise, MODELS, states=7, valence=False)
-    assert not frames.whole and frames.choices["acoustic_parts"] == ("frozen+adapted", "frozen")
+    frames = search_space(framewise, MODELS, states={"acoustic": 7}, valence=False)
+    assert not frames.whole and frames.choices["acoustic.adaptation"] == ("frozen+adapted", "frozen")
 
 
 def test_joint_decoding_is_searched_only_with_valence() -> None:
     base = load_recipe("demo")
     joint = {"valence_decoding", "task_balance"}
-    assert joint <= set(search_space(base, MODELS, states=7, valence=True).choices)
-    assert not joint & set(search_space(base, MODELS, states=7, valence=False).choices)
+    assert joint <= set(search_space(base, MODELS, states={"acoustic": 7}, valence=True).choices)
+    assert not joint & set(search_space(base, MODELS, states={"acoustic": 7}, valence=False).choices)
     deaf = base.model_copy(update={"fusion": base.fusion.model_copy(update={"valence_weight": 0.0})})
-    assert not joint & set(search_space(deaf, MODELS, states=7, valence=True).choices)
+    assert not joint & set(search_space(deaf, MODELS, states={"acoustic": 7}, valence=True).choices)
 
 
 def test_a_block_is_at_most_a_third_of_a_deep_encoder() -> None:
-    deep = search_space(load_recipe("demo"), MODELS, states=25, valence=False)
-    assert deep.whole == {"block_start": (0, 24), "block_length": (1, 8)}
-    shallow = search_space(load_recipe("demo"), MODELS, states=3, valence=False)
-    assert shallow.whole == {"block_start": (0, 2), "block_length": (1, 3)}
-    assert not search_space(load_recipe("demo"), MODELS, states=0, valence=False).whole
+    deep = search_space(load_recipe("demo"), MODELS, states={"acoustic": 25}, valence=False)
+    assert deep.whole == {"acoustic.block_start": (0, 24), "acoustic.block_length": (1, 8)}
+    shallow = search_space(load_recipe("demo"), MODELS, states={"acoustic": 3}, valence=False)
+    assert shallow.whole == {"acoustic.block_start": (0, 2), "acoustic.block_length": (1, 3)}
+    assert not search_space(load_recipe("demo"), MODELS, states={}, valence=False).whole
 
 
 @pytest.mark.parametrize("name", ["ravdess", "demo", "baseline_attention"])
 def test_the_first_choice_is_the_recipe_itself(name: str) -> None:
     base = load_recipe(name)
-    space = search_space(base, model_names(), states=7, valence=True)
-    defaults = space.defaults(studied=[2, 3, 2])
+    space = search_space(base, model_names(), states={"acoustic": 7}, valence=True)
+    defaults = space.defaults(studied={"acoustic": [2, 3, 2]})
     found = space.recipe_of(defaults)
-    assert base.acoustic is not None and found.acoustic is not None
-    assert found.acoustic.read.states(None) == (2,)
-    same = found.model_copy(
-        update={
-            "acoustic": found.acoustic.model_copy(update={"read": base.acoustic.read}),
-            "fusion": base.fusion,
-        }
+    assert found.streams["acoustic"].read.states(None) == (2,)
+    same = found.with_stream("acoustic", read=base.streams["acoustic"].read).model_copy(
+        update={"fusion": base.fusion}
     )
     assert same == base, "it fuses the same parts of the same streams"
     assert found.fusion.model_dump() == base.fusion.model_dump()
@@ -121,12 +118,12 @@ def test_the_first_choice_is_the_recipe_itself(name: str) -> None:
 
 def test_what_makes_trials_incomparable_is_described() -> None:
     base = load_recipe("demo")
-    own = search_space(base, MODELS, states=7, valence=False).describe()
+    own = search_space(base, MODELS, states={"acoustic": 7}, valence=False).describe()
     longer = base.model_copy(update={"fusion": base.fusion.model_copy(update={"epochs": 3})})
     renamed = base.model_copy(update={"name": "other"})
-    assert search_space(longer, MODELS, states=7, valence=False).describe() != own
-    assert search_space(base, MODELS, states=7, valence=True).describe() != own
-    assert search_space(renamed, MODELS, states=7, valence=False).describe() == own
+    assert search_space(longer, MODELS, states={"acoustic": 7}, valence=False).describe() != own
+    assert search_space(base, MODELS, states={"acoustic": 7}, valence=True).describe() != own
+    assert search_space(renamed, MODELS, states={"acoustic": 7}, valence=False).describe() == own
 
 
 def test_a_recipe_of_somebodys_own_is_not_written_over(tmp_path: Path) -> None:
