@@ -17,6 +17,7 @@ from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
 from mer.fusion.config import STRUCTURE, FusionConfig
 from mer.label_shift.config import LabelShiftConfig
+from mer.names import check_name
 from mer.quality.filters import QualityFilter
 from mer.recipes.modalities import MODALITIES, AnyStream, in_fusion_order, with_modality
 from mer.recipes.stream import Stream
@@ -125,6 +126,18 @@ class Recipe(_Frozen):
                 )
             return EMOTION_SETS[value]
         return value
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        return check_name(value, "name of the recipe", remedy="give it another `name:`")
+
+    @field_validator("emotions")
+    @classmethod
+    def _plain_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"expected every class once, found {', '.join(value)}")
+        return tuple(check_name(emotion, "name of a class") for emotion in value)
 
     @model_validator(mode="after")
     def _members_are_fusions(self) -> Recipe:
