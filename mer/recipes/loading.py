@@ -1,18 +1,46 @@
 """From a recipe's name or YAML file to a `Recipe`.
 
-Built-in recipes are the YAML files beside this module; a path to a YAML file works as well.
+Built-in recipes are the YAML files beside this module; a path to a YAML file works as well. `extends: NAME_OR_PATH` starts from another
+recipe, over which the file's own options are laid (`mer.recipes.merging`); `--set` lays single options over the result.
 """
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from mer.errors import ConfigError
+from mer.recipes.merging import STREAMS, Values, merged, normalised, without_removed_streams
+from mer.recipes.overrides import parse_override, with_overrides
+from mer.recipes.problems import problems_of
 from mer.recipes.recipe import Recipe
+from mer.recipes.yaml_text import read_yaml
+
+EXTENDS = "extends"
+SUFFIXES = (".yaml", ".yml")
+NOT_INHERITED = ("name", "description")
+"""Options that a recipe does not take over from the one that it extends."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Text of a recipe and where it comes from."""
+
+    label: str
+    """What messages call it: as it was named."""
+    text: str
+    stem: str
+    """Name of the recipe where the text gives none."""
+    folder: Path
+    """What a path in `extends` starts from."""
+    identity: str
+    """Equal for two names of one file."""
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -26,39 +54,119 @@ def recipe_names() -> tuple[str, ...]:
     )
 
 
-def load_recipe(name_or_path: str) -> Recipe:
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """Load a built-in recipe by name, or a YAML file by path.
+
+    Args:
+        name_or_path: one of `recipe_names()`, or a path that ends in .yaml.
+        overrides: `PATH=VALUE` each, see `mer.recipes.overrides.parse_override`; later ones win.
 
     Raises:
         ConfigError: no such recipe, not YAML, or an option that does not exist or is out of range.
     """
-    if name_or_path in recipe_names():
-        text = files(__package__).joinpath(f"{name_or_path}.yaml").read_text(encoding="utf-8")
-    elif name_or_path.endswith((".yaml", ".yml")) and Path(name_or_path).is_file():
-        text = Path(name_or_path).read_text(encoding="utf-8")
-    else:
-        raise ConfigError(
-            f"no recipe {name_or_path!r}: expected one of {', '.join(recipe_names())}, or a path to a .yaml file"
-        )
-    return parse_recipe(text, origin=name_or_path)
+    return _recipe_of(_source(name_or_path, Path()), overrides)
 
 
-def parse_recipe(text: str, *, origin: str) -> Recipe:
-    """Parse a recipe's YAML text; all errors of the file are reported together."""
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"recipe {origin}: not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"recipe {origin}: expected a mapping of options, found {type(values).__name__}")
+def parse_recipe(text: str, *, origin: str, folder: Path | None = None) -> Recipe:
+    """Parse a recipe's YAML text; all errors of the file are reported together.
+
+    Args:
+        text: the YAML.
+        origin: what messages call it; without its suffix the recipe's name where the text gives none.
+        folder: what a path in `extends` starts from. None: the working folder.
+
+    Raises:
+        ConfigError: see `load_recipe`.
+    """
+    return _recipe_of(_Source(origin, text, Path(origin).stem, folder or Path(), f"text {origin}"), ())
+
+
+def base_of(name_or_path: str) -> str | None:
+    """What a recipe says it extends, as its file says it; None: nothing.
+
+    Raises:
+        ConfigError: no such recipe, or not YAML.
+    """
+    base = _values(_source(name_or_path, Path())).get(EXTENDS)
+    return None if base is None else str(base)
+
+
+def _recipe_of(source: _Source, overrides: Sequence[str]) -> Recipe:
+    parsed = [parse_override(text) for text in overrides]
+    stated = {"name": source.stem, **_with_base(source, chain=())}
+    values = _as_the_model_takes(without_removed_streams(with_overrides(stated, parsed)))
+    label = " ".join([source.label, *(f"--set {override.text[:200]}" for override in parsed)])
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        problems = "\n".join(
-            f"  {'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise ConfigError(f"recipe {origin} cannot be used:\n{problems}") from error
+        problems = "\n".join(f"  {line}" for line in problems_of(error, values, Recipe))
+        raise ConfigError(
+            f"recipe {label} cannot be used:\n{problems}\n`mer recipes NAME` shows every option with its default and range"
+        ) from error
     if not recipe.streams:
-        raise ConfigError(f"recipe {origin}: expected at least one of acoustic, visual, lexical; found none")
+        raise ConfigError(
+            f"recipe {label}: expected at least one stream (acoustic, visual, lexical, or named ones below `streams`); found none"
+        )
     return recipe
+
+
+def _with_base(source: _Source, chain: tuple[_Source, ...]) -> dict[str, Any]:
+    """Normalised options of a recipe, laid over those of the recipes that it extends."""
+    if any(earlier.identity == source.identity for earlier in chain):
+        circle = " -> ".join(item.label for item in (*chain, source))
+        raise ConfigError(
+            f"recipe {chain[0].label}: expected `extends` to end somewhere, found a circle: {circle}; remove one `extends`"
+        )
+    values = _values(source)
+    base = values.pop(EXTENDS, None)
+    stated = normalised(values, f"recipe {source.label}")
+    if base is None:
+        return stated
+    if not isinstance(base, str):
+        raise ConfigError(
+            f"recipe {source.label}: extends: expected the name of one recipe or the path of its file, found {base!r}"
+        )
+    try:
+        base_source = _source(base, source.folder)
+    except ConfigError as error:
+        raise ConfigError(f"recipe {source.label}: extends: {error}") from error
+    inherited = _with_base(base_source, (*chain, source))
+    return merged({name: value for name, value in inherited.items() if name not in NOT_INHERITED}, stated)
+
+
+def _source(name_or_path: str, folder: Path) -> _Source:
+    """A built-in recipe, or a file, whose path starts from `folder`."""
+    if name_or_path in recipe_names():
+        text = files(__package__).joinpath(f"{name_or_path}.yaml").read_text(encoding="utf-8")
+        return _Source(name_or_path, text, name_or_path, Path(), f"built-in {name_or_path}")
+    path = folder / name_or_path
+    if name_or_path.endswith(SUFFIXES) and path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"recipe {name_or_path}: expected UTF-8 text, found other bytes") from error
+        return _Source(name_or_path, text, path.stem, path.parent, str(path.resolve()))
+    near = difflib.get_close_matches(name_or_path, recipe_names(), n=1)
+    nearest = f" (nearest: {near[0]})" if near else ""
+    raise ConfigError(
+        f"no recipe {name_or_path[:200]!r}{nearest}: expected one of {', '.join(recipe_names())}, or a path to a .yaml file"
+        + (f" below {folder}" if folder != Path() else "")
+    )
+
+
+def _values(source: _Source) -> dict[str, Any]:
+    values = read_yaml(source.text, f"recipe {source.label}")
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"recipe {source.label}: expected a mapping of options, found {type(values).__name__}"
+        )
+    if not_names := [name for name in values if not isinstance(name, str)]:
+        raise ConfigError(f"recipe {source.label}: expected names of options, found {not_names[0]!r}")
+    return values
+
+
+def _as_the_model_takes(values: Values) -> Values:
+    """Streams in the form of a recipe that has no `streams` yet: to go when it has."""
+    if STREAMS in Recipe.model_fields or not isinstance(values[STREAMS], Mapping):
+        return values
+    return {**{name: value for name, value in values.items() if name != STREAMS}, **values[STREAMS]}
