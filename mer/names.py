@@ -1,6 +1,6 @@
-"""What may be the name of something that a user names: a recipe (and so a model), a member of an ensemble, a class, a corpus, a study.
+"""Names that users give: of a recipe (and so of a model), a member of an ensemble, a class, a corpus, a study.
 
-Names end up in file names, object keys, tables, URLs of servers and marked-up text of terminals, and none of these has to quote them.
+Names end up in file names, object keys, tables, URLs of servers and marked-up text of terminals; none of these has to quote them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def check_name(
 ) -> str:
     """Return `value` if it may be a name.
 
-    A name has 1 to 64 characters: a letter or digit of any script, then letters (with their marks), digits, `_`, `.` and `-`, and no
-    two dots in a row.
+    A name has 1 to 64 characters: a letter or digit of any script, then letters (with their marks), digits, `_`, `.` and `-`, but
+    no two dots in a row.
 
     Args:
         value: what a user gave.

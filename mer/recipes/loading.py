@@ -1,7 +1,7 @@
 """From a recipe's name or YAML file to a `Recipe`.
 
-Built-in recipes are the YAML files beside this module; a path to a YAML file works as well. `extends: NAME_OR_PATH` starts from another
-recipe, over which the file's own options are laid (`mer.recipes.merging`); `--set` lays single options over the result.
+Built-in recipes are the YAML files beside this module; a path to a YAML file works as well. `extends: NAME_OR_PATH` starts from
+another recipe, over which the file's own options are laid (`mer.recipes.merging`); `--set` lays single options over the result.
 """
 
 from __future__ import annotations
