@@ -54,7 +54,9 @@ def check_study_name(value: str) -> str:
     Raises:
         ValueError: it is no such name.
     """
-    return check_name(value, "study", besides=FOLDER_CHARACTERS, separator="/", remedy="give another --study")
+    return check_name(
+        value, "name of a study", besides=FOLDER_CHARACTERS, separator="/", remedy="give another --study"
+    )
 
 
 def check_folder_name(value: str) -> str:

@@ -7,7 +7,7 @@ another recipe, over which the file's own options are laid (`mer.recipes.merging
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mer.errors import ConfigError
-from mer.recipes.merging import STREAMS, Values, merged, normalised, without_removed_streams
+from mer.recipes.merging import merged, normalised, without_removed_streams
 from mer.recipes.overrides import parse_override, with_overrides
 from mer.recipes.problems import problems_of
 from mer.recipes.recipe import Recipe
@@ -94,7 +94,7 @@ def base_of(name_or_path: str) -> str | None:
 def _recipe_of(source: _Source, overrides: Sequence[str]) -> Recipe:
     parsed = [parse_override(text) for text in overrides]
     stated = {"name": source.stem, **_with_base(source, chain=())}
-    values = _as_the_model_takes(without_removed_streams(with_overrides(stated, parsed)))
+    values = without_removed_streams(with_overrides(stated, parsed))
     label = " ".join([source.label, *(f"--set {override.text[:200]}" for override in parsed)])
     try:
         recipe = Recipe.model_validate(values)
@@ -163,10 +163,3 @@ def _values(source: _Source) -> dict[str, Any]:
     if not_names := [name for name in values if not isinstance(name, str)]:
         raise ConfigError(f"recipe {source.label}: expected names of options, found {not_names[0]!r}")
     return values
-
-
-def _as_the_model_takes(values: Values) -> Values:
-    """Streams in the form of a recipe that has no `streams` yet: to go when it has."""
-    if STREAMS in Recipe.model_fields or not isinstance(values[STREAMS], Mapping):
-        return values
-    return {**{name: value for name, value in values.items() if name != STREAMS}, **values[STREAMS]}

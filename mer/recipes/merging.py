@@ -51,8 +51,10 @@ def merged(base: Values, changes: Values) -> dict[str, Any]:
     result = dict(base)
     for name, value in changes.items():
         before = result.get(name)
-        both = isinstance(before, Mapping) and isinstance(value, Mapping)
-        result[name] = merged(before, value) if both else value
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            result[name] = merged(before, value)
+        else:
+            result[name] = value
     return result
 
 

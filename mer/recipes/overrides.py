@@ -25,8 +25,8 @@ class Override:
 def parse_override(text: str) -> Override:
     """Read `PATH=VALUE`.
 
-    PATH is dotted; `acoustic`, `visual` and `lexical` at its beginning are those streams. VALUE is all that follows the first `=`,
-    as YAML; `crops:` and `a: b`, which YAML takes for mappings, are the texts that they look like.
+    PATH is dotted; `acoustic`, `visual` and `lexical` at its beginning are those streams. VALUE is all that follows the first
+    `=`, as YAML; `crops:` and `a: b`, which YAML takes for mappings, are the texts that they look like.
 
     Raises:
         ConfigError: there is no `=`, the path has an empty step, or the value is not YAML.
