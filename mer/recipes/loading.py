@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from mer.errors import ConfigError
-from mer.recipes.merging import merged, normalised, without_removed_streams
-from mer.recipes.overrides import parse_override, with_overrides
+from mer.recipes.merging import STREAMS, Values, merged, normalised, without_removed_streams
+from mer.recipes.overrides import Override, parse_override, with_overrides
 from mer.recipes.problems import problems_of
 from mer.recipes.recipe import Recipe
 from mer.recipes.yaml_text import read_yaml
@@ -99,7 +99,8 @@ def _recipe_of(source: _Source, overrides: Sequence[str]) -> Recipe:
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        problems = "\n".join(f"  {line}" for line in problems_of(error, values, Recipe))
+        lines = problems_of(error, values, Recipe) + _new_streams(stated, parsed)
+        problems = "\n".join(f"  {line}" for line in lines)
         raise ConfigError(
             f"recipe {label} cannot be used:\n{problems}\n`mer recipes NAME` shows every option with its default and range"
         ) from error
@@ -108,6 +109,19 @@ def _recipe_of(source: _Source, overrides: Sequence[str]) -> Recipe:
             f"recipe {label}: expected at least one stream (acoustic, visual, lexical, or named ones below `streams`); found none"
         )
     return recipe
+
+
+def _new_streams(stated: Values, overrides: Sequence[Override]) -> list[str]:
+    """A line for each stream that single options alone have made: its name is often a misspelt one."""
+    streams = stated[STREAMS]
+    names = dict.fromkeys(
+        override.path[1] for override in overrides if override.path[0] == STREAMS and len(override.path) > 2
+    )
+    return [
+        f"{STREAMS}.{name}: a new stream, made by --set; the recipe itself has {', '.join(streams) or 'none'}"
+        for name in names
+        if name not in streams
+    ]
 
 
 def _with_base(source: _Source, chain: tuple[_Source, ...]) -> dict[str, Any]:

@@ -65,6 +65,8 @@ def _value(text: str, override: str) -> Any:
     try:
         value = read_yaml(text, f"--set {override[:200]}")
     except ConfigError as error:
+        if error.__cause__ is None:  # it is YAML, of which more is refused
+            raise
         raise ConfigError(
             f"{str(error).splitlines()[0]}; a text with characters of YAML goes in quotes: PATH='\"...\"'"
         ) from error

@@ -26,12 +26,9 @@ def problems_of(error: ValidationError, values: Mapping[str, Any], model: type[B
     lines = []
     for problem in error.errors(include_url=False):
         path = _path_in(values, problem["loc"])
-        where = ".".join(path)
-        lines.append(
-            f"{where}: {_message(problem, path, values, model)}"
-            if where
-            else _message(problem, path, values, model)
-        )
+        where = ".".join(step[:_LONGEST_VALUE] for step in path)
+        message = _message(problem, path, values, model)
+        lines.append(f"{where}: {message}" if where else message)
     return lines
 
 

@@ -28,10 +28,15 @@ def read_yaml(text: str, origin: str) -> Any:
         ConfigError: it is not YAML, names an object of code, refers to itself, is far too large, or has a key twice.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is not None:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
             _check(node, origin, enclosing=set(), sizes={})
-        return yaml.safe_load(text)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, ValueError, AttributeError) as error:  # the last two: of dates that are none
         raise ConfigError(f"{origin}: not YAML: {error}") from error
     except RecursionError as error:
