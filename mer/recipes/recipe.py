@@ -7,9 +7,11 @@ misspelt option cannot be silently ignored.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mer.emotions import EMOTION_SETS, MER_EMOTIONS
 from mer.ensemble.config import EnsembleConfig
@@ -26,6 +28,19 @@ from mer.selftraining.config import SelfTrainingConfig
 _STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 RESERVED_NAMES = ("learnt", "statistics", "fused", "ensemble")
 """No names of streams: they are those of what is made of streams."""
+
+
+@contextmanager
+def _located(path: str) -> Iterator[None]:
+    """Say of problems with options that are validated as others' where they stand."""
+    try:
+        yield
+    except ValidationError as error:
+        problems = (
+            f"{'.'.join((path, *map(str, problem['loc'])))}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        )
+        raise ValueError("; ".join(problems)) from error
 
 
 class _Frozen(BaseModel):
@@ -141,7 +156,9 @@ class Recipe(_Frozen):
 
     @model_validator(mode="after")
     def _members_are_fusions(self) -> Recipe:
-        _ = self.member_fusions
+        for name, options in self.ensemble.members.items() if self.ensemble is not None else ():
+            with _located(f"ensemble.members.{name}"):
+                FusionConfig.model_validate({**self.fusion.model_dump(), **options})
         return self
 
     @model_validator(mode="after")
@@ -159,7 +176,8 @@ class Recipe(_Frozen):
             raise ValueError(
                 f"pseudo_labels.fusion: expected options of training alone, found {', '.join(changed)}"
             )
-        _ = self.taught(self.fusion)
+        with _located("pseudo_labels.fusion"):
+            _ = self.taught(self.fusion)
         return self
 
     @model_validator(mode="after")

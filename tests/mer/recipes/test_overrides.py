@@ -93,6 +93,13 @@ def test_options_are_set_over_what_is_extended(tmp_path: Path) -> None:
         ("fusion.dropout=7", "fusion.dropout: .*less than 1, found 7"),
         ("fusion.hidden.width=7", "fusion.hidden: .*valid integer"),
         ("label_shift.mode=loud", "'off', 'report' or 'correct-if-shifted', found 'loud'"),
+        (
+            "ensemble.members={a: {}, b: {hidden: 3}}",
+            "ensemble.members.b.hidden: .*greater than or equal to 4",
+        ),
+        ("ensemble.members={a: {}, b: {hiden: 3}}", "ensemble.members.b.hiden: "),
+        ("pseudo_labels.fusion={dropout: 7}", "pseudo_labels.fusion.dropout: .*less than 1"),
+        ("emotions=[a, b, a]", "every class once"),
         ("streams=3", "streams: .*dictionary"),
         ("streams=null", "at least one stream"),
         ("streams.wisper.features.source=x", "a new stream, made by --set; the recipe itself has acoustic"),
