@@ -40,7 +40,7 @@ def models_at(model: type[BaseModel], path: Sequence[str]) -> tuple[type[BaseMod
     here: tuple[Any, ...] = (model,)
     for step in path:
         here = tuple(inner for annotation in here for inner in _below(annotation, step))
-    return tuple(dict.fromkeys(found for annotation in here for found in models_in(annotation)))
+    return tuple(dict.fromkeys(nested for annotation in here for nested in models_in(annotation)))
 
 
 def option_paths(
@@ -52,20 +52,20 @@ def option_paths(
         stated = inner if isinstance(inner, Mapping) else {}
         below: set[tuple[str, ...]] = set()
         for annotation in alternatives(field.annotation) if depth else ():
-            for found in models_in(annotation):
-                below |= set(option_paths(found, stated, depth - 1))
-            for found in models_in(_value_of_mapping(annotation)):
+            for nested in models_in(annotation):
+                below |= set(option_paths(nested, stated, depth - 1))
+            for nested in models_in(_value_of_mapping(annotation)):
                 for key, value in stated.items():
                     known = value if isinstance(value, Mapping) else {}
-                    below |= {(str(key), *path) for path in option_paths(found, known, depth - 1)}
+                    below |= {(str(key), *path) for path in option_paths(nested, known, depth - 1)}
         yield from ((name, *path) for path in sorted(below)) if below else [(name,)]
 
 
 def _below(annotation: Any, step: str) -> Iterator[Any]:
     for option in alternatives(annotation):
-        for found in models_in(option):
-            if step in found.model_fields:
-                yield found.model_fields[step].annotation
+        for nested in models_in(option):
+            if step in nested.model_fields:
+                yield nested.model_fields[step].annotation
         if (value := _value_of_mapping(option)) is not None:
             yield value
 

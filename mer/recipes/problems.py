@@ -35,7 +35,7 @@ def problems_of(error: ValidationError, values: Mapping[str, Any], model: type[B
 def nearest_options(path: Sequence[str], values: Mapping[str, Any], model: type[BaseModel]) -> list[str]:
     """Options that a misspelt one may stand for, dotted: those beside it that are spelt alike, or else of that name elsewhere."""
     *parents, name = path
-    beside = dict.fromkeys(field for found in models_at(model, parents) for field in found.model_fields)
+    beside = dict.fromkeys(field for group in models_at(model, parents) for field in group.model_fields)
     if near := difflib.get_close_matches(name, beside, n=MOST_SUGGESTIONS):
         return [".".join((*parents, field)) for field in near]
     everywhere = list(option_paths(model, values))
@@ -50,8 +50,8 @@ def _message(
 ) -> str:
     if problem["type"] == "extra_forbidden":
         nearest = nearest_options(path, values, model)
-        found = f"unknown option, found value {_shown(problem['input'])}"
-        return f"{found}; nearest: {', '.join(nearest)}" if nearest else found
+        unknown = f"unknown option, found value {_shown(problem['input'])}"
+        return f"{unknown}; nearest: {', '.join(nearest)}" if nearest else unknown
     message = problem["msg"].removeprefix("Value error, ")
     states_value = problem["type"] in ("missing", "value_error")  # those of ours say what they found
     return message if states_value else f"{message}, found {_shown(problem['input'])}"
