@@ -5,7 +5,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
-RECIPE ?= demo
+RECIPE ?=
 ARGS ?=
 BENCH ?= ravdess.adapted
 
@@ -24,8 +24,8 @@ $(STAMP):
 	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,dask,ray,dev]'
 	@rm -f $(VENV)/.installed-*; touch $(STAMP)
 
-run-flow: setup  ## Run the retraining flow (demo corpus made on first use); RECIPE=demo ARGS="--corpus PATH"
-	@$(BIN)/mer run --recipe $(RECIPE) $(ARGS)
+run-flow: setup  ## Run the retraining flow (demo corpus made on first use); RECIPE=best ARGS="--corpus PATH"
+	@$(BIN)/mer run $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
 
 test: setup  ## Unit tests (about two minutes on two quiet cores)
 	@$(BIN)/python -m pytest -q -n auto

@@ -16,7 +16,6 @@ from flows.pretrain import pretrain_views
 from flows.reporting import show_alignment_study
 from flows.runners import configured_task_runner
 from mer.errors import ConfigError
-from mer.recipes import load_recipe
 from mer.training.partition import FINAL_VIEW
 from tasks.learn.alignment_study import pooled_study, study_alignment_of_view
 
@@ -24,10 +23,10 @@ from tasks.learn.alignment_study import pooled_study, study_alignment_of_view
 @flow(name="align", task_runner=configured_task_runner())
 def align(options: AlignOptions) -> dict[str, dict[str, float]]:
     """Layer study, adaptation and alignments of every view; then the study of the outer folds' alignments, pooled, by stream."""
-    recipe = load_recipe(options.recipe)
+    recipe = options.load_recipe()
     if not recipe.anchors:
         raise ConfigError(
-            f"recipe {options.recipe}: expected a stream with `alignment` and another one to align it to, found no such pair; "
+            f"recipe {recipe.name}: expected a stream with `alignment` and another one to align it to, found no such pair; "
             "add `alignment: {}` to the stream (and `to:`, where there is not one acoustic stream)"
         )
     dataset, _ = ingest_corpus(recipe, options)

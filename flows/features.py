@@ -12,7 +12,6 @@ from flows.options import DemoOptions
 from flows.reporting import StepProgress, console
 from flows.runners import configured_task_runner
 from mer.features.spec import FeatureSpec
-from mer.recipes import load_recipe
 from tasks.data.dataset import clip_ids_of
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.kept_extractor import let_go
@@ -27,7 +26,7 @@ MOST_NAMES = 3
 @flow(name="features", task_runner=configured_task_runner())
 def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
     """Extract the frozen features of every stream of the recipe."""
-    recipe = load_recipe(options.recipe)
+    recipe = options.load_recipe()
     dataset, _ = ingest_corpus(recipe, options)
     return dict(extract_streams(Experiment(recipe, dataset)).features)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from infra.catalogue import GenerationRow, GenerationState
@@ -81,7 +82,9 @@ def show_trace(clip: str) -> None:
         raise LookupError(f"no clip {clip!r}: expected a name or a content of the catalogue")
     for corpus_name, row in matches:
         labels = space.catalogue.pseudo_labels_of(corpus_name, row.name)
-        console.print(f"[bold]{row.name}[/] of {corpus_name}, {row.content}: {len(labels)} pseudo-labels")
+        console.print(
+            f"[bold]{escape(row.name)}[/] of {corpus_name}, {row.content}: {len(labels)} pseudo-labels"
+        )
         for generation, label in labels:
             voters = ", ".join(
                 f"{system} {model.split('@')[-1][:12]}" for system, model in generation.voters.items()

@@ -5,14 +5,12 @@ Every entry of the folder is accepted or quarantined with a reason; only new or 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prefect import flow
 
 from flows.options import DemoOptions
 from flows.reporting import StepProgress, show_ingest
 from flows.runners import configured_task_runner
-from mer.recipes import Recipe, load_recipe
+from mer.recipes import Recipe
 from tasks.data.dataset import snapshot_dataset
 from tasks.data.demo import make_demo_corpus
 from tasks.data.features import cut
@@ -25,13 +23,13 @@ from tasks.stage.references import DatasetRef, SnapshotPlan
 @flow(name="ingest", task_runner=configured_task_runner())
 def ingest(options: DemoOptions) -> DatasetRef:
     """Ingest a corpus: recognise, probe, hash, catalogue or quarantine, and freeze a snapshot."""
-    return ingest_corpus(load_recipe(options.recipe), options)[0]
+    return ingest_corpus(options.load_recipe(), options)[0]
 
 
 def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, IngestReport]:
     """The method: list what is there, probe what is new, write the labels, freeze the snapshot."""
     root = options.corpus or make_demo_corpus(options.demo_clips, options.demo_seed)
-    name = options.corpus_name or Path(root).resolve().name
+    name = options.catalogue_name(root)
     listing = list_corpus(root, name, recipe.emotions, options.format, options.label_map)
     shards = cut(listing.fresh, recipe.shard_clips)
     probed = [probe_shard.submit(name, shard, recipe.needs_sound) for shard in shards]

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from infra.catalogue import ModelVersionRow
@@ -105,7 +106,7 @@ def show_comparison(model: str, version: int | None, against: str) -> None:
 def show_status() -> None:
     """Data folder, servers, corpora and their counts, equal contents to settle, quarantine, mixed sets, unfinished stages."""
     space = workspace()
-    console.print(f"[bold]home[/] {space.settings.home}")
+    console.print(f"[bold]home[/] {escape(str(space.settings.home))}")
     for service in service_status(space.settings):
         if service.address:
             memory = service.memory_bytes / 2**20
@@ -116,7 +117,8 @@ def show_status() -> None:
         rows = space.catalogue.clips(corpus.name)
         labelled = sum(row.emotion is not None for row in rows)
         console.print(
-            f"[bold]corpus {corpus.name}[/] ({corpus.format}) {len(rows)} clips, {labelled} labelled: {corpus.root}"
+            f"[bold]corpus {escape(corpus.name)}[/] ({corpus.format}) {len(rows)} clips, {labelled} labelled: "
+            f"{escape(str(corpus.root))}"
         )
         for line in equal_contents(rows).lines():
             console.print(f"  {line}", markup=False)

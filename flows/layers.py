@@ -15,7 +15,7 @@ from flows.reporting import show_layers
 from flows.runners import configured_task_runner
 from mer.adaptation.block import Block
 from mer.errors import ConfigError
-from mer.recipes import Recipe, load_recipe
+from mer.recipes import Recipe
 from mer.recipes.layer_reading import has_layers, states_to_study, with_study_pooling
 from tasks.learn.layer_study import count_hidden_states, study_layers_of_view
 from tasks.stage.references import FeatureSetRef, LearntStream
@@ -29,7 +29,7 @@ FRAMED_STATES_OF_A_SHARD = 256
 @flow(name="layers", task_runner=configured_task_runner())
 def layers(options: LayerOptions) -> dict[str, dict[str, LearntStream]]:
     """The layer study of one stream, or of every stream with an encoder, in every view, and nothing after it."""
-    recipe = load_recipe(options.recipe)
+    recipe = options.load_recipe()
     streams = _streams_to_study(recipe, options.stream)
     for stream in streams:
         recipe = with_study_pooling(recipe, stream, options.pooling)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mer.alignment.config import AlignmentStudyConfig
+from mer.errors import ConfigError
+from mer.names import check_folder_name, check_name, check_study_name
+from mer.recipes import Recipe, load_recipe, recipe_names
+from mer.recipes.problems import problems_of
+
+CLIPS_RECIPE, DEMO_RECIPE = "clips", "demo"
+"""Recipes where none is named: for a corpus, and for the demo corpus."""
+
+Options = TypeVar("Options", bound=BaseModel)
 
 
 class FlowOptions(BaseModel):
@@ -15,9 +26,13 @@ class FlowOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: str = Field(
-        default="demo",
-        description="A built-in recipe (demo, ravdess, acoustic_adaptation, audio_guided, joint_decoding, best, ...), or "
-        "the path of a YAML file.",
+        default="",
+        description=f"A built-in recipe ({', '.join(recipe_names())}), or the path of a YAML file. Empty: `{CLIPS_RECIPE}` where "
+        f"a corpus is given, otherwise `{DEMO_RECIPE}`.",
+    )
+    set: tuple[str, ...] = Field(
+        default=(),
+        description="Options of the recipe that are changed, PATH=VALUE each: fusion.hidden=64, lexical=null. Later ones win.",
     )
     corpus: str = Field(
         default="",
@@ -38,6 +53,35 @@ class FlowOptions(BaseModel):
         "(nothing after = stands for no label).",
     )
 
+    @field_validator("corpus_name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        return check_name(value, "name of the corpus") if value else value
+
+    @property
+    def recipe_source(self) -> str:
+        """Name or path of the recipe."""
+        return self.recipe or (CLIPS_RECIPE if self.corpus else DEMO_RECIPE)
+
+    def load_recipe(self) -> Recipe:
+        """The recipe with the options that are changed.
+
+        Raises:
+            ConfigError: see `mer.recipes.load_recipe`.
+        """
+        return load_recipe(self.recipe_source, self.set)
+
+    def catalogue_name(self, root: str) -> str:
+        """Name of the corpus at `root` in the catalogue: the one given, or that of its folder.
+
+        Raises:
+            ConfigError: the folder's name cannot be one.
+        """
+        try:
+            return self.corpus_name or check_folder_name(Path(root).resolve().name)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
 
 class DemoOptions(FlowOptions):
     """Size of the corpus that is made when none is given."""
@@ -52,7 +96,8 @@ class LayerOptions(DemoOptions):
     """The layer study of one stream."""
 
     stream: str = Field(
-        default="", description="Stream whose encoder is studied. Empty: every one that has an encoder."
+        default="",
+        description="Stream whose encoder is studied, by its name in the recipe. Empty: every stream whose encoder has layers.",
     )
     pooling: Literal["", "mean_std", "statistics", "attention"] = Field(
         default="", description="Pooling over time before the head. Empty: as the recipe says."
@@ -63,7 +108,8 @@ class AdaptOptions(DemoOptions):
     """Adaptation of the streams' encoders."""
 
     stream: str = Field(
-        default="", description="Stream whose encoder is adapted. Empty: all that the recipe adapts."
+        default="",
+        description="Stream whose encoder is adapted, by its name in the recipe. Empty: all that the recipe adapts.",
     )
 
 
@@ -92,34 +138,6 @@ class AlignOptions(DemoOptions):
         default_factory=AlignmentStudyConfig,
         description="How the alignment is measured, and with which controls on shuffled pairs.",
     )
-
-
-def corpus_options(
-    flow: str,
-    recipe: str,
-    corpus: str,
-    corpus_name: str,
-    format: str,
-    label_map: str,
-    demo_clips: int,
-    **more: Any,
-) -> DemoOptions:
-    """What the command line gives to a flow over a corpus; `more` is what this flow alone has."""
-    kinds: dict[str, type[DemoOptions]] = {
-        "layers": LayerOptions,
-        "adapt": AdaptOptions,
-        "align": AlignOptions,
-        "refresh": RefreshOptions,
-    }
-    values: dict[str, Any] = {
-        "recipe": recipe,
-        "corpus": corpus,
-        "corpus_name": corpus_name,
-        "format": format,
-        "label_map": label_map,
-        "demo_clips": demo_clips,
-    }
-    return kinds.get(flow, DemoOptions).model_validate(values | more)
 
 
 class SearchOptions(DemoOptions):
@@ -153,6 +171,11 @@ class SearchOptions(DemoOptions):
         description="Seeds with which the best trials are trained again before they are believed.",
     )
 
+    @field_validator("study")
+    @classmethod
+    def _plain_study(cls, value: str) -> str:
+        return check_study_name(value) if value else value
+
 
 class PredictOptions(BaseModel):
     """Prediction with the champion."""
@@ -177,8 +200,26 @@ class PredictOptions(BaseModel):
         description="What to do about class priors that differ from the training clips'. Empty: as the version's recipe says.",
     )
 
+    @field_validator("model")
+    @classmethod
+    def _plain_model(cls, value: str) -> str:
+        return check_name(value, "name of a model")
+
     @model_validator(mode="after")
     def _has_clips(self) -> PredictOptions:
         if not self.paths and not self.candidates:
             raise ValueError("expected paths of clips, or a table of candidates; found neither")
         return self
+
+
+def checked_options(kind: type[Options], values: Mapping[str, Any]) -> Options:
+    """A flow's options from plain values.
+
+    Raises:
+        ConfigError: an option is unknown or out of range; all of them are named.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = "\n".join(f"  {line}" for line in problems_of(error, values, kind))
+        raise ConfigError(f"options cannot be used:\n{problems}") from error

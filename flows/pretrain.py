@@ -22,7 +22,7 @@ from flows.runners import configured_task_runner
 from mer.adaptation.block import Block
 from mer.errors import ConfigError
 from mer.features.spec import FeatureSpec
-from mer.recipes import Recipe, load_recipe
+from mer.recipes import Recipe
 from tasks.data.dataset import labelled_clip_ids
 from tasks.learn.adaptation import adapt_view, embed_adapted
 from tasks.learn.alignment import align_view, embed_aligned
@@ -35,7 +35,7 @@ Learnt = dict[str, dict[str, LearntStream]]
 @flow(name="pretrain", task_runner=configured_task_runner())
 def pretrain(options: DemoOptions) -> Learnt:
     """Layer study, adaptation and alignment of every view of a corpus."""
-    recipe = load_recipe(options.recipe)
+    recipe = options.load_recipe()
     dataset, _ = ingest_corpus(recipe, options)
     return _plain(pretrain_views(extract_streams(Experiment(recipe, dataset))))
 
@@ -43,7 +43,7 @@ def pretrain(options: DemoOptions) -> Learnt:
 @flow(name="adapt", task_runner=configured_task_runner())
 def adapt(options: AdaptOptions) -> Learnt:
     """Layer study (where no block is named) and adaptation of every view, of one stream or of all that the recipe adapts."""
-    recipe = load_recipe(options.recipe)
+    recipe = options.load_recipe()
     streams = _streams_to_adapt(recipe, options.stream)
     dataset, _ = ingest_corpus(recipe, options)
     experiment = extract_streams(Experiment(recipe, dataset))

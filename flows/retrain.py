@@ -20,7 +20,6 @@ from flows.reporting import show_promotion, show_systems
 from flows.runners import configured_task_runner
 from flows.self_training import refresh_pseudo_labels
 from flows.train import train_systems
-from mer.recipes import load_recipe
 from mer.training.partition import FINAL_VIEW
 from tasks.serve.evaluation import evaluate, read_report
 from tasks.serve.promotion import gate_and_promote, register
@@ -47,7 +46,7 @@ def retrain(options: RetrainOptions) -> RetrainReport:
 
 def retrained(options: RetrainOptions) -> RetrainReport:
     """All stages in their order, under one tracked run; one at a time for a recipe."""
-    recipe = load_recipe(options.recipe)
+    recipe = options.load_recipe()
     parent_run = f"retrain {flow_run.name or recipe.name}"
     with exclusively(f"retrain/{recipe.name}") as fencing_token, tracked(parent_run):
         dataset, _ = ingest_corpus(recipe, options)

@@ -15,7 +15,6 @@ from flows.pretrain import pretrain_views
 from flows.runners import configured_task_runner
 from infra.settings import load_settings
 from infra.studies import dashboard_command
-from mer.recipes import load_recipe
 from mer.search.searched_recipe import recipe_piece, whole_recipe, writable
 from tasks.learn.search import SearchPlan, SearchReport, search_fusion
 
@@ -25,7 +24,7 @@ console = Console(highlight=False, soft_wrap=True)
 @flow(name="search", task_runner=configured_task_runner())
 def search(options: SearchOptions) -> SearchReport:
     """Continue a study until it has the trials asked for; prints the best options as a piece of recipe, or writes a whole one."""
-    recipe = load_recipe(options.recipe)
+    recipe = options.load_recipe()
     target = writable(Path(options.write_recipe)) if options.write_recipe else None
     dataset, _ = ingest_corpus(recipe, options)
     experiment = extract_frames(pretrain_views(extract_streams(Experiment(recipe, dataset))))
@@ -48,7 +47,7 @@ def search(options: SearchOptions) -> SearchReport:
     console.print(recipe_piece(recipe, report.best_recipe), markup=False, end="")
     if target is not None:
         notes = (
-            f"study {report.study}, {report.trials} trials around recipe {options.recipe}",
+            f"study {report.study}, {report.trials} trials around recipe {recipe.name}",
             f"mean WAF on the validation speakers of the folds: {report.best_value:.4f} when chosen, "
             f"{report.fresh_value:.4f} with fresh seeds (the recipe itself {report.recipe_value:.4f}, "
             f"{report.recipe_again:.4f})",

@@ -16,7 +16,7 @@ from flows.pretrain import pretrain_views
 from flows.reporting import StepProgress, show_systems
 from flows.runners import configured_task_runner
 from infra.artifacts import ArtifactRef
-from mer.recipes import Recipe, load_recipe
+from mer.recipes import Recipe
 from tasks.learn.ensemble import ENSEMBLE, Members, combine_view
 from tasks.learn.fusion import fuse_view
 from tasks.serve.evaluation import PSEUDO_MARK, evaluate, read_report
@@ -30,7 +30,7 @@ PseudoByView = Mapping[str, Sequence[ArtifactRef]]
 @flow(name="train", task_runner=configured_task_runner())
 def train(options: DemoOptions) -> dict[str, Any]:
     """Train and score the fusion and every single stream, supervised only; returns the evaluation's report."""
-    recipe = load_recipe(options.recipe)
+    recipe = options.load_recipe()
     dataset, _ = ingest_corpus(recipe, options)
     experiment = pretrain_views(extract_streams(Experiment(recipe, dataset)))
     fused = train_systems(experiment)

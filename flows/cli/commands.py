@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,23 +20,25 @@ from flows.cli.options import (
     AgainstOption,
     BatchOption,
     CandidatesOption,
-    ClipsOption,
     ControlFitsOption,
     ControlOption,
-    CorpusOption,
     FirstRungOption,
-    FormatOption,
-    LabelMapOption,
     LabelShiftOption,
-    NameOption,
+    ModelArgument,
+    ModelOption,
+    OneModelArgument,
     PoolingOption,
-    RecipeOption,
     SamplerOption,
     StreamOption,
     StudyOption,
     TrialsOption,
     WriteRecipeOption,
 )
+from flows.cli.over_corpus import CorpusArguments, over_corpus
+from flows.cli.recipes import recipes
+
+if TYPE_CHECKING:
+    from flows.options import FlowOptions
 
 app = typer.Typer(
     name="mer",
@@ -49,142 +51,90 @@ app = typer.Typer(
 
 
 @app.command()
+@over_corpus
 def run(
-    recipe: RecipeOption = "demo",
-    corpus: CorpusOption = "",
-    name: NameOption = "",
-    format: FormatOption = "auto",
-    label_map: LabelMapOption = "",
-    demo_clips: ClipsOption = 200,
+    corpus: CorpusArguments,
     promote: Annotated[bool, typer.Option(help="Let the gate promote the new version.")] = True,
 ) -> None:
     """Run the whole pipeline: ingest, features, layer study, PEFT, alignment, fusion, pseudo-labels, registration, promotion."""
-    started = _servers()
     from flows.options import RetrainOptions
-    from flows.retrain import retrain
 
-    options = RetrainOptions(
-        recipe=recipe,
-        corpus=corpus,
-        corpus_name=name,
-        format=format,
-        label_map=label_map,
-        demo_clips=demo_clips,
-        promote=promote,
-    )
-    retrain(options)
-    _addresses(started)
+    _run_flow("flows.retrain:retrain", corpus.options(RetrainOptions, promote=promote))
 
 
 @app.command()
-def ingest(
-    recipe: RecipeOption = "demo",
-    corpus: CorpusOption = "",
-    name: NameOption = "",
-    format: FormatOption = "auto",
-    label_map: LabelMapOption = "",
-    demo_clips: ClipsOption = 200,
-) -> None:
+@over_corpus
+def ingest(corpus: CorpusArguments) -> None:
     """Read a corpus into the catalogue: recognise, probe, hash; unusable files are quarantined with a reason."""
-    _flow("flows.ingest", "ingest", recipe, corpus, name, format, label_map, demo_clips)
+    from flows.options import DemoOptions
+
+    _run_flow("flows.ingest:ingest", corpus.options(DemoOptions))
 
 
 @app.command()
-def features(
-    recipe: RecipeOption = "demo",
-    corpus: CorpusOption = "",
-    name: NameOption = "",
-    format: FormatOption = "auto",
-    label_map: LabelMapOption = "",
-    demo_clips: ClipsOption = 200,
-) -> None:
+@over_corpus
+def features(corpus: CorpusArguments) -> None:
     """Extract the frozen features of every stream; only clips that lack them are touched."""
-    _flow("flows.features", "features", recipe, corpus, name, format, label_map, demo_clips)
+    from flows.options import DemoOptions
+
+    _run_flow("flows.features:features", corpus.options(DemoOptions))
 
 
 @app.command()
-def layers(
-    recipe: RecipeOption = "demo",
-    corpus: CorpusOption = "",
-    name: NameOption = "",
-    format: FormatOption = "auto",
-    label_map: LabelMapOption = "",
-    demo_clips: ClipsOption = 200,
-    stream: StreamOption = "acoustic",
-    pooling: PoolingOption = "",
-) -> None:
+@over_corpus
+def layers(corpus: CorpusArguments, stream: StreamOption = "", pooling: PoolingOption = "") -> None:
     """Study which layers of a stream's encoder carry emotion, per outer fold, and choose the block to adapt."""
-    more = {"stream": stream, "pooling": pooling}
-    _flow("flows.layers", "layers", recipe, corpus, name, format, label_map, demo_clips, **more)
+    from flows.options import LayerOptions
+
+    _run_flow("flows.layers:layers", corpus.options(LayerOptions, stream=stream, pooling=pooling))
 
 
 @app.command()
-def adapt(
-    recipe: RecipeOption = "demo",
-    corpus: CorpusOption = "",
-    name: NameOption = "",
-    format: FormatOption = "auto",
-    label_map: LabelMapOption = "",
-    demo_clips: ClipsOption = 200,
-    stream: AdaptStreamOption = "",
-) -> None:
+@over_corpus
+def adapt(corpus: CorpusArguments, stream: AdaptStreamOption = "") -> None:
     """Adapt the chosen or named layers of the streams' encoders by PEFT (layer study included)."""
-    _flow("flows.pretrain", "adapt", recipe, corpus, name, format, label_map, demo_clips, stream=stream)
+    from flows.options import AdaptOptions
+
+    _run_flow("flows.pretrain:adapt", corpus.options(AdaptOptions, stream=stream))
 
 
 @app.command()
+@over_corpus
 def align(
-    recipe: RecipeOption = "demo",
-    corpus: CorpusOption = "",
-    name: NameOption = "",
-    format: FormatOption = "auto",
-    label_map: LabelMapOption = "",
-    demo_clips: ClipsOption = 200,
-    control: ControlOption = True,
-    control_fits: ControlFitsOption = 5,
+    corpus: CorpusArguments, control: ControlOption = True, control_fits: ControlFitsOption = 5
 ) -> None:
     """Align vision to the acoustic space and study it on held-out speakers: retrieval, controls, linear probes.
 
     Layer study and adaptation are included where the recipe has them; visual features may be precomputed.
     """
+    from flows.options import AlignOptions
+
     study = {"control": control, "control_seeds": control_fits}
-    _flow("flows.align", "align", recipe, corpus, name, format, label_map, demo_clips, study=study)
+    _run_flow("flows.align:align", corpus.options(AlignOptions, study=study))
 
 
 @app.command()
-def train(
-    recipe: RecipeOption = "demo",
-    corpus: CorpusOption = "",
-    name: NameOption = "",
-    format: FormatOption = "auto",
-    label_map: LabelMapOption = "",
-    demo_clips: ClipsOption = 200,
-) -> None:
+@over_corpus
+def train(corpus: CorpusArguments) -> None:
     """Train and score the fusion and every single stream on the outer folds, without registering anything."""
-    _flow("flows.train", "train", recipe, corpus, name, format, label_map, demo_clips)
+    from flows.options import DemoOptions
+
+    _run_flow("flows.train:train", corpus.options(DemoOptions))
 
 
 @app.command()
-def refresh(
-    recipe: RecipeOption = "demo",
-    corpus: CorpusOption = "",
-    name: NameOption = "",
-    format: FormatOption = "auto",
-    label_map: LabelMapOption = "",
-    demo_clips: ClipsOption = 200,
-) -> None:
+@over_corpus
+def refresh(corpus: CorpusArguments) -> None:
     """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`)."""
-    _flow("flows.refresh", "refresh", recipe, corpus, name, format, label_map, demo_clips)
+    from flows.options import RefreshOptions
+
+    _run_flow("flows.refresh:refresh", corpus.options(RefreshOptions))
 
 
 @app.command()
+@over_corpus
 def search(
-    recipe: RecipeOption = "demo",
-    corpus: CorpusOption = "",
-    name: NameOption = "",
-    format: FormatOption = "auto",
-    label_map: LabelMapOption = "",
-    demo_clips: ClipsOption = 200,
+    corpus: CorpusArguments,
     trials: TrialsOption = 20,
     study: StudyOption = "",
     sampler: SamplerOption = "tpe",
@@ -197,17 +147,10 @@ def search(
     Start it several times to share a study between processes; a killed one's trials are tried again by the others.
     Watch it with `optuna-dashboard sqlite:///.mer/optuna.db` (or the URL in MER_OPTUNA_STORAGE_URL), or in MLflow.
     """
-    started = _servers()
     from flows.options import SearchOptions
-    from flows.search import search as search_flow
 
-    options = SearchOptions(
-        recipe=recipe,
-        corpus=corpus,
-        corpus_name=name,
-        format=format,
-        label_map=label_map,
-        demo_clips=demo_clips,
+    options = corpus.options(
+        SearchOptions,
         trials=trials,
         study=study,
         sampler=sampler,
@@ -215,15 +158,14 @@ def search(
         first_rung=first_rung,
         write_recipe=str(write_recipe or ""),
     )
-    search_flow(options)
-    _addresses(started)
+    _run_flow("flows.search:search", options)
 
 
 @app.command()
 def predict(
     paths: Annotated[list[Path] | None, typer.Argument(help="Media files, or folders of them.")] = None,
     out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
-    model: Annotated[str, typer.Option(help="Registered model (the recipe's name).")] = "demo",
+    model: ModelOption = "demo",
     version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
     candidates: CandidatesOption = None,
     name: Annotated[
@@ -282,7 +224,7 @@ def demo_data(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Registered model (the recipe's name).")] = "demo",
+    model: ModelArgument = "demo",
     version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write report.json and figures to.")] = None,
     against: AgainstOption = "",
@@ -301,7 +243,7 @@ def evaluate(
 
 @app.command()
 def models(
-    model: Annotated[str, typer.Argument(help="Only this model.")] = "",
+    model: OneModelArgument = "",
     rollback: Annotated[bool, typer.Option(help="Put the previous champion of MODEL back.")] = False,
 ) -> None:
     """List versions, champions and the audit of promotions; `--rollback` puts the previous champion back."""
@@ -314,18 +256,19 @@ def models(
     show_models(model)
 
 
+app.command()(recipes)
 register(app)
 app.add_typer(generations, name="generations")
 
 
-def _flow(module: str, name: str, *corpus: Any, **more: Any) -> None:
-    started = _servers()
+def _run_flow(flow: str, options: FlowOptions) -> None:
+    """Run a flow, `module:function`; a recipe that cannot be used is said before any server is started."""
     from importlib import import_module
 
-    from flows.options import corpus_options
-
-    options = corpus_options(name, *corpus, **more)
-    getattr(import_module(module), name)(options)
+    options.load_recipe()
+    started = _servers()
+    module, _, function = flow.partition(":")
+    getattr(import_module(module), function)(options)
     _addresses(started)
 
 

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from mer.names import check_name
+
+
+def _built_in_recipes() -> list[str]:
+    """Names of the built-in recipes, by their files alone: importing `mer.recipes` would cost `--help` its second."""
+    package = find_spec("mer.recipes")
+    folders = package.submodule_search_locations if package is not None else None
+    return sorted(path.stem for folder in folders or () for path in Path(folder).glob("*.yaml"))
+
+
+def _named(what: str) -> Callable[[str | None], str | None]:
+    """Callback of an option that names something: refuses what is no name, with the reason."""
+
+    def checked(value: str | None) -> str | None:
+        try:
+            return check_name(value, what) if value else value
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return checked
+
+
 RecipeOption = Annotated[
     str,
     typer.Option(
         "--recipe",
-        help="Built-in recipe (demo, ravdess, acoustic_adaptation, acoustic_adaptation_full, audio_guided, joint_decoding, best, "
-        "baseline_attention) or a recipe's YAML file.",
+        help=f"Built-in recipe ({', '.join(_built_in_recipes())}) or a recipe's YAML file. Left out: clips "
+        "with --corpus, otherwise demo.",
+        show_default=False,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change one option of the recipe, e.g. fusion.hidden=64 or lexical=null; may be repeated. `mer recipes NAME` shows "
+        "them all.",
+        show_default=False,
     ),
 ]
 CorpusOption = Annotated[
@@ -37,6 +72,14 @@ LabelMapOption = Annotated[
     ),
 ]
 ClipsOption = Annotated[int, typer.Option("--demo-clips", help="Clips of the demo corpus, if none is given.")]
+_registered = _named("name of a model")
+ModelOption = Annotated[
+    str, typer.Option("--model", help="Registered model (the recipe's name).", callback=_registered)
+]
+ModelArgument = Annotated[
+    str, typer.Argument(help="Registered model (the recipe's name).", callback=_registered)
+]
+OneModelArgument = Annotated[str, typer.Argument(help="Only this model.", callback=_registered)]
 CandidatesOption = Annotated[
     Path | None,
     typer.Option(
@@ -61,12 +104,18 @@ AgainstOption = Annotated[
     ),
 ]
 StreamOption = Annotated[
-    Literal["acoustic", "visual", "lexical"],
-    typer.Option("--stream", help="Stream whose encoder is studied."),
+    str,
+    typer.Option(
+        "--stream",
+        help="Stream (its name in the recipe) whose encoder is studied. Left out: every stream whose encoder has layers.",
+    ),
 ]
 AdaptStreamOption = Annotated[
-    Literal["", "acoustic", "visual", "lexical"],
-    typer.Option("--stream", help="Stream whose encoder is adapted. Left out: all that the recipe adapts."),
+    str,
+    typer.Option(
+        "--stream",
+        help="Stream (its name in the recipe) whose encoder is adapted. Left out: all that the recipe adapts.",
+    ),
 ]
 PoolingOption = Annotated[
     Literal["", "mean_std", "statistics", "attention"],

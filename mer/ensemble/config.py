@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from mer.names import check_name
 
 Weighting = Literal["uniform", "entropy", "stacked", "log_pool"]
 Pruning = Literal["none", "greedy", "backward"]
@@ -48,3 +50,10 @@ class EnsembleConfig(BaseModel):
         description="Leave out members that do not help the likelihood of the validation clips' labels: chosen one by "
         "one with replacement, or removed one by one.",
     )
+
+    @field_validator("members")
+    @classmethod
+    def _plain_names(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in value:
+            check_name(name, "name of a member")
+        return value

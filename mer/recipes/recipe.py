@@ -1,17 +1,16 @@
 """A recipe names the streams, encoders, training stages and the honest protocol of one system.
 
-Built-in recipes are the YAML files beside this module; a path to a YAML file works as well. A YAML file states only what
-differs from the defaults below; unknown keys are refused, so a misspelt option cannot be silently ignored.
+A recipe's YAML file (`mer.recipes.loading`) states only what differs from the defaults below; unknown keys are refused, so a
+misspelt option cannot be silently ignored.
 """
 
 from __future__ import annotations
 
 import re
-from importlib.resources import files
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mer.emotions import EMOTION_SETS, MER_EMOTIONS
@@ -20,6 +19,7 @@ from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
 from mer.fusion.config import STRUCTURE, FusionConfig
 from mer.label_shift.config import LabelShiftConfig
+from mer.names import check_name
 from mer.quality.filters import QualityFilter
 from mer.recipes.modalities import MODALITIES, AnyStream, in_fusion_order, with_modality
 from mer.recipes.stream import Stream
@@ -28,6 +28,19 @@ from mer.selftraining.config import SelfTrainingConfig
 _STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 RESERVED_NAMES = ("learnt", "statistics", "fused", "ensemble")
 """No names of streams: they are those of what is made of streams."""
+
+
+@contextmanager
+def _located(path: str) -> Iterator[None]:
+    """Say of problems with options that are validated as others' where they stand."""
+    try:
+        yield
+    except ValidationError as error:
+        problems = (
+            f"{'.'.join((path, *map(str, problem['loc'])))}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        )
+        raise ValueError("; ".join(problems)) from error
 
 
 class _Frozen(BaseModel):
@@ -129,9 +142,23 @@ class Recipe(_Frozen):
             return EMOTION_SETS[value]
         return value
 
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        return check_name(value, "name of the recipe", remedy="give it another `name:`")
+
+    @field_validator("emotions")
+    @classmethod
+    def _plain_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"expected every class once, found {', '.join(value)}")
+        return tuple(check_name(emotion, "name of a class") for emotion in value)
+
     @model_validator(mode="after")
     def _members_are_fusions(self) -> Recipe:
-        _ = self.member_fusions
+        for name, options in self.ensemble.members.items() if self.ensemble is not None else ():
+            with _located(f"ensemble.members.{name}"):
+                FusionConfig.model_validate({**self.fusion.model_dump(), **options})
         return self
 
     @model_validator(mode="after")
@@ -149,7 +176,8 @@ class Recipe(_Frozen):
             raise ValueError(
                 f"pseudo_labels.fusion: expected options of training alone, found {', '.join(changed)}"
             )
-        _ = self.taught(self.fusion)
+        with _located("pseudo_labels.fusion"):
+            _ = self.taught(self.fusion)
         return self
 
     @model_validator(mode="after")
@@ -280,54 +308,3 @@ class Recipe(_Frozen):
     def serves_ensemble(self) -> bool:
         """Whether the ensemble is what is gated and served."""
         return self.ensemble is not None and self.ensemble.serve
-
-
-def recipe_names() -> tuple[str, ...]:
-    """Names of the built-in recipes."""
-    return tuple(
-        sorted(
-            entry.name.removesuffix(".yaml")
-            for entry in files(__package__).iterdir()
-            if entry.name.endswith(".yaml")
-        )
-    )
-
-
-def load_recipe(name_or_path: str) -> Recipe:
-    """Load a built-in recipe by name, or a YAML file by path.
-
-    Raises:
-        ConfigError: no such recipe, not YAML, or an option that does not exist or is out of range.
-    """
-    if name_or_path in recipe_names():
-        text = files(__package__).joinpath(f"{name_or_path}.yaml").read_text(encoding="utf-8")
-    elif name_or_path.endswith((".yaml", ".yml")) and Path(name_or_path).is_file():
-        text = Path(name_or_path).read_text(encoding="utf-8")
-    else:
-        raise ConfigError(
-            f"no recipe {name_or_path!r}: expected one of {', '.join(recipe_names())}, or a path to a .yaml file"
-        )
-    return parse_recipe(text, origin=name_or_path)
-
-
-def parse_recipe(text: str, *, origin: str) -> Recipe:
-    """Parse a recipe's YAML text; all errors of the file are reported together."""
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"recipe {origin}: not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"recipe {origin}: expected a mapping of options, found {type(values).__name__}")
-    try:
-        recipe = Recipe.model_validate(values)
-    except ValidationError as error:
-        problems = "\n".join(
-            f"  {'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise ConfigError(f"recipe {origin} cannot be used:\n{problems}") from error
-    if not recipe.streams:
-        raise ConfigError(
-            f"recipe {origin}: expected at least one stream (acoustic, visual, lexical, or others below `streams`); found none"
-        )
-    return recipe

@@ -10,7 +10,7 @@ import yaml
 
 from mer.errors import ConfigError
 from mer.recipes import Recipe
-from mer.recipes.recipe import parse_recipe
+from mer.recipes.loading import parse_recipe
 
 MARK = "# Found by mer search"
 """How a written recipe begins: a file that begins otherwise is somebody's own and is not overwritten."""

@@ -16,7 +16,7 @@ from infra.tracking import Tracker
 from mer.recipes import recipe_names
 
 COMMANDS = (
-    "demo-data", "ingest", "features", "layers", "adapt", "align", "train", "refresh", "search", "run", "predict",
+    "demo-data", "recipes", "ingest", "features", "layers", "adapt", "align", "train", "refresh", "search", "run", "predict",
     "evaluate", "models", "status", "up", "down", "deploy",
 )  # fmt: skip
 

@@ -17,7 +17,8 @@ from infra.studies import Halving, Heartbeats, Sampler, open_study
 from mer.examples import Examples
 from mer.features.dataset import FeatureTable
 from mer.fusion.config import FusionConfig
-from mer.recipes.recipe import Recipe, parse_recipe
+from mer.recipes.loading import parse_recipe
+from mer.recipes.recipe import Recipe
 from mer.search.candidates import SearchView, search_view
 from mer.search.space import search_space
 from mer.training.partition import Partition

@@ -12,7 +12,8 @@ from alignment_corpus import RECIPE, write_corpus
 from mer.alignment.config import AlignmentConfig, AlignmentStudyConfig
 from mer.emotions import MER_EMOTIONS
 from mer.recipes import StreamAlignment
-from mer.recipes.recipe import Recipe, parse_recipe
+from mer.recipes.loading import parse_recipe
+from mer.recipes.recipe import Recipe
 from tasks.data.dataset import load_examples, load_partitions, snapshot_dataset
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels

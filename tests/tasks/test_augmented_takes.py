@@ -14,7 +14,7 @@ from mer.emotions import MER_EMOTIONS
 from mer.features.augmentation import AugmentedVariant, WaveformAugmentation
 from mer.features.dataset import RaggedTable
 from mer.features.spec import FeatureSpec
-from mer.recipes.recipe import parse_recipe
+from mer.recipes.loading import parse_recipe
 from tasks.data.dataset import labelled_clip_ids, load_partitions, snapshot_dataset
 from tasks.data.features import extract_shard, feature_table, frame_table, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels

@@ -16,7 +16,7 @@ from mer.encoders.weight_files import wheel_folder
 from mer.media.audio import decode_audio
 from mer.quality import measure
 from mer.quality.filters import QualityFilter
-from mer.recipes.recipe import parse_recipe
+from mer.recipes.loading import parse_recipe
 from tasks.data.dataset import load_examples, snapshot_dataset
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.data.quality import measure_shard, plan_quality

@@ -13,7 +13,7 @@ from mer.emotions import MER_EMOTIONS
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe
 from mer.recipes.layer_reading import states_to_study, with_study_pooling
-from mer.recipes.recipe import parse_recipe
+from mer.recipes.loading import parse_recipe
 from tasks.data.dataset import snapshot_dataset
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels

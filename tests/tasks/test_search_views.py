@@ -9,7 +9,7 @@ import pytest
 from mer.demo import DemoConfig, generate_demo
 from mer.emotions import MER_EMOTIONS
 from mer.fusion.config import FusionConfig
-from mer.recipes.recipe import parse_recipe
+from mer.recipes.loading import parse_recipe
 from mer.search.candidates import Candidate, train_candidates
 from tasks.data.dataset import load_view, snapshot_dataset
 from tasks.data.features import extract_shard, frame_table, plan_features

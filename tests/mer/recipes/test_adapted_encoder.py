@@ -6,7 +6,7 @@ import pytest
 
 from mer.adaptation.block import Block
 from mer.errors import ConfigError
-from mer.recipes.recipe import parse_recipe
+from mer.recipes.loading import parse_recipe
 
 LEXICAL = "name: x\nlexical:\n  features: {modality: lexical, source: 'wheel:all-minilm-l6-v2'}\n"
 VISUAL = "name: x\nvisual:\n  features: {modality: visual, source: '%s'}\n"

@@ -7,7 +7,7 @@ import pytest
 from mer.errors import ConfigError
 from mer.recipes import Recipe, load_recipe
 from mer.recipes.layer_reading import states_to_study, with_study_pooling
-from mer.recipes.recipe import parse_recipe
+from mer.recipes.loading import parse_recipe
 
 
 def recipe_of(stream: str, features: str, more: str = "") -> Recipe:

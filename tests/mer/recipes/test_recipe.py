@@ -11,7 +11,8 @@ import pytest
 
 from mer.errors import ConfigError
 from mer.recipes import load_recipe, recipe_names
-from mer.recipes.recipe import Recipe, parse_recipe
+from mer.recipes.loading import parse_recipe
+from mer.recipes.recipe import Recipe
 
 
 @pytest.mark.parametrize("name", recipe_names())

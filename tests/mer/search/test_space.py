@@ -13,7 +13,7 @@ import yaml
 from mer.errors import ConfigError
 from mer.fusion.registry import model_names
 from mer.recipes import Recipe, load_recipe
-from mer.recipes.recipe import parse_recipe
+from mer.recipes.loading import parse_recipe
 from mer.search.searched_recipe import recipe_piece, whole_recipe, writable
 from mer.search.space import SearchSpace, search_space
 

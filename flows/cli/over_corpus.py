@@ -1,0 +1,87 @@
+"""The options that all commands over a corpus have, stated once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+from flows.cli.options import (
+    ClipsOption,
+    CorpusOption,
+    FormatOption,
+    LabelMapOption,
+    NameOption,
+    RecipeOption,
+    SetOption,
+)
+
+if TYPE_CHECKING:
+    from flows.options import DemoOptions
+
+Options = TypeVar("Options", bound="DemoOptions")
+
+
+@dataclass(frozen=True)
+class CorpusArguments:
+    """What is run (a recipe) and on what (a corpus), as the command line gives it."""
+
+    recipe: RecipeOption = ""
+    set: SetOption = None
+    corpus: CorpusOption = ""
+    name: NameOption = ""
+    format: FormatOption = "auto"
+    label_map: LabelMapOption = ""
+    demo_clips: ClipsOption = 200
+
+    def options(self, kind: type[Options], **more: Any) -> Options:
+        """The flow's options; `more` is what this flow alone has.
+
+        Raises:
+            ConfigError: an option is out of range; all of them are named.
+        """
+        from flows.options import checked_options
+
+        return checked_options(
+            kind,
+            {
+                "recipe": self.recipe,
+                "set": tuple(self.set or ()),
+                "corpus": self.corpus,
+                "corpus_name": self.name,
+                "format": self.format,
+                "label_map": self.label_map,
+                "demo_clips": self.demo_clips,
+                **more,
+            },
+        )
+
+
+def over_corpus(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, whose first parameter is `CorpusArguments`, the fields of these as options before its own.
+
+    Typer reads a command's signature; the one that it gets here has a parameter for each field.
+    """
+    shared = get_type_hints(CorpusArguments, include_extras=True)
+    _, *others = inspect.signature(command, eval_str=True).parameters.values()
+
+    @wraps(command)
+    def expanded(**values: Any) -> None:
+        arguments = CorpusArguments(**{name: values.pop(name) for name in shared})
+        command(arguments, **values)
+
+    parameters = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=option.default,
+            annotation=shared[option.name],
+        )
+        for option in fields(CorpusArguments)
+    ]
+    parameters += [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in others]
+    expanded.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return expanded
