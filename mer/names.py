@@ -6,6 +6,8 @@ Names end up in file names, object keys, tables, URLs of servers and marked-up t
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 MAX_CHARACTERS = 64
 """Longest name, and longest piece of a study's name."""
@@ -15,6 +17,9 @@ MAX_PIECES = 4
 
 FOLDER_CHARACTERS = " ()+"
 """What the name of a folder may have besides, where it becomes the name of a corpus."""
+
+STORED: Mapping[str, bool] = {"stored": True}
+"""Validation context of records that are stored already: whatever their names are, they stay readable."""
 
 _PUNCTUATION = "_.-"
 _SHOWN_CHARACTERS = 40
@@ -67,6 +72,11 @@ def check_folder_name(value: str) -> str:
     """
     remedy = "give the corpus a name: --name NAME (`corpus_name`)"
     return check_name(value, "name of the corpus' folder", besides=FOLDER_CHARACTERS, remedy=remedy)
+
+
+def is_stored(context: Any) -> bool:
+    """Whether a validation context says that the record was stored before, under the rules of then."""
+    return isinstance(context, Mapping) and bool(context.get("stored"))
 
 
 def _is_name(value: str, besides: str) -> bool:

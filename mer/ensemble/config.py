@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from mer.names import check_name
+from mer.names import check_name, is_stored
 
 Weighting = Literal["uniform", "entropy", "stacked", "log_pool"]
 Pruning = Literal["none", "greedy", "backward"]
@@ -53,7 +53,9 @@ class EnsembleConfig(BaseModel):
 
     @field_validator("members")
     @classmethod
-    def _plain_names(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        for name in value:
+    def _plain_names(
+        cls, value: dict[str, dict[str, Any]], info: ValidationInfo
+    ) -> dict[str, dict[str, Any]]:
+        for name in value if not is_stored(info.context) else ():
             check_name(name, "name of a member")
         return value

@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from mer.ensemble.ensemble import Ensemble
+from mer.names import STORED
 from mer.predictor.earlier_package import is_earlier, translated
 from mer.recipes import Recipe
 
@@ -90,4 +91,4 @@ class ModelPackage(BaseModel):
     def parse(cls, record: str | bytes) -> ModelPackage:
         """The package of a record's text, of this or an earlier form."""
         values = json.loads(record)
-        return cls.model_validate(translated(values) if is_earlier(values) else values)
+        return cls.model_validate(translated(values) if is_earlier(values) else values, context=STORED)

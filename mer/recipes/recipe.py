@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mer.emotions import EMOTION_SETS, MER_EMOTIONS
 from mer.ensemble.config import EnsembleConfig
@@ -19,7 +27,7 @@ from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
 from mer.fusion.config import STRUCTURE, FusionConfig
 from mer.label_shift.config import LabelShiftConfig
-from mer.names import check_name
+from mer.names import check_name, is_stored
 from mer.quality.filters import QualityFilter
 from mer.recipes.modalities import MODALITIES, AnyStream, in_fusion_order, with_modality
 from mer.recipes.stream import Stream
@@ -144,12 +152,16 @@ class Recipe(_Frozen):
 
     @field_validator("name")
     @classmethod
-    def _plain_name(cls, value: str) -> str:
+    def _plain_name(cls, value: str, info: ValidationInfo) -> str:
+        if is_stored(info.context):
+            return value
         return check_name(value, "name of the recipe", remedy="give it another `name:`")
 
     @field_validator("emotions")
     @classmethod
-    def _plain_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _plain_classes(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if is_stored(info.context):
+            return value
         if len(set(value)) < len(value):
             raise ValueError(f"expected every class once, found {', '.join(value)}")
         return tuple(check_name(emotion, "name of a class") for emotion in value)

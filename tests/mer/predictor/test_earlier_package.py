@@ -11,7 +11,7 @@ import pytest
 
 from mer.predictor.package import ModelPackage, ServedStream
 from mer.recipes import LexicalStream
-from mer.recipes.recipe import parse_recipe
+from mer.recipes.loading import parse_recipe
 
 HERE = Path(__file__).parent
 RECORDS = {version: HERE / f"package_{name}.json" for version, name in

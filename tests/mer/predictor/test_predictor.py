@@ -18,6 +18,7 @@ from mer.features.dataset import FeatureTable
 from mer.fusion.config import FusionConfig
 from mer.fusion.fit import fit_fusion, predict_fusion
 from mer.fusion.fitted import FittedFusion, save_fusion
+from mer.names import STORED
 from mer.posteriors import Posteriors
 from mer.predictor.package import FUSION_FOLDER, ModelPackage
 from mer.predictor.predictor import Predictor
@@ -59,7 +60,7 @@ def clips(tables: dict[str, FeatureTable], tmp_path_factory: pytest.TempPathFact
 def recipe(**more: object) -> Recipe:
     source = {"acoustic": "files:speech", "visual": "files:face"}
     streams = {name: {"features": {"modality": name, "source": where}} for name, where in source.items()}
-    return Recipe.model_validate({"name": "made", "emotions": CLASSES, **streams, **more})
+    return Recipe.model_validate({"name": "made", "emotions": CLASSES, **streams, **more}, context=STORED)
 
 
 def fitted(tables: Mapping[str, FeatureTable], **options: object) -> FittedFusion:
@@ -89,14 +90,16 @@ def package(folder: Path, record: ModelPackage, fusions: Mapping[str, FittedFusi
 def test_an_ensemble_answers_as_its_combination_was_evaluated(
     weighting: Weighting, tables: dict[str, FeatureTable], clips: list[Clip], tmp_path: Path
 ) -> None:
-    # names that are no file names, one member left out of the combination, another one counted twice
+    # names that are no file names, as older packages may have; one member left out, another one counted twice
     options = {"S1: early": {"model": "early"}, "S2/b": {"model": "attention"}, "..": {"seed": 9}}
     members = {name: fitted(tables, **own) for name, own in options.items()}
     posteriors = {name: predict_fusion(own, tables) for name, own in members.items()}
     ensemble = fit_ensemble(
         posteriors,
         np.arange(CLIPS) % 3,
-        EnsembleConfig(members=options, weighting=weighting, calibrate_valence=True),
+        EnsembleConfig.model_validate(
+            {"members": options, "weighting": weighting, "calibrate_valence": True}, context=STORED
+        ),
         ValenceLabels(np.arange(CLIPS) % 3 - np.linspace(0, 1.7, CLIPS), np.array([-1.0, 0.1, 0.7])),
     )
     assert ensemble.class_valence and ensemble.member_valence_share < 1

@@ -10,7 +10,8 @@ import pytest
 from mer.errors import ConfigError
 from mer.recipes import AcousticStream, LexicalStream, PrecomputedStream, Recipe, VisualStream, load_recipe
 from mer.recipes.layer_reading import has_layers
-from mer.recipes.recipe import RESERVED_NAMES, parse_recipe
+from mer.recipes.loading import parse_recipe
+from mer.recipes.recipe import RESERVED_NAMES
 
 SPEECH = {"modality": "acoustic", "features": {"source": "some-folder"}}
 FACE = {"modality": "visual", "features": {"source": "seed:clip-tiny"}}
@@ -109,7 +110,7 @@ def test_other_names_are_taken(name: str) -> None:
 
 
 def test_a_stream_is_named_once() -> None:
-    with pytest.raises(ConfigError, match="expected every stream once, found acoustic in the short form too"):
+    with pytest.raises(ConfigError, match="expected every stream once, found acoustic"):
         recipe_of({"acoustic": SPEECH}, acoustic={"features": {"source": "s"}})
     both = recipe_of({"whisper": SPEECH}, acoustic={"features": {"source": "s"}}, visual=None)
     assert tuple(both.streams) == ("acoustic", "whisper")

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from mer.recipes import Recipe
-from mer.recipes.recipe import parse_recipe
+from mer.recipes.loading import parse_recipe
 from mer.search.searched_recipe import whole_recipe
 from mer.search.space import SearchSpace, search_space
 
@@ -16,7 +16,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 MODELS = ("attention", "concat")
 RECIPE = parse_recipe(
     """
-name: two voices
+name: two-voices
 acoustic:
   features: {source: a-folder}
   adaptation: {}
