@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +39,7 @@ CONFIG = AdaptationConfig(
 )
 TRAIN = np.arange(48) < 36
 VALIDATION = ~TRAIN
+MASKS = FitMasks(TRAIN, VALIDATION)
 
 
 def run(
@@ -45,11 +47,13 @@ def run(
     corpus: Corpus,
     config: AdaptationConfig = CONFIG,
     resume: Resumable = ONCE,
-    **changed: Any,
+    *,
+    masks: FitMasks = MASKS,
+    class_count: int = 3,
+    variants: Sequence[RaggedTable] = (),
 ) -> Adaptation:
-    values = {"train": TRAIN, "validation": VALIDATION, "class_count": 3, "variants": ()} | changed
-    clips = LabelledFrames(corpus[0], corpus[1], values["class_count"], values["variants"])
-    return adapt(encoder, BLOCK, clips, FitMasks(values["train"], values["validation"]), config, resume)
+    clips = LabelledFrames(corpus[0], corpus[1], class_count, variants)
+    return adapt(encoder, BLOCK, clips, masks, config, resume)
 
 
 def same(one: Adaptation, other: Adaptation) -> bool:
@@ -191,10 +195,10 @@ def test_a_killed_fit_ends_with_the_same_bits(
                 raise Killed
 
         with pytest.raises(Killed):
-            run(encoder, corpus, config, checkpoint=checkpoint, progress=kill)
+            run(encoder, corpus, config, Resumable(checkpoint, kill))
     assert done == [2, 3]  # the second run went on where the first one was
     torch.manual_seed(12345)  # whatever the process drew before
-    resumed = run(encoder, corpus, config, checkpoint=checkpoint)
+    resumed = run(encoder, corpus, config, Resumable(checkpoint))
     assert same(resumed, undisturbed)
     assert resumed.history == undisturbed.history and resumed.best_epoch == undisturbed.best_epoch
 
@@ -217,8 +221,8 @@ def test_a_checkpoint_of_other_options_is_not_used(
     encoder: LayeredMoonshine, corpus: Corpus, tmp_path: Path
 ) -> None:
     checkpoint = Checkpoint(tmp_path / "checkpoint")
-    run(encoder, corpus, CONFIG.model_copy(update={"seed": 9}), checkpoint=checkpoint)
-    assert same(run(encoder, corpus, checkpoint=checkpoint), run(encoder, corpus))
+    run(encoder, corpus, CONFIG.model_copy(update={"seed": 9}), Resumable(checkpoint))
+    assert same(run(encoder, corpus, resume=Resumable(checkpoint)), run(encoder, corpus))
 
 
 def test_validation_chooses_the_epoch_and_patience_ends_the_fit(
@@ -236,16 +240,16 @@ def test_validation_chooses_the_epoch_and_patience_ends_the_fit(
 
 
 def test_without_validation_the_last_epoch_is_kept(encoder: LayeredMoonshine, corpus: Corpus) -> None:
-    adaptation = run(encoder, corpus, validation=np.zeros(48, dtype=bool))
+    adaptation = run(encoder, corpus, masks=FitMasks.all_training(TRAIN))
     assert adaptation.best_epoch == 3 and "validation_waf" not in adaptation.history[0]
 
 
 @pytest.mark.slow
 def test_labels_outside_training_are_not_read(encoder: LayeredMoonshine, corpus: Corpus) -> None:
     frames, labels = corpus
-    nothing = {"validation": np.zeros(48, dtype=bool)}
+    masks = FitMasks.all_training(TRAIN)
     hidden = np.where(TRAIN, labels, -1)
-    assert same(run(encoder, (frames, hidden), **nothing), run(encoder, corpus, **nothing))
+    assert same(run(encoder, (frames, hidden), masks=masks), run(encoder, corpus, masks=masks))
 
 
 def test_a_few_broken_steps_are_skipped_and_more_end_the_fit(
@@ -271,8 +275,7 @@ def test_a_batch_of_one_and_a_clip_of_one_frame(encoder: LayeredMoonshine, corpu
         encoder,
         (short, np.append(labels, 1)),
         CONFIG.model_copy(update={"epochs": 1, "batch_size": 1}),
-        train=np.append(TRAIN, True),
-        validation=np.append(VALIDATION, False),
+        masks=FitMasks(np.append(TRAIN, True), np.append(VALIDATION, False)),
     )
     assert adaptation.history[0]["skipped_steps"] == 0
     assert all(torch.isfinite(value).all() for value in adaptation.tensors.values())
@@ -281,9 +284,9 @@ def test_a_batch_of_one_and_a_clip_of_one_frame(encoder: LayeredMoonshine, corpu
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train": TRAIN & (np.arange(48) % 3 == 0)}, "fewer than two classes"),
-        ({"validation": TRAIN}, "both `train` and `validation`"),
-        ({"train": TRAIN[:-1]}, "mask `train`"),
+        ({"masks": FitMasks(TRAIN & (np.arange(48) % 3 == 0), VALIDATION)}, "fewer than two classes"),
+        ({"masks": FitMasks(TRAIN, TRAIN)}, "both `train` and `validation`"),
+        ({"masks": FitMasks(TRAIN[:-1], VALIDATION)}, "mask `train`"),
         ({"class_count": 2}, "label 2 with 2 classes"),
     ],
 )
