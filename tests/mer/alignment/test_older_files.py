@@ -16,6 +16,7 @@ from mer.alignment.config import AlignmentConfig
 from mer.alignment.pretrain import aligned_features
 from mer.alignment.study import anchor_embeddings
 from mer.errors import WeightsError
+from mer.recipes import load_recipe
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "alignment_0_2_0"
 
@@ -86,3 +87,10 @@ def test_an_option_under_both_names_is_refused() -> None:
     both = {"acoustic_components": 12, "anchor_components": 13}
     with pytest.raises(ValidationError, match="acoustic_components and anchor_components, two names of one"):
         AlignmentConfig.model_validate(both)
+
+
+def test_a_recipe_with_older_names_is_read(tmp_path: Path) -> None:
+    recipe = tmp_path / "older.yaml"
+    recipe.write_text("name: older\nextends: demo\nvisual:\n  alignment: {acoustic_components: 6}\n")
+    (options,) = [s.alignment for s in load_recipe(str(recipe)).streams.values() if s.alignment is not None]
+    assert options.anchor_components == options.training.anchor_components == 6
