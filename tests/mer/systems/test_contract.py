@@ -26,7 +26,7 @@ from mer.systems.fitted import FittedSystem
 from mer.systems.kinds import FitRun, fit_system, load_system, system_kind
 from mer.training.checkpoint import Checkpoint
 
-SMALL: dict[str, Any] = {"hidden": 8, "epochs": 30, "learning_rate": 1e-2, "averaging": 0.0, "dropout": 0.1}
+SMALL: dict[str, Any] = {"hidden": 16, "epochs": 30, "learning_rate": 1e-2, "averaging": 0.0, "dropout": 0.1}
 ENSEMBLE: dict[str, Any] = {
     "members": {
         "vectors": {"options": {**SMALL, "model": "concat"}},
