@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from mer.emotions import VALENCE_RANGE
 from mer.errors import QuarantineReason
 
 OK: Literal["ok"] = "ok"
-VALENCE_RANGE = (-5.0, 5.0)
-"""Range of the valence labels; a model's valence beyond it is answered as the nearest end."""
 _TOLERANCE = 1e-4
 """Probabilities written with a few digits may miss their sum by so much."""
 
@@ -28,6 +27,11 @@ class Evidence:
     """Streams that were present, in the recipe's order."""
     flags: tuple[str, ...]
     """What is odd about them, or why one is absent (see `ClipFeature.flags`); each once."""
+
+
+def printable(text: str) -> str:
+    """Text as UTF-8 can hold it: bytes of a file name in another encoding are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Prediction(BaseModel):
@@ -66,6 +70,11 @@ class Prediction(BaseModel):
     version: int | None = Field(
         default=None, ge=1, description="Its version; none where it is not a registered one."
     )
+
+    @field_validator("name", "path", mode="before")
+    @classmethod
+    def _printable(cls, value: object) -> object:
+        return printable(value) if isinstance(value, str) else value
 
     @classmethod
     def of_answer(
