@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from mer.emotions import VALENCE_RANGE
 from mer.errors import QuarantineReason
+from mer.media.sniff import printable
 
 OK: Literal["ok"] = "ok"
 _TOLERANCE = 1e-4
@@ -27,11 +28,6 @@ class Evidence:
     """Streams that were present, in the recipe's order."""
     flags: tuple[str, ...]
     """What is odd about them, or why one is absent (see `ClipFeature.flags`); each once."""
-
-
-def printable(text: str) -> str:
-    """Text as UTF-8 can hold it: bytes of a file name in another encoding are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Prediction(BaseModel):

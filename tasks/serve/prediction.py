@@ -100,6 +100,7 @@ def predict_files(
         LookupError: no such version.
     """
     from mer.corpora.submission import read_candidates
+    from mer.media.sniff import printable
     from mer.prediction_files import write_predictions
     from mer.predictor.predictor import Predictor
 
@@ -133,7 +134,7 @@ def predict_files(
     return PredictionReport(
         out=request.out,
         predicted=len(predictions),
-        unusable=tuple((str(one.path), one.description) for one in unusable),
+        unusable=tuple((printable(str(one.path)), one.description) for one in unusable),
         model=model,
         version=chosen.version,
         label_shift=write_summary(shift, out) if shift is not None else "",

@@ -134,12 +134,12 @@ def test_every_view_is_read_back(rows: list[Prediction]) -> None:
 
 
 def test_the_table_as_it_is_written() -> None:
-    text = table_text([answer(), unreadable("=1+2"), answer(valence=math.nan, name='x,"y"\r')], CLASSES)
+    text = table_text([answer(), unreadable("=1+2"), answer(valence=math.nan, name='x,"y"')], CLASSES)
     assert text == (
         "name,path,status,discrete,confidence,valence,p_neutral,p_angry,p_happy,modalities,flags,model,version\n"
         "a,clips/a.mp4,ok,angry,0.700000,-1.250000,0.200000,0.700000,0.100000,acoustic visual,no_face cut,demo,3\n"
         "'=1+2,'=1+2.mp4,empty_file,,,,,,,,,demo,3\n"
-        '"x,""y""\r","clips/x,""y""\r.mp4",ok,angry,0.700000,,0.200000,0.700000,0.100000,acoustic visual,no_face cut,demo,3\n'
+        '"x,""y""","clips/x,""y"".mp4",ok,angry,0.700000,,0.200000,0.700000,0.100000,acoustic visual,no_face cut,demo,3\n'
     )
 
 
@@ -149,7 +149,12 @@ def test_readers_of_the_earlier_table_find_their_columns() -> None:
     assert earlier == {"name": "a", "discrete": "angry", "valence": "-1.250000", "confidence": "0.700000"}
 
 
-@pytest.mark.parametrize("start", "=+-@\t\r'")
+def test_names_that_utf_8_cannot_hold_or_nobody_can_see_are_escaped() -> None:
+    row = Prediction(name="caf\udce9\n", path="a\tb", status=QuarantineReason.UNSAFE_NAME, model="demo")
+    assert (row.name, row.path) == ("caf\\udce9\\n", "a\\tb")
+
+
+@pytest.mark.parametrize("start", "=+-@'")
 def test_no_text_of_the_table_runs_as_a_formula(start: str) -> None:
     name = f"{start}cmd|' /C calc'!A0"
     text = table_text([unreadable(name)], CLASSES)
