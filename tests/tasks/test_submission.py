@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import wave
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from corpus_layouts import labels, table, vectors
 
 from mer.emotions import MER_EMOTIONS
-from mer.errors import CorpusError
+from mer.errors import ConfigError, CorpusError
 from mer.examples import Examples
 from mer.features.dataset import table_of
 from mer.features.extract import build_extractor, extract_clips
@@ -196,6 +197,48 @@ def test_every_file_of_a_folder_is_answered(
     assert report.predicted == len(answers) == 2 and not report.unusable
     if expected is not None:
         assert [(answer["name"], answer["discrete"]) for answer in answers] == expected
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl"])
+def test_files_that_cannot_be_read_have_a_row_with_their_status(
+    corpus: Path, tmp_path: Path, suffix: str
+) -> None:
+    folder = tmp_path / "new"
+    vectors(folder, "clip-UTT", "b")
+    write_sound(folder / "b.wav", 1)
+    (folder / "a.mp4").touch()
+    (folder / "c.mp4").write_text("a note\n" * 40, encoding="utf-8")
+    (folder / "b.mp4").touch()
+    Path(os.fsdecode(bytes(folder) + b"/caf\xe9.wav")).touch()
+    out = tmp_path / f"out{suffix}"
+    report = predict_files.fn(PredictionRequest([str(folder)], str(out), "features", 1))
+    rows = read_predictions(out)
+    assert [(row.name, row.status) for row in rows] == [
+        ("a", "empty_file"), ("b.mp4", "empty_file"), ("b.wav", "ok"), ("c", "not_media"), ("caf\\udce9", "unsafe_name")
+    ]  # fmt: skip
+    assert (report.predicted, len(report.unusable)) == (1, 4)
+    assert all((row.model, row.version) == ("features", 1) for row in rows)
+    assert rows[2].path == str(folder / "b.wav") and rows[2].modalities == ("visual",)
+    assert rows[2].valence is None, "the model has learnt none"
+    assert list(rows[2].probabilities) == list(MER_EMOTIONS)
+
+
+def test_nothing_that_can_be_read_is_a_table_of_reasons(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    out = tmp_path / "out.csv"
+    report = predict_files.fn(PredictionRequest([str(tmp_path / "a.mp4")], str(out), "features", 1))
+    assert report.predicted == 0 and [row.status for row in read_predictions(out)] == ["empty_file"]
+    assert "p_happy" in out.read_text(encoding="utf-8")
+
+
+def test_the_suffix_is_checked_before_anything_is_read(space: Workspace, tmp_path: Path) -> None:
+    for name, candidates, message in (
+        ("out.xlsx", "", r"expected a file named \*.csv, \*.json or \*.jsonl, found 'out.xlsx'"),
+        ("out.json", "candidates.csv", r"submission: expected a file named \*.csv, found 'out.json'"),
+    ):
+        request = PredictionRequest(["x"], str(tmp_path / name), "no such model", candidates=candidates)
+        with pytest.raises(ConfigError, match=message):
+            predict_files.fn(request)
 
 
 def write_sound(path: Path, seed: int) -> None:
