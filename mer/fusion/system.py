@@ -13,7 +13,7 @@ import numpy as np
 
 from mer.errors import ConfigError
 from mer.fusion.config import FusionConfig
-from mer.fusion.fit import answer_fusion, fit_fusion
+from mer.fusion.fit import FusionResumable, answer_fusion, fit_fusion
 from mer.fusion.fitted import FittedFusion, load_fusion, save_fusion
 from mer.fusion.interface import FusionModel
 from mer.fusion.registry import MODELS
@@ -110,9 +110,9 @@ class NeuralKind(SystemKind[FusionConfig]):
             data.validation,
             data.classes,
             options,
-            checkpoint=run.checkpoint,
-            progress=run.progress,
-            start=None if run.start is None else run.start.fitted,
+            FusionResumable(
+                run.checkpoint, run.progress, start=None if run.start is None else run.start.fitted
+            ),
         )
         return NeuralSystem(fitted)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,7 @@ from mer.stream_tables import Level, LevelTables
 from mer.systems.abilities import Abilities, require_abilities
 from mer.systems.fitted import FittedSystem, check_tables, missing_streams
 from mer.systems.record import recorded_kind
-
-if TYPE_CHECKING:
-    from mer.training.checkpoint import Checkpoint
+from mer.training.resumable import Resumable
 
 KINDS = Implementations(
     {
@@ -66,13 +64,12 @@ class FitData:
 
 
 @dataclass(frozen=True)
-class FitRun:
-    """How a fit starts, is resumed and is watched."""
+class FitRun(Resumable):
+    """How a fit is resumed and watched, and where it starts when there is no checkpoint.
 
-    checkpoint: Checkpoint | None = None
-    """Where to go on from and to save to; a checkpoint of other inputs is ignored."""
-    progress: Callable[[int, int], None] | None = None
-    """Called with (done, all) of whatever steps the kind has; done / all never falls."""
+    A checkpoint of other inputs is ignored. Progress counts whatever steps the kind has; done / all never falls.
+    """
+
     start: FittedSystem | None = None
     """System of the same kind and structure that the fit starts from; none: from scratch."""
 
