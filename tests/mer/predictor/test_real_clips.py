@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from mer.demo.corpus import render_clip
 from mer.demo.plan import plan_corpus
 from mer.ensemble.ensemble import Ensemble
 from mer.examples import Examples
-from mer.predictor.package import ModelPackage
+from mer.predictor.package import ModelPackage, ServedStream
 from mer.predictor.predictor import Predictor
 from mer.predictor.reading import StreamReader
 from mer.recipes import Recipe
@@ -25,21 +26,19 @@ from mer.systems.kinds import FitData, fit_system
 
 pytestmark = pytest.mark.slow
 EMOTIONS = ("angry", "happy", "sad")
-STREAMS = {
-    "acoustic": {
+STREAMS: dict[str, dict[str, Any]] = {
+    "voice": {
         "modality": "acoustic",
-        "source": "wheel:moonshine-tiny",
-        "layers": "all",
-        "pooling": "mean",
+        "features": {
+            "source": "wheel:moonshine-tiny", "layers": "all", "pooling": "mean", "audio": {"max_seconds": 4.0}
+        },
     },
-    "visual": {
+    "face": {
         "modality": "visual",
-        "source": "seed:clip-tiny",
-        "frames": {"frames": 2, "size": 64, "detector": "haar"},
+        "features": {"source": "seed:clip-tiny", "frames": {"frames": 2, "size": 64, "detector": "haar"}},
     },
-    "lexical": {"modality": "lexical", "source": "wheel:all-minilm-l6-v2", "pooling": "mean"},
-}
-STREAMS["acoustic"]["audio"] = {"max_seconds": 4.0}
+    "words": {"modality": "lexical", "features": {"source": "wheel:all-minilm-l6-v2", "pooling": "mean"}},
+}  # fmt: skip
 MEMBERS: dict[str, Level] = {"vectors": "utterance", "frames": "frames"}
 
 
@@ -75,12 +74,13 @@ def predictor(clips: dict[str, Clip], tmp_path_factory: pytest.TempPathFactory) 
     """An ensemble of a member of vectors and one of frames, trained on the clips themselves."""
     folder = tmp_path_factory.mktemp("package")
     recipe = Recipe.model_validate(
-        {"name": "real", "emotions": EMOTIONS}
-        | {name: {"features": spec} for name, spec in STREAMS.items()}
+        {"name": "real", "emotions": EMOTIONS, "streams": STREAMS}
         | {"ensemble": {"members": {"vectors": {}, "frames": {"level": "frames"}}}}
     )
     rule = Ensemble("uniform", tuple(MEMBERS), dict.fromkeys(MEMBERS, 1.0), ())
-    record = ModelPackage(recipe=recipe, read_layer=2, system="ensemble", ensemble=rule)
+    record = ModelPackage(
+        recipe=recipe, streams={"voice": ServedStream(read_layer=2)}, system="ensemble", ensemble=rule
+    )
     record.write(folder)
     reader, everyone = StreamReader(record, folder, folder / "weights"), list(clips.values())
     count = len(everyone)
@@ -96,15 +96,15 @@ def predictor(clips: dict[str, Clip], tmp_path_factory: pytest.TempPathFactory) 
     return Predictor(folder, folder / "weights", version=7)
 
 
-EVERYTHING = ("acoustic", "visual", "lexical")
+EVERYTHING = ("voice", "face", "words")
 EXPECTED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     **{f"whole{number}": (EVERYTHING, ()) for number in range(3)},
     "faceless": (EVERYTHING, ("no_face",)),
-    "mute": (("visual", "lexical"), ("no_audio",)),
-    "wordless": (("acoustic", "visual"), ("no_transcript",)),
-    "long": (("acoustic", "lexical"), ("cut",)),
-    "short": (("acoustic", "lexical"), ("too_short",)),
-    "silent": (("acoustic",), ("no_transcript",)),
+    "mute": (("face", "words"), ("no_audio",)),
+    "wordless": (("voice", "face"), ("no_transcript",)),
+    "long": (("voice", "words"), ("cut",)),
+    "short": (("voice", "words"), ("too_short",)),
+    "silent": (("voice",), ("no_transcript",)),
 }
 
 
@@ -148,10 +148,10 @@ def test_explanations_are_of_the_streams_that_were_there(
     explained, predictions = predictor.explain(everyone), predictor.predict(everyone)
     np.testing.assert_allclose(explained.confidence, [row.confidence for row in predictions], atol=1e-5)
     lost = explained.confidence_lost
-    assert lost is not None and set(lost.streams) == set(EVERYTHING)
+    assert lost is not None and set(lost.streams) == {"acoustic/voice", "visual/face", "lexical/words"}
     for row, prediction in enumerate(predictions):
         for column, stream in enumerate(lost.streams):
-            assert stream in prediction.modalities or lost.values[row, column] == 0
+            assert stream.partition("/")[2] in prediction.modalities or lost.values[row, column] == 0
 
 
 def test_an_unreadable_clip_among_others_is_answered_by_nothing(
@@ -161,4 +161,4 @@ def test_an_unreadable_clip_among_others_is_answered_by_nothing(
     gone = replace(clips["silent"], name="gone", path=tmp_path / "gone.wav", content="gone")
     (row, other) = predictor.predict([gone, clips["wordless"]])
     assert row.modalities == () and "missing_media" in row.flags
-    assert other.modalities == ("acoustic", "visual")
+    assert other.modalities == ("voice", "face")
