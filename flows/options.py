@@ -192,7 +192,9 @@ class PredictOptions(BaseModel):
     corpus_name: str = Field(
         default="", description="Corpus in the catalogue that candidates are clips of. Empty: any."
     )
-    out: str = Field(default="predictions.csv", description="CSV to write: name,discrete,valence,confidence.")
+    out: str = Field(
+        default="predictions.csv", description="File to write: .csv, .json or .jsonl; a submission is a .csv."
+    )
     model: str = Field(default="demo", description="Registered model name (the recipe's name).")
     version: int | None = Field(default=None, ge=1, description="Version; empty: the champion.")
     label_shift: Literal["", "off", "report", "correct-if-shifted"] = Field(

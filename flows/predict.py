@@ -5,18 +5,20 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.options import PredictOptions
-from tasks.serve.prediction import PredictionReport, predict_files
+from tasks.serve.prediction import PredictionReport, PredictionRequest, predict_files
 
 
 @flow(name="predict")
 def predict(options: PredictOptions) -> PredictionReport:
-    """Write `name,discrete,valence,confidence` for every media file under the paths, or a submission for candidates."""
+    """Write a prediction for every media file under the paths (.csv, .json or .jsonl), or a submission for candidates."""
     return predict_files(
-        options.paths,
-        options.out,
-        options.model,
-        options.version,
-        candidates=options.candidates,
-        corpus=options.corpus_name,
-        label_shift=options.label_shift,
+        PredictionRequest(
+            paths=options.paths,
+            out=options.out,
+            model=options.model,
+            version=options.version,
+            candidates=options.candidates,
+            corpus=options.corpus_name,
+            label_shift=options.label_shift,
+        )
     )

@@ -164,7 +164,9 @@ def search(
 @app.command()
 def predict(
     paths: Annotated[list[Path] | None, typer.Argument(help="Media files, or folders of them.")] = None,
-    out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("predictions.csv"),
+    out: Annotated[Path, typer.Option(help="File to write: .csv, .json or .jsonl.")] = Path(
+        "predictions.csv"
+    ),
     model: ModelOption = "demo",
     version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
     candidates: CandidatesOption = None,
@@ -173,13 +175,13 @@ def predict(
     ] = "",
     label_shift: LabelShiftOption = "",
 ) -> None:
-    """Predict emotion and valence of clips with the champion: name,discrete,valence,confidence.
+    """Predict emotion and valence of clips with the champion: all class probabilities, what was read of each clip, what is odd.
 
     With --candidates: a submission to a MER challenge, name,discrete[,valence].
     """
     from rich.progress import Progress
 
-    from tasks.serve.prediction import predict_files
+    from tasks.serve.prediction import PredictionRequest, predict_files
 
     paths = paths or []
     if not paths and candidates is None:
@@ -187,18 +189,12 @@ def predict(
     missing = [str(path) for path in (*paths, *([candidates] if candidates else [])) if not path.exists()]
     if missing:
         _fail(f"no such file or folder: {', '.join(missing)}")
+    request = PredictionRequest(
+        [str(path) for path in paths], str(out), model, version, str(candidates or ""), name, label_shift
+    )
     with Progress(transient=True) as bar:
         line = bar.add_task("predicting", total=None)
-        report = predict_files.fn(
-            [str(path) for path in paths],
-            str(out),
-            model,
-            version,
-            lambda done, total: bar.update(line, completed=done, total=total),
-            candidates=str(candidates or ""),
-            corpus=name,
-            label_shift=label_shift,
-        )
+        report = predict_files.fn(request, lambda done, total: bar.update(line, completed=done, total=total))
     typer.echo(report.summary)
     for path, reason in report.unusable:
         typer.echo(f"not predicted: {path}: {reason}", err=True)

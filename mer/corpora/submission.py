@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from mer.corpora.speakers import name_before_first_dot
 from mer.corpora.table_file import read_cells
 from mer.errors import CorpusError
+from mer.predictions import Prediction
 
 _SHOWN = 10
 
@@ -42,15 +42,6 @@ class Candidates:
         return frozenset(map(name_before_first_dot, self.names))
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Answer of a model for one clip."""
-
-    discrete: str
-    valence: float
-    """NaN where the model gives none."""
-
-
 def read_candidates(path: Path) -> Candidates:
     """Read a table of candidates.
 
@@ -68,19 +59,20 @@ def read_candidates(path: Path) -> Candidates:
 
 
 def submission_table(
-    candidates: Candidates, answers: Mapping[str, Answer], reasons: Mapping[str, str] | None = None
+    candidates: Candidates, predictions: Iterable[Prediction], reasons: Mapping[str, str] | None = None
 ) -> str:
-    """The submission as CSV text.
+    """The submission as CSV text, a view of predictions.
 
     Args:
         candidates: the rows asked for.
-        answers: predictions by clip name; names match as written, or up to the first dot.
+        predictions: answers by clip name, the last of several; names match as written, or up to the first dot.
         reasons: why clips without a prediction have none, by name.
 
     Raises:
         CorpusError: candidates without a prediction (listed, with reasons), or without a valence that is asked
             for; nothing is to be submitted then.
     """
+    answers = {prediction.name: prediction for prediction in predictions if prediction.answered}
     by_cut_name = {name_before_first_dot(name): answer for name, answer in answers.items()}
     rows = [
         (name, answers.get(name) or by_cut_name.get(name_before_first_dot(name))) for name in candidates.names
@@ -101,14 +93,16 @@ def submission_table(
     writer.writerow(["name", "discrete", "valence"] if candidates.with_valence else ["name", "discrete"])
     for name, answer in rows:
         assert answer is not None  # checked above
-        writer.writerow([name, answer.discrete, *_valence(name, answer, candidates.with_valence)])
+        writer.writerow([name, str(answer.discrete), *_valence(name, answer, candidates.with_valence)])
     return text.getvalue()
 
 
-def _valence(name: str, answer: Answer, required: bool) -> list[str]:
-    if required and math.isnan(answer.valence):
+def _valence(name: str, answer: Prediction, required: bool) -> list[str]:
+    if not required:
+        return []
+    if answer.valence is None:
         raise CorpusError(
             f"the table of candidates asks for valence, and the model gives none (first: {name}): expected a "
             "model trained on clips with valence, or a table without that column"
         )
-    return [f"{answer.valence:.4f}"] if required else []
+    return [f"{answer.valence:.4f}"]

@@ -12,8 +12,8 @@ Weighting = Literal["uniform", "entropy", "stacked", "log_pool"]
 Pruning = Literal["none", "greedy", "backward"]
 
 
-class EnsembleConfig(BaseModel):
-    """Several fusions of the same streams, combined on the level of their posteriors.
+class CombinationConfig(BaseModel):
+    """How the posteriors of several models are combined.
 
     Whatever is learnt (temperatures, stacked weights, pruning) is learnt on a view's validation speakers, never on its test
     clips.
@@ -21,15 +21,6 @@ class EnsembleConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    members: dict[str, dict[str, Any]] = Field(
-        min_length=2,
-        description="Name of a member -> the options in which its fusion differs from the recipe's `fusion`.",
-    )
-    serve: bool = Field(
-        default=True,
-        description="Gate and serve the ensemble (pseudo-labels are then its own); off: it is only scored, and the one "
-        "fusion of `fusion` is served.",
-    )
     weighting: Weighting = Field(
         default="entropy",
         description="Members alike; per clip, exp(-entropy); weights with the best held-out likelihood; or the vote by summed "
@@ -49,6 +40,20 @@ class EnsembleConfig(BaseModel):
         default="none",
         description="Leave out members that do not help the likelihood of the validation clips' labels: chosen one by "
         "one with replacement, or removed one by one.",
+    )
+
+
+class EnsembleConfig(CombinationConfig):
+    """Several fusions of the same streams, combined on the level of their posteriors."""
+
+    members: dict[str, dict[str, Any]] = Field(
+        min_length=2,
+        description="Name of a member -> the options in which its fusion differs from the recipe's `fusion`.",
+    )
+    serve: bool = Field(
+        default=True,
+        description="Gate and serve the ensemble (pseudo-labels are then its own); off: it is only scored, and the one "
+        "fusion of `fusion` is served.",
     )
 
     @field_validator("members")

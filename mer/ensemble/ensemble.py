@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.ensemble.combine import entropy_weighted, log_pooled, tempered, uniform, weighted
-from mer.ensemble.config import EnsembleConfig, Weighting
+from mer.ensemble.combine import entropy_weighted, entropy_weights, log_pooled, tempered, uniform, weighted
+from mer.ensemble.config import CombinationConfig, Weighting
 from mer.ensemble.pruning import backward_elimination, greedy_selection, mean_log_likelihood
 from mer.ensemble.stacking import stacked_weights
 from mer.ensemble.valence import ValenceLabels, calibrated, fit_valence_share
@@ -62,6 +62,28 @@ class Ensemble:
             mixed = COMBINATIONS[self.weighting](calibrated)
         return self._calibrated(mixed, self.temperature, self.valence_share)
 
+    def member_weights(self, posteriors: Mapping[str, Posteriors]) -> dict[str, NDArray[np.float64]]:
+        """Member -> (N,) its weight for every clip, 1 in sum over the members; of a product of posteriors all count alike.
+
+        Args:
+            posteriors: as for `combine`, all of the same clips in the same order.
+        """
+        calibrated = [self.calibrated(name, posteriors[name]) for name in self.members]
+        count = len(calibrated[0])
+        if self.weighting == "entropy":
+            weights = entropy_weights(np.stack([member.probabilities() for member in calibrated]))
+        else:
+            fixed = (
+                np.array(self.weights)
+                if self.weighting == "stacked"
+                else np.full(len(calibrated), 1 / len(calibrated))
+            )
+            weights = np.repeat(fixed[:, None], count, axis=1)
+        total = {name: np.zeros(count) for name in self.needed}
+        for name, row in zip(self.members, weights, strict=True):  # a member may be named several times
+            total[name] = total[name] + row
+        return total
+
     def calibrated(self, member: str, posteriors: Posteriors) -> Posteriors:
         """A member's posteriors at its temperature, and its valence at the members' share."""
         return self._calibrated(posteriors, self.temperatures[member], self.member_valence_share)
@@ -90,7 +112,7 @@ class Ensemble:
 def fit_ensemble(
     held_out: Mapping[str, Posteriors],
     truth: NDArray[np.int64],
-    config: EnsembleConfig,
+    config: CombinationConfig,
     valence: ValenceLabels | None = None,
 ) -> Ensemble:
     """Fit temperatures, pruning, weights and the ensemble's own temperature, then the shares of valence, on held-out clips.
@@ -126,7 +148,7 @@ def _with_valence(fitted: Ensemble, held_out: Mapping[str, Posteriors], labels: 
 
 
 def _fit_posteriors(
-    held_out: Mapping[str, Posteriors], truth: NDArray[np.int64], config: EnsembleConfig
+    held_out: Mapping[str, Posteriors], truth: NDArray[np.int64], config: CombinationConfig
 ) -> Ensemble:
     names = tuple(held_out)
     known = truth >= 0

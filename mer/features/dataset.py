@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,35 +11,20 @@ from numpy.typing import NDArray
 from mer.errors import CorpusError
 from mer.features.clip_feature import ClipFeature
 from mer.features.shard import Shard, shard_of
+from mer.stream_tables import FeatureTable, RaggedTable
+
+__all__ = [
+    "FeatureTable",
+    "RaggedTable",
+    "assemble",
+    "assemble_ragged",
+    "ragged_of",
+    "table_of",
+    "table_rows",
+]
 
 ShardRows = tuple[Shard, NDArray[np.int64], NDArray[np.int64]]
 """A shard, rows of a table it fills, and the places of these clips in the shard."""
-
-
-@dataclass(frozen=True)
-class FeatureTable:
-    """Utterance-level features, one row a clip."""
-
-    clip_ids: tuple[str, ...]
-    values: NDArray[Any]
-    """(clips, ...); zeros where absent."""
-    present: NDArray[np.bool_]
-    """(clips,)."""
-
-
-@dataclass(frozen=True)
-class RaggedTable:
-    """Framewise features, concatenated over time."""
-
-    clip_ids: tuple[str, ...]
-    values: NDArray[Any]
-    """(sum of T, ...)."""
-    offsets: NDArray[np.int64]
-    """(clips + 1,) clip i has frames offsets[i]..offsets[i + 1] - 1; an absent clip has one frame of
-    zeros.
-    """
-    present: NDArray[np.bool_]
-    """(clips,)."""
 
 
 def assemble(shards: Iterable[Shard], clip_ids: Sequence[str]) -> FeatureTable:

@@ -22,7 +22,7 @@ from mer.errors import ConfigError
 from mer.examples import Examples
 from mer.fusion.config import ROBUST_LOSS_OPTIONS, FusionConfig
 from mer.fusion.fitted import FittedFusion
-from mer.fusion.interface import FusionModel, FusionShape, build_fusion
+from mer.fusion.interface import FusionModel, FusionOutput, FusionShape, build_fusion
 from mer.fusion.streams import (
     Standardisation,
     StreamBatch,
@@ -140,34 +140,64 @@ def started_model(
     return model
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class FusionAnswers:
+    """What a fusion says of N clips."""
+
+    posteriors: Posteriors
+    stream_weights: NDArray[np.float32]
+    """(N, M) how much each stream entered the result, in the model's stream order; 0 where missing."""
+
+
 def predict_fusion(fitted: FittedFusion, features: Mapping[str, StreamTable]) -> Posteriors:
     """Posteriors for the clips of the tables; a stream without a table counts as missing for all of them.
 
     Raises:
         ConfigError: no tables, tables of different clips, or of other streams or widths than trained on.
     """
+    return answer_fusion(fitted, features).posteriors
+
+
+@torch.no_grad()
+def answer_fusion(
+    fitted: FittedFusion, features: Mapping[str, StreamTable], model: FusionModel | None = None
+) -> FusionAnswers:
+    """Posteriors and stream weights, out of one pass.
+
+    Args:
+        fitted: the trained fusion.
+        features: stream name -> table; a stream without one counts as missing for all clips.
+        model: what `fitted.model()` gave, where it is at hand.
+
+    Raises:
+        ConfigError: as `predict_fusion`.
+    """
     if not features:
         raise ConfigError("fusion: expected features of at least one stream, found none")
     clip_ids = next(iter(features.values())).clip_ids
     check_aligned(features, clip_ids)
     streams = stream_batch(read_tables(features, fitted.config), fitted.standardisation, len(clip_ids))
-    logits, valence = _answers(fitted.model(), streams, len(clip_ids), fitted.config.batch_size)
-    return Posteriors(
+    output = _outputs(model or fitted.model(), streams, len(clip_ids), fitted.config.batch_size)
+    posteriors = Posteriors(
         clip_ids=tuple(clip_ids),
-        logits=logits.numpy(),
-        valence=valence.numpy() if fitted.predicts_valence else np.full(len(clip_ids), np.nan, np.float32),
+        logits=output.emotion_logits.numpy(),
+        valence=output.valence.numpy()
+        if fitted.predicts_valence
+        else np.full(len(clip_ids), np.nan, np.float32),
     )
+    return FusionAnswers(posteriors, output.modality_weights.numpy())
 
 
-def _answers(model: FusionModel, streams: StreamBatch, count: int, batch_size: int) -> tuple[Tensor, Tensor]:
-    """(N, C) logits and (N,) valence; utterance streams in one batch, framewise ones by length."""
+def _outputs(model: FusionModel, streams: StreamBatch, count: int, batch_size: int) -> FusionOutput:
+    """Outputs of `count` clips: utterance streams in one batch, framewise ones by length."""
     logits, valence = torch.zeros(count, model.shape.classes), torch.zeros(count)
+    weights = torch.zeros(count, len(model.streams))
     for rows in batches_for_reading(streams, torch.arange(count), batch_size):
         batch = streams.rows(rows)
         output = model(batch.values, batch.present)
         logits[rows], valence[rows] = output.emotion_logits, output.valence
-    return logits, valence
+        weights[rows] = output.modality_weights
+    return FusionOutput(logits, valence, weights)
 
 
 def _check_labels(

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mer.errors import ConfigError
-from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.frames import Frames, FrameStore
+from mer.stream_tables import RaggedTable, StreamTable
 
-StreamTable = FeatureTable | RaggedTable
-"""A stream's features: a vector per clip, or one per frame."""
+__all__ = [
+    "Standardisation", "StreamBatch", "StreamTable", "check_aligned", "drop_streams", "fit_standardisation", "flat_values",
+    "standardisation_of", "stream_batch",
+]  # fmt: skip
 
 _SMALLEST_DEVIATION = 1e-6
 """Relative to the mean: less than this is the rounding of a constant feature, whose scale is set to 0."""

@@ -1,4 +1,4 @@
-"""The served model: clips in, calibrated posteriors out. Holds all encoders in memory; knows no store and no flow."""
+"""The served model: clips in, calibrated predictions out. Holds all encoders in memory; knows no store and no flow."""
 
 from __future__ import annotations
 
@@ -10,25 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.clips import Clip
-from mer.fusion.fit import predict_fusion
-from mer.fusion.fitted import FittedFusion, load_fusion
-from mer.fusion.streams import StreamTable
+from mer.ensemble.system import EnsembleSystem
 from mer.posteriors import Posteriors
+from mer.predictions import Evidence, Prediction
 from mer.predictor.package import ModelPackage
 from mer.predictor.reading import StreamReader
+from mer.stream_tables import LevelTables
+from mer.systems.explanation import Explanation, explain
+from mer.systems.fitted import FittedSystem
+from mer.systems.kinds import load_system
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One clip's answer."""
-
-    name: str
-    discrete: str
-    valence: float
-    confidence: float
-    """Calibrated probability of the answer."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,9 @@ class Scores:
     logits: NDArray[np.float64]
     """(N, C) at the temperature that is served: their softmax is the calibrated posterior."""
     valence: NDArray[np.float32]
-    """(N,)"""
+    """(N,) as the model gives it, NaN where it gives none."""
+    evidence: tuple[Evidence, ...]
+    """(N,) what it had of each clip."""
 
 
 class Predictor:
@@ -47,13 +41,13 @@ class Predictor:
     Args:
         folder: package folder (see `mer.predictor.package`).
         weights: cache folder of encoder weights.
+        version: number of the registered version, which predictions carry; none: it is not registered.
     """
 
-    def __init__(self, folder: Path, weights: Path) -> None:
+    def __init__(self, folder: Path, weights: Path, version: int | None = None) -> None:
         self.package = ModelPackage.read(folder)
-        self._fusions: dict[str, FittedFusion] = {
-            name: load_fusion(folder / subfolder) for name, subfolder in self.package.fusion_folders.items()
-        }
+        self.version = version
+        self.system = served_system(self.package, folder)
         self._reader = StreamReader(self.package, folder, weights)
 
     def predict(
@@ -68,35 +62,30 @@ class Predictor:
         """Calibrated scores in the order of `clips`."""
         logits = np.zeros((len(clips), len(self.package.recipe.emotions)))
         valence = np.zeros(len(clips), dtype=np.float32)
+        evidence: list[Evidence] = []
         for begin in range(0, len(clips), batch_clips):
             batch = clips[begin : begin + batch_clips]
             posteriors = self.posteriors(batch)
             end = begin + len(batch)
             logits[begin:end] = posteriors.logits.astype(np.float64) / self.package.temperature
             valence[begin:end] = posteriors.valence
+            evidence += self._reader.evidence(batch)
             if progress is not None:
                 progress(end, len(clips))
-        return Scores(logits, valence)
+        return Scores(logits, valence, tuple(evidence))
 
     def posteriors(self, clips: Sequence[Clip]) -> Posteriors:
-        """Posteriors of these clips before the last calibration, as they were evaluated: of the one fusion, or its members'
-        combined.
-        """
-        tables: dict[str, dict[str, StreamTable]] = {}
-        posteriors: dict[str, Posteriors] = {}
-        for name, fusion in self._fusions.items():
-            level = fusion.config.level
-            if level not in tables:
-                tables[level] = self._reader.streams(clips, level)
-            posteriors[name] = predict_fusion(fusion, tables[level])
-        if self.package.ensemble is None:
-            return posteriors[self.package.system]
-        return self.package.ensemble.combine(posteriors)
+        """The system's posteriors of these clips before the last calibration, as they were evaluated."""
+        return self.system.posteriors(self._tables(clips))
+
+    def explain(self, clips: Sequence[Clip]) -> Explanation:
+        """What each stream weighs in the answers for these clips, and what they lose without it."""
+        return explain(self.system, self._tables(clips), self.package.temperature)
 
     def answers(
         self, clips: Sequence[Clip], scores: Scores, corrected: NDArray[np.float64] | None = None
     ) -> list[Prediction]:
-        """The most probable class of every clip.
+        """The predictions for clips that were scored.
 
         Args:
             clips: N clips.
@@ -106,30 +95,25 @@ class Predictor:
         values = scores.logits if corrected is None else corrected
         exponentials = np.exp(values - values.max(axis=1, keepdims=True))
         probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        best = probabilities.argmax(axis=1)
-        emotions = self.package.recipe.emotions
+        recipe = self.package.recipe
         return [
-            Prediction(
-                name=clip.name,
-                discrete=emotions[int(label)],
-                valence=float(scores.valence[row]),
-                confidence=float(probabilities[row, label]),
+            Prediction.of_answer(
+                (clip.name, str(clip.path)),
+                dict(zip(recipe.emotions, shares, strict=True)),
+                float(scores.valence[row]),
+                scores.evidence[row],
+                (recipe.name, self.version),
             )
-            for row, (clip, label) in enumerate(zip(clips, best, strict=True))
+            for row, (clip, shares) in enumerate(zip(clips, probabilities.tolist(), strict=True))
         ]
 
-
-def answer_table(predictions: Sequence[Prediction]) -> str:
-    """Predictions as CSV text `name,discrete,valence,confidence`."""
-    lines = ["name,discrete,valence,confidence"]
-    lines += [f"{_field(p.name)},{p.discrete},{p.valence:.4f},{p.confidence:.4f}" for p in predictions]
-    return "\n".join(lines) + "\n"
+    def _tables(self, clips: Sequence[Clip]) -> LevelTables:
+        return {level: self._reader.streams(clips, level) for level in self.system.levels}
 
 
-def _field(text: str) -> str:
-    # A name that starts like a formula must not run when the file is opened in a spreadsheet.
-    safe = f"'{text}" if text[:1] in "=+-@\t\r" else text
-    return f'"{safe.replace(chr(34), chr(34) * 2)}"' if any(c in safe for c in ',"\n') else safe
-
-
-__all__ = ["Prediction", "Predictor", "Scores", "answer_table"]
+def served_system(package: ModelPackage, folder: Path) -> FittedSystem:
+    """The system of a package folder: the one that it holds, or its members under their combination."""
+    systems = {name: load_system(folder / subfolder) for name, subfolder in package.fusion_folders.items()}
+    if package.ensemble is None:
+        return systems[package.system]
+    return EnsembleSystem(systems, package.ensemble)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from mer.clips import Clip
 from mer.encoders import resolve_weights
+from mer.features.clip_feature import ClipFeature
 from mer.features.dataset import FeatureTable, RaggedTable, ragged_of, table_of
 from mer.features.extract import Extractor, build_extractor, extract_clips
 from mer.features.layered import adaptation_placement, base_identity, load_layers
 from mer.features.spec import FeatureSpec
 from mer.fusion.streams import StreamTable
+from mer.predictions import Evidence
 from mer.predictor.package import ModelPackage
 from mer.predictor.streams import (
     averaged,
@@ -60,6 +62,7 @@ class StreamReader:
         self._recognisers: dict[str, Recogniser] = {}
         self._blocks: dict[str, AdaptedBlock] = {}
         self._alignments: dict[str, Alignment] = {}
+        self._evidence: dict[str, tuple[list[Path], list[Evidence]]] = {}
 
     def streams(self, clips: Sequence[Clip], level: Level) -> dict[str, StreamTable]:
         """Stream name -> vectors, or frames where the stream has some and `level` asks for them."""
@@ -70,6 +73,27 @@ class StreamReader:
             frames = self._framewise(name, heard) if level == "frames" else {}
             tables |= frames or {recipe.table_name(name): self._vector(name, heard)}
         return tables
+
+    def evidence(self, clips: Sequence[Clip]) -> tuple[Evidence, ...]:
+        """What was there of these clips, in the streams that `streams` read of them last."""
+        paths = [clip.path for clip in clips]
+        read = [evidence for known, evidence in self._evidence.values() if known == paths]
+        reads = self._package.recipe.reads
+        return tuple(
+            Evidence(
+                tuple(name for name in reads if any(name in one.streams for one in of_clip)),
+                tuple(dict.fromkeys(flag for one in of_clip for flag in one.flags)),
+            )
+            for of_clip in ([evidence[row] for evidence in read] for row in range(len(clips)))
+        )
+
+    def _extracted(self, key: str, spec: FeatureSpec, clips: Sequence[Clip]) -> list[ClipFeature]:
+        """Features of a stream, whose name the key begins with; what they say of the clips is noted."""
+        features = extract_clips(self._extractor(key, spec), clips)
+        stream = (key.partition(" ")[0],)
+        evidence = [Evidence(stream * feature.present, feature.flags) for feature in features]
+        self._evidence[key] = ([clip.path for clip in clips], evidence)
+        return features
 
     def _framewise(self, name: str, clips: Sequence[Clip]) -> dict[str, StreamTable]:
         """A stream's frames and its learnt vector; empty where it has no frames."""
@@ -172,13 +196,13 @@ class StreamReader:
         if known != tuple(clips) or not isinstance(
             table, FeatureTable
         ):  # another fusion may have read these clips just now
-            table = table_of(rows_of(clips), extract_clips(self._extractor(name, spec), clips))
+            table = table_of(rows_of(clips), self._extracted(name, spec, clips))
             self._last[name] = (tuple(clips), table)
         return table
 
     def _frames(self, name: str, spec: FeatureSpec, clips: Sequence[Clip]) -> RaggedTable:
         known, table = self._last.get(name, ((), None))
         if known != tuple(clips) or not isinstance(table, RaggedTable):
-            table = ragged_of(rows_of(clips), extract_clips(self._extractor(name, spec), clips))
+            table = ragged_of(rows_of(clips), self._extracted(name, spec, clips))
             self._last[name] = (tuple(clips), table)
         return table

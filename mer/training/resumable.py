@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mer.training.checkpoint import Checkpoint
+if TYPE_CHECKING:
+    from mer.training.checkpoint import Checkpoint
 
 Progress = Callable[[int, int], None]
 """Called with (epochs done, epochs in all)."""

@@ -1,4 +1,4 @@
-"""Prediction with a registered version: clips in, `name,discrete,valence,confidence` or a submission out."""
+"""Prediction with a registered version: clips in, predictions (as a table, JSON or JSON lines) or a submission out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prefect import task
 
 from infra.catalogue import CorpusRow, ModelVersionRow
 from mer.clips import Clip
-from mer.errors import CorpusError, MediaError
+from mer.errors import ConfigError, CorpusError, MediaError, QuarantineReason
 from mer.label_shift.config import LabelShiftConfig
 from tasks.serve.label_shift import analyse_predictions, write_summary
 from tasks.stage.compute import computing
@@ -22,14 +22,29 @@ from tasks.stage.workspace import Workspace, workspace
 if TYPE_CHECKING:
     from mer.corpora.submission import Candidates
     from mer.label_shift.analysis import NoAnalysis, ShiftAnalysis
-    from mer.predictor.predictor import Prediction, Predictor, Scores
+    from mer.predictions import Prediction
+    from mer.predictor.predictor import Predictor, Scores
 
 MEDIA_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".wav", ".flac", ".mp3", ".m4a", ".ogg")
 
 
 @dataclass(frozen=True)
+class UnusableMedia:
+    """A file that no model can answer for."""
+
+    path: Path
+    reason: QuarantineReason
+    message: str
+
+    @property
+    def description(self) -> str:
+        """Reason and message, for people."""
+        return f"{self.reason.value}: {self.message}"
+
+
+@dataclass(frozen=True)
 class PredictionReport:
-    """Path of the written table, counts, and the media that could not be predicted."""
+    """Path of the written file, counts, and the media that could not be predicted."""
 
     out: str
     predicted: int
@@ -47,59 +62,113 @@ class PredictionReport:
         return "\n".join(line for line in (done, self.label_shift) if line)
 
 
+@dataclass(frozen=True)
+class PredictionRequest:
+    """What is predicted, by which version, and where the answers go."""
+
+    paths: Sequence[str]
+    """Media files, or folders of them."""
+    out: str
+    """File to write; the suffix names the view: .csv, .json or .jsonl."""
+    model: str
+    """Registered model."""
+    version: int | None = None
+    """None: the champion."""
+    candidates: str = ""
+    """Table of the names that a submission must have; empty: no submission."""
+    corpus: str = ""
+    """Corpus in the catalogue that candidates are clips of, where there are no paths; empty: any."""
+    label_shift: str = ""
+    """Replaces the mode of the version's recipe; empty: as that says."""
+
+
 @task(name="predict", tags=["gpu"])
 def predict_files(
-    paths: Sequence[str],
-    out: str,
-    model: str,
-    version: int | None,
-    progress: Callable[[int, int], None] | None = None,
-    *,
-    candidates: str = "",
-    corpus: str = "",
-    label_shift: str = "",
+    request: PredictionRequest, progress: Callable[[int, int], None] | None = None
 ) -> PredictionReport:
-    """Predict every media file under `paths` with a model version (default: the champion) and write the table.
+    """Predict every media file under the paths and write a row for each; files that cannot be read have their status.
 
-    With a table of `candidates` only its clips are predicted, and a submission of exactly its rows is written; without
-    `paths` they are taken from the catalogue (of `corpus`, if it is named). `label_shift` replaces the mode of the
-    version's recipe; unless it is off, a summary with and without correction is written beside the table.
+    With a table of candidates only its clips are predicted, and a submission of exactly its rows is written; without paths
+    they are taken from the catalogue. Unless label shift is off, a summary with and without correction is written beside.
+
+    Args:
+        request: what is predicted.
+        progress: called with (clips done, clips in all) after every batch.
+
+    Raises:
+        ConfigError: a suffix of no view, before anything is read.
+        LookupError: no such version.
     """
     from mer.corpora.submission import read_candidates
-    from mer.predictor.predictor import Predictor, answer_table
+    from mer.media.sniff import printable
+    from mer.prediction_files import write_predictions
+    from mer.predictor.predictor import Predictor
 
+    out, model = Path(request.out), request.model
+    _check_out(out, submission=bool(request.candidates))
     space = workspace()
-    chosen = space.catalogue.model_version(model, version) if version else space.catalogue.champion(model)
+    version, catalogue = request.version, space.catalogue
+    chosen = catalogue.model_version(model, version) if version else catalogue.champion(model)
     if chosen is None:
         description = f"version {version}" if version else "champion"
         raise LookupError(
             f"model {model!r} has no {description}: expected a registered one; `mer models` lists them"
         )
-    requested = read_candidates(Path(candidates)) if candidates else None
-    usable, unusable = _usable(space, paths, requested)
-    if requested is not None and not paths:
-        usable = catalogued_candidates(space, requested, corpus)
-    with computing(space.settings):
-        predictor = Predictor(space.artifacts.fetch(chosen.artifact), space.weights)
-        scores = predictor.scores(usable, progress)
-    predictions, shift = _answers(space, chosen, predictor, usable, scores, label_shift)
-    if requested is None:
-        names = answer_names(usable)
-        predictions = [
-            replace(prediction, name=name) for prediction, name in zip(predictions, names, strict=True)
-        ]
-    else:
+    requested = read_candidates(Path(request.candidates)) if request.candidates else None
+    media = _media(space, request.paths, requested)
+    if requested is not None and not request.paths:
+        media = list(catalogued_candidates(space, requested, request.corpus))
+    usable = [one for one in media if isinstance(one, Clip)]
+    unusable = [one for one in media if isinstance(one, UnusableMedia)]
+    if requested is not None:
         require_one_answer(usable)
-    text = answer_table(predictions) if requested is None else _submission(requested, predictions, unusable)
-    Path(out).write_text(text, encoding="utf-8")
+    with computing(space.settings):
+        predictor = Predictor(space.artifacts.fetch(chosen.artifact), space.weights, chosen.version)
+        scores = predictor.scores(usable, progress)
+    predictions, shift = _answers(space, chosen, predictor, usable, scores, request.label_shift)
+    if requested is None:
+        rows = _rows(media, predictions, (model, chosen.version))
+        write_predictions(out, rows, predictor.package.recipe.emotions)
+    else:
+        out.write_text(_submission(requested, predictions, unusable), encoding="utf-8")
     return PredictionReport(
-        out=out,
+        out=request.out,
         predicted=len(predictions),
-        unusable=tuple(unusable),
+        unusable=tuple((printable(str(one.path)), one.description) for one in unusable),
         model=model,
         version=chosen.version,
-        label_shift=write_summary(shift, Path(out)) if shift is not None else "",
+        label_shift=write_summary(shift, out) if shift is not None else "",
     )
+
+
+def _check_out(out: Path, *, submission: bool) -> None:
+    from mer.prediction_files import VIEWS, view_of
+
+    if not submission:
+        view_of(out)
+    elif out.suffix.lower() in set(VIEWS) - {".csv"}:
+        raise ConfigError(
+            f"submission: expected a file named *.csv, found {out.name!r}; a submission is a table"
+        )
+
+
+def _rows(
+    media: Sequence[Clip | UnusableMedia], predictions: Sequence[Prediction], model: tuple[str, int]
+) -> list[Prediction]:
+    """A row for every medium, in their order, under names that tell them apart."""
+    from mer.predictions import Prediction
+
+    answers = iter(predictions)
+    rows = [
+        next(answers)
+        if isinstance(one, Clip)
+        else Prediction(name=one.path.stem, path=str(one.path), status=one.reason, model=model[0])
+        for one in media
+    ]
+    return [
+        Prediction.model_validate({**dict(row), "name": name, "model": model[0], "version": model[1]})
+        for row, name in zip(rows, answer_names(media), strict=True)
+    ]
 
 
 def _answers(
@@ -145,30 +214,28 @@ def catalogued_candidates(space: Workspace, candidates: Candidates, corpus: str)
     return [clip for _, clip in clips_by_name.values()]
 
 
-def _usable(
+def _media(
     space: Workspace, paths: Sequence[str], candidates: Candidates | None
-) -> tuple[list[Clip], list[tuple[str, str]]]:
-    """Clips of the media files under `paths`, and those that cannot be read."""
+) -> list[Clip | UnusableMedia]:
+    """The media files under `paths`, in order: as clips, or why they are none."""
     known = _Catalogued(space)
-    usable: list[Clip] = []
-    unusable: list[tuple[str, str]] = []
+    media: list[Clip | UnusableMedia] = []
     for path in media_files(paths):
         if candidates is not None and not candidates.wants(path.stem):
             continue
         try:
-            usable.append(_clip(path, known))
+            media.append(_clip(path, known))
         except MediaError as error:
-            unusable.append((str(path), f"{error.reason.value}: {error}"))
-    return usable, unusable
+            media.append(UnusableMedia(path, error.reason, str(error)))
+    return media
 
 
 def _submission(
-    candidates: Candidates, predictions: Sequence[Prediction], unusable: Sequence[tuple[str, str]]
+    candidates: Candidates, predictions: Sequence[Prediction], unusable: Sequence[UnusableMedia]
 ) -> str:
-    from mer.corpora.submission import Answer, submission_table
+    from mer.corpora.submission import submission_table
 
-    answers = {prediction.name: Answer(prediction.discrete, prediction.valence) for prediction in predictions}
-    return submission_table(candidates, answers, {Path(path).stem: reason for path, reason in unusable})
+    return submission_table(candidates, predictions, {one.path.stem: one.description for one in unusable})
 
 
 def media_files(paths: Sequence[str]) -> list[Path]:
@@ -182,22 +249,24 @@ def media_files(paths: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def answer_names(clips: Sequence[Clip]) -> list[str]:
-    """Names of the clips' answers: the clip's name; where files share one, their paths below the folder they share.
+def answer_names(media: Sequence[Clip | UnusableMedia]) -> list[str]:
+    """Names of the rows: the clip's or file's name; where several share one, their paths below the folder they share.
 
     As names of a corpus are made: `a/x.wav` and `b/x.wav` are `a__x` and `b__x`; the suffix is added where it alone differs.
     """
-    clips_of = Counter(clip.name for clip in clips)
-    sharing = [clip.path.absolute() for clip in clips if clips_of[clip.name] > 1]
+    names = [one.name if isinstance(one, Clip) else one.path.stem for one in media]
+    paths = [one.path.absolute() for one in media]
+    media_of = Counter(names)
+    sharing = [path for path, name in zip(paths, names, strict=True) if media_of[name] > 1]
     if not sharing:
-        return [clip.name for clip in clips]
+        return names
     root = commonpath([str(path.parent) for path in sharing])
     below = {path: "__".join(path.relative_to(root).with_suffix("").parts) for path in sharing}
     alike = Counter(below.values())
     for path, name in below.items():
-        if alike[name] > 1 or clips_of[name]:
+        if alike[name] > 1 or media_of[name]:
             below[path] = "__".join(path.relative_to(root).parts)
-    return [below.get(clip.path.absolute(), clip.name) for clip in clips]
+    return [below.get(path, name) for path, name in zip(paths, names, strict=True)]
 
 
 def require_one_answer(clips: Sequence[Clip]) -> None:

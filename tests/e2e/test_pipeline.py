@@ -11,6 +11,7 @@ import pytest
 from e2e_installation import CLIPS, Installation
 
 from mer.demo import DemoConfig, generate_demo
+from mer.prediction_files import read_predictions
 
 pytestmark = pytest.mark.slow
 BROKEN = {"empty_file": 1, "not_media": 1, "truncated": 1, "no_audio": 1}
@@ -36,10 +37,13 @@ def test_a_second_run_does_no_stage_again(finished: Installation) -> None:
 def test_the_model_predicts_clips(finished: Installation, tmp_path: Path) -> None:
     out = tmp_path / "predictions.csv"
     finished.mer("predict", str(finished.corpus), "--out", str(out), "--model", "tiny", "--version", "1")
-    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
-    assert set(rows[0]) == {"name", "discrete", "valence", "confidence"}
-    assert len(rows) >= CLIPS - 4
-    assert all(0 < float(row["confidence"]) <= 1 and -5 <= float(row["valence"]) <= 5 for row in rows)
+    rows = read_predictions(out)
+    answered = [row for row in rows if row.answered]
+    assert len(answered) >= CLIPS - 4 and {row.status for row in rows if not row.answered} >= {"empty_file"}
+    assert all(row.valence is not None and row.modalities and row.version == 1 for row in answered)
+    assert {"name", "discrete", "valence", "confidence"} < set(
+        csv.DictReader(out.open(encoding="utf-8")).fieldnames or ()
+    )
 
 
 def test_equal_files_are_answered_under_both_names(finished: Installation, tmp_path: Path) -> None:
@@ -49,8 +53,9 @@ def test_equal_files_are_answered_under_both_names(finished: Installation, tmp_p
     for name in ("one", "two"):
         shutil.copy(clip, folder / f"{name}.mp4")
     finished.mer("predict", str(folder), "--out", str(out), "--model", "tiny", "--version", "1")
-    one, two = csv.DictReader(out.read_text(encoding="utf-8").splitlines())
-    assert (one.pop("name"), two.pop("name")) == ("one", "two") and one == two
+    one, two = read_predictions(out)
+    assert (one.name, two.name) == ("one", "two")
+    assert one.model_copy(update={"name": "two", "path": two.path}) == two
 
 
 def test_runs_are_tracked_under_one_parent(finished: Installation, mlflow_server: str) -> None:

@@ -23,7 +23,7 @@ from mer.predictor.package import FUSION_FOLDER, ModelPackage
 from mer.recipes import Recipe
 from tasks.data.features import catalogued_clips
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
-from tasks.serve.prediction import predict_files
+from tasks.serve.prediction import PredictionRequest, predict_files
 from tasks.stage.workspace import Workspace, workspace
 
 EMOTIONS = ("angry", "happy", "sad")
@@ -116,7 +116,9 @@ def predicted(tmp_path: Path, candidates: str, mode: str = "", version: int = 1)
     """The report's line and the answers in order."""
     out = tmp_path / "out.csv"
     report = predict_files.fn(
-        [], str(out), "shifted", version, candidates=str(tmp_path / candidates), label_shift=mode
+        PredictionRequest(
+            [], str(out), "shifted", version, candidates=str(tmp_path / candidates), label_shift=mode
+        )
     )
     assert report.summary.splitlines()[1:] == ([report.label_shift] if report.label_shift else [])
     with out.open(encoding="utf-8") as file:

@@ -145,7 +145,7 @@ UNUSED = {
     ),
     "what converts weights": Edit("mer/encoders/moonshine_wheel.py", "LAYERS = 6", "LAYERS = 7"),
     "a docstring": Edit("mer/evaluation/metrics.py", "Weighted F1: F1 of every class", "Of every class"),
-    "a comment": Edit("mer/features/dataset.py", "@dataclass", "# two tables\n@dataclass"),
+    "a comment": Edit("mer/stream_tables.py", "@dataclass", "# two tables\n@dataclass"),
     "layout": Edit("mer/evaluation/metrics.py", "VALENCE_PENALTY = 0.25", "VALENCE_PENALTY = (\n    0.25\n)"),
     "how streams of a recipe are ordered": Edit(
         "mer/recipes/modalities.py", "return known, modality, name", "return known, name, modality"

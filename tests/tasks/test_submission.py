@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import wave
 from pathlib import Path
 
@@ -11,18 +12,19 @@ import pytest
 from corpus_layouts import labels, table, vectors
 
 from mer.emotions import MER_EMOTIONS
-from mer.errors import CorpusError
+from mer.errors import ConfigError, CorpusError
 from mer.examples import Examples
 from mer.features.dataset import table_of
 from mer.features.extract import build_extractor, extract_clips
 from mer.fusion.config import FusionConfig
 from mer.fusion.fit import fit_fusion
 from mer.fusion.fitted import save_fusion
+from mer.prediction_files import read_predictions
 from mer.predictor.package import FUSION_FOLDER, ModelPackage
 from mer.recipes import Recipe
 from tasks.data.features import catalogued_clips
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
-from tasks.serve.prediction import predict_files
+from tasks.serve.prediction import PredictionRequest, predict_files
 from tasks.stage.workspace import Workspace, workspace
 
 RECIPE = Recipe.model_validate(
@@ -86,7 +88,9 @@ def corpus(tmp_path: Path, space: Workspace) -> Path:
 def test_features_alone_lead_to_a_submission(corpus: Path, tmp_path: Path) -> None:
     table(tmp_path, "candidates.csv", "name,discrete\ny,neutral\nx,neutral\n")
     out = tmp_path / "submission.csv"
-    report = predict_files.fn([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+    report = predict_files.fn(
+        PredictionRequest([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+    )
     assert report.predicted == 2
     assert out.read_bytes() == b"name,discrete\ny,angry\nx,happy\n"
 
@@ -100,12 +104,14 @@ def test_equal_clips_are_both_answered(corpus: Path, tmp_path: Path) -> None:
     ingest(corpus)
     table(tmp_path, "candidates.csv", "name,discrete\ny,neutral\nyy,neutral\nxx,neutral\n")
     out = tmp_path / "answers.csv"
-    report = predict_files.fn([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+    report = predict_files.fn(
+        PredictionRequest([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+    )
     assert report.predicted == 3
     assert out.read_bytes() == b"name,discrete\ny,angry\nyy,angry\nxx,happy\n"
-    report = predict_files.fn([str(corpus / "audio")], str(out), "features", 1)
+    report = predict_files.fn(PredictionRequest([str(corpus / "audio")], str(out), "features", 1))
     assert report.predicted == 4
-    answers = [line.split(",")[:2] for line in out.read_text(encoding="utf-8").splitlines()[1:]]
+    answers = [[row.name, row.discrete] for row in read_predictions(out)]
     assert answers == [["x", "happy"], ["xx", "happy"], ["y", "angry"], ["yy", "angry"]]
 
 
@@ -114,13 +120,15 @@ def test_files_of_one_name_are_told_apart_and_make_no_submission(corpus: Path, t
         write_sound(tmp_path / "media" / place, number)
         vectors((tmp_path / "media" / place).parent, "clip-UTT", Path(place).stem)
     out, asked = tmp_path / "answers.csv", [str(tmp_path / "media")]
-    assert predict_files.fn(asked, str(out), "features", 1).predicted == 3
+    assert predict_files.fn(PredictionRequest(asked, str(out), "features", 1)).predicted == 3
     names = [line.split(",")[0] for line in out.read_text(encoding="utf-8").splitlines()[1:]]
     assert names == ["a__x", "b__x", "z"]
     table(tmp_path, "candidates.csv", "name\nx\n")
     out.unlink()
     with pytest.raises(CorpusError, match=r"candidate x: expected one file of this name, found .*a/x.wav"):
-        predict_files.fn(asked, str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+        predict_files.fn(
+            PredictionRequest(asked, str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+        )
     assert not out.exists()
 
 
@@ -128,7 +136,9 @@ def test_a_candidate_that_is_nowhere_leaves_no_file(corpus: Path, tmp_path: Path
     table(tmp_path, "candidates.csv", "name\ny\nzz\n")
     out = tmp_path / "submission.csv"
     with pytest.raises(CorpusError, match=r"1 of 2 candidates have no prediction(.|\n)*zz: no media"):
-        predict_files.fn([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+        predict_files.fn(
+            PredictionRequest([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+        )
     assert not out.exists()
 
 
@@ -138,8 +148,10 @@ def test_a_name_in_two_corpora_needs_the_corpus(corpus: Path, tmp_path: Path) ->
     table(tmp_path, "candidates.csv", "name\nx\n")
     arguments = ([], str(tmp_path / "out.csv"), "features", 1)
     with pytest.raises(CorpusError, match="x is a clip of corpus and another one of other"):
-        predict_files.fn(*arguments, candidates=str(tmp_path / "candidates.csv"))
-    report = predict_files.fn(*arguments, candidates=str(tmp_path / "candidates.csv"), corpus="other")
+        predict_files.fn(PredictionRequest(*arguments, candidates=str(tmp_path / "candidates.csv")))
+    report = predict_files.fn(
+        PredictionRequest(*arguments, candidates=str(tmp_path / "candidates.csv"), corpus="other")
+    )
     assert report.predicted == 1
 
 
@@ -152,7 +164,9 @@ def test_two_names_of_equal_content_are_two_lines(corpus: Path, tmp_path: Path) 
     ingest(corpus)
     table(tmp_path, "candidates.csv", "name,discrete\ntwin,neutral\nx,neutral\nt7,neutral\ny,neutral\n")
     out = tmp_path / "submission.csv"
-    report = predict_files.fn([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+    report = predict_files.fn(
+        PredictionRequest([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
+    )
     assert report.predicted == 4
     assert out.read_bytes() == b"name,discrete\ntwin,angry\nx,happy\nt7,angry\ny,angry\n"
 
@@ -178,11 +192,53 @@ def test_every_file_of_a_folder_is_answered(
     for name, seed in files.items():
         write_sound(folder / name, seed)
     out = tmp_path / "out.csv"
-    report = predict_files.fn([str(folder)], str(out), "features", 1)
+    report = predict_files.fn(PredictionRequest([str(folder)], str(out), "features", 1))
     answers = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
     assert report.predicted == len(answers) == 2 and not report.unusable
     if expected is not None:
         assert [(answer["name"], answer["discrete"]) for answer in answers] == expected
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl"])
+def test_files_that_cannot_be_read_have_a_row_with_their_status(
+    corpus: Path, tmp_path: Path, suffix: str
+) -> None:
+    folder = tmp_path / "new"
+    vectors(folder, "clip-UTT", "b")
+    write_sound(folder / "b.wav", 1)
+    (folder / "a.mp4").touch()
+    (folder / "c.mp4").write_text("a note\n" * 40, encoding="utf-8")
+    (folder / "b.mp4").touch()
+    Path(os.fsdecode(bytes(folder) + b"/caf\xe9.wav")).touch()
+    out = tmp_path / f"out{suffix}"
+    report = predict_files.fn(PredictionRequest([str(folder)], str(out), "features", 1))
+    rows = read_predictions(out)
+    assert [(row.name, row.status) for row in rows] == [
+        ("a", "empty_file"), ("b.mp4", "empty_file"), ("b.wav", "ok"), ("c", "not_media"), ("caf\\udce9", "unsafe_name")
+    ]  # fmt: skip
+    assert (report.predicted, len(report.unusable)) == (1, 4)
+    assert all((row.model, row.version) == ("features", 1) for row in rows)
+    assert rows[2].path == str(folder / "b.wav") and rows[2].modalities == ("visual",)
+    assert rows[2].valence is None, "the model has learnt none"
+    assert list(rows[2].probabilities) == list(MER_EMOTIONS)
+
+
+def test_nothing_that_can_be_read_is_a_table_of_reasons(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    out = tmp_path / "out.csv"
+    report = predict_files.fn(PredictionRequest([str(tmp_path / "a.mp4")], str(out), "features", 1))
+    assert report.predicted == 0 and [row.status for row in read_predictions(out)] == ["empty_file"]
+    assert "p_happy" in out.read_text(encoding="utf-8")
+
+
+def test_the_suffix_is_checked_before_anything_is_read(space: Workspace, tmp_path: Path) -> None:
+    for name, candidates, message in (
+        ("out.xlsx", "", r"expected a file named \*.csv, \*.json or \*.jsonl, found 'out.xlsx'"),
+        ("out.json", "candidates.csv", r"submission: expected a file named \*.csv, found 'out.json'"),
+    ):
+        request = PredictionRequest(["x"], str(tmp_path / name), "no such model", candidates=candidates)
+        with pytest.raises(ConfigError, match=message):
+            predict_files.fn(request)
 
 
 def write_sound(path: Path, seed: int) -> None:

@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 from corpus_layouts import table
 
-from mer.corpora.submission import Answer, Candidates, read_candidates, submission_table
-from mer.errors import CorpusError
+from mer.corpora.submission import Candidates, read_candidates, submission_table
+from mer.errors import CorpusError, QuarantineReason
+from mer.predictions import Evidence, Prediction
 
-ANSWERS = {"b": Answer("sad", -2.0), "a": Answer("happy", 1.23456), "c.noise": Answer("angry", 0.0)}
+
+def answer(name: str, discrete: str, valence: float) -> Prediction:
+    shares = {label: 0.8 if label == discrete else 0.1 for label in ("sad", "happy", "angry")}
+    return Prediction.of_answer((name, f"{name}.wav"), shares, valence, Evidence((), ()), ("demo", 1))
+
+
+ANSWERS = [answer("b", "sad", -2.0), answer("a", "happy", 1.23456), answer("c.noise", "angry", 0.0)]
 
 
 def test_rows_and_order_are_those_of_the_candidates(tmp_path: Path) -> None:
@@ -25,7 +32,7 @@ def test_valence_is_written_where_the_table_asks_for_it(tmp_path: Path) -> None:
     found = read_candidates(tmp_path / "test1.csv")
     assert submission_table(found, ANSWERS) == "name,discrete,valence\na,happy,1.2346\nb,sad,-2.0000\n"
     with pytest.raises(CorpusError, match="the model gives none"):
-        submission_table(found, {"a": Answer("sad", math.nan), "b": Answer("sad", 1.0)})
+        submission_table(found, [answer("a", "sad", math.nan), answer("b", "sad", 1.0)])
 
 
 def test_names_are_matched_up_to_the_first_dot_and_written_as_they_were() -> None:
@@ -36,14 +43,17 @@ def test_names_are_matched_up_to_the_first_dot_and_written_as_they_were() -> Non
 
 def test_names_that_a_table_must_quote(tmp_path: Path) -> None:
     wanted = Candidates(('a,"b"', "=x"), with_valence=False)
-    answers = {'a,"b"': Answer("sad", 0.0), "=x": Answer("happy", 0.0)}
+    answers = [answer('a,"b"', "sad", 0.0), answer("=x", "happy", 0.0)]
     assert submission_table(wanted, answers) == 'name,discrete\n"a,""b""",sad\n=x,happy\n'
 
 
 def test_candidates_without_a_prediction_are_listed_with_the_reason() -> None:
     wanted = Candidates(("a", "lost", "broken", *(f"more{n}" for n in range(20))), with_valence=False)
     with pytest.raises(CorpusError) as caught:
-        submission_table(wanted, ANSWERS, {"broken": "empty_file: 0 bytes"})
+        broken = Prediction(
+            name="broken", path="broken.mp4", status=QuarantineReason.EMPTY_FILE, model="demo"
+        )
+        submission_table(wanted, [*ANSWERS, broken], {"broken": "empty_file: 0 bytes"})
     message = str(caught.value)
     assert "22 of 23 candidates have no prediction, so nothing is written" in message
     assert "lost: no media or catalogued clip of this name" in message

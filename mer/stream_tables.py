@@ -1,0 +1,67 @@
+"""Features of clips as a system reads them: a table a stream, of one vector a clip or one a frame, with who has the stream.
+
+A system that reads several levels gets the tables of each: `{"utterance": {stream: table}, "frames": {stream: table}}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Utterance-level features, one row a clip."""
+
+    clip_ids: tuple[str, ...]
+    values: NDArray[Any]
+    """(clips, ...); zeros where absent."""
+    present: NDArray[np.bool_]
+    """(clips,)."""
+
+
+@dataclass(frozen=True)
+class RaggedTable:
+    """Framewise features, concatenated over time."""
+
+    clip_ids: tuple[str, ...]
+    values: NDArray[Any]
+    """(sum of T, ...)."""
+    offsets: NDArray[np.int64]
+    """(clips + 1,) clip i has frames offsets[i]..offsets[i + 1] - 1; an absent clip has one frame of
+    zeros.
+    """
+    present: NDArray[np.bool_]
+    """(clips,)."""
+
+
+StreamTable = FeatureTable | RaggedTable
+"""A stream's features: a vector per clip, or one per frame."""
+
+Level = Literal["utterance", "frames"]
+"""How streams are read: as one vector a clip, or frame by frame where they have frames."""
+
+LevelTables = Mapping[Level, Mapping[str, StreamTable]]
+"""Level -> stream -> its table; all tables are of the same clips in the same order."""
+
+
+def absent_table(table: StreamTable) -> StreamTable:
+    """The table of the same clips and width in which no clip has the stream."""
+    count = len(table.clip_ids)
+    values = np.zeros((count, *table.values.shape[1:]), dtype=table.values.dtype)
+    nobody = np.zeros(count, dtype=bool)
+    if isinstance(table, FeatureTable):
+        return FeatureTable(table.clip_ids, values, nobody)
+    return RaggedTable(table.clip_ids, values, np.arange(count + 1, dtype=np.int64), nobody)
+
+
+def without_stream(tables: LevelTables, stream: str) -> LevelTables:
+    """The same tables with one stream absent for all clips, at every level."""
+    return {
+        level: {name: absent_table(table) if name == stream else table for name, table in streams.items()}
+        for level, streams in tables.items()
+    }
