@@ -1,0 +1,124 @@
+"""A trained model version: files in, answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mer.errors import ConfigError
+from mer.fusion.fit import predict_fusion
+from mer.fusion.fitted import load_fusion
+from mer.library.clip_files import clips_of, weights_cache
+from mer.library.sources import registered_folder
+from mer.library.streams import stream_tables
+from mer.media.probe import probe
+from mer.predictor.package import RECORD, ModelPackage
+from mer.predictor.predictor import Predictor
+
+if TYPE_CHECKING:
+    from mer.predictor.predictor import Prediction
+
+
+def load_model(
+    name_or_folder: str | Path, version: int | None = None, *, cache: str | Path | None = None
+) -> Model:
+    """A trained model: a package folder, or a registered model by name.
+
+    Args:
+        name_or_folder: folder with a `package.json`, or the name of a model (`mer models` lists those of the catalogue).
+        version: of a registered model; None: the champion.
+        cache: folder of converted weights; None: the registry's own, or `~/.cache/mer/weights`.
+
+    Raises:
+        ConfigError: no such folder and no such model; says where it was looked for.
+
+    Example:
+        >>> model = mer.load_model("demo")
+        >>> [(answer.name, answer.discrete, answer.confidence) for answer in model.predict(["clip.mp4"])]
+    """
+    if (Path(name_or_folder) / RECORD).is_file():
+        if version is not None:
+            raise ConfigError(f"version: expected none for a package folder, found {version}")
+        return Model(Path(name_or_folder), weights_cache(cache))
+    if isinstance(name_or_folder, Path) or Path(name_or_folder).is_dir():
+        raise ConfigError(f"model: expected a package folder with {RECORD}, found none at {name_or_folder}")
+    folder, weights = registered_folder(name_or_folder, version)
+    return Model(folder, weights if cache is None else weights_cache(cache))
+
+
+class Model:
+    """A model version in memory; encoders are loaded at the first prediction of files.
+
+    Args:
+        folder: package folder.
+        weights: folder of converted weights.
+    """
+
+    def __init__(self, folder: Path, weights: Path) -> None:
+        self.folder = folder
+        self.package = ModelPackage.read(folder)
+        """Recipe, temperature and what else the package says of itself."""
+        self._weights = weights
+        self._predictor: Predictor | None = None
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """(C,) class names in index order."""
+        return tuple(self.package.recipe.emotions)
+
+    def predict(self, files: Any) -> list[Prediction]:
+        """Answers in the order of the files.
+
+        Args:
+            files: paths of media files, or a table of `mer.read_clips` (its transcripts are used).
+
+        Raises:
+            ConfigError: paths without a file.
+            MediaError: a file that is no usable media.
+
+        Example:
+            >>> model.predict(["a.mp4", "b.wav"])[0].discrete
+            'happy'
+        """
+        clips = clips_of(files)
+        for clip in clips:
+            probe(clip.path)
+        if self._predictor is None:
+            self._predictor = Predictor(self.folder, self._weights)
+        return self._predictor.predict(clips)
+
+    def predict_features(self, features: Any) -> NDArray[np.float64]:
+        """(N, C) calibrated posteriors in the order of `emotions`, of features that were extracted before; rows sum to 1.
+
+        Args:
+            features: stream name -> (N, D) array, or list of arrays (T_i, D) where a fusion was trained on frames; as for
+                `mer.Fusion.fit`. A stream that is not given is missing.
+
+        Raises:
+            ConfigError: streams or widths other than the package's fusions were trained on; says which these are.
+
+        Example:
+            >>> model.predict_features({"acoustic": x}).argmax(axis=1)
+        """
+        tables = stream_tables(features)
+        fusions = {
+            name: load_fusion(self.folder / subfolder)
+            for name, subfolder in self.package.fusion_folders.items()
+        }
+        for name, fusion in fusions.items():
+            if unknown := sorted(set(tables) - set(fusion.widths)):
+                raise ConfigError(
+                    f"fusion {name}: expected streams {_listed(fusion.widths.items())}, found also {', '.join(unknown)}"
+                )
+        posteriors = {name: predict_fusion(fusion, tables) for name, fusion in fusions.items()}
+        ensemble = self.package.ensemble
+        combined = posteriors[self.package.system] if ensemble is None else ensemble.combine(posteriors)
+        return combined.probabilities(self.package.temperature)
+
+
+def _listed(widths: Sequence[tuple[str, int]] | Any) -> str:
+    return ", ".join(f"{name} ({width} features)" for name, width in widths)
