@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from mer.fusion.streams import StreamTable
 
-_NO_SPEAKERS = "speakers are not given: folds are dealt clip by clip, and the scores of clips of speakers that were trained on are too good "
-    "for new speakers"
+_NO_SPEAKERS = "speakers are not given: folds are dealt clip by clip, and scores are too good for new speakers where speakers have several clips"
 
 
 @dataclass(frozen=True)
