@@ -21,7 +21,8 @@ def builder_of(name: str) -> Builder:
     if name in MODELS:
         built_in: Builder = MODELS.load(name)
         return built_in
-    if (given := builders_given().get(name)) is not None:
+    if name in builders_given():
+        given: Builder = builders_given()[name]
         return given
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:

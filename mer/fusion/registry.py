@@ -12,17 +12,14 @@ Imports neither torch nor a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mer.implementations import Implementations
-
-if TYPE_CHECKING:
-    from mer.fusion.model import Builder
 
 ENTRY_POINTS = "mer.fusion_models"
 """Entry point group of models from other packages: name -> builder (see `mer.fusion.model.Builder`)."""
@@ -44,11 +41,14 @@ MODELS = Implementations(
 )
 """Models of this package: name -> builder."""
 
-_given: ContextVar[Mapping[str, Builder]] = ContextVar("fusion builders", default=MappingProxyType({}))
+AnyBuilder = Callable[..., Any]
+"""A `mer.fusion.model.Builder`, whose types this module does not import."""
+
+_given: ContextVar[Mapping[str, AnyBuilder]] = ContextVar("fusion builders", default=MappingProxyType({}))
 
 
 @contextmanager
-def given_builder(name: str, builder: Builder) -> Iterator[None]:
+def given_builder(name: str, builder: AnyBuilder) -> Iterator[None]:
     """Let `name` stand for this builder inside the `with` block, in this thread or task only.
 
     Nothing is registered for good: two builders of one name (a class that a notebook defines anew) never meet.
@@ -60,7 +60,7 @@ def given_builder(name: str, builder: Builder) -> Iterator[None]:
         _given.reset(token)
 
 
-def builders_given() -> Mapping[str, Builder]:
+def builders_given() -> Mapping[str, AnyBuilder]:
     """Builders that the surrounding `given_builder` blocks make known."""
     return _given.get()
 

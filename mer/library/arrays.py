@@ -26,7 +26,11 @@ def plain_array(name: str, values: Any) -> NDArray[Any]:
         if not _has_numpy_type(values):  # bfloat16
             values = values.float()
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float64).filled(np.nan) if values.dtype.kind in "fiub" else values.filled()
+        values = (
+            np.ma.filled(values.astype(np.float64), np.nan)
+            if values.dtype.kind in "fiub"
+            else values.filled()
+        )
     try:
         array = np.asarray(values)
     except (ValueError, TypeError) as error:

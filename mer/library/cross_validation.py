@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from mer.fusion.streams import StreamTable
 
-_NO_SPEAKERS = "speakers are not given: folds are dealt clip by clip, and scores are too good for new speakers where speakers have several clips"
+_NO_SPEAKERS = (
+    "speakers are not given: folds are dealt clip by clip, and the scores are too good for new speakers"
+)
 
 
 @dataclass(frozen=True)

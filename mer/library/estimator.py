@@ -16,7 +16,6 @@ from mer.features.dataset import RaggedTable
 from mer.fusion.config import FusionConfig
 from mer.fusion.fit import fit_fusion, predict_fusion
 from mer.fusion.fitted import FittedFusion
-from mer.fusion.model import Builder
 from mer.fusion.registry import given_builder
 from mer.fusion.streams import StreamTable
 from mer.library.arrays import same_index
@@ -271,7 +270,7 @@ class Fusion:
         if builder is None:
             yield
             return
-        with given_builder(name, cast(Builder, builder)):
+        with given_builder(name, builder):
             yield
 
     def _read(self, tables: Mapping[str, StreamTable], config: FusionConfig) -> Mapping[str, StreamTable]:

@@ -157,7 +157,7 @@ def _soft(array: NDArray[Any], clips: int, classes: Sequence[Any] | None) -> Lab
     named = read_classes(classes)
     if len(named) != target.shape[1]:
         raise ConfigError(f"labels: expected {len(named)} columns, one per class, found {target.shape[1]}")
-    unlabelled = np.isnan(target).all(axis=1)
+    unlabelled = np.asarray(np.isnan(target).all(axis=1))
     sums = target.sum(axis=1)
     with np.errstate(invalid="ignore"):
         sound = (target >= 0).all(axis=1) & (np.abs(sums - 1) < _SUM_TOLERANCE)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mer.errors import ConfigError, WeightsError
 from mer.fusion.fitted import FittedFusion, load_fusion, save_fusion
-from mer.fusion.model import Builder
 from mer.fusion.registry import given_builder
 from mer.library.options import model_of
 
@@ -65,7 +64,7 @@ def load_estimator(folder: Path, model: Callable[..., Any] | None) -> tuple[Fitt
         )
     if model is not None and model_of(model)[0] != record.model:
         raise ConfigError(f"{folder}: expected the model {record.model}, found {model_of(model)[0]}")
-    known = given_builder(record.model, cast(Builder, model)) if model is not None else nullcontext()
+    known = given_builder(record.model, model) if model is not None else nullcontext()
     with known:
         fitted = load_fusion(folder)
     if fitted.classes != tuple(map(str, record.classes)) or fitted.config.model != record.model:

@@ -116,7 +116,7 @@ def scores_of(
 ) -> Scores:
     """Scores of class indices (N,), all known; intervals only where speakers are given."""
     counts = confusion(truth, predicted, classes)
-    values = {name: float(measure(counts)) for name, measure in SCORES.items()}
+    values: dict[str, Any] = {name: float(measure(counts)) for name, measure in SCORES.items()}
     if speakers is None:
         return Scores(**values, clips=len(truth))
     intervals, groups = {}, 0

@@ -157,7 +157,7 @@ def _vectors(name: str, array: NDArray[np.float32]) -> FeatureTable:
         raise ConfigError(
             f"stream {name}: expected clips with features, found an array of shape {array.shape}"
         )
-    present = ~np.isnan(array).all(axis=1)
+    present = np.asarray(~np.isnan(array).all(axis=1))
     broken = present & ~np.isfinite(array).all(axis=1)
     if broken.any():
         raise ConfigError(
