@@ -31,8 +31,10 @@ def plain_array(name: str, values: Any) -> NDArray[Any]:
             if values.dtype.kind in "fiub"
             else values.filled()
         )
+    # NumPy would write a list of numbers and strings as strings
+    has_text = isinstance(values, (list, tuple)) and any(isinstance(value, str) for value in values)
     try:
-        array = np.asarray(values)
+        array = np.asarray(values, dtype=object if has_text else None)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{name}: expected an array, found {described(values)} ({error})") from error
     if array.ndim == 0:

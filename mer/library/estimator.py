@@ -91,6 +91,9 @@ class Fusion:
         Raises:
             ConfigError: arguments that do not fit each other; says what was expected and what was found.
             DivergedError: the loss is not finite again and again.
+
+        Example:
+            >>> mer.Fusion(epochs=50).fit({"acoustic": x, "visual": [frames_0, None, frames_2]}, ["sad", "", "happy"])
         """
         columns = {"labels": labels, "speakers": speakers, "weights": weights, "valence": valence}
         same_index([*_named(features), *columns.items()])
@@ -125,7 +128,8 @@ class Fusion:
             >>> fusion.predict({"acoustic": x})
             array(['happy', 'sad'], dtype='<U5')
         """
-        return cast(NDArray[Any], self.classes_[self.predict_proba(features).argmax(axis=1)])
+        probabilities = self.predict_proba(features)  # first, since it says where nothing is fitted
+        return cast(NDArray[Any], self.classes_[probabilities.argmax(axis=1)])
 
     def predict_proba(self, features: Any) -> NDArray[np.float64]:
         """(N, C) probability of every class in the order of `classes_`; rows sum to 1.

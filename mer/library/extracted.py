@@ -25,3 +25,11 @@ class ClipFeatures:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __str__(self) -> str:
+        if isinstance(self.values, list):
+            frames = sum(len(clip) for clip in self.values if clip is not None)
+            return (
+                f"{self.modality} features of {int(self.present.sum())} of {len(self)} clips, {frames} frames"
+            )
+        return f"{self.modality} features of {int(self.present.sum())} of {len(self)} clips, shape {self.values.shape}"
