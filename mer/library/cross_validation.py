@@ -202,7 +202,8 @@ def _folds(folds: Any, examples: Examples, seed: int) -> tuple[NDArray[np.int64]
     )
     if len(names) < 2:
         raise ConfigError(
-            f"folds: expected a number, or an array of at least 2 folds with labelled clips, found {names}"
+            f"folds: expected a number, or an array of at least 2 folds with labelled clips, found "
+            f"{list(map(str, names))}"
         )
     number = {name: index for index, name in enumerate(names)}
     for row, value in enumerate(values):
