@@ -16,7 +16,7 @@ from mer.library.arrays import column, is_missing, same_index
 from mer.library.estimator import Fusion
 from mer.library.labels import Labels, read_examples, read_labels
 from mer.library.scoring import SCORES, Resampling, Scores, scores_of
-from mer.library.streams import rows_of, stream_tables
+from mer.library.streams import named_streams, rows_of, stream_tables
 from mer.library.validation import held_out
 from mer.training.folds import assign_folds
 
@@ -114,12 +114,12 @@ def cross_validate(
     """
     if not isinstance(fusion, Fusion):
         raise ConfigError(f"cross_validate: expected a mer.Fusion first, found {type(fusion).__name__}")
-    given = features.items() if isinstance(features, dict) else [("features", features)]
-    same_index([*given, ("labels", labels), ("speakers", speakers), ("folds", folds)])
+    columns = {"labels": labels, "speakers": speakers, "folds": folds}
+    same_index([*named_streams(features).items(), *columns.items()])
     tables = stream_tables(features)
     read = read_labels(labels, len(next(iter(tables.values())).clip_ids), fusion.classes)
     examples = read_examples(read, speakers, weights, valence)
-    seed = int(fusion.options.get("seed", 1))
+    seed = fusion.seed
     fold, numbers = _folds(folds, examples, seed)
     tested = read.known & (fold >= 0)
     _warn_of_speakers(speakers, examples, fold, tested)
@@ -176,7 +176,7 @@ def _fitted(
     inside = examples.subset(train)
     shown = {name: rows_of(table, train) for name, table in tables.items()}
     usable = np.logical_or.reduce([table.present for table in shown.values()])
-    chosen = held_out(inside, usable, fusion.validation_share, int(fusion.options.get("seed", 1)))
+    chosen = held_out(inside, usable, fusion.validation_share, fusion.seed)
     return copy.fit(
         {name: table for name, table in shown.items() if table.present.any()},
         labels.classes[inside.emotion] if inside.target is None else inside.target,

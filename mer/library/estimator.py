@@ -22,7 +22,7 @@ from mer.library.arrays import same_index
 from mer.library.labels import read_classes, read_examples, read_labels
 from mer.library.options import model_of, options_of
 from mer.library.saved import SavedFusion, load_estimator, save_estimator
-from mer.library.streams import SINGLE, averaged_frames, stream_tables
+from mer.library.streams import SINGLE, averaged_frames, named_streams, stream_tables
 from mer.library.validation import given_validation, held_out, speaker_note
 from mer.library.weights import weights_of_streams
 
@@ -96,7 +96,7 @@ class Fusion:
             >>> mer.Fusion(epochs=50).fit({"acoustic": x, "visual": [frames_0, None, frames_2]}, ["sad", "", "happy"])
         """
         columns = {"labels": labels, "speakers": speakers, "weights": weights, "valence": valence}
-        same_index([*_named(features), *columns.items()])
+        same_index([*named_streams(features).items(), *columns.items()])
         tables = stream_tables(features)
         read = read_labels(labels, _clips(tables), self.classes)
         if empty := [name for name, table in tables.items() if not table.present[read.known].any()]:
@@ -228,6 +228,12 @@ class Fusion:
         fusion._take(fitted, np.array(record.classes), record.framewise)
         return fusion
 
+    @property
+    def seed(self) -> int:
+        """Seed of initialisation, order, dropout, and of which speakers are held out."""
+        with self._builder_known():
+            return self._config("utterance").seed
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments, as scikit-learn's `clone` and searches want them.
 
@@ -315,7 +321,3 @@ def _is_framewise(table: StreamTable) -> bool:
 
 def _clips(tables: Mapping[str, StreamTable]) -> int:
     return len(next(iter(tables.values())).clip_ids)
-
-
-def _named(features: Any) -> list[tuple[str, Any]]:
-    return list(features.items()) if isinstance(features, Mapping) else [("features", features)]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mer.errors import ConfigError
 from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.streams import StreamTable
-from mer.library.arrays import number_array
+from mer.library.arrays import number_array, same_index
 from mer.library.extracted import ClipFeatures
 
 SINGLE = "features"
@@ -42,9 +42,10 @@ def stream_tables(features: Any, single: str = SINGLE) -> dict[str, StreamTable]
     Raises:
         ConfigError: names the stream; says what was expected and what was found.
     """
-    named = features if isinstance(features, Mapping) else {single: features}
+    named = named_streams(features, single)
     if not named:
         raise ConfigError("features: expected at least one stream, found an empty mapping")
+    same_index(list(named.items()))
     tables = {_checked_name(name): _table(str(name), values) for name, values in named.items()}
     counts = {name: len(table.clip_ids) for name, table in tables.items()}
     if len(set(counts.values())) > 1:
@@ -53,6 +54,11 @@ def stream_tables(features: Any, single: str = SINGLE) -> dict[str, StreamTable]
             "a stream is a row of NaN, or None in a list"
         )
     return tables
+
+
+def named_streams(features: Any, single: str = SINGLE) -> Mapping[str, Any]:
+    """Streams by name, as the caller has them: the mapping itself, or one stream called `single`."""
+    return features if isinstance(features, Mapping) else {single: features}
 
 
 def rows_of(table: StreamTable, rows: NDArray[np.int64]) -> StreamTable:

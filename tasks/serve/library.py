@@ -18,10 +18,13 @@ def champion_folder(name: str, version: int | None = None) -> tuple[Path, Path]:
         LookupError: the catalogue of this `MER_HOME` has no such model or version.
     """
     space = workspace()
-    chosen = (
-        space.catalogue.champion(name) if version is None else space.catalogue.model_version(name, version)
-    )
+    if version is None:
+        chosen = space.catalogue.champion(name)
+    else:
+        chosen = next((row for row in space.catalogue.model_versions(name) if row.version == version), None)
     if chosen is None:
         what = "champion" if version is None else f"version {version}"
-        raise LookupError(f"the catalogue has no {what} of a model {name!r}; `mer models` lists what it has")
+        raise LookupError(
+            f"the catalogue below {space.settings.home} has no {what} of a model {name!r}; `mer models` lists what it has"
+        )
     return space.artifacts.fetch(chosen.artifact), space.weights

@@ -68,6 +68,17 @@ def test_frames_of_any_length() -> None:
     np.testing.assert_array_equal(averaged_frames(table).values[:3], [[1, 1], [0, 0], [5, 5]])
 
 
+def test_streams_whose_rows_are_in_another_order_are_refused() -> None:
+    frames = pd.DataFrame(PLAIN, index=list("abcd"))
+    assert stream_tables(
+        {"a": frames, "b": PLAIN, "c": pd.DataFrame(PLAIN)}
+    )  # an index of its own says nothing
+    with pytest.raises(
+        ConfigError, match=r"b: expected rows in the order of a, .* reorder them: b.loc\[a.index\]"
+    ):
+        stream_tables({"a": frames, "b": frames.iloc[::-1]})
+
+
 def test_one_array_is_a_stream_of_its_own() -> None:
     assert list(stream_tables(PLAIN)) == ["features"]
     assert list(stream_tables(PLAIN, single="acoustic")) == ["acoustic"]
