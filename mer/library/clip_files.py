@@ -14,6 +14,7 @@ from mer.corpora import recognise
 from mer.emotions import EMOTION_SETS
 from mer.errors import ConfigError
 from mer.library.arrays import described, is_missing
+from mer.library.paths import path_of
 from mer.media.content_hash import sha256_file
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def read_clips(
                 f"emotions: expected one of {', '.join(EMOTION_SETS)}, or a list of names, found {emotions!r}"
             )
         emotions = EMOTION_SETS[emotions]
-    corpus = recognise(Path(folder), emotions=emotions, label_map=label_map, format=format)
+    corpus = recognise(path_of("folder", folder), emotions=emotions, label_map=label_map, format=format)
     rows = [
         {
             "name": entry.name,
@@ -140,7 +141,7 @@ def clips_of(clips: Any) -> list[Clip]:
 
 def weights_cache(folder: str | Path | None) -> Path:
     """Folder of converted weights, made where absent."""
-    path = (WEIGHTS_CACHE if folder is None else Path(folder)).expanduser()
+    path = path_of("cache", WEIGHTS_CACHE if folder is None else folder)
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -129,7 +129,8 @@ def cross_validate(
         held = np.flatnonzero(tested & (fold == number))
         train = np.flatnonzero(read.known & (fold != number))
         fitted = _fitted(fusion, tables, examples, read, train)
-        shown = {name: rows_of(table, held) for name, table in tables.items()}
+        # a stream that no training clip of this fold has is in none of its answers
+        shown = {name: rows_of(tables[name], held) for name in fitted.streams_}
         probabilities[held] = fitted.predict_proba(shown)
         if fitted.fitted_.predicts_valence:
             answered_valence[held] = fitted.predict_valence(shown)

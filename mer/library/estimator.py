@@ -21,6 +21,7 @@ from mer.fusion.streams import StreamTable
 from mer.library.arrays import same_index
 from mer.library.labels import read_classes, read_examples, read_labels
 from mer.library.options import model_of, options_of
+from mer.library.paths import path_of
 from mer.library.saved import SavedFusion, load_estimator, save_estimator
 from mer.library.streams import SINGLE, averaged_frames, named_streams, stream_tables
 from mer.library.validation import given_validation, held_out, speaker_note
@@ -201,9 +202,12 @@ class Fusion:
         """
         self._require_fitted()
         record = SavedFusion(
-            classes=self.classes_.tolist(), framewise=self._framewise, builder=not isinstance(self.model, str)
+            classes=self.classes_.tolist(),
+            framewise=self._framewise,
+            builder=not isinstance(self.model, str),
+            validation_share=self.validation_share,
         )
-        return save_estimator(Path(folder), self.fitted_, record)
+        return save_estimator(path_of("folder", folder), self.fitted_, record)
 
     @classmethod
     def load(cls, folder: str | Path, model: Callable[..., Any] | None = None) -> Fusion:
@@ -220,10 +224,14 @@ class Fusion:
         Example:
             >>> mer.Fusion.load("my_fusion").predict(features)
         """
-        fitted, record = load_estimator(Path(folder), model)
+        fitted, record = load_estimator(path_of("folder", folder), model)
         options = fitted.config.model_dump(exclude_defaults=True, exclude={"model", "level"})
         fusion = cls(
-            model or fitted.config.model, level=fitted.config.level, classes=record.classes, **options
+            model or fitted.config.model,
+            level=fitted.config.level,
+            classes=record.classes,
+            validation_share=record.validation_share,
+            **options,
         )
         fusion._take(fitted, np.array(record.classes), record.framewise)
         return fusion
@@ -264,8 +272,9 @@ class Fusion:
         return f"Fusion({', '.join(shown)})"
 
     def _check(self) -> None:
-        if not 0 <= self.validation_share <= 0.5:
-            raise ConfigError(f"validation_share: expected a value in [0, .5], found {self.validation_share}")
+        share: Any = self.validation_share
+        if not isinstance(share, (int, float)) or not 0 <= share <= 0.5:
+            raise ConfigError(f"validation_share: expected a value in [0, .5], found {share!r}")
         if self.classes is not None:
             read_classes(self.classes)
         with self._builder_known():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mer.library.options import validated
 
 def extract(
     clips: Any,
-    source: str,
+    source: str | Path,
     *,
     modality: str | None = None,
     device: str = "auto",
@@ -52,6 +53,9 @@ def extract(
         >>> speech = mer.extract(clips, "wheel:moonshine-tiny", layers=(4, 5), pooling="mean_std")
         >>> mer.Fusion().fit({"acoustic": speech}, clips.emotion, speakers=clips.speaker)
     """
+    source = os.fspath(source) if isinstance(source, os.PathLike) else source
+    if not isinstance(source, str):
+        raise ConfigError(f"source: expected an encoder by name or folder, found {type(source).__name__}")
     if source == CROPS_SOURCE:
         raise ConfigError(
             f"source {CROPS_SOURCE!r}: expected an encoder, since pixels are no features; e.g. seed:clip-tiny"

@@ -89,8 +89,8 @@ def read_classes(classes: Sequence[Any]) -> list[str] | list[int]:
     Raises:
         ConfigError: fewer than two, repeats, or names that are neither all strings nor all whole numbers.
     """
-    if isinstance(classes, str):
-        raise ConfigError(f"classes: expected a list of class names, found the string {classes!r}")
+    if isinstance(classes, str) or not hasattr(classes, "__iter__"):
+        raise ConfigError(f"classes: expected a list of class names, found {classes!r}")
     named = [_plain(value) for value in plain_array("classes", list(classes)).ravel()]
     if (
         len(named) < 2

@@ -19,6 +19,7 @@ from mer.library.extracted import ClipFeatures
 from mer.library.extraction import extract
 from mer.library.labels import read_labels, read_speakers
 from mer.library.options import validated
+from mer.library.paths import path_of
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class LayerScores:
         """
         from mer.evaluation.figures import layer_curve
 
-        target = Path(path)
+        target = path_of("figure", path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(
             layer_curve(

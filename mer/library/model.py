@@ -13,6 +13,7 @@ from mer.errors import ConfigError
 from mer.fusion.fit import predict_fusion
 from mer.fusion.fitted import load_fusion
 from mer.library.clip_files import clips_of, weights_cache
+from mer.library.paths import path_of
 from mer.library.sources import registered_folder
 from mer.library.streams import stream_tables
 from mer.media.probe import probe
@@ -40,11 +41,12 @@ def load_model(
         >>> model = mer.load_model("demo")
         >>> [(answer.name, answer.discrete, answer.confidence) for answer in model.predict(["clip.mp4"])]
     """
-    if (Path(name_or_folder) / RECORD).is_file():
+    folder = path_of("model", name_or_folder)
+    if (folder / RECORD).is_file():
         if version is not None:
             raise ConfigError(f"version: expected none for a package folder, found {version}")
-        return Model(Path(name_or_folder), weights_cache(cache))
-    if isinstance(name_or_folder, Path) or Path(name_or_folder).is_dir():
+        return Model(folder, weights_cache(cache))
+    if not isinstance(name_or_folder, str) or folder.is_dir():
         raise ConfigError(f"model: expected a package folder with {RECORD}, found none at {name_or_folder}")
     folder, weights = registered_folder(name_or_folder, version)
     return Model(folder, weights if cache is None else weights_cache(cache))

@@ -28,6 +28,7 @@ class SavedFusion(BaseModel):
         description="Stream name -> whether it was given frame by frame; in order."
     )
     builder: bool = Field(default=False, description="Whether the model was given as a callable.")
+    validation_share: float = Field(default=0.2, ge=0.0, le=0.5, description="Option of the estimator.")
     model: str = Field(default="", description="Name of the model; of a callable `module:name`.")
 
 

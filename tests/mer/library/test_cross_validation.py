@@ -125,6 +125,18 @@ def test_frames_soft_labels_and_valence_go_through(made: Made) -> None:
     assert np.isfinite(result.probabilities).all() and np.isfinite(result.valence).all()
 
 
+def test_a_stream_that_only_the_tested_fold_has_counts_as_missing(made: Made) -> None:
+    folds = (np.arange(120) % 2).astype(int)
+    rare = np.where((folds == 0)[:, None], made.features["visual"], np.nan)
+    speakers = [f"{who}/{fold}" for who, fold in zip(made.speakers, folds, strict=True)]
+    speech = {"acoustic": made.features["acoustic"]}
+    both = mer.cross_validate(
+        mer.Fusion(**QUICK), speech | {"visual": rare}, made.labels, speakers, folds=folds
+    )
+    alone = mer.cross_validate(mer.Fusion(**QUICK), speech, made.labels, speakers, folds=folds)
+    assert np.array_equal(both.probabilities[folds == 0], alone.probabilities[folds == 0])
+
+
 def test_without_speakers_it_warns_and_gives_no_intervals(made: Made) -> None:
     with pytest.warns(UserWarning, match="too good for new speakers") as caught:
         result = mer.cross_validate(mer.Fusion(**QUICK), made.features, made.labels, folds=2)

@@ -119,10 +119,13 @@ def test_unlabelled_clips_are_left_out(made: Made) -> None:
 
 def test_whole_numbers_come_back_as_whole_numbers(made: Made, tmp_path: Path) -> None:
     numbers = np.array([{"angry": 3, "happy": 7, "sad": 10}[label] for label in made.labels])
-    fusion = quick().fit(made.features, numbers, speakers=made.speakers)
+    fusion = quick(validation_share=0.3).fit(made.features, numbers, speakers=made.speakers)
     assert fusion.predict(made.features).dtype.kind == "i" and fusion.classes_.tolist() == [3, 7, 10]
     fusion.save(tmp_path)
-    assert mer.Fusion.load(tmp_path).classes_.tolist() == [3, 7, 10]
+    loaded = mer.Fusion.load(tmp_path)
+    assert loaded.classes_.tolist() == [3, 7, 10] and loaded.validation_share == 0.3
+    digits = quick().fit(made.features, numbers.astype(str), speakers=made.speakers)
+    assert mer.Fusion.load(digits.save(tmp_path)).classes_.tolist() == ["10", "3", "7"]
 
 
 def test_soft_labels_are_learnt(made: Made) -> None:
@@ -173,7 +176,7 @@ def test_frames_are_read_as_frames_or_as_their_mean(made: Made, tmp_path: Path) 
 def test_what_is_loaded_answers_bit_for_bit_the_same(made: Made, fitted: mer.Fusion, tmp_path: Path) -> None:
     folder = fitted.save(tmp_path / "new" / "folder")
     assert sorted(path.name for path in folder.iterdir()) == ["fusion.json", "fusion.safetensors"]
-    np.savez(tmp_path / "clips.npz", **made.features)
+    np.savez(tmp_path / "clips.npz", acoustic=made.features["acoustic"], visual=made.features["visual"])
     program = (
         "import sys, numpy, torch, mer; torch.set_num_threads(1); clips = dict(numpy.load(sys.argv[1])); "
         "numpy.save(sys.argv[3], mer.Fusion.load(sys.argv[2]).predict_proba(clips))"
@@ -240,7 +243,9 @@ def test_it_can_be_cloned_and_searched_by_scikit_learn(made: Made) -> None:
         ({"epochs": 0}, "epochs: Input should be greater than or equal to 1, found '0'"),
         ({"level": "word"}, "level: Input should be 'utterance' or 'frames', found 'word'"),
         ({"validation_share": 0.9}, r"validation_share: expected a value in \[0, .5\], found 0.9"),
+        ({"validation_share": None}, "validation_share: expected a value"),
         ({"classes": ["a"]}, "at least 2 distinct names"),
+        ({"classes": 3}, "classes: expected a list of class names, found 3"),
     ],
 )
 def test_wrong_options_are_said_at_once(options: dict[str, Any], message: str) -> None:

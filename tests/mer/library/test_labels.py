@@ -65,7 +65,7 @@ def test_soft_labels() -> None:
         (["a", "b", "x"], ["a", "b"], r"members of classes \['a', 'b'\], found also \['x'\]"),
         (["a", "b", "a"], ["a"], "at least 2 distinct names"),
         (["a", "b", "a"], ["a", "a"], "at least 2 distinct names"),
-        (["a", "b", "a"], "ab", "a list of class names, found the string 'ab'"),
+        (["a", "b", "a"], "ab", "a list of class names, found 'ab'"),
         (np.full((3, 2), 0.5), None, r"expected the names of their columns too: Fusion\(classes="),
         (np.full((3, 2), 0.4), ["a", "b"], "sum to 1, or rows of NaN, found 3 others, first clip 0"),
         (np.full((2, 2), 0.5), ["a", "b"], "expected 3 rows, one per clip, found 2"),

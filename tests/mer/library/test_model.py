@@ -108,6 +108,8 @@ def test_what_is_no_model_says_what_was_expected(
         mer.load_model(tmp_path)
     with pytest.raises(ConfigError, match="version: expected none for a package folder, found 2"):
         mer.load_model(folder, 2)
+    with pytest.raises(ConfigError, match="model: expected a path, found NoneType"):
+        mer.load_model(None)  # type: ignore[arg-type]
     monkeypatch.setattr("mer.library.sources.entry_points", lambda group: ())
     with pytest.raises(
         ConfigError, match=r"no source of models is installed \(entry point group mer.model_sources\)"

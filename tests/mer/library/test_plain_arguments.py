@@ -56,7 +56,7 @@ def study(states: Any, labels: Any = LABELS, speakers: Any = WHO) -> Any:
         (lambda: study(STATES, LABELS, WHO[:5]), "found 20 labels and 5 speakers"),
         (lambda: study(STATES, np.array(WHO)), "class indices .*, found <U1; .*mer.study_layers"),
         (lambda: bootstrap_interval(LABELS, LABELS, WHO[:5], 2), "expected 20 speakers, one per clip, found 5"),
-        (lambda: confusion(np.array(WHO), np.array(WHO), 2), "class indices .*, found values of type <U1; .*mer.score"),  # type: ignore[arg-type]
+        (lambda: confusion(np.array(WHO), np.array(WHO), 2), "class indices .*, found values of type <U1; .*mer.score"),
         (lambda: fit_temperature(PLAIN, LABELS[:5]), "a label for each of 20 rows of logits, found 5"),
         (lambda: valence_mse(np.zeros(3), np.zeros(4)), r"as many predictions as values, found \(4,\), \(3,\)"),
         (lambda: inner_validation(WHO, IDS, LABELS, TRAIN[:5], 0.2, 1), "expected 20 of each, .* a mask of 5"),
