@@ -14,6 +14,7 @@ from mer.fusion.fit import predict_fusion
 from mer.fusion.fitted import load_fusion
 from mer.library.clip_files import clips_of, weights_cache
 from mer.library.paths import path_of
+from mer.library.saved import RECORD as FUSION_RECORD
 from mer.library.sources import registered_folder
 from mer.library.streams import stream_tables
 from mer.media.probe import probe
@@ -47,7 +48,10 @@ def load_model(
             raise ConfigError(f"version: expected none for a package folder, found {version}")
         return Model(folder, weights_cache(cache))
     if not isinstance(name_or_folder, str) or folder.is_dir():
-        raise ConfigError(f"model: expected a package folder with {RECORD}, found none at {name_or_folder}")
+        hint = "; mer.Fusion.load reads what is there" if (folder / FUSION_RECORD).is_file() else ""
+        raise ConfigError(
+            f"model: expected a package folder with {RECORD}, found none at {name_or_folder}{hint}"
+        )
     folder, weights = registered_folder(name_or_folder, version)
     return Model(folder, weights if cache is None else weights_cache(cache))
 

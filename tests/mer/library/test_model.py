@@ -106,6 +106,9 @@ def test_what_is_no_model_says_what_was_expected(
 ) -> None:
     with pytest.raises(ConfigError, match=r"expected a package folder with package.json, found none at"):
         mer.load_model(tmp_path)
+    (tmp_path / "fusion.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"found none at .*; mer.Fusion.load reads what is there"):
+        mer.load_model(str(tmp_path))
     with pytest.raises(ConfigError, match="version: expected none for a package folder, found 2"):
         mer.load_model(folder, 2)
     with pytest.raises(ConfigError, match="model: expected a path, found NoneType"):
