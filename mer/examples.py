@@ -18,7 +18,8 @@ class Examples:
     """Labels, speakers and folds of N clips.
 
     Raises:
-        ConfigError: the arrays have different lengths, a clip id occurs twice, or a soft target is no distribution.
+        ConfigError: lists instead of arrays, different lengths, a clip id that occurs twice, or a soft target that is no
+            distribution.
     """
 
     clip_ids: tuple[str, ...]
@@ -42,6 +43,9 @@ class Examples:
 
     def __post_init__(self) -> None:
         count = len(self.clip_ids)
+        for name in ("emotion", "valence", "fold", "weight"):
+            if not isinstance(values := getattr(self, name), np.ndarray):
+                raise ConfigError(f"examples: expected {name} as an array, found {type(values).__name__}")
         lengths = {
             name: len(getattr(self, name)) for name in ("emotion", "valence", "speaker", "fold", "weight")
         }

@@ -17,7 +17,7 @@ class Posteriors:
     """Predictions for N clips.
 
     Raises:
-        ConfigError: lengths differ, or a clip occurs twice.
+        ConfigError: lists instead of arrays, lengths that differ, or a clip that occurs twice.
     """
 
     clip_ids: tuple[str, ...]
@@ -28,6 +28,9 @@ class Posteriors:
 
     def __post_init__(self) -> None:
         count = len(self.clip_ids)
+        for name in ("logits", "valence"):
+            if not isinstance(values := getattr(self, name), np.ndarray):
+                raise ConfigError(f"posteriors: expected {name} as an array, found {type(values).__name__}")
         if self.logits.ndim != 2 or len(self.logits) != count or self.valence.shape != (count,):
             raise ConfigError(
                 f"posteriors of {count} clips: expected logits ({count}, classes) and valence ({count},), "

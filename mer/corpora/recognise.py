@@ -30,7 +30,7 @@ READERS: tuple[CorpusReader, ...] = (
 
 
 def recognise(
-    root: Path,
+    root: str | Path,
     *,
     emotions: Sequence[str],
     label_map: LabelMap | None = None,
@@ -50,7 +50,7 @@ def recognise(
         CorpusError: no such folder, nothing in it, not of the format named, or a table that cannot be read;
             says what to do.
     """
-    root = root.expanduser().resolve()
+    root = Path(root).expanduser().resolve()
     if not root.is_dir():
         raise CorpusError(
             f"expected a corpus folder at {root}, found {'a file' if root.exists() else 'nothing'}"

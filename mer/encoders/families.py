@@ -67,3 +67,20 @@ def encoder_implementations(modality: str, resolved: ResolvedWeights) -> tuple[s
     table = _OF_MODALITY[modality]
     kind = SEEDED if resolved.folder is None else model_type(resolved)
     return (table[kind],) if kind in table else ()
+
+
+def modality_of(resolved: ResolvedWeights) -> str:
+    """Modality that an encoder of these weights reads.
+
+    Raises:
+        ConfigError: no encoder (`crops:`, `files:`), or of a kind that no loader takes.
+    """
+    seeded = resolved.folder is None and resolved.source.startswith("seed:")
+    kind = SEEDED if seeded else model_type(resolved)
+    for modality, table in _OF_MODALITY.items():
+        if kind in table:
+            return modality
+    known = sorted(name for table in _OF_MODALITY.values() for name in table)
+    raise ConfigError(
+        f"{resolved.source}: expected an encoder of model_type {', '.join(known)}, found {kind or 'none'}"
+    )

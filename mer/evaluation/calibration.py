@@ -60,8 +60,12 @@ def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> f
         truth: (N,) class index, no -1.
 
     Raises:
-        ConfigError: no labelled clips, or logits that are not finite.
+        ConfigError: no labelled clips, lengths that differ, or logits that are not finite.
     """
+    if len(truth) != len(logits):
+        raise ConfigError(
+            f"calibration: expected a label for each of {len(logits)} rows of logits, found {len(truth)}"
+        )
     if len(truth) == 0 or truth.min() < 0 or not np.isfinite(logits).all():
         raise ConfigError("calibration: expected labelled clips with finite logits")
     values = logits.astype(np.float64)

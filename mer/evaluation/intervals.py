@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mer.errors import ConfigError
 from mer.evaluation.metrics import Floats, confusion, waf
 
 Score = Callable[[NDArray[np.generic]], Floats]
@@ -80,7 +81,12 @@ class Resampled:
 def resampling_groups(speakers: Sequence[str | None], count: int) -> NDArray[np.int64]:
     """(N,) group per clip: its speaker; a clip of unknown speaker, or all clips of a single speaker, by
     itself.
+
+    Raises:
+        ConfigError: another number of speakers than clips.
     """
+    if len(speakers) != count:
+        raise ConfigError(f"intervals: expected {count} speakers, one per clip, found {len(speakers)}")
     if len(set(speakers)) <= 1:
         return np.arange(count, dtype=np.int64)
     names = [f"clip:{row}" if who is None else f"speaker:{who}" for row, who in enumerate(speakers)]

@@ -22,14 +22,18 @@ def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: i
     """(C, C) counts: rows truth, columns prediction.
 
     Raises:
-        ConfigError: no clips, lengths differ, or an index outside 0 .. classes-1 (an unlabelled clip is no
-        evidence).
+        ConfigError: no clips, lengths differ, names instead of indices, or an index outside 0 .. classes-1 (an unlabelled
+            clip is no evidence).
     """
     if len(truth) != len(predicted) or len(truth) == 0:
         raise ConfigError(
             f"scores: expected labels and as many predictions, found {len(truth)}, {len(predicted)}"
         )
     both = np.stack([truth, predicted])
+    if both.dtype.kind not in "iu":
+        raise ConfigError(
+            f"scores: expected class indices (whole numbers), found values of type {both.dtype}; for names there is mer.score"
+        )
     if both.min() < 0 or both.max() >= classes:
         raise ConfigError(f"scores: expected classes 0 to {classes - 1}, found {both.min()} to {both.max()}")
     counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
@@ -74,7 +78,15 @@ def unweighted_recall(counts: NDArray[np.generic]) -> Floats:
 
 
 def valence_mse(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> float:
-    """Mean squared error over clips where both are known; NaN where there is none."""
+    """Mean squared error over clips where both are known; NaN where there is none.
+
+    Raises:
+        ConfigError: lengths differ.
+    """
+    if truth.shape != predicted.shape:
+        raise ConfigError(
+            f"valence: expected as many predictions as values, found {predicted.shape}, {truth.shape}"
+        )
     known = ~(np.isnan(truth) | np.isnan(predicted))
     if not known.any():
         return float("nan")

@@ -28,6 +28,7 @@ from mer.fusion.streams import (
     StreamBatch,
     StreamTable,
     check_aligned,
+    clips_of,
     standardisation_of,
     stream_batch,
 )
@@ -172,10 +173,7 @@ def answer_fusion(
     Raises:
         ConfigError: as `predict_fusion`.
     """
-    if not features:
-        raise ConfigError("fusion: expected features of at least one stream, found none")
-    clip_ids = next(iter(features.values())).clip_ids
-    check_aligned(features, clip_ids)
+    check_aligned(features, clip_ids := clips_of(features))
     streams = stream_batch(read_tables(features, fitted.config), fitted.standardisation, len(clip_ids))
     output = _outputs(model or fitted.model(), streams, len(clip_ids), fitted.config.batch_size)
     posteriors = Posteriors(
@@ -203,6 +201,11 @@ def _outputs(model: FusionModel, streams: StreamBatch, count: int, batch_size: i
 def _check_labels(
     examples: Examples, train: NDArray[np.bool_], validation: NDArray[np.bool_], classes: Sequence[str]
 ) -> None:
+    for name, mask in (("train", train), ("validation", validation)):
+        if mask.dtype != np.bool_ or mask.shape != (len(examples),):
+            raise ConfigError(
+                f"fusion: expected {name} as a mask of {len(examples)} bools, one per clip, found {mask.dtype} {mask.shape}"
+            )
     if (train & validation).any():
         raise ConfigError("fusion: expected validation clips apart from training clips, found clips in both")
     labels = examples.emotion[train]

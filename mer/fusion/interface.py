@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from mer.errors import ConfigError
 from mer.fusion.config import FusionConfig
 from mer.fusion.model import Builder, FusionModel, FusionOutput, FusionShape
-from mer.fusion.registry import ENTRY_POINTS, MODELS, model_names
+from mer.fusion.registry import ENTRY_POINTS, MODELS, builders_given, model_names
 
 __all__ = ["Builder", "FusionModel", "FusionOutput", "FusionShape", "build_fusion", "builder_of"]
 
@@ -21,6 +21,9 @@ def builder_of(name: str) -> Builder:
     if name in MODELS:
         built_in: Builder = MODELS.load(name)
         return built_in
+    if name in builders_given():
+        given: Builder = builders_given()[name]
+        return given
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == name:
             try:

@@ -5,12 +5,19 @@ Another package adds a model by naming its builder in its own metadata, and need
     [project.entry-points."mer.fusion_models"]
     my_fusion = "my_package.fusion:build"
 
+A program may also give a builder itself, without a package: `given_builder` makes it known while its fits and predictions run.
+
 Imports neither torch nor a model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any
 
 from mer.implementations import Implementations
 
@@ -34,11 +41,34 @@ MODELS = Implementations(
 )
 """Models of this package: name -> builder."""
 
+AnyBuilder = Callable[..., Any]
+"""A `mer.fusion.model.Builder`, whose types this module does not import."""
+
+_given: ContextVar[Mapping[str, AnyBuilder]] = ContextVar("fusion builders", default=MappingProxyType({}))
+
+
+@contextmanager
+def given_builder(name: str, builder: AnyBuilder) -> Iterator[None]:
+    """Let `name` stand for this builder inside the `with` block, in this thread or task only.
+
+    Nothing is registered for good: two builders of one name (a class that a notebook defines anew) never meet.
+    """
+    token = _given.set({**_given.get(), name: builder})
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
+def builders_given() -> Mapping[str, AnyBuilder]:
+    """Builders that the surrounding `given_builder` blocks make known."""
+    return _given.get()
+
 
 def model_names() -> tuple[str, ...]:
-    """Built-in models, then those that installed packages add. Loads none of them."""
-    added = {entry.name for entry in entry_points(group=ENTRY_POINTS)} - set(MODELS)
-    return (*MODELS, *sorted(added))
+    """Built-in models, then those that installed packages add, then those given here. Loads none of them."""
+    added = {entry.name for entry in entry_points(group=ENTRY_POINTS)} | set(_given.get())
+    return (*MODELS, *sorted(added - set(MODELS)))
 
 
 def fusion_implementations(*names: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,17 +125,49 @@ def flat_values(name: str, table: StreamTable) -> NDArray[np.float32]:
 
 
 def check_aligned(features: Mapping[str, StreamTable], clip_ids: Sequence[str]) -> None:
-    """Refuse tables whose rows are not exactly these clips in this order.
+    """Refuse what is no table, and tables whose rows are not exactly these clips in this order.
 
     Raises:
         ConfigError: names the stream.
     """
+    _check_tables(features)
     for name, table in features.items():
         if table.clip_ids != tuple(clip_ids):
             raise ConfigError(
                 f"stream {name}: expected the {len(clip_ids)} clips of the examples in their order, "
                 f"found {len(table.clip_ids)} others"
             )
+
+
+def clips_of(features: Mapping[str, StreamTable]) -> tuple[str, ...]:
+    """Clips of the tables' rows: those of the first table.
+
+    Raises:
+        ConfigError: no stream, or something else than tables.
+    """
+    _check_tables(features)
+    if not features:
+        raise ConfigError("fusion: expected features of at least one stream, found none")
+    return next(iter(features.values())).clip_ids
+
+
+def _check_tables(features: Any) -> None:
+    if not isinstance(features, Mapping):
+        raise ConfigError(
+            f"fusion: expected a mapping of stream names to feature tables, found {_described(features)}; for plain arrays there "
+            "is mer.Fusion"
+        )
+    for name, table in features.items():
+        if not isinstance(table, StreamTable):
+            raise ConfigError(
+                f"stream {name}: expected a FeatureTable or RaggedTable (mer.features.dataset), which know their clips, found "
+                f"{_described(table)}; for plain arrays there is mer.Fusion"
+            )
+
+
+def _described(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"{type(value).__name__}" + (f" of shape {tuple(shape)}" if shape is not None else "")
 
 
 def stream_batch(

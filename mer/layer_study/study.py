@@ -125,13 +125,14 @@ def study_layers(
         contents: (N,) content per clip, empty where unknown, or none at all: equal ones are held out together.
 
     Raises:
-        ConfigError: fewer than two hidden states, clips or classes; features that are not finite.
+        ConfigError: fewer than two hidden states, clips or classes; lengths that differ; features that are not finite.
     """
+    if np.ndim(features) != 3:
+        raise ConfigError(f"layer study: expected (clips, hidden states, width), found {np.shape(features)}")
+    _check_columns(len(features), labels, speakers)
     known = labels >= 0
     values, truth = features[known], labels[known]
     who = [speaker for speaker, keep in zip(speakers, known, strict=True) if keep]
-    if features.ndim != 3:
-        raise ConfigError(f"layer study: expected (clips, hidden states, width), found {features.shape}")
     _require_something_to_tell(features.shape[1], truth)
     equal = [content for content, keep in zip(contents, known, strict=True) if keep] if contents else ()
     held_out = held_out_clips(who, truth, config, equal)
@@ -220,6 +221,19 @@ def held_out_clips(
         for run in range(config.seeds)
     ]
     return np.concatenate([[run == fold for fold in range(run.max() + 1)] for run in folds])
+
+
+def _check_columns(clips: int, labels: NDArray[np.int64], speakers: Sequence[str | None]) -> None:
+    if not clips == len(labels) == len(speakers):
+        raise ConfigError(
+            f"layer study: expected a label and a speaker for each of {clips} clips, found {len(labels)} labels and "
+            f"{len(speakers)} speakers"
+        )
+    if np.asarray(labels).dtype.kind not in "iu":
+        raise ConfigError(
+            f"layer study: expected class indices (whole numbers), found {np.asarray(labels).dtype}; for names of classes "
+            "there is mer.study_layers"
+        )
 
 
 def _predicted(

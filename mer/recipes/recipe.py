@@ -34,6 +34,10 @@ from mer.recipes.stream import Stream
 from mer.selftraining.config import SelfTrainingConfig
 
 _STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+RESERVED_MODALITIES = frozenset(
+    {"clear", "forward", "items", "keys", "pop", "training", "type", "update", "values"}
+)
+"""Attributes of torch's containers, whose items a fusion's modalities are: none of them can be called so."""
 RESERVED_NAMES = ("learnt", "statistics", "fused", "ensemble")
 """No names of streams: they are those of what is made of streams."""
 
@@ -200,6 +204,8 @@ class Recipe(_Frozen):
                     f"streams: expected names of 1 to 32 letters, digits, - and _ other than {', '.join(RESERVED_NAMES)}, "
                     f"found {name[:60]!r}"
                 )
+            if stream.modality in RESERVED_MODALITIES:
+                raise ValueError(f"streams.{name}.modality: expected another name than {stream.modality}")
             if name in MODALITIES and name != stream.modality:
                 raise ValueError(
                     f"streams.{name}: expected modality {name}, found {stream.modality}; give the stream another name"

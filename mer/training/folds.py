@@ -150,10 +150,15 @@ def inner_validation(
         them are of one content.
 
     Raises:
-        ConfigError: share out of range.
+        ConfigError: share out of range, or lengths that differ.
     """
     if not 0.0 < share <= 0.5:
         raise ConfigError(f"validation share: expected a value in (0, 0.5], found {share}")
+    if not len(speakers) == len(clip_ids) == len(labels) == len(train_mask):
+        raise ConfigError(
+            f"validation: expected {len(clip_ids)} of each, found {len(speakers)} speakers, {len(labels)} labels and a mask of "
+            f"{len(train_mask)}"
+        )
     validation = np.zeros(len(clip_ids), dtype=bool)
     rows = np.flatnonzero(train_mask)
     if len(rows) < 4:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from mer.errors import ConfigError
 from mer.fusion.config import BUILT_IN_MODELS, FusionConfig
 from mer.fusion.interface import FusionModel, FusionShape, build_fusion, builder_of
-from mer.fusion.registry import MODELS, fusion_implementations, model_names
+from mer.fusion.registry import MODELS, fusion_implementations, given_builder, model_names
 
 SHAPE = FusionShape({"acoustic": 3}, 2)
 MODULE = """
@@ -86,3 +86,20 @@ def test_broken_packages_are_named(installed: None) -> None:
 @pytest.mark.parametrize("name", BUILT_IN_MODELS)
 def test_every_built_in_name_has_a_model(name: str) -> None:
     assert isinstance(build_fusion(SHAPE, FusionConfig(model=name)), FusionModel)
+
+
+def test_a_builder_that_is_given_is_known_only_while_it_is() -> None:
+    assert "mine:Concat" not in model_names()
+    with given_builder("mine:Concat", MODELS.load("concat")):
+        assert model_names()[-1] == "mine:Concat"
+        assert isinstance(build_fusion(SHAPE, FusionConfig(model="mine:Concat")), MODELS.load("concat"))
+        with given_builder("mine:Concat", MODELS.load("late")):  # a class that a notebook defines anew
+            assert isinstance(build_fusion(SHAPE, FusionConfig(model="mine:Concat")), MODELS.load("late"))
+        assert isinstance(build_fusion(SHAPE, FusionConfig(model="mine:Concat")), MODELS.load("concat"))
+    with pytest.raises(ValidationError, match="unknown fusion model 'mine:Concat'"):
+        FusionConfig(model="mine:Concat")
+
+
+def test_a_builder_that_is_given_cannot_take_a_name_of_this_package() -> None:
+    with given_builder("concat", MODELS.load("late")):
+        assert isinstance(build_fusion(SHAPE, FusionConfig(model="concat")), MODELS.load("concat"))

@@ -1,0 +1,1 @@
+"""What `import mer` offers: plain arrays, folders and files in, plain arrays, tables and scores out."""

@@ -1,0 +1,73 @@
+"""A fitted `Fusion` as a folder: `fusion.safetensors` (`mer.fusion.fitted`), and `fusion.json` written last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mer.errors import ConfigError, WeightsError
+from mer.fusion.fitted import FittedFusion, load_fusion, save_fusion
+from mer.fusion.registry import given_builder
+from mer.library.options import model_of
+
+RECORD = "fusion.json"
+
+
+class SavedFusion(BaseModel):
+    """What an estimator knows beside its fitted model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = Field(default=1, ge=1, le=1, description="Version of this record.")
+    classes: list[str] | list[int] = Field(min_length=2, description="Class names in index order.")
+    framewise: dict[str, bool] = Field(
+        description="Stream name -> whether it was given frame by frame; in order."
+    )
+    builder: bool = Field(default=False, description="Whether the model was given as a callable.")
+    validation_share: float = Field(default=0.2, ge=0.0, le=0.5, description="Option of the estimator.")
+    model: str = Field(default="", description="Name of the model; of a callable `module:name`.")
+
+
+def save_estimator(folder: Path, fitted: FittedFusion, record: SavedFusion) -> Path:
+    """Write both files; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECORD).unlink(missing_ok=True)
+    save_fusion(folder, fitted)
+    record = record.model_copy(update={"model": fitted.config.model})
+    (folder / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return folder
+
+
+def load_estimator(folder: Path, model: Callable[..., Any] | None) -> tuple[FittedFusion, SavedFusion]:
+    """Read both files.
+
+    Args:
+        folder: of `save_estimator`.
+        model: the callable, where the model was given as one.
+
+    Raises:
+        WeightsError: absent or damaged files.
+        ConfigError: `model` is missing, or not the one that was saved.
+    """
+    try:
+        record = SavedFusion.model_validate_json((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = "a record that cannot be read" if isinstance(error, ValidationError) else "none"
+        raise WeightsError(f"{folder / RECORD}: expected what Fusion.save wrote, found {reason}") from error
+    if model is None and record.builder:
+        raise ConfigError(
+            f"{folder}: this fusion was made with the callable {record.model}, whose code is not saved; give it again: "
+            "Fusion.load(folder, model=...)"
+        )
+    if model is not None and model_of(model)[0] != record.model:
+        raise ConfigError(f"{folder}: expected the model {record.model}, found {model_of(model)[0]}")
+    known = given_builder(record.model, model) if model is not None else nullcontext()
+    with known:
+        fitted = load_fusion(folder)
+    if fitted.classes != tuple(map(str, record.classes)) or fitted.config.model != record.model:
+        raise WeightsError(f"{folder}: expected two files of one fusion, found files of two; save it again")
+    return fitted, record

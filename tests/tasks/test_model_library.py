@@ -1,0 +1,81 @@
+"""`mer.load_model` by name finds what the catalogue has registered."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import import_module
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mer
+from mer.errors import ConfigError
+from mer.fusion.fitted import save_fusion
+from mer.library.sources import ENTRY_POINTS
+from mer.predictor.package import FUSION_FOLDER, ModelPackage
+from mer.recipes import Recipe
+from tasks.serve.library import registered_version
+from tasks.stage.workspace import Workspace, workspace
+
+CLASSES = ("angry", "happy")
+
+
+@pytest.fixture
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setenv("MER_HOME", str(tmp_path / "home"))
+    return workspace()
+
+
+@pytest.fixture
+def probabilities(space: Workspace, tmp_path: Path) -> np.ndarray:
+    """What the fusion of a registered version says of four clips."""
+    generator = np.random.default_rng(0)
+    speech = generator.normal(0, 1, (40, 3)) + np.arange(40)[:, None] % 2
+    fusion = mer.Fusion(epochs=3, hidden=4).fit(
+        {"acoustic": speech}, [CLASSES[row % 2] for row in range(40)], speakers=np.arange(40) // 4
+    )
+    recipe = Recipe.model_validate(
+        {
+            "name": "made",
+            "emotions": CLASSES,
+            "acoustic": {"features": {"modality": "acoustic", "source": "files:speech"}},
+        }
+    )
+    folder = tmp_path / "package"
+    ModelPackage(recipe=recipe, system="fused").write(folder)
+    save_fusion(folder / FUSION_FOLDER, fusion.fitted_)
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    ref = space.artifacts.commit("model", "0" * 64, files, meta={})
+    space.catalogue.add_model_version("made", ref, evaluation=ref, metrics={}, idempotency_key="only")
+    answers: np.ndarray = fusion.predict_proba(np.eye(4, 3))
+    return answers
+
+
+def test_a_version_is_fetched_and_answers(
+    space: Workspace, probabilities: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, weights, version = registered_version("made", 1)
+    assert (folder / "package.json").is_file() and weights == space.weights
+    with pytest.raises(LookupError, match="has no champion of a model 'made'; `mer models` lists"):
+        registered_version("made")
+    with pytest.raises(LookupError, match="has no version 2 of a model 'made'"):
+        registered_version("made", 2)
+    space.catalogue.set_alias("made", "champion", 1, "the first")
+    assert registered_version("made") == (folder, weights, version) and version == 1
+
+    declared = EntryPoint("catalogue", "tasks.serve.library:registered_version", ENTRY_POINTS)
+    monkeypatch.setattr("mer.library.sources.entry_points", lambda group: [declared])
+    model = mer.load_model("made")
+    np.testing.assert_allclose(model.predict_features({"acoustic": np.eye(4, 3)}), probabilities, rtol=1e-12)
+    with pytest.raises(
+        ConfigError, match=r"model 'nobody': .* catalogue: .*has no champion of a model 'nobody'"
+    ):
+        mer.load_model("nobody")
+
+
+def test_the_project_declares_it() -> None:
+    settings = tomllib.loads((Path(mer.__file__).parents[1] / "pyproject.toml").read_text())
+    module, _, name = settings["project"]["entry-points"][ENTRY_POINTS]["catalogue"].partition(":")
+    assert getattr(import_module(module), name) is registered_version
