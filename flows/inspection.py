@@ -19,6 +19,7 @@ from mer.errors import MerError
 from tasks.data.arithmetic import mixed_sets
 from tasks.data.equal_contents import equal_contents
 from tasks.serve.comparison import compare_versions, version_named
+from tasks.serve.library import model_named
 from tasks.stage.work_folder import in_use
 from tasks.stage.workspace import Workspace, workspace
 
@@ -68,6 +69,7 @@ def roll_back(model: str) -> None:
 def show_evaluation(model: str, version: int | None, out: Path | None) -> None:
     """Print the report of a version; write it and its figures to a folder if asked to."""
     space = workspace()
+    model = model_named(space, model)
     row = space.catalogue.model_version(model, version) if version else space.catalogue.champion(model)
     if row is None or row.evaluation is None:
         raise LookupError(
@@ -86,6 +88,7 @@ def show_evaluation(model: str, version: int | None, out: Path | None) -> None:
 def show_comparison(model: str, version: int | None, against: str) -> None:
     """Print scores of two versions on the clips that both were scored on, with intervals of their differences."""
     space = workspace()
+    model = model_named(space, model)
     first = version_named(space, f"{model}:{version or ''}", model=model)
     second = version_named(space, against, model=model)
     compared = compare_versions(space, first, second)

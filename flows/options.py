@@ -195,7 +195,10 @@ class PredictOptions(BaseModel):
     out: str = Field(
         default="predictions.csv", description="File to write: .csv, .json or .jsonl; a submission is a .csv."
     )
-    model: str = Field(default="demo", description="Registered model name (the recipe's name).")
+    model: str = Field(
+        default="",
+        description="Registered model name (the recipe's name). Empty: the only one that has a champion.",
+    )
     version: int | None = Field(default=None, ge=1, description="Version; empty: the champion.")
     label_shift: Literal["", "off", "report", "correct-if-shifted"] = Field(
         default="",
@@ -205,7 +208,7 @@ class PredictOptions(BaseModel):
     @field_validator("model")
     @classmethod
     def _plain_model(cls, value: str) -> str:
-        return check_name(value, "name of a model")
+        return check_name(value, "name of a model") if value else value
 
     @model_validator(mode="after")
     def _has_clips(self) -> PredictOptions:

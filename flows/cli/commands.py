@@ -167,7 +167,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="File to write: .csv, .json or .jsonl.")] = Path(
         "predictions.csv"
     ),
-    model: ModelOption = "demo",
+    model: ModelOption = "",
     version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
     candidates: CandidatesOption = None,
     name: Annotated[
@@ -220,7 +220,7 @@ def demo_data(
 
 @app.command()
 def evaluate(
-    model: ModelArgument = "demo",
+    model: ModelArgument = "",
     version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write report.json and figures to.")] = None,
     against: AgainstOption = "",

@@ -74,10 +74,19 @@ LabelMapOption = Annotated[
 ClipsOption = Annotated[int, typer.Option("--demo-clips", help="Clips of the demo corpus, if none is given.")]
 _registered = _named("name of a model")
 ModelOption = Annotated[
-    str, typer.Option("--model", help="Registered model (the recipe's name).", callback=_registered)
+    str,
+    typer.Option(
+        "--model",
+        help="Registered model (the recipe's name). Left out: the only one that has a champion.",
+        callback=_registered,
+    ),
 ]
 ModelArgument = Annotated[
-    str, typer.Argument(help="Registered model (the recipe's name).", callback=_registered)
+    str,
+    typer.Argument(
+        help="Registered model (the recipe's name). Left out: the only one that has a champion.",
+        callback=_registered,
+    ),
 ]
 OneModelArgument = Annotated[str, typer.Argument(help="Only this model.", callback=_registered)]
 CandidatesOption = Annotated[

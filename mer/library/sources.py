@@ -32,7 +32,7 @@ class RegisteredModel(NamedTuple):
     version: int
 
 
-ModelSource = Callable[[str, int | None], RegisteredModel]
+ModelSource = Callable[[str, int | None], tuple[Path, Path, int]]
 
 
 def registered_model(name: str, version: int | None) -> RegisteredModel:
@@ -49,7 +49,7 @@ def registered_model(name: str, version: int | None) -> RegisteredModel:
             answers.append(f"{entry.name}: cannot be loaded ({error})")
             continue
         try:
-            return find(name, version)
+            return RegisteredModel(*find(name, version))
         except LookupError as error:
             answers.append(f"{entry.name}: {error.args[0] if error.args else error}")
     what = f"{name!r}" if version is None else f"{name!r} version {version}"

@@ -16,6 +16,7 @@ from mer.clips import Clip
 from mer.errors import ConfigError, CorpusError, MediaError, QuarantineReason
 from mer.label_shift.config import LabelShiftConfig
 from tasks.serve.label_shift import analyse_predictions, write_summary
+from tasks.serve.library import model_named
 from tasks.stage.compute import computing
 from tasks.stage.workspace import Workspace, workspace
 
@@ -70,8 +71,8 @@ class PredictionRequest:
     """Media files, or folders of them."""
     out: str
     """File to write; the suffix names the view: .csv, .json or .jsonl."""
-    model: str
-    """Registered model."""
+    model: str = ""
+    """Registered model; empty: the only one that is served."""
     version: int | None = None
     """None: the champion."""
     candidates: str = ""
@@ -104,9 +105,10 @@ def predict_files(
     from mer.prediction_files import write_predictions
     from mer.predictor.predictor import Predictor
 
-    out, model = Path(request.out), request.model
+    out = Path(request.out)
     _check_out(out, submission=bool(request.candidates))
     space = workspace()
+    model = model_named(space, request.model)
     version, catalogue = request.version, space.catalogue
     chosen = catalogue.model_version(model, version) if version else catalogue.champion(model)
     if chosen is None:

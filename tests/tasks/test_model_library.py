@@ -16,7 +16,7 @@ from mer.fusion.fitted import save_fusion
 from mer.library.sources import ENTRY_POINTS
 from mer.predictor.package import FUSION_FOLDER, ModelPackage
 from mer.recipes import Recipe
-from tasks.serve.library import registered_version
+from tasks.serve.library import model_named, registered_version
 from tasks.stage.workspace import Workspace, workspace
 
 CLASSES = ("angry", "happy")
@@ -79,3 +79,30 @@ def test_the_project_declares_it() -> None:
     settings = tomllib.loads((Path(mer.__file__).parents[1] / "pyproject.toml").read_text())
     module, _, name = settings["project"]["entry-points"][ENTRY_POINTS]["catalogue"].partition(":")
     assert getattr(import_module(module), name) is registered_version
+
+
+def test_without_a_name_the_one_model_that_is_served_is_meant(
+    space: Workspace, probabilities: np.ndarray
+) -> None:
+    def register(name: str) -> None:
+        ref = space.catalogue.model_version("made", 1)
+        assert ref is not None
+        space.catalogue.add_model_version(
+            name, artifact=ref.artifact, evaluation=ref.artifact, metrics={}, idempotency_key=name
+        )
+
+    assert model_named(space, "") == "made", "the only one, served or not"
+    assert model_named(space, "another") == "another", "what is named is looked up by others"
+    register("other")
+    with pytest.raises(LookupError, match="there are several: made, other"):
+        model_named(space, "")
+    space.catalogue.set_alias("other", "champion", 1, "the first")
+    assert model_named(space, "") == "other"
+    space.catalogue.set_alias("made", "champion", 1, "another first")
+    with pytest.raises(LookupError, match="there are several: made, other"):
+        model_named(space, "")
+
+
+def test_without_any_model_it_says_how_to_make_one(space: Workspace) -> None:
+    with pytest.raises(LookupError, match="`mer run` makes one"):
+        model_named(space, "")
