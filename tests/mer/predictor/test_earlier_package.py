@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mer.predictor.package import ModelPackage, ServedStream
-from mer.recipes import LexicalStream
+from mer.recipes import LexicalStream, Recipe
 from mer.recipes.loading import parse_recipe
 
 HERE = Path(__file__).parent
@@ -106,3 +106,13 @@ def test_what_is_not_stated_of_a_stream_is_nothing(record: dict[str, Any]) -> No
     assert parsed(record).served("nobody") == ServedStream()
     text = parsed(record).recipe.streams["lexical"]
     assert isinstance(text, LexicalStream) and text.features.recogniser == "wheel:moonshine-tiny"
+
+
+def test_names_that_were_allowed_once_are_read(record: dict[str, Any]) -> None:
+    members = {"members": {"S1: early": {"hidden": 8}, "../b": {"seed": 2}}}
+    package = parsed(record, recipe__name="my model/v2", recipe__ensemble=members)
+    assert package.recipe.name == "my model/v2" and tuple(package.recipe.member_fusions) == tuple(
+        members["members"]
+    )
+    with pytest.raises(ValueError, match="name of the recipe"):
+        Recipe.model_validate(package.recipe.model_dump())

@@ -110,8 +110,11 @@ def test_other_names_are_taken(name: str) -> None:
 
 
 def test_a_stream_is_named_once() -> None:
-    with pytest.raises(ConfigError, match="expected every stream once, found acoustic"):
-        recipe_of({"acoustic": SPEECH}, acoustic={"features": {"source": "s"}})
+    twice = {"acoustic": {"features": {"source": "s"}}}
+    with pytest.raises(ConfigError, match="found acoustic below `streams` and at the top as well"):
+        recipe_of({"acoustic": SPEECH}, **twice)
+    with pytest.raises(ValueError, match="expected every stream once, found acoustic in the short form too"):
+        Recipe.model_validate({"name": "x", "streams": {"acoustic": SPEECH}, **twice})
     both = recipe_of({"whisper": SPEECH}, acoustic={"features": {"source": "s"}}, visual=None)
     assert tuple(both.streams) == ("acoustic", "whisper")
     with pytest.raises(ConfigError, match="at least one stream"):
