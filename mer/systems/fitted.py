@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -141,9 +140,6 @@ def missing_streams(tables: LevelTables, streams: tuple[str, ...] = ()) -> str:
         tables: of all levels that are read.
         streams: names that must be among the tables.
     """
-    absent: Mapping[str, int] = {
-        name: int((~table.present).sum()) for level in tables.values() for name, table in level.items()
-    }
-    known = {name for level in tables.values() for name in level}
-    found = [f"{count} clips without {name}" for name, count in absent.items() if count]
-    return ", ".join([*found, *(f"no table of {name}" for name in streams if name not in known)])
+    counts = {name: int((~table.present).sum()) for level in tables.values() for name, table in level.items()}
+    descriptions = [f"{count} clips without {name}" for name, count in counts.items() if count]
+    return ", ".join([*descriptions, *(f"no table of {name}" for name in streams if name not in counts)])
