@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -72,6 +73,16 @@ class FittedSystem(ABC):
     @abstractmethod
     def abilities(self) -> Abilities:
         """What it can do."""
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """What the fit says of itself, by name (`validation_waf`, `best_epoch`); nothing unless the kind has some."""
+        return {}
+
+    @property
+    def history(self) -> Sequence[Mapping[str, float]]:
+        """Figures of every step of the fit that is tracked; none unless the kind has some."""
+        return ()
 
     @abstractmethod
     def _answer(self, tables: LevelTables) -> SystemAnswers:

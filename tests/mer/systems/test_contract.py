@@ -123,6 +123,10 @@ def test_it_is_saved_and_loaded_bit_for_bit(system: FittedSystem, tmp_path: Path
         system.kind, system.classes, system.streams, system.levels, system.abilities
     )  # fmt: skip
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
+    assert loaded.figures == system.figures and list(loaded.history) == list(system.history)
+    if isinstance(system, NeuralSystem):
+        best = system.history[round(system.figures["best_epoch"]) - 1]
+        assert best["validation_waf"] == system.figures["validation_waf"]
 
 
 def digests(folder: Path) -> dict[str, str]:
