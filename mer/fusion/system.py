@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -64,6 +65,16 @@ class NeuralSystem(FittedSystem):
     def abilities(self) -> Abilities:
         """See `neural_abilities`."""
         return neural_abilities(self.fitted.config.model)
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """The epoch that was kept, and its score on the validation clips (NaN without any)."""
+        return {"validation_waf": self.fitted.best_score, "best_epoch": float(self.fitted.best_epoch)}
+
+    @property
+    def history(self) -> Sequence[Mapping[str, float]]:
+        """Losses and validation scores of every epoch."""
+        return self.fitted.history
 
     def _answer(self, tables: LevelTables) -> SystemAnswers:
         answers = answer_fusion(self.fitted, tables[self.fitted.config.level], self._model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -74,6 +74,16 @@ class FittedSystem(ABC):
     def abilities(self) -> Abilities:
         """What it can do."""
 
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """What the fit says of itself, by name (`validation_waf`, `best_epoch`); nothing unless the kind has some."""
+        return {}
+
+    @property
+    def history(self) -> Sequence[Mapping[str, float]]:
+        """Figures of every step of the fit that is tracked; none unless the kind has some."""
+        return ()
+
     @abstractmethod
     def _answer(self, tables: LevelTables) -> SystemAnswers:
         """Answers for tables that `answer` has checked."""
@@ -141,9 +151,6 @@ def missing_streams(tables: LevelTables, streams: tuple[str, ...] = ()) -> str:
         tables: of all levels that are read.
         streams: names that must be among the tables.
     """
-    absent: Mapping[str, int] = {
-        name: int((~table.present).sum()) for level in tables.values() for name, table in level.items()
-    }
-    known = {name for level in tables.values() for name in level}
-    found = [f"{count} clips without {name}" for name, count in absent.items() if count]
-    return ", ".join([*found, *(f"no table of {name}" for name in streams if name not in known)])
+    counts = {name: int((~table.present).sum()) for level in tables.values() for name, table in level.items()}
+    descriptions = [f"{count} clips without {name}" for name, count in counts.items() if count]
+    return ", ".join([*descriptions, *(f"no table of {name}" for name in streams if name not in counts)])

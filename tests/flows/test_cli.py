@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from flows.cli import app, local
 from infra.settings import load_settings
 from infra.tracking import Tracker
+from mer.errors import ConfigError
 from mer.recipes import recipe_names
 
 COMMANDS = (
@@ -56,6 +57,17 @@ def test_a_submission_needs_candidates_that_are_there() -> None:
     assert (nothing.exit_code, "--candidates" in nothing.output) == (2, True)
     absent = CliRunner().invoke(app, ["predict", "--candidates", "no/such/table.csv"])
     assert (absent.exit_code, "no/such/table.csv" in absent.output) == (2, True)
+
+
+def test_the_suffix_of_the_answers_names_their_form(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").touch()
+    answer = CliRunner().invoke(
+        app, ["predict", str(tmp_path / "clip.mp4"), "--out", str(tmp_path / "x.xlsx")]
+    )
+    assert isinstance(answer.exception, ConfigError)
+    assert str(answer.exception) == (
+        "predictions: expected a file named *.csv, *.json or *.jsonl, found 'x.xlsx'"
+    )
 
 
 def test_our_errors_are_one_line() -> None:
