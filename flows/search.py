@@ -15,6 +15,7 @@ from flows.pretrain import pretrain_views
 from flows.runners import configured_task_runner
 from infra.settings import load_settings
 from infra.studies import dashboard_command
+from mer.recipes import load_recipe
 from mer.search.searched_recipe import recipe_piece, whole_recipe, writable
 from tasks.learn.search import SearchPlan, SearchReport, search_fusion
 
@@ -44,7 +45,9 @@ def search(options: SearchOptions) -> SearchReport:
         f"{report.fresh_value:.3f} again (a choice, not a test score); the recipe itself {report.recipe_value:.3f}, "
         f"again {report.recipe_again:.3f}"
     )
-    console.print(recipe_piece(recipe, report.best_recipe), markup=False, end="")
+    # over the recipe as it is without --set, so that the piece is a whole recipe file
+    piece = recipe_piece(load_recipe(options.recipe_source), report.best_recipe)
+    console.print(f"extends: {options.recipe_source}\n{piece}", markup=False, end="")
     if target is not None:
         notes = (
             f"study {report.study}, {report.trials} trials around recipe {recipe.name}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
@@ -10,6 +10,7 @@ from mer.alignment.config import AlignmentConfig
 from mer.features.augmentation import AugmentedVariant
 from mer.features.spec import CROPS_SOURCE, FeatureSpec
 from mer.layer_study.config import LayerStudyConfig
+from mer.names import is_stored
 from mer.recipes.states import StatesRead
 
 
@@ -108,7 +109,7 @@ class Stream(BaseModel):
         return None
 
     @model_validator(mode="after")
-    def _something_to_adapt(self) -> Stream:
+    def _something_to_adapt(self, info: ValidationInfo) -> Stream:
         if self.block is not None and not 0 <= self.block[0] < self.block[1]:
             raise ValueError(f"block: expected 0 <= first < second, found {list(self.block)}")
         if self.adaptation is None:
@@ -120,7 +121,8 @@ class Stream(BaseModel):
                 f"adaptation: expected features of an encoder, found {self.features.source!r}, which has no layers; "
                 "name an encoder, or leave adaptation out"
             )
-        if self.features.layered and self.features.layers != "all" and self.block is None:
+        chosen = self.features.layered and self.features.layers != "all" and self.block is None
+        if chosen and not is_stored(info.context):
             raise ValueError(
                 "adaptation: expected features of all hidden states (`layers: all`) to choose a block of, or `block`, found "
                 f"layers {list(self.features.layers)}"

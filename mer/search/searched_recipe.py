@@ -17,9 +17,9 @@ MARK = "# Found by mer search"
 
 
 def recipe_piece(base: Recipe, searched: Recipe) -> str:
-    """The options in which `searched` differs from `base`, as YAML that may be merged into the base's file."""
+    """The options in which `searched` differs from `base`, as YAML for a recipe that extends it; empty: in none."""
     different = _difference(base.model_dump(mode="json"), searched.model_dump(mode="json"))
-    return yaml.safe_dump(different, sort_keys=False) if different else "{}\n"
+    return yaml.safe_dump(different, sort_keys=False) if different else ""
 
 
 def whole_recipe(searched: Recipe, notes: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from infra.artifacts import ArtifactRef
 from mer.fusion.config import FusionConfig
 from mer.fusion.registry import fusion_implementations
 from mer.selftraining.training_set import training_set
+from mer.systems.kinds import kind_implementations
 from tasks.data.dataset import load_view
 from tasks.data.features import content_digest
 from tasks.data.selections import load_selections
@@ -19,6 +20,9 @@ from tasks.data.streams import stream_identity, view_streams
 from tasks.stage.references import FusedView, FusionJob, StreamInputs, View
 from tasks.stage.run import Produced, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
+
+NEURAL = "neural"
+"""Kind of the systems that a recipe's `fusion` is (see `mer.systems.kinds`)."""
 
 if TYPE_CHECKING:
     from mer.posteriors import Posteriors
@@ -44,30 +48,27 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
     learnt_ids = [examples.clip_ids[i] for i in np.flatnonzero(learnt.train | partition.validation)]
 
     def train(run: StageRun) -> Produced:
-        from mer.fusion.fit import FusionResumable, fit_fusion
-        from mer.fusion.fitted import load_fusion, save_fusion
+        from mer.systems.kinds import FitData, FitRun, fit_system, load_system
 
         keep = np.flatnonzero(learnt.train | partition.validation)
         tables = view_streams(run.space, inputs, fusion.level, [examples.clip_ids[i] for i in keep])
-        fitted = fit_fusion(
-            tables,
+        data = FitData(
+            {fusion.level: tables},
             learnt.examples.subset(keep),
             learnt.train[keep],
             partition.validation[keep],
-            emotions,
-            fusion,
-            FusionResumable(
-                run.checkpoint,
-                start=load_fusion(run.space.artifacts.fetch(start)) if start is not None else None,
-            ),
+            tuple(emotions),
         )
+        earlier = load_system(run.space.artifacts.fetch(start)) if start is not None else None
+        system = fit_system(NEURAL, data, fusion, FitRun(run.checkpoint, start=earlier))
         folder = run.folder / "fusion"
-        save_fusion(folder, fitted)
+        system.save(folder)
+        figures = {name: float(value) for name, value in system.figures.items()}
         return Produced(
             files={path.name: path for path in sorted(folder.iterdir())},
-            meta={"validation_waf": float(fitted.best_score), "best_epoch": int(fitted.best_epoch)},
-            metrics={"validation_waf": float(fitted.best_score), "best_epoch": float(fitted.best_epoch)},
-            history=fitted.history,
+            meta=figures,
+            metrics=figures,
+            history=[dict(step) for step in system.history],
         )
 
     trained = run_stage(
@@ -81,7 +82,7 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
         },
         config={"fusion": fusion.model_dump(mode="json"), "emotions": list(emotions)},
         produce=train,
-        implementations=fusion_implementations(fusion.model),
+        implementations=(*kind_implementations(NEURAL), *fusion_implementations(fusion.model)),
         label=f"fuse {view.name} {job.system}",
         parent_run=view.parent_run,
     )
@@ -106,19 +107,18 @@ def predict_with(
     """Posteriors of a fusion model of these options on these clips, as an artifact."""
 
     def produce(run: StageRun) -> Produced:
-        from mer.fusion.fit import predict_fusion
-        from mer.fusion.fitted import load_fusion
         from mer.posteriors import Posteriors
+        from mer.systems.kinds import load_system
 
         if (
             not clip_ids
         ):  # a corpus without holdout and unlabelled clips leaves the final view nothing to predict
             nothing = Posteriors((), np.zeros((0, classes), np.float32), np.zeros(0, np.float32))
             return Produced(files={"posteriors.parquet": nothing.to_parquet()}, meta={"clips": 0})
-        fitted = load_fusion(run.space.artifacts.fetch(model))
+        system = load_system(run.space.artifacts.fetch(model))
         tables = view_streams(run.space, inputs, fusion.level, clip_ids)
         return Produced(
-            files={"posteriors.parquet": predict_fusion(fitted, tables).to_parquet()},
+            files={"posteriors.parquet": system.posteriors({fusion.level: tables}).to_parquet()},
             meta={"clips": len(clip_ids)},
         )
 
@@ -132,7 +132,7 @@ def predict_with(
         },
         config={},
         produce=produce,
-        implementations=fusion_implementations(fusion.model),
+        implementations=(*kind_implementations(NEURAL), *fusion_implementations(fusion.model)),
     ).ref
 
 

@@ -21,6 +21,7 @@ from mer.features.layered import layer_implementations
 from mer.features.readers import reader_implementations
 from mer.features.spec import FeatureSpec
 from mer.fusion.registry import fusion_implementations
+from mer.systems.kinds import kind_implementations
 from tasks.stage import module_source
 from tasks.stage.code_version import closure_of, version_of
 
@@ -54,7 +55,7 @@ def named(folder: Path) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     weights = {kind: _weights(folder, kind) for kind in ("hubert", "bert")}
     speech = FeatureSpec(modality="acoustic", source="hubert")
     layers = layer_implementations(speech, weights["hubert"])
-    fusion = fusion_implementations("concat")
+    fusion = (*kind_implementations("neural"), *fusion_implementations("concat"))
     faces = encoder_implementations("visual", resolve_seeded("seed:clip-tiny"))
     crops = FeatureSpec(modality="visual", source="crops:")
     return {

@@ -48,8 +48,14 @@ def test_every_choice_is_a_recipe_that_a_run_accepts(name: str) -> None:
     for params in draws(space, 40):
         found = space.recipe_of(params)
         assert parse_recipe(whole_recipe(found, ["a note: with a colon"]), origin="written") == found
-        piece = yaml.safe_load(recipe_piece(base, found))
-        assert Recipe.model_validate(merged(base.model_dump(mode="json"), piece)) == found
+        piece = recipe_piece(base, found)
+        assert (
+            Recipe.model_validate(merged(base.model_dump(mode="json"), yaml.safe_load(piece) or {})) == found
+        )
+        extending = f"extends: {name}\nname: {name}\n{piece}"
+        assert parse_recipe(extending, origin="extending").model_dump(
+            exclude={"description"}
+        ) == found.model_dump(exclude={"description"})
         for option in ("model", "hidden", "dropout", "learning_rate", "valence_decoding"):
             assert getattr(found.fusion, option) == params[option]
         assert found.reads == tuple(params["streams"].split("+"))
