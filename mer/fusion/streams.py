@@ -160,7 +160,7 @@ def _check_tables(features: Any) -> None:
     for name, table in features.items():
         if not isinstance(table, StreamTable):
             raise ConfigError(
-                f"stream {name}: expected a FeatureTable or RaggedTable (mer.features.dataset), which know their clips, found "
+                f"stream {name}: expected a FeatureTable or RaggedTable (mer.stream_tables), which know their clips, found "
                 f"{_described(table)}; for plain arrays there is mer.Fusion"
             )
 

@@ -15,7 +15,7 @@ from mer.examples import Examples
 from mer.library.arrays import column, is_missing, same_index
 from mer.library.estimator import Fusion
 from mer.library.labels import Labels, read_examples, read_labels
-from mer.library.scoring import SCORES, Resampling, Scores, scores_of
+from mer.library.scoring import SCORES, Scores, scores_of
 from mer.library.streams import named_streams, rows_of, stream_tables
 from mer.library.validation import held_out
 from mer.training.folds import assign_folds
@@ -23,7 +23,7 @@ from mer.training.folds import assign_folds
 if TYPE_CHECKING:
     import pandas
 
-    from mer.fusion.streams import StreamTable
+    from mer.stream_tables import StreamTable
 
 _NO_SPEAKERS = (
     "speakers are not given: folds are dealt clip by clip, and the scores are too good for new speakers"
@@ -147,10 +147,10 @@ def _result(
     rows = np.flatnonzero(fold >= 0)
     predicted = np.full(len(fold), -1, dtype=np.int64)
     predicted[rows] = probabilities[rows].argmax(axis=1)
-    classes, how = len(labels.classes), Resampling()
+    classes = len(labels.classes)
 
     def scored(chosen: NDArray[np.int64], speakers: list[str | None] | None) -> Scores:
-        return scores_of(labels.index[chosen], predicted[chosen], speakers, classes, how)
+        return scores_of(labels.index[chosen], predicted[chosen], speakers, classes)
 
     who = [examples.speaker[row] for row in rows]
     return CrossValidation(

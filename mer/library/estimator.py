@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.errors import ConfigError
-from mer.features.dataset import RaggedTable
 from mer.fusion.config import FusionConfig
-from mer.fusion.fit import fit_fusion, predict_fusion
+from mer.fusion.fit import answer_fusion, fit_fusion, predict_fusion
 from mer.fusion.fitted import FittedFusion
 from mer.fusion.registry import given_builder
-from mer.fusion.streams import StreamTable
 from mer.library.arrays import same_index
 from mer.library.labels import read_classes, read_examples, read_labels
 from mer.library.options import model_of, options_of
@@ -25,7 +23,7 @@ from mer.library.paths import path_of
 from mer.library.saved import SavedFusion, load_estimator, save_estimator
 from mer.library.streams import SINGLE, averaged_frames, named_streams, stream_tables
 from mer.library.validation import given_validation, held_out, speaker_note
-from mer.library.weights import weights_of_streams
+from mer.stream_tables import RaggedTable, StreamTable
 
 
 class Fusion:
@@ -180,7 +178,8 @@ class Fusion:
         """
         tables = self._tables(features)
         with self._builder_known():
-            return weights_of_streams(self.fitted_, tables)
+            weights = answer_fusion(self.fitted_, tables).stream_weights.astype(np.float64)
+        return {name: weights[:, number] for number, name in enumerate(self.fitted_.widths)}
 
     def score(self, features: Any, labels: Any) -> float:
         """Accuracy on labelled clips; `mer.score` gives more scores, and intervals.

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.errors import ConfigError, MediaError
+from mer.clips import Clip
+from mer.errors import ConfigError, MediaError, QuarantineReason
 from mer.library.clip_files import clips_of, weights_cache
 from mer.library.paths import path_of
 from mer.library.saved import RECORD as FUSION_RECORD
 from mer.library.sources import registered_model
-from mer.library.streams import stream_tables
+from mer.library.streams import averaged_frames, stream_tables
 from mer.media.probe import probe
 from mer.predictions import Prediction
-from mer.predictor.package import RECORD, ModelPackage
-from mer.predictor.predictor import Predictor, served_system
+from mer.predictor.package import RECORD
+from mer.predictor.predictor import Predictor
+from mer.stream_tables import LevelTables
 
 
 def load_model(
@@ -57,26 +59,27 @@ class Model:
     Args:
         folder: package folder.
         weights: folder of converted weights.
+        version: number of the registered version; None: it is not registered.
     """
 
     def __init__(self, folder: Path, weights: Path, version: int | None = None) -> None:
-        self.folder = folder
-        self.version = version
-        """Number of the registered version; None where that is not known."""
-        self.package = ModelPackage.read(folder)
+        self.folder, self.version = folder, version
+        self.predictor = Predictor(folder, weights, version)
+        self.package = self.predictor.package
         """Recipe, temperature and what else the package says of itself."""
-        self._weights = weights
-        self._predictor: Predictor | None = None
 
     @property
     def emotions(self) -> tuple[str, ...]:
         """(C,) class names in index order."""
         return tuple(self.package.recipe.emotions)
 
-    def predict(self, files: Any) -> list[Prediction]:
-        """Answers in the order of the files.
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Streams that it reads."""
+        return self.predictor.system.streams
 
-        A file that cannot be used has its reason as `status`, and no answer; the others are answered.
+    def predict(self, files: Any) -> list[Prediction]:
+        """Predictions in the order of the files; one that cannot be read has a `status` that says why, and no answer.
 
         Args:
             files: paths of media files, or a table of `mer.read_clips` (its transcripts are used).
@@ -89,43 +92,46 @@ class Model:
             'happy'
         """
         clips = clips_of(files)
-        refused: dict[int, Prediction] = {}
-        for row, clip in enumerate(clips):
-            try:
-                if clip.path.is_file():  # of a corpus of features alone there is no media
-                    probe(clip.path)
-            except MediaError as error:
-                refused[row] = Prediction(
-                    name=clip.name,
-                    path=str(clip.path),
-                    status=error.reason,
-                    model=self.package.recipe.name,
-                    version=self.version,
-                )
-        if self._predictor is None:
-            self._predictor = Predictor(self.folder, self._weights, self.version)
-        usable = [clip for row, clip in enumerate(clips) if row not in refused]
-        answers = iter(self._predictor.predict(usable) if usable else ())
-        return [refused[row] if row in refused else next(answers) for row in range(len(clips))]
+        unusable = {row: reason for row, clip in enumerate(clips) if (reason := _unusable(clip)) is not None}
+        usable = [clip for row, clip in enumerate(clips) if row not in unusable]
+        answers = iter(self.predictor.predict(usable) if usable else ())
+        name, version = self.package.recipe.name, self.version
+        return [
+            Prediction(name=clip.name, path=str(clip.path), status=unusable[row], model=name, version=version)
+            if row in unusable
+            else next(answers)
+            for row, clip in enumerate(clips)
+        ]
 
     def predict_features(self, features: Any) -> NDArray[np.float64]:
         """(N, C) calibrated posteriors in the order of `emotions`, of features that were extracted before; rows sum to 1.
 
         Args:
-            features: stream name -> (N, D) array, or list of arrays (T_i, D) where a fusion was trained on frames; as for
+            features: stream name -> (N, D) array, or list of arrays (T_i, D) where the model was trained on frames; as for
                 `mer.Fusion.fit`. A stream that is not given is missing.
 
         Raises:
-            ConfigError: streams or widths other than the package's fusions were trained on; says which these are.
+            ConfigError: streams or widths other than the model was trained on.
 
         Example:
             >>> model.predict_features({"acoustic": x}).argmax(axis=1)
         """
-        tables = stream_tables(features)
-        system = served_system(self.package, self.folder)
-        if unknown := sorted(set(tables) - set(system.streams)):
+        system, frames = self.predictor.system, stream_tables(features)
+        if unknown := sorted(set(frames) - set(system.streams)):
             raise ConfigError(
-                f"model {self.package.recipe.name}: expected streams {', '.join(system.streams)}, found also {', '.join(unknown)}"
+                f"features: expected streams {', '.join(system.streams)}, found also {', '.join(unknown)}"
             )
-        posteriors = system.posteriors(dict.fromkeys(system.levels, tables))
-        return posteriors.probabilities(self.package.temperature)
+        vectors = {name: averaged_frames(table) for name, table in frames.items()}
+        tables: LevelTables = {"utterance": vectors, "frames": frames}
+        return system.posteriors(tables).probabilities(self.package.temperature)
+
+
+def _unusable(clip: Clip) -> QuarantineReason | None:
+    """Why the clip's media cannot be read; None where it can, or where the clip is of feature files alone."""
+    if not clip.content:
+        return None
+    try:
+        probe(clip.path)
+    except MediaError as error:
+        return error.reason
+    return None

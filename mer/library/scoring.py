@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.errors import ConfigError
-from mer.evaluation.intervals import Resampling as SpeakerResampling
-from mer.evaluation.intervals import Score, bootstrap_interval
+from mer.evaluation.intervals import RESAMPLING, Resampling, Score, bootstrap_interval
 from mer.evaluation.metrics import accuracy, confusion, macro_f1, unweighted_recall, waf
 from mer.library.arrays import plain_array, same_index
 from mer.library.labels import present_labels, read_labels, read_speakers
@@ -95,22 +94,9 @@ def score(
         predicted[known],
         None if speakers is None else [who[row] for row in known],
         len(classes),
-        Resampling(resamples, confidence, seed),
+        confidence,
+        Resampling(resamples, seed),
     )
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """How intervals are made."""
-
-    resamples: int = 2000
-    confidence: float = 0.95
-    seed: int = 0
-
-    @property
-    def resampled(self) -> SpeakerResampling:
-        """How speakers are resampled."""
-        return SpeakerResampling(self.resamples, self.seed)
 
 
 def scores_of(
@@ -118,7 +104,8 @@ def scores_of(
     predicted: NDArray[np.int64],
     speakers: Sequence[str | None] | None,
     classes: int,
-    how: Resampling,
+    confidence: float = 0.95,
+    resampling: Resampling = RESAMPLING,
 ) -> Scores:
     """Scores of class indices (N,), all known; intervals only where speakers are given."""
     counts = confusion(truth, predicted, classes)
@@ -129,7 +116,7 @@ def scores_of(
     for name, measure in SCORES.items():
         interval = bootstrap_interval(
             truth, predicted, speakers, classes,
-            score=measure, confidence=how.confidence, resampling=how.resampled,
+            score=measure, confidence=confidence, resampling=resampling,
         )  # fmt: skip
         intervals[name], groups = (interval.low, interval.high), interval.groups
     unit = "speakers" if len(set(speakers)) > 1 and None not in speakers else "clips"
@@ -139,7 +126,7 @@ def scores_of(
         **values,
         clips=len(truth),
         intervals=intervals,
-        confidence=how.confidence,
+        confidence=confidence,
         resampled=f"{groups} {unit}",
     )
 

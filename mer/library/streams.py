@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.errors import ConfigError
-from mer.features.dataset import FeatureTable, RaggedTable
-from mer.fusion.streams import StreamTable
 from mer.library.arrays import number_array, same_index
 from mer.library.extracted import ClipFeatures
+from mer.stream_tables import FeatureTable, RaggedTable, StreamTable
 
 SINGLE = "features"
 """Name of the stream of a caller who gives one array."""

@@ -37,10 +37,11 @@ def registered(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A package that registers models, as pip leaves it."""
     (tmp_path / "my_store.py").write_text(
         "from pathlib import Path\n"
+        "from mer.library.sources import RegisteredModel\n"
         "def find(name, version):\n"
         "    if (name, version) not in {('made', None), ('made', 2)}:\n"
         "        raise LookupError(f'my store has no {name!r}')\n"
-        f"    return Path({str(folder)!r}), Path({str(tmp_path)!r}), version or 2\n"
+        f"    return RegisteredModel(Path({str(folder)!r}), Path({str(tmp_path)!r}), 2)\n"
     )
     info = tmp_path / "my_store-1.0.dist-info"
     info.mkdir()
@@ -76,6 +77,19 @@ def test_features_and_files_get_the_same_answers(made: Made, folder: Path, tmp_p
     for row, answer in enumerate(answers):
         assert answer.discrete == CLASSES[int(posteriors[row].argmax())]
         assert answer.confidence == pytest.approx(posteriors[row].max(), abs=1e-5)
+        assert (
+            list(answer.probabilities) == list(CLASSES) and answer.status == "ok" and answer.version is None
+        )
+
+
+def test_a_file_that_cannot_be_read_has_a_status_and_the_rest_are_answered(
+    folder: Path, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "sound.wav", np.full(1600, 0.01), 16_000)
+    (tmp_path / "note.mp4").write_text("no video")
+    note, sound = mer.load_model(folder).predict([tmp_path / "note.mp4", tmp_path / "sound.wav"])
+    assert (note.name, note.status, note.discrete, note.model) == ("note", "not_media", None, "made")
+    assert sound.name == "sound" and sound.discrete in CLASSES
 
 
 def test_a_stream_that_is_not_given_is_missing_and_others_are_refused(made: Made, folder: Path) -> None:
@@ -87,7 +101,7 @@ def test_a_stream_that_is_not_given_is_missing_and_others_are_refused(made: Made
     )
     with pytest.raises(
         ConfigError,
-        match=r"expected streams acoustic, visual, found also lexical",
+        match="expected streams acoustic, visual, found also lexical",
     ):
         model.predict_features({"lexical": nothing})
 
@@ -95,7 +109,7 @@ def test_a_stream_that_is_not_given_is_missing_and_others_are_refused(made: Made
 def test_a_registered_model_is_found_by_name(registered: None, made: Made) -> None:
     for version in (None, 2):
         model = mer.load_model("made", version)
-        assert model.emotions == CLASSES and model.version == 2
+        assert model.emotions == CLASSES and model.streams == ("acoustic", "visual") and model.version == 2
     with pytest.raises(
         ConfigError, match=r"'made' version 3: .* a_broken: cannot be loaded .*; mine: my store has no 'made'"
     ):

@@ -13,12 +13,12 @@ from mer.evaluation.calibration import fit_temperature
 from mer.evaluation.intervals import bootstrap_interval
 from mer.evaluation.metrics import confusion, valence_mse
 from mer.examples import Examples
-from mer.features.dataset import FeatureTable
 from mer.fusion.config import FusionConfig
 from mer.fusion.fit import fit_fusion, predict_fusion
 from mer.layer_study.config import LayerStudyConfig
 from mer.layer_study.study import study_layers
 from mer.posteriors import Posteriors
+from mer.stream_tables import FeatureTable
 from mer.training.folds import inner_validation
 
 N = 20

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mer.errors import ConfigError
-from mer.features.dataset import FeatureTable, RaggedTable
 from mer.library.streams import averaged_frames, rows_of, stream_tables
+from mer.stream_tables import FeatureTable, RaggedTable
 
 PLAIN = np.arange(12, dtype=np.float32).reshape(4, 3)
 
