@@ -42,6 +42,11 @@ class RaggedTable:
 StreamTable = FeatureTable | RaggedTable
 """A stream's features: a vector per clip, or one per frame."""
 
+RESERVED_STREAM_NAMES = frozenset(
+    {"clear", "forward", "items", "keys", "pop", "training", "type", "update", "values"}
+)
+"""Attributes of torch's containers, whose items the streams and modalities of a fusion are: none can be called so."""
+
 Level = Literal["utterance", "frames"]
 """How streams are read: as one vector a clip, or frame by frame where they have frames."""
 

@@ -21,14 +21,12 @@ from numpy.typing import NDArray
 from mer.errors import ConfigError
 from mer.library.arrays import number_array, same_index
 from mer.library.extracted import ClipFeatures
-from mer.stream_tables import FeatureTable, RaggedTable, StreamTable
+from mer.stream_tables import RESERVED_STREAM_NAMES, FeatureTable, RaggedTable, StreamTable
 
 SINGLE = "features"
 """Name of the stream of a caller who gives one array."""
 
 _NAME = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)?")
-_RESERVED = frozenset({"clear", "forward", "items", "keys", "pop", "training", "type", "update", "values"})
-"""Attributes of torch's containers, whose items streams are: they cannot be called so."""
 
 
 def stream_tables(features: Any, single: str = SINGLE) -> dict[str, StreamTable]:
@@ -81,10 +79,10 @@ def averaged_frames(table: StreamTable) -> FeatureTable:
 
 
 def _checked_name(name: object) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _RESERVED:
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED_STREAM_NAMES:
         raise ConfigError(
             f"features: expected streams named `<modality>` or `<modality>/<set>` (letters, digits, `_`, `-`, `+`; not one of "
-            f"{', '.join(sorted(_RESERVED))}), found {str(name)[:60]!r}"
+            f"{', '.join(sorted(RESERVED_STREAM_NAMES))}), found {str(name)[:60]!r}"
         )
     return name
 

@@ -32,6 +32,7 @@ from mer.quality.filters import QualityFilter
 from mer.recipes.modalities import MODALITIES, AnyStream, in_fusion_order, with_modality
 from mer.recipes.stream import Stream
 from mer.selftraining.config import SelfTrainingConfig
+from mer.stream_tables import RESERVED_STREAM_NAMES
 
 _STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 RESERVED_MODALITIES = frozenset(
@@ -204,7 +205,7 @@ class Recipe(_Frozen):
                     f"streams: expected names of 1 to 32 letters, digits, - and _ other than {', '.join(RESERVED_NAMES)}, "
                     f"found {name[:60]!r}"
                 )
-            if stream.modality in RESERVED_MODALITIES:
+            if stream.modality in RESERVED_STREAM_NAMES:
                 raise ValueError(f"streams.{name}.modality: expected another name than {stream.modality}")
             if name in MODALITIES and name != stream.modality:
                 raise ValueError(
