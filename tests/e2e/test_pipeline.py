@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from pathlib import Path
 
@@ -41,9 +40,8 @@ def test_the_model_predicts_clips(finished: Installation, tmp_path: Path) -> Non
     answered = [row for row in rows if row.answered]
     assert len(answered) >= CLIPS - 4 and {row.status for row in rows if not row.answered} >= {"empty_file"}
     assert all(row.valence is not None and row.modalities and row.version == 1 for row in answered)
-    assert {"name", "discrete", "valence", "confidence"} < set(
-        csv.DictReader(out.open(encoding="utf-8")).fieldnames or ()
-    )
+    header = out.read_text(encoding="utf-8").splitlines()[0].split(",")
+    assert {"name", "discrete", "valence", "confidence"} < set(header)
 
 
 def test_equal_files_are_answered_under_both_names(finished: Installation, tmp_path: Path) -> None:
