@@ -40,7 +40,7 @@ class TargetClips:
 
     def groups(self) -> NDArray[np.int64]:
         """(N,) group: the speaker, or a clip by itself."""
-        return resampling_groups(self.speakers or (None,), len(self.logits))
+        return resampling_groups(self.speakers or (None,) * len(self.logits), len(self.logits))
 
 
 @dataclass(frozen=True)

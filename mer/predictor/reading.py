@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mer.clips import Clip
 from mer.encoders import resolve_weights
@@ -14,7 +14,6 @@ from mer.features.dataset import FeatureTable, RaggedTable, ragged_of, table_of
 from mer.features.extract import Extractor, build_extractor, extract_clips
 from mer.features.layered import adaptation_placement, base_identity, load_layers
 from mer.features.spec import FeatureSpec
-from mer.fusion.streams import StreamTable
 from mer.predictions import Evidence
 from mer.predictor.package import ModelPackage
 from mer.predictor.streams import (
@@ -27,13 +26,12 @@ from mer.predictor.streams import (
     select_layer,
     states_read,
 )
+from mer.stream_tables import Level, StreamTable
 
 if TYPE_CHECKING:
     from mer.adaptation.finetune import AdaptedBlock
     from mer.alignment.pretrain import Alignment
     from mer.transcription.recogniser import Recogniser
-
-Level = Literal["utterance", "frames"]
 
 
 def rows_of(clips: Sequence[Clip]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from infra.errors import ArtifactMissing
 from mer.recipes import Stream
@@ -14,9 +14,7 @@ from tasks.stage.workspace import Workspace
 if TYPE_CHECKING:
     from mer.features.dataset import FeatureTable
     from mer.features.spec import FeatureSpec
-    from mer.fusion.streams import StreamTable
-
-Level = Literal["utterance", "frames"]
+    from mer.stream_tables import Level, StreamTable
 
 
 def view_streams(
