@@ -31,6 +31,7 @@ def translated(record: Mapping[str, Any]) -> dict[str, Any]:
         if record.get("block") is not None:
             streams["acoustic"].update(block=record["block"], adapter="adapter")
     aligned = face is not None and face.get("alignment") is not None and face.get("keep_aligned", True)
-    if aligned and speech is not None and "visual" in streams:
-        streams["visual"]["alignment"] = "alignment"
+    served_face = streams.get("visual")
+    if aligned and speech is not None and served_face is not None:
+        served_face["alignment"] = "alignment"
     return {name: value for name, value in record.items() if name not in _LEARNT} | {"streams": streams}
