@@ -56,6 +56,11 @@ def _located(path: str) -> Iterator[None]:
         raise ValueError("; ".join(problems)) from error
 
 
+def _alike(name: str) -> str:
+    """What names of folders and of artifacts in the UI tell apart."""
+    return name.lower().replace("_", "-")
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -207,6 +212,11 @@ class Recipe(_Frozen):
                 )
             if stream.modality in RESERVED_STREAM_NAMES:
                 raise ValueError(f"streams.{name}.modality: expected another name than {stream.modality}")
+            alike = [other for other in self.streams if other != name and _alike(other) == _alike(name)]
+            if alike:
+                raise ValueError(
+                    f"streams: expected names that differ in more than case, - and _, found {name} and {alike[0]}"
+                )
             if name in MODALITIES and name != stream.modality:
                 raise ValueError(
                     f"streams.{name}: expected modality {name}, found {stream.modality}; give the stream another name"
@@ -230,11 +240,16 @@ class Recipe(_Frozen):
         return self
 
     @model_validator(mode="after")
-    def _alignments_lead_somewhere(self) -> Recipe:
+    def _alignments_lead_somewhere(self, info: ValidationInfo) -> Recipe:
         for name, stream in self.streams.items():
             if stream.alignment is None:
                 continue
             others = [other for other in self.streams if other != name]
+            if name not in self.anchors and not is_stored(info.context):
+                raise ValueError(
+                    f"streams.{name}.alignment: expected a stream to align to, found no acoustic one; name another by `to` "
+                    f"({', '.join(others) or 'there is none'}), or leave the alignment out (`alignment: null`)"
+                )
             if stream.alignment.to is None and len(self._speech(besides=name)) > 1:
                 raise ValueError(
                     f"streams.{name}.alignment.to: expected the stream to align to, one of {', '.join(others)}, found none; "

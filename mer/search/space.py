@@ -18,6 +18,9 @@ from mer.recipes import Recipe, Stream
 
 SHORTEST_LONGEST_BLOCK = 4
 """The longest block tried is a third of the hidden states, but at least so many (the challenge's baseline reads four)."""
+MOST_SUBSETS_OF = 4
+"""Of so many streams every subset is one value of one option; of more, each stream is fused or not by an option of its own."""
+_FUSED = ("fused", "left out")
 _HIDDEN = (64, 128, 256)
 _BESIDE = {"name", "description", "gate", "shard_clips", "ensemble", "pseudo_labels"}
 """Fields of a recipe that do not affect a candidate."""
@@ -87,10 +90,9 @@ class SearchSpace:
             "fusion": self.recipe.fusion.model_copy(update=fusion_options),
             "streams": {**self.recipe.streams, **streams},
         }
-        if "streams" in params:
-            fused = tuple(str(params["streams"]).split("+"))
-            if fused != self.recipe.reads:
-                changed["fused_streams"] = fused
+        fused = self._fused(params)
+        if fused != self.recipe.reads:
+            changed["fused_streams"] = fused
         return self.recipe.model_copy(update=changed)
 
     def defaults(self, studied: Mapping[str, Sequence[int]]) -> dict[str, Any]:
@@ -123,6 +125,13 @@ class SearchSpace:
             "between": {name: list(ends) for name, ends in _BETWEEN.items()},
         }
 
+    def _fused(self, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """Streams that a choice fuses; one that leaves out all of them stands for the recipe's."""
+        if "streams" in params:
+            return tuple(str(params["streams"]).split("+"))
+        reads = self.recipe.reads
+        return tuple(name for name in reads if params.get(f"{name}.fused", _FUSED[0]) == _FUSED[0]) or reads
+
     def _changes(self, name: str, stream: Stream, params: Mapping[str, Any]) -> dict[str, Any]:
         """Options of a stream that a choice changes."""
         changes: dict[str, Any] = {}
@@ -154,8 +163,11 @@ def search_space(
     choices: dict[str, tuple[str | int, ...]] = {
         "model": tuple(models),
         "hidden": tuple(sorted({*_HIDDEN, recipe.fusion.hidden})),
-        "streams": _subsets(recipe.reads),
     }
+    if len(recipe.reads) <= MOST_SUBSETS_OF:
+        choices["streams"] = _subsets(recipe.reads)
+    else:
+        choices |= {f"{name}.fused": _FUSED for name in recipe.reads}
     whole: dict[str, tuple[int, int]] = {}
     searched: dict[str, int] = {}
     framewise = recipe.fusion.level == "frames"

@@ -55,7 +55,11 @@ def study_layers_of_view(
     return run_stage(
         "layer-study",
         inputs=inputs,
-        config={"layer_study": config.model_dump(mode="json"), "classes": len(view.dataset.emotions)},
+        config={
+            "layer_study": config.model_dump(mode="json"),
+            "classes": len(view.dataset.emotions),
+            "stream": stream,  # its figure says whose it is
+        },
         produce=produce,
         label=f"layer study {stream} {view.name}",
         parent_run=view.parent_run,

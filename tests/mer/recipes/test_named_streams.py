@@ -141,7 +141,6 @@ def test_fusions_call_a_stream_by_its_modality_and_name() -> None:
         ({"a": SPEECH, "f": aligned(FACE), "t": aligned(WORDS, to="f")}, {"f": "a", "t": "f"}),
         ({"a": SPEECH, "b": aligned(SPEECH)}, {"b": "a"}),
         ({"a": SPEECH, "p": aligned(PULSE)}, {"p": "a"}),
-        ({"f": aligned(FACE), "t": WORDS}, {}),
         ({"f": aligned(FACE, to="t"), "t": WORDS}, {"f": "t"}),
         ({"a": SPEECH, "f": FACE}, {}),
     ],
@@ -167,6 +166,7 @@ def test_a_stream_is_aligned_to_the_one_it_names_or_to_the_only_speech(
         ({"a": SPEECH, "f": aligned(FACE, to="whisper")}, "expected one of a, found 'whisper'"),
         ({"a": SPEECH, "f": aligned(FACE, to="f")}, "expected one of a, found 'f'"),
         ({"f": aligned(FACE, to="f")}, "expected one of several streams"),
+        ({"f": aligned(FACE), "t": WORDS}, r"found no acoustic one; name another by `to` \(t\), or leave"),
     ],
 )
 def test_an_alignment_that_leads_nowhere_is_refused(streams: dict[str, Any], complaint: str) -> None:
@@ -220,3 +220,11 @@ def test_the_options_of_every_stream_are_those_of_every_modality(modality: str) 
     ).streams["s"]  # fmt: skip
     assert stream.read.states(studied=None) == (2, 3, 4)
     assert (stream.keep_adapted, stream.keep_unaligned, stream.named_block) == (False, True, None)
+
+
+@pytest.mark.parametrize("names", [("Voice", "voice"), ("far_field", "far-field")])
+def test_names_of_streams_differ_in_more_than_case_and_dashes(names: tuple[str, str]) -> None:
+    with pytest.raises(
+        ConfigError, match=f"expected names that differ in more than case, - and _, found {names[0]} and"
+    ):
+        recipe_of(dict.fromkeys(names, SPEECH))

@@ -10,7 +10,7 @@ import pytest
 from mer.recipes import Recipe
 from mer.recipes.loading import parse_recipe
 from mer.search.searched_recipe import whole_recipe
-from mer.search.space import SearchSpace, search_space
+from mer.search.space import MOST_SUBSETS_OF, SearchSpace, search_space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 MODELS = ("attention", "concat")
@@ -72,16 +72,25 @@ def test_every_stream_that_is_read_has_options_of_its_own(space: SearchSpace) ->
         "acoustic.adaptation": {"frozen+adapted", "frozen", "adapted"},
         "acoustic.pooling": {"mean_std", "mean"},
         "clip.alignment": {"unaligned+aligned", "unaligned", "aligned"},
+        **{f"{name}.fused": {"fused", "left out"} for name in READ},
     }
-    assert len(space.choices["streams"]) == 2 ** len(READ) - 1
-    assert space.choices["streams"][0] == "+".join(READ)
+    assert "streams" not in space.choices
+
+
+def test_of_few_streams_every_subset_is_a_choice() -> None:
+    few = RECIPE.model_copy(update={"fused_streams": READ[:MOST_SUBSETS_OF]})
+    subsets = search_space(few, MODELS, states=STATES, valence=False).choices["streams"]
+    assert len(subsets) == 2**MOST_SUBSETS_OF - 1 and subsets[0] == "+".join(READ[:MOST_SUBSETS_OF])
 
 
 def test_a_choice_changes_the_stream_it_names_and_no_other(space: SearchSpace) -> None:
     params = {"whisper.block_start": 11, "whisper.block_length": 4}
     found = space.recipe_of(params)
     assert found.streams["whisper"].read.states(None) == (11, 12), "a block ends with the encoder"
-    params = {"acoustic.adaptation": "adapted", "clip.alignment": "unaligned", "streams": "whisper+pulse"}
+    left_out = {f"{name}.fused": "left out" for name in READ}
+    assert space.recipe_of(left_out).reads == READ, "nothing is no choice"
+    params = {"acoustic.adaptation": "adapted", "clip.alignment": "unaligned"}
+    params |= left_out | {"whisper.fused": "fused", "pulse.fused": "fused"}
     found = space.recipe_of(params)
     changed = {name for name in RECIPE.streams if found.streams[name] != RECIPE.streams[name]}
     assert changed == {"acoustic", "clip"} and found.reads == ("whisper", "pulse")
@@ -94,7 +103,8 @@ def test_every_choice_is_a_recipe(space: SearchSpace) -> None:
     for params in draws(space, 20):
         found = space.recipe_of(params)
         assert parse_recipe(whole_recipe(found, []), origin="written") == found
-        assert found.reads == tuple(params["streams"].split("+"))
+        fused = tuple(name for name in READ if params[f"{name}.fused"] == "fused")
+        assert found.reads == (fused or READ)
         assert found.streams["unread"] == RECIPE.streams["unread"]
         for name, states in read.items():
             block = found.streams[name].read.states(None)
