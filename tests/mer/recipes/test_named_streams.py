@@ -225,6 +225,7 @@ def test_the_options_of_every_stream_are_those_of_every_modality(modality: str) 
 @pytest.mark.parametrize("names", [("Voice", "voice"), ("far_field", "far-field")])
 def test_names_of_streams_differ_in_more_than_case_and_dashes(names: tuple[str, str]) -> None:
     with pytest.raises(
-        ConfigError, match=f"expected names that differ in more than case, - and _, found {names[0]} and"
-    ):
+        ConfigError, match="expected names that differ in more than case, - and _, found"
+    ) as refused:
         recipe_of(dict.fromkeys(names, SPEECH))
+    assert all(name in str(refused.value) for name in names)
