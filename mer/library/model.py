@@ -49,8 +49,10 @@ def load_model(
         raise ConfigError(
             f"model: expected a package folder with {RECORD}, found none at {name_or_folder}{hint}"
         )
-    found = registered_model(name_or_folder, version)
-    return Model(found.folder, found.weights if cache is None else weights_cache(cache), found.version)
+    registered = registered_model(name_or_folder, version)
+    return Model(
+        registered.folder, registered.weights if cache is None else weights_cache(cache), registered.version
+    )
 
 
 class Model:

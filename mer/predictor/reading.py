@@ -79,8 +79,8 @@ class StreamReader:
         reads = self._package.recipe.reads
         return tuple(
             Evidence(
-                tuple(name for name in reads if any(name in one.streams for one in of_clip)),
-                tuple(dict.fromkeys(flag for one in of_clip for flag in one.flags)),
+                tuple(name for name in reads if any(name in reading.streams for reading in of_clip)),
+                tuple(dict.fromkeys(flag for reading in of_clip for flag in reading.flags)),
             )
             for of_clip in ([evidence[row] for evidence in read] for row in range(len(clips)))
         )

@@ -120,8 +120,8 @@ def predict_files(
     media = _media(space, request.paths, requested)
     if requested is not None and not request.paths:
         media = list(catalogued_candidates(space, requested, request.corpus))
-    usable = [one for one in media if isinstance(one, Clip)]
-    unusable = [one for one in media if isinstance(one, UnusableMedia)]
+    usable = [medium for medium in media if isinstance(medium, Clip)]
+    unusable = [medium for medium in media if isinstance(medium, UnusableMedia)]
     if requested is not None:
         require_one_answer(usable)
     with computing(space.settings):
@@ -136,7 +136,7 @@ def predict_files(
     return PredictionReport(
         out=request.out,
         predicted=len(predictions),
-        unusable=tuple((printable(str(one.path)), one.description) for one in unusable),
+        unusable=tuple((printable(str(medium.path)), medium.description) for medium in unusable),
         model=model,
         version=chosen.version,
         label_shift=write_summary(shift, out) if shift is not None else "",
@@ -163,9 +163,9 @@ def _rows(
     answers = iter(predictions)
     rows = [
         next(answers)
-        if isinstance(one, Clip)
-        else Prediction(name=one.path.stem, path=str(one.path), status=one.reason, model=model[0])
-        for one in media
+        if isinstance(medium, Clip)
+        else Prediction(name=medium.path.stem, path=str(medium.path), status=medium.reason, model=model[0])
+        for medium in media
     ]
     return [
         Prediction.model_validate({**dict(row), "name": name, "model": model[0], "version": model[1]})
@@ -237,7 +237,9 @@ def _submission(
 ) -> str:
     from mer.corpora.submission import submission_table
 
-    return submission_table(candidates, predictions, {one.path.stem: one.description for one in unusable})
+    return submission_table(
+        candidates, predictions, {medium.path.stem: medium.description for medium in unusable}
+    )
 
 
 def media_files(paths: Sequence[str]) -> list[Path]:
@@ -256,8 +258,8 @@ def answer_names(media: Sequence[Clip | UnusableMedia]) -> list[str]:
 
     As names of a corpus are made: `a/x.wav` and `b/x.wav` are `a__x` and `b__x`; the suffix is added where it alone differs.
     """
-    names = [one.name if isinstance(one, Clip) else one.path.stem for one in media]
-    paths = [one.path.absolute() for one in media]
+    names = [medium.name if isinstance(medium, Clip) else medium.path.stem for medium in media]
+    paths = [medium.path.absolute() for medium in media]
     media_of = Counter(names)
     sharing = [path for path, name in zip(paths, names, strict=True) if media_of[name] > 1]
     if not sharing:

@@ -91,7 +91,7 @@ def register(
         )
         files: dict[str, Path | bytes] = {RECORD: package.write(run.folder)}
         folders = {package.fusion_folders[name]: ref for name, ref in fusions.items()}
-        folders |= {f"{STREAMS_FOLDER}/{place}": ref for place, ref in parts.items()}
+        folders |= {f"{STREAMS_FOLDER}/{folder_name}": ref for folder_name, ref in parts.items()}
         for folder, ref in folders.items():
             files |= {
                 f"{folder}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())
@@ -103,7 +103,7 @@ def register(
         inputs={
             "fusions": {name: ref.sha256 for name, ref in fusions.items()},
             "ensemble": ensemble.to_json() if ensemble else None,
-            "streams": {place: ref.sha256 for place, ref in parts.items()},
+            "streams": {folder_name: ref.sha256 for folder_name, ref in parts.items()},
             "layers": {name: item.learnt.read_layer for name, item in inputs.items()},
             "evaluation": evaluation.ref.sha256,
             **({"generations": list(generations)} if generations else {}),
