@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mer.errors import ConfigError
-from mer.recipes.merging import full_path, written_out
+from mer.recipes.merging import SHORT_VALUES, full_path
 from mer.recipes.yaml_text import read_yaml
 
 
@@ -38,11 +38,10 @@ def parse_override(text: str) -> Override:
             f"--set: expected PATH=VALUE, e.g. fusion.hidden=64, found {text[:200]!r}; `mer recipes NAME` lists the paths"
         )
     parsed = _value(value, text)
-    return Override(
-        text=text,
-        path=full_path(steps),
-        value=written_out(steps[0], parsed) if len(steps) == 1 else parsed,
-    )
+    single = parsed is not None and not isinstance(parsed, Mapping)
+    if single and len(steps) == 1 and steps[0] in SHORT_VALUES:
+        steps = (steps[0], SHORT_VALUES[steps[0]])  # the group's other options stay, as with `extends`
+    return Override(text=text, path=full_path(steps), value=parsed)
 
 
 def with_overrides(values: Mapping[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:

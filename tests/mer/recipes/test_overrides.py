@@ -59,6 +59,12 @@ def test_later_ones_win_and_build_on_earlier_ones() -> None:
     assert (recipe.label_shift.mode, recipe.label_shift.alpha) == ("report", 0.05)
 
 
+def test_a_short_value_leaves_the_other_options_of_its_group_as_they_are() -> None:
+    recipe = load_recipe("demo", ["label_shift.alpha=0.05", "label_shift=report"])
+    assert (recipe.label_shift.mode, recipe.label_shift.alpha) == ("report", 0.05)
+    assert load_recipe("demo", ["label_shift.alpha=0.05", "label_shift={}"]).label_shift.alpha != 0.05
+
+
 def test_null_removes_a_stream_and_a_stream_is_made_on_the_way() -> None:
     recipe = load_recipe(
         "demo",
