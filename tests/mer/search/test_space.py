@@ -142,3 +142,10 @@ def test_a_recipe_of_somebodys_own_is_not_written_over(tmp_path: Path) -> None:
     fresh.write_text(whole_recipe(load_recipe("demo"), []), encoding="utf-8")
     assert writable(fresh) == fresh
     assert load_recipe(str(fresh)) == load_recipe("demo")
+
+
+def test_the_piece_removes_the_streams_that_the_search_was_without() -> None:
+    without = load_recipe("demo", ["lexical=null", "fusion.hidden=64"])
+    piece = recipe_piece(load_recipe("demo"), without)
+    read = parse_recipe(f"extends: demo\nname: demo\n{piece}", origin="extending")
+    assert read == without.model_copy(update={"description": ""})
