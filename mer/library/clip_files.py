@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,10 @@ def read_clips(
                 f"emotions: expected one of {', '.join(EMOTION_SETS)}, or a list of names, found {emotions!r}"
             )
         emotions = EMOTION_SETS[emotions]
+    elif not isinstance(emotions, Iterable) or not all(isinstance(name, str) for name in emotions):
+        raise ConfigError(
+            f"emotions: expected one of {', '.join(EMOTION_SETS)}, or a list of names, found {described(emotions)}"
+        )
     corpus = recognise(path_of("folder", folder), emotions=emotions, label_map=label_map, format=format)
     rows = [
         {

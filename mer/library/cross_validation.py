@@ -198,9 +198,12 @@ def _folds(folds: Any, examples: Examples, seed: int) -> tuple[NDArray[np.int64]
     values = [
         None if is_missing(value) or value == -1 else value for value in column("folds", folds, len(examples))
     ]
-    names = sorted(
-        {value for row, value in enumerate(values) if value is not None and examples.emotion[row] >= 0}
-    )
+    occurring = {
+        value for row, value in enumerate(values) if value is not None and examples.emotion[row] >= 0
+    }
+    if len({isinstance(value, str) for value in occurring}) > 1:
+        raise ConfigError("folds: expected strings or numbers, found both")
+    names = sorted(occurring)
     if len(names) < 2:
         raise ConfigError(
             f"folds: expected a number, or an array of at least 2 folds with labelled clips, found "

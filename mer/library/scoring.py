@@ -78,13 +78,16 @@ def score(
         seed: of the resampling.
 
     Raises:
-        ConfigError: lengths that differ, labels of two kinds, clips without a prediction.
+        ConfigError: lengths that differ, labels of two kinds, clips without a prediction, options out of range.
 
     Example:
         >>> print(mer.score(labels, fusion.predict(features), speakers))
     """
-    if not 0 < confidence < 1:
-        raise ConfigError(f"confidence: expected a value in (0, 1), found {confidence}")
+    if not (isinstance(confidence, (int, float)) and 0 < confidence < 1):
+        raise ConfigError(f"confidence: expected a value in (0, 1), found {confidence!r}")
+    for name, value, least in (("resamples", resamples, 1), ("seed", seed, 0)):
+        if not (isinstance(value, (int, np.integer)) and value >= least):
+            raise ConfigError(f"{name}: expected a whole number of at least {least}, found {value!r}")
     same_index([("labels", labels), ("predictions", predictions), ("speakers", speakers)])
     truth, predicted, classes = _indices(labels, predictions)
     who = read_speakers(speakers, len(truth))

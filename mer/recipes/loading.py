@@ -54,7 +54,7 @@ def recipe_names() -> tuple[str, ...]:
     )
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Load a built-in recipe by name, or a YAML file by path.
 
     Args:
@@ -62,9 +62,13 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         overrides: `PATH=VALUE` each, see `mer.recipes.overrides.parse_override`; later ones win.
 
     Raises:
-        ConfigError: no such recipe, not YAML, or an option that does not exist or is out of range.
+        ConfigError: neither name nor path, no such recipe, not YAML, or an option that does not exist or is out of range.
     """
-    return _recipe_of(_source(name_or_path, Path()), overrides)
+    if not isinstance(name_or_path, (str, Path)):
+        raise ConfigError(f"recipe: expected a name or a path, found {type(name_or_path).__name__}")
+    if isinstance(overrides, str):
+        raise ConfigError(f"recipe: expected a list of PATH=VALUE, found the text {overrides[:200]!r}")
+    return _recipe_of(_source(str(name_or_path), Path()), overrides)
 
 
 def parse_recipe(text: str, *, origin: str, folder: Path | None = None) -> Recipe:

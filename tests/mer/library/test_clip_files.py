@@ -66,6 +66,11 @@ def test_emotions_are_a_set_or_a_list(corpus: Path) -> None:
         ConfigError, match="emotions: expected one of mer, ravdess, or a list of names, found 'merr'"
     ):
         mer.read_clips(corpus, emotions="merr")
+    for wrong in (3, [1, 2]):
+        with pytest.raises(
+            ConfigError, match="emotions: expected one of mer, ravdess, or a list of names, found"
+        ):
+            mer.read_clips(corpus, emotions=wrong)  # type: ignore[arg-type]
     with pytest.raises(CorpusError, match="labels outside the emotion set"):
         mer.read_clips(corpus, emotions=["calm", "tense"])
     with pytest.raises(CorpusError, match="expected a corpus folder"):

@@ -153,5 +153,7 @@ def test_wrong_arguments_say_what_was_expected(made: Made) -> None:
         mer.cross_validate(mer.Fusion(), made.features, made.labels, made.speakers, folds=1)
     with pytest.raises(ConfigError, match=r"array of at least 2 folds with labelled clips, found \['0'\]"):
         mer.cross_validate(mer.Fusion(), made.features, made.labels, made.speakers, folds=np.zeros(120, int))
+    with pytest.raises(ConfigError, match="folds: expected strings or numbers, found both"):
+        mer.cross_validate(mer.Fusion(), made.features, made.labels, made.speakers, folds=[0, "a"] * 60)
     with pytest.raises(ConfigError, match="folds: expected 120 values"):
         mer.cross_validate(mer.Fusion(), made.features, made.labels, made.speakers, folds=[0, 1])

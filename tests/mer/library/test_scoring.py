@@ -68,3 +68,12 @@ def test_wrong_arguments_say_what_was_expected(arguments: tuple[Any, ...], messa
 def test_confidence_is_a_share() -> None:
     with pytest.raises(ConfigError, match=r"confidence: expected a value in \(0, 1\), found 95"):
         mer.score(["a", "b"], ["a", "b"], ["x", "y"], confidence=95)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"confidence": "high"}, {"resamples": 0}, {"resamples": 2.5}, {"resamples": "many"}, {"seed": -1}],
+)
+def test_options_out_of_range_are_named(option: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(option))}: expected a "):
+        mer.score(["a", "b"], ["a", "b"], ["x", "y"], **option)

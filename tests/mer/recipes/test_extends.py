@@ -163,3 +163,16 @@ def test_a_file_that_cannot_lend_its_name_asks_for_one(tmp_path: Path) -> None:
 def test_built_in_recipes_say_what_they_extend() -> None:
     extended = {name: base_of(name) for name in recipe_names() if base_of(name) is not None}
     assert extended == {"demo": "clips", "audio_guided": "demo", "best": "acoustic_adaptation"}
+
+
+def test_a_recipe_is_named_by_text_or_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: demo", encoding="utf-8")
+    assert load_recipe(path) == load_recipe(str(path))
+    for wrong in (None, 3, ["demo"]):
+        with pytest.raises(ConfigError, match="recipe: expected a name or a path, found "):
+            load_recipe(wrong)  # type: ignore[arg-type]
+    with pytest.raises(
+        ConfigError, match=r"expected a list of PATH=VALUE, found the text 'fusion\.hidden=64'"
+    ):
+        load_recipe("demo", "fusion.hidden=64")
