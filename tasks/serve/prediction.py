@@ -97,7 +97,7 @@ def predict_files(
         progress: called with (clips done, clips in all) after every batch.
 
     Raises:
-        ConfigError: a suffix of no view, before anything is read.
+        ConfigError: a suffix of no view, or no such folder, before anything is read.
         LookupError: no such version.
     """
     from mer.corpora.submission import read_candidates
@@ -152,6 +152,8 @@ def _check_out(out: Path, *, submission: bool) -> None:
         raise ConfigError(
             f"submission: expected a file named *.csv, found {out.name!r}; a submission is a table"
         )
+    if not out.parent.is_dir() or out.is_dir():
+        raise ConfigError(f"predictions: expected a file in a folder that exists, found {str(out)!r}")
 
 
 def _rows(

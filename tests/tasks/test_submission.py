@@ -231,10 +231,13 @@ def test_nothing_that_can_be_read_is_a_table_of_reasons(corpus: Path, tmp_path: 
     assert "p_happy" in out.read_text(encoding="utf-8")
 
 
-def test_the_suffix_is_checked_before_anything_is_read(space: Workspace, tmp_path: Path) -> None:
+def test_the_file_to_write_is_checked_before_anything_is_read(space: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
     for name, candidates, message in (
         ("out.xlsx", "", r"expected a file named \*.csv, \*.json or \*.jsonl, found 'out.xlsx'"),
         ("out.json", "candidates.csv", r"submission: expected a file named \*.csv, found 'out.json'"),
+        ("nowhere/out.csv", "", "predictions: expected a file in a folder that exists"),
+        ("folder.csv", "candidates.csv", "predictions: expected a file in a folder that exists"),
     ):
         request = PredictionRequest(["x"], str(tmp_path / name), "no such model", candidates=candidates)
         with pytest.raises(ConfigError, match=message):
