@@ -81,8 +81,9 @@ def _states(experiment: Experiment, stream: str) -> tuple[FeatureSetRef, ...]:
         return (experiment.features[stream],)
     if spec.pooling != "frames":
         return (extract(experiment, {f"{stream} layers": spec})[f"{stream} layers"],)
-    names = [f"{stream} frames of layer {state}" for state in range(count_hidden_states(spec))]
-    specs = {name: spec.prefix(state) for state, name in enumerate(names)}
+    studied = spec.layers if isinstance(spec.layers, tuple) else range(count_hidden_states(spec))
+    names = [f"{stream} frames of layer {state}" for state in studied]
+    specs = {name: spec.prefix(state) for state, name in zip(studied, names, strict=True)}
     # a shard holds every state's frames in memory until it is written
     fitting = max(1, FRAMED_STATES_OF_A_SHARD // len(names))
     extracted = extract(experiment, specs, shard_clips=min(recipe.shard_clips, fitting))

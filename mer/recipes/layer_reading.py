@@ -12,9 +12,10 @@ from mer.recipes.stream import Stream
 
 
 def states_to_study(recipe: Recipe, name: str) -> FeatureSpec:
-    """All hidden states of the stream's encoder, pooled as its study says; pooling `frames`: every frame, for attention.
+    """Hidden states of the stream's encoder, pooled as its study says; pooling `frames`: every frame, for attention.
 
-    A stream that already reads all its hidden states is studied on those very features. Face crops are studied under the
+    A stream that reads several hidden states is studied on these, whatever the pooling: the place of the one that is chosen
+    is its place among them; of any other stream all states are studied. Face crops are studied under the
     encoder that the alignment would train, as it is before that.
 
     Raises:
@@ -27,7 +28,7 @@ def states_to_study(recipe: Recipe, name: str) -> FeatureSpec:
     return spec.model_copy(
         update={
             "source": _encoder(recipe, name, stream),
-            "layers": "all",
+            "layers": spec.layers if spec.layered else "all",
             "reduce_layers": "stack",
             "pooling": _extracted(pooling, spec),
         }

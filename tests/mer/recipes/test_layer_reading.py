@@ -62,6 +62,15 @@ def test_chosen_states_and_sums_become_all_states() -> None:
     )
 
 
+@pytest.mark.parametrize("pooling", ["mean_std", "statistics", "attention"])
+def test_the_states_that_a_stream_reads_are_those_that_are_studied(pooling: str) -> None:
+    features = "source: a-folder, layers: [6, 12], pooling: mean"
+    spec = states_to_study(
+        recipe_of("lexical", features, f", layer_study: {{pooling: {pooling}}}"), "lexical"
+    )
+    assert (spec.layers, spec.layered) == ((6, 12), True), "the state chosen is a place among these two"
+
+
 @pytest.mark.parametrize(
     ("features", "what"),
     [
