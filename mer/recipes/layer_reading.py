@@ -23,16 +23,23 @@ def states_to_study(recipe: Recipe, name: str) -> FeatureSpec:
     """
     stream = recipe.stream(name)
     pooling, spec = stream.layer_study.pooling, stream.features
-    if spec.layered and (pooling or spec.pooling) == spec.pooling != "frames":
+    several = has_states_to_choose(stream)
+    if several and (pooling or spec.pooling) == spec.pooling != "frames":
         return spec
     return spec.model_copy(
         update={
             "source": _encoder(recipe, name, stream),
-            "layers": spec.layers if spec.layered else "all",
+            "layers": spec.layers if several else "all",
             "reduce_layers": "stack",
             "pooling": _extracted(pooling, spec),
         }
     )
+
+
+def has_states_to_choose(stream: Stream) -> bool:
+    """Whether the features are several hidden states side by side, of which a study chooses the one that is read."""
+    spec = stream.features
+    return spec.layered and (spec.layers == "all" or len(spec.layers) > 1)
 
 
 def has_layers(stream: Stream) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from flows.experiment import Experiment
+from flows.pretrain import study_if_needed
 from infra.artifacts import ArtifactRef
 from mer.adaptation.block import Block
 from mer.errors import ConfigError
@@ -95,3 +98,11 @@ def test_a_pair_is_a_stream_and_its_anchor_as_one_view_has_them(experiment: Expe
     pair = learnt.pair("clip", learnt.served_view)
     assert (pair.trained.name, pair.anchor.name) == ("clip", "whisper")
     assert pair.anchor.learnt.read_layer == 3
+
+
+def test_a_single_hidden_state_is_read_without_a_study(experiment: Experiment) -> None:
+    features = RECIPE.streams["clip"].features.model_copy(update={"layers": (12,)})
+    one = replace(experiment, recipe=RECIPE.with_stream("clip", features=features))
+    learnt = study_if_needed(one, "clip").learnt["clip"]
+    assert learnt == dict.fromkeys(experiment.dataset.views, LearntStream(read_layer=0))
+    assert study_if_needed(experiment, "clip") == experiment, "the encoder's output is no state"

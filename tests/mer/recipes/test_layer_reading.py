@@ -69,6 +69,8 @@ def test_the_states_that_a_stream_reads_are_those_that_are_studied(pooling: str)
         recipe_of("lexical", features, f", layer_study: {{pooling: {pooling}}}"), "lexical"
     )
     assert (spec.layers, spec.layered) == ((6, 12), True), "the state chosen is a place among these two"
+    one = recipe_of("lexical", features.replace("6, ", ""), f", layer_study: {{pooling: {pooling}}}")
+    assert states_to_study(one, "lexical").layers == "all", "of one state there is nothing to choose"
 
 
 @pytest.mark.parametrize(
