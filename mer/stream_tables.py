@@ -43,8 +43,18 @@ StreamTable = FeatureTable | RaggedTable
 """A stream's features: a vector per clip, or one per frame."""
 
 RESERVED_STREAM_NAMES = frozenset(
-    {"clear", "forward", "items", "keys", "pop", "training", "type", "update", "values"}
-)
+    {
+        "T_destination", "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "clear",
+        "compile", "cpu", "cuda", "double", "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer",
+        "get_extra_state", "get_parameter", "get_submodule", "half", "ipu", "items", "keys", "load_state_dict",
+        "modules", "mtia", "named_buffers", "named_children", "named_modules", "named_parameters", "parameters", "pop",
+        "register_backward_hook", "register_buffer", "register_forward_hook", "register_forward_pre_hook",
+        "register_full_backward_hook", "register_full_backward_pre_hook", "register_load_state_dict_post_hook",
+        "register_load_state_dict_pre_hook", "register_module", "register_parameter", "register_state_dict_post_hook",
+        "register_state_dict_pre_hook", "requires_grad_", "set_extra_state", "set_submodule", "share_memory",
+        "state_dict", "to", "to_empty", "train", "training", "type", "update", "values", "xpu", "zero_grad",
+    }
+)  # fmt: skip
 """Attributes of torch's containers, whose items the streams and modalities of a fusion are: none can be called so."""
 
 Level = Literal["utterance", "frames"]

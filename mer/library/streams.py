@@ -26,7 +26,7 @@ from mer.stream_tables import RESERVED_STREAM_NAMES, FeatureTable, RaggedTable, 
 SINGLE = "features"
 """Name of the stream of a caller who gives one array."""
 
-_NAME = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)?")
+_NAME = re.compile(r"[A-Za-z0-9+-][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)?")
 
 
 def stream_tables(features: Any, single: str = SINGLE) -> dict[str, StreamTable]:
@@ -79,10 +79,14 @@ def averaged_frames(table: StreamTable) -> FeatureTable:
 
 
 def _checked_name(name: object) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED_STREAM_NAMES:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(
-            f"features: expected streams named `<modality>` or `<modality>/<set>` (letters, digits, `_`, `-`, `+`; not one of "
-            f"{', '.join(sorted(RESERVED_STREAM_NAMES))}), found {str(name)[:60]!r}"
+            "features: expected streams named `<modality>` or `<modality>/<set>` (letters, digits, `_`, `-`, `+`, no `_` first), "
+            f"found {str(name)[:60]!r}"
+        )
+    if name.partition("/")[0] in RESERVED_STREAM_NAMES:
+        raise ConfigError(
+            f"features: expected a name that no container of torch has an attribute of, found {name!r}; give it another one"
         )
     return name
 

@@ -35,10 +35,6 @@ from mer.selftraining.config import SelfTrainingConfig
 from mer.stream_tables import RESERVED_STREAM_NAMES
 
 _STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-RESERVED_MODALITIES = frozenset(
-    {"clear", "forward", "items", "keys", "pop", "training", "type", "update", "values"}
-)
-"""Attributes of torch's containers, whose items a fusion's modalities are: none of them can be called so."""
 RESERVED_NAMES = ("learnt", "statistics", "fused", "ensemble")
 """No names of streams: they are those of what is made of streams."""
 
@@ -211,7 +207,9 @@ class Recipe(_Frozen):
                     f"found {name[:60]!r}"
                 )
             if stream.modality in RESERVED_STREAM_NAMES:
-                raise ValueError(f"streams.{name}.modality: expected another name than {stream.modality}")
+                raise ValueError(
+                    f"streams.{name}.modality: expected another name than {stream.modality}, which torch has for something else"
+                )
             alike = [other for other in self.streams if other != name and _alike(other) == _alike(name)]
             if alike:
                 raise ValueError(
