@@ -130,7 +130,7 @@ def in_fusion_order(streams: dict[str, Any]) -> dict[str, Any]:
     def rank(name: str) -> tuple[int, str, str]:
         modality = _modality_of(streams[name])
         known = MODALITIES.index(modality) if modality in MODALITIES else len(MODALITIES)
-        return known, modality, name
+        return known, modality, str(name)  # validation says of names that are no text what they are
 
     return {name: streams[name] for name in sorted(streams, key=rank)}
 

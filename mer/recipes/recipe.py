@@ -258,6 +258,11 @@ class Recipe(_Frozen):
                     f"streams.{name}.alignment.to: expected one of {', '.join(others) or 'several streams'}, found "
                     f"{stream.alignment.to!r}"
                 )
+            if stream.alignment.to is not None and self.streams[stream.alignment.to].reads_crops:
+                raise ValueError(
+                    f"streams.{name}.alignment.to: expected a stream of vectors, found {stream.alignment.to!r}, whose features "
+                    "are face crops; align to another stream"
+                )
         return self
 
     @property

@@ -15,6 +15,7 @@ from mer.recipes.recipe import RESERVED_NAMES
 
 SPEECH = {"modality": "acoustic", "features": {"source": "some-folder"}}
 FACE = {"modality": "visual", "features": {"source": "seed:clip-tiny"}}
+CROPS = {"modality": "visual", "features": {"source": "crops:"}}
 WORDS = {"modality": "lexical", "features": {"source": "another-folder"}}
 PULSE = {"modality": "physiology", "features": {"source": "files:pulse"}}
 STREAMS: dict[str, Any] = {
@@ -104,6 +105,13 @@ def test_names_that_would_be_taken_for_something_else_are_refused(name: str) -> 
     assert len(str(caught.value)) < 600
 
 
+@pytest.mark.parametrize("name", ["1", "yes", "null", "2.5"])
+def test_names_that_yaml_reads_as_no_text_are_refused(name: str) -> None:
+    speech = "{modality: acoustic, features: {source: some-folder}}"
+    with pytest.raises(ConfigError, match="Input should be a valid string"):
+        parse_recipe(f"streams: {{{name}: {speech}, a: {speech}}}", origin="mine.yaml")
+
+
 @pytest.mark.parametrize("name", ["a", "W2", "x" * 32, "wav2vec-large_960"])
 def test_other_names_are_taken(name: str) -> None:
     assert tuple(recipe_of({name: SPEECH}).streams) == (name,)
@@ -167,6 +175,10 @@ def test_a_stream_is_aligned_to_the_one_it_names_or_to_the_only_speech(
         ({"a": SPEECH, "f": aligned(FACE, to="f")}, "expected one of a, found 'f'"),
         ({"f": aligned(FACE, to="f")}, "expected one of several streams"),
         ({"f": aligned(FACE), "t": WORDS}, r"found no acoustic one; name another by `to` \(t\), or leave"),
+        (
+            {"a": aligned(SPEECH, to="f"), "f": CROPS},
+            "expected a stream of vectors, found 'f', whose features are face crops",
+        ),
     ],
 )
 def test_an_alignment_that_leads_nowhere_is_refused(streams: dict[str, Any], complaint: str) -> None:
