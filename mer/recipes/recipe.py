@@ -25,7 +25,7 @@ from mer.emotions import EMOTION_SETS, MER_EMOTIONS
 from mer.ensemble.config import EnsembleConfig
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
-from mer.fusion.config import STRUCTURE, FusionConfig
+from mer.fusion.config import STRUCTURE, AudioGuidedConfig, FusionConfig
 from mer.label_shift.config import LabelShiftConfig
 from mer.names import check_name, is_stored
 from mer.quality.filters import QualityFilter
@@ -235,6 +235,19 @@ class Recipe(_Frozen):
     def _fused_streams_exist(self) -> Recipe:
         if absent := sorted(set(self.fused_streams or ()) - set(self.streams)):
             raise ValueError(f"fused_streams: expected some of {', '.join(self.streams)}, found {absent}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_guide_is_among_the_modalities(self) -> Recipe:
+        modalities = {stream.modality for stream in self.streams.values()}
+        default = AudioGuidedConfig.model_fields["guide"].default
+        for fusion in (self.fusion, *self.member_fusions.values()):
+            guide = fusion.audio_guided.guide
+            if guide not in {default, *modalities}:
+                raise ValueError(
+                    f"fusion.audio_guided.guide: expected a modality of the streams ({', '.join(sorted(modalities))}), "
+                    f"found {guide!r}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -186,7 +186,22 @@ def test_an_alignment_that_leads_nowhere_is_refused(streams: dict[str, Any], com
         recipe_of(streams)
 
 
-def test_what_a_recipe_says_of_all_its_streams() -> None:
+def test_a_guide_is_a_modality_and_no_stream() -> None:
+    streams = {"hubert": SPEECH, "pulse": PULSE}
+    assert (
+        recipe_of(streams, fusion={"audio_guided": {"guide": "physiology"}}).fusion.audio_guided.guide
+        == "physiology"
+    )
+    with pytest.raises(
+        ConfigError, match=r"expected a modality of the streams \(acoustic, physiology\), found 'hubert'"
+    ):
+        recipe_of(streams, fusion={"audio_guided": {"guide": "hubert"}})
+    members = {"members": {"a": {}, "b": {"audio_guided": {"guide": "pulse"}}}}
+    with pytest.raises(ConfigError, match="found 'pulse'"):
+        recipe_of(streams, ensemble=members)
+    assert recipe_of({"pulse": PULSE}).fusion.audio_guided.guide == "acoustic", (
+        "the default may have no stream"
+    )
     heard = {**WORDS, "features": {**WORDS["features"], "recogniser": "wheel:moonshine-tiny"}}
     recipe = recipe_of(
         {
