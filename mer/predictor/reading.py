@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mer.clips import Clip
 from mer.encoders import resolve_weights
 from mer.features.clip_feature import ClipFeature
@@ -60,7 +63,8 @@ class StreamReader:
         self._recognisers: dict[str, Recogniser] = {}
         self._blocks: dict[str, AdaptedBlock] = {}
         self._alignments: dict[str, Alignment] = {}
-        self._evidence: dict[str, tuple[list[Path], list[Evidence]]] = {}
+        self._flags: dict[str, tuple[list[Path], list[tuple[str, ...]]]] = {}
+        self._present: dict[tuple[str, Level], tuple[list[Path], NDArray[np.bool_]]] = {}
 
     def streams(self, clips: Sequence[Clip], level: Level) -> dict[str, StreamTable]:
         """Stream name -> vectors, or frames where the stream has some and `level` asks for them."""
@@ -69,28 +73,30 @@ class StreamReader:
         for name in recipe.reads:
             heard = self._transcribed(recipe.streams[name].features, clips)
             frames = self._framewise(name, heard) if level == "frames" else {}
-            tables |= frames or {recipe.table_name(name): self._vector(name, heard)}
+            read = frames or {recipe.table_name(name): self._vector(name, heard)}
+            present = np.logical_or.reduce([table.present for table in read.values()])
+            self._present[name, level] = ([clip.path for clip in clips], present)
+            tables |= read
         return tables
 
     def evidence(self, clips: Sequence[Clip]) -> tuple[Evidence, ...]:
         """What was there of these clips, in the streams that `streams` read of them last."""
         paths = [clip.path for clip in clips]
-        read = [evidence for known, evidence in self._evidence.values() if known == paths]
+        present = [(name, rows) for (name, _), (known, rows) in self._present.items() if known == paths]
+        flags = [of_clips for known, of_clips in self._flags.values() if known == paths]
         reads = self._package.recipe.reads
         return tuple(
             Evidence(
-                tuple(name for name in reads if any(name in reading.streams for reading in of_clip)),
-                tuple(dict.fromkeys(flag for reading in of_clip for flag in reading.flags)),
+                tuple(name for name in reads if any(rows[row] for of, rows in present if of == name)),
+                tuple(dict.fromkeys(flag for of_clips in flags for flag in of_clips[row])),
             )
-            for of_clip in ([evidence[row] for evidence in read] for row in range(len(clips)))
+            for row in range(len(clips))
         )
 
     def _extracted(self, key: str, spec: FeatureSpec, clips: Sequence[Clip]) -> list[ClipFeature]:
-        """Features of a stream, whose name the key begins with; what they say of the clips is noted."""
+        """Features under a key; the flags of the clips are noted."""
         features = extract_clips(self._extractor(key, spec), clips)
-        stream = (key.partition(" ")[0],)
-        evidence = [Evidence(stream * feature.present, feature.flags) for feature in features]
-        self._evidence[key] = ([clip.path for clip in clips], evidence)
+        self._flags[key] = ([clip.path for clip in clips], [feature.flags for feature in features])
         return features
 
     def _framewise(self, name: str, clips: Sequence[Clip]) -> dict[str, StreamTable]:

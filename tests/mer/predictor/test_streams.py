@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from mer.clips import Clip
 from mer.errors import ConfigError
 from mer.features.dataset import FeatureTable
 from mer.features.spec import FeatureSpec
+from mer.predictor.package import ModelPackage
+from mer.predictor.reading import StreamReader
 from mer.predictor.streams import averaged, frame_spec, read_states
-from mer.recipes import AcousticStream, StatesRead
+from mer.recipes import AcousticStream, Recipe, StatesRead
 
 
 def stream(stored: str = "mean_std", **read: object) -> AcousticStream:
@@ -86,3 +92,25 @@ def test_frames_of_a_block_are_averaged_frame_by_frame() -> None:
     assert (block.layers, block.reduce_layers, block.pooling) == ((3, 4), "mean", "frames")
     with pytest.raises(ConfigError, match="found none"):
         frame_spec(plain, None)
+
+
+class Voice(StreamReader):
+    """A reader whose stream is read at several speeds, at one of which the last clip is too short."""
+
+    def _vector(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
+        rows, values = tuple(clip.name for clip in clips), np.ones((len(clips), 2), dtype=np.float32)
+        plain = FeatureTable(rows, values, np.ones(len(clips), dtype=bool))
+        faster = FeatureTable(rows, values, np.arange(len(clips)) < len(clips) - 1)
+        return averaged([plain, faster])
+
+
+def test_a_stream_is_evidence_only_where_the_fusion_had_it(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate(
+        {"name": "x", "streams": {"voice": {"modality": "acoustic", "features": {"source": "s"}}}}
+    )
+    reader = Voice(ModelPackage(recipe=recipe, system="fused"), tmp_path, tmp_path)
+    clips = [Clip(name=name, content=name, path=tmp_path / name, corpus_root=tmp_path) for name in "ab"]
+    (table,) = reader.streams(clips, "utterance").values()
+    assert table.present.tolist() == [True, False]
+    assert [one.streams for one in reader.evidence(clips)] == [("voice",), ()]
+    assert [one.streams for one in reader.evidence(clips[:1])] == [()], "those clips alone were not read"
