@@ -102,8 +102,8 @@ def read_clips(
 def clips_of(clips: Any) -> list[Clip]:
     """Clips of a list of paths, of one path, or of a table with a column `path` (and `name`, `transcript` where known).
 
-    Clips that share a name are told apart by their row. A table of `read_clips` also says where the corpus' feature files lie,
-    and some of its clips may consist of these alone.
+    Several may share a name, by which feature files are found: see `row_names`. A table of `read_clips` also says where the
+    corpus' feature files lie, and some of its clips may consist of these alone.
 
     Raises:
         ConfigError: neither, no clip at all, or files that do not exist; names the first.
@@ -130,17 +130,22 @@ def clips_of(clips: Any) -> list[Clip]:
         raise ConfigError(
             f"clips: expected files, found {len(missing)} paths without one, first {missing[0]}"
         )
-    times = Counter(names)
     return [
         Clip(
-            name=name if times[name] == 1 else f"{name}/{row}",
+            name=name,
             content=sha256_file(path) if path.is_file() else "",
             path=path,
             corpus_root=Path(root) if root else path.parent,
             transcript=None if is_missing(text) else str(text),
         )
-        for row, (path, name, text) in enumerate(zip(paths, names, texts, strict=True))
+        for path, name, text in zip(paths, names, texts, strict=True)
     ]
+
+
+def row_names(clips: Sequence[Clip]) -> list[str]:
+    """What results call the clips: their names, or where several share one `name/<row>`."""
+    times = Counter(clip.name for clip in clips)
+    return [clip.name if times[clip.name] == 1 else f"{clip.name}/{row}" for row, clip in enumerate(clips)]
 
 
 def weights_cache(folder: str | Path | None) -> Path:

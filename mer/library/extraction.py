@@ -14,7 +14,7 @@ from mer.errors import ConfigError
 from mer.features.clip_feature import ClipFeature
 from mer.features.extract import build_extractor, extract_clips
 from mer.features.spec import CROPS_SOURCE, FILES_PREFIX, FeatureSpec
-from mer.library.clip_files import clips_of, weights_cache
+from mer.library.clip_files import clips_of, row_names, weights_cache
 from mer.library.extracted import ClipFeatures
 from mer.library.options import validated
 
@@ -74,7 +74,7 @@ def extract(
     present = np.array([feature.present for feature in features], dtype=bool)
     framewise = spec.pooling == "frames"
     return ClipFeatures(
-        names=tuple(clip.name for clip in known),
+        names=tuple(row_names(known)),
         values=[f.values if f.present else None for f in features] if framewise else _rows(features),
         present=present,
         modality=modality,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mer.clips import Clip
 from mer.errors import ConfigError, MediaError, QuarantineReason
-from mer.library.clip_files import clips_of, weights_cache
+from mer.library.clip_files import clips_of, row_names, weights_cache
 from mer.library.paths import path_of
 from mer.library.saved import RECORD as FUSION_RECORD
 from mer.library.sources import registered_model
@@ -97,12 +97,12 @@ class Model:
         unusable = {row: reason for row, clip in enumerate(clips) if (reason := _unusable(clip)) is not None}
         usable = [clip for row, clip in enumerate(clips) if row not in unusable]
         answers = iter(self.predictor.predict(usable) if usable else ())
-        name, version = self.package.recipe.name, self.version
+        model, version = self.package.recipe.name, self.version
         return [
-            Prediction(name=clip.name, path=str(clip.path), status=unusable[row], model=name, version=version)
+            Prediction(name=name, path=str(clip.path), status=unusable[row], model=model, version=version)
             if row in unusable
-            else next(answers)
-            for row, clip in enumerate(clips)
+            else next(answers).model_copy(update={"name": name})
+            for row, (name, clip) in enumerate(zip(row_names(clips), clips, strict=True))
         ]
 
     def predict_features(self, features: Any) -> NDArray[np.float64]:

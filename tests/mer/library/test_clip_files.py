@@ -11,7 +11,7 @@ import soundfile
 
 import mer
 from mer.errors import ConfigError, CorpusError
-from mer.library.clip_files import clips_of
+from mer.library.clip_files import clips_of, row_names
 
 LABELS = """name,emotion,valence,speaker,transcript,split,fold
 a,joy,1.5,anna,"well, yes",train,0
@@ -89,7 +89,14 @@ def test_paths_are_clips_and_equal_names_are_told_apart(corpus: Path) -> None:
     (corpus / "deep").mkdir()
     (corpus / "deep" / "a.wav").write_bytes((corpus / "a.wav").read_bytes())
     clips = clips_of([corpus / "a.wav", str(corpus / "b.wav"), corpus / "deep" / "a.wav"])
-    assert [clip.name for clip in clips] == ["a/0", "b", "a/2"]
+    assert row_names(clips) == ["a/0", "b", "a/2"]
+    for root, value in ((corpus, 1.0), (corpus / "deep", 2.0)):
+        (root / "features" / "units").mkdir(parents=True)
+        np.save(root / "features" / "units" / "a.npy", np.full(3, value))
+    files = [corpus / "a.wav", corpus / "deep" / "a.wav"]
+    units = mer.extract(files, "files:units", modality="visual")
+    assert units.names == ("a/0", "a/1") and units.flags == ((), ())
+    assert units.values[:, 0].tolist() == [1.0, 2.0], "each has the features of its own folder"
     assert clips[0].content == clips[2].content and clips[0].transcript is None
     assert clips_of(corpus / "a.wav")[0].name == "a"
 
