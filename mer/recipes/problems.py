@@ -33,8 +33,15 @@ def problems_of(error: ValidationError, values: Mapping[str, Any], model: type[B
 
 
 def nearest_options(path: Sequence[str], values: Mapping[str, Any], model: type[BaseModel]) -> list[str]:
-    """Options that a misspelt one may stand for, dotted: those beside it that are spelt alike, or else of that name elsewhere."""
+    """Options that a misspelt one may stand for, dotted: those beside it that are spelt alike, or else of that name elsewhere.
+
+    What is named at the top, but stands in a mapping below (a stream by its name alone), is that.
+    """
     *parents, name = path
+    if not parents and (
+        groups := [group for group, inner in values.items() if isinstance(inner, Mapping) and name in inner]
+    ):
+        return [f"{group}.{name}" for group in groups][:MOST_SUGGESTIONS]
     beside = dict.fromkeys(field for group in models_at(model, parents) for field in group.model_fields)
     if near := difflib.get_close_matches(name, beside, n=MOST_SUGGESTIONS):
         return [".".join((*parents, field)) for field in near]

@@ -59,6 +59,13 @@ def test_later_ones_win_and_build_on_earlier_ones() -> None:
     assert (recipe.label_shift.mode, recipe.label_shift.alpha) == ("report", 0.05)
 
 
+def test_a_stream_at_the_top_is_named_where_it_stands() -> None:
+    whisper = "streams.whisper={modality: acoustic, features: {source: a}}"
+    for text in ("whisper=null", "whisper.features.source=b"):
+        with pytest.raises(ConfigError, match=r"whisper: unknown option, .* nearest: streams\.whisper\n"):
+            load_recipe("demo", [whisper, text])
+
+
 def test_a_short_value_leaves_the_other_options_of_its_group_as_they_are() -> None:
     recipe = load_recipe("demo", ["label_shift.alpha=0.05", "label_shift=report"])
     assert (recipe.label_shift.mode, recipe.label_shift.alpha) == ("report", 0.05)
