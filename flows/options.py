@@ -132,7 +132,7 @@ class RefreshOptions(RetrainOptions):
 
 
 class AlignOptions(DemoOptions):
-    """Alignment of vision into the acoustic space, and its study on held-out speakers."""
+    """Alignment of streams into the spaces of others, and its study on held-out speakers."""
 
     study: AlignmentStudyConfig = Field(
         default_factory=AlignmentStudyConfig,

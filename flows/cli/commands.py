@@ -103,9 +103,9 @@ def adapt(corpus: CorpusArguments, stream: AdaptStreamOption = "") -> None:
 def align(
     corpus: CorpusArguments, control: ControlOption = True, control_fits: ControlFitsOption = 5
 ) -> None:
-    """Align vision to the acoustic space and study it on held-out speakers: retrieval, controls, linear probes.
+    """Align streams to the spaces of others and study that on held-out speakers: retrieval, controls, linear probes.
 
-    Layer study and adaptation are included where the recipe has them; visual features may be precomputed.
+    Layer study and adaptation are included where the recipe has them; features may be precomputed.
     """
     from flows.options import AlignOptions
 

@@ -1,4 +1,4 @@
-"""Which hidden states of the speech encoder a fusion reads, as an option of the acoustic stream. Imports no torch."""
+"""Which hidden states of its encoder a fusion reads of a stream, as an option of the stream. Imports no torch."""
 
 from __future__ import annotations
 
