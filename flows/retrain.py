@@ -47,6 +47,7 @@ def retrain(options: RetrainOptions) -> RetrainReport:
 def retrained(options: RetrainOptions) -> RetrainReport:
     """All stages in their order, under one tracked run; one at a time for a recipe."""
     recipe = options.load_recipe()
+    recipe.require_vectors()
     parent_run = f"retrain {flow_run.name or recipe.name}"
     with exclusively(f"retrain/{recipe.name}") as fencing_token, tracked(parent_run):
         dataset, _ = ingest_corpus(recipe, options)

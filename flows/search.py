@@ -26,6 +26,7 @@ console = Console(highlight=False, soft_wrap=True)
 def search(options: SearchOptions) -> SearchReport:
     """Continue a study until it has the trials asked for; prints the best options as a piece of recipe, or writes a whole one."""
     recipe = options.load_recipe()
+    recipe.require_vectors()
     target = writable(Path(options.write_recipe)) if options.write_recipe else None
     dataset, _ = ingest_corpus(recipe, options)
     experiment = extract_frames(pretrain_views(extract_streams(Experiment(recipe, dataset))))

@@ -31,6 +31,7 @@ PseudoByView = Mapping[str, Sequence[ArtifactRef]]
 def train(options: DemoOptions) -> dict[str, Any]:
     """Train and score the fusion and every single stream, supervised only; returns the evaluation's report."""
     recipe = options.load_recipe()
+    recipe.require_vectors()
     dataset, _ = ingest_corpus(recipe, options)
     experiment = pretrain_views(extract_streams(Experiment(recipe, dataset)))
     fused = train_systems(experiment)

@@ -347,6 +347,21 @@ class Recipe(_Frozen):
             )
         return self.streams[name]
 
+    def require_vectors(self) -> None:
+        """Check that every stream has vectors for a fusion to read.
+
+        Raises:
+            ConfigError: face crops without an alignment, or without the encoder that it trains.
+        """
+        for name, stream in self.streams.items():
+            if not stream.reads_crops or (name in self.anchors and stream.trained_encoder is not None):
+                continue
+            raise ConfigError(
+                f"recipe {self.name}: streams.{name}: expected face crops with an `alignment` and the `encoder` that it trains, "
+                f"found no {'encoder' if name in self.anchors else 'alignment'}; name a visual encoder as source, or leave the "
+                "stream out"
+            )
+
     def _speech(self, besides: str = "") -> tuple[str, ...]:
         return tuple(
             name

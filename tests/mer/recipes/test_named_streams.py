@@ -186,6 +186,14 @@ def test_an_alignment_that_leads_nowhere_is_refused(streams: dict[str, Any], com
         recipe_of(streams)
 
 
+@pytest.mark.parametrize("lacking", ["alignment", "encoder"])
+def test_face_crops_are_fused_only_where_an_alignment_makes_vectors_of_them(lacking: str) -> None:
+    load_recipe("demo").require_vectors()
+    recipe = load_recipe("demo", [f"visual.{lacking}=null"])
+    with pytest.raises(ConfigError, match=rf"streams\.visual: expected face crops .* found no {lacking};"):
+        recipe.require_vectors()
+
+
 def test_a_guide_is_a_modality_and_no_stream() -> None:
     streams = {"hubert": SPEECH, "pulse": PULSE}
     assert (
