@@ -139,6 +139,10 @@ def study_layers(
             f"states: expected finite values, found NaN or infinity in {len(broken)} clips, first clip {rows[broken[0]]}; a clip "
             "that is NaN throughout is left out"
         )
+    if not np.ptp(values[rows], axis=0).any():
+        raise ConfigError(
+            f"states: expected values that differ between clips, found the same in all {len(rows)}"
+        )
     study = study_states(values[rows], read.index[rows], [who[row] for row in rows], config)
     return LayerScores(
         mean=study.mean,

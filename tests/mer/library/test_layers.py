@@ -61,6 +61,11 @@ def test_wrong_arguments_say_what_was_expected(states: tuple[np.ndarray, np.ndar
         ((values[:, :1], labels, speakers), {}, "hidden states"),
         ((broken, labels, speakers), {}, "found NaN or infinity in 1 clips, first clip 4"),
         ((values * np.nan, labels, speakers), {}, "found NaN for all of 90"),
+        (
+            (np.repeat(values[:1], 90, axis=0), labels, speakers),
+            {},
+            "differ between clips, found the same in all 90",
+        ),
         ((values, labels, speakers), {"seed_count": 2}, "study_layers: unknown option 'seed_count'"),
         ((values, labels, speakers), {"pooling": "statistics"}, "only with an encoder's source"),
         ((values, labels, speakers), {"clips": ["a.wav"]}, "expected `clips` only with an encoder's source"),
