@@ -28,7 +28,8 @@ console = Console(highlight=False)
 
 def is_ours(error: BaseException) -> bool:
     """True for an error (or one with such a cause) whose message alone tells the user enough."""
-    return isinstance(error, MerError | InfraError | LookupError)
+    # KeyError and IndexError are bugs: a LookupError of ours is exactly one
+    return isinstance(error, MerError | InfraError) or type(error) is LookupError
 
 
 def show_models(model: str) -> None:
