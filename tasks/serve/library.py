@@ -51,7 +51,7 @@ def version_of(space: Workspace, name: str, version: int | None = None) -> Model
         )
     if version is None:
         raise LookupError(
-            f"{where}, since none of its versions ({listed}) was promoted; name one (--version {numbers[-1]}), "
+            f"{where}, since none of its versions ({listed}) was promoted; name one, e.g. version {numbers[-1]}, "
             f"or see why: `mer models {name}`"
         )
     raise LookupError(f"{where}: expected {'one of ' if len(numbers) > 1 else ''}{listed}")

@@ -86,7 +86,7 @@ def test_versions_are_compared_on_all_clips_neither_was_trained_on(
 def test_a_version_that_is_not_there_is_named(space: Workspace) -> None:
     register(space, "one", wrong=0)
     with pytest.raises(
-        LookupError, match=r"no champion of a model 'one', .*\(1\) was promoted; name one \(--version 1\)"
+        LookupError, match=r"no champion of a model 'one', .*\(1\) was promoted; name one, e.g. version 1,"
     ):
         version_named(space, "one", model="one")
     with pytest.raises(LookupError, match=r"no version 3 of a model 'one': expected 1$"):
