@@ -48,7 +48,7 @@ def test_text_of_a_table(clips: pd.DataFrame, cache: Path) -> None:
     )
     assert np.isnan(text.values[1]).all() and np.isfinite(text.values[0]).all()
     assert text.flags[1] == ("no_transcript",)
-    assert str(text) == "lexical features of 3 of 4 clips, shape (4, 384)"
+    assert str(text) == repr(text) == "lexical features of 3 of 4 clips, shape (4, 384)"
 
 
 @pytest.mark.slow
