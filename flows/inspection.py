@@ -19,7 +19,7 @@ from mer.errors import MerError
 from tasks.data.arithmetic import mixed_sets
 from tasks.data.equal_contents import equal_contents
 from tasks.serve.comparison import compare_versions, version_named
-from tasks.serve.library import model_named
+from tasks.serve.library import model_named, version_of
 from tasks.stage.work_folder import in_use
 from tasks.stage.workspace import Workspace, workspace
 
@@ -28,7 +28,8 @@ console = Console(highlight=False)
 
 def is_ours(error: BaseException) -> bool:
     """True for an error (or one with such a cause) whose message alone tells the user enough."""
-    return isinstance(error, MerError | InfraError | LookupError)
+    # KeyError and IndexError are bugs: a LookupError of ours is exactly one
+    return isinstance(error, MerError | InfraError) or type(error) is LookupError
 
 
 def show_models(model: str) -> None:
@@ -70,11 +71,9 @@ def show_evaluation(model: str, version: int | None, out: Path | None) -> None:
     """Print the report of a version; write it and its figures to a folder if asked to."""
     space = workspace()
     model = model_named(space, model)
-    row = space.catalogue.model_version(model, version) if version else space.catalogue.champion(model)
-    if row is None or row.evaluation is None:
-        raise LookupError(
-            f"model {model!r} has no champion with an evaluation; `mer models` lists what there is"
-        )
+    row = version_of(space, model, version)
+    if row.evaluation is None:
+        raise LookupError(f"model {model!r} version {row.version} was registered without an evaluation")
     report = json.loads(space.artifacts.read(row.evaluation, "report.json"))
     _print_report(row, report)
     if out is not None:

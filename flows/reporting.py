@@ -299,7 +299,7 @@ def print_systems(report: Mapping[str, Any], title: str) -> None:
         known = holdout.get("valence_mse") is not None
         console.print(
             f"holdout of true labels ({holdout['clips']} clips): accuracy {holdout['accuracy']:.3f}, "
-            f"WAF {holdout['waf']:.3f} ({holdout['waf_low']:.3f}-{holdout['waf_high']:.3f})"
+            f"WAF {holdout['waf']:.3f} ({holdout['waf_low']:.3f} to {holdout['waf_high']:.3f})"
             + (f", MSE of valence {holdout['valence_mse']:.3f}" if known else "")
         )
     for clips, summary in report.get("label_shift", {}).items():

@@ -134,13 +134,16 @@ def write_predictions(path: Path, predictions: Sequence[Prediction], classes: Se
     path.write_text(view_of(path).text(predictions, classes), encoding="utf-8", newline="\n")
 
 
-def read_predictions(path: Path) -> list[Prediction]:
+def read_predictions(path: str | Path) -> list[Prediction]:
     """Read predictions back; those of a table have 6 digits after the point.
 
     Raises:
-        ConfigError: a suffix of no view, or a file that is not what `write_predictions` wrote.
+        ConfigError: no such file, a suffix of no view, or a file that is not what `write_predictions` wrote.
     """
+    path = Path(path)
     view = view_of(path)
+    if not path.is_file():
+        raise ConfigError(f"predictions: expected a file, found none at {path}")
     with path.open(encoding="utf-8", newline="") as file:
         return view.read(file.read())
 

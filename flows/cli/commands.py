@@ -264,7 +264,11 @@ def _run_flow(flow: str, options: FlowOptions) -> None:
     options.load_recipe()
     started = _servers()
     module, _, function = flow.partition(":")
-    getattr(import_module(module), function)(options)
+    run = getattr(import_module(module), function)
+    from flows.cli.quiet import without_tracebacks_of_ours
+
+    without_tracebacks_of_ours()
+    run(options)
     _addresses(started)
 
 

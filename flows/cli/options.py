@@ -100,6 +100,7 @@ LabelShiftOption = Annotated[
     Literal["", "off", "report", "correct-if-shifted"],
     typer.Option(
         "--label-shift",
+        metavar="<off|report|correct-if-shifted>",
         help="Class priors of these clips: only report them beside the table, or correct answers where a test says that "
         "they differ from the training clips'. Left out: as the version's recipe says.",
         show_default=False,
@@ -128,7 +129,11 @@ AdaptStreamOption = Annotated[
 ]
 PoolingOption = Annotated[
     Literal["", "mean_std", "statistics", "attention"],
-    typer.Option("--pooling", help="Pooling over time before the heads. Left out: as the recipe says."),
+    typer.Option(
+        "--pooling",
+        metavar="<mean_std|statistics|attention>",
+        help="Pooling over time before the heads. Left out: as the recipe says.",
+    ),
 ]
 ControlOption = Annotated[
     bool,

@@ -67,9 +67,14 @@ def recognise(
         emotions=tuple(emotions),
         entries=tuple(sorted(reading.entries, key=lambda entry: entry.name)),
         left_out=reading.left_out,
-        feature_sets=(*feature_sets(root), *sorted(pickled_sets(root))),
+        feature_sets=feature_set_names(root),
         notes=(*reading.notes, *(_other_layouts(root, reader) if format == AUTO else ())),
     )
+
+
+def feature_set_names(root: Path) -> tuple[str, ...]:
+    """Names of a corpus' precomputed feature sets, which `files:<name>` reads: folders, then those of MMSA pickles."""
+    return (*feature_sets(root), *sorted(pickled_sets(root)))
 
 
 def _reader(root: Path, format: str) -> CorpusReader:

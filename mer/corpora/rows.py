@@ -22,6 +22,8 @@ _SPLITS = {
 }  # fmt: skip
 _MISSING_NUMBERS = frozenset({"", "nan", "none", "null", "na", "n/a"})
 _PROBLEMS_SHOWN = 10
+_UNKNOWN_SHOWN = 3
+"""Rows of unknown emotions that are shown beside their counts."""
 
 
 class UnknownEmotion(CorpusError):
@@ -85,10 +87,12 @@ def parse_rows(
         try:
             rows.append(_parse(values, emotions, label_map, mapped))
         except CorpusError as error:
-            location = locations[index] if locations else f"row {index + 2}"  # the header is row 1
-            problems.append(f"{location}: {error}")
             if isinstance(error, UnknownEmotion):
                 unknown[error.label] += 1
+                if unknown.total() > _UNKNOWN_SHOWN:
+                    continue
+            location = locations[index] if locations else f"row {index + 2}"  # the header is row 1
+            problems.append(f"{location}: {error}")
     if unknown:
         problems.insert(0, _how_to_map(unknown, emotions))
     if problems:
@@ -175,5 +179,6 @@ def _how_to_map(unknown: Mapping[str, int], emotions: Sequence[str]) -> str:
     example = ",".join(f"{label}={emotions[0]}" for label in sorted(unknown)[:2])
     return (
         f"labels outside the emotion set ({', '.join(emotions)}): {counts}. Say what each is with "
-        f"--label-map, e.g. {example} (LABEL= stands for no label), or use a recipe whose set has them"
+        f"--label-map, e.g. {example} (LABEL= stands for no label), or use a recipe whose set has them; in Python, "
+        "label_map= and emotions="
     )

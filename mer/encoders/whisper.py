@@ -77,8 +77,12 @@ class WhisperSpeech:
 
 
 def load_whisper(resolved: ResolvedWeights, placement: Placement = ON_CPU) -> WhisperSpeech:
-    """Load the encoder, in evaluation mode. Raises WeightsError where weights are missing or cannot be read."""
+    """Load the encoder, in evaluation mode; the folder need not hold a decoder.
+
+    Raises:
+        WeightsError: weights of the encoder are missing, or cannot be read.
+    """
     from transformers import WhisperFeatureExtractor, WhisperModel
 
-    encoder: Any = pretrained(WhisperModel, resolved, placement).encoder
+    encoder: Any = pretrained(WhisperModel, resolved, placement, unused=("decoder.",)).encoder
     return WhisperSpeech(encoder, WhisperFeatureExtractor.from_pretrained(resolved.folder), placement)

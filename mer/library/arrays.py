@@ -56,7 +56,7 @@ def number_array(name: str, values: Any) -> NDArray[np.float32]:
         )
     if array.dtype.kind not in "fiub":
         raise ConfigError(
-            f"{name}: expected real numbers, found values of type {array.dtype}, first {array.flat[0]!r}"
+            f"{name}: expected real numbers, found values of type {array.dtype}, first {array.item(0)!r}"
         )
     with np.errstate(over="ignore"):
         numbers = array.astype(np.float32)

@@ -127,8 +127,9 @@ def clips_of(clips: Any) -> list[Clip]:
     if not paths:
         raise ConfigError("clips: expected at least one file, found none")
     if not root and (missing := [path for path in paths if not path.is_file()]):
+        hint = "; a folder is read by mer.read_clips" if missing[0].is_dir() else ""
         raise ConfigError(
-            f"clips: expected files, found {len(missing)} paths without one, first {missing[0]}"
+            f"clips: expected files, found {len(missing)} paths without one, first {missing[0]}{hint}"
         )
     return [
         Clip(

@@ -64,6 +64,9 @@ class CrossValidation:
         names = [*(f"fold {number}" for number in range(len(self.folds))), "pooled"]
         return pandas.DataFrame([{"clips": row.clips} | row.as_dict() for row in rows], index=names)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         lines = [f"{'':<10}{'clips':>6}" + "".join(f"{name:>10}" for name in SCORES)]
         named = [(f"fold {number}", row) for number, row in enumerate(self.folds)]

@@ -26,6 +26,9 @@ class ClipFeatures:
     def __len__(self) -> int:
         return len(self.names)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         if isinstance(self.values, list):
             frames = sum(len(clip) for clip in self.values if clip is not None)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mer.clips import Clip
+from mer.corpora.recognise import feature_set_names
 from mer.encoders import resolve_weights
 from mer.encoders.families import modality_of
 from mer.errors import ConfigError
@@ -44,9 +48,10 @@ def extract(
     Returns:
         `values`: float32 (N, D), or (N, L, D) where states are stacked, NaN where a clip lacks the stream or cannot be read; with
         `pooling="frames"` a list of (T_i, D), None where it lacks it. Beside them `names`, `present` (N,) and `flags` (why).
+        A warning says so where no clip has any.
 
     Raises:
-        ConfigError: paths without a file, unknown options, or a source that gives no features.
+        ConfigError: paths without a file, unknown options, or a source that gives no features (of `files:`, no such set).
         WeightsError: weights that are absent or unsafe.
 
     Example:
@@ -72,6 +77,8 @@ def extract(
     spec = validated(FeatureSpec, "extract", defaults | {"modality": modality, "source": source} | options)
     features = extract_clips(build_extractor(spec, folder, device=device), known)
     present = np.array([feature.present for feature in features], dtype=bool)
+    if not present.any():
+        _say_why_all_are_absent(source, features, known)
     framewise = spec.pooling == "frames"
     return ClipFeatures(
         names=tuple(row_names(known)),
@@ -79,6 +86,23 @@ def extract(
         present=present,
         modality=modality,
         flags=tuple(feature.flags for feature in features),
+    )
+
+
+def _say_why_all_are_absent(source: str, features: list[ClipFeature], clips: list[Clip]) -> None:
+    name = source.removeprefix(FILES_PREFIX)
+    held = {known for root in {clip.corpus_root for clip in clips} for known in feature_set_names(root)}
+    if source.startswith(FILES_PREFIX) and name not in held:
+        raise ConfigError(
+            f"source {source!r}: expected a feature set of the corpus, features/<name>, found none {name!r}; "
+            f"there are {', '.join(sorted(held)) or 'none at all'}"
+        )
+    reasons = Counter(flag for feature in features for flag in feature.flags)
+    counted = ", ".join(f"{flag} {count}" for flag, count in reasons.most_common())
+    warnings.warn(
+        f"extract: none of {len(clips)} clips has features of {source} ({counted or 'no reason given'})",
+        UserWarning,
+        stacklevel=3,
     )
 
 

@@ -65,6 +65,9 @@ class LayerScores:
         )
         return target
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         lines = [f"state {self.config.score:>9}    low   high   share in a mixture"]
         for state, mean in enumerate(self.mean):

@@ -70,6 +70,10 @@ class Model:
         self.package = self.predictor.package
         """Recipe, temperature and what else the package says of itself."""
 
+    def __repr__(self) -> str:
+        numbered = "" if self.version is None else f", version {self.version}"
+        return f"<Model {self.package.recipe.name}{numbered}: {', '.join(self.streams)} -> {', '.join(self.emotions)}>"
+
     @property
     def emotions(self) -> tuple[str, ...]:
         """(C,) class names in index order."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from mer.errors import ConfigError
 from mer.fusion.config import FusionConfig
+from mer.recipes.problems import problems_of
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -38,10 +39,7 @@ def validated(kind: type[Options], where: str, values: Mapping[str, Any]) -> Opt
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, problem['loc'])) or 'options'}: {problem['msg']}, found {str(problem['input'])[:80]!r}"
-            for problem in error.errors()
-        ]
+        problems = problems_of(error, values, kind)
         raise ConfigError(f"{where}: " + "; ".join(problems)) from error
 
 

@@ -47,6 +47,9 @@ class Scores:
         """The scores alone, by name."""
         return {name: float(getattr(self, name)) for name in SCORES}
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         about = f"{100 * self.confidence:g} % interval, {self.resampled} resampled" if self.intervals else ""
         lines = [f"{f'{self.clips} clips':<14}{'score':>6}   {about}".rstrip()]

@@ -80,6 +80,6 @@ def given_validation(validation: Any, examples: Examples, usable: NDArray[np.boo
     if both := sorted(set(speakers[chosen]) & set(speakers[usable & ~chosen]) - {""}):
         raise ConfigError(
             f"validation: expected clips of other speakers than the training clips, found {len(both)} speakers in both, first "
-            f"{both[0]!r}; leave `speakers` out where that is meant"
+            f"{str(both[0])!r}; leave `speakers` out where that is meant"
         )
     return chosen

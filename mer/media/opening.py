@@ -174,9 +174,10 @@ def check_iso_boxes(path: Path) -> None:
             if length < 8:
                 break  # zeros or rubbish after the last box: players ignore it
             if position + length > size:
+                box = name.decode("ascii", "backslashreplace")
                 raise MediaError(
                     QuarantineReason.TRUNCATED,
-                    f"{path.name} was cut: its {name!r} box ends at byte {position + length} of {size}",
+                    f"{path.name} was cut: its {box} box would end at byte {position + length}, the file ends at {size}",
                 )
             seen.add((name, position))
             position += length

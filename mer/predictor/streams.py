@@ -31,13 +31,16 @@ def states_read(stream: Stream, studied: int | None) -> tuple[int, ...] | None:
     return stream.read.states(studied) if stream.features.layered else None
 
 
-def read_states(table: FeatureTable, states: Sequence[int] | None, stream: Stream) -> FeatureTable:
+def read_states(
+    table: FeatureTable, states: Sequence[int] | None, stream: Stream, name: str = ""
+) -> FeatureTable:
     """The frozen vector a fusion reads: mean over a block of hidden states, of the pooling that is asked for.
 
     Args:
         table: (clips, states, width), or (clips, width) where `states` is None.
         states: indices of the table's second axis, neighbours; None: the values as they are.
         stream: `read.pooling` and the features' own pooling are read.
+        name: of the stream, for errors; empty: its modality stands for it.
 
     Returns:
         (clips, width), or (clips, width / 2) where means are read of `mean_std`.
@@ -49,7 +52,8 @@ def read_states(table: FeatureTable, states: Sequence[int] | None, stream: Strea
     if states is not None:
         if states[-1] >= values.shape[1]:
             raise ConfigError(
-                f"{stream.modality} read: expected hidden states 0 to {values.shape[1] - 1}, found a block up to {states[-1]}"
+                f"{name or stream.modality} read: expected hidden states 0 to {values.shape[1] - 1}, found a block up to "
+                f"{states[-1]}"
             )
         block = values[:, states[0] : states[-1] + 1]
         # one state as it is stored: a mean of one would be the same numbers, in another precision for float16

@@ -117,7 +117,7 @@ def _recipe_of(source: _Source, overrides: Sequence[str]) -> Recipe:
 
 def _new_streams(stated: Values, overrides: Sequence[Override]) -> list[str]:
     """A line for each stream that single options alone have made: its name is often a misspelt one."""
-    streams = stated[STREAMS]
+    streams = without_removed_streams(stated)[STREAMS]
     names = dict.fromkeys(
         override.path[1] for override in overrides if override.path[0] == STREAMS and len(override.path) > 2
     )

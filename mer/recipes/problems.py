@@ -25,7 +25,7 @@ def problems_of(error: ValidationError, values: Mapping[str, Any], model: type[B
     """
     lines = []
     for problem in error.errors(include_url=False):
-        path = _path_in(values, problem["loc"])
+        path = _path_in(values, problem["loc"], model)
         where = ".".join(step[:_LONGEST_VALUE] for step in path)
         message = _message(problem, path, values, model)
         lines.append(f"{where}: {message}" if where else message)
@@ -59,12 +59,17 @@ def _message(
         nearest = nearest_options(path, values, model)
         unknown = f"unknown option, found value {_shown(problem['input'])}"
         return f"{unknown}; nearest: {', '.join(nearest)}" if nearest else unknown
+    if problem["type"] == "missing":
+        return "expected a value, found none"
+    if problem["type"] == "model_type":
+        options = dict.fromkeys(field for group in models_at(model, path) for field in group.model_fields)
+        return f"expected options in a mapping ({', '.join(options)}), found {_shown(problem['input'])}"
     message = problem["msg"].removeprefix("Value error, ")
-    states_value = problem["type"] in ("missing", "value_error")  # those of ours say what they found
-    return message if states_value else f"{message}, found {_shown(problem['input'])}"
+    ours = problem["type"] == "value_error"  # says what was found
+    return message if ours else f"{message}, found {_shown(problem['input'])}"
 
 
-def _path_in(values: Any, location: Sequence[int | str]) -> tuple[str, ...]:
+def _path_in(values: Any, location: Sequence[int | str], model: type[BaseModel]) -> tuple[str, ...]:
     """The path of a problem without what pydantic adds to it: the member of a union that it tried."""
     path: list[str] = []
     for number, step in enumerate(location):
@@ -72,6 +77,8 @@ def _path_in(values: Any, location: Sequence[int | str]) -> tuple[str, ...]:
         listed = isinstance(values, Sequence) and isinstance(step, int) and step < len(values)
         if inside or listed:
             values = values[step]
+        elif any(step in group.model_fields for group in models_at(model, path)):
+            values = {}  # an option that is not stated
         elif number < len(location) - 1 or not isinstance(values, Mapping):
             continue
         path.append(str(step))

@@ -101,7 +101,7 @@ def _vector(space: Workspace, item: StreamInput, clip_ids: Sequence[str]) -> Fea
     frozen = None
     if reads_frozen(item.stream, adapted=adapted is not None, aligned=aligned is not None):
         states = states_read(item.stream, item.learnt.read_layer)
-        frozen = read_states(feature_table(space, item.features, clip_ids), states, item.stream)
+        frozen = read_states(feature_table(space, item.features, clip_ids), states, item.stream, item.name)
     return fused_vector(item.stream, frozen, adapted, aligned)
 
 

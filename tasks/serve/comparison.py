@@ -11,6 +11,7 @@ from mer.errors import ConfigError
 from mer.predictor.package import RECORD, ModelPackage
 from tasks.data.old_ids import named_posteriors
 from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
+from tasks.serve.library import version_of
 from tasks.stage.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -27,11 +28,9 @@ def version_named(space: Workspace, text: str, *, model: str) -> ModelVersionRow
     name, _, number = (model, "", text) if text.isdigit() else text.partition(":")
     if number and not number.isdigit():
         raise LookupError(f"version {text!r}: expected NAME, NAME:VERSION or VERSION, e.g. demo:3")
-    row = space.catalogue.model_version(name, int(number)) if number else space.catalogue.champion(name)
-    if row is None or row.evaluation is None:
-        raise LookupError(
-            f"model {name!r} has no champion with an evaluation; `mer models` lists what there is"
-        )
+    row = version_of(space, name, int(number) if number else None)
+    if row.evaluation is None:
+        raise LookupError(f"model {name!r} version {row.version} was registered without an evaluation")
     return row
 
 

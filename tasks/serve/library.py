@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra.catalogue import ModelVersionRow
 from mer.library.sources import RegisteredModel
 from tasks.stage.workspace import Workspace, workspace
 
@@ -25,6 +26,37 @@ def model_named(space: Workspace, name: str) -> str:
     )
 
 
+def version_of(space: Workspace, name: str, version: int | None = None) -> ModelVersionRow:
+    """The version of this number, or the champion, of a model.
+
+    Raises:
+        LookupError: there is none; says which models or versions there are.
+    """
+    rows = space.catalogue.model_versions(name)
+    numbers = [row.version for row in rows]
+    if version in numbers:
+        return rows[numbers.index(version)]
+    champion = space.catalogue.champion(name) if version is None else None
+    if champion is not None:
+        return champion
+    what = "champion" if version is None else f"version {version}"
+    where = f"the catalogue below {space.settings.home} has no {what} of a model {name!r}"
+    listed = ", ".join(map(str, numbers))
+    if not rows:
+        known = ", ".join(sorted({row.name for row in space.catalogue.model_versions()}))
+        raise LookupError(
+            f"{where}: expected one of {known}"
+            if known
+            else f"{where}, nor any model yet: `mer run` makes one"
+        )
+    if version is None:
+        raise LookupError(
+            f"{where}, since none of its versions ({listed}) was promoted; name one, e.g. version {numbers[-1]}, "
+            f"or see why: `mer models {name}`"
+        )
+    raise LookupError(f"{where}: expected {'one of ' if len(numbers) > 1 else ''}{listed}")
+
+
 def registered_version(name: str, version: int | None = None) -> RegisteredModel:
     """Fetch a registered version's package.
 
@@ -36,13 +68,5 @@ def registered_version(name: str, version: int | None = None) -> RegisteredModel
         LookupError: the catalogue of this `MER_HOME` has no such model or version.
     """
     space = workspace()
-    if version is None:
-        chosen = space.catalogue.champion(name)
-    else:
-        chosen = next((row for row in space.catalogue.model_versions(name) if row.version == version), None)
-    if chosen is None:
-        what = "champion" if version is None else f"version {version}"
-        raise LookupError(
-            f"the catalogue below {space.settings.home} has no {what} of a model {name!r}; `mer models` lists what it has"
-        )
+    chosen = version_of(space, name, version)
     return RegisteredModel(space.artifacts.fetch(chosen.artifact), space.weights, chosen.version)

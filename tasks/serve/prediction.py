@@ -16,7 +16,7 @@ from mer.clips import Clip
 from mer.errors import ConfigError, CorpusError, MediaError, QuarantineReason
 from mer.label_shift.config import LabelShiftConfig
 from tasks.serve.label_shift import analyse_predictions, write_summary
-from tasks.serve.library import model_named
+from tasks.serve.library import model_named, version_of
 from tasks.stage.compute import computing
 from tasks.stage.workspace import Workspace, workspace
 
@@ -109,13 +109,7 @@ def predict_files(
     _check_out(out, submission=bool(request.candidates))
     space = workspace()
     model = model_named(space, request.model)
-    version, catalogue = request.version, space.catalogue
-    chosen = catalogue.model_version(model, version) if version else catalogue.champion(model)
-    if chosen is None:
-        description = f"version {version}" if version else "champion"
-        raise LookupError(
-            f"model {model!r} has no {description}: expected a registered one; `mer models` lists them"
-        )
+    chosen = version_of(space, model, request.version)
     requested = read_candidates(Path(request.candidates)) if request.candidates else None
     media = _media(space, request.paths, requested)
     if requested is not None and not request.paths:

@@ -77,7 +77,7 @@ def test_our_errors_are_one_line() -> None:
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "mer models" in done.stderr
+    assert "`mer run` makes one" in done.stderr
 
 
 def _clean() -> dict[str, str]:

@@ -167,7 +167,9 @@ def test_no_clip_at_all_is_a_table_of_a_header(tmp_path: Path) -> None:
     for suffix in VIEWS:
         path = tmp_path / f"none{suffix}"
         write_predictions(path, [], CLASSES)
-        assert read_predictions(path) == []
+        assert read_predictions(path) == read_predictions(str(path)) == []
+        with pytest.raises(ConfigError, match="expected a file, found none at"):
+            read_predictions(path.with_stem("gone"))
     assert "p_happy" in (tmp_path / "none.csv").read_text(encoding="utf-8")
 
 

@@ -85,8 +85,14 @@ def test_versions_are_compared_on_all_clips_neither_was_trained_on(
 
 def test_a_version_that_is_not_there_is_named(space: Workspace) -> None:
     register(space, "one", wrong=0)
-    with pytest.raises(LookupError, match="'one' has no champion"):
+    with pytest.raises(
+        LookupError, match=r"no champion of a model 'one', .*\(1\) was promoted; name one, e.g. version 1,"
+    ):
         version_named(space, "one", model="one")
+    with pytest.raises(LookupError, match=r"no version 3 of a model 'one': expected 1$"):
+        version_named(space, "3", model="one")
+    with pytest.raises(LookupError, match=r"no champion of a model 'two': expected one of one$"):
+        version_named(space, "two", model="one")
     with pytest.raises(LookupError, match="demo:3"):
         version_named(space, "one:latest", model="one")
 

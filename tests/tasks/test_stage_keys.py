@@ -170,7 +170,7 @@ UNUSED = {
         "mer/encoders/__init__.py", 'if name == "load_acoustic":', 'if name in ("load_acoustic",):'
     ),
     "a module that only the predictor imports": Edit(
-        "mer/predictor/reading.py", 'Level = Literal["utterance", "frames"]', 'Level = Literal["frames"]'
+        "mer/predictor/reading.py", "if clips_of[clip.name] == 1", "if clips_of[clip.name] < 2"
     ),
     "a reader of corpora": Edit("mer/corpora/meld.py", "import ", "import time\nimport "),
     "how a stage is run": Edit("tasks/stage/run.py", "started = time.monotonic()", "started = 0.0"),

@@ -94,6 +94,13 @@ def test_labels_outside_the_set_are_counted_in_one_error(tmp_path: Path) -> None
     assert "bored (2), fear (1)" in message
     assert "--label-map" in message
     assert "train-label.csv row 4: unknown emotion 'bored'" in message
+    table(tmp_path, "train-label.csv", "name,discrete\n" + "a,bored\n" * 50 + "b,sad\n")
+    with pytest.raises(CorpusError) as caught:
+        recognise(tmp_path, emotions=MER_EMOTIONS)
+    assert "bored (50)" in str(caught.value) and len(str(caught.value).splitlines()) == 5, (
+        "its counts, three rows"
+    )
+    table(tmp_path, "train-label.csv", "name,discrete\na,bored\nb,sad\nc,bored\nd,fear\n")
     found = recognise(tmp_path, emotions=MER_EMOTIONS, label_map={"bored": None, "fear": "worried"})
     assert seen(found) == [("a", Split.UNLABELLED, None, None)]
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from mer.encoders.acoustic import load_acoustic, load_speech
 from mer.encoders.weights import ResolvedWeights, resolve_weights
 from mer.encoders.windows import windows
-from mer.errors import ConfigError
+from mer.errors import ConfigError, WeightsError
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +48,27 @@ def test_states_are_those_of_transformers_cut_to_the_sound(whisper: ResolvedWeig
     for index, state in zip((0, 1, 2), encoder.states(sound, (0, 1, 2)), strict=True):
         assert state.shape == (50, 16)  # one second; the padding to 30 seconds is no frame of ours
         torch.testing.assert_close(state, whole[index][0, :50], rtol=1e-4, atol=1e-5)
+
+
+def test_an_encoder_without_its_decoder_gives_the_same_states(
+    whisper: ResolvedWeights, tmp_path: Path
+) -> None:
+    alone = tmp_path / "alone"
+    shutil.copytree(whisper.folder, alone)
+    tensors = load_file(alone / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("decoder.")}
+    assert len(kept) < len(tensors)
+    save_file(kept, alone / "model.safetensors", {"format": "pt"})
+    sound = torch.randn(16_000, generator=torch.Generator().manual_seed(0)) * 0.1
+    states = [
+        load_speech(resolve_weights(str(folder), tmp_path / "cache")).states(sound, (0, 2))
+        for folder in (whisper.folder, alone)
+    ]
+    for whole, part in zip(*states, strict=True):
+        assert torch.equal(whole, part)
+    save_file(dict(list(kept.items())[1:]), alone / "model.safetensors", {"format": "pt"})
+    with pytest.raises(WeightsError, match="1 weights of WhisperModel are missing"):
+        load_speech(resolve_weights(str(alone), tmp_path / "cache"))
 
 
 def test_whisper_cannot_be_entered_at_a_layer(whisper: ResolvedWeights) -> None:

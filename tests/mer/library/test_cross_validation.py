@@ -59,6 +59,7 @@ def test_it_reads_as_a_table(result: mer.CrossValidation) -> None:
     table = result.table()
     assert table.index.tolist() == ["fold 0", "fold 1", "fold 2", "pooled"]
     assert table.clips.tolist()[-1] == 120 == table.clips.tolist()[:3][0] + sum(table.clips.tolist()[1:3])
+    assert repr(result) == str(result)
     lines = str(result).splitlines()
     assert lines[0].split() == ["clips", "accuracy", "uar", "waf", "macro_f1"]
     assert [line.split()[0] for line in lines[1:]] == [

@@ -240,7 +240,7 @@ def test_it_can_be_cloned_and_searched_by_scikit_learn(made: Made) -> None:
         ({"epoch": 3}, "Fusion: unknown option 'epoch'; did you mean 'epochs'"),
         ({"model": "conkat"}, "unknown fusion model 'conkat'"),
         ({"model": 3}, "the name of a fusion model, or a function or class"),
-        ({"epochs": 0}, "epochs: Input should be greater than or equal to 1, found '0'"),
+        ({"epochs": 0}, "epochs: Input should be greater than or equal to 1, found 0"),
         ({"level": "word"}, "level: Input should be 'utterance' or 'frames', found 'word'"),
         ({"validation_share": 0.9}, r"validation_share: expected a value in \[0, .5\], found 0.9"),
         ({"validation_share": None}, "validation_share: expected a value"),

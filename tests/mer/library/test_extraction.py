@@ -48,7 +48,7 @@ def test_text_of_a_table(clips: pd.DataFrame, cache: Path) -> None:
     )
     assert np.isnan(text.values[1]).all() and np.isfinite(text.values[0]).all()
     assert text.flags[1] == ("no_transcript",)
-    assert str(text) == "lexical features of 3 of 4 clips, shape (4, 384)"
+    assert str(text) == repr(text) == "lexical features of 3 of 4 clips, shape (4, 384)"
 
 
 @pytest.mark.slow
@@ -85,6 +85,24 @@ def test_precomputed_files_are_read(tmp_path: Path) -> None:
     table = mer.read_clips(root)
     speech = mer.extract(table, "files:speech", modality="acoustic", cache=tmp_path)
     assert isinstance(speech.values, np.ndarray) and speech.values[:, 0].tolist() == [1, 2, 3]
+
+
+def test_features_that_no_clip_has_are_said(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    for name in ("other", "speech"):
+        (root / "features" / name).mkdir(parents=True)
+    np.save(root / "features" / "speech" / "clip.npy", np.ones(5, dtype=np.float32))
+    table = mer.read_clips(root)
+    with pytest.raises(ConfigError, match=r"found none 'speach'; there are other, speech$"):
+        mer.extract(table, "files:speach", modality="acoustic", cache=tmp_path)
+    with pytest.warns(
+        UserWarning, match=r"none of 1 clips has features of files:other \(no_feature_file 1\)"
+    ):
+        assert not mer.extract(table, "files:other", modality="acoustic", cache=tmp_path).present.any()
+    with pytest.warns(UserWarning, match=r"none of 1 clips .* \(no_transcript 1\)"):
+        mer.extract(table, TEXT, cache=tmp_path)
+    with pytest.raises(ConfigError, match=r"first .*corpus; a folder is read by mer\.read_clips"):
+        mer.extract(root, TEXT, cache=tmp_path)
 
 
 def test_wrong_arguments_say_what_was_expected(clips: pd.DataFrame, cache: Path) -> None:

@@ -110,6 +110,7 @@ def test_a_registered_model_is_found_by_name(registered: None, made: Made) -> No
     for version in (None, 2):
         model = mer.load_model("made", version)
         assert model.emotions == CLASSES and model.streams == ("acoustic", "visual") and model.version == 2
+        assert repr(model).endswith(f", version 2: acoustic, visual -> {', '.join(CLASSES)}>")
     with pytest.raises(
         ConfigError, match=r"'made' version 3: .* a_broken: cannot be loaded .*; mine: my store has no 'made'"
     ):

@@ -80,8 +80,12 @@ def test_features_without_states_keep_their_values(states: FeatureTable) -> None
 
 
 def test_states_beyond_the_encoder_are_refused(states: FeatureTable) -> None:
-    with pytest.raises(ConfigError, match="hidden states 0 to 4, found a block up to 6"):
+    with pytest.raises(
+        ConfigError, match="acoustic read: expected hidden states 0 to 4, found a block up to 6"
+    ):
         read_states(states, (5, 6), stream(start=5, length=2))
+    with pytest.raises(ConfigError, match="ears read: expected"):
+        read_states(states, (5, 6), stream(start=5, length=2), "ears")
 
 
 def test_frames_of_a_block_are_averaged_frame_by_frame() -> None:

@@ -115,6 +115,11 @@ def test_options_are_set_over_what_is_extended(tmp_path: Path) -> None:
         ("emotions=[a, b, a]", "every class once"),
         ("streams=3", "streams: .*dictionary"),
         ("streams=null", "at least one stream"),
+        ("folds=2", r"folds: expected options in a mapping \(count, use_published, .*\), found 2"),
+        (
+            "streams.text={modality: lexical}",
+            r"streams\.text\.features\.source: expected a value, found none",
+        ),
         ("streams.wisper.features.source=x", "a new stream, made by --set; the recipe itself has acoustic"),
         ("x" * 5000 + "=1", "unknown option"),
     ],
@@ -127,6 +132,21 @@ def test_what_cannot_be_set_is_said_in_one_message(text: str, complaint: str) ->
     assert re.search(complaint, message, re.S), message
     if "unknown option" in complaint or "found" in complaint:
         assert message.startswith("recipe demo --set ") and "`mer recipes NAME`" in message
+
+
+def test_the_name_of_a_stream_alone_is_led_to_the_streams(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "extends: clips\nacoustic: null\nstreams: {ears: {modality: acoustic, features: {source: w}}}\n"
+    )
+    with pytest.raises(ConfigError, match=r"ears: unknown option.*; nearest: streams\.ears\n"):
+        load_recipe(str(file), ["ears.read.start=3"])
+    with pytest.raises(
+        ConfigError, match=r"streams\.acoustic: a new stream.* itself has visual, lexical, ears\n"
+    ):
+        load_recipe(str(file), ["acoustic.adaptation.rank=8"])
+    with pytest.raises(ConfigError, match="ears: unknown option"):
+        load_recipe(str(file), ["streams=3", "ears.read.start=3"])
 
 
 @given(
