@@ -102,7 +102,11 @@ class StreamReader:
     def _framewise(self, name: str, clips: Sequence[Clip]) -> dict[str, StreamTable]:
         """A stream's frames and its learnt vector; empty where it has no frames."""
         stream, served = self._package.recipe.streams[name], self._package.served(name)
-        if (spec := frame_spec(stream, served.read_layer)) is None:
+        spec: FeatureSpec | None
+        if stream.features.layered and states_read(stream, served.read_layer) is None:
+            # packages to 0.2.0: of pictures and text all states were read side by side, no study chose one
+            spec = stream.features.model_copy(update={"pooling": "frames"})
+        elif (spec := frame_spec(stream, served.read_layer)) is None:
             return {}
         learnt: FeatureTable | None = None
         if served.alignment is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from mer.clips import Clip
 from mer.errors import ConfigError
-from mer.features.dataset import FeatureTable
+from mer.features.dataset import FeatureTable, RaggedTable
 from mer.features.spec import FeatureSpec
 from mer.predictor.package import ModelPackage
 from mer.predictor.reading import StreamReader
@@ -118,3 +119,25 @@ def test_a_stream_is_evidence_only_where_the_fusion_had_it(tmp_path: Path) -> No
     assert table.present.tolist() == [True, False]
     assert [one.streams for one in reader.evidence(clips)] == [("voice",), ()]
     assert [one.streams for one in reader.evidence(clips[:1])] == [()], "those clips alone were not read"
+
+
+class Frames(StreamReader):
+    """A reader that gives one frame of the states that it is asked for."""
+
+    def _frames(self, name: str, spec: FeatureSpec, clips: Sequence[Clip]) -> RaggedTable:
+        assert isinstance(spec.layers, tuple) and spec.pooling == "frames"
+        values = np.ones((len(clips), len(spec.layers), 2), dtype=np.float32)
+        offsets = np.arange(len(clips) + 1, dtype=np.int64)
+        return RaggedTable(
+            tuple(clip.name for clip in clips), values, offsets, np.ones(len(clips), dtype=bool)
+        )
+
+
+def test_of_an_earlier_package_all_states_are_read_frame_by_frame(tmp_path: Path) -> None:
+    face = {"features": {"modality": "visual", "source": "seed:clip-tiny", "layers": [1, 2]}}
+    record = {"recipe": {"name": "old", "visual": face}, "system": "fused", "read_layer": None}
+    reader = Frames(ModelPackage.parse(json.dumps(record)), tmp_path, tmp_path)
+    (table,) = reader.streams(
+        [Clip(name="a", content="a", path=tmp_path / "a", corpus_root=tmp_path)], "frames"
+    ).values()
+    assert table.values.shape == (1, 2, 2)
