@@ -158,7 +158,7 @@ def _source(name_or_path: str, folder: Path) -> _Source:
         text = files(__package__).joinpath(f"{name_or_path}.yaml").read_text(encoding="utf-8")
         return _Source(name_or_path, text, name_or_path, Path(), f"built-in {name_or_path}")
     path = folder / name_or_path
-    if name_or_path.endswith(SUFFIXES) and path.is_file():
+    if name_or_path.endswith(SUFFIXES) and _is_file(path):
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
@@ -170,6 +170,13 @@ def _source(name_or_path: str, folder: Path) -> _Source:
         f"no recipe {name_or_path[:200]!r}{nearest}: expected one of {', '.join(recipe_names())}, or a path to a .yaml file"
         + (f" below {folder}" if folder != Path() else "")
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for the file system
+        return False
 
 
 def _values(source: _Source) -> dict[str, Any]:

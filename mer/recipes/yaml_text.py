@@ -15,6 +15,7 @@ MOST_VALUES = 100_000
 """Most values of a text whose aliases are written out; a recipe of every option has a thousand."""
 
 _MERGE = "tag:yaml.org,2002:merge"
+_SET = "tag:yaml.org,2002:set"
 
 
 def read_yaml(text: str, origin: str) -> Any:
@@ -53,6 +54,10 @@ def _check(node: yaml.Node, origin: str, enclosing: set[int], sizes: dict[int, i
     if id(node) in sizes:
         return sizes[id(node)]
     enclosing.add(id(node))
+    if node.tag == _SET:
+        raise ConfigError(
+            f"{origin}: expected a list, found a set, which has no order (line {node.start_mark.line + 1})"
+        )
     if isinstance(node, yaml.MappingNode):
         _check_mapping(node, origin)
         inner = [value for pair in node.value for value in pair]

@@ -176,3 +176,8 @@ def test_a_recipe_is_named_by_text_or_path(tmp_path: Path) -> None:
         ConfigError, match=r"expected a list of PATH=VALUE, found the text 'fusion\.hidden=64'"
     ):
         load_recipe("demo", "fusion.hidden=64")
+
+
+def test_a_name_longer_than_a_files_may_be_is_no_recipe() -> None:
+    with pytest.raises(ConfigError, match="no recipe 'xxx"):
+        load_recipe("x" * 5000 + ".yaml")

@@ -77,3 +77,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         read_yaml(text, "recipe")
     except ConfigError as error:
         assert str(error).startswith("recipe: ")
+
+
+def test_a_set_is_refused_since_its_order_would_be_another_in_every_run() -> None:
+    with pytest.raises(
+        ConfigError, match=r"mine: expected a list, found a set, which has no order \(line 2\)"
+    ):
+        read_yaml("name: x\nemotions: !!set {calm, loud}", "mine")
