@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mer.errors import ConfigError
-from mer.recipes.merging import STREAMS, Values, merged, normalised, without_removed_streams
+from mer.recipes.merging import STREAMS, Values, merged, normalised, without_removed
 from mer.recipes.overrides import Override, parse_override, with_overrides
 from mer.recipes.problems import problems_of
 from mer.recipes.recipe import Recipe
@@ -98,7 +98,7 @@ def base_of(name_or_path: str) -> str | None:
 def _recipe_of(source: _Source, overrides: Sequence[str]) -> Recipe:
     parsed = [parse_override(text) for text in overrides]
     stated = {"name": source.stem, **_with_base(source, chain=())}
-    values = without_removed_streams(with_overrides(stated, parsed))
+    values = without_removed(with_overrides(stated, parsed))
     label = " ".join([source.label, *(f"--set {override.text[:200]}" for override in parsed)])
     try:
         recipe = Recipe.model_validate(values)
@@ -117,7 +117,7 @@ def _recipe_of(source: _Source, overrides: Sequence[str]) -> Recipe:
 
 def _new_streams(stated: Values, overrides: Sequence[Override]) -> list[str]:
     """A line for each stream that single options alone have made: its name is often a misspelt one."""
-    streams = without_removed_streams(stated)[STREAMS]
+    streams = without_removed(stated)[STREAMS]
     names = dict.fromkeys(
         override.path[1] for override in overrides if override.path[0] == STREAMS and len(override.path) > 2
     )

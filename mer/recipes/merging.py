@@ -17,6 +17,7 @@ SHORT_VALUES: Mapping[str, str] = {"label_shift": "mode"}
 """Option that a single value may stand for -> what that value is: `label_shift: report` is `label_shift: {mode: report}`."""
 
 STREAMS = "streams"
+ENSEMBLE, MEMBERS = "ensemble", "members"
 
 
 def normalised(values: Values, origin: str = "recipe") -> dict[str, Any]:
@@ -58,12 +59,19 @@ def merged(base: Values, changes: Values) -> dict[str, Any]:
     return result
 
 
-def without_removed_streams(values: Values) -> dict[str, Any]:
-    """The options without streams that are `null`."""
-    streams = values.get(STREAMS) or {}
-    if isinstance(streams, Mapping):
-        streams = {name: value for name, value in streams.items() if value is not None}
-    return {**values, STREAMS: streams}
+def without_removed(values: Values) -> dict[str, Any]:
+    """The options without the streams and the members of an ensemble that are `null`."""
+    left = {**values, STREAMS: _present(values.get(STREAMS) or {})}
+    ensemble = values.get(ENSEMBLE)
+    if isinstance(ensemble, Mapping) and MEMBERS in ensemble:
+        left[ENSEMBLE] = {**ensemble, MEMBERS: _present(ensemble[MEMBERS])}
+    return left
+
+
+def _present(named: Any) -> Any:
+    if not isinstance(named, Mapping):
+        return named
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def full_path(path: tuple[str, ...]) -> tuple[str, ...]:

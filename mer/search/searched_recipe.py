@@ -64,5 +64,5 @@ def _difference(base: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[st
                 different[name] = inner
         elif value != before:
             different[name] = value
-    # a stream that `--set x=null` has removed; of other mappings of names nothing can be removed in a recipe that extends
+    # streams and members that `--set` has removed
     return different | {name: None for name in base if name not in searched}

@@ -181,3 +181,17 @@ def test_a_recipe_is_named_by_text_or_path(tmp_path: Path) -> None:
 def test_a_name_longer_than_a_files_may_be_is_no_recipe() -> None:
     with pytest.raises(ConfigError, match="no recipe 'xxx"):
         load_recipe("x" * 5000 + ".yaml")
+
+
+def test_null_removes_a_member_of_an_ensemble(tmp_path: Path) -> None:
+    members = load_recipe("best").member_fusions
+    path = write(
+        tmp_path, "two.yaml", "extends: best\nensemble: {members: {gathering: null, wide: {hidden: 128}}}"
+    )
+    assert tuple(load_recipe(path).member_fusions) == (
+        *(name for name in members if name != "gathering"),
+        "wide",
+    )
+    assert "concat" not in load_recipe("best", ["ensemble.members.concat=null"]).member_fusions
+    with pytest.raises(ConfigError, match="ensemble\\.members: Input should be a valid dictionary"):
+        load_recipe("best", ["ensemble.members=[a, b]"])
