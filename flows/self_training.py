@@ -92,7 +92,13 @@ def self_train(refresh: Refresh, number: int, leaders: Mapping[str, FusedView]) 
         view: [leader, *_single_streams(refresh.supervised, recipe, view)] for view, leader in leaders.items()
     }
     ballots = {
-        view: select_view.submit(experiment.view(view), config, view_voters, standing)
+        view: select_view.submit(
+            experiment.view(view),
+            experiment.inputs(experiment.view(view)),
+            config,
+            view_voters,
+            standing,
+        )
         for view, view_voters in voters.items()
     }
     selected = {view: ballot.result() for view, ballot in ballots.items()}

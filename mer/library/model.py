@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from mer.predictions import Prediction
 from mer.predictor.package import RECORD
 from mer.predictor.predictor import Predictor
 from mer.stream_tables import LevelTables
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def load_model(
@@ -108,6 +111,40 @@ class Model:
             else next(answers).model_copy(update={"name": name})
             for row, (name, clip) in enumerate(zip(row_names(clips), clips, strict=True))
         ]
+
+    def explain(self, files: Any) -> pandas.DataFrame:
+        """What each stream weighs in the answers for files, and what the answers lose without it; one more pass a stream.
+
+        Args:
+            files: as for `predict`; files that cannot be read have no row.
+
+        Returns:
+            A row a clip, indexed by its name: `discrete`, `confidence`, for every stream `weight_<stream>` (on the scale of the
+            model) and `lost_<stream>` (probability that the answer loses where the stream is masked; 0 where the clip lacks it).
+
+        Raises:
+            ConfigError: paths without a file, or no file that can be read.
+
+        Example:
+            >>> model.explain(["a.mp4", "b.mp4"]).filter(like="lost_").mean()
+        """
+        import pandas
+
+        clips = [clip for clip in clips_of(files) if _unusable(clip) is None]
+        if not clips:
+            raise ConfigError("explain: expected at least one file that can be read, found none")
+        explained = self.predictor.explain(clips)
+        columns: dict[str, Any] = {
+            "discrete": [self.emotions[row] for row in explained.answer],
+            "confidence": explained.confidence,
+        }
+        for prefix, measured in (("weight", explained.stream_weights), ("lost", explained.confidence_lost)):
+            if measured is not None:
+                columns |= {
+                    f"{prefix}_{stream}": measured.values[:, column]
+                    for column, stream in enumerate(measured.streams)
+                }
+        return pandas.DataFrame(columns, index=pandas.Index(row_names(clips), name="name"))
 
     def predict_features(self, features: Any) -> NDArray[np.float64]:
         """(N, C) calibrated posteriors in the order of `emotions`, of features that were extracted before; rows sum to 1.

@@ -8,7 +8,7 @@ bends the priors more than wrong labels do, and a share of each class is better 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,7 @@ class Vote:
     confidence: NDArray[np.float64]
     """(N,) probability of that class, by the mean of the log-posteriors."""
     agreeing: NDArray[np.int64]
-    """(N,) voters whose own class it is."""
+    """(N,) voters whose class it is, and who have a stream of the clip."""
     probabilities: NDArray[np.float64]
     """(N, C) distribution that the class is the likeliest of."""
     voters: int = 1
@@ -59,13 +59,20 @@ class Vote:
         return np.asarray(self.agreeing >= min(config.agreeing, self.voters))
 
 
-def vote(voters: Sequence[Posteriors], leading: int = 0, temperature: float = 1.0) -> Vote:
+def vote(
+    voters: Sequence[Posteriors],
+    leading: int = 0,
+    temperature: float = 1.0,
+    absent: Sequence[Collection[str]] = (),
+) -> Vote:
     """Count votes for the class of the leading voter.
 
     Args:
         voters: M posteriors of the same clips, in any order.
         leading: the voter whose class and confidence count; the others agree or do not. -1: the product of all.
         temperature: the leader's logits are divided by this, so that its confidence is a probability of being right.
+        absent: for each voter the clips of which it has no stream: it answers them by the frequency of the classes, which agrees
+            with nobody. Empty: every voter has a stream of every clip.
 
     Raises:
         ConfigError: no voters, or voters of different clips or classes.
@@ -74,7 +81,14 @@ def vote(voters: Sequence[Posteriors], leading: int = 0, temperature: float = 1.
     leader = log_pooled(aligned) if leading < 0 else aligned[leading]
     probabilities = leader.probabilities(temperature * (len(aligned) if leading < 0 else 1))
     emotion = probabilities.argmax(axis=1).astype(np.int64)
-    agreeing = np.sum([voter.predicted == emotion for voter in aligned], axis=0)
+    if absent and len(absent) != len(aligned):
+        raise ConfigError(
+            f"vote: expected absent clips of {len(aligned)} voters, found those of {len(absent)}"
+        )
+    agrees = np.array([voter.predicted == emotion for voter in aligned])
+    for row, clips in enumerate(absent):
+        agrees[row] &= ~np.array([clip_id in clips for clip_id in leader.clip_ids], dtype=bool)
+    agreeing = agrees.sum(axis=0)
     return Vote(
         clip_ids=leader.clip_ids,
         emotion=emotion,

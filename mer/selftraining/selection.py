@@ -41,6 +41,7 @@ def select_pseudo_labels(
     config: SelfTrainingConfig,
     excluded: Collection[str] = (),
     held_out: HeldOut | None = None,
+    absent: Sequence[Collection[str]] = (),
 ) -> PseudoLabels:
     """Vote on clips and select those with enough agreement and confidence, at most the caps per class.
 
@@ -50,6 +51,7 @@ def select_pseudo_labels(
         config: policy and caps.
         excluded: clip ids that must never be selected (labelled, validation and test clips; invariant I10).
         held_out: true labels to calibrate by and to estimate precision with; needed by a policy of precision.
+        absent: for each voter the clips, of both kinds, that it has no stream of (see `vote`).
 
     Raises:
         ConfigError: a threshold names a class that does not exist, logits of another number of classes, or a policy of
@@ -60,8 +62,8 @@ def select_pseudo_labels(
     temperature = 1.0
     if held_out is not None and len(held_out.truth) >= LEAST_CALIBRATED:
         temperature = _temperature(held_out, leading)
-    votes = vote(voters, leading, temperature)
-    known = vote(held_out.voters, leading, temperature) if held_out is not None else None
+    votes = vote(voters, leading, temperature, absent)
+    known = vote(held_out.voters, leading, temperature, absent) if held_out is not None else None
     thresholds = _thresholds(known, held_out, classes, config)
     barred = set(excluded)
     out = np.array([clip_id in barred for clip_id in votes.clip_ids], dtype=bool)

@@ -22,13 +22,13 @@ def count_missing(features: Mapping[str, FeatureSetRef], clip_ids: Sequence[str]
     space = workspace()
     names: dict[str, list[str]] = {}
     for name in sorted(features):
-        counts = missing_counts(*_presence(space, features[name], clip_ids))
+        counts = missing_counts(*presence(space, features[name], clip_ids))
         if counts is not None:
             names.setdefault(counts, []).append(name)
     return [f"{', '.join(sets)}: {counts}" for counts, sets in names.items()]
 
 
-def _presence(
+def presence(
     space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]
 ) -> tuple[list[bool], list[tuple[str, ...]]]:
     """Whether each clip's features are there, and their flags, out of the indices of the shards."""

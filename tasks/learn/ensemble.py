@@ -54,15 +54,14 @@ def combine_view(view: View, inputs: StreamInputs, members: Members, system: str
     }
 
     def produce(run: StageRun) -> Produced:
-        from mer.ensemble.ensemble import fit_ensemble
         from mer.ensemble.pruning import weighted_f1
-        from mer.ensemble.valence import ValenceLabels, class_mean_valence
+        from mer.ensemble.system import fit_combination
+        from mer.systems.kinds import FitData
 
         known = {name: load_posteriors(run.space, ref).restricted(clip_ids) for name, ref in held_out.items()}
         truth = examples.emotion[rows]
-        learnt = partition.train
-        means = class_mean_valence(examples.emotion[learnt], examples.valence[learnt], classes)
-        ensemble = fit_ensemble(known, truth, config, ValenceLabels(examples.valence[rows], means))
+        clips = FitData({}, examples, partition.train, partition.validation, view.dataset.emotions)
+        ensemble = fit_combination(known, clips, config)
         predicted = {
             name: load_posteriors(run.space, member.posteriors) for name, member in members.views.items()
         }

@@ -75,7 +75,9 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
         "fusion",
         inputs={
             "view": partition.digest(examples, unlabelled=False),
-            "streams": {name: stream_identity(item) for name, item in inputs.items()},
+            "streams": [
+                stream_identity(item) for item in inputs.values()
+            ],  # in the order in which they are fused
             "pseudo": taught,
             **({"start": start.sha256} if start is not None else {}),
             "contents": _contents(inputs, learnt_ids),
@@ -126,7 +128,9 @@ def predict_with(
         "posteriors",
         inputs={
             "model": model.sha256,
-            "streams": {name: stream_identity(item) for name, item in inputs.items()},
+            "streams": [
+                stream_identity(item) for item in inputs.values()
+            ],  # in the order in which they are fused
             "clips": digest(sorted(clip_ids)),
             "contents": _contents(inputs, clip_ids),
         },

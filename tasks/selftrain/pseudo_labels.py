@@ -20,10 +20,11 @@ from mer.selftraining.config import SelfTrainingConfig
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import load_partitions, load_view
 from tasks.data.equal_contents import equal_contents
+from tasks.data.missing import presence
 from tasks.data.selections import BALLOT, SELECTION, Ballot, ballot_file, load_selections, read_ballot
 from tasks.learn.fusion import load_posteriors
 from tasks.selftrain.rounds import Round
-from tasks.stage.references import DatasetRef, FusedView, Standing, View
+from tasks.stage.references import DatasetRef, FusedView, Standing, StreamInputs, View
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
@@ -68,20 +69,28 @@ def standing_generations(dataset: DatasetRef, recipe: str) -> Standing:
 
 @task(name="select pseudo-labels", task_run_name="select pseudo-labels {view.name}")
 def select_view(
-    view: View, config: SelfTrainingConfig, voters: Sequence[FusedView], standing: Standing
+    view: View,
+    inputs: StreamInputs,
+    config: SelfTrainingConfig,
+    voters: Sequence[FusedView],
+    standing: Standing,
 ) -> StageResult:
-    """Vote on the clips of a view that nobody has voted on yet; the first voter leads. Meta: counts, thresholds, precision."""
+    """Vote on the clips of a view that nobody has voted on yet; the first voter leads. Meta: counts, thresholds, precision.
+
+    A voter does not count for clips of which it has no stream.
+    """
     space = workspace()
     emotions, live = view.dataset.emotions, standing.live[view.name]
     examples, partition = load_view(space, view)
     ballots = {ref.sha256: read_ballot(space, ref, examples) for ref in (*live, *standing.aside[view.name])}
     candidates = _candidates(ballots, standing, view.name, examples, partition)
+    known = [examples.clip_ids[i] for i in np.flatnonzero(partition.validation)]
+    absent = _absent(space, inputs, voters, [*candidates, *known])
 
     def produce(run: StageRun) -> Produced:
         from mer.selftraining.selection import HeldOut, select_pseudo_labels
 
         said = [load_posteriors(run.space, voter.posteriors) for voter in voters]
-        known = [examples.clip_ids[i] for i in np.flatnonzero(partition.validation)]
         held_out = HeldOut(
             [posteriors.restricted(known) for posteriors in said], examples.emotion[partition.validation]
         )
@@ -91,6 +100,7 @@ def select_view(
             config,
             excluded={examples.clip_ids[i] for i in np.flatnonzero(~partition.unlabelled)},
             held_out=held_out if len(known) else None,
+            absent=absent,
         )
         seen = {examples.clip_ids[i] for i in np.flatnonzero(partition.train | partition.validation)}
         for ref in live:
@@ -123,6 +133,7 @@ def select_view(
             "view": partition.digest(examples, unlabelled=False),
             "candidates": digest(sorted(candidates)),
             "live": [ref.sha256 for ref in live],
+            "absent": [sorted(clips) for clips in absent],
         },
         config={"selection": _policy(config), "emotions": list(emotions)},
         produce=produce,
@@ -273,6 +284,22 @@ def _candidates(
         for refs in (standing.live[view], standing.aside[view])
     )
     return candidates(examples, partition, considered, aside)
+
+
+def _absent(
+    space: Workspace, inputs: StreamInputs, voters: Sequence[FusedView], clip_ids: Sequence[str]
+) -> list[set[str]]:
+    """For each voter the clips that lack its stream, of a fusion all of its streams."""
+    lacking = {
+        name: {
+            clip_id
+            for clip_id, present in zip(clip_ids, presence(space, item.features, clip_ids)[0], strict=True)
+            if not present
+        }
+        for name, item in inputs.items()
+    }
+    nothing = set.intersection(*lacking.values())
+    return [lacking.get(voter.system, nothing) for voter in voters]
 
 
 def _finite(thresholds: Mapping[str, float]) -> dict[str, float | None]:

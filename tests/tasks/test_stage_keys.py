@@ -148,7 +148,7 @@ UNUSED = {
     "a comment": Edit("mer/stream_tables.py", "@dataclass", "# two tables\n@dataclass"),
     "layout": Edit("mer/evaluation/metrics.py", "VALENCE_PENALTY = 0.25", "VALENCE_PENALTY = (\n    0.25\n)"),
     "how streams of a recipe are ordered": Edit(
-        "mer/recipes/modalities.py", "return known, modality, name", "return known, name, modality"
+        "mer/recipes/modalities.py", "return known, modality, str(name)", "return known, str(name), modality"
     ),
     "a default of a recipe": Edit(
         "mer/recipes/recipe.py",

@@ -65,6 +65,22 @@ def corpus_of(made: Made, root: Path) -> Path:
     return root
 
 
+def test_it_says_what_each_stream_weighs_and_is_worth(made: Made, folder: Path, tmp_path: Path) -> None:
+    model = mer.load_model(folder, cache=tmp_path / "weights")
+    clips = mer.read_clips(corpus_of(made, tmp_path / "corpus"))
+    table, answers = model.explain(clips), model.predict(clips)
+    assert list(table.index) == [answer.name for answer in answers]
+    assert list(table.columns) == [
+        "discrete", "confidence", "weight_acoustic", "weight_visual", "lost_acoustic", "lost_visual"
+    ]  # fmt: skip
+    assert list(table.discrete) == [answer.discrete for answer in answers]
+    lacks = ["visual" not in answer.modalities for answer in answers]
+    assert any(lacks) and not table.loc[lacks, ["weight_visual", "lost_visual"]].any(axis=None)
+    with pytest.raises(ConfigError, match="at least one file that can be read"):
+        (tmp_path / "empty.wav").write_bytes(b"")
+        model.explain([tmp_path / "empty.wav"])
+
+
 def test_features_and_files_get_the_same_answers(made: Made, folder: Path, tmp_path: Path) -> None:
     model = mer.load_model(folder, cache=tmp_path / "weights")
     assert model.emotions == CLASSES

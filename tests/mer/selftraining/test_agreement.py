@@ -114,3 +114,16 @@ def test_an_excluded_clip_is_never_selected_and_what_is_selected_is_trusted(data
     names = {found.clip_ids[i] for i in rows}
     other = selected(again, thresholds, config, excluded[shuffled])
     assert {again.clip_ids[i] for i in other} == names  # the order of rows does not matter
+
+
+def test_a_voter_without_its_stream_agrees_with_nobody() -> None:
+    leader, prior = np.array([[3.0, 0, 0]] * 3), np.array([[0.3, 0, 0]] * 3)
+    voters = [voter(leader), voter(prior, np.array([2, 0, 1])), voter(leader)]
+    assert vote(voters).agreeing.tolist() == [3, 3, 3]
+    found = vote(voters, absent=[set(), {"c000", "c002"}, {"c002"}])
+    assert found.agreeing.tolist() == [2, 3, 1]
+    assert found.agreed(AgreementConfig(agreeing=2)).tolist() == [True, True, False], (
+        "nobody confirms the third one"
+    )
+    with pytest.raises(ConfigError, match="expected absent clips of 3 voters, found those of 1"):
+        vote(voters, absent=[set()])
