@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,8 @@ def read_labels(labels: Any, clips: int, classes: Sequence[Any] | None = None) -
         if classes is None and hasattr(labels, "columns"):
             classes = list(labels.columns)
         return _soft(array, clips, classes)
-    values = [_plain(value) for value in column("labels", labels, clips)]
+    stated = column("labels", labels, clips)
+    values = [_plain(value) for value in stated]
     named = None if classes is None else read_classes(classes)
     occurring = present_labels(values)
     if named is None:
@@ -62,11 +64,25 @@ def read_labels(labels: Any, clips: int, classes: Sequence[Any] | None = None) -
                 "-1, None, NaN and blank text are unlabelled"
             )
         named = occurring
+        _warn_of_polarity(stated, values, named)
     position = {name: index for index, name in enumerate(named)}
     if unknown := [value for value in occurring if value not in position]:
         raise ConfigError(f"labels: expected members of classes {named}, found also {unknown[:10]}")
     index = [UNLABELLED if value is None else position[value] for value in values]
     return Labels(np.array(named), np.array(index, dtype=np.int64))
+
+
+def _warn_of_polarity(stated: NDArray[Any], values: Sequence[Any], named: Sequence[Any]) -> None:
+    """-1, 0, 1 may be polarity: then a third of the clips would be left out unsaid."""
+    if list(named) == [0, 1] and (
+        lost := sum(value is None and not is_missing(raw) for raw, value in zip(stated, values, strict=True))
+    ):
+        warnings.warn(
+            f"labels: -1 stands for no label, and {lost} of {len(values)} values are -1 beside 0 and 1; where it is a class "
+            "(polarity), give names or 0, 1, 2; where it is none, None says so without this warning",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def present_labels(values: Sequence[Any]) -> list[Any]:

@@ -18,6 +18,8 @@ from tasks.stage.run import Produced, StageResult, StageRun, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mer.examples import Examples
     from mer.posteriors import Posteriors
     from mer.training.partition import Partition
@@ -53,7 +55,7 @@ def evaluate(
         }
         final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
         holdout = load_posteriors(run.space, final.posteriors).restricted(
-            [examples.clip_ids[i] for i in np.flatnonzero(partitions[FINAL_VIEW].test)]
+            [examples.clip_ids[i] for i in np.flatnonzero(_scored_holdout(examples, partitions[FINAL_VIEW]))]
         )
         report = evaluate_systems(examples, out_of_fold, holdout, dataset.emotions, served=served)
         shift: dict[str, Any] = {}
@@ -112,6 +114,11 @@ def _out_of_fold(
     )
 
 
+def _scored_holdout(examples: Examples, partition: Partition) -> NDArray[np.bool_]:
+    """(clips,) of the holdout whose emotion is known: some may have a valence alone."""
+    return np.asarray(partition.test & (examples.emotion >= 0))
+
+
 class _Scored(NamedTuple):
     """One system's predictions, and what is known of their clips."""
 
@@ -139,7 +146,10 @@ def _label_shift(scored: _Scored, config: LabelShiftConfig) -> dict[str, Any]:
         out_of_fold.logits / temperature, tuple(examples.speaker[row] for row in rows), truth
     )
     summaries = {}
-    for name, mask in (("unlabelled", scored.partition.unlabelled), ("holdout", scored.partition.test)):
+    for name, mask in (
+        ("unlabelled", scored.partition.unlabelled),
+        ("holdout", _scored_holdout(examples, scored.partition)),
+    ):
         target_rows = np.flatnonzero(mask)
         target = TargetClips(
             scored.final.restricted([examples.clip_ids[row] for row in target_rows]).logits / temperature,

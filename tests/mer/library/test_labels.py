@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,16 @@ import torch
 
 from mer.errors import ConfigError
 from mer.library.labels import read_examples, read_labels
+
+
+def test_polarity_is_not_left_out_unsaid() -> None:
+    with pytest.warns(UserWarning, match="-1 stands for no label, and 2 of 5 values are -1 beside 0 and 1"):
+        assert read_labels([-1, 0, 1, -1, None], 5).classes.tolist() == [0, 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_labels([None, 0, 1], 3)
+        read_labels([-1, 0, 1, 2], 4)
+        read_labels([-1, 0, 1], 3, classes=[0, 1])
 
 
 @pytest.mark.parametrize(
