@@ -15,7 +15,7 @@ from mer.features.spec import FeatureSpec
 from tasks.data.dataset import clip_ids_of
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.kept_extractor import let_go
-from tasks.data.missing import count_missing
+from tasks.data.missing import count_missing, require_feature_files
 from tasks.data.streams import frame_features, frames_name
 from tasks.stage.references import FeatureSetRef
 
@@ -34,7 +34,9 @@ def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
 def extract_streams(experiment: Experiment) -> Experiment:
     """All streams of the recipe over all clips of the snapshot."""
     specs = {name: stream.features for name, stream in experiment.recipe.streams.items()}
-    return experiment.with_features(extract(experiment, specs))
+    features = extract(experiment, specs)
+    require_feature_files(features, clip_ids_of(experiment.dataset))
+    return experiment.with_features(features)
 
 
 def extract_frames(experiment: Experiment) -> Experiment:

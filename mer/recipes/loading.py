@@ -7,7 +7,7 @@ another recipe, over which the file's own options are laid (`mer.recipes.merging
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -98,6 +98,8 @@ def base_of(name_or_path: str) -> str | None:
 def _recipe_of(source: _Source, overrides: Sequence[str]) -> Recipe:
     parsed = [parse_override(text) for text in overrides]
     stated = {"name": source.stem, **_with_base(source, chain=())}
+    if any(override.path[0] == "emotions" for override in parsed):
+        _require_words_anew(stated, with_overrides({}, parsed), f"recipe {source.label}: --set emotions")
     values = without_removed(with_overrides(stated, parsed))
     label = " ".join([source.label, *(f"--set {override.text[:200]}" for override in parsed)])
     try:
@@ -149,7 +151,27 @@ def _with_base(source: _Source, chain: tuple[_Source, ...]) -> dict[str, Any]:
     except ConfigError as error:
         raise ConfigError(f"recipe {source.label}: extends: {error}") from error
     inherited = _with_base(base_source, (*chain, source))
+    if "emotions" in stated:
+        _require_words_anew(inherited, stated, f"recipe {source.label}")
     return merged({name: value for name, value in inherited.items() if name not in NOT_INHERITED}, stated)
+
+
+def _require_words_anew(inherited: Values, stated: Values, origin: str) -> None:
+    """Words belong to classes by their position: other classes need other words.
+
+    Raises:
+        ConfigError: the classes are stated anew, and the words of a stream are not.
+    """
+    streams, changed = inherited.get(STREAMS) or {}, stated.get(STREAMS) or {}
+    for name, stream in streams.items():
+        changes = changed.get(name, {})
+        if not isinstance(stream, Mapping) or not stream.get("label_words") or changes is None:
+            continue
+        if not isinstance(changes, Mapping) or "label_words" not in changes:
+            raise ConfigError(
+                f"{origin}: expected `{STREAMS}.{name}.label_words` for the new classes, one each in their order, found those "
+                "of the other classes; state them, or `label_words: null`"
+            )
 
 
 def _source(name_or_path: str, folder: Path) -> _Source:

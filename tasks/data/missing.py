@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from prefect import task
 
+from mer.errors import CorpusError
 from tasks.data.features import content_ids
 from tasks.stage.references import FeatureSetRef
 from tasks.stage.workspace import Workspace, workspace
@@ -26,6 +27,25 @@ def count_missing(features: Mapping[str, FeatureSetRef], clip_ids: Sequence[str]
         if counts is not None:
             names.setdefault(counts, []).append(name)
     return [f"{', '.join(sets)}: {counts}" for counts, sets in names.items()]
+
+
+@task(name="require feature files")
+def require_feature_files(features: Mapping[str, FeatureSetRef], clip_ids: Sequence[str]) -> None:
+    """Refuse precomputed features that no clip has: their folder's name is misspelt.
+
+    Raises:
+        CorpusError: names the stream, and its folder.
+    """
+    space = workspace()
+    for name, item in features.items():
+        if item.spec is None or not item.spec.precomputed or item.corpus is None or not clip_ids:
+            continue
+        if not any(presence(space, item, clip_ids)[0]):
+            raise CorpusError(
+                f"stream {name}: expected feature files of the clips in {item.spec.source} (a folder below features/ of "
+                f"{space.catalogue.corpus_root(item.corpus)}), found none for all {len(clip_ids)} clips; name the folder that "
+                "they lie in, or leave the stream out"
+            )
 
 
 def presence(

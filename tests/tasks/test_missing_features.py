@@ -9,10 +9,11 @@ import pytest
 from corpus_layouts import labels, table, vectors
 
 from mer.emotions import MER_EMOTIONS
+from mer.errors import CorpusError
 from mer.features.spec import FeatureSpec
 from tasks.data.features import extract_shard, feature_table, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
-from tasks.data.missing import count_missing
+from tasks.data.missing import count_missing, require_feature_files
 from tasks.stage.workspace import workspace
 
 
@@ -52,3 +53,12 @@ def test_clips_without_text_are_masked_and_counted_once(
         "again, lexical: 4 of 7 clips are missing and masked (empty_features 3, no_feature_file 1)",
         "spoken: 6 of 7 clips are missing and masked (no_transcript 6)",
     ]
+    with pytest.raises(
+        CorpusError,
+        match=r"stream face: expected feature files of the clips in files:bert-UTTT .* none for all 7",
+    ):
+        misspelt = plan_features.fn("corpus", {"face": spec("files:bert-UTTT")}, ids, 2)
+        for shard in misspelt.shards:
+            extract_shard.fn("corpus", shard)
+        require_feature_files.fn(misspelt.features, ids)
+    require_feature_files.fn(plan.features, ids)

@@ -195,3 +195,27 @@ def test_null_removes_a_member_of_an_ensemble(tmp_path: Path) -> None:
     assert "concat" not in load_recipe("best", ["ensemble.members.concat=null"]).member_fusions
     with pytest.raises(ConfigError, match="ensemble\\.members: Input should be a valid dictionary"):
         load_recipe("best", ["ensemble.members=[a, b]"])
+
+
+WORDS = """
+emotions: [calm, tense]
+lexical: {features: {source: model}, adaptation: {}, block: [1, 2], label_words: [easy, hard]}
+"""
+
+
+def test_words_of_classes_are_stated_with_the_classes(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(WORDS)
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: base.yaml\nemotions: [glad, sad]\n")
+    with pytest.raises(ConfigError, match=r"`streams\.lexical\.label_words` for the new classes"):
+        load_recipe(child)
+    with pytest.raises(ConfigError, match=r"--set emotions: expected `streams\.lexical\.label_words`"):
+        load_recipe(tmp_path / "base.yaml", ["emotions=[glad, sad]"])
+    both = ["emotions=[glad, sad]", "lexical.label_words=[joy, grief]"]
+    assert load_recipe(tmp_path / "base.yaml", both).streams["lexical"].class_words == ("joy", "grief")
+    child.write_text("extends: base.yaml\nemotions: [glad, sad]\nlexical: {label_words: null}\n")
+    assert load_recipe(child).streams["lexical"].class_words is None
+    child.write_text(
+        "extends: base.yaml\nemotions: [glad, sad]\nlexical: null\nacoustic: {features: {source: a}}\n"
+    )
+    assert tuple(load_recipe(child).streams) == ("acoustic",)
