@@ -15,6 +15,7 @@ from mer.adaptation.config import AdaptationConfig
 from mer.adaptation.fit import Fit
 from mer.adaptation.fit_clips import FitClips, LabelledFrames
 from mer.adaptation.processes import ALONE, Processes
+from mer.training.checkpoint import Checkpoint
 from mer.training.fit_masks import FitMasks
 from mer.training.resumable import ONCE, Resumable
 
@@ -60,7 +61,8 @@ def adapt(
     fit_clips = FitClips.of(clips, masks, device)
     fit_clips.check(encoder.width, clips.class_count)
     fit = Fit(encoder, block, fit_clips, clips.class_count, config, processes)
-    checkpoint, progress = resume.checkpoint, resume.progress
+    checkpoint: Checkpoint | None = resume.checkpoint
+    progress = resume.progress
     if checkpoint is not None and (state := checkpoint.load()) is not None:
         fit.restore(*state)
     while not fit.finished:

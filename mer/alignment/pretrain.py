@@ -14,6 +14,7 @@ from mer.alignment.config import AlignmentConfig
 from mer.alignment.fit import AlignmentFit
 from mer.alignment.paired_clips import PairedClips
 from mer.alignment.trunk import TrainedEncoder
+from mer.training.checkpoint import Checkpoint
 from mer.training.resumable import ONCE, Resumable
 
 __all__ = [
@@ -47,7 +48,8 @@ def pretrain_alignment(
         train on. DivergedError: more than three steps gave NaN or infinity.
     """
     fit = AlignmentFit(clips, config, encoder, device)
-    checkpoint, progress = resume.checkpoint, resume.progress
+    checkpoint: Checkpoint | None = resume.checkpoint
+    progress = resume.progress
     if checkpoint is not None and (state := checkpoint.load()) is not None:
         fit.restore(*state)
     while not fit.finished:

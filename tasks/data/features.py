@@ -218,7 +218,8 @@ def content_ids(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[st
     """
     if features.derived_from is not None:
         return content_ids(space, features.derived_from, clip_ids)
-    spec, corpus = features.spec, features.corpus
+    spec: FeatureSpec | None = features.spec
+    corpus = features.corpus
     if spec is None or corpus is None:
         raise ValueError(
             f"{features.stream} features {features.key[:12]}: expected a corpus, or a set that they are derived from"

@@ -113,7 +113,7 @@ def test_the_predictor_answers_as_the_ensemble_was_evaluated(
 
 def test_variants_were_made_of_clips_to_learn_from_and_speeds_of_all(ran: Installation) -> None:
     """What the adaptation learnt from (the recipe's `adaptation_variants`) never comes from a clip that is held out."""
-    stream = load_recipe(str(RECIPE)).acoustic
+    stream = load_recipe(str(RECIPE)).streams["acoustic"]
     assert stream is not None and stream.adaptation_variants is not None
     (variant,) = stream.adaptation_variants.variants()
     weights = ran.settings().weights_folder

@@ -55,7 +55,7 @@ def test_clips_without_text_are_masked_and_counted_once(
     ]
     with pytest.raises(
         CorpusError,
-        match=r"stream face: expected feature files of the clips in files:bert-UTTT .* none for all 7",
+        match=r"files of the clips in files:bert-UTTT .* none for all 7",
     ):
         misspelt = plan_features.fn("corpus", {"face": spec("files:bert-UTTT")}, ids, 2)
         for shard in misspelt.shards:
