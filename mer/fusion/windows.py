@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mer.errors import ConfigError
 from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.config import FusionConfig
 from mer.fusion.streams import StreamTable
@@ -21,7 +22,11 @@ STATISTICS = "statistics"
 
 
 def read_tables(features: Mapping[str, StreamTable], config: FusionConfig) -> dict[str, StreamTable]:
-    """The streams a fusion of these options reads of the tables it is given; vectors pass as they are."""
+    """The streams a fusion of these options reads of the tables it is given; vectors pass as they are.
+
+    Raises:
+        ConfigError: a table has the name that the statistics of another one get.
+    """
     read: dict[str, StreamTable] = {}
     for name, table in features.items():
         if not isinstance(table, RaggedTable):
@@ -29,7 +34,12 @@ def read_tables(features: Mapping[str, StreamTable], config: FusionConfig) -> di
             continue
         read[name] = windowed(table, config.frame_window)
         if config.frame_statistics:
-            read[f"{name}/{STATISTICS}"] = clip_statistics(table)
+            if (statistics := f"{name}/{STATISTICS}") in features:
+                raise ConfigError(
+                    f"stream {statistics}: expected another name, since `frame_statistics` makes one of this name of the frames of "
+                    f"{name}"
+                )
+            read[statistics] = clip_statistics(table)
     return read
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mer.errors import ConfigError
 from mer.examples import Examples
 from mer.features.dataset import FeatureTable, RaggedTable
 from mer.fusion.config import FusionConfig
@@ -60,6 +61,17 @@ def test_statistics_are_of_the_frames_and_not_of_the_windows() -> None:
     read = read_tables({"acoustic": ragged()}, config)
     assert list(read) == ["acoustic", "acoustic/statistics"]
     np.testing.assert_array_equal(read["acoustic/statistics"].values, clip_statistics(ragged()).values)
+
+
+def test_statistics_take_no_streams_place() -> None:
+    vectors = FeatureTable(
+        ragged().clip_ids, np.ones((len(ragged().clip_ids), 3), np.float32), ragged().present
+    )
+    both = {"acoustic": ragged(), "acoustic/statistics": vectors}
+    assert set(read_tables(both, FusionConfig())) == set(both)
+    for order in (both, dict(reversed(both.items()))):
+        with pytest.raises(ConfigError, match="stream acoustic/statistics: expected another name"):
+            read_tables(order, FusionConfig(frame_statistics=True))
 
 
 def test_vectors_pass_as_they_are() -> None:
