@@ -36,7 +36,7 @@ def read_tables(features: Mapping[str, StreamTable], config: FusionConfig) -> di
         if config.frame_statistics:
             if (statistics := f"{name}/{STATISTICS}") in features:
                 raise ConfigError(
-                    f"stream {statistics}: expected another name, since `frame_statistics` makes one of this name of the frames of "
+                    f"stream {statistics}: expected another name, since `frame_statistics` makes one of it of the frames of "
                     f"{name}"
                 )
             read[statistics] = clip_statistics(table)
