@@ -52,10 +52,11 @@ RESERVED_STREAM_NAMES = frozenset(
         "register_full_backward_hook", "register_full_backward_pre_hook", "register_load_state_dict_post_hook",
         "register_load_state_dict_pre_hook", "register_module", "register_parameter", "register_state_dict_post_hook",
         "register_state_dict_pre_hook", "requires_grad_", "set_extra_state", "set_submodule", "share_memory",
-        "state_dict", "to", "to_empty", "train", "training", "type", "update", "values", "xpu", "zero_grad",
+        "smart_apply", "state_dict", "to", "to_empty", "train", "training", "type", "update", "values", "xpu", "zero_grad",
     }
 )  # fmt: skip
-"""Attributes of torch's containers, whose items the streams and modalities of a fusion are: none can be called so."""
+"""Attributes of torch's containers (`smart_apply` is added by transformers), whose items the streams and modalities of a fusion
+are: none can be called so."""
 
 Level = Literal["utterance", "frames"]
 """How streams are read: as one vector a clip, or frame by frame where they have frames."""
