@@ -143,7 +143,7 @@ def _find(space: Workspace, which: str) -> GenerationRow:
 def _versions_taught_by(space: Workspace, row: GenerationRow) -> Sequence[str]:
     """Model versions that learnt from it; of a champion, how to put the one before it back."""
     descriptions = []
-    for version in space.catalogue.model_versions(row.recipe):
+    for version in space.catalogue.model_versions():
         package = ModelPackage.parse(space.artifacts.read(version.artifact, RECORD))
         if row.key not in package.generations:
             continue

@@ -18,6 +18,7 @@ from infra.services import status as service_status
 from mer.errors import MerError
 from tasks.data.arithmetic import mixed_sets
 from tasks.data.equal_contents import equal_contents
+from tasks.serve import by_hand
 from tasks.serve.comparison import compare_versions, version_named
 from tasks.serve.library import model_named, version_of
 from tasks.stage.work_folder import in_use
@@ -63,8 +64,17 @@ def show_models(model: str) -> None:
 
 def roll_back(model: str) -> None:
     """Put the previous champion back."""
-    audit = workspace().catalogue.rollback(model, "rolled back from the command line")
+    audit = by_hand.roll_back(model)
     console.print(f"[bold]{model}[/]: champion is version {audit.version} again")
+
+
+def promote(model: str, version: int, reason: str) -> None:
+    """Make a version the champion by hand, and print the evidence that the audit keeps."""
+    done = by_hand.promote_by_hand(model, version, reason)
+    before = f" instead of version {done.audit.previous_version}" if done.audit.previous_version else ""
+    console.print(f"[bold]{model}[/]: version {version} is champion{before}, promoted by hand")
+    for line in done.evidence:
+        console.print(f"  {line}", markup=False)
 
 
 def show_evaluation(model: str, version: int | None, out: Path | None) -> None:

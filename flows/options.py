@@ -116,10 +116,20 @@ class AdaptOptions(DemoOptions):
 class RetrainOptions(DemoOptions):
     """The main flow."""
 
+    model: str = Field(
+        default="",
+        description="Name of the model, whose versions compete to be its champion. Empty: the corpus' name; of the demo corpus "
+        "the recipe's.",
+    )
     promote: bool = Field(
         default=True,
         description="Let the gate promote the new version; off: it is registered as a challenger only.",
     )
+
+    @field_validator("model")
+    @classmethod
+    def _plain_model(cls, value: str) -> str:
+        return check_name(value, "name of a model") if value else value
 
 
 class RefreshOptions(RetrainOptions):
@@ -197,7 +207,7 @@ class PredictOptions(BaseModel):
     )
     model: str = Field(
         default="",
-        description="Registered model name (the recipe's name). Empty: the only one that has a champion.",
+        description="Registered model. Empty: the one that was promoted last.",
     )
     version: int | None = Field(default=None, ge=1, description="Version; empty: the champion.")
     label_shift: Literal["", "off", "report", "correct-if-shifted"] = Field(

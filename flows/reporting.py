@@ -15,6 +15,7 @@ from prefect.artifacts import (
 )
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from infra.catalogue import GenerationRow
@@ -67,6 +68,12 @@ def show_ingest(report: IngestReport) -> None:
         rows = [{"reason": reason, "files": count} for reason, count in sorted(report.quarantined.items())]
         create_table_artifact(rows, key="quarantine", description=f"quarantined files of {report.corpus}")
         console.print("  quarantined: " + ", ".join(f"{row['reason']} {row['files']}" for row in rows))
+
+
+def show_remarks(remarks: Sequence[str]) -> None:
+    """What to know of a corpus before anything is trained on it."""
+    for line in remarks:
+        console.print(f"  [yellow]note[/] {escape(line)}")
 
 
 def show_layers(studies: Mapping[str, StageResult], stream: str) -> None:
@@ -279,10 +286,7 @@ def _share(value: float | None) -> str:
 def show_systems(report: Mapping[str, Any], dataset: DatasetRef) -> None:
     """The result table: every system out of fold, with intervals, and the served one on the holdout."""
     rows = report["systems"]
-    folds = len(rows[0]["accuracy_folds"])
-    print_systems(
-        report, f"{dataset.labelled} labelled clips, {folds} speaker-independent folds, out-of-fold"
-    )
+    print_systems(report, f"{dataset.labelled} labelled clips, {folds_line(rows[0])}, out-of-fold")
     flat = [{name: value for name, value in row.items() if name != "accuracy_folds"} for row in rows]
     create_table_artifact(flat, key="systems", description="out-of-fold scores by system")
 
@@ -292,20 +296,38 @@ def print_systems(report: Mapping[str, Any], title: str) -> None:
     rows = report["systems"]
     console.print(systems_table(rows, report["served"], title, by_fold=console.width >= WIDE))
     console.print(
-        f"* served; 95 % interval of WAF by speaker bootstrap; chance accuracy {report['chance']:.3f}"
+        f"* served; 95 % interval of WAF by bootstrap over {resampled_line(rows[0])}; chance accuracy {report['chance']:.3f}"
     )
     if report.get("holdout"):
         holdout = report["holdout"]
         known = holdout.get("valence_mse") is not None
         console.print(
             f"holdout of true labels ({holdout['clips']} clips): accuracy {holdout['accuracy']:.3f}, "
-            f"WAF {holdout['waf']:.3f} ({holdout['waf_low']:.3f} to {holdout['waf_high']:.3f})"
+            f"WAF {holdout['waf']:.3f} ({holdout['waf_low']:.3f} to {holdout['waf_high']:.3f}, {resampled_line(holdout)})"
             + (f", MSE of valence {holdout['valence_mse']:.3f}" if known else "")
         )
     for clips, summary in report.get("label_shift", {}).items():
         console.print(f"{clips} clips, {label_shift_line(summary)}", markup=False)
     for note in report.get("notes", ()):
         console.print(f"[dim]{note}[/]")
+
+
+def folds_line(scores: Mapping[str, Any]) -> str:
+    """How the folds of a row of scores keep speakers apart, as far as these are known."""
+    folds = len(scores["accuracy_folds"])
+    if "speakers" not in scores:  # an evaluation of 0.3.0 or before
+        return f"{folds} folds"
+    speakers = scores["speakers"]
+    if speakers < 2:
+        return f"{folds} folds by clip, {'one speaker' if speakers else 'speakers unknown'}"
+    partly = "" if scores["resampled"] == "speakers" else " where known"
+    return f"{folds} speaker-independent folds{partly}, {speakers} speakers"
+
+
+def resampled_line(scores: Mapping[str, Any]) -> str:
+    """What the interval of a row of scores resamples, and how many of them."""
+    count = scores["speakers_or_clips"]
+    return f"{count} {scores.get('resampled', 'speakers or clips')}"
 
 
 def label_shift_line(summary: Mapping[str, Any]) -> str:

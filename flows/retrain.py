@@ -16,13 +16,15 @@ from flows.features import extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import RetrainOptions
 from flows.pretrain import pretrain_views
-from flows.reporting import show_promotion, show_systems
+from flows.reporting import show_promotion, show_remarks, show_systems
 from flows.runners import configured_task_runner
 from flows.self_training import refresh_pseudo_labels
 from flows.train import train_systems
 from mer.training.partition import FINAL_VIEW
+from tasks.data.dataset import training_remarks
 from tasks.serve.evaluation import evaluate, read_report
-from tasks.serve.promotion import gate_and_promote, register
+from tasks.serve.library import model_of_corpus
+from tasks.serve.promotion import RegisteredAs, gate_and_promote, register, require_same_classes
 from tasks.stage.exclusive import exclusively
 from tasks.stage.references import ModelVersion, Promotion
 from tasks.stage.tracking import close_tracked_run, tracked
@@ -45,12 +47,17 @@ def retrain(options: RetrainOptions) -> RetrainReport:
 
 
 def retrained(options: RetrainOptions) -> RetrainReport:
-    """All stages in their order, under one tracked run; one at a time for a recipe."""
+    """All stages in their order, under one tracked run; one at a time for a model."""
     recipe = options.load_recipe()
     recipe.require_vectors()
     parent_run = f"retrain {flow_run.name or recipe.name}"
-    with exclusively(f"retrain/{recipe.name}") as fencing_token, tracked(parent_run):
+    model = options.model or model_of_corpus(
+        options.catalogue_name(options.corpus) if options.corpus else "", recipe.name
+    )
+    require_same_classes(model, recipe.emotions)
+    with exclusively(f"retrain/{model}") as fencing_token, tracked(parent_run):
         dataset, _ = ingest_corpus(recipe, options)
+        show_remarks(training_remarks(dataset, recipe.gate.min_clips))
         experiment = extract_streams(Experiment(recipe, dataset, parent_run))
         experiment = pretrain_views(experiment)
         supervised = train_systems(experiment)
@@ -58,7 +65,7 @@ def retrained(options: RetrainOptions) -> RetrainReport:
         view = experiment.served_view
         evaluation = evaluate(view, fused, served, recipe.label_shift)
         final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
-        version = register(view, recipe, experiment.inputs(view), final, evaluation)
+        version = register(view, RegisteredAs(model, recipe), experiment.inputs(view), final, evaluation)
         close_tracked_run(view, recipe, evaluation)
         promotion = (
             gate_and_promote(dataset, recipe.gate, version, evaluation, fencing_token)

@@ -13,10 +13,11 @@ from flows.features import extract_frames, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.pretrain import pretrain_views
-from flows.reporting import StepProgress, show_systems
+from flows.reporting import StepProgress, show_remarks, show_systems
 from flows.runners import configured_task_runner
 from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe
+from tasks.data.dataset import training_remarks
 from tasks.learn.ensemble import ENSEMBLE, Members, combine_view
 from tasks.learn.fusion import fuse_view
 from tasks.serve.evaluation import PSEUDO_MARK, evaluate, read_report
@@ -33,6 +34,7 @@ def train(options: DemoOptions) -> dict[str, Any]:
     recipe = options.load_recipe()
     recipe.require_vectors()
     dataset, _ = ingest_corpus(recipe, options)
+    show_remarks(training_remarks(dataset, recipe.gate.min_clips))
     experiment = pretrain_views(extract_streams(Experiment(recipe, dataset)))
     fused = train_systems(experiment)
     evaluation = evaluate(experiment.served_view, fused, served_system(recipe), recipe.label_shift)

@@ -28,9 +28,11 @@ from flows.cli.options import (
     ModelOption,
     OneModelArgument,
     PoolingOption,
+    PromoteOption,
     SamplerOption,
     StreamOption,
     StudyOption,
+    TrainedModelOption,
     TrialsOption,
     WriteRecipeOption,
 )
@@ -55,11 +57,12 @@ app = typer.Typer(
 def run(
     corpus: CorpusArguments,
     promote: Annotated[bool, typer.Option(help="Let the gate promote the new version.")] = True,
+    model: TrainedModelOption = "",
 ) -> None:
     """Run the whole pipeline: ingest, features, layer study, PEFT, alignment, fusion, pseudo-labels, registration, promotion."""
     from flows.options import RetrainOptions
 
-    _run_flow("flows.retrain:retrain", corpus.options(RetrainOptions, promote=promote))
+    _run_flow("flows.retrain:retrain", corpus.options(RetrainOptions, promote=promote, model=model))
 
 
 @app.command()
@@ -124,11 +127,11 @@ def train(corpus: CorpusArguments) -> None:
 
 @app.command()
 @over_corpus
-def refresh(corpus: CorpusArguments) -> None:
+def refresh(corpus: CorpusArguments, model: TrainedModelOption = "") -> None:
     """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`)."""
     from flows.options import RefreshOptions
 
-    _run_flow("flows.refresh:refresh", corpus.options(RefreshOptions))
+    _run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, model=model))
 
 
 @app.command()
@@ -241,15 +244,24 @@ def evaluate(
 def models(
     model: OneModelArgument = "",
     rollback: Annotated[bool, typer.Option(help="Put the previous champion of MODEL back.")] = False,
+    promote: PromoteOption = None,
+    reason: Annotated[str, typer.Option(help="Why, with --promote: kept in the audit.")] = "",
 ) -> None:
-    """List versions, champions and the audit of promotions; `--rollback` puts the previous champion back."""
-    from flows.inspection import roll_back, show_models
+    """List versions, champions and the audit of promotions; `--rollback` puts the previous champion back.
 
+    --promote makes a version champion by hand, whatever the gate said: its evidence is shown and kept in the audit.
+    """
+    from flows import inspection
+
+    if rollback and promote is not None:
+        _fail("expected --rollback or --promote, found both")
+    if (rollback or promote is not None) and not model:
+        _fail(f"--{'rollback' if rollback else 'promote'} needs the MODEL; `mer models` lists them")
     if rollback:
-        if not model:
-            _fail("--rollback needs the MODEL to roll back; `mer models` lists them")
-        roll_back(model)
-    show_models(model)
+        inspection.roll_back(model)
+    if promote is not None:
+        inspection.promote(model, promote, reason)
+    inspection.show_models(model)
 
 
 app.command()(recipes)

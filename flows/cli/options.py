@@ -77,16 +77,29 @@ ModelOption = Annotated[
     str,
     typer.Option(
         "--model",
-        help="Registered model (the recipe's name). Left out: the only one that has a champion.",
+        help="Registered model. Left out: the one that was promoted last.",
         callback=_registered,
     ),
 ]
 ModelArgument = Annotated[
     str,
     typer.Argument(
-        help="Registered model (the recipe's name). Left out: the only one that has a champion.",
+        help="Registered model. Left out: the one that was promoted last.",
         callback=_registered,
     ),
+]
+TrainedModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="Name of the model: its versions compete to be champion. Left out: the corpus' name (demo: the recipe's).",
+        callback=_named("name of a model"),
+        show_default=False,
+    ),
+]
+PromoteOption = Annotated[
+    int | None,
+    typer.Option("--promote", min=1, metavar="VERSION", help="Make this version of MODEL champion by hand."),
 ]
 OneModelArgument = Annotated[str, typer.Argument(help="Only this model.", callback=_registered)]
 CandidatesOption = Annotated[

@@ -14,7 +14,7 @@ from infra.catalogue.bulk import upsert
 from infra.catalogue.clips import ClipRow
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
-from infra.catalogue.tables import Snapshot, SnapshotMember, utc_now
+from infra.catalogue.tables import Corpus, Snapshot, SnapshotMember, utc_now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +71,12 @@ class SnapshotCatalogue:
                 upsert(connection, SnapshotMember, members, update=False)
                 known = connection.execute(query).mappings().one()
         return SnapshotRow(corpus=corpus, **known)
+
+    def snapshot_corpus(self, snapshot_id: str) -> str | None:
+        """Name of the corpus that a snapshot is of; None: no such snapshot."""
+        query = select(Corpus.name).join(Snapshot, Snapshot.corpus_id == Corpus.id)
+        with self._database.reading() as connection:
+            return connection.scalar(query.where(Snapshot.id == snapshot_id))
 
     def snapshot_members(self, snapshot_id: str) -> list[SnapshotMemberRow]:
         """Members by name."""

@@ -90,7 +90,8 @@ def _of_fits(name: str, values: NDArray[np.float64], config: AlignmentStudyConfi
         values.std(ddof=1) / np.sqrt(len(values))
     )
     middle = float(values.mean())
-    return {**_with_interval(name, middle, (middle - reach, middle + reach)), f"{name}_fits": len(values)}
+    ends = (max(middle - reach, 0.0), min(middle + reach, 1.0))
+    return {**_with_interval(name, middle, ends), f"{name}_fits": len(values)}
 
 
 def _probe(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figures:

@@ -14,7 +14,7 @@ from mer.evaluation.intervals import Resampled, resample_weights, resampling_gro
 def resampled_mean(
     values: NDArray[np.float64], speakers: Sequence[str | None], *, resamples: int = 2000, seed: int = 0
 ) -> Resampled:
-    """The mean of (clips,) values, and of every resample of whole speakers.
+    """The mean of (clips,) values in [0, 1], or of their differences in [-1, 1], and of every resample of whole speakers.
 
     Differences of two systems on the same clips are paired by taking them clip by clip before.
 
@@ -30,4 +30,11 @@ def resampled_mean(
     weights = resample_weights(len(counts), resamples, seed)
     samples = (weights @ sums) / (weights @ counts)
     point = float(values.mean())
-    return Resampled(point=point, first=point, second=0.0, samples=samples, groups=len(counts))
+    return Resampled(
+        point=point,
+        first=point,
+        second=0.0,
+        samples=samples,
+        groups=len(counts),
+        limits=(0.0 if (values >= 0).all() else -1.0, 1.0),
+    )

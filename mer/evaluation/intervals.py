@@ -56,17 +56,19 @@ class Resampled:
     samples: Floats
     """(B,) resampled values, not widened."""
     groups: int
+    limits: tuple[float, float] = (-1.0, 1.0)
+    """Least and greatest value there can be: no end of an interval lies beyond."""
 
     def lower(self, confidence: float) -> float:
         """Lower end of the one-sided interval: point - t * standard error, t with groups - 1 degrees of
         freedom.
         """
-        return float(self.point - self._deviations(confidence))
+        return max(float(self.point - self._deviations(confidence)), self.limits[0])
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Ends of the two-sided interval point -+ t * standard error; without end for a single group."""
+        """Ends of the two-sided interval point -+ t * standard error; all there can be for a single group."""
         reach = self._deviations(1 - (1 - confidence) / 2)
-        return float(self.point - reach), float(self.point + reach)
+        return max(float(self.point - reach), self.limits[0]), min(float(self.point + reach), self.limits[1])
 
     def _deviations(self, quantile: float) -> float:
         """The quantile of t times the standard error; infinite for a single group."""
@@ -91,6 +93,16 @@ def resampling_groups(speakers: Sequence[str | None], count: int) -> NDArray[np.
         return np.arange(count, dtype=np.int64)
     names = [f"clip:{row}" if who is None else f"speaker:{who}" for row, who in enumerate(speakers)]
     return np.asarray(np.unique(np.array(names), return_inverse=True)[1], dtype=np.int64)
+
+
+def resampled_units(speakers: Sequence[str | None]) -> str:
+    """What `resampling_groups` resamples of these clips, for people: `speakers`, `clips`, or both where some are unknown."""
+    known = set(speakers) - {None}
+    if len(set(speakers)) <= 1:
+        return "clips"
+    if not known:
+        return "clips"
+    return "speakers" if None not in speakers else "speakers and clips"
 
 
 def group_confusions(
@@ -145,14 +157,15 @@ def bootstrap_interval(
         predicted: (N,) class index.
         speakers: (N,) speaker or None.
         classes: number of classes.
-        score: any score of confusion counts (`mer.evaluation.metrics`).
+        score: any score of confusion counts within [0, 1] (`mer.evaluation.metrics`); so is the interval.
         confidence: coverage aimed at.
         resampling: number of resamples and their seed.
     """
     counts = group_confusions(truth, predicted, resampling_groups(speakers, len(truth)), classes)
     samples = resampled_scores(counts, _weights(len(counts), resampling), score)
     tail = (1 - confidence) / 2
-    low, high = np.quantile(widened(samples, len(counts)), [tail, 1 - tail])
+    # widening stretches around the mean, and may reach beyond what a score can be
+    low, high = np.clip(np.quantile(widened(samples, len(counts)), [tail, 1 - tail]), 0.0, 1.0)
     return Interval(
         point=float(score(counts.sum(axis=0))), low=float(low), high=float(high), groups=len(counts)
     )
@@ -171,7 +184,9 @@ def single_scores(
     counts = group_confusions(truth, predicted, resampling_groups(speakers, len(truth)), classes)
     samples = resampled_scores(counts, _weights(len(counts), resampling), score)
     point = float(score(counts.sum(axis=0)))
-    return Resampled(point=point, first=point, second=0.0, samples=samples, groups=len(counts))
+    return Resampled(
+        point=point, first=point, second=0.0, samples=samples, groups=len(counts), limits=(0.0, 1.0)
+    )
 
 
 def paired_differences(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mer.evaluation.calibration import expected_calibration_error, fit_temperature, reliability_bins
 from mer.evaluation.figures import confusion_figure, reliability_figure
-from mer.evaluation.intervals import bootstrap_interval
+from mer.evaluation.intervals import bootstrap_interval, resampled_units
 from mer.evaluation.metrics import (
     accuracy,
     combined_score,
@@ -142,7 +142,9 @@ def _scores(examples: Examples, posteriors: Posteriors, emotions: Sequence[str])
         # JSON has no NaN: a corpus without valence has no such figures
         "valence_mse": error if known else None,
         "combined_score": combined_score(interval.point, error) if known else None,
+        "speakers": len(set(speakers) - {None}),
         "speakers_or_clips": interval.groups,
+        "resampled": resampled_units(speakers),
     }
 
 

@@ -49,6 +49,6 @@ def _scores(analysis: ShiftAnalysis, target: TargetClips, truth: NDArray[np.int6
         "waf_served": difference.second,
         "waf_corrected": difference.first,
         "difference": difference.point,
-        # a single speaker leaves the interval without end, which JSON cannot say
-        **({"difference_low": low, "difference_high": high} if np.isfinite(low) else {}),
+        # of a single speaker or clip nothing is known
+        **({"difference_low": low, "difference_high": high} if difference.groups > 1 else {}),
     }

@@ -111,8 +111,8 @@ def judge_layers(
     return LayerStudy(
         scores=scores,
         mean=score(counts.sum(axis=1)),
-        low=low,
-        high=high,
+        low=np.clip(low, 0.0, 1.0),
+        high=np.clip(high, 0.0, 1.0),
         best_block=block,
         block_low=block_low,
         best_layer=int(np.argmax(low)),

@@ -16,6 +16,7 @@ from mer.clips import Split
 from mer.errors import CorpusError
 from mer.examples import Examples
 from mer.recipes import FoldPlan
+from mer.training.feasibility import missing_in_folds, training_feasibility
 from tasks.data.equal_contents import equal_contents, with_settled_labels
 from tasks.data.quality import filtered
 from tasks.stage.references import DatasetRef, SnapshotPlan, View
@@ -165,12 +166,28 @@ def _usable(space: Workspace, corpus: str, plan: SnapshotPlan) -> list[ClipRow]:
 
 
 def _require_labels(rows: Sequence[ClipRow], emotions: Sequence[str]) -> None:
-    seen = {row.emotion for row in rows if row.emotion is not None and row.split not in HELD_OUT_SPLITS}
-    if len(seen) < 2:
-        raise CorpusError(
-            f"training needs labels: expected at least two of {', '.join(emotions)} among the training clips, found "
-            f"{sorted(seen) or 'none'} in {len(rows)} clips; add a labels.csv (columns name, emotion)"
-        )
+    training = [row for row in rows if row.split not in HELD_OUT_SPLITS]
+    judged = training_feasibility(
+        [row.emotion for row in training], [row.speaker for row in training], emotions, least_compared=0
+    )
+    if judged.problem is not None:
+        raise CorpusError(judged.problem)
+
+
+def training_remarks(dataset: DatasetRef, least_compared: int) -> tuple[str, ...]:
+    """What is too few in a snapshot for a trustworthy model, and what to do; one line each.
+
+    Args:
+        dataset: the snapshot.
+        least_compared: clips that the promotion gate needs.
+    """
+    examples, holdout, canary = load_examples(workspace(), dataset)
+    rows = np.flatnonzero(~(holdout | canary))
+    labels = [dataset.emotions[examples.emotion[row]] if examples.emotion[row] >= 0 else None for row in rows]
+    judged = training_feasibility(
+        labels, [examples.speaker[row] for row in rows], dataset.emotions, least_compared=least_compared
+    )
+    return (*judged.remarks, *missing_in_folds(examples.fold[rows].tolist(), labels, dataset.emotions))
 
 
 def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -> dict[str, list[Any]]:

@@ -2,28 +2,93 @@
 
 from __future__ import annotations
 
+import logging
+
 from infra.catalogue import ModelVersionRow
 from mer.library.sources import RegisteredModel
 from tasks.stage.workspace import Workspace, workspace
 
 
+def model_of_corpus(corpus: str, recipe: str) -> str:
+    """Name of the model that a run over a corpus trains, where none is given: that of the corpus.
+
+    It is the recipe's for the demo corpus, and where an earlier version (0.3.0 and before) called this corpus' model by it.
+
+    Args:
+        corpus: its name in the catalogue; empty: the demo corpus.
+        recipe: name of the recipe.
+    """
+    if not corpus:
+        return recipe
+    catalogue = workspace().catalogue
+    rows = catalogue.model_versions()
+    of_recipe = [row.snapshot_id for row in rows if row.name == recipe and row.snapshot_id is not None]
+    is_new = corpus not in {row.name for row in rows}
+    if is_new and of_recipe and {catalogue.snapshot_corpus(snapshot) for snapshot in of_recipe} == {corpus}:
+        return recipe
+    return corpus
+
+
 def model_named(space: Workspace, name: str) -> str:
-    """The name, or where it is empty the one model that there is: the only one with a champion, or the only one at all.
+    """The name, or where it is empty the model that was promoted last.
 
     Raises:
-        LookupError: there is none, or there are several; lists them.
+        LookupError: there is none; or the model that a later run registered has no champion, so that the one promoted last
+            may not be the one that is meant: lists both.
     """
     if name:
         return name
-    names = sorted({row.name for row in space.catalogue.model_versions()})
-    served = [model for model in names if space.catalogue.champion(model) is not None]
-    if len(served or names) == 1:
-        return (served or names)[0]
+    versions = space.catalogue.model_versions()
+    names = sorted({row.name for row in versions})
     if not names:
         raise LookupError("no model is registered yet: `mer run` makes one")
-    raise LookupError(
-        f"expected the name of a model, since there are several: {', '.join(served or names)}; `mer models` says more of them"
+    promoted = {
+        model: audit[-1].id for model in names if (audit := space.catalogue.promotions(model, "champion"))
+    }
+    if not promoted:
+        if len(names) == 1:
+            return names[0]
+        raise LookupError(
+            f"no model was promoted: expected the name of one (--model), since there are several: {', '.join(names)}; "
+            "`mer models` says more of them"
+        )
+    last = max(promoted, key=promoted.__getitem__)
+    newest = max(versions, key=lambda row: row.created_at)
+    if newest.name not in promoted:
+        raise LookupError(
+            f"expected the name of a model (--model): {last} was promoted last, and {newest.name}, registered after it, was "
+            f"not promoted; --model {newest.name} answers with version {newest.version} all the same, `mer models {newest.name}` "
+            "says why it is no champion"
+        )
+    return last
+
+
+def answering_version(space: Workspace, name: str, version: int | None = None) -> tuple[ModelVersionRow, str]:
+    """The version of this number, or the champion, or where a model has no champion its newest version; with what to tell of it.
+
+    Raises:
+        LookupError: no such model or version; says which there are.
+    """
+    champion = space.catalogue.champion(name)
+    rows = space.catalogue.model_versions(name)
+    if version is None and champion is None and rows:
+        chosen = rows[-1]
+    else:
+        chosen = version_of(space, name, version)
+    if champion is not None and chosen.version == champion.version:
+        return chosen, ""
+    reason = next(
+        (
+            row.reason
+            for row in reversed(space.catalogue.promotions(name, None))
+            if row.version == chosen.version
+        ),
+        "never compared",
     )
+    champions = [row.version for row in space.catalogue.promotions(name, "champion")]
+    if chosen.version in champions:
+        return chosen, f"{name} version {chosen.version} was champion before"
+    return chosen, f"{name} version {chosen.version} is not gated: {reason.partition(';')[0]}"
 
 
 def version_of(space: Workspace, name: str, version: int | None = None) -> ModelVersionRow:
@@ -62,11 +127,13 @@ def registered_version(name: str, version: int | None = None) -> RegisteredModel
 
     Args:
         name: of the model.
-        version: number of the version; None: the champion.
+        version: number of the version; None: the champion, or the newest one of a model without a champion (a warning says so).
 
     Raises:
         LookupError: the catalogue of this `MER_HOME` has no such model or version.
     """
     space = workspace()
-    chosen = version_of(space, name, version)
+    chosen, remark = answering_version(space, name, version)
+    if remark:
+        logging.getLogger(__name__).warning("%s", remark)
     return RegisteredModel(space.artifacts.fetch(chosen.artifact), space.weights, chosen.version)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import task
 
 from infra.artifacts import ArtifactRef
+from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
 from mer.predictor.package import (
     ADAPTER_FOLDER,
@@ -23,6 +26,7 @@ from tasks.learn.ensemble import load_ensemble
 from tasks.selftrain.pseudo_labels import standing_generations
 from tasks.serve.comparison import held_out, snapshot_of
 from tasks.serve.evaluation import PSEUDO_MARK
+from tasks.serve.unseen import with_unseen
 from tasks.stage.references import (
     DatasetRef,
     FusedView,
@@ -38,13 +42,22 @@ from tasks.stage.workspace import Workspace, workspace
 if TYPE_CHECKING:
     from mer.evaluation.gate import ScoredClips
     from mer.examples import Examples
+    from mer.posteriors import Posteriors
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
+@dataclass(frozen=True)
+class RegisteredAs:
+    """Name of the model that a version belongs to, and the recipe that made it."""
+
+    model: str
+    recipe: Recipe
+
+
 @task(name="register")
 def register(
-    view: View, recipe: Recipe, inputs: StreamInputs, served: FusedView, evaluation: StageResult
+    view: View, registered: RegisteredAs, inputs: StreamInputs, served: FusedView, evaluation: StageResult
 ) -> ModelVersion:
     """Commit the model package and register it as the next version (the same package: the same version).
 
@@ -52,12 +65,12 @@ def register(
 
     Args:
         view: the view that is served.
-        recipe: goes into the package whole.
+        registered: name of the model, and its recipe, which goes into the package whole.
         inputs: the streams that are read, as this view has them.
         served: the system that is served.
         evaluation: its temperature and metrics are read.
     """
-    dataset = view.dataset
+    dataset, recipe, model = view.dataset, registered.recipe, registered.model
     parts = _learnt_parts(inputs)
     ensemble = load_ensemble(workspace(), served.model) if served.members else None
     fusions = (
@@ -116,7 +129,7 @@ def register(
         name: float(value) for name, value in evaluation.meta.items() if isinstance(value, int | float)
     }
     version = space.catalogue.add_model_version(
-        recipe.name,
+        model,
         artifact=package.ref,
         evaluation=evaluation.ref,
         snapshot=dataset.membership,
@@ -124,10 +137,8 @@ def register(
         idempotency_key=package.ref.key,
     )
     if package.ran and view.parent_run is not None:
-        space.tracker.register_version(
-            recipe.name, version, package.ref, parent=view.parent_run, metrics=metrics
-        )
-    return ModelVersion(name=recipe.name, version=version, ref=package.ref, metrics=metrics)
+        space.tracker.register_version(model, version, package.ref, parent=view.parent_run, metrics=metrics)
+    return ModelVersion(name=model, version=version, ref=package.ref, metrics=metrics)
 
 
 def _learnt_parts(inputs: StreamInputs) -> dict[str, ArtifactRef]:
@@ -155,7 +166,10 @@ def gate_and_promote(
     evaluation: StageResult,
     fencing_token: int | None,
 ) -> Promotion:
-    """Compare the challenger with the champion on clips neither trained on; promote it if the gate lets it pass."""
+    """Compare the challenger with the champion on clips neither trained on; promote it if the gate lets it pass.
+
+    Labelled clips that the champion never saw it is asked to predict now.
+    """
     space = workspace()
     champion = space.catalogue.champion(challenger.name)
     if champion is not None and champion.version == challenger.version:
@@ -170,40 +184,65 @@ def gate_and_promote(
     from mer.evaluation.gate import decide, decide_first
 
     truth, _ = load_partitions(space, dataset)
-    new = _scored(space, truth, evaluation.ref, dataset.membership)
+    new = scored_clips(truth, _stored(space, truth, evaluation.ref, dataset.membership))
     if champion is None or champion.evaluation is None:
         decision = decide_first(new, gate)
     else:
-        decision = decide(new, _scored(space, truth, champion.evaluation, champion.snapshot_id), gate)
+        stored = _stored(space, truth, champion.evaluation, champion.snapshot_id)
+        answers = with_unseen(dataset, truth, champion, stored, new.clip_ids)
+        decision = decide(new, scored_clips(truth, answers), gate)
     if decision.promote and not space.tracker.reachable():
         # A champion that the registry does not know of would be served unseen; the next run promotes it.
         return Promotion(
             decision="deferred", reason="MLflow does not answer: nothing is promoted", champion=serving
+        )
+    reason = decision.reason
+    if not decision.promote and champion is None:
+        reason += (
+            f"; `mer predict CLIP --model {challenger.name}` answers with it all the same, marked as not gated, and "
+            f"`mer models {challenger.name} --promote {challenger.version}` makes it champion by hand"
         )
     alias = CHAMPION if decision.promote else CHALLENGER
     audit = space.catalogue.set_alias(
         challenger.name,
         alias,
         challenger.version,
-        decision.reason,
+        reason,
         evidence=decision.to_json(),
         fencing_token=fencing_token,
     )
     space.tracker.set_alias(challenger.name, alias, challenger.version, order=audit.id)
     return Promotion(
         decision="promoted" if decision.promote else "rejected",
-        reason=decision.reason,
+        reason=reason,
         champion=challenger.version if decision.promote else serving,
     )
 
 
-def _scored(space: Workspace, truth: Examples, evaluation: ArtifactRef, snapshot: str | None) -> ScoredClips:
-    """A version's predictions on clips it learnt nothing from: out-of-fold ones and the holdout's, with today's labels.
+def require_same_classes(model: str, emotions: Sequence[str]) -> None:
+    """Refuse to train a version that its model's champion cannot be compared with, before anything is trained.
+
+    Raises:
+        ConfigError: the champion answers with other classes.
+    """
+    space = workspace()
+    champion = space.catalogue.champion(model)
+    if champion is None:
+        return
+    served = ModelPackage.parse(space.artifacts.read(champion.artifact, RECORD)).recipe.emotions
+    if tuple(served) != tuple(emotions):
+        raise ConfigError(
+            f"model {model}: its champion (version {champion.version}) answers {', '.join(served)}, and this recipe "
+            f"{', '.join(emotions)}, so that the two cannot be compared; give the new one a name of its own, e.g. "
+            f"--model {model}-{len(emotions)}"
+        )
+
+
+def _stored(space: Workspace, truth: Examples, evaluation: ArtifactRef, snapshot: str | None) -> Posteriors:
+    """A version's stored predictions of labelled clips it learnt nothing from: out-of-fold ones and the holdout's.
 
     A clip whose file is another one since the version's snapshot is left out: what was predicted is not there any more.
     """
-    from mer.evaluation.gate import ScoredClips
-
     position = {clip_id: row for row, clip_id in enumerate(truth.clip_ids)}
     members = snapshot_of(space, snapshot)
     content = {member.name: member.content for member in members}
@@ -215,10 +254,18 @@ def _scored(space: Workspace, truth: Examples, evaluation: ArtifactRef, snapshot
         and truth.emotion[row] >= 0
         and (not content or content.get(name) == truth.content_of(row))
     ]
-    rows = [position[name] for name in usable]
+    return posteriors.restricted(usable)
+
+
+def scored_clips(truth: Examples, posteriors: Posteriors) -> ScoredClips:
+    """Predictions beside today's labels: a label that was corrected since counts as it is now."""
+    from mer.evaluation.gate import ScoredClips
+
+    position = {clip_id: row for row, clip_id in enumerate(truth.clip_ids)}
+    rows = [position[name] for name in posteriors.clip_ids]
     return ScoredClips(
-        clip_ids=tuple(usable),
+        clip_ids=posteriors.clip_ids,
         truth=truth.emotion[rows],
-        predicted=posteriors.restricted(usable).predicted,
+        predicted=posteriors.predicted,
         speaker=tuple(truth.speaker[row] for row in rows),
     )

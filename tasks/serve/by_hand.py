@@ -1,0 +1,98 @@
+"""Promotion and rollback by a person: the evidence is looked up, the change is audited and mirrored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from infra.catalogue import PromotionRow
+from infra.errors import CatalogueError
+from mer.errors import ConfigError
+from tasks.serve.comparison import compare_versions
+from tasks.serve.library import version_of
+from tasks.stage.workspace import workspace
+
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class HandPromotion:
+    """A champion that a person chose."""
+
+    audit: PromotionRow
+    evidence: tuple[str, ...]
+    """What is known of the version, a line each."""
+
+
+def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion:
+    """Make a version the champion whatever the gate said, with the evidence there is in the audit row.
+
+    Args:
+        model: its name.
+        version: number of the version.
+        reason: why, for the audit.
+
+    Raises:
+        LookupError: no such model or version.
+        ConfigError: it is the champion already.
+    """
+    space = workspace()
+    chosen = version_of(space, model, version)
+    champion = space.catalogue.champion(model)
+    if champion is not None and champion.version == version:
+        raise ConfigError(f"{model} version {version} is the champion already")
+    lines = [_scores(chosen.metrics)]
+    figures: dict[str, object] = {"metrics": chosen.metrics}
+    if champion is None:
+        lines.append(f"{model} has no champion to compare with")
+    else:
+        try:
+            compared = compare_versions(space, chosen, champion)
+        except (ConfigError, LookupError) as error:
+            lines.append(f"not comparable with the champion, version {champion.version}: {error}")
+        else:
+            waf = next(row for row in compared.scores if row.name == "WAF")
+            figures["against"] = {
+                "champion": champion.version, "clips": compared.clips, "groups": compared.groups,
+                "difference": waf.difference, "low": waf.low, "high": waf.high,
+            }  # fmt: skip
+            lines.append(
+                f"against version {champion.version}, the champion: WAF {waf.first:.4f} to {waf.second:.4f}, difference "
+                f"{waf.difference:+.4f} (95 %: {waf.low:+.4f} to {waf.high:+.4f}; {compared.clips} clips, {compared.groups} groups)"
+            )
+    said = [row.reason for row in space.catalogue.promotions(model, None) if row.version == version]
+    if said:
+        lines.append(f"the gate said: {said[-1].partition(';')[0]}")
+    audit = space.catalogue.set_alias(
+        model,
+        CHAMPION,
+        version,
+        f"promoted by hand{f' ({reason})' if reason else ''}: {'; '.join(lines)}",
+        evidence=json.dumps(figures, sort_keys=True),
+    )
+    space.tracker.set_alias(model, CHAMPION, version, order=audit.id)
+    return HandPromotion(audit, tuple(lines))
+
+
+def roll_back(model: str) -> PromotionRow:
+    """Put the previous champion back.
+
+    Raises:
+        CatalogueError: there is none.
+    """
+    space = workspace()
+    if space.catalogue.champion(model) is None:
+        raise CatalogueError(f"{model!r} has no champion to take back")
+    audit = space.catalogue.rollback(model, "rolled back from the command line")
+    space.tracker.set_alias(model, CHAMPION, audit.version, order=audit.id)
+    return audit
+
+
+def _scores(metrics: dict[str, object]) -> str:
+    names = {"waf": "WAF out of fold", "accuracy": "accuracy", "holdout_waf": "WAF on the holdout"}
+    shown = [
+        f"{label} {value:.4f}"
+        for name, label in names.items()
+        if isinstance(value := metrics.get(name), int | float)
+    ]
+    return ", ".join(shown) or "no scores are stored with it"
