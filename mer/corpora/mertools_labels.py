@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mer.corpora.reading import LabelMap
+from mer.corpora.options import LabelMap
 from mer.corpora.restricted_pickle import npz_members, read_npz
 from mer.emotions import MER_EMOTIONS
 from mer.errors import CorpusError

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from mer.clips import Split
-from mer.corpora.reading import LabelMap
+from mer.corpora.options import LabelMap, ReadingOptions
 from mer.corpora.table_file import Cells
 from mer.emotions import VALENCE_RANGE, canonical_emotion
 from mer.errors import CorpusError
@@ -62,7 +62,7 @@ def parse_rows(
     cells: Cells,
     table: str,
     emotions: Sequence[str],
-    label_map: LabelMap,
+    options: ReadingOptions,
     locations: Sequence[str] | None = None,
 ) -> tuple[list[LabelRow], list[str]]:
     """Type all rows; returns them with notes on mapped labels and ignored columns.
@@ -85,7 +85,7 @@ def parse_rows(
     unknown: Counter[str] = Counter()
     for index, values in enumerate(cells.rows):
         try:
-            rows.append(_parse(values, emotions, label_map, mapped))
+            rows.append(_parse(values, emotions, options.label_map, mapped))
         except CorpusError as error:
             if isinstance(error, UnknownEmotion):
                 unknown[error.label] += 1
