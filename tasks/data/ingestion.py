@@ -168,8 +168,8 @@ def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, Corpu
     changed = []
     for row in space.catalogue.clips(corpus):
         path, entry = str(row.path), entries[str(row.path)]
-        declared = (entry.speaker, entry.split.value, entry.fold, entry.transcript)
-        if declared != (row.speaker, row.split, row.fold, row.transcript):
+        declared = (entry.speaker, entry.split.value, entry.part, entry.fold, entry.transcript)
+        if declared != (row.speaker, row.split, row.part, row.fold, row.transcript):
             changed.append(
                 ClipUpsert(
                     name=row.name,
@@ -184,6 +184,7 @@ def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, Corpu
                     height=row.height,
                     speaker=entry.speaker,
                     split=entry.split.value,
+                    part=entry.part,
                     fold=entry.fold,
                     transcript=entry.transcript,
                 )
