@@ -30,7 +30,7 @@ def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, Ing
     """The method: list what is there, probe what is new, write the labels, freeze the snapshot."""
     root = options.corpus or make_demo_corpus(options.demo_clips, options.demo_seed)
     name = options.catalogue_name(root)
-    listing = list_corpus(root, name, recipe.emotions, options.format, options.label_map)
+    listing = list_corpus(root, name, recipe.emotions, options.reading())
     shards = cut(listing.fresh, recipe.shard_clips)
     probed = [probe_shard.submit(name, shard, recipe.needs_sound) for shard in shards]
     report = write_labels(listing, recipe.emotions, sum(future.result() for future in probed))

@@ -9,6 +9,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mer.alignment.config import AlignmentStudyConfig
+from mer.corpora.label_map import parse_label_map
+from mer.corpora.options import ReadingOptions
+from mer.corpora.valence_scale import parse_valence_scale
 from mer.errors import ConfigError
 from mer.names import check_folder_name, check_name, check_study_name
 from mer.recipes import Recipe, load_recipe, recipe_names
@@ -52,6 +55,15 @@ class FlowOptions(BaseModel):
         description="What the corpus' own labels are in the recipe's set: calm=neutral,fearful=worried,disgust= "
         "(nothing after = stands for no label).",
     )
+    valence_scale: str = Field(
+        default="",
+        description="Scale that the valences of a table are written on, LOWEST..HIGHEST: 1..9, 0..1, -1..1. They become -5 to 5. "
+        "Empty: -5..5.",
+    )
+    text_column: str = Field(
+        default="",
+        description="Column of the transcripts, where a table has several (one a language). Empty: the layout's own choice.",
+    )
 
     @field_validator("corpus_name")
     @classmethod
@@ -70,6 +82,19 @@ class FlowOptions(BaseModel):
             ConfigError: see `mer.recipes.load_recipe`.
         """
         return load_recipe(self.recipe_source, self.set)
+
+    def reading(self) -> ReadingOptions:
+        """How the corpus is read.
+
+        Raises:
+            ConfigError: the label map or the scale is not of its form.
+        """
+        return ReadingOptions(
+            format=self.format,
+            label_map=parse_label_map(self.label_map),
+            valence_scale=parse_valence_scale(self.valence_scale),
+            text_column=self.text_column,
+        )
 
     def catalogue_name(self, root: str) -> str:
         """Name of the corpus at `root` in the catalogue: the one given, or that of its folder.

@@ -299,13 +299,9 @@ def print_systems(report: Mapping[str, Any], title: str) -> None:
         f"* served; 95 % interval of WAF by bootstrap over {resampled_line(rows[0])}; chance accuracy {report['chance']:.3f}"
     )
     if report.get("holdout"):
-        holdout = report["holdout"]
-        known = holdout.get("valence_mse") is not None
-        console.print(
-            f"holdout of true labels ({holdout['clips']} clips): accuracy {holdout['accuracy']:.3f}, "
-            f"WAF {holdout['waf']:.3f} ({holdout['waf_low']:.3f} to {holdout['waf_high']:.3f}, {resampled_line(holdout)})"
-            + (f", MSE of valence {holdout['valence_mse']:.3f}" if known else "")
-        )
+        console.print(f"holdout of true labels {_holdout_line(report['holdout'])}")
+    for part, scores in report.get("holdout_parts", {}).items():
+        console.print(f"  {part} {_holdout_line(scores)}", markup=False)
     for clips, summary in report.get("label_shift", {}).items():
         console.print(f"{clips} clips, {label_shift_line(summary)}", markup=False)
     for note in report.get("notes", ()):
@@ -326,8 +322,17 @@ def folds_line(scores: Mapping[str, Any]) -> str:
 
 def resampled_line(scores: Mapping[str, Any]) -> str:
     """What the interval of a row of scores resamples, and how many of them."""
-    count = scores["speakers_or_clips"]
-    return f"{count} {scores.get('resampled', 'speakers or clips')}"
+    return f"{scores.get('speakers_or_clips', '')} {scores.get('resampled', 'speakers or clips')}".lstrip()
+
+
+def _holdout_line(scores: Mapping[str, Any]) -> str:
+    """Scores on held-out clips, after what the clips are called."""
+    known = scores.get("valence_mse") is not None
+    return (
+        f"({scores['clips']} clips): accuracy {scores['accuracy']:.3f}, "
+        f"WAF {scores['waf']:.3f} ({scores['waf_low']:.3f} to {scores['waf_high']:.3f}, {resampled_line(scores)})"
+        + (f", MSE of valence {scores['valence_mse']:.3f}" if known else "")
+    )
 
 
 def label_shift_line(summary: Mapping[str, Any]) -> str:

@@ -38,6 +38,8 @@ class CorpusEntry:
     speaker: str | None = None
     transcript: str | None = None
     split: Split = Split.TRAIN
+    part: str | None = None
+    """Named part of the test split (`test1`, `test2`, ...), whose scores stay apart; None: the corpus names none."""
     fold: int | None = None
     """Published cross-validation fold, if the corpus has one."""
 

@@ -71,6 +71,20 @@ LabelMapOption = Annotated[
         "--label-map", help="The corpus' own labels in the recipe's set: calm=neutral,disgust= (no label)."
     ),
 ]
+ValenceScaleOption = Annotated[
+    str,
+    typer.Option(
+        "--valence-scale",
+        metavar="LOWEST..HIGHEST",
+        help="Scale that the valences of a table are written on: 1..9, 0..1, -1..1. They become -5 to 5.",
+    ),
+]
+TextColumnOption = Annotated[
+    str,
+    typer.Option(
+        "--text-column", help="Column of the transcripts, where a table has several (one a language)."
+    ),
+]
 ClipsOption = Annotated[int, typer.Option("--demo-clips", help="Clips of the demo corpus, if none is given.")]
 _registered = _named("name of a model")
 ModelOption = Annotated[

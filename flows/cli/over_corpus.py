@@ -16,6 +16,8 @@ from flows.cli.options import (
     NameOption,
     RecipeOption,
     SetOption,
+    TextColumnOption,
+    ValenceScaleOption,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class CorpusArguments:
     name: NameOption = ""
     format: FormatOption = "auto"
     label_map: LabelMapOption = ""
+    valence_scale: ValenceScaleOption = ""
+    text_column: TextColumnOption = ""
     demo_clips: ClipsOption = 200
 
     def options(self, kind: type[Options], **more: Any) -> Options:
@@ -53,6 +57,8 @@ class CorpusArguments:
                 "corpus_name": self.name,
                 "format": self.format,
                 "label_map": self.label_map,
+                "valence_scale": self.valence_scale,
+                "text_column": self.text_column,
                 "demo_clips": self.demo_clips,
                 **more,
             },

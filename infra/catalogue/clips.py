@@ -44,6 +44,8 @@ class ClipUpsert:
     split: str = "train"
     fold: int | None = None
     transcript: str | None = None
+    part: str | None = None
+    """Named part of the test split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,8 @@ class ClipRow:
     transcript: str | None
     emotion: str | None
     valence: float | None
+    part: str | None = None
+    """Named part of the test split."""
 
 
 class KnownFile(NamedTuple):
@@ -203,6 +207,7 @@ def _clip_values(corpus_id: int, row: ClipUpsert) -> dict[str, Any]:
         "height": row.height,
         "speaker": None if row.speaker is None else storable(row.speaker),
         "split": str(row.split),
+        "part": None if row.part is None else storable(row.part),
         "fold": row.fold,
     }
 

@@ -42,6 +42,7 @@ class SnapshotMemberRow:
     split: str
     fold: int | None
     transcript: str | None
+    part: str | None = None
 
 
 class SnapshotCatalogue:
@@ -88,10 +89,16 @@ class SnapshotCatalogue:
 
 
 def membership_hash(clips: Iterable[ClipRow | SnapshotMemberRow]) -> str:
-    """sha256 (hex) over (name, content, emotion, valence, speaker, split, fold, transcript), sorted by name."""
+    """sha256 (hex) over (name, content, emotion, valence, speaker, split, fold, transcript), sorted by name.
+
+    A named part of the test split is one value more; without any, hashes are those of before there were parts.
+    """
     digest = hashlib.sha256()
     for clip in sorted(clips, key=lambda c: c.name):
-        line = json.dumps(list(_member(clip).values()), ensure_ascii=True, separators=(",", ":"))
+        values = _member(clip)
+        part = values.pop("part")
+        members = [*values.values(), *([part] if part is not None else [])]
+        line = json.dumps(members, ensure_ascii=True, separators=(",", ":"))
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
 
@@ -106,4 +113,5 @@ def _member(clip: ClipRow | SnapshotMemberRow) -> dict[str, str | float | int | 
         "split": clip.split,
         "fold": clip.fold,
         "transcript": clip.transcript,
+        "part": clip.part,
     }

@@ -92,6 +92,7 @@ class Clip(Base):
     height: Mapped[int | None] = mapped_column(Integer)
     speaker: Mapped[str | None] = mapped_column(Text)
     split: Mapped[str] = mapped_column(String(20))
+    part: Mapped[str | None] = mapped_column(Text)
     fold: Mapped[int | None] = mapped_column(Integer)
 
 
@@ -274,6 +275,7 @@ class SnapshotMember(Base):
     valence: Mapped[float | None] = mapped_column(Float)
     speaker: Mapped[str | None] = mapped_column(Text)
     split: Mapped[str] = mapped_column(String(20))
+    part: Mapped[str | None] = mapped_column(Text)
     fold: Mapped[int | None] = mapped_column(Integer)
     transcript: Mapped[str | None] = mapped_column(Text)
 

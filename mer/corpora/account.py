@@ -19,6 +19,8 @@ class CorpusAccount:
     without_media: int
     """Clips made of precomputed features."""
     splits: Mapping[str, int]
+    parts: Mapping[str, int]
+    """Test clips by named part; empty where the corpus names none."""
     labels: Mapping[str, int]
     """Clips by emotion, in class order."""
     valences: int
@@ -32,7 +34,11 @@ class CorpusAccount:
     def lines(self) -> list[str]:
         """The account as text, one fact a line."""
         labels = ", ".join(f"{emotion} {count}" for emotion, count in self.labels.items()) or "none"
-        splits = ", ".join(f"{count} {split}" for split, count in self.splits.items())
+        parts = ", ".join(f"{part} {count}" for part, count in self.parts.items())
+        splits = ", ".join(
+            f"{count} {split}" + (f": {parts}" if parts and split == Split.TEST else "")
+            for split, count in self.splits.items()
+        )
         lines = [
             f"recognised as {self.format}: {self.clips} clips ({splits})",
             f"labels: {labels}; {self.valences} with valence",
@@ -51,12 +57,14 @@ def account_of(corpus: RecognisedCorpus) -> CorpusAccount:
     entries = corpus.entries
     labels = Counter(entry.emotion for entry in entries)
     splits = Counter(entry.split for entry in entries)
+    parts = Counter(entry.part for entry in entries if entry.part is not None)
     return CorpusAccount(
         format=corpus.format,
         clips=len(entries),
         without_media=sum(bool(entry.precomputed) for entry in entries),
         splits={split.value: splits[split] for split in Split if splits[split]},
         labels={emotion: labels[emotion] for emotion in corpus.emotions if labels[emotion]},
+        parts=dict(sorted(parts.items())),
         valences=sum(entry.valence is not None for entry in entries),
         transcripts=sum(bool(entry.transcript) for entry in entries),
         speakers=len({entry.speaker for entry in entries} - {None}),

@@ -13,7 +13,8 @@ from mer.corpora.feature_files import FeatureFolders
 from mer.corpora.matching import match_rows
 from mer.corpora.media_index import index_media
 from mer.corpora.mertools_labels import MISSING_VALENCE
-from mer.corpora.reading import LabelMap, Reading
+from mer.corpora.options import ReadingOptions
+from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.speakers import name_before_first_dot
 from mer.corpora.table_file import Cells, read_cells
@@ -43,7 +44,7 @@ class ChallengeReader:
         folders = (*self.folders, "features")
         return (root / self.train).is_file() and any((root / folder).is_dir() for folder in folders)
 
-    def read(self, root: Path, emotions: Sequence[str], label_map: LabelMap) -> Reading:
+    def read(self, root: Path, emotions: Sequence[str], options: ReadingOptions) -> Reading:
         """Read the tables and transcripts, and match them to the clips.
 
         Raises:
@@ -53,7 +54,7 @@ class ChallengeReader:
         cells, locations = self._labelled(root, transcripts)
         notes = [*transcripts.notes]
         notes += self._add_candidates(root, cells, locations, transcripts)
-        rows, row_notes = parse_rows(Cells(_COLUMNS, cells), self.train, emotions, label_map, locations)
+        rows, row_notes = parse_rows(Cells(_COLUMNS, cells), self.train, emotions, options, locations)
         folders = [folder for folder in self.folders if (root / folder).is_dir()]
         index = index_media(root, folders, lambda path: name_before_first_dot(path.name))
         return match_rows(rows, index, FeatureFolders(root), (*notes, *row_notes))
@@ -69,7 +70,8 @@ class ChallengeReader:
                 raise CorpusError(
                     f"{table}: expected columns name,discrete, found {', '.join(content.columns)}"
                 )
-            split = "train" if table == self.train else "test"
+            part = table.removesuffix("-label.csv")  # test1, ...: their scores are separate tracks
+            split = "train" if table == self.train else part if part in self.folders else "test"
             for number, row in enumerate(content.rows, start=2):
                 cells.append(_cells(row, split if row["discrete"] else "unlabelled", transcripts))
                 locations.append(f"{table} row {number}")

@@ -14,7 +14,8 @@ from pathlib import Path
 from mer.corpora.feature_files import FeatureFolders
 from mer.corpora.matching import match_rows
 from mer.corpora.media_index import index_media, media_files
-from mer.corpora.reading import LabelMap, Reading
+from mer.corpora.options import ReadingOptions
+from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.table_file import Cells
 
@@ -42,7 +43,7 @@ class FileNameReader:
         first = list(islice(media_files(root), _LOOKED_AT))
         return bool(first) and all(self.pattern.fullmatch(path.stem) for path in first)
 
-    def read(self, root: Path, emotions: Sequence[str], label_map: LabelMap) -> Reading:
+    def read(self, root: Path, emotions: Sequence[str], options: ReadingOptions) -> Reading:
         """Read the names; files with other names are unlabelled.
 
         Raises:
@@ -61,7 +62,7 @@ class FileNameReader:
                     }
                 )
         locations = [row["name"] for row in cells]
-        rows, notes = parse_rows(Cells(_COLUMNS, cells), "file names", emotions, label_map, locations)
+        rows, notes = parse_rows(Cells(_COLUMNS, cells), "file names", emotions, options, locations)
         return match_rows(rows, index, FeatureFolders(root), notes)
 
 

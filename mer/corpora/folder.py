@@ -8,7 +8,8 @@ from pathlib import Path
 from mer.corpora.feature_files import FeatureFolders
 from mer.corpora.matching import match_rows
 from mer.corpora.media_index import index_media
-from mer.corpora.reading import LabelMap, Reading
+from mer.corpora.options import ReadingOptions
+from mer.corpora.reading import Reading
 from mer.errors import CorpusError
 
 
@@ -22,7 +23,7 @@ class FolderReader:
         """Any folder will do."""
         return True
 
-    def read(self, root: Path, emotions: Sequence[str], label_map: LabelMap) -> Reading:
+    def read(self, root: Path, emotions: Sequence[str], options: ReadingOptions) -> Reading:
         """One unlabelled entry for every clip found.
 
         Raises:

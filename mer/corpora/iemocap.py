@@ -13,7 +13,8 @@ from pathlib import Path
 from mer.corpora.feature_files import FeatureFolders
 from mer.corpora.matching import match_rows
 from mer.corpora.media_index import index_media
-from mer.corpora.reading import LabelMap, Reading
+from mer.corpora.options import ReadingOptions
+from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.speakers import iemocap_speaker
 from mer.corpora.table_file import Cells
@@ -37,7 +38,7 @@ class IemocapReader:
         """Some session has its evaluations."""
         return any(path.is_dir() for path in root.glob("Session[1-5]/dialog/EmoEvaluation"))
 
-    def read(self, root: Path, emotions: Sequence[str], label_map: LabelMap) -> Reading:
+    def read(self, root: Path, emotions: Sequence[str], options: ReadingOptions) -> Reading:
         """Read evaluations and transcriptions, and match them to the utterances.
 
         Raises:
@@ -54,7 +55,7 @@ class IemocapReader:
             if (match := _EVALUATION.match(line))
         ]
         locations = [row["name"] for row in cells]
-        rows, notes = parse_rows(Cells(_COLUMNS, cells), "EmoEvaluation", emotions, label_map, locations)
+        rows, notes = parse_rows(Cells(_COLUMNS, cells), "EmoEvaluation", emotions, options, locations)
         folders = [str(path.relative_to(root)) for path in sorted(root.glob("Session[1-5]/sentences/wav"))]
         notes.append(
             "folds are the five sessions; xxx (no agreement) is no label; ratings 1 to 5 are not taken"

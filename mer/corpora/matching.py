@@ -134,6 +134,7 @@ def _match(
                 speaker=row.speaker,
                 transcript=row.transcript,
                 split=row.split if row.split is not Split.TRAIN or row.labelled else Split.UNLABELLED,
+                part=row.part,
                 fold=row.fold,
             )
         )

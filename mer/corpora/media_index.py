@@ -16,13 +16,7 @@ from pathlib import Path
 from mer.corpora.reading import LeftOut
 from mer.errors import MediaError, QuarantineReason
 from mer.media.sniff import check_name, printable
-
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp"}
-)
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac", ".wma", ".aif", ".aiff"}
-)
+from mer.media.suffixes import VIDEO_SUFFIXES, is_hidden, is_media_file
 
 _NOT_MEDIA_FOLDERS = frozenset({"features", "openface_face"})
 """Precomputed features: large, and never clips."""
@@ -117,11 +111,11 @@ def _media_below(index: MediaIndex, start: Path) -> Iterator[Path]:
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and not (directory == root and name in _NOT_MEDIA_FOLDERS)
+            if not is_hidden(name) and not (directory == root and name in _NOT_MEDIA_FOLDERS)
         )
         for name in sorted(files):
             path = directory / name
-            if not name.startswith(".") and path.suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES:
+            if is_media_file(path):
                 yield path
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from mer.corpora.feature_files import FeatureFolders
 from mer.corpora.matching import match_rows
 from mer.corpora.media_index import MediaIndex, index_media
-from mer.corpora.reading import LabelMap, Reading
+from mer.corpora.options import ReadingOptions
+from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.table_file import Cells, read_cells
 from mer.errors import CorpusError
@@ -38,7 +39,7 @@ class MeldReader:
         """The training table lies in the root."""
         return (root / _TABLES["train"]).is_file()
 
-    def read(self, root: Path, emotions: Sequence[str], label_map: LabelMap) -> Reading:
+    def read(self, root: Path, emotions: Sequence[str], options: ReadingOptions) -> Reading:
         """Read the tables and match them to the clips.
 
         Raises:
@@ -55,7 +56,7 @@ class MeldReader:
                 )
             cells += [_cells(row, subset) for row in content.rows]
         locations = [row["name"] for row in cells]
-        rows, notes = parse_rows(Cells(_COLUMNS, cells), _TABLES["train"], emotions, label_map, locations)
+        rows, notes = parse_rows(Cells(_COLUMNS, cells), _TABLES["train"], emotions, options, locations)
         folders = [folder for folder in _SUBSET_OF_FOLDER if (root / folder).is_dir()]
         index = index_media(root, folders, lambda path: _name(path, root))
         notes.append("dev is training data here: validation speakers are chosen inside the folds")

@@ -13,7 +13,8 @@ from mer.corpora.feature_files import FeatureFolders
 from mer.corpora.matching import match_rows
 from mer.corpora.media_index import index_media
 from mer.corpora.mertools_labels import Label, label_files, read_labels
-from mer.corpora.reading import LabelMap, Reading
+from mer.corpora.options import ReadingOptions
+from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.speakers import iemocap_speaker, name_before_first_dot
 from mer.corpora.table_file import Cells
@@ -37,13 +38,13 @@ class MertoolsReader:
         """A label npz lies in the root."""
         return bool(label_files(root))
 
-    def read(self, root: Path, emotions: Sequence[str], label_map: LabelMap) -> Reading:
+    def read(self, root: Path, emotions: Sequence[str], options: ReadingOptions) -> Reading:
         """Read labels and transcripts, and match them to media or precomputed features.
 
         Raises:
             CorpusError: see `read_labels`; unknown labels, all of them in one message.
         """
-        label_file = read_labels(root, emotions, label_map)
+        label_file = read_labels(root, emotions, options.label_map)
         transcripts = read_transcripts(root, ORIGINAL_CHINESE if label_file.challenge else ORIGINAL_ENGLISH)
         name_of = name_before_first_dot if label_file.challenge else str
         cells = [
@@ -54,7 +55,7 @@ class MertoolsReader:
             Cells(_COLUMNS, cells),
             label_file.file,
             emotions,
-            label_map,
+            options,
             locations=[f"{label.subset} {label.name}" for label in label_file.labels],
         )
         folders, folder_notes = _media_folders(root)

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from mer.corpora.reading import LabelMap
+from mer.corpora.options import LabelMap
 from mer.corpora.restricted_pickle import npz_members, read_npz
 from mer.emotions import MER_EMOTIONS
 from mer.errors import CorpusError
 
 _SPLIT_OF_SUBSET = {
     "train_corpus": "train", "val_corpus": "train", "whole_corpus": "train",
-    "test_corpus": "test", "test1_corpus": "test", "test2_corpus": "test", "test3_corpus": "test",
+    "test_corpus": "test", "test1_corpus": "test1", "test2_corpus": "test2", "test3_corpus": "test3",
 }  # fmt: skip
 _WITH_FILLERS = {"train_corpus", "test1_corpus"}
 """The parts of MER2024 to 2026, whose test clips came without labels."""

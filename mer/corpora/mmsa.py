@@ -14,7 +14,8 @@ from mer.corpora.feature_files import FeatureFolders
 from mer.corpora.matching import match_rows
 from mer.corpora.media_index import MediaIndex, index_media
 from mer.corpora.mmsa_pickle import MmsaRow, PickledFeatures, mmsa_name, pickles
-from mer.corpora.reading import LabelMap, Reading
+from mer.corpora.options import ReadingOptions
+from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.table_file import Cells, read_cells
 from mer.emotions import canonical_emotion
@@ -37,7 +38,7 @@ class MmsaReader:
         """The table lies beside Raw/, or beside pickles."""
         return (root / LABEL_TABLE).is_file() and ((root / RAW_FOLDER).is_dir() or bool(pickles(root)))
 
-    def read(self, root: Path, emotions: Sequence[str], label_map: LabelMap) -> Reading:
+    def read(self, root: Path, emotions: Sequence[str], options: ReadingOptions) -> Reading:
         """Match the table's rows to the clips.
 
         Raises:
@@ -57,7 +58,7 @@ class MmsaReader:
         ]  # fmt: skip
         folders = [RAW_FOLDER] if (root / RAW_FOLDER).is_dir() else []
         index = index_media(root, folders, lambda path: mmsa_name(path.parent.name, path.stem))
-        return _reading(root, LABEL_TABLE, rows, index, emotions, label_map)
+        return _reading(root, LABEL_TABLE, rows, index, emotions, options)
 
 
 class MmsaPickleReader:
@@ -72,20 +73,20 @@ class MmsaPickleReader:
         """A pickle lies in the root or in Processed/."""
         return bool(pickles(root))
 
-    def read(self, root: Path, emotions: Sequence[str], label_map: LabelMap) -> Reading:
+    def read(self, root: Path, emotions: Sequence[str], options: ReadingOptions) -> Reading:
         """Read all pickles; where several hold a clip, their labels must agree.
 
         Raises:
             CorpusError: a pickle is refused, or of another form.
         """
         rows = PickledFeatures(root).rows
-        return _reading(root, "pickle", rows, MediaIndex(root), emotions, label_map)
+        return _reading(root, "pickle", rows, MediaIndex(root), emotions, options)
 
 
 def _reading(
-    root: Path, table: str, rows: Sequence[MmsaRow], index: MediaIndex, emotions: Sequence[str], label_map: LabelMap
+    root: Path, table: str, rows: Sequence[MmsaRow], index: MediaIndex, emotions: Sequence[str], options: ReadingOptions
 ) -> Reading:  # fmt: skip
-    annotated, notes = _usable_annotations({row.annotation for row in rows}, emotions, label_map)
+    annotated, notes = _usable_annotations({row.annotation for row in rows}, emotions, options)
     cells = [
         {
             "name": row.name,
@@ -98,20 +99,24 @@ def _reading(
         for row in rows
     ]
     locations = [f"{table} {row.mode} {row.name}" for row in rows]
-    typed, row_notes = parse_rows(Cells(_COLUMNS, cells), table, emotions, label_map, locations)
+    typed, row_notes = parse_rows(Cells(_COLUMNS, cells), table, emotions, options, locations)
     reader_notes = ("speaker is the video a clip was cut from; validation clips are training data here",)
     features = PickledFeatures(root) if pickles(root) else FeatureFolders(root)
     return match_rows(typed, index, features, (*notes, *row_notes, *reader_notes))
 
 
 def _usable_annotations(
-    annotations: set[str], emotions: Sequence[str], label_map: LabelMap
+    annotations: set[str], emotions: Sequence[str], options: ReadingOptions
 ) -> tuple[Mapping[str, str], list[str]]:
     """Annotations to take as emotions: all of them, or none (`Neutral` alone would be half a class)."""
     named = sorted(annotations - {""})
     for annotation in named:
         try:
-            _ = label_map[annotation] if annotation in label_map else canonical_emotion(annotation, emotions)
+            _ = (
+                options.label_map[annotation]
+                if annotation in options.label_map
+                else canonical_emotion(annotation, emotions)
+            )
         except CorpusError:
             return {}, [
                 f"annotations {', '.join(named)} are not taken: {annotation} is no member of the emotion set. Use a "

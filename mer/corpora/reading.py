@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from mer.clips import CorpusEntry
+from mer.corpora.options import ReadingOptions
 from mer.errors import QuarantineReason
-
-LabelMap = Mapping[str, str | None]
-"""A corpus' own label -> a member of the emotion set, or None for "no label"."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class CorpusReader(Protocol):
         """Say by a cheap look whether this is the reader's layout."""
         ...
 
-    def read(self, root: Path, emotions: Sequence[str], label_map: LabelMap) -> Reading:
+    def read(self, root: Path, emotions: Sequence[str], options: ReadingOptions) -> Reading:
         """Read the folder.
 
         Raises:

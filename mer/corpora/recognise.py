@@ -14,11 +14,11 @@ from mer.corpora.meld import MeldReader
 from mer.corpora.mertools import MertoolsReader
 from mer.corpora.mmsa import MmsaPickleReader, MmsaReader
 from mer.corpora.mmsa_pickle import pickled_sets
-from mer.corpora.reading import CorpusReader, LabelMap, RecognisedCorpus
+from mer.corpora.options import AS_FOUND, AUTO, ReadingOptions
+from mer.corpora.reading import CorpusReader, RecognisedCorpus
 from mer.corpora.table import TableReader
 from mer.errors import CorpusError
 
-AUTO = "auto"
 PARTICULAR: tuple[CorpusReader, ...] = (
     MertoolsReader(), MER2023, MER2024, MER2025, MER2026, MmsaReader(), MeldReader(), IemocapReader(),
 )  # fmt: skip
@@ -33,18 +33,16 @@ def recognise(
     root: str | Path,
     *,
     emotions: Sequence[str],
-    label_map: LabelMap | None = None,
+    options: ReadingOptions = AS_FOUND,
     name: str | None = None,
-    format: str = AUTO,
 ) -> RecognisedCorpus:
     """Read the corpus below `root`, whatever known layout it has.
 
     Args:
         root: folder of the corpus.
         emotions: the emotion set labels are mapped into, in class order.
-        label_map: the corpus' own labels -> emotions (None: no label), before the common synonyms.
+        options: how it is read: its format, its labels, its scale.
         name: name of the corpus; the folder's own by default.
-        format: `auto`, or the name of the reader to use.
 
     Raises:
         CorpusError: no such folder, nothing in it, not of the format named, or a table that cannot be read;
@@ -55,11 +53,12 @@ def recognise(
         raise CorpusError(
             f"expected a corpus folder at {root}, found {'a file' if root.exists() else 'nothing'}"
         )
-    labels = dict(label_map or {})
-    if wrong := sorted({str(to) for to in labels.values() if to is not None and to not in emotions}):
+    if wrong := sorted(
+        {str(to) for to in options.label_map.values() if to is not None and to not in emotions}
+    ):
         raise CorpusError(f"label map leads to {', '.join(wrong)}: expected members of {', '.join(emotions)}")
-    reader = _reader(root, format)
-    reading = reader.read(root, tuple(emotions), labels)
+    reader = _reader(root, options.format)
+    reading = reader.read(root, tuple(emotions), options)
     return RecognisedCorpus(
         name=name or root.name,
         root=root,
@@ -68,7 +67,7 @@ def recognise(
         entries=tuple(sorted(reading.entries, key=lambda entry: entry.name)),
         left_out=reading.left_out,
         feature_sets=feature_set_names(root),
-        notes=(*reading.notes, *(_other_layouts(root, reader) if format == AUTO else ())),
+        notes=(*reading.notes, *(_other_layouts(root, reader) if options.format == AUTO else ())),
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from mer.clips import Split
-from mer.corpora.reading import LabelMap
+from mer.corpora.options import LabelMap, ReadingOptions
 from mer.corpora.table_file import Cells
 from mer.emotions import VALENCE_RANGE, canonical_emotion
 from mer.errors import CorpusError
@@ -20,6 +21,8 @@ _SPLITS = {
     "": Split.TRAIN, "train": Split.TRAIN, "test": Split.TEST,
     "unlabelled": Split.UNLABELLED, "unlabeled": Split.UNLABELLED, "canary": Split.CANARY,
 }  # fmt: skip
+_TEST_PART = re.compile(r"test[\s_-]?(\d{1,3})")
+"""A named part of the test split: `test1`, `test 2`, `test_3`."""
 _MISSING_NUMBERS = frozenset({"", "nan", "none", "null", "na", "n/a"})
 _PROBLEMS_SHOWN = 10
 _UNKNOWN_SHOWN = 3
@@ -45,6 +48,8 @@ class LabelRow:
     speaker: str | None
     transcript: str | None
     split: Split
+    part: str | None
+    """Named part of the test split; None where the table names none."""
     fold: int | None
 
     @property
@@ -55,14 +60,14 @@ class LabelRow:
     @property
     def content(self) -> tuple[object, ...]:
         """Values that must be equal in all rows of one name."""
-        return (self.path, self.emotion, self.valence, self.speaker, self.split, self.fold)
+        return (self.path, self.emotion, self.valence, self.speaker, self.split, self.part, self.fold)
 
 
 def parse_rows(
     cells: Cells,
     table: str,
     emotions: Sequence[str],
-    label_map: LabelMap,
+    options: ReadingOptions,
     locations: Sequence[str] | None = None,
 ) -> tuple[list[LabelRow], list[str]]:
     """Type all rows; returns them with notes on mapped labels and ignored columns.
@@ -85,7 +90,7 @@ def parse_rows(
     unknown: Counter[str] = Counter()
     for index, values in enumerate(cells.rows):
         try:
-            rows.append(_parse(values, emotions, label_map, mapped))
+            rows.append(_parse(values, emotions, options.label_map, mapped))
         except CorpusError as error:
             if isinstance(error, UnknownEmotion):
                 unknown[error.label] += 1
@@ -113,7 +118,7 @@ def _parse(
     name = values.get("name") or (PurePosixPath(path).stem if path else "")
     if not name:
         raise CorpusError("the name is empty")
-    split = _SPLITS.get(values.get("split", "").lower())
+    split, part = _split(values.get("split", ""))
     if split is None:
         raise CorpusError(f"unknown split {values['split']!r}: expected train, test, unlabelled or nothing")
     emotion = _emotion(values.get("emotion", ""), emotions, label_map, mapped)
@@ -126,8 +131,16 @@ def _parse(
         speaker=values.get("speaker") or None,
         transcript=values.get("transcript") or None,
         split=split,
+        part=part,
         fold=_fold(values.get("fold", "")),
     )
+
+
+def _split(text: str) -> tuple[Split | None, str | None]:
+    """Split and named test part that a cell stands for; (None, None): it is neither."""
+    if match := _TEST_PART.fullmatch(text.lower()):
+        return Split.TEST, f"test{int(match[1])}"
+    return _SPLITS.get(text.lower()), None
 
 
 def _emotion(

@@ -14,7 +14,8 @@ from pathlib import Path
 from mer.corpora.feature_files import FeatureFolders
 from mer.corpora.matching import match_rows
 from mer.corpora.media_index import index_media
-from mer.corpora.reading import LabelMap, Reading
+from mer.corpora.options import ReadingOptions
+from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.table_file import read_cells
 from mer.errors import CorpusError
@@ -32,7 +33,7 @@ class TableReader:
         """A table lies in the root."""
         return bool(_tables(root))
 
-    def read(self, root: Path, emotions: Sequence[str], label_map: LabelMap) -> Reading:
+    def read(self, root: Path, emotions: Sequence[str], options: ReadingOptions) -> Reading:
         """Match rows to media files.
 
         Raises:
@@ -42,7 +43,7 @@ class TableReader:
         if len(tables) > 1:
             listed = ", ".join(table.name for table in tables)
             raise CorpusError(f"expected one table in {root}, found {listed}: call the one to use labels.csv")
-        rows, notes = parse_rows(read_cells(tables[0]), tables[0].name, emotions, label_map)
+        rows, notes = parse_rows(read_cells(tables[0]), tables[0].name, emotions, options)
         return match_rows(rows, index_media(root), FeatureFolders(root), notes)
 
 

@@ -5,7 +5,7 @@ with figures.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,8 @@ class EvaluationReport:
     """One row of scores per system, out of fold."""
     holdout: dict[str, Any] | None
     """The served system on the fixed holdout of true labels; None where there is none."""
+    holdout_parts: dict[str, dict[str, Any]]
+    """The same for every named part of the holdout (a challenge's test1, test2, ...); empty where the corpus names none."""
     calibration: dict[str, float]
     temperature: float
     chance: float
@@ -51,6 +53,7 @@ class EvaluationReport:
             "served": self.served,
             "systems": list(self.systems),
             "holdout": self.holdout,
+            "holdout_parts": self.holdout_parts,
             "calibration": self.calibration,
             "temperature": self.temperature,
             "chance": self.chance,
@@ -65,6 +68,7 @@ def evaluate_systems(
     emotions: Sequence[str],
     *,
     served: str,
+    parts: Mapping[str, Collection[str]] | None = None,
 ) -> EvaluationReport:
     """Score systems on the clips they did not train on.
 
@@ -75,6 +79,7 @@ def evaluate_systems(
         holdout: posteriors of the served system on the fixed holdout (may be empty).
         emotions: class names in index order.
         served: the system that will be served; it is calibrated on its out-of-fold logits.
+        parts: named parts of the holdout, each with its clips; what no prediction is of is passed over.
     """
     rows = tuple(
         {
@@ -92,6 +97,11 @@ def evaluate_systems(
         "temperature": temperature,
     }
     held = _scores(examples, holdout, emotions) if len(holdout) else None
+    held_parts = {
+        part: _scores(examples, holdout.restricted(names), emotions)
+        for part, clips in (parts or {}).items()
+        if (names := sorted(frozenset(clips) & frozenset(holdout.clip_ids)))
+    }
     counts = confusion(truth, served_posteriors.predicted, len(emotions))
     figures = {
         "confusion_matrix.png": confusion_figure(counts, emotions),
@@ -100,22 +110,29 @@ def evaluate_systems(
         ),
     }
     row = next(row for row in rows if row["system"] == served)
-    headline = {
-        name: value for name, value in row.items() if isinstance(value, float) and math.isfinite(value)
-    }
-    headline |= {
-        f"holdout_{k}": v for k, v in (held or {}).items() if isinstance(v, float) and math.isfinite(v)
-    }
+    headline = _figures(row, "") | _figures(held or {}, "holdout_")
+    for part, scores in held_parts.items():
+        headline |= _figures(scores, f"holdout.{part}.")
     return EvaluationReport(
         served=served,
         systems=rows,
         holdout=held,
+        holdout_parts=held_parts,
         calibration=calibration,
         temperature=temperature,
         chance=float(counts.sum(axis=1).max() / counts.sum()),
         headline=headline,
         figures=figures,
     )
+
+
+def _figures(scores: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    """The finite numbers among scores, by their names after a prefix."""
+    return {
+        f"{prefix}{name}": value
+        for name, value in scores.items()
+        if isinstance(value, float) and math.isfinite(value)
+    }
 
 
 def _scores(examples: Examples, posteriors: Posteriors, emotions: Sequence[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mer.clips import Clip
 from mer.corpora import recognise
+from mer.corpora.options import ReadingOptions
 from mer.emotions import EMOTION_SETS
 from mer.errors import ConfigError
 from mer.library.arrays import described, is_missing
@@ -32,6 +33,8 @@ def read_clips(
     *,
     label_map: Mapping[str, str | None] | None = None,
     format: str = "auto",
+    valence_scale: tuple[float, float] | None = None,
+    text_column: str = "",
 ) -> pandas.DataFrame:
     """A folder of clips as a table, one row a clip, sorted by name.
 
@@ -43,6 +46,9 @@ def read_clips(
         emotions: an emotion set by name (`mer`, `ravdess`) or as a list; the corpus' labels are mapped into it.
         label_map: the corpus' own label -> a member of `emotions`, or None for no label.
         format: name of the layout, where it is not to be found out.
+        valence_scale: lowest and highest value of the scale that the valences of a table are written on, (1, 9); they become
+            -5 to 5.
+        text_column: column of the transcripts, where there are several.
 
     Returns:
         Columns name, path (of the media file), emotion, valence (-5 to 5), speaker, transcript, split (`train`, `test`,
@@ -69,7 +75,10 @@ def read_clips(
         raise ConfigError(
             f"emotions: expected one of {', '.join(EMOTION_SETS)}, or a list of names, found {described(emotions)}"
         )
-    corpus = recognise(path_of("folder", folder), emotions=emotions, label_map=label_map, format=format)
+    options = ReadingOptions(
+        format=format, label_map=dict(label_map or {}), valence_scale=valence_scale, text_column=text_column
+    )
+    corpus = recognise(path_of("folder", folder), emotions=emotions, options=options)
     rows = [
         {
             "name": entry.name,

@@ -94,6 +94,8 @@ class SnapshotClips(NamedTuple):
     """(clips,) the fixed test split."""
     canary: Mask
     """(clips,) what watches over self-training."""
+    part: tuple[str | None, ...]
+    """(clips,) named part of the test split that a clip is of."""
 
 
 def load_examples(space: Workspace, dataset: DatasetRef) -> SnapshotClips:
@@ -112,13 +114,26 @@ def load_examples(space: Workspace, dataset: DatasetRef) -> SnapshotClips:
         content=tuple(table["content"]),
     )
     return SnapshotClips(
-        examples, np.asarray(table["holdout"], dtype=bool), np.asarray(table["canary"], dtype=bool)
+        examples,
+        np.asarray(table["holdout"], dtype=bool),
+        np.asarray(table["canary"], dtype=bool),
+        tuple(table.get("part") or [None] * count),  # snapshots of 0.3.0 name no parts
     )
 
 
 def clip_ids_of(dataset: DatasetRef) -> tuple[str, ...]:
     """Names of all clips of a snapshot, in its order."""
     return load_examples(workspace(), dataset).examples.clip_ids
+
+
+def holdout_parts(space: Workspace, dataset: DatasetRef) -> dict[str, tuple[str, ...]]:
+    """Named part of the holdout -> its clips, in the snapshot's order; empty where the corpus names no parts."""
+    clips = load_examples(space, dataset)
+    parts: dict[str, list[str]] = {}
+    for name, part, held in zip(clips.examples.clip_ids, clips.part, clips.holdout, strict=True):
+        if part is not None and held:
+            parts.setdefault(part, []).append(name)
+    return {part: tuple(parts[part]) for part in sorted(parts)}
 
 
 def labelled_clip_ids(dataset: DatasetRef, views: Iterable[str]) -> tuple[str, ...]:
@@ -140,7 +155,7 @@ def load_partitions(space: Workspace, dataset: DatasetRef) -> tuple[Examples, Ma
     """All labels and every view's partition: for the evaluator, and for digests."""
     from mer.training.partition import partitions
 
-    examples, holdout, canary = load_examples(space, dataset)
+    examples, holdout, canary, _ = load_examples(space, dataset)
     views = partitions(
         examples,
         holdout,
@@ -225,6 +240,7 @@ def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -
         "fold": fold.tolist(),
         "holdout": holdout.tolist(),
         "canary": canary.tolist(),
+        "part": [row.part for row in rows],
     }
 
 
@@ -236,7 +252,7 @@ def _write_parquet(columns: Mapping[str, list[Any]], target: io.BytesIO) -> None
         [
             ("name", pa.string()), ("content", pa.string()), ("emotion", pa.int64()), ("valence", pa.float32()),
             ("speaker", pa.string()), ("fold", pa.int64()), ("holdout", pa.bool_()),
-            ("canary", pa.bool_()),
+            ("canary", pa.bool_()), ("part", pa.string()),
         ]
     )  # fmt: skip
     pq.write_table(pa.table(dict(columns), schema=schema), target)

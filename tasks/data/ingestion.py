@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prefect import task
@@ -14,6 +14,7 @@ from infra.catalogue.quarantine import storable
 from mer.clips import CorpusEntry
 from mer.corpora.account import CorpusAccount
 from mer.corpora.equal_contents import EqualContents
+from mer.corpora.options import AS_FOUND, ReadingOptions
 from mer.corpora.reading import RecognisedCorpus
 from mer.errors import MediaError, QuarantineReason
 from tasks.data.equal_contents import equal_contents
@@ -27,9 +28,8 @@ class Listing:
 
     corpus: str
     root: str
-    format: str
-    """Of the reader that recognised it."""
-    label_map: Mapping[str, str | None]
+    options: ReadingOptions
+    """How it is read, by the reader that recognised it."""
     entries: int
     fresh: tuple[CorpusEntry, ...]
     """Clips whose files are new, changed or called otherwise since the last scan."""
@@ -57,19 +57,14 @@ class IngestReport:
 
 @task(name="list corpus")
 def list_corpus(
-    root: str, corpus: str, emotions: Sequence[str], format: str = "auto", label_map: str = ""
+    root: str, corpus: str, emotions: Sequence[str], options: ReadingOptions = AS_FOUND
 ) -> Listing:
-    """Recognise the corpus at `root` and find the files not yet catalogued (by path, name, size and modification time).
-
-    `format` names the layout (`auto`: found out); `label_map` says what the corpus' own labels are, `calm=neutral,...`.
-    """
+    """Recognise the corpus at `root` and find the files not yet catalogued (by path, name, size and modification time)."""
     from mer.corpora import recognise
     from mer.corpora.account import account_of
-    from mer.corpora.label_map import parse_label_map
     from mer.validation.check import check_corpus
 
-    labels = parse_label_map(label_map)
-    recognised = recognise(Path(root), emotions=emotions, name=corpus, format=format, label_map=labels)
+    recognised = recognise(Path(root), emotions=emotions, name=corpus, options=options)
     if recognised.entries:
         check_corpus(recognised.entries, emotions)
     space = workspace()
@@ -87,8 +82,7 @@ def list_corpus(
     return Listing(
         corpus=corpus,
         root=root,
-        format=recognised.format,
-        label_map=labels,
+        options=replace(options, format=recognised.format),
         entries=len(recognised.entries) + len(recognised.left_out),
         fresh=fresh,
         account=account_of(recognised),
@@ -146,8 +140,7 @@ def _recognise(listing: Listing, emotions: Sequence[str]) -> RecognisedCorpus:
         Path(listing.root),
         emotions=emotions,
         name=listing.corpus,
-        format=listing.format,
-        label_map=listing.label_map,
+        options=listing.options,
     )
 
 
@@ -175,8 +168,8 @@ def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, Corpu
     changed = []
     for row in space.catalogue.clips(corpus):
         path, entry = str(row.path), entries[str(row.path)]
-        declared = (entry.speaker, entry.split.value, entry.fold, entry.transcript)
-        if declared != (row.speaker, row.split, row.fold, row.transcript):
+        declared = (entry.speaker, entry.split.value, entry.part, entry.fold, entry.transcript)
+        if declared != (row.speaker, row.split, row.part, row.fold, row.transcript):
             changed.append(
                 ClipUpsert(
                     name=row.name,
@@ -191,6 +184,7 @@ def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, Corpu
                     height=row.height,
                     speaker=entry.speaker,
                     split=entry.split.value,
+                    part=entry.part,
                     fold=entry.fold,
                     transcript=entry.transcript,
                 )

@@ -62,6 +62,7 @@ def examine(entry: CorpusEntry, require_audio: bool, contained: ContainedMedia) 
         height=probe.height,
         speaker=entry.speaker,
         split=entry.split.value,
+        part=entry.part,
         fold=entry.fold,
         transcript=entry.transcript,
     )
@@ -88,6 +89,7 @@ def _examine_precomputed(entry: CorpusEntry, stamp: tuple[int, int], require_aud
         has_video=False,
         speaker=entry.speaker,
         split=entry.split.value,
+        part=entry.part,
         fold=entry.fold,
         transcript=entry.transcript,
     )

@@ -11,7 +11,7 @@ from prefect import task
 
 from mer.label_shift.config import LabelShiftConfig
 from mer.training.partition import FINAL_VIEW
-from tasks.data.dataset import load_partitions
+from tasks.data.dataset import holdout_parts, load_partitions
 from tasks.learn.fusion import load_posteriors
 from tasks.stage.references import FusedView, View
 from tasks.stage.run import Produced, StageResult, StageRun, run_stage
@@ -57,7 +57,10 @@ def evaluate(
         holdout = load_posteriors(run.space, final.posteriors).restricted(
             [examples.clip_ids[i] for i in np.flatnonzero(_scored_holdout(examples, partitions[FINAL_VIEW]))]
         )
-        report = evaluate_systems(examples, out_of_fold, holdout, dataset.emotions, served=served)
+        parts = holdout_parts(run.space, dataset)
+        report = evaluate_systems(
+            examples, out_of_fold, holdout, dataset.emotions, served=served, parts=parts
+        )
         shift: dict[str, Any] = {}
         if label_shift.mode != "off":
             # the supervised model judges: one that learnt from pseudo-labels has seen the unlabelled clips

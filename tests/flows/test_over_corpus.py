@@ -18,7 +18,17 @@ from flows.cli.over_corpus import CorpusArguments
 from flows.options import FlowOptions
 
 OVER_CORPUS = ("run", "ingest", "features", "layers", "adapt", "align", "train", "refresh", "search")
-SHARED = ("--recipe", "--set", "--corpus", "--name", "--format", "--label-map", "--demo-clips")
+SHARED = (
+    "--recipe",
+    "--set",
+    "--corpus",
+    "--name",
+    "--format",
+    "--label-map",
+    "--valence-scale",
+    "--text-column",
+    "--demo-clips",
+)
 
 
 @pytest.fixture
@@ -40,7 +50,7 @@ def test_every_command_over_a_corpus_has_the_shared_options(command: str) -> Non
 def test_they_reach_the_flow(command: str, started: list[tuple[str, FlowOptions]]) -> None:
     given = [
         "--recipe", "best", "--set", "fusion.hidden=8", "--set", "seed=2", "--corpus", "folder", "--name", "mine",
-        "--format", "table", "--label-map", "a=b", "--demo-clips", "40",
+        "--format", "table", "--label-map", "a=b", "--valence-scale", "-1..1", "--text-column", "english", "--demo-clips", "40",
     ]  # fmt: skip
     answer = CliRunner().invoke(app, [command, *given])
     assert answer.exit_code == 0, answer.output
@@ -49,9 +59,11 @@ def test_they_reach_the_flow(command: str, started: list[tuple[str, FlowOptions]
     assert (Path(*module.split(".")).with_suffix(".py")).is_file() and function
     expected = {
         "recipe": "best", "set": ("fusion.hidden=8", "seed=2"), "corpus": "folder", "corpus_name": "mine", "format": "table",
-        "label_map": "a=b", "demo_clips": 40,
+        "label_map": "a=b", "valence_scale": "-1..1", "text_column": "english", "demo_clips": 40,
     }  # fmt: skip
     assert {name: getattr(options, name) for name in expected} == expected
+    reading = options.reading()
+    assert (reading.label_map, reading.valence_scale) == ({"a": "b"}, (-1.0, 1.0))
     recipe = options.load_recipe()
     assert (recipe.name, recipe.fusion.hidden, recipe.seed) == ("best", 8, 2)
 

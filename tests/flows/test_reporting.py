@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.reporting import label_shift_line, layers_table, retrieval_table, systems_table
+from flows.reporting import (
+    label_shift_line,
+    layers_table,
+    print_systems,
+    retrieval_table,
+    systems_table,
+)
 from infra.artifacts import ArtifactRef
 from tasks.stage.run import StageResult
 
@@ -130,3 +136,15 @@ def test_retrieval_stands_beside_chance(ways: tuple[str, ...]) -> None:
     assert {"whisper by clip", "clip by whisper"} <= {line.strip()[:15] for line in lines}
     assert sum("within speakers" in line for line in lines) == 3
     assert ["chance", "0.010", "0.050", "0.100"] in [line.split() for line in lines]
+
+
+def test_parts_of_the_holdout_stand_below_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    held = {"clips": 12, "accuracy": 0.75, "waf": 0.7, "waf_low": 0.6, "waf_high": 0.8}
+    parts = {"test1": held | {"clips": 8, "waf": 0.9}, "test2": held | {"clips": 4, "valence_mse": 1.5}}
+    report = {"systems": [row("fused", None)], "served": "fused", "chance": 0.2, "holdout": held}
+    print_systems(report | {"holdout_parts": parts}, "a title")
+    lines = capsys.readouterr().out.splitlines()
+    whole = next(number for number, line in enumerate(lines) if line.startswith("holdout of true labels"))
+    assert "(12 clips): accuracy 0.750, WAF 0.700 (0.600 to 0.800)" in lines[whole]
+    assert lines[whole + 1].startswith("  test1 (8 clips): accuracy 0.750, WAF 0.900")
+    assert lines[whole + 2].startswith("  test2 (4 clips)") and "MSE of valence" in lines[whole + 2]

@@ -83,7 +83,7 @@ def test_folders_are_sources_where_they_tell_any(tmp_path: Path, monkeypatch: py
     for name, folders in (("told", True), ("one", False)):
         monkeypatch.setenv("MER_HOME", str(tmp_path / name / "home"))
         dataset, _ = prepared(write_corpus(tmp_path / name / "corpus", folders=folders), recipe)
-        examples, _, _ = load_examples(workspace(), dataset)
+        examples, *_ = load_examples(workspace(), dataset)
         groups = clip_groups(workspace(), dataset, config, examples)
         assert len(set(groups.speaker)) == 10
         codes = groups.codes("source")

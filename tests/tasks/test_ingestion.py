@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from corpus_layouts import labels, mmsa_part, table, vectors
 
+from mer.corpora.label_map import parse_label_map
+from mer.corpora.options import ReadingOptions
 from mer.emotions import MER_EMOTIONS
 from mer.features.dataset import FeatureTable
 from mer.features.spec import FeatureSpec
@@ -31,7 +33,9 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def ingest(
     root: Path, emotions: Sequence[str] = MER_EMOTIONS, label_map: str = "", *, require_audio: bool = False
 ) -> IngestReport:
-    listing = list_corpus.fn(str(root), "corpus", emotions, label_map=label_map)
+    listing = list_corpus.fn(
+        str(root), "corpus", emotions, ReadingOptions(label_map=parse_label_map(label_map))
+    )
     probed = probe_shard.fn("corpus", listing.fresh, require_audio)
     report = write_labels.fn(listing, emotions, probed)
     assert report.entries == report.accepted + sum(report.quarantined.values())

@@ -9,6 +9,7 @@ from corpus_layouts import mer2023_process, table, touch, vectors
 
 from mer.clips import Split
 from mer.corpora import RecognisedCorpus, recognise
+from mer.corpora.options import ReadingOptions
 from mer.emotions import MER_EMOTIONS
 from mer.errors import CorpusError, QuarantineReason
 
@@ -101,7 +102,9 @@ def test_labels_outside_the_set_are_counted_in_one_error(tmp_path: Path) -> None
         "its counts, three rows"
     )
     table(tmp_path, "train-label.csv", "name,discrete\na,bored\nb,sad\nc,bored\nd,fear\n")
-    found = recognise(tmp_path, emotions=MER_EMOTIONS, label_map={"bored": None, "fear": "worried"})
+    found = recognise(
+        tmp_path, emotions=MER_EMOTIONS, options=ReadingOptions(label_map={"bored": None, "fear": "worried"})
+    )
     assert seen(found) == [("a", Split.UNLABELLED, None, None)]
 
 
@@ -119,8 +122,11 @@ def test_the_format_can_be_named(tmp_path: Path) -> None:
     found = recognise(tmp_path, emotions=MER_EMOTIONS)
     assert found.format == "mertools"
     assert "it also looks like mer2023: --format reads it as that" in found.notes
-    assert [e.name for e in recognise(tmp_path, emotions=MER_EMOTIONS, format="mer2023").entries] == ["x"]
+    assert [
+        e.name
+        for e in recognise(tmp_path, emotions=MER_EMOTIONS, options=ReadingOptions(format="mer2023")).entries
+    ] == ["x"]
     with pytest.raises(CorpusError, match=r"not of the format meld: expected train_sent_emo\.csv"):
-        recognise(tmp_path, emotions=MER_EMOTIONS, format="meld")
+        recognise(tmp_path, emotions=MER_EMOTIONS, options=ReadingOptions(format="meld"))
     with pytest.raises(CorpusError, match="unknown format 'mer': expected auto, mertools, mer2023"):
-        recognise(tmp_path, emotions=MER_EMOTIONS, format="mer")
+        recognise(tmp_path, emotions=MER_EMOTIONS, options=ReadingOptions(format="mer"))

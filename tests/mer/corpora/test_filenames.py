@@ -9,6 +9,7 @@ from corpus_layouts import table, touch
 
 from mer.clips import Split
 from mer.corpora import RecognisedCorpus, recognise
+from mer.corpora.options import ReadingOptions
 from mer.emotions import MER_EMOTIONS, RAVDESS_EMOTIONS
 from mer.errors import CorpusError
 
@@ -37,7 +38,7 @@ def test_ravdess_into_another_set_needs_an_explicit_mapping(tmp_path: Path) -> N
     with pytest.raises(CorpusError, match=r"calm \(1\), fearful \(1\)"):
         recognise(tmp_path, emotions=MER_EMOTIONS)
     mapping = {"calm": "neutral", "fearful": "worried"}
-    found = recognise(tmp_path, emotions=MER_EMOTIONS, label_map=mapping)
+    found = recognise(tmp_path, emotions=MER_EMOTIONS, options=ReadingOptions(label_map=mapping))
     assert [entry.emotion for entry in found.entries] == ["neutral", "angry", "worried"]
     assert "label 'fearful' -> worried (1 rows)" in found.notes
 
@@ -70,7 +71,7 @@ def test_emo_db(tmp_path: Path) -> None:
 def test_one_other_name_makes_it_an_ordinary_folder(tmp_path: Path) -> None:
     touch(tmp_path, "03a01Fa.wav", "holiday.wav")
     assert recognise(tmp_path, emotions=SIX).format == "folder"
-    found = recognise(tmp_path, emotions=SIX, format="folder")
+    found = recognise(tmp_path, emotions=SIX, options=ReadingOptions(format="folder"))
     assert {entry.split for entry in found.entries} == {Split.UNLABELLED}
 
 
@@ -123,7 +124,7 @@ def test_iemocap(tmp_path: Path) -> None:
         for speaker in "FM":
             touch(tmp_path, f"Session{session}/sentences/wav/{name}/{name}_{speaker}000.wav")
         touch(tmp_path, f"Session{session}/dialog/wav/{name}.wav")
-    found = recognise(tmp_path, emotions=SIX, label_map={"frustrated": "angry"})
+    found = recognise(tmp_path, emotions=SIX, options=ReadingOptions(label_map={"frustrated": "angry"}))
     assert found.format == "iemocap"
     assert [(e.name, e.emotion, e.speaker, e.fold, e.split) for e in found.entries] == [
         ("Ses01F_impro01_F000", "neutral", "Ses01F", 0, Split.TRAIN),

@@ -12,6 +12,7 @@ from corpus_layouts import labels, mer2023_process, table, touch, vectors
 
 from mer.clips import CorpusEntry, Split
 from mer.corpora import RecognisedCorpus, recognise
+from mer.corpora.options import ReadingOptions
 from mer.emotions import MER_EMOTIONS
 from mer.errors import CorpusError, QuarantineReason
 
@@ -117,7 +118,7 @@ def test_classes_as_numbers_need_their_order(tmp_path: Path) -> None:
     assert "--label-map 0=<emotion>,1=<emotion>" in message
     assert "MELD as anger, joy, sadness" in message
     order = {str(number): emotion for number, emotion in enumerate(MELD_ORDER)}
-    found = recognise(tmp_path, emotions=MELD_ORDER, label_map={**order, "6": None})
+    found = recognise(tmp_path, emotions=MELD_ORDER, options=ReadingOptions(label_map={**order, "6": None}))
     clips = entries(found)
     assert [(name, clip.emotion, clip.split, clip.speaker) for name, clip in clips.items()] == [
         ("test_dia0_utt0", None, Split.TEST, "test_dia0"),
@@ -142,7 +143,7 @@ def test_iemocap_has_its_speakers_and_sessions_as_folds(tmp_path: Path) -> None:
         tmp_path, *(f"subvideo-tgt/{name}.avi" for name in whole), *(f"subaudio/{name}.wav" for name in whole)
     )
     four = ("angry", "happy", "neutral", "sad")
-    found = recognise(tmp_path, emotions=four, label_map={"0": "happy", "1": "sad"})
+    found = recognise(tmp_path, emotions=four, options=ReadingOptions(label_map={"0": "happy", "1": "sad"}))
     assert [(e.name, e.emotion, e.speaker, e.fold, e.media.parent.name) for e in found.entries] == [
         ("Ses01F_impro01_F000", "happy", "Ses01F", 0, "subaudio"),
         ("Ses05M_script01_1_M003", "sad", "Ses05M", 4, "subaudio"),

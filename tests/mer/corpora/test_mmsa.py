@@ -13,6 +13,7 @@ from corpus_layouts import mmsa_part, table, touch
 from mer.clips import Split
 from mer.corpora import recognise
 from mer.corpora.mmsa_pickle import read_mmsa
+from mer.corpora.options import ReadingOptions
 from mer.emotions import MER_EMOTIONS
 from mer.errors import CorpusError, QuarantineReason
 from mer.features.precomputed_content import precomputed_contents
@@ -64,7 +65,7 @@ def test_annotations_are_emotions_only_where_all_of_them_are_known(tmp_path: Pat
     assert {entry.valence for entry in found.entries} == {-0.8, 0.0}
     assert any("Negative, Neutral, Positive are not taken" in note for note in found.notes)
     mapping = {"Negative": "sad", "Neutral": "neutral", "Positive": "happy"}
-    mapped = recognise(tmp_path, emotions=MER_EMOTIONS, label_map=mapping)
+    mapped = recognise(tmp_path, emotions=MER_EMOTIONS, options=ReadingOptions(label_map=mapping))
     assert [entry.emotion for entry in mapped.entries] == ["sad", "neutral"]
 
 

@@ -9,6 +9,7 @@ import pytest
 from mer.clips import Split
 from mer.corpora import recognise
 from mer.corpora.label_map import parse_label_map
+from mer.corpora.options import ReadingOptions
 from mer.corpora.recognise import READERS
 from mer.emotions import MER_EMOTIONS, RAVDESS_EMOTIONS
 from mer.errors import ConfigError, CorpusError, QuarantineReason
@@ -134,4 +135,6 @@ def test_label_maps_as_people_write_them() -> None:
 def test_a_label_map_must_lead_into_the_set(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     with pytest.raises(CorpusError, match="asleep"):
-        recognise(tmp_path, emotions=MER_EMOTIONS, label_map={"bored": "asleep", "?": None})
+        recognise(
+            tmp_path, emotions=MER_EMOTIONS, options=ReadingOptions(label_map={"bored": "asleep", "?": None})
+        )

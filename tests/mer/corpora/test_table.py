@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mer.clips import CorpusEntry, Split
 from mer.corpora import RecognisedCorpus, recognise
+from mer.corpora.options import ReadingOptions
 from mer.emotions import MER_EMOTIONS
 from mer.errors import CorpusError, QuarantineReason
 
@@ -22,7 +23,9 @@ def corpus(root: Path, table: str | bytes, *media: str) -> RecognisedCorpus:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
-    return recognise(root, emotions=MER_EMOTIONS, label_map={"fed up": "angry", "?": None})
+    return recognise(
+        root, emotions=MER_EMOTIONS, options=ReadingOptions(label_map={"fed up": "angry", "?": None})
+    )
 
 
 def by_name(found: RecognisedCorpus) -> dict[str, CorpusEntry]:
