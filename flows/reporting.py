@@ -330,7 +330,7 @@ def _holdout_line(scores: Mapping[str, Any]) -> str:
     known = scores.get("valence_mse") is not None
     return (
         f"({scores['clips']} clips): accuracy {scores['accuracy']:.3f}, "
-        f"WAF {scores['waf']:.3f} ({scores['waf_low']:.3f} to {scores['waf_high']:.3f}, {resampled_line(scores)})"
+        f"WAF {scores['waf']:.3f} ({scores['waf_low']:.3f} to {scores['waf_high']:.3f})"
         + (f", MSE of valence {scores['valence_mse']:.3f}" if known else "")
     )
 

@@ -9,14 +9,13 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from infra.artifacts import ArtifactRef
 from infra.catalogue import ModelVersionRow, SnapshotMemberRow
 from infra.errors import InfraError
 from mer.clips import Clip
 from mer.errors import MerError
 from tasks.serve.comparison import snapshot_of
+from tasks.stage.compute import computing
 from tasks.stage.references import DatasetRef
-from tasks.stage.run import Produced, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 MOST_PREDICTED = 1000
 """Clips that a champion is asked for at most, the first by content: evidence enough, and no second pass over a large corpus."""
-
-POSTERIORS = "posteriors.parquet"
 
 
 def with_unseen(
@@ -55,14 +52,13 @@ def with_unseen(
     if not unseen:
         return stored
     try:
-        ref = _predicted(dataset, champion, [truth.clip_ids[row] for row in unseen], truth)
+        answers = _predicted(space, dataset, champion, [truth.clip_ids[row] for row in unseen])
     except (MerError, InfraError) as error:
         logging.getLogger(__name__).warning(
             "%s version %d cannot be asked about %d clips that it never saw (%s): compared on the others",
             champion.name, champion.version, len(unseen), error,
         )  # fmt: skip
         return stored
-    answers = Posteriors.from_parquet(space.artifacts.read(ref, POSTERIORS))
     return Posteriors.joined([stored, answers]) if len(stored) else answers
 
 
@@ -94,12 +90,12 @@ def _is_taught(member: SnapshotMemberRow) -> bool:
 
 
 def _predicted(
-    dataset: DatasetRef, champion: ModelVersionRow, names: Sequence[str], truth: Examples
-) -> ArtifactRef:
-    """The answers, computed once for the same clips."""
-    wanted = set(names)
-    space = workspace()
-    rows = {row.name: row for row in space.catalogue.clips(dataset.corpus) if row.name in wanted}
+    space: Workspace, dataset: DatasetRef, champion: ModelVersionRow, names: Sequence[str]
+) -> Posteriors:
+    """The answers. Not a stage: the decision that rests on them is kept, and nothing else asks for them."""
+    from mer.predictor.predictor import Predictor
+
+    rows = {row.name: row for row in space.catalogue.clips(dataset.corpus)}
     root = next(row.root for row in space.catalogue.corpora() if row.name == dataset.corpus)
     clips = [
         Clip(
@@ -109,20 +105,6 @@ def _predicted(
         for name in names
     ]  # fmt: skip
 
-    def produce(run: StageRun) -> Produced:
-        from mer.predictor.predictor import Predictor
-
-        predictor = Predictor(run.space.artifacts.fetch(champion.artifact), run.space.weights)
-        return Produced(
-            files={POSTERIORS: predictor.posteriors(clips).to_parquet()}, meta={"clips": len(clips)}
-        )
-
-    return run_stage(
-        "champion answers",
-        inputs={
-            "model": champion.artifact.sha256,
-            "clips": digest([[clip.name, clip.content, clip.transcript] for clip in clips]),
-        },
-        config={},
-        produce=produce,
-    ).ref
+    with computing(space.settings):
+        predictor = Predictor(space.artifacts.fetch(champion.artifact), space.weights)
+        return predictor.posteriors(clips)
