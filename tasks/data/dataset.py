@@ -196,8 +196,9 @@ def training_remarks(dataset: DatasetRef, least_compared: int) -> tuple[str, ...
         dataset: the snapshot.
         least_compared: clips that the promotion gate needs.
     """
-    examples, holdout, canary = load_examples(workspace(), dataset)
-    rows = np.flatnonzero(~(holdout | canary))
+    clips = load_examples(workspace(), dataset)
+    examples = clips.examples
+    rows = np.flatnonzero(~(clips.holdout | clips.canary))
     labels = [dataset.emotions[examples.emotion[row]] if examples.emotion[row] >= 0 else None for row in rows]
     judged = training_feasibility(
         labels, [examples.speaker[row] for row in rows], dataset.emotions, least_compared=least_compared
