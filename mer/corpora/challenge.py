@@ -50,7 +50,7 @@ class ChallengeReader:
         Raises:
             CorpusError: a table without its columns, or unknown labels, all of them in one message.
         """
-        transcripts = read_transcripts(root, ORIGINAL_CHINESE)
+        transcripts = read_transcripts(root, ORIGINAL_CHINESE, options.text_column)
         cells, locations = self._labelled(root)
         notes = self._add_candidates(root, cells, locations)
         rows, row_notes = parse_rows(Cells(_COLUMNS, cells), self.train, emotions, options, locations)

@@ -18,7 +18,7 @@ from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.speakers import iemocap_speaker
 from mer.corpora.table_file import Cells
-from mer.corpora.transcripts import Transcripts
+from mer.corpora.transcripts import Transcripts, one_text_only
 
 _COLUMNS = ("name", "emotion", "speaker", "fold")
 _EVALUATION = re.compile(r"\[[\d.]+ - [\d.]+\]\t(?P<name>Ses0\w+)\t(?P<code>[a-z]{3})\t")
@@ -45,6 +45,7 @@ class IemocapReader:
         Raises:
             CorpusError: labels outside the emotion set, all of them in one message.
         """
+        one_text_only(options.text_column, self.format)
         transcripts = Transcripts(
             {
                 match["name"]: match["text"].strip()

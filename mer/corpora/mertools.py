@@ -45,7 +45,8 @@ class MertoolsReader:
             CorpusError: see `read_labels`; unknown labels, all of them in one message.
         """
         label_file = read_labels(root, emotions, options.label_map)
-        transcripts = read_transcripts(root, ORIGINAL_CHINESE if label_file.challenge else ORIGINAL_ENGLISH)
+        columns = ORIGINAL_CHINESE if label_file.challenge else ORIGINAL_ENGLISH
+        transcripts = read_transcripts(root, columns, options.text_column)
         name_of = name_before_first_dot if label_file.challenge else str
         cells = [self._cells(label, name_of(label.name), label_file.challenge) for label in label_file.labels]
         rows, notes = parse_rows(

@@ -9,11 +9,12 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
+from types import MappingProxyType
 
-from mer.corpora.media_index import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from mer.corpora.reading import Reading
 from mer.corpora.table_file import Cells, read_cells
 from mer.errors import CorpusError
+from mer.media.suffixes import MEDIA_SUFFIXES
 
 TRANSCRIPT_FILES = (
     "transcription-engchi-polish.csv", "transcription-merge.csv", "track1_subtitle_chieng.csv",
@@ -25,7 +26,7 @@ ORIGINAL_CHINESE = ("chinese", "english", "sentence")
 ORIGINAL_ENGLISH = ("english", "chinese", "sentence")
 """Columns by preference: what was said before what it was translated to."""
 
-_NAME = "name"
+_NAME, TRANSCRIPT = "name", "transcript"
 
 
 @dataclass(frozen=True)
@@ -52,22 +53,30 @@ class Transcripts:
         return replace(reading, entries=entries, notes=(*self.notes, *reading.notes))
 
 
-def read_transcripts(root: Path, columns: Sequence[str], text_column: str = "") -> Transcripts:
+def read_transcripts(
+    root: Path,
+    columns: Sequence[str],
+    text_column: str = "",
+    others: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Transcripts:
     """Read all transcript files of a corpus; none where there is no such file.
 
     Args:
         root: folder of the corpus.
         columns: the columns to take a text from, the preferred one first.
         text_column: the column to take instead; empty: as `columns` says.
+        others: columns of further tables that had been looked into, by table, for the error.
 
     Raises:
         CorpusError: a file is no table, or none has the column asked for.
     """
+    text_column = text_column.strip().lower()
     texts: dict[str, str] = {}
     notes: list[str] = []
     tables = {name: read_cells(root / name) for name in TRANSCRIPT_FILES if (root / name).is_file()}
     if text_column and not any(text_column in cells.columns for cells in tables.values()):
-        raise no_such_column(text_column, {name: cells.columns for name, cells in tables.items()})
+        found = {name: cells.columns for name, cells in tables.items()}
+        raise no_such_column(text_column, {**others, **found})
     for name, cells in tables.items():
         column = next((one for one in _choice(columns, text_column) if one in cells.columns), None)
         if column is None or _NAME not in cells.columns:
@@ -75,10 +84,61 @@ def read_transcripts(root: Path, columns: Sequence[str], text_column: str = "") 
             notes.append(f"{name}: no column name and one of {listed}: not used")
             continue
         added = _add(texts, cells, column)
-        others = [one for one in cells.columns if one not in (_NAME, column, "")]
-        unused = f" ({', '.join(others)}: not used; --text-column reads another)" if others else ""
+        more = [one for one in cells.columns if one not in (_NAME, column, "")]
+        unused = f" ({', '.join(more)}: not used; --text-column reads another)" if more else ""
         notes.append(f"transcripts: {name}, column {column}, {added} texts{unused}")
     return Transcripts(texts, tuple(notes))
+
+
+def is_transcript_file(path: Path) -> bool:
+    """Whether a table of a corpus' root holds transcripts and no labels: its name and its columns say so.
+
+    Raises:
+        CorpusError: a file of such a name that is no table.
+    """
+    if path.name not in TRANSCRIPT_FILES:
+        return False
+    columns = set(read_cells(path).columns)
+    return bool(columns & set(ORIGINAL_CHINESE)) and not columns & {"emotion", "label", "discrete", "valence"}
+
+
+def chosen_column(cells: Cells, table: str, usual: str, text_column: str) -> str:
+    """Column of a label table that holds the transcripts: the one asked for, else the layout's usual one.
+
+    Raises:
+        CorpusError: there is no such column; the message lists those that there are.
+    """
+    column = text_column.strip().lower() or usual
+    if column not in cells.columns:
+        raise no_such_column(text_column, {table: cells.columns})
+    return column
+
+
+def texts_beside(root: Path, table: str, cells: Cells, text_column: str) -> tuple[Cells, Transcripts]:
+    """A label table whose `transcript` is the column asked for, where it has that, and what transcript files beside it say.
+
+    Raises:
+        CorpusError: neither the table nor a transcript file has the column; the message lists those that there are.
+    """
+    column = text_column.strip().lower()
+    if not column or column not in cells.columns:
+        return cells, read_transcripts(root, ORIGINAL_CHINESE, column, {table: cells.columns})
+    rows = [{**row, TRANSCRIPT: row[column]} for row in cells.rows]
+    columns = tuple(dict.fromkeys([name for name in cells.columns if name != column] + [TRANSCRIPT]))
+    return Cells(columns, rows), Transcripts(notes=(f"transcripts: {table}, column {column}",))
+
+
+def one_text_only(text_column: str, format: str) -> None:
+    """Refuse the choice of a column where the layout has one text a clip.
+
+    Raises:
+        CorpusError: a column is asked for.
+    """
+    if text_column:
+        raise CorpusError(
+            f"text column {text_column!r}: expected none, since a corpus of the format {format} has one text a clip and no "
+            "columns of texts; leave --text-column out"
+        )
 
 
 def no_such_column(text_column: str, columns: Mapping[str, Sequence[str]]) -> CorpusError:
@@ -109,5 +169,5 @@ def _add(texts: dict[str, str], cells: Cells, column: str) -> int:
 def _plain(name: str) -> str:
     """A name without a media suffix, composed (NFC): people write both ways."""
     pure = PurePath(name)
-    stem = pure.with_suffix("").name if pure.suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES else name
+    stem = pure.with_suffix("").name if pure.suffix.lower() in MEDIA_SUFFIXES else name
     return unicodedata.normalize("NFC", stem)

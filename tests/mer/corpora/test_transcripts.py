@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,11 @@ from corpus_layouts import labels, table, touch, vectors
 
 from mer.clips import Split
 from mer.corpora import recognise
-from mer.emotions import MER_EMOTIONS
+from mer.corpora.options import ReadingOptions
+from mer.emotions import EMOTION_SETS, MER_EMOTIONS
+from mer.errors import CorpusError
 
+RAVDESS_EMOTIONS = (*EMOTION_SETS["ravdess"], "sadness", "joy")
 SUBTITLES = "name,chinese,english\na,甲,one\nb,乙,two\nc,丙,three\nd,丁,four\ne,nan,\n"
 
 
@@ -126,6 +129,91 @@ def test_iemocap_texts_of_utterances_without_evaluation(tmp_path: Path) -> None:
     assert [entry.transcript for entry in found.entries] == ["Excuse me.", "Yes."]
 
 
-def texts_of(root: Path, **options: str) -> Mapping[str, str | None]:
-    found = recognise(root, emotions=MER_EMOTIONS, **options)  # type: ignore[arg-type]
-    return {entry.name: entry.transcript for entry in found.entries}
+def mertools(root: Path) -> None:
+    labels(root, "label-6way.npz", train={"a": {"emo": "sad"}}, test1={"b": {"emo": "angry"}})
+    table(root, "transcription-engchi-polish.csv", SUBTITLES)
+    touch(root, "video/a.mp4", "video/b.mp4")
+
+
+def release(root: Path) -> None:
+    table(root, "track1_train.csv", "name,discrete\na,sad\n")
+    table(root, "subtitle_chieng.csv", SUBTITLES)
+    touch(root, "video/a.mp4", "video/b.mp4")
+
+
+def bare_clips_with_subtitles(root: Path) -> None:
+    table(root, "subtitle_chieng.csv", SUBTITLES)
+    touch(root, "clips/a.mp4", "clips/b.mp4")
+
+
+@pytest.mark.parametrize("corpus", [mertools, release, bare_clips_with_subtitles])
+@pytest.mark.parametrize(
+    ("column", "texts"), [("", ["甲", "乙"]), ("english", ["one", "two"]), (" English", ["one", "two"])]
+)
+def test_the_column_of_the_texts_is_an_option(
+    tmp_path: Path, corpus: Callable[[Path], None], column: str, texts: list[str]
+) -> None:
+    corpus(tmp_path)
+    found = recognise(tmp_path, emotions=MER_EMOTIONS, options=ReadingOptions(text_column=column))
+    assert [entry.transcript for entry in found.entries] == texts
+    used = column.strip().lower() or "chinese"
+    assert any(note.startswith("transcripts: ") and f"column {used}, 4 texts" in note for note in found.notes)
+
+
+def meld(root: Path) -> None:
+    columns = "sr no.,utterance,french,speaker,emotion,sentiment,dialogue_id,utterance_id"
+    table(root, "train_sent_emo.csv", f"{columns}\n1,Hi,Salut,Joey,sadness,neutral,0,0\n")
+    touch(root, "train_splits/dia0_utt0.mp4")
+
+
+def mmsa(root: Path) -> None:
+    table(
+        root, "label.csv", "video_id,clip_id,text,french,label,annotation,mode\nv,0,Hi,Salut,1.0,Positive,train\n"
+    )  # fmt: skip
+    touch(root, "Raw/v/0.mp4")
+
+
+def plain_table(root: Path) -> None:
+    table(root, "labels.csv", "name,emotion,transcript,french\na,joy,Hi,Salut\n")
+    touch(root, "a.mp4")
+
+
+@pytest.mark.parametrize("corpus", [meld, mmsa, plain_table])
+@pytest.mark.parametrize(("column", "text"), [("", "Hi"), ("french", "Salut")])
+def test_label_tables_may_have_several_texts(
+    tmp_path: Path, corpus: Callable[[Path], None], column: str, text: str
+) -> None:
+    corpus(tmp_path)
+    found = recognise(tmp_path, emotions=("sadness", "joy"), options=ReadingOptions(text_column=column))
+    assert [entry.transcript for entry in found.entries] == [text]
+
+
+def without_transcripts(root: Path) -> None:
+    table(root, "track1_train.csv", "name,discrete\na,sad\n")
+    touch(root, "video/a.mp4")
+
+
+def file_names(root: Path) -> None:
+    touch(root, "03-01-06-01-02-01-12.wav")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "listed"),
+    [
+        (mertools, "transcription-engchi-polish.csv: chinese, english"),
+        (release, "subtitle_chieng.csv: chinese, english"),
+        (bare_clips_with_subtitles, "subtitle_chieng.csv: chinese, english"),
+        (meld, "train_sent_emo.csv: sr no., utterance, french"),
+        (mmsa, "label.csv: video_id, clip_id, text, french"),
+        (plain_table, "labels.csv: emotion, transcript, french"),
+        (without_transcripts, "no file of transcripts"),
+        (file_names, "one text a clip"),
+    ],
+)
+def test_a_wrong_column_is_an_error_that_lists_the_columns(
+    tmp_path: Path, corpus: Callable[[Path], None], listed: str
+) -> None:
+    corpus(tmp_path)
+    with pytest.raises(CorpusError, match="text column 'klingon'") as caught:
+        recognise(tmp_path, emotions=RAVDESS_EMOTIONS, options=ReadingOptions(text_column="klingon"))
+    assert listed in str(caught.value)
