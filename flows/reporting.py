@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.catalogue import GenerationRow
+from mer.features.text_coverage import TextCoverage
 from mer.training.partition import FINAL_VIEW
 from tasks.data.ingestion import IngestReport
 from tasks.stage.references import DatasetRef, ModelVersion, Promotion, Standing
@@ -67,6 +68,17 @@ def show_ingest(report: IngestReport) -> None:
         rows = [{"reason": reason, "files": count} for reason, count in sorted(report.quarantined.items())]
         create_table_artifact(rows, key="quarantine", description=f"quarantined files of {report.corpus}")
         console.print("  quarantined: " + ", ".join(f"{row['reason']} {row['files']}" for row in rows))
+
+
+def show_coverage(name: str, encoder: str, coverage: TextCoverage) -> None:
+    """Print how much of the texts of a feature set its encoder knows; a warning where that is too little."""
+    said = coverage.line(name, encoder)
+    if not coverage.too_little:
+        console.print(f"  texts of {said}", markup=False)
+        return
+    console.print("[yellow]warning[/]: texts of ", end="")
+    console.print(said, markup=False)
+    create_markdown_artifact(f"**Warning**: texts of {said}", key=artifact_key("texts", name))
 
 
 def show_layers(studies: Mapping[str, StageResult], stream: str) -> None:
