@@ -9,7 +9,7 @@ from prefect import flow
 from flows.experiment import Experiment
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
-from flows.reporting import StepProgress, console
+from flows.reporting import StepProgress, console, show_coverage
 from flows.runners import configured_task_runner
 from mer.features.spec import FeatureSpec
 from tasks.data.dataset import clip_ids_of
@@ -17,6 +17,7 @@ from tasks.data.features import extract_shard, plan_features
 from tasks.data.kept_extractor import let_go
 from tasks.data.missing import count_missing, require_feature_files
 from tasks.data.streams import frame_features, frames_name
+from tasks.data.text_coverage import cover_texts
 from tasks.stage.references import FeatureSetRef
 
 MOST_NAMES = 3
@@ -34,9 +35,18 @@ def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
 def extract_streams(experiment: Experiment) -> Experiment:
     """All streams of the recipe over all clips of the snapshot."""
     specs = {name: stream.features for name, stream in experiment.recipe.streams.items()}
+    tell_texts(experiment, specs)
     features = extract(experiment, specs)
     require_feature_files(features, clip_ids_of(experiment.dataset))
     return experiment.with_features(features)
+
+
+def tell_texts(experiment: Experiment, specs: Mapping[str, FeatureSpec]) -> None:
+    """Say of every feature set that reads texts how much of them its encoder knows; a warning where that is too little."""
+    dataset = experiment.dataset
+    covered = cover_texts(dataset.corpus, specs, clip_ids_of(dataset), experiment.parent_run)
+    for name, coverage in covered.items():
+        show_coverage(name, specs[name].source, coverage)
 
 
 def extract_frames(experiment: Experiment) -> Experiment:

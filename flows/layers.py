@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.experiment import Experiment
-from flows.features import extract
+from flows.features import extract, tell_texts
 from flows.ingest import ingest_corpus
 from flows.options import LayerOptions
 from flows.reporting import show_layers
@@ -38,6 +38,7 @@ def layers(options: LayerOptions) -> dict[str, dict[str, LearntStream]]:
     with tracked(parent_run):
         dataset, _ = ingest_corpus(recipe, options)
         experiment = Experiment(recipe, dataset, parent_run)
+        tell_texts(experiment, {stream: recipe.stream(stream).features for stream in streams})
         results = {stream: study_views(experiment, stream) for stream in streams}
         studies = [study for views in results.values() for study in views.values()]
         close_tracked_studies(experiment.served_view, recipe, studies)

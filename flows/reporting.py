@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from infra.catalogue import GenerationRow
+from mer.features.text_coverage import TextCoverage
 from mer.training.partition import FINAL_VIEW
 from tasks.data.ingestion import IngestReport
 from tasks.stage.references import DatasetRef, ModelVersion, Promotion, Standing
@@ -74,6 +75,17 @@ def show_remarks(remarks: Sequence[str]) -> None:
     """What to know of a corpus before anything is trained on it."""
     for line in remarks:
         console.print(f"  [yellow]note[/] {escape(line)}")
+
+
+def show_coverage(name: str, encoder: str, coverage: TextCoverage) -> None:
+    """Print how much of the texts of a feature set its encoder knows; a warning where that is too little."""
+    said = coverage.line(name, encoder)
+    if not coverage.too_little:
+        console.print(f"  texts of {said}", markup=False)
+        return
+    console.print("[yellow]warning[/]: texts of ", end="")
+    console.print(said, markup=False)
+    create_markdown_artifact(f"**Warning**: texts of {said}", key=artifact_key("texts", name))
 
 
 def show_layers(studies: Mapping[str, StageResult], stream: str) -> None:

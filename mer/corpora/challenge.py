@@ -18,10 +18,10 @@ from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.speakers import name_before_first_dot
 from mer.corpora.table_file import Cells, read_cells
-from mer.corpora.transcripts import ORIGINAL_CHINESE, Transcripts, read_transcripts
+from mer.corpora.transcripts import ORIGINAL_CHINESE, read_transcripts
 from mer.errors import CorpusError
 
-_COLUMNS = ("name", "emotion", "valence", "split", "transcript")
+_COLUMNS = ("name", "emotion", "valence", "split")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +50,16 @@ class ChallengeReader:
         Raises:
             CorpusError: a table without its columns, or unknown labels, all of them in one message.
         """
-        transcripts = read_transcripts(root, ORIGINAL_CHINESE)
-        cells, locations = self._labelled(root, transcripts)
-        notes = [*transcripts.notes]
-        notes += self._add_candidates(root, cells, locations, transcripts)
+        transcripts = read_transcripts(root, ORIGINAL_CHINESE, options.text_column)
+        cells, locations = self._labelled(root)
+        notes = self._add_candidates(root, cells, locations)
         rows, row_notes = parse_rows(Cells(_COLUMNS, cells), self.train, emotions, options, locations)
         folders = [folder for folder in self.folders if (root / folder).is_dir()]
         index = index_media(root, folders, lambda path: name_before_first_dot(path.name))
-        return match_rows(rows, index, FeatureFolders(root), (*notes, *row_notes))
+        reading = match_rows(rows, index, FeatureFolders(root), (*notes, *row_notes))
+        return transcripts.added_to(reading, name_before_first_dot)
 
-    def _labelled(self, root: Path, transcripts: Transcripts) -> tuple[list[dict[str, str]], list[str]]:
+    def _labelled(self, root: Path) -> tuple[list[dict[str, str]], list[str]]:
         cells: list[dict[str, str]] = []
         locations: list[str] = []
         for table in (self.train, *self.tests):
@@ -73,13 +73,11 @@ class ChallengeReader:
             part = table.removesuffix("-label.csv")  # test1, ...: their scores are separate tracks
             split = "train" if table == self.train else part if part in self.folders else "test"
             for number, row in enumerate(content.rows, start=2):
-                cells.append(_cells(row, split if row["discrete"] else "unlabelled", transcripts))
+                cells.append(_cells(row, split if row["discrete"] else "unlabelled"))
                 locations.append(f"{table} row {number}")
         return cells, locations
 
-    def _add_candidates(
-        self, root: Path, cells: list[dict[str, str]], locations: list[str], transcripts: Transcripts
-    ) -> list[str]:
+    def _add_candidates(self, root: Path, cells: list[dict[str, str]], locations: list[str]) -> list[str]:
         """Candidates that no table labels; whatever `discrete` says of them is a filler."""
         if self.candidates is None or not (root / self.candidates).is_file():
             return []
@@ -90,7 +88,7 @@ class ChallengeReader:
             )
         labelled = {row["name"] for row in cells}
         new = [row for row in content.rows if name_before_first_dot(row["name"]) not in labelled]
-        cells += [_cells({"name": row["name"]}, "unlabelled", transcripts) for row in new]
+        cells += [_cells({"name": row["name"]}, "unlabelled") for row in new]
         locations += [f"{self.candidates} {row['name']}" for row in new]
         return [
             f"{len(content.rows)} names of a submission in {self.candidates}: taken as unlabelled, "
@@ -98,7 +96,7 @@ class ChallengeReader:
         ]
 
 
-def _cells(row: dict[str, str], split: str, transcripts: Transcripts) -> dict[str, str]:
+def _cells(row: dict[str, str], split: str) -> dict[str, str]:
     name = name_before_first_dot(row["name"])
     valence = row.get("valence", "")
     missing = valence.removesuffix(".0") == str(MISSING_VALENCE)
@@ -107,7 +105,6 @@ def _cells(row: dict[str, str], split: str, transcripts: Transcripts) -> dict[st
         "emotion": row.get("discrete", ""),
         "valence": "" if missing else valence,
         "split": split,
-        "transcript": transcripts.texts.get(name, ""),
     }
 
 

@@ -18,6 +18,7 @@ from mer.corpora.options import ReadingOptions
 from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.table_file import Cells
+from mer.corpora.transcripts import one_text_only
 
 _LOOKED_AT = 64
 """Media files whose names decide whether a corpus is recognised: all of them must fit."""
@@ -62,6 +63,7 @@ class FileNameReader:
                     }
                 )
         locations = [row["name"] for row in cells]
+        one_text_only(options.text_column, self.format)
         rows, notes = parse_rows(Cells(_COLUMNS, cells), "file names", emotions, options, locations)
         return match_rows(rows, index, FeatureFolders(root), notes)
 

@@ -10,6 +10,7 @@ from mer.corpora.matching import match_rows
 from mer.corpora.media_index import index_media
 from mer.corpora.options import ReadingOptions
 from mer.corpora.reading import Reading
+from mer.corpora.transcripts import ORIGINAL_CHINESE, read_transcripts
 from mer.errors import CorpusError
 
 
@@ -29,7 +30,8 @@ class FolderReader:
         Raises:
             CorpusError: there is no media file and no feature file at all.
         """
-        reading = match_rows((), index_media(root), FeatureFolders(root))
+        transcripts = read_transcripts(root, ORIGINAL_CHINESE, options.text_column)
+        reading = transcripts.added_to(match_rows((), index_media(root), FeatureFolders(root)))
         if not reading.entries and not reading.left_out:
             raise CorpusError(f"expected media files or a labels.csv below {root}, found neither")
         return reading

@@ -18,8 +18,9 @@ from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.speakers import iemocap_speaker
 from mer.corpora.table_file import Cells
+from mer.corpora.transcripts import Transcripts, one_text_only
 
-_COLUMNS = ("name", "emotion", "speaker", "fold", "transcript")
+_COLUMNS = ("name", "emotion", "speaker", "fold")
 _EVALUATION = re.compile(r"\[[\d.]+ - [\d.]+\]\t(?P<name>Ses0\w+)\t(?P<code>[a-z]{3})\t")
 _TRANSCRIPT = re.compile(r"(?P<name>Ses0\w+) \[[\d.\s-]+\]: ?(?P<text>.*)")
 _EMOTION_OF_CODE = {
@@ -44,13 +45,16 @@ class IemocapReader:
         Raises:
             CorpusError: labels outside the emotion set, all of them in one message.
         """
-        transcripts = {
-            match["name"]: match["text"].strip()
-            for line in _lines(root, "transcriptions")
-            if (match := _TRANSCRIPT.match(line))
-        }
+        one_text_only(options.text_column, self.format)
+        transcripts = Transcripts(
+            {
+                match["name"]: match["text"].strip()
+                for line in _lines(root, "transcriptions")
+                if (match := _TRANSCRIPT.match(line)) and match["text"].strip()
+            }
+        )
         cells = [
-            _cells(match["name"], match["code"], transcripts)
+            _cells(match["name"], match["code"])
             for line in _lines(root, "EmoEvaluation")
             if (match := _EVALUATION.match(line))
         ]
@@ -60,17 +64,16 @@ class IemocapReader:
         notes.append(
             "folds are the five sessions; xxx (no agreement) is no label; ratings 1 to 5 are not taken"
         )
-        return match_rows(rows, index_media(root, folders), FeatureFolders(root), notes)
+        return transcripts.added_to(match_rows(rows, index_media(root, folders), FeatureFolders(root), notes))
 
 
-def _cells(name: str, code: str, transcripts: dict[str, str]) -> dict[str, str]:
+def _cells(name: str, code: str) -> dict[str, str]:
     speaker, fold = iemocap_speaker(name) or ("", "")
     return {
         "name": name,
         "emotion": _EMOTION_OF_CODE.get(code, code),
         "speaker": speaker,
         "fold": fold,
-        "transcript": transcripts.get(name, ""),
     }
 
 

@@ -16,6 +16,7 @@ from mer.corpora.options import ReadingOptions
 from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.table_file import Cells, read_cells
+from mer.corpora.transcripts import chosen_column
 from mer.errors import CorpusError
 
 _TABLES = {"train": "train_sent_emo.csv", "val": "dev_sent_emo.csv", "test": "test_sent_emo.csv"}
@@ -25,7 +26,8 @@ _SUBSET_OF_FOLDER = {
 }  # fmt: skip
 _SPLIT_OF_SUBSET = {"train": "train", "val": "train", "test": "test"}
 _COLUMNS = ("name", "emotion", "speaker", "split", "transcript")
-_NEEDED = ("utterance", "speaker", "emotion", "dialogue_id", "utterance_id")
+_TEXT = "utterance"
+_NEEDED = (_TEXT, "speaker", "emotion", "dialogue_id", "utterance_id")
 _CLIP = re.compile(r"(?:train|val|test)_dia\d+_utt\d+")
 
 
@@ -54,7 +56,8 @@ class MeldReader:
                 raise CorpusError(
                     f"{table}: expected columns {', '.join(absent)} too, found {content.columns}"
                 )
-            cells += [_cells(row, subset) for row in content.rows]
+            column = chosen_column(content, table, _TEXT, options.text_column)
+            cells += [_cells(row, subset, row[column]) for row in content.rows]
         locations = [row["name"] for row in cells]
         rows, notes = parse_rows(Cells(_COLUMNS, cells), _TABLES["train"], emotions, options, locations)
         folders = [folder for folder in _SUBSET_OF_FOLDER if (root / folder).is_dir()]
@@ -64,13 +67,13 @@ class MeldReader:
         return match_rows(rows, index, FeatureFolders(root), notes)
 
 
-def _cells(row: dict[str, str], subset: str) -> dict[str, str]:
+def _cells(row: dict[str, str], subset: str, text: str) -> dict[str, str]:
     return {
         "name": f"{subset}_dia{row['dialogue_id']}_utt{row['utterance_id']}",
         "emotion": row["emotion"],
         "speaker": row["speaker"],
         "split": _SPLIT_OF_SUBSET[subset],
-        "transcript": row["utterance"],
+        "transcript": text,
     }
 
 

@@ -6,7 +6,7 @@ Also without any media: the precomputed features are the clips then.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mer.corpora.feature_files import FeatureFolders
@@ -22,7 +22,7 @@ from mer.corpora.transcripts import ORIGINAL_CHINESE, ORIGINAL_ENGLISH, read_tra
 
 _CUT_MEDIA = ("subvideo", "subaudio", "subvideo-tgt")
 _WHOLE_MEDIA = ("video", "audio")
-_COLUMNS = ("name", "emotion", "valence", "split", "speaker", "fold", "transcript")
+_COLUMNS = ("name", "emotion", "valence", "split", "speaker", "fold")
 _OF_A_VIDEO = re.compile(r"(?P<video>.+)_(?:utt)?\d+")
 
 
@@ -45,12 +45,10 @@ class MertoolsReader:
             CorpusError: see `read_labels`; unknown labels, all of them in one message.
         """
         label_file = read_labels(root, emotions, options.label_map)
-        transcripts = read_transcripts(root, ORIGINAL_CHINESE if label_file.challenge else ORIGINAL_ENGLISH)
+        columns = ORIGINAL_CHINESE if label_file.challenge else ORIGINAL_ENGLISH
+        transcripts = read_transcripts(root, columns, options.text_column)
         name_of = name_before_first_dot if label_file.challenge else str
-        cells = [
-            self._cells(label, name_of(label.name), transcripts.texts, label_file.challenge)
-            for label in label_file.labels
-        ]
+        cells = [self._cells(label, name_of(label.name), label_file.challenge) for label in label_file.labels]
         rows, notes = parse_rows(
             Cells(_COLUMNS, cells),
             label_file.file,
@@ -64,11 +62,10 @@ class MertoolsReader:
         )
         if not label_file.challenge and any(row.speaker for row in rows):
             folder_notes.append("speaker: the session and gender (IEMOCAP), or the video a clip was cut from")
-        return match_rows(
-            rows, index, FeatureFolders(root), (*label_file.notes, *transcripts.notes, *notes, *folder_notes)
-        )
+        notes = [*label_file.notes, *notes, *folder_notes]
+        return transcripts.added_to(match_rows(rows, index, FeatureFolders(root), notes), name_of)
 
-    def _cells(self, label: Label, name: str, texts: Mapping[str, str], challenge: bool) -> dict[str, str]:
+    def _cells(self, label: Label, name: str, challenge: bool) -> dict[str, str]:
         speaker, fold = ("", "") if challenge else _speaker(name)
         return {
             "name": name,
@@ -77,7 +74,6 @@ class MertoolsReader:
             "split": label.split,
             "speaker": speaker,
             "fold": fold,
-            "transcript": texts.get(name, ""),
         }
 
 

@@ -18,12 +18,14 @@ from mer.corpora.options import ReadingOptions
 from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.table_file import Cells, read_cells
+from mer.corpora.transcripts import chosen_column, one_text_only
 from mer.emotions import canonical_emotion
 from mer.errors import CorpusError
 
 RAW_FOLDER = "Raw"
 LABEL_TABLE = "label.csv"
-_NEEDED = ("video_id", "clip_id", "text", "label", "mode")
+_TEXT = "text"
+_NEEDED = ("video_id", "clip_id", _TEXT, "label", "mode")
 _COLUMNS = ("name", "emotion", "valence", "split", "speaker", "transcript")
 _SPLIT_OF_MODE = {"train": "train", "valid": "train", "val": "train", "test": "test", "": "train"}
 
@@ -49,9 +51,10 @@ class MmsaReader:
             raise CorpusError(
                 f"{LABEL_TABLE}: expected columns {', '.join(absent)} too, found {content.columns}"
             )
+        column = chosen_column(content, LABEL_TABLE, _TEXT, options.text_column)
         rows = [
             MmsaRow(
-                video=row["video_id"], clip=row["clip_id"], mode=row["mode"].lower(), text=row["text"],
+                video=row["video_id"], clip=row["clip_id"], mode=row["mode"].lower(), text=row[column],
                 label=row["label"], annotation=row.get("annotation", ""),
             )
             for row in content.rows
@@ -79,6 +82,7 @@ class MmsaPickleReader:
         Raises:
             CorpusError: a pickle is refused, or of another form.
         """
+        one_text_only(options.text_column, self.format)
         rows = PickledFeatures(root).rows
         return _reading(root, "pickle", rows, MediaIndex(root), emotions, options)
 

@@ -18,6 +18,7 @@ from mer.corpora.options import ReadingOptions
 from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
 from mer.corpora.table_file import read_cells
+from mer.corpora.transcripts import is_transcript_file, texts_beside
 from mer.errors import CorpusError
 
 TABLE_SUFFIXES = (".csv", ".parquet", ".tsv")
@@ -43,11 +44,17 @@ class TableReader:
         if len(tables) > 1:
             listed = ", ".join(table.name for table in tables)
             raise CorpusError(f"expected one table in {root}, found {listed}: call the one to use labels.csv")
-        rows, notes = parse_rows(read_cells(tables[0]), tables[0].name, emotions, options)
-        return match_rows(rows, index_media(root), FeatureFolders(root), notes)
+        table = tables[0].name
+        cells, transcripts = texts_beside(root, table, read_cells(tables[0]), options.text_column)
+        rows, notes = parse_rows(cells, table, emotions, options)
+        return transcripts.added_to(match_rows(rows, index_media(root), FeatureFolders(root), notes))
 
 
 def _tables(root: Path) -> list[Path]:
     """The table called labels, or else every table in the root."""
-    tables = sorted(path for path in root.iterdir() if path.suffix in TABLE_SUFFIXES and path.is_file())
+    tables = sorted(
+        path
+        for path in root.iterdir()
+        if path.suffix in TABLE_SUFFIXES and path.is_file() and not is_transcript_file(path)
+    )
     return [path for path in tables if path.stem == "labels"] or tables

@@ -46,6 +46,13 @@ TEXT = Implementations(
     }
 )
 """Loaders (weights, placement, prompt) of text encoders."""
+TOKENIZERS = Implementations(
+    {
+        **dict.fromkeys((*TEXT_TYPES, *CAUSAL_TYPES), "mer.encoders.tokens:pretrained_tokenizer"),
+        BAICHUAN: "mer.encoders.tokens:tokenizer_beside",
+    }
+)
+"""Tokenizers (weights) of text encoders, for what needs no model."""
 _OF_MODALITY = {"acoustic": SPEECH, "visual": PICTURES, "lexical": TEXT}
 
 
@@ -67,6 +74,12 @@ def encoder_implementations(modality: str, resolved: ResolvedWeights) -> tuple[s
     table = _OF_MODALITY[modality]
     kind = SEEDED if resolved.folder is None else model_type(resolved)
     return (table[kind],) if kind in table else ()
+
+
+def tokenizer_implementations(resolved: ResolvedWeights) -> tuple[str, ...]:
+    """Where the tokenizer of these weights is; nothing for weights that are of no text encoder (loading says so)."""
+    kind = model_type(resolved)
+    return (TOKENIZERS[kind],) if kind in TOKENIZERS else ()
 
 
 def modality_of(resolved: ResolvedWeights) -> str:

@@ -20,10 +20,10 @@ from mer.encoders.loading import pretrained
 from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.prompts import PromptedTokenizer, word_bounds
 from mer.encoders.text_layers import TextLayers
-from mer.encoders.tokens import FastTokenizer, TokenIds, Tokenizer, check_vocabulary
+from mer.encoders.tokens import FastTokenizer, TokenIds, Tokenizer, check_vocabulary, fast_tokenizer
 from mer.encoders.weight_files import read_json
 from mer.encoders.weights import ResolvedWeights
-from mer.errors import ConfigError, WeightsError
+from mer.errors import ConfigError
 
 CAUSAL_TOKENS = 2048
 """Longest text a causal model is given, tokens: attention's memory grows with the square."""
@@ -159,24 +159,10 @@ def load_pretrained(resolved: ResolvedWeights, placement: Placement, prompt: str
     from transformers import AutoModel
 
     model = pretrained(AutoModel, resolved, placement, unused=("pooler.",))
-    fast = _fast_tokenizer(resolved)
+    fast = fast_tokenizer(resolved)
     limit = _max_tokens(resolved, model, fast)
     limit = min(limit, CAUSAL_TOKENS) if model_type(resolved) in CAUSAL_TYPES else limit
     return TextEncoder(model, FastTokenizer(fast), limit, placement, prompt)
-
-
-def _fast_tokenizer(resolved: ResolvedWeights) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            resolved.folder, local_files_only=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, ImportError) as error:
-        raise WeightsError(f"{resolved.source}: no usable tokenizer: {error}") from error
-    if not tokenizer.is_fast:
-        raise WeightsError(f"{resolved.source}: expected tokenizer.json (a fast tokenizer), found none")
-    return tokenizer
 
 
 def _max_tokens(resolved: ResolvedWeights, model: Any, tokenizer: Any) -> int:

@@ -32,6 +32,7 @@ class PromptedTokenizer:
 
     def __init__(self, tokenizer: Tokenizer, template: str) -> None:
         self._tokenizer = tokenizer
+        self.unknown_id = tokenizer.unknown_id
         before, after = parts_of(template)
         self._before, self._after = (plain_ids(tokenizer, piece) for piece in (before, after))
 

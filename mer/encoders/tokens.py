@@ -8,8 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from mer.encoders.families import TOKENIZERS, model_type
 from mer.encoders.weight_files import read_json
-from mer.errors import WeightsError
+from mer.encoders.weights import ResolvedWeights
+from mer.errors import ConfigError, WeightsError
 
 VOCABULARIES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "spm.model",
@@ -29,8 +31,18 @@ class TokenIds:
     """The text was longer than the limit."""
 
 
+def unknown_words(tokens: TokenIds, unknown_id: int | None) -> int:
+    """How many of a text's own tokens stand for something that the vocabulary lacks; `unknown_id` is the token that does."""
+    return sum(word and token == unknown_id for token, word in zip(tokens.ids, tokens.words, strict=True))
+
+
 class Tokenizer(Protocol):
     """Text to token ids, never more than the limit."""
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The token that stands for whatever the vocabulary lacks; None where it spells everything (bytes)."""
+        ...
 
     def __call__(self, text: str, max_tokens: int) -> TokenIds:
         """Tokenise one text; special tokens count toward the limit."""
@@ -46,6 +58,9 @@ class FastTokenizer:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        model = tokenizer.backend_tokenizer.model
+        token = tokenizer.unk_token or getattr(model, "unk_token", None)
+        self.unknown_id: int | None = None if token is None else tokenizer.convert_tokens_to_ids(token)
 
     def __call__(self, text: str, max_tokens: int) -> TokenIds:
         """See `Tokenizer`."""
@@ -76,6 +91,7 @@ class SentencePieces:
         # true is the default of Baichuan's own tokenizer class; its published configurations say false
         add_bos = read_json(folder / "tokenizer_config.json").get("add_bos_token", True)
         self._start = [int(self._pieces.bos_id())] if add_bos else []
+        self.unknown_id: int | None = int(self._pieces.unk_id())
 
     def __call__(self, text: str, max_tokens: int) -> TokenIds:
         """See `Tokenizer`."""
@@ -100,6 +116,50 @@ def check_vocabulary(folder: Path) -> None:
             f"{folder / present[0]}: expected the package sentencepiece to read it, found none; pip install "
             "sentencepiece, or put a tokenizer.json beside it"
         )
+
+
+def load_tokenizer(resolved: ResolvedWeights) -> Tokenizer:
+    """Tokenizer of a text encoder, without its weights.
+
+    Raises:
+        ConfigError: not a supported text encoder.
+        WeightsError: the tokenizer cannot be read.
+    """
+    kind = model_type(resolved)
+    assert resolved.folder is not None
+    if kind not in TOKENIZERS:
+        raise ConfigError(
+            f"{resolved.source}: expected a text encoder of type {', '.join(TOKENIZERS)}, found {kind!r}"
+        )
+    check_vocabulary(resolved.folder)
+    tokenizer: Tokenizer = TOKENIZERS.load(kind)(resolved)
+    return tokenizer
+
+
+def fast_tokenizer(resolved: ResolvedWeights) -> Any:
+    """PreTrainedTokenizerFast of a checkpoint. Raises WeightsError where it cannot be read."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            resolved.folder, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise WeightsError(f"{resolved.source}: no usable tokenizer: {error}") from error
+    if not tokenizer.is_fast:
+        raise WeightsError(f"{resolved.source}: expected tokenizer.json (a fast tokenizer), found none")
+    return tokenizer
+
+
+def pretrained_tokenizer(resolved: ResolvedWeights) -> Tokenizer:
+    """Tokenizer of a checkpoint that transformers has a class for. Raises WeightsError where it cannot be read."""
+    return FastTokenizer(fast_tokenizer(resolved))
+
+
+def tokenizer_beside(resolved: ResolvedWeights) -> Tokenizer:
+    """Tokenizer of a checkpoint that transformers has no class for. Raises WeightsError: see `native_tokenizer`."""
+    assert resolved.folder is not None
+    return native_tokenizer(resolved.folder)
 
 
 def native_tokenizer(folder: Path) -> Tokenizer:

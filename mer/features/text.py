@@ -8,12 +8,14 @@ from typing import Any
 from mer.encoders.batching import FittingBatches
 from mer.encoders.lexical import load_lexical
 from mer.encoders.placement import ON_CPU, Placement
+from mer.encoders.tokens import unknown_words
 from mer.encoders.trials import text_trials
 from mer.encoders.weights import ResolvedWeights
 from mer.features.clip_media import CUT, ClipMedia
 from mer.features.missing import has_words
 from mer.features.reader import EncoderReader, Pieces, Rows
 from mer.features.spec import FeatureSpec
+from mer.features.text_coverage import MOST_UNKNOWN, UNKNOWN_WORDS
 
 NO_TRANSCRIPT = "no_transcript"
 
@@ -40,7 +42,10 @@ class TextReader(EncoderReader):
         tokens = self.encoder.tokens(text) if has_words(text) else None
         if tokens is None or not any(tokens.words):
             return Pieces([], [], (NO_TRANSCRIPT,))
-        return Pieces([tokens], [float(len(tokens.ids))], (CUT,) if tokens.cut else ())
+        flags = [CUT] if tokens.cut else []
+        unknown = unknown_words(tokens, self.encoder.tokenizer.unknown_id)
+        flags += [UNKNOWN_WORDS] if unknown > MOST_UNKNOWN * sum(tokens.words) else []
+        return Pieces([tokens], [float(len(tokens.ids))], tuple(flags))
 
     def encode(self, items: list[Any]) -> list[Rows]:
         """One pass over a batch of texts."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mer.encoders import ResolvedWeights
-from mer.encoders.families import encoder_implementations
+from mer.encoders.families import encoder_implementations, tokenizer_implementations
 from mer.encoders.weights import resolve_seeded
 from mer.features.layered import layer_implementations
 from mer.features.readers import reader_implementations
@@ -67,6 +67,7 @@ def named(folder: Path) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
         "alignment": {"": faces},
         "alignment-study": {"": faces},
         "embed_aligned": {"": faces},
+        "text-coverage": {"": tokenizer_implementations(weights["bert"])},
         "extraction_code": {
             " speech": reader_implementations(speech, weights["hubert"]),
             " text": reader_implementations(FeatureSpec(modality="lexical", source="bert"), weights["bert"]),

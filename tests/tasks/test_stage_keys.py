@@ -100,6 +100,12 @@ USED = {
         "crops",
     ),
     "all extraction": Edit("mer/features/multi.py", "AHEAD = 2", "AHEAD = 3", EXTRACTIONS),
+    "what counts as alike of texts": Edit(
+        "mer/features/text_coverage.py", "if len(set(words)) > 1", "if len(set(words)) > 2", "text-coverage"
+    ),
+    "which words are unknown": Edit(
+        "mer/encoders/tokens.py", "word and token == unknown_id", "token == unknown_id", "text text-coverage"
+    ),
     "priors under label shift": Edit(
         "mer/label_shift/likelihood.py", "_CYCLES = 500", "_CYCLES = 50", "evaluation pseudo-checks"
     ),
@@ -218,4 +224,4 @@ def test_an_edit_changes_the_keys_of_exactly_the_stages_that_use_it(
 
 def test_every_stage_names_what_its_configuration_chose(result: Mapping[str, Any]) -> None:
     assert result["unnamed"] == {}
-    assert len(result["stages"]) == 20
+    assert len(result["stages"]) == 21

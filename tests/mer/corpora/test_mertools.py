@@ -48,7 +48,10 @@ def test_mer2023(tmp_path: Path) -> None:
         "labels: label-6way.npz, train_corpus 2, test1_corpus 1, test2_corpus 1, test3_corpus 1"
         in found.notes
     )
-    assert "transcripts: transcription-engchi-polish.csv, column chinese (english: not used)" in found.notes
+    assert (
+        "transcripts: transcription-engchi-polish.csv, column chinese, 1 texts (english: not used; --text-column reads another)"
+        in found.notes
+    )
     assert "1 media files have no row: taken as unlabelled clips" in found.notes
 
 
