@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra.catalogue import ModelVersionRow
 from mer.library.sources import RegisteredModel
-from tasks.stage.workspace import Workspace, workspace
+from tasks.stage.workspace import Workspace, reading_workspace
 
 
 def model_named(space: Workspace, name: str) -> str:
@@ -67,6 +67,6 @@ def registered_version(name: str, version: int | None = None) -> RegisteredModel
     Raises:
         LookupError: the catalogue of this `MER_HOME` has no such model or version.
     """
-    space = workspace()
+    space = reading_workspace()
     chosen = version_of(space, name, version)
     return RegisteredModel(space.artifacts.fetch(chosen.artifact), space.weights, chosen.version)
