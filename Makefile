@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+export MER_HOME ?= $(CURDIR)/.mer
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 RECIPE ?=
 ARGS ?=
@@ -66,5 +67,5 @@ lock: setup  ## Write constraints.txt from the environment as it is
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed -e 's/+cpu$$//' \
 	  | grep -v -i -E '^(mer-pipeline|pip|setuptools)\b' | sort -f; } > constraints.new && mv constraints.new constraints.txt
 
-clean: down  ## Remove the data folder (.mer): corpora made by us, artifacts, catalogue, runs
-	@rm -rf .mer
+clean: down  ## Remove the home (MER_HOME, by default .mer here): corpora made by us, artifacts, catalogue, runs
+	@rm -rf "$(MER_HOME)"

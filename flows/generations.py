@@ -11,14 +11,15 @@ from rich.table import Table
 
 from infra.catalogue import GenerationRow, GenerationState
 from mer.predictor.package import RECORD, ModelPackage
-from tasks.stage.workspace import Workspace, workspace
+from tasks.stage.workspace import Workspace, existing_workspace, reading_workspace
 
 console = Console(highlight=False)
 
 
 def show_generations(corpus: str, recipe: str) -> None:
     """A line each, oldest first."""
-    rows = workspace().catalogue.generations(corpus or None, recipe or None)
+    space = existing_workspace()
+    rows = space.catalogue.generations(corpus or None, recipe or None) if space else []
     if not rows:
         console.print(
             "no generation of pseudo-labels yet: `mer refresh` or `mer run` makes them of unlabelled clips"
@@ -43,7 +44,7 @@ def show_generations(corpus: str, recipe: str) -> None:
 
 def show_generation_details(which: str) -> None:
     """Everything that is known of one."""
-    row = _find(workspace(), which)
+    row = _find(reading_workspace(), which)
     console.print(f"[bold]generation {row.number}[/] {row.key}")
     console.print(
         f"  recipe {row.recipe}, corpus {row.corpus}, round {row.round}, made {row.created_at:%Y-%m-%d %H:%M} UTC"
@@ -65,13 +66,13 @@ def show_generation_details(which: str) -> None:
         measured = "ok  " if finding["value"] is not None else "-   "
         console.print(f"  {measured if finding['passed'] else 'stop'} {finding['reason']}", markup=False)
     console.print(f"  training set with it: {row.membership}")
-    for text in _versions_taught_by(workspace(), row):
+    for text in _versions_taught_by(reading_workspace(), row):
         console.print(f"  learnt by {text}")
 
 
 def show_trace(clip: str) -> None:
     """Labels of a clip, by name, or of all clips of a content."""
-    space = workspace()
+    space = reading_workspace()
     matches = [
         (corpus.name, row)
         for corpus in space.catalogue.corpora()
@@ -98,7 +99,7 @@ def show_trace(clip: str) -> None:
 
 def withdraw_generation(which: str, reason: str) -> None:
     """Take it out of training, and say who has learnt from it."""
-    space = workspace()
+    space = reading_workspace()
     row = space.catalogue.withdraw_generation(
         _find(space, which).key, reason or "withdrawn from the command line"
     )
@@ -112,7 +113,7 @@ def withdraw_generation(which: str, reason: str) -> None:
 
 def restore_generation(which: str, reason: str) -> None:
     """Put it back into training."""
-    space = workspace()
+    space = reading_workspace()
     row = space.catalogue.restore_generation(
         _find(space, which).key, reason or "restored from the command line"
     )
@@ -121,7 +122,7 @@ def restore_generation(which: str, reason: str) -> None:
 
 def release_generation(which: str, reason: str) -> None:
     """Give its clips back to the next refresh."""
-    space = workspace()
+    space = reading_workspace()
     row = space.catalogue.release_generation(
         _find(space, which).key, reason or "released from the command line"
     )

@@ -2,6 +2,7 @@
 
     InfraError                    expected / found / what to do, plus data attributes
     ├── SettingsError             a setting that cannot work (unknown URL scheme, missing key)
+    ├── HomeUnusable              the home cannot be made, written to, or locked in
     ├── InvalidKey                an object key or file name that could leave its folder
     ├── StoreUnavailable          transient: the object store did not answer, or broke off
     ├── StoreFull                 the disk is full; carries path and bytes wanted
@@ -29,6 +30,10 @@ class InfraError(Exception):
 
 class SettingsError(InfraError):
     """A setting that cannot work as given."""
+
+
+class HomeUnusable(InfraError):
+    """The home is no folder, cannot be written to, or lies where files cannot be locked."""
 
 
 class InvalidKey(InfraError):

@@ -1,7 +1,8 @@
 """Where things are: the one place that reads the environment.
 
-Every field is set by an environment variable `MER_<NAME>`, e.g. `MER_HOME`, `MER_DATABASE_URL`. The defaults
-need no server: everything lies below `home`. Credentials are `SecretStr`, so that no log or repr shows them.
+Every field is set by an environment variable `MER_<NAME>`, e.g. `MER_HOME`, `MER_DATABASE_URL`; an empty one counts as not
+set. The defaults need no server: everything lies below `home` (`infra.home` says which folder that is). Credentials are
+`SecretStr`, so that no log or repr shows them.
 """
 
 from __future__ import annotations
@@ -10,13 +11,21 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from infra.errors import SettingsError
+from infra.home import default_home
+from infra.sqlite_url import sqlite_url
+
+PREFIX = "MER_"
+_NOT_ASKED = "default_factory_not_called"
+"""Type of pydantic's complaint about defaults below a home that was refused."""
 
 
 def _sqlite_below_home(name: str) -> Any:
     def default(data: dict[str, Any]) -> SecretStr:
-        return SecretStr(f"sqlite:///{data['home'] / name}")
+        return SecretStr(sqlite_url(data["home"] / name))
 
     return default
 
@@ -24,12 +33,15 @@ def _sqlite_below_home(name: str) -> Any:
 class Settings(BaseSettings):
     """Addresses, credentials and limits of this installation."""
 
-    model_config = SettingsConfigDict(env_prefix="MER_", extra="forbid", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, populate_by_name=True, env_ignore_empty=True
+    )
 
     home: Path = Field(
-        default=Path(".mer"),
+        default_factory=default_home,
         validate_default=True,
-        description="Folder of everything this installation writes.",
+        description="Folder of everything this installation writes. Default: the nearest .mer of the current folder or above, "
+        "else mer in the user's data folder.",
     )
     database_url: SecretStr = Field(
         default_factory=_sqlite_below_home("catalogue.db"),
@@ -90,7 +102,17 @@ class Settings(BaseSettings):
     @field_validator("home", "data_folder")
     @classmethod
     def _absolute(cls, folder: Path) -> Path:
-        return folder.expanduser().resolve()  # servers and workers have other working directories
+        try:
+            return folder.expanduser().resolve()  # servers and workers have other working directories
+        except (OSError, RuntimeError) as error:  # a loop of links; ~ of a user that there is not
+            raise ValueError(str(error)) from error
+
+    @field_validator("prefect_api_url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("expected http://HOST:PORT/api")
+        return url
 
     @property
     def cache_folder(self) -> Path:
@@ -119,5 +141,24 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the environment; keyword arguments take precedence (command line options, tests)."""
-    return Settings(**overrides)
+    """Read the environment; keyword arguments take precedence (command line options, tests).
+
+    Raises:
+        SettingsError: values that cannot be used, by the names of their variables; secrets are not shown.
+        HomeUnusable: no home is named, and none can be found.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        found = [item for item in error.errors(include_url=False) if item["type"] != _NOT_ASKED]
+        problems = "; ".join(map(_problem, found))
+        raise SettingsError(f"settings cannot be used: {problems}") from None  # its text shows values
+
+
+def _problem(item: Any) -> str:
+    name = str(item["loc"][0]) if item["loc"] else ""
+    field = Settings.model_fields.get(name)
+    variable = name if name.startswith((PREFIX, "PREFECT_")) else f"{PREFIX}{name.upper()}"
+    secret = field is not None and "Secret" in str(field.annotation)
+    found = "" if secret else f", found {str(item['input'])[:80]!r}"
+    return f"{variable}: {item['msg'].removeprefix('Value error, ')}{found}"

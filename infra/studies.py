@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 
 from infra.catalogue.database import parse_url
 from infra.settings import Settings
+from infra.sqlite_url import sqlite_file
 
 MAX_RETRIES = 3
 SURPLUS = "surplus"
@@ -76,9 +76,10 @@ def open_study(
     import optuna
     from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # whoever searches says what is found
     url = parse_url(settings.optuna_storage_url.get_secret_value())
-    if url.drivername == "sqlite" and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    if (file := sqlite_file(url)) is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=_experimental())  # heartbeats: known, and tested here
         storage = RDBStorage(

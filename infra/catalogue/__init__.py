@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from infra.catalogue.clips import ClipCatalogue, ClipRow, ClipUpsert, KnownFile
 from infra.catalogue.corpora import CorpusCatalogue, CorpusRow
-from infra.catalogue.database import Database
+from infra.catalogue.database import Database, parse_url
 from infra.catalogue.features import FeatureCatalogue
 from infra.catalogue.labels import (
     SET_ASIDE,
@@ -24,6 +24,7 @@ from infra.catalogue.records import ArtifactRecord, ArtifactRecords
 from infra.catalogue.schema import migrate
 from infra.catalogue.snapshots import SnapshotCatalogue, SnapshotMemberRow, SnapshotRow
 from infra.settings import Settings
+from infra.sqlite_url import sqlite_file
 
 __all__ = [
     "SET_ASIDE",
@@ -44,6 +45,7 @@ __all__ = [
     "QuarantinedFile",
     "SnapshotMemberRow",
     "SnapshotRow",
+    "has_catalogue",
     "open_catalogue",
 ]
 
@@ -75,6 +77,12 @@ class Catalogue(
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def has_catalogue(settings: Settings) -> bool:
+    """False where the catalogue's file was not made yet; a database server's is made by whoever asks for it."""
+    file = sqlite_file(parse_url(settings.database_url.get_secret_value()))
+    return file is None or file.is_file()
 
 
 def open_catalogue(where: Settings | SecretStr | str, timeout_seconds: float | None = None) -> Catalogue:

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceE
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from infra.errors import CatalogueError, CatalogueUnavailable, SettingsError, StoreFull
+from infra.sqlite_url import sqlite_file
 
 
 class Database:
@@ -67,9 +67,9 @@ class Database:
                     "options": f"-c lock_timeout={milliseconds} -c timezone=UTC",
                 },
             )
-        if self._url.database:
+        if (file := sqlite_file(self._url)) is not None:
             try:
-                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+                file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise CatalogueUnavailable(
                     f"cannot create the folder of {self.shown_url}: {error}"

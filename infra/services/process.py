@@ -9,7 +9,6 @@ whatever became of the ids.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import pwd
@@ -25,6 +24,8 @@ from typing import Any
 import psutil
 
 from infra.errors import ServiceFailed
+from infra.locking import locked
+from infra.loopback import without_proxy
 
 MARK = "MER_SERVICE_MARK"
 STOP_SECONDS = 30.0
@@ -61,10 +62,9 @@ class ServiceProcess:
 
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[None]:
-        """Starters and stoppers of one service wait for each other."""
+        """Starters and stoppers of one service wait for each other. Raises HomeUnusable where files cannot be locked."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._lock):
             yield
 
     def state(self) -> ServiceState | None:
@@ -204,7 +204,10 @@ def run_as(user: str | None) -> dict[str, Any]:
 
 
 def inherited_environment(*, without: Sequence[str] = ()) -> dict[str, str]:
-    """This process' environment for a child, without variables that begin with one of `without`."""
-    return {
+    """This process' environment for a child, without variables that begin with one of `without`; in it, as here, nobody asks
+    servers on this machine through a proxy.
+    """
+    kept = {
         name: value for name, value in os.environ.items() if not name.startswith(tuple(without) or ("\0",))
     }
+    return without_proxy(kept)

@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
 from pydantic import SecretStr
 
 from infra.services.process import inherited_environment
 from infra.settings import Settings
+from infra.sqlite_url import sqlite_url
 
 LOOPBACK = "127.0.0.1"
 _LISTENING = range(20_000, 32_000)
@@ -49,7 +50,7 @@ def prefect_server(settings: Settings, port: int) -> Server:
     home = settings.home / "prefect"
     environment = inherited_environment(without=("PREFECT_",)) | {
         "PREFECT_HOME": str(home),
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        "PREFECT_API_DATABASE_CONNECTION_URL": sqlite_url(home / "prefect.db", "sqlite+aiosqlite"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(port),
@@ -71,7 +72,7 @@ def mlflow_server(settings: Settings, port: int) -> Server:
     }
     command = (
         sys.executable, "-m", "mlflow", "server",
-        "--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}",
+        "--backend-store-uri", sqlite_url(home / "mlflow.db"),
         "--artifacts-destination", (home / "artifacts").as_uri(),
         "--host", LOOPBACK, "--port", str(port), "--workers", "1",
         "--allowed-hosts", f"{LOOPBACK}:{port},localhost:{port}",
@@ -142,4 +143,15 @@ def answers(url: str, timeout_seconds: float = 2.0) -> bool:
         with build_opener(ProxyHandler({})).open(url, timeout=timeout_seconds) as response:
             return 200 <= int(response.status) < 300
     except (URLError, OSError, http.client.HTTPException):
+        return False
+
+
+def reachable(url: str, timeout_seconds: float = 10.0) -> bool:
+    """True if anything answers a GET of `url`, a refusal too; asked as clients do, through a proxy where one is set."""
+    try:
+        with build_opener().open(url, timeout=timeout_seconds):
+            return True
+    except HTTPError:
+        return True
+    except (URLError, OSError, http.client.HTTPException, ValueError):
         return False

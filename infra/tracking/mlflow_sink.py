@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.request import url2pathname
 
 from infra.services.servers import answers
+from infra.sqlite_url import sqlite_file
 from infra.tracking.spool import EventRefused, TrackingDown
 
 KEY_TAG = "mer.key"
@@ -79,8 +79,8 @@ class MlflowSink:
             from mlflow.tracking import MlflowClient
 
             location = None
-            if self._uri.startswith("sqlite:///"):
-                folder = Path(url2pathname(self._uri.removeprefix("sqlite:///"))).parent
+            if self._uri.startswith("sqlite:") and (file := sqlite_file(self._uri)) is not None:
+                folder = file.parent
                 folder.mkdir(parents=True, exist_ok=True)
                 location = (folder / "artifacts").as_uri()
             client = MlflowClient(self._uri, self._uri)

@@ -7,7 +7,6 @@ sender came.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import time
@@ -16,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from infra.locking import locked_now
 
 logger = logging.getLogger(__name__)
 
@@ -85,15 +86,10 @@ class Spool:
     @contextmanager
     def _exclusively(self) -> Iterator[bool]:
         """One sender at a time, else events could overtake each other. False: another one is at it."""
-        with (self._folder / "lock").open("w") as lock:
-            deadline = time.monotonic() + LOCK_SECONDS
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        yield False
-                        return
-                    time.sleep(0.05)
-            yield True
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            with locked_now(self._folder / "lock") as ours:
+                if ours or time.monotonic() > deadline:
+                    yield ours
+                    return
+            time.sleep(0.05)

@@ -6,7 +6,7 @@ import logging
 
 from infra.catalogue import ModelVersionRow
 from mer.library.sources import RegisteredModel
-from tasks.stage.workspace import Workspace, workspace
+from tasks.stage.workspace import Workspace, reading_workspace, workspace
 
 
 def model_of_corpus(corpus: str, recipe: str) -> str:
@@ -132,7 +132,7 @@ def registered_version(name: str, version: int | None = None) -> RegisteredModel
     Raises:
         LookupError: the catalogue of this `MER_HOME` has no such model or version.
     """
-    space = workspace()
+    space = reading_workspace()
     chosen, remark = answering_version(space, name, version)
     if remark:
         logging.getLogger(__name__).warning("%s", remark)

@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.locking import is_locked, locked, locked_now
+
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[Path]:
-    """Make `folder` and wait until nobody else works in it (the lock dies with its holder)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        folder.mkdir(parents=True, exist_ok=True)  # whoever was before us has committed and removed it
+    """Make `folder` and wait until nobody else works in it (the lock dies with its holder).
+
+    Raises:
+        HomeUnusable: files cannot be locked there.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(_lock(folder)):
+        folder.mkdir(exist_ok=True)  # whoever was before us has committed and removed it
         yield folder
-    finally:
-        os.close(handle)
+        if not folder.exists():
+            _lock(folder).unlink(missing_ok=True)
 
 
 def clear_if_abandoned(folder: Path) -> None:
     """Remove what a process killed between commit and clean-up left; a folder in use stays."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
+    if not folder.is_dir():
         return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except BlockingIOError:
-        return
-    finally:
-        os.close(handle)
+    with locked_now(_lock(folder)) as ours:
+        if ours:
+            shutil.rmtree(folder, ignore_errors=True)
+            _lock(folder).unlink(missing_ok=True)
 
 
 def in_use(folder: Path) -> bool:
     """True if a stage works in the folder now or waits in it for its turn; otherwise a killed stage left it."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+    return is_locked(_lock(folder))
+
+
+def _lock(folder: Path) -> Path:
+    """Beside the folder: a folder cannot be locked everywhere, and what lies in it goes with it."""
+    return folder.with_name(f"{folder.name}.lock")

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.artifacts import ArtifactStore
-from infra.catalogue import Catalogue, open_catalogue
+from infra.catalogue import Catalogue, has_catalogue, open_catalogue
+from infra.home import prepare_home
+from infra.loopback import ask_loopback_directly
 from infra.objects import open_store
 from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
@@ -40,10 +42,16 @@ class Workspace:
 
 
 def workspace() -> Workspace:
-    """The workspace the environment asks for, opened once per process."""
+    """The workspace the environment asks for, opened once per process; its home is made if it is not there.
+
+    Raises:
+        SettingsError, HomeUnusable, CatalogueUnavailable, StoreUnavailable: it cannot be opened.
+    """
     settings = load_settings()
     with _lock:
         if settings not in _open:
+            prepare_home(settings.home)
+            ask_loopback_directly()
             _open[settings] = Workspace(
                 settings=settings,
                 catalogue=open_catalogue(settings),
@@ -51,3 +59,27 @@ def workspace() -> Workspace:
                 tracker=Tracker(settings),
             )
         return _open[settings]
+
+
+def existing_workspace() -> Workspace | None:
+    """The workspace for a command that only reads: None where nothing was written yet, and then nothing is made.
+
+    Raises:
+        SettingsError, HomeUnusable, CatalogueUnavailable, StoreUnavailable: it cannot be opened.
+    """
+    return workspace() if has_catalogue(load_settings()) else None
+
+
+def reading_workspace() -> Workspace:
+    """The same for a command that needs what was written.
+
+    Raises:
+        LookupError: nothing was written yet.
+        SettingsError, HomeUnusable, CatalogueUnavailable, StoreUnavailable: it cannot be opened.
+    """
+    if (space := existing_workspace()) is None:
+        raise LookupError(
+            f"no model is registered yet, nothing is in the home {load_settings().home}: `mer run` makes one, MER_HOME "
+            "names another home"
+        )
+    return space

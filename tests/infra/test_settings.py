@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
+from infra.errors import SettingsError
 from infra.settings import load_settings
 
 
@@ -20,18 +20,18 @@ def test_defaults_lie_below_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_home_is_absolute_whatever_the_working_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("MER_HOME", raising=False)
+    monkeypatch.setenv("MER_HOME", "mine")
     monkeypatch.chdir(tmp_path)
-    assert load_settings().home == tmp_path / ".mer"
+    assert load_settings().home == tmp_path / "mine"
 
 
 def test_environment_and_overrides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MER_COMPUTE_THREADS", "3")
     assert load_settings().compute_threads == 3
     assert load_settings(compute_threads=2).compute_threads == 2
-    with pytest.raises(ValidationError):
+    with pytest.raises(SettingsError):
         load_settings(compute_threads=0)
-    with pytest.raises(ValidationError):
+    with pytest.raises(SettingsError):
         load_settings(unknown=1)
 
 
@@ -52,3 +52,7 @@ def test_no_secret_in_repr_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert planted in settings.database_url.get_secret_value()
     for shown in (repr(settings), str(settings), settings.model_dump_json()):
         assert planted not in shown
+    monkeypatch.setenv("MER_TASK_RUNNER", "spark")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert planted not in str(refused.value) and refused.value.__cause__ is None
