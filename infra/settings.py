@@ -58,6 +58,11 @@ class Settings(BaseSettings):
         default_factory=lambda data: data["home"] / "data",
         description="Folder for generated corpora (the demo corpus lies in `demo` below it).",
     )
+    face_detector: str | None = Field(
+        default=None,
+        description="What `detector: auto` of a recipe stands for: path of YuNet's ONNX file, or haar; none: YuNet where its "
+        "file lies in the folder of weights (`<home>/weights/face_detection_yunet*.onnx`), else haar.",
+    )
     compute_threads: int | None = Field(
         default=None,
         ge=1,
@@ -91,6 +96,11 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, folder: Path) -> Path:
         return folder.expanduser().resolve()  # servers and workers have other working directories
+
+    @field_validator("face_detector")
+    @classmethod
+    def _set_or_not(cls, detector: str | None) -> str | None:
+        return (detector or "").strip() or None
 
     @property
     def cache_folder(self) -> Path:

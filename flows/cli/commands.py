@@ -35,6 +35,7 @@ from flows.cli.options import (
     WriteRecipeOption,
 )
 from flows.cli.over_corpus import CorpusArguments, over_corpus
+from flows.cli.quality import quality
 from flows.cli.recipes import recipes
 
 if TYPE_CHECKING:
@@ -252,6 +253,7 @@ def models(
     show_models(model)
 
 
+app.command()(quality)
 app.command()(recipes)
 register(app)
 app.add_typer(generations, name="generations")
