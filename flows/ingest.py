@@ -8,11 +8,15 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.options import DemoOptions
-from flows.reporting import StepProgress, show_ingest
+from flows.reporting import StepProgress, console, show_ingest
 from flows.runners import configured_task_runner
+from infra.settings import load_settings
+from mer.media.detector_choice import AUTO
 from mer.recipes import Recipe
+from mer.recipes.face_detectors import named_detectors, quality_detector
 from tasks.data.dataset import snapshot_dataset
 from tasks.data.demo import make_demo_corpus
+from tasks.data.face_detectors import detector_line, settled_detector
 from tasks.data.features import cut
 from tasks.data.ingestion import IngestReport, list_corpus, probe_shard, write_labels
 from tasks.data.quality import measure_shard, plan_quality
@@ -28,6 +32,7 @@ def ingest(options: DemoOptions) -> DatasetRef:
 
 def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, IngestReport]:
     """The method: list what is there, probe what is new, write the labels, freeze the snapshot."""
+    show_detectors(recipe)
     root = options.corpus or make_demo_corpus(options.demo_clips, options.demo_seed)
     name = options.catalogue_name(root)
     listing = list_corpus(root, name, recipe.emotions, options.reading())
@@ -38,7 +43,7 @@ def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, Ing
     for recogniser in recipe.recognisers:
         transcribe_missing(name, recogniser, recipe.shard_clips)
     if recipe.quality is not None:
-        measure_quality(name, recipe.shard_clips)
+        measure_quality(name, recipe)
     return snapshot_dataset(name, SnapshotPlan.of(recipe)), report
 
 
@@ -50,9 +55,18 @@ def transcribe_missing(corpus: str, recogniser: str, shard_clips: int) -> None:
         progress.advance(f"{running.result()} clips by {recogniser}")
 
 
-def measure_quality(corpus: str, shard_clips: int) -> None:
-    """Quality columns of what has none."""
-    shards = plan_quality(corpus, shard_clips)
+def measure_quality(corpus: str, recipe: Recipe) -> None:
+    """Quality columns of what has none, by the detector of the recipe's crops."""
+    detector = settled_detector(quality_detector(recipe), load_settings())
+    shards = plan_quality(corpus, recipe.shard_clips, detector)
     progress = StepProgress("quality", len(shards))
-    for running in [measure_shard.submit(corpus, shard) for shard in shards]:
+    for running in [measure_shard.submit(corpus, shard, detector) for shard in shards]:
         progress.advance(f"{running.result()} clips")
+
+
+def show_detectors(recipe: Recipe) -> None:
+    """Say which face detectors the recipe runs, what they cost, and how to get a better one."""
+    settings = load_settings()
+    names = named_detectors(recipe) or ((AUTO,) if recipe.quality is not None else ())
+    for name in dict.fromkeys(settled_detector(name, settings) for name in names):
+        console.print(detector_line(name, settings), markup=False, soft_wrap=True)

@@ -76,12 +76,16 @@ class FlowOptions(BaseModel):
         return self.recipe or (CLIPS_RECIPE if self.corpus else DEMO_RECIPE)
 
     def load_recipe(self) -> Recipe:
-        """The recipe with the options that are changed.
+        """The recipe with the options that are changed; face detectors are named by what they are on this machine.
 
         Raises:
             ConfigError: see `mer.recipes.load_recipe`.
+            WeightsError: the file of a face detector is absent or damaged.
         """
-        return load_recipe(self.recipe_source, self.set)
+        from infra.settings import load_settings
+        from tasks.data.face_detectors import settled_recipe
+
+        return settled_recipe(load_recipe(self.recipe_source, self.set), load_settings())
 
     def reading(self) -> ReadingOptions:
         """How the corpus is read.

@@ -15,7 +15,6 @@ from flows.pretrain import pretrain_views
 from flows.runners import configured_task_runner
 from infra.settings import load_settings
 from infra.studies import dashboard_command
-from mer.recipes import load_recipe
 from mer.search.searched_recipe import recipe_piece, whole_recipe, writable
 from tasks.learn.search import SearchPlan, SearchReport, search_fusion
 
@@ -47,7 +46,7 @@ def search(options: SearchOptions) -> SearchReport:
         f"again {report.recipe_again:.3f}"
     )
     # over the recipe as it is without --set, so that the piece is a whole recipe file
-    piece = recipe_piece(load_recipe(options.recipe_source), report.best_recipe)
+    piece = recipe_piece(options.model_copy(update={"set": ()}).load_recipe(), report.best_recipe)
     console.print(f"extends: {options.recipe_source}\n{piece}", markup=False, end="")
     if target is not None:
         notes = (

@@ -70,6 +70,11 @@ class Settings(BaseSettings):
         default_factory=lambda data: data["home"] / "data",
         description="Folder for generated corpora (the demo corpus lies in `demo` below it).",
     )
+    face_detector: str | None = Field(
+        default=None,
+        description="What `detector: auto` of a recipe stands for: path of YuNet's ONNX file, or haar; none: YuNet where its "
+        "file lies in the folder of weights (`<home>/weights/face_detection_yunet*.onnx`), else haar.",
+    )
     compute_threads: int | None = Field(
         default=None,
         ge=1,
@@ -113,6 +118,11 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("http://", "https://")):
             raise ValueError("expected http://HOST:PORT/api")
         return url
+
+    @field_validator("face_detector")
+    @classmethod
+    def _set_or_not(cls, detector: str | None) -> str | None:
+        return (detector or "").strip() or None
 
     @property
     def cache_folder(self) -> Path:

@@ -37,6 +37,7 @@ from flows.cli.options import (
     WriteRecipeOption,
 )
 from flows.cli.over_corpus import CorpusArguments, over_corpus
+from flows.cli.quality import quality
 from flows.cli.recipes import recipes
 
 if TYPE_CHECKING:
@@ -264,6 +265,7 @@ def models(
     inspection.show_models(model)
 
 
+app.command()(quality)
 app.command()(recipes)
 register(app)
 app.add_typer(generations, name="generations")

@@ -22,7 +22,7 @@ class QualityRow:
     content: str
     """sha256 (hex) of the media file."""
     method: str
-    """How it was measured (version, face detector), at most 100 characters; another method, another value."""
+    """How it was measured (version, face detector), at most 100 characters; another method, another row."""
     duration_seconds: float
     speech_seconds: float | None = None
     snr_db: float | None = None
@@ -40,7 +40,7 @@ class QualityCatalogue:
         self._database = database
 
     def set_quality(self, rows: Sequence[QualityRow]) -> None:
-        """Store measurements, all or none; what was known of these contents is replaced. NaN counts as None."""
+        """Store measurements, all or none; what was known of these contents by this method is replaced. NaN counts as None."""
         values = [
             {
                 name: None if isinstance(value, float) and math.isnan(value) else value
@@ -51,8 +51,8 @@ class QualityCatalogue:
         with self._database.writing() as connection:
             upsert(connection, ClipQuality, values)
 
-    def quality(self, corpus: str, method: str | None = None) -> dict[str, QualityRow]:
-        """Quality of the corpus' clips that have a file, by content; those not measured (by `method`) are left out.
+    def quality(self, corpus: str, method: str) -> dict[str, QualityRow]:
+        """Quality of the corpus' clips that have a file, by content; those not measured by `method` are left out.
 
         Raises CatalogueError for a corpus that is not catalogued.
         """
@@ -60,7 +60,5 @@ class QualityCatalogue:
             number = corpus_id(connection, corpus)
             listed = select(Clip.content).where(Clip.corpus_id == number, has_file())
             query = select(ClipQuality.__table__).where(ClipQuality.content.in_(listed))
-            query = query.order_by(ClipQuality.content)
-            if method is not None:
-                query = query.where(ClipQuality.method == method)
+            query = query.where(ClipQuality.method == method).order_by(ClipQuality.content)
             return {row["content"]: QualityRow(**row) for row in connection.execute(query).mappings()}

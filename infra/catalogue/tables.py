@@ -220,8 +220,8 @@ class ClipQuality(Base):
     __tablename__ = "clip_quality"
 
     content: Mapped[str] = mapped_column(Content, primary_key=True)
-    method: Mapped[str] = mapped_column(String(100))
-    """Version of the measurement and the face detector: values of another method are measured again."""
+    method: Mapped[str] = mapped_column(String(100), primary_key=True)
+    """Version of the measurement and the face detector: values of another method are measured beside these."""
     duration_seconds: Mapped[float] = mapped_column(Float)
     speech_seconds: Mapped[float | None] = mapped_column(Float)
     snr_db: Mapped[float | None] = mapped_column(Float)

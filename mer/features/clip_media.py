@@ -15,9 +15,10 @@ from mer.clips import Clip
 from mer.errors import MediaError
 from mer.features.augmentation import at_speed
 from mer.features.openface import openface_crops
-from mer.features.spec import HAAR, OPENFACE, AudioPreparation, FramePreparation
+from mer.features.spec import AudioPreparation, FramePreparation
 from mer.media.audio import SPEECH_RATE, Waveform, decode_audio, peak_normalise, trim_silence
-from mer.media.faces import FaceCrops, FaceDetector, HaarDetector, YuNetDetector, face_crops
+from mer.media.detector_choice import OPENFACE, open_detector
+from mer.media.faces import FaceCrops, FaceDetector, face_crops
 from mer.media.frames import sample_frames
 
 CUT = "cut"
@@ -39,23 +40,29 @@ class PreparedSound:
 
 
 class FaceDetectors:
-    """Face detectors by name, each opened once."""
+    """Face detectors by name, each opened once.
 
-    def __init__(self) -> None:
-        self._opened: dict[str, FaceDetector] = {}
+    Args:
+        weights: folder of weights, where the files of detectors lie that are named by content.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        self._weights = weights
+        self._opened: dict[str, FaceDetector | None] = {}
         self._lock = Lock()
 
     def get(self, name: str | None) -> FaceDetector | None:
         """The detector a preparation names; None where none is run.
 
         Raises:
+            ConfigError: it is not settled (`auto`).
             WeightsError: its file is absent or damaged.
         """
-        if name is None or name == OPENFACE:
+        if name is None:
             return None
         with self._lock:
             if name not in self._opened:
-                self._opened[name] = HaarDetector() if name == HAAR else YuNetDetector(Path(name))
+                self._opened[name] = open_detector(name, self._weights)
             return self._opened[name]
 
 

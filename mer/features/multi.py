@@ -42,7 +42,7 @@ class MultiExtractor:
         self.specs = tuple(specs)
         self.readers: list[Reader] = []
         self.placements: list[Placement] = []
-        self._detectors = FaceDetectors()
+        self._detectors = FaceDetectors(weights_cache)
         self._spec_numbers: list[list[int]] = []
         groups: dict[Any, list[int]] = {}
         for number, spec in enumerate(self.specs):
@@ -55,8 +55,7 @@ class MultiExtractor:
             self.placements.append(placement)
             self._spec_numbers.append(spec_numbers)
         for spec in self.specs:  # a detector that is not there is an error now, not at the first clip
-            if spec.modality == "visual" and not spec.precomputed:
-                self._detectors.get(spec.frames.detector)
+            self._detectors.get(spec.detector)
 
     def extract(self, clip: Clip) -> tuple[ClipFeature, ...]:
         """One feature per spec; a stream whose media fails is absent, flagged with the reason."""

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mer.encoders.frame_tokens import Tokens
 from mer.encoders.placement import Precision
-from mer.errors import ConfigError, WeightsError
+from mer.errors import ConfigError
 from mer.features.augmentation import AUGMENTATION_VERSION, AugmentedVariant
+from mer.media.detector_choice import OPENFACE, check_detector_name, detector_identity
 from mer.quality.corruption import NoiseView
 from mer.transcription.recogniser import check_source
 
@@ -24,12 +24,6 @@ The pipeline's feature sets need no such number: beside the spec, their keys hav
 
 MISSING_RULE = 1
 """Raised whenever other values of others' features, or other texts, count as missing (`mer.features.missing`)."""
-
-HAAR = "haar"
-"""Name of the face detector inside the OpenCV wheel."""
-
-OPENFACE = "openface"
-"""Stands in a detector's place for crops that OpenFace made: `<corpus root>/openface_face/<clip>/`."""
 
 FILES_PREFIX, CROPS_SOURCE = "files:", "crops:"
 
@@ -116,10 +110,17 @@ class FramePreparation(_Frozen):
     )
     detector: str | None = Field(
         default=None,
-        description="Path of YuNet's ONNX file, or `haar` (weaker, inside OpenCV), or `openface`: no detector, "
-        "the crops OpenFace made are read from `openface_face/<clip>/` below the corpus root, without margin; "
-        "none: faces already fill the picture, the middle square is taken.",
+        description="Finds the face that is cut out. `auto`: YuNet where its file is found in the folder of weights or named by "
+        "MER_FACE_DETECTOR, else `haar` (weaker and slower, inside OpenCV); or the path of YuNet's ONNX file, or "
+        "`yunet:<sha256>` of one in the folder of weights. `openface`: no detector, the crops OpenFace made are read from "
+        "`openface_face/<clip>/` below the corpus root, without margin. None: faces already fill the picture, the middle "
+        "square is taken. Stages, quality and packages name the one that is used by content.",
     )
+
+    @field_validator("detector")
+    @classmethod
+    def _known_detector(cls, name: str | None) -> str | None:
+        return None if name is None else check_detector_name(name)
 
     @model_validator(mode="after")
     def _countable(self) -> FramePreparation:
@@ -287,6 +288,16 @@ class FeatureSpec(_Frozen):
         """Whether an encoder gives the values (not a file, not the crops themselves)."""
         return not self.precomputed and self.source != CROPS_SOURCE
 
+    @property
+    def detector(self) -> str | None:
+        """The face detector that is run on the clips; None where none is (no pictures, whole pictures, OpenFace's crops)."""
+        runs = self.modality == "visual" and not self.precomputed and self.frames.detector != OPENFACE
+        return self.frames.detector if runs else None
+
+    def with_detector(self, name: str) -> FeatureSpec:
+        """The same feature, faces found by another detector."""
+        return self.model_copy(update={"frames": self.frames.model_copy(update={"detector": name})})
+
     def reading(self, layers: tuple[int, ...]) -> FeatureSpec:
         """The same feature with these hidden states only, stacked: (T, len(layers), width)."""
         return self.model_copy(update={"layers": layers, "reduce_layers": "stack"})
@@ -317,6 +328,7 @@ class FeatureSpec(_Frozen):
         files recomputes nothing.
 
         Raises:
+            ConfigError: the face detector is not settled (`auto`).
             WeightsError: the face detector's file is absent.
         """
         # what came later counts only where it changes values: the keys of older features stay
@@ -336,18 +348,10 @@ class FeatureSpec(_Frozen):
         if self.modality == "visual" and not self.precomputed:
             later = set() if self.frames.align else {"align"}
             frames = self.frames.model_dump(mode="json", exclude=later)
-            parts["frames"] = frames | {"detector": self._detector_identity()}
+            name = self.frames.detector
+            parts["frames"] = frames | {"detector": None if name is None else detector_identity(name)}
         if self.precomputed or self.modality == "lexical":
             parts["missing"] = MISSING_RULE
         record = {"spec": parts, "weights": weights_identity, "extractor": EXTRACTOR_VERSION}
         canonical = json.dumps(record, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
-
-    def _detector_identity(self) -> str | None:
-        detector = self.frames.detector
-        if detector in {None, HAAR, OPENFACE}:
-            return detector
-        try:
-            return "sha256:" + hashlib.sha256(Path(str(detector)).read_bytes()).hexdigest()
-        except OSError as error:
-            raise WeightsError(f"face detector: expected a file at {detector}, found none") from error

@@ -21,6 +21,7 @@ from mer.features.spec import CROPS_SOURCE, FILES_PREFIX, FeatureSpec
 from mer.library.clip_files import clips_of, row_names, weights_cache
 from mer.library.extracted import ClipFeatures
 from mer.library.options import validated
+from mer.media.detector_choice import settled
 
 
 def extract(
@@ -75,6 +76,8 @@ def extract(
     several = options.get("layers", "output") != "all"
     defaults = {"layers": "output", "pooling": "mean", "reduce_layers": "mean" if several else "stack"}
     spec = validated(FeatureSpec, "extract", defaults | {"modality": modality, "source": source} | options)
+    if spec.detector is not None:
+        spec = spec.with_detector(settled(spec.detector, folder))
     features = extract_clips(build_extractor(spec, folder, device=device), known)
     present = np.array([feature.present for feature in features], dtype=bool)
     if not present.any():

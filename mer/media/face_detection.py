@@ -51,11 +51,17 @@ class YuNetDetector:
 
     def __init__(self, model_path: Path, *, score_threshold: float = 0.6) -> None:
         if not model_path.is_file():
-            raise WeightsError(f"expected YuNet's ONNX file at {model_path}, found none")
+            raise WeightsError(f"face detector: expected YuNet's ONNX file at {model_path}, found none")
         try:
             self._detector = cv2.FaceDetectorYN.create(str(model_path), "", (320, 320), score_threshold)
+            self._detector.detect(
+                np.zeros((320, 320, 3), np.uint8)
+            )  # another ONNX model is opened, and fails here
         except cv2.error as error:
-            raise WeightsError(f"{model_path} is not an ONNX model that OpenCV can read: {error}") from error
+            raise WeightsError(
+                f"face detector: expected YuNet's ONNX file, found {model_path}, which is not an ONNX model that OpenCV can read "
+                f"as YuNet ({' '.join(str(error).split())[:200]})"
+            ) from error
         self._lock = threading.Lock()  # the input size is state of the detector
 
     def detect(self, picture: NDArray[np.uint8]) -> list[DetectedFace]:

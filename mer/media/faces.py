@@ -36,7 +36,9 @@ class FaceCrops:
     crops: NDArray[np.uint8]
     """uint8 (frames, size, size, 3), RGB."""
     flags: tuple[str, ...]
-    """`no_face`: no frame showed one, the crops are the whole picture. `several_faces`: one was chosen."""
+    """`no_face`: no frame showed one, the crops are the whole picture. `several_faces`: one was chosen, and in at least
+    half of the frames that show any face another one was detected.
+    """
     face_share: float | None = None
     """Share of the frames, 0..1, in which the followed face was detected (not interpolated); None without a
     detector.
@@ -54,7 +56,9 @@ def face_crops(
     """Cut one face out of every frame.
 
     Detections are linked over the frames (`mer.media.face_tracks`); the track that is largest, most central and
-    most persistent, all in one score, is cut out. In frames where it was missed its place is interpolated.
+    most persistent, all in one score, is cut out: nothing says which of several people speaks. In frames where no face was
+    detected its place is interpolated; a frame that shows only others (another shot) is replaced by the nearest one that
+    shows the followed face.
 
     Args:
         frames: uint8 (time, height, width, 3), RGB, time >= 1.
@@ -70,26 +74,36 @@ def face_crops(
     if detector is None:
         return FaceCrops(np.stack([_middle(frame, size) for frame in frames]), ())
     detections = [detector.detect(frame) for frame in frames]
-    several = (SEVERAL_FACES,) if any(len(faces) > 1 for faces in detections) else ()
     track = leading_track(follow_faces(detections), picture=(frames.shape[2], frames.shape[1]))
     if track is None:
         return FaceCrops(np.stack([_whole(frame, size) for frame in frames]), (NO_FACE,), 0.0)
-    crops = _track_crops(frames, track, size, margin, align)
-    return FaceCrops(crops, several, len(track.faces) / len(frames))
-
-
-def _track_crops(
-    frames: NDArray[np.uint8], track: FaceTrack, size: int, margin: float, align: bool
-) -> NDArray[np.uint8]:
     followed: Sequence[DetectedFace] = interpolated(track, len(frames))
-    return np.stack(
-        [
-            aligned_crop(frame, face.landmarks, size, margin)
-            if align and face.landmarks is not None
-            else _around(frame, face.box, size, margin)
-            for frame, face in zip(frames, followed, strict=True)
-        ]
-    )
+    crops = []
+    for number in _frames_shown(track, detections):
+        frame, face = frames[number], followed[number]
+        landmarks = face.landmarks if align else None
+        crops.append(
+            _around(frame, face.box, size, margin)
+            if landmarks is None
+            else aligned_crop(frame, landmarks, size, margin)
+        )
+    flags = (SEVERAL_FACES,) if _others_share(track, detections) >= 0.5 else ()
+    return FaceCrops(np.stack(crops), flags, len(track.faces) / len(frames))
+
+
+def _frames_shown(track: FaceTrack, detections: Sequence[Sequence[DetectedFace]]) -> list[int]:
+    """Which frame each crop is cut from: its own, or where only other faces were detected the nearest one with the track's."""
+    known = sorted(track.faces)
+    return [
+        min(known, key=lambda other: abs(other - number)) if faces and number not in track.faces else number
+        for number, faces in enumerate(detections)
+    ]
+
+
+def _others_share(track: FaceTrack, detections: Sequence[Sequence[DetectedFace]]) -> float:
+    """Share of the frames with any face in which another face than the track's was detected."""
+    shows_other = [len(faces) > (number in track.faces) for number, faces in enumerate(detections) if faces]
+    return sum(shows_other) / len(shows_other)
 
 
 def _around(frame: NDArray[np.uint8], box: Box, size: int, margin: float) -> NDArray[np.uint8]:

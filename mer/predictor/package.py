@@ -5,6 +5,7 @@ fusion/                         the one fusion that is served, or
 members/0/  members/1/  ...     the fusions that the served ensemble combines
 streams/<name>/adapter/         safetensors + JSON, as their stages wrote them
 streams/<name>/alignment/
+detectors/<sha256>.onnx         files of the face detectors that the recipe names by content
 
 Packages of 0.1.0 and 0.2.0 have other folders for the latter two: `mer.predictor.earlier_package`.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from mer.ensemble.ensemble import Ensemble
+from mer.media.detector_choice import YUNET_PREFIX, content_of
 from mer.names import STORED
 from mer.predictor.earlier_package import is_earlier, translated
 from mer.recipes import Recipe
@@ -27,6 +29,12 @@ ADAPTER_FOLDER = "adapter"
 ALIGNMENT_FOLDER = "alignment"
 FUSION_FOLDER = "fusion"
 MEMBERS_FOLDER = "members"
+DETECTORS_FOLDER = "detectors"
+
+
+def detector_path(detector: str) -> str | None:
+    """Where in a package the file of a face detector lies; None for detectors without a file, or named by path."""
+    return f"{DETECTORS_FOLDER}/{content_of(detector)}.onnx" if detector.startswith(YUNET_PREFIX) else None
 
 
 class ServedStream(BaseModel):

@@ -17,8 +17,9 @@ from mer.features.dataset import FeatureTable, RaggedTable, ragged_of, table_of
 from mer.features.extract import Extractor, build_extractor, extract_clips
 from mer.features.layered import adaptation_placement, base_identity, load_layers
 from mer.features.spec import FeatureSpec
+from mer.media.detector_choice import require_content
 from mer.predictions import Evidence
-from mer.predictor.package import ModelPackage
+from mer.predictor.package import ModelPackage, detector_path
 from mer.predictor.streams import (
     averaged,
     frame_spec,
@@ -196,8 +197,16 @@ class StreamReader:
 
     def _extractor(self, name: str, spec: FeatureSpec) -> Extractor:
         if name not in self._extractors:
-            self._extractors[name] = build_extractor(spec, self._weights)
+            self._extractors[name] = build_extractor(self._packaged(spec), self._weights)
         return self._extractors[name]
+
+    def _packaged(self, spec: FeatureSpec) -> FeatureSpec:
+        """The spec with the face detector whose file the package holds; a file that is not there is looked for in the weights."""
+        inside = detector_path(spec.detector) if spec.detector is not None else None
+        if spec.detector is None or inside is None or not (path := self._folder / inside).is_file():
+            return spec
+        require_content(path, spec.detector)
+        return spec.with_detector(str(path))
 
     def _table(self, name: str, spec: FeatureSpec, clips: Sequence[Clip]) -> FeatureTable:
         known, table = self._last.get(name, ((), None))

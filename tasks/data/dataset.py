@@ -175,7 +175,9 @@ def _usable(space: Workspace, corpus: str, plan: SnapshotPlan) -> list[ClipRow]:
     rows = with_settled_labels(rows, equal)
     if plan.quality is None:
         return rows
-    report = filtered(space, corpus, [row for row in rows if row.split not in HELD_OUT_SPLITS], plan.quality)
+    report = filtered(
+        space, corpus, [row for row in rows if row.split not in HELD_OUT_SPLITS], plan.quality, plan.detector
+    )
     logging.getLogger(__name__).warning("quality: %s", report)
     return [row for row in rows if row.name not in report.left_out]
 

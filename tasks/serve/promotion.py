@@ -12,6 +12,7 @@ from prefect import task
 from infra.artifacts import ArtifactRef
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
+from mer.media.detector_choice import detector_file
 from mer.predictor.package import (
     ADAPTER_FOLDER,
     ALIGNMENT_FOLDER,
@@ -19,6 +20,7 @@ from mer.predictor.package import (
     STREAMS_FOLDER,
     ModelPackage,
     ServedStream,
+    detector_path,
 )
 from mer.recipes import Recipe
 from tasks.data.dataset import load_partitions
@@ -103,6 +105,7 @@ def register(
             generations=generations,
         )
         files: dict[str, Path | bytes] = {RECORD: package.write(run.folder)}
+        files |= _detector_files(run.space, inputs)
         folders = {package.fusion_folders[name]: ref for name, ref in fusions.items()}
         folders |= {f"{STREAMS_FOLDER}/{folder_name}": ref for folder_name, ref in parts.items()}
         for folder, ref in folders.items():
@@ -151,6 +154,16 @@ def _learnt_parts(inputs: StreamInputs) -> dict[str, ArtifactRef]:
         parts |= {f"{name}/{ADAPTER_FOLDER}": adapter} if adapter is not None else {}
         parts |= {f"{name}/{ALIGNMENT_FOLDER}": aligned} if aligned is not None else {}
     return parts
+
+
+def _detector_files(space: Workspace, inputs: StreamInputs) -> dict[str, Path | bytes]:
+    """Where in the package -> the file of each face detector that a stream's crops are found by."""
+    files: dict[str, Path | bytes] = {}
+    for item in inputs.values():
+        name = item.stream.features.detector
+        if name is not None and (inside := detector_path(name)) is not None:
+            files[inside] = detector_file(name, space.weights)
+    return files
 
 
 def _block(item: StreamInput) -> tuple[int, int] | None:

@@ -9,8 +9,10 @@ from infra.artifacts import ArtifactRef
 from mer.adaptation.block import Block
 from mer.features.spec import FeatureSpec
 from mer.fusion.config import FusionConfig
+from mer.media.detector_choice import AUTO
 from mer.quality.filters import QualityFilter
 from mer.recipes import FoldPlan, Recipe, Stream
+from mer.recipes.face_detectors import quality_detector
 from mer.selftraining.config import SelfTrainingConfig
 
 
@@ -25,11 +27,14 @@ class SnapshotPlan:
     """Bounds of the quality of training clips; None: all take part."""
     recogniser: str | None = None
     """Whose transcripts stand in for clips that the corpus has none of."""
+    detector: str = AUTO
+    """Face detector by which quality is measured."""
 
     @classmethod
     def of(cls, recipe: Recipe) -> SnapshotPlan:
         """The plan of a recipe."""
-        return cls(recipe.emotions, recipe.folds, recipe.quality, next(iter(recipe.recognisers), None))
+        recogniser = next(iter(recipe.recognisers), None)
+        return cls(recipe.emotions, recipe.folds, recipe.quality, recogniser, quality_detector(recipe))
 
 
 @dataclass(frozen=True)

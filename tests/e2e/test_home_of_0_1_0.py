@@ -86,7 +86,7 @@ def test_corpora_and_what_was_set_aside(home: OldHome, catalogue: Catalogue) -> 
 
 def test_quality_and_pseudo_labels_are_those_of_the_same_clips(home: OldHome, catalogue: Catalogue) -> None:
     names = {facts["content"]: name for name, facts in home.facts["clips"].items()}
-    quality = catalogue.quality(CORPUS)
+    quality = catalogue.quality(CORPUS, "1:haar")
     assert {names[content]: row.speech_seconds for content, row in quality.items()} == home.facts["quality"]
     generations = {row.key: row for row in catalogue.generations(CORPUS)}
     assert set(generations) == {facts["key"] for facts in home.facts["generations"]}

@@ -18,7 +18,7 @@ from mer.recipes import recipe_names
 
 COMMANDS = (
     "demo-data", "recipes", "ingest", "features", "layers", "adapt", "align", "train", "refresh", "search", "run", "predict",
-    "evaluate", "models", "status", "up", "down", "deploy",
+    "quality", "evaluate", "models", "status", "up", "down", "deploy",
 )  # fmt: skip
 
 

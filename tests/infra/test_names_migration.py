@@ -160,7 +160,7 @@ def test_every_file_becomes_a_clip_and_the_one_the_content_was_called_after_keep
 
 def test_what_belongs_to_a_content_is_found_by_it(opened: Catalogue) -> None:
     assert set(opened.features_of("f", [A, B, D])) == {A, B}
-    assert {content: row.snr_db for content, row in opened.quality("c").items()} == {A: 20.0}
+    assert {content: row.snr_db for content, row in opened.quality("c", "1:haar").items()} == {A: 20.0}
 
 
 def test_snapshots_and_pseudo_labels_have_name_and_content(opened: Catalogue) -> None:

@@ -47,44 +47,53 @@ def test_what_is_stored_is_read(catalogue: Catalogue) -> None:
     add_clips(catalogue, "c", range(3))
     audio_only = row(1, face_share=None, brightness=None)
     catalogue.set_quality([row(0), audio_only])
-    assert catalogue.quality("c") == {content(0): row(0), content(1): audio_only}
+    assert catalogue.quality("c", "1:haar") == {content(0): row(0), content(1): audio_only}
 
 
 def test_a_new_measurement_replaces_the_old_one(catalogue: Catalogue) -> None:
     add_clips(catalogue, "c", range(2))
     catalogue.set_quality([row(0), row(1)])
-    catalogue.set_quality([row(0, method="2:haar", snr_db=5.0)])
-    assert catalogue.quality("c")[content(0)].snr_db == 5.0
-    assert set(catalogue.quality("c", method="1:haar")) == {content(1)}
-    assert set(catalogue.quality("c", method="2:haar")) == {content(0)}
+    catalogue.set_quality([row(0, snr_db=5.0)])
+    assert catalogue.quality("c", "1:haar") == {content(0): row(0, snr_db=5.0), content(1): row(1)}
+
+
+def test_measurements_of_another_method_stand_beside(catalogue: Catalogue) -> None:
+    add_clips(catalogue, "c", range(2))
+    catalogue.set_quality([row(0), row(1)])
+    catalogue.set_quality([row(0, method="1:yunet:ebafce4e", face_share=1.0)])
+    assert catalogue.quality("c", "1:haar") == {content(0): row(0), content(1): row(1)}
+    assert catalogue.quality("c", "1:yunet:ebafce4e") == {
+        content(0): row(0, method="1:yunet:ebafce4e", face_share=1.0)
+    }
+    assert catalogue.quality("c", "1:none") == {}
 
 
 def test_quality_is_of_the_content_and_seen_through_any_corpus_that_has_it(catalogue: Catalogue) -> None:
     add_clips(catalogue, "c", range(3))
     add_clips(catalogue, "d", range(2, 5))
     catalogue.set_quality([row(n) for n in range(6)])
-    assert set(catalogue.quality("c")) == {content(n) for n in range(3)}
-    assert set(catalogue.quality("d")) == {content(n) for n in range(2, 5)}
+    assert set(catalogue.quality("c", "1:haar")) == {content(n) for n in range(3)}
+    assert set(catalogue.quality("d", "1:haar")) == {content(n) for n in range(2, 5)}
     catalogue.forget_files("c", ["/corpus/0.mp4"])
-    assert content(0) not in catalogue.quality("c")
+    assert content(0) not in catalogue.quality("c", "1:haar")
 
 
 def test_a_value_that_is_no_number_is_none(catalogue: Catalogue) -> None:
     add_clips(catalogue, "c", range(1))
     catalogue.set_quality([row(0, snr_db=float("nan"))])
-    assert catalogue.quality("c")[content(0)].snr_db is None
+    assert catalogue.quality("c", "1:haar")[content(0)].snr_db is None
 
 
 def test_many_rows_at_once(catalogue: Catalogue) -> None:
     add_clips(catalogue, "c", range(500))
     rows = [row(n % 500) for n in range(1000)]
     catalogue.set_quality(rows)
-    assert list(catalogue.quality("c").values()) == sorted(rows[:500], key=lambda one: one.content)
+    assert list(catalogue.quality("c", "1:haar").values()) == sorted(rows[:500], key=lambda one: one.content)
 
 
 def test_an_unknown_corpus_is_an_error(catalogue: Catalogue) -> None:
     with pytest.raises(CatalogueError, match="ingest"):
-        catalogue.quality("unknown")
+        catalogue.quality("unknown", "1:haar")
 
 
 def test_a_catalogue_of_the_first_schema_is_brought_up_to_date_and_back(
@@ -100,4 +109,23 @@ def test_a_catalogue_of_the_first_schema_is_brought_up_to_date_and_back(
     with open_catalogue(database_url) as again:
         assert len(again.clips("c")) == 2
         again.set_quality([row(0)])
-        assert set(again.quality("c")) == {content(0)}
+        assert set(again.quality("c", "1:haar")) == {content(0)}
+
+
+def test_measurements_of_an_older_home_stay_and_of_several_methods_one_goes_back(
+    catalogue: Catalogue,
+) -> None:
+    add_clips(catalogue, "c", range(2))
+    catalogue.set_quality([row(0), row(1), row(0, method="1:yunet:ebafce4e")])
+    config = alembic_config()
+    with catalogue.database.writing() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0007")
+        methods = connection.exec_driver_sql("SELECT content, method FROM clip_quality").all()
+    assert dict(map(tuple, methods)) == {content(0): "1:yunet:ebafce4e", content(1): "1:haar"}
+    with catalogue.database.writing() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    assert catalogue.quality("c", "1:haar") == {content(1): row(1)}
+    catalogue.set_quality([row(0)])
+    assert set(catalogue.quality("c", "1:yunet:ebafce4e")) == {content(0)}

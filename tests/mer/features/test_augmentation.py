@@ -174,7 +174,7 @@ def test_stereo_files_are_mixed_down_before_they_are_augmented(tmp_path: Path) -
     soundfile.write(path, np.stack([voice(), np.zeros(16_000)], axis=1), 16_000, subtype="FLOAT")
     clip = Clip(content="a", name="stereo", path=path, corpus_root=tmp_path)
     augmented = variant(**EVERYTHING)
-    found = ClipMedia(clip, FaceDetectors()).sound(AudioPreparation(augmented=augmented)).waveform
+    found = ClipMedia(clip, FaceDetectors(Path())).sound(AudioPreparation(augmented=augmented)).waveform
     prepared = prepare_sound(voice() / 2, AudioPreparation())
     np.testing.assert_allclose(found, augmented.apply(prepared, "a"), atol=1e-5)
 
