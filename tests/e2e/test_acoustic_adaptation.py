@@ -21,6 +21,6 @@ def test_the_recipe_runs_every_stage_and_its_model_predicts(
     made.mer("run", "--recipe", "acoustic_adaptation", "--corpus", str(corpus), "--name", "small")
     assert {kind for kind, _ in made.results()} >= {"layer-study", "adapter", "alignment"}
     out = tmp_path / "predictions.csv"
-    made.mer("predict", str(corpus), "--out", str(out), "--model", "acoustic_adaptation", "--version", "1")
+    made.mer("predict", str(corpus), "--out", str(out), "--model", "small", "--version", "1")
     rows = [row for row in read_predictions(out) if row.answered]
     assert len(rows) >= 44 and len({row.discrete for row in rows}) > 1

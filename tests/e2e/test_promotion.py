@@ -141,3 +141,34 @@ def test_another_recipe_does_not_go_on_with_the_same_study(
     refused = serving.mer("search", *arguments, check=False)
     assert refused.returncode == 1
     assert "another --study" in refused.stderr
+
+
+def test_a_corpus_of_ones_own_gets_a_champion_that_answers(serving: Installation, tmp_path: Path) -> None:
+    """Its clips are no clips of the champion before: they were compared on 0 clips, and rejected for ever."""
+    mine = generate_demo(tmp_path / "mine", DemoConfig(clips=60, seed=77))
+    serving.mer("run", "--recipe", str(SERVED), "--corpus", str(mine))
+    with serving.catalogue() as catalogue:
+        champion = catalogue.champion("mine")
+        assert champion is not None and champion.version == 1
+    out = tmp_path / "answers.csv"
+    clip = next(path for path in sorted(mine.rglob("*.mp4")) if path.stat().st_size > 10_000)
+    answered = serving.mer("predict", str(clip), "--out", str(out))
+    (row,) = csv.DictReader(out.read_text(encoding="utf-8").splitlines())
+    assert (row["model"], row["version"]) == ("mine", "1")
+    assert "mine version 1" in answered.stdout + answered.stderr
+    serving.mer("predict", str(clip), "--out", str(out), "--model", "served")
+    (row,) = csv.DictReader(out.read_text(encoding="utf-8").splitlines())
+    assert row["model"] == "served"
+
+
+def test_a_person_promotes_and_takes_back(serving: Installation) -> None:
+    promoted = serving.mer("models", "served", "--promote", "2", "--reason", "a test").stdout
+    assert "version 2 is champion instead of version 1, promoted by hand" in promoted
+    assert "difference -" in promoted and "a test" in promoted
+    with serving.catalogue() as catalogue:
+        champion = catalogue.champion("served")
+        assert champion is not None and champion.version == 2
+    assert "champion is version 1 again" in serving.mer("models", "served", "--rollback").stdout
+    again = serving.mer("models", "served", "--promote", "1", check=False)
+    assert again.returncode == 1 and "is the champion already" in again.stderr
+    assert serving.mer("models", "--promote", "1", check=False).returncode == 2

@@ -90,7 +90,7 @@ def test_a_batch_makes_one_generation_and_withdrawing_it_leaves_the_training_set
     assert "fusion" not in new and "pseudo-round" not in new, new
 
     told = home.installation.mer("generations", "withdraw", str(one.number), "--reason", "drill").stdout
-    assert "is withdrawn" in told and "refreshed version" in told
+    assert "is withdrawn" in told and "grown version" in told
     assert home.membership(monkeypatch) == gold
     fusions = {key for kind, key in home.installation.results() if kind == "fusion"}
     after = home.refresh()
@@ -168,7 +168,7 @@ def test_a_canary_that_falls_stops_by_itself_with_a_reason(
     canary = [row["name"] for row in rows if row["split"] == "canary"]
     asked.write_text("\n".join(["name", *canary]) + "\n", encoding="utf-8")
     out = tmp_path / "said.csv"
-    arguments = ("--name", "grown", "--model", "refreshed", "--version", "1", "--out", str(out))
+    arguments = ("--name", "grown", "--model", "grown", "--version", "1", "--out", str(out))
     home.installation.mer("predict", "--candidates", str(asked), *arguments)
     lines = csv.DictReader(out.read_text(encoding="utf-8").splitlines())
     said = {row["name"]: row["discrete"] for row in lines}
