@@ -110,7 +110,7 @@ def show_comparison(model: str, version: int | None, against: str) -> None:
         table.add_row(row.name, *cells, f"{row.low:+.4f} to {row.high:+.4f}")
     console.print(table)
     console.print(
-        f"differences: paired bootstrap, {compared.groups} speakers (or clips) resampled for both at once; an interval "
+        f"differences: paired bootstrap, {compared.groups} {compared.resampled} resampled for both at once; an interval "
         "that holds 0 tells nothing"
     )
 

@@ -145,7 +145,7 @@ def _retrieval_lines(figures: Mapping[str, float], trained: str, anchor: str) ->
             ("chance", "chance"),
         ):
             yield f"  {shown:34}" + "".join(f"{figures[f'{prefix}{name}_r{k}']:>22.4f}" for k in RANKS)
-        yield f"  {'both ways (speakers resampled)':34}" + _cells(figures, f"{prefix}r")
+        yield f"  {'both ways (bootstrap)':34}" + _cells(figures, f"{prefix}r")
         yield f"  {'p against permuted pairs':34}" + "".join(
             f"{figures[f'{prefix}r{k}_p']:>22.4f}" for k in RANKS
         )

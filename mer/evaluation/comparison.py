@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mer.errors import ConfigError
-from mer.evaluation.intervals import Resampling, Score, paired_differences
+from mer.evaluation.intervals import Resampling, Score, paired_differences, resampled_units
 from mer.evaluation.metrics import accuracy, macro_f1, unweighted_recall, waf
 from mer.posteriors import Posteriors
 
@@ -43,6 +43,8 @@ class Comparison:
     groups: int
     """Speakers (or clips, where speakers are unknown) that were resampled."""
     scores: tuple[ComparedScore, ...]
+    resampled: str = "speakers or clips"
+    """What the groups are."""
 
 
 def compare(
@@ -95,7 +97,7 @@ def compare(
         low, high = difference.interval(CONFIDENCE)
         groups = difference.groups
         rows.append(ComparedScore(name, difference.first, difference.second, difference.point, low, high))
-    return Comparison(len(common), groups, tuple(rows))
+    return Comparison(len(common), groups, tuple(rows), resampled_units(who))
 
 
 def labelled(

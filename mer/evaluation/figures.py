@@ -58,7 +58,7 @@ def layer_curve(
         axes.axvspan(block[0] + 0.5, block[1] + 0.5, color=ACCENT, alpha=0.12, label=name)
     axes.fill_between(
         layers, low, high, color=ACCENT, alpha=0.22, linewidth=0,
-        label=f"{100 * scores.confidence:g} % interval (speakers resampled)",
+        label=f"{100 * scores.confidence:g} % interval (bootstrap)",
     )  # fmt: skip
     axes.plot(layers, mean, marker="o", markersize=4, color=ACCENT, label="score")
     axes.set_xlim(-0.7, len(mean) - 0.3)

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mer.errors import ConfigError
-from mer.evaluation.intervals import Resampling, paired_differences, single_scores
+from mer.evaluation.intervals import Resampling, paired_differences, resampled_units, single_scores
 from mer.evaluation.metrics import chance_waf
 
 
@@ -97,6 +97,8 @@ class GateDecision:
     clips: int
     groups: int
     margin: float
+    resampled: str = ""
+    """What the groups are: speakers, or clips where speakers are unknown."""
 
     def to_json(self) -> str:
         """The decision as JSON text, for the audit row."""
@@ -134,6 +136,7 @@ def decide(challenger: ScoredClips, champion: ScoredClips, config: GateConfig) -
             champion=compared.second,
             clips=len(common),
             groups=compared.groups,
+            resampled=resampled_units(new.speaker),
         ),
         "champion",
         config,
@@ -162,6 +165,7 @@ def decide_first(challenger: ScoredClips, config: GateConfig) -> GateDecision:
             champion=chance,
             clips=len(challenger.clip_ids),
             groups=scored.groups,
+            resampled=resampled_units(challenger.speaker),
         ),
         "chance",
         config.model_copy(update={"margin": 0.0}),
@@ -178,6 +182,7 @@ class _Evidence:
     champion: float
     clips: int
     groups: int
+    resampled: str
 
 
 def _judge(evidence: _Evidence, against: str, config: GateConfig) -> GateDecision:
@@ -189,7 +194,7 @@ def _judge(evidence: _Evidence, against: str, config: GateConfig) -> GateDecisio
         f"{verdict}: WAF {evidence.challenger:.4f} against {evidence.champion:.4f} of the {against}, "
         f"difference {difference:+.4f}, "
         f"one-sided {config.confidence:.0%} lower bound {lower:+.4f} (must be above {least:.4f}; "
-        f"{evidence.clips} clips, {evidence.groups} groups)"
+        f"{evidence.clips} clips, {evidence.groups} {evidence.resampled})"
     )
     return GateDecision(promote=promote, reason=reason, margin=config.margin, **asdict(evidence))
 

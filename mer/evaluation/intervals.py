@@ -97,12 +97,9 @@ def resampling_groups(speakers: Sequence[str | None], count: int) -> NDArray[np.
 
 def resampled_units(speakers: Sequence[str | None]) -> str:
     """What `resampling_groups` resamples of these clips, for people: `speakers`, `clips`, or both where some are unknown."""
-    known = set(speakers) - {None}
     if len(set(speakers)) <= 1:
         return "clips"
-    if not known:
-        return "clips"
-    return "speakers" if None not in speakers else "speakers and clips"
+    return "speakers" if None not in speakers else "speakers and clips of unknown speakers"
 
 
 def group_confusions(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.errors import ConfigError
-from mer.evaluation.intervals import RESAMPLING, Resampling, Score, bootstrap_interval
+from mer.evaluation.intervals import RESAMPLING, Resampling, Score, bootstrap_interval, resampled_units
 from mer.evaluation.metrics import accuracy, confusion, macro_f1, unweighted_recall, waf
 from mer.library.arrays import plain_array, same_index
 from mer.library.labels import present_labels, read_labels, read_speakers
@@ -125,15 +125,12 @@ def scores_of(
             score=measure, confidence=confidence, resampling=resampling,
         )  # fmt: skip
         intervals[name], groups = (interval.low, interval.high), interval.groups
-    unit = "speakers" if len(set(speakers)) > 1 and None not in speakers else "clips"
-    if len(set(speakers)) > 1 and None in speakers:
-        unit = "speakers and clips of unknown speakers"
     return Scores(
         **values,
         clips=len(truth),
         intervals=intervals,
         confidence=confidence,
-        resampled=f"{groups} {unit}",
+        resampled=f"{groups} {resampled_units(speakers)}",
     )
 
 

@@ -59,7 +59,7 @@ def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion
             lines.append(
                 f"against version {champion.version}, the champion: WAF {waf.first:.4f} to {waf.second:.4f}, difference "
                 f"{waf.difference:+.4f} (95 %: {waf.low:+.4f} to {waf.high:+.4f}; {compared.clips} clips, "
-                f"{compared.groups} groups)"
+                f"{compared.groups} {compared.resampled})"
             )
     said = [row.reason for row in space.catalogue.promotions(model, None) if row.version == version]
     if said:
