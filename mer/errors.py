@@ -4,6 +4,7 @@
     ├── ConfigError          a recipe or parameter that cannot work
     ├── CorpusError          a corpus folder or table that cannot be read
     ├── MediaError           one clip's media is unusable; carries a QuarantineReason
+    ├── DecoderUnavailable   transient: the process that decodes media does not start
     ├── WeightsError         encoder weights absent, unsafe or not what was pinned
     └── DivergedError        training produced NaN or infinity and did not recover
 
@@ -23,6 +24,7 @@ class QuarantineReason(StrEnum):
     TRUNCATED = "truncated"
     NO_AUDIO = "no_audio"
     NO_USABLE_STREAM = "no_usable_stream"
+    BAD_SAMPLE_RATE = "bad_sample_rate"
     TOO_LONG = "too_long"
     TOO_LARGE = "too_large"
     UNSAFE_NAME = "unsafe_name"
@@ -53,11 +55,22 @@ class CorpusError(MerError):
 
 
 class MediaError(MerError):
-    """One clip's media cannot be used; `reason` is the quarantine code."""
+    """One clip's media cannot be used; `reason` is the quarantine code.
 
-    def __init__(self, reason: QuarantineReason, message: str) -> None:
+    A `transient` one says something of the machine at that moment (a decoder that was killed from outside, a disk that did
+    not answer), not of the file: it is reported, never stored as a fact, and the clip is tried again at the next run.
+    """
+
+    def __init__(self, reason: QuarantineReason, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
+        self.transient = transient
+
+
+class DecoderUnavailable(MerError):
+    """The process that decodes media does not start: no clip can be read now."""
+
+    transient = True
 
 
 class WeightsError(MerError):

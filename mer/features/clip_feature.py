@@ -24,6 +24,8 @@ class ClipFeature:
     """False: the clip has no such stream; the values are zeros (1, ...) and the modality is masked."""
     flags: tuple[str, ...] = ()
     """What is odd about it: `no_face`, `too_short`, `cut`, `no_transcript`, or the reason why it is absent."""
+    transient: bool = False
+    """Absent for a reason that passes (a decoder killed from outside): not to be stored, another run tries again."""
 
 
 class Extractor(Protocol):

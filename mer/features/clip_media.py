@@ -16,10 +16,10 @@ from mer.errors import MediaError
 from mer.features.augmentation import at_speed
 from mer.features.openface import openface_crops
 from mer.features.spec import AudioPreparation, FramePreparation
-from mer.media.audio import SPEECH_RATE, Waveform, decode_audio, peak_normalise, trim_silence
+from mer.media.audio import SPEECH_RATE, Waveform, peak_normalise, trim_silence
+from mer.media.contained import ContainedMedia, shared_media
 from mer.media.detector_choice import OPENFACE, open_detector
 from mer.media.faces import FaceCrops, FaceDetector, face_crops
-from mer.media.frames import sample_frames
 
 CUT = "cut"
 """Flag: what lies beyond the longest stretch that is read was left out."""
@@ -67,11 +67,18 @@ class FaceDetectors:
 
 
 class ClipMedia:
-    """The streams of one clip; a stream that failed fails again without being decoded again."""
+    """The streams of one clip, decoded in a process of its own; a stream that failed fails again without being decoded again.
 
-    def __init__(self, clip: Clip, detectors: FaceDetectors) -> None:
+    Args:
+        clip: whose file may do to its decoder what it likes.
+        detectors: opened once for all clips.
+        decoder: None: the workers that all threads of this process share.
+    """
+
+    def __init__(self, clip: Clip, detectors: FaceDetectors, decoder: ContainedMedia | None = None) -> None:
         self.clip = clip
         self._detectors = detectors
+        self._decoder = decoder or shared_media()
         self._known: dict[Any, Any] = {}
 
     def sound(self, preparation: AudioPreparation) -> PreparedSound:
@@ -110,15 +117,15 @@ class ClipMedia:
         return face_crops(frames, detector, preparation.size, preparation.margin, align=preparation.align)
 
     def _heard(self, seconds: float) -> Waveform:
-        sound = decode_audio(self.clip.path, max_seconds=seconds)
+        sound = self._decoder.decode_audio(self.clip.path, max_seconds=seconds)
         if (mix := self.clip.noise) is None:
             return sound
         return mix.noise.corrupt_waveform(
-            sound, [decode_audio(talker, max_seconds=seconds) for talker in mix.talkers]
+            sound, [self._decoder.decode_audio(talker, max_seconds=seconds) for talker in mix.talkers]
         )
 
     def _seen(self, count: int) -> NDArray[np.uint8]:
-        frames = sample_frames(self.clip.path, count)
+        frames = self._decoder.sample_frames(self.clip.path, count)
         return frames if self.clip.noise is None else self.clip.noise.noise.corrupt_frames(frames)
 
     def _once(self, name: Any, make: Callable[[], Value]) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from mer.clips import Clip
 from mer.errors import MediaError
 from mer.features.clip_feature import ClipFeature, Extractor, media_warning
 from mer.features.spec import FeatureSpec
+from mer.media.failures import failures_of
 
 if TYPE_CHECKING:
     from mer.features.multi import MultiExtractor
@@ -82,7 +84,8 @@ def extract_clips_of_each(extractor: MultiExtractor, clips: Sequence[Clip]) -> t
 
 def _extract_or_mask(extractor: Extractor, clip: Clip) -> ClipFeature:
     try:
-        return extractor.extract(clip)
+        with failures_of(clip.name):
+            return extractor.extract(clip)
     except MediaError as error:
         media_warning(extractor.spec, clip, error)
-        return extractor.absent(str(error.reason))
+        return replace(extractor.absent(str(error.reason)), transient=error.transient)

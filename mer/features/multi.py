@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from mer.features.clip_media import ClipMedia, FaceDetectors
 from mer.features.reader import Reader
 from mer.features.readers import open_reader
 from mer.features.spec import FeatureSpec
+from mer.media.contained import ContainedMedia
+from mer.media.failures import failures_of
 
 GPU_CLIPS = 64
 """Clips decoded for one round of batches on a GPU; a processor takes one clip at a time."""
@@ -36,10 +39,18 @@ class MultiExtractor:
         specs: in the order of the results.
         weights_cache: folder of converted weights, see `resolve_weights`.
         device: `auto`, `cpu`, `cuda`, ...; see `mer.encoders.placement.choose_placement`.
+        decoder: processes that decode; None: those that all threads of this process share.
     """
 
-    def __init__(self, specs: Sequence[FeatureSpec], weights_cache: Path, device: str = "auto") -> None:
+    def __init__(
+        self,
+        specs: Sequence[FeatureSpec],
+        weights_cache: Path,
+        device: str = "auto",
+        decoder: ContainedMedia | None = None,
+    ) -> None:
         self.specs = tuple(specs)
+        self._decoder = decoder
         self.readers: list[Reader] = []
         self.placements: list[Placement] = []
         self._detectors = FaceDetectors(weights_cache)
@@ -103,9 +114,14 @@ class MultiExtractor:
         return [self._prepared(clip) for clip in clips]
 
     def _prepared(self, clip: Clip) -> list[Any]:
-        """What each reader prepared of the clip, or the MediaError it met."""
-        media = ClipMedia(clip, self._detectors)
-        return [_prepared_or_error(reader, media) for reader in self.readers]
+        """What each reader prepared of the clip, or the MediaError it met; one that passes is tried once more."""
+        prepared: list[Any] = []
+        for _ in range(2):
+            media = ClipMedia(clip, self._detectors, self._decoder)
+            prepared = [_prepared_or_error(reader, media) for reader in self.readers]
+            if not _passing(prepared):
+                break
+        return prepared
 
     def _finished(
         self, clips: Sequence[Clip], prepared: Sequence[list[Any]]
@@ -131,11 +147,17 @@ def _shared(spec: FeatureSpec) -> Any:
 
 def _prepared_or_error(reader: Reader, media: ClipMedia) -> Any:
     try:
-        return reader.prepare(media)
+        with failures_of(media.clip.name):
+            return reader.prepare(media)
     except MediaError as error:
         return error
 
 
 def _masked(reader: Reader, clip: Clip, error: MediaError) -> tuple[ClipFeature, ...]:
     media_warning(reader.specs[0], clip, error)
-    return reader.absent(str(error.reason))
+    absent = reader.absent(str(error.reason))
+    return tuple(replace(feature, transient=error.transient) for feature in absent)
+
+
+def _passing(prepared: Sequence[Any]) -> bool:
+    return any(isinstance(item, MediaError) and item.transient for item in prepared)

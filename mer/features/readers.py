@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mer.features.reader import Reader
 
 FILES, CROPS = "files", "crops"
+DECODING = "mer.media.contained_worker:answer"
+"""What a clip is decoded by, in a process of its own."""
 READERS = Implementations(
     {
         FILES: "mer.features.files:FileReader",
@@ -49,9 +51,10 @@ def open_reader(specs: Sequence[FeatureSpec], weights_cache: Path, device: str) 
 
 
 def reader_implementations(spec: FeatureSpec, resolved: ResolvedWeights) -> tuple[str, ...]:
-    """What the extraction of this feature runs, as tables of implementations have it."""
+    """What the extraction of this feature runs, as tables of implementations have it, and what decodes for it."""
+    decoding = () if spec.precomputed or spec.reads_text else (DECODING,)
     encoders = encoder_implementations(spec.modality, resolved) if spec.encoded else ()
-    return (READERS[_kind(spec)], *encoders)
+    return (READERS[_kind(spec)], *encoders, *decoding)
 
 
 def _kind(spec: FeatureSpec) -> str:

@@ -15,7 +15,8 @@ from mer.library.paths import path_of
 from mer.library.saved import RECORD as FUSION_RECORD
 from mer.library.sources import registered_model
 from mer.library.streams import averaged_frames, stream_tables
-from mer.media.probe import probe
+from mer.media.contained import shared_media
+from mer.media.failures import failures_of
 from mer.predictions import Prediction
 from mer.predictor.package import RECORD
 from mer.predictor.predictor import Predictor
@@ -174,7 +175,8 @@ def _unusable(clip: Clip) -> QuarantineReason | None:
     if not clip.content:
         return None
     try:
-        probe(clip.path)
+        with failures_of(clip.name):
+            shared_media().probe(clip.path)
     except MediaError as error:
         return error.reason
     return None

@@ -19,16 +19,22 @@ from mer.media.opening import (
     Deadline,
     MediaLimits,
     bound_decoder,
+    check_sample_rate,
     open_media,
     usable_stream,
 )
 from mer.media.sniff import Container, check_name, check_regular_file, sniff
+from mer.media.whole import check_whole, flac_seconds, truncated
 
 Waveform = NDArray[np.float32]
 
 _PLANES_PYAV_CAN_COUNT = 8
 """PyAV 18 counts the planes of an audio frame up to a null pointer that FFmpeg does not promise: from 8 on it reads beyond
 the list, and `to_ndarray` crashes the process. A corrupt AAC packet can claim 31 channels. Drop when PyAV counts channels."""
+
+_FLAC_SLACK_SECONDS = 0.05
+_FLAC_SLACK_SHARE = 0.02
+"""What damaged frames may cost before the file counts as cut."""
 
 SPEECH_RATE = 16_000
 """Sampling rate of the speech encoders, Hz."""
@@ -66,9 +72,10 @@ def decode_audio(
     check_name(path.name)
     check_regular_file(path, max_bytes=limits.max_bytes)
     kind = sniff(path)
+    check_whole(path, kind)
     pieces: list[tuple[int, Waveform]] = []
     if kind in {Container.WAV, Container.FLAC}:
-        pieces = _read_by_soundfile(path, max_seconds)
+        pieces = _read_by_soundfile(path, max_seconds, limits)
     if not pieces:
         try:
             pieces = _read_by_pyav(path, max_seconds, limits)
@@ -76,6 +83,8 @@ def decode_audio(
             if error.reason is not QuarantineReason.DECODE_FAILED:
                 raise
             pieces = [(sample_rate, decode_audio_by_ffmpeg(path, kind, sample_rate, max_seconds, limits))]
+    if kind is Container.FLAC:
+        _check_flac(path, pieces, max_seconds)
     resampled = [resample(samples, rate, sample_rate) for rate, samples in pieces]
     waveform = np.concatenate(resampled) if resampled else np.zeros(0, np.float32)
     if waveform.size == 0:
@@ -146,12 +155,21 @@ def peak_normalise(waveform: Waveform, *, peak: float = 0.95) -> Waveform:
     )
 
 
-def _read_by_soundfile(path: Path, max_seconds: float) -> list[tuple[int, Waveform]]:
+def _check_flac(path: Path, pieces: list[tuple[int, Waveform]], max_seconds: float) -> None:
+    """Refuse a FLAC file of which less was decoded than it declares."""
+    declared = min(flac_seconds(path) or 0.0, max_seconds)
+    real = sum(samples.size / rate for rate, samples in pieces)
+    if declared - real > max(_FLAC_SLACK_SECONDS, _FLAC_SLACK_SHARE * declared):
+        raise truncated(path.name, f"it declares {declared:.1f} s and holds {real:.1f} s")
+
+
+def _read_by_soundfile(path: Path, max_seconds: float, limits: MediaLimits) -> list[tuple[int, Waveform]]:
     """Samples by libsndfile; empty where it cannot read them (PyAV then has its turn)."""
     try:
         with soundfile.SoundFile(str(path)) as sound:
             if not 0 < sound.channels <= 2 or sound.samplerate <= 0:  # libsndfile does not say which is which
                 return []
+            check_sample_rate(sound.samplerate, limits)
             samples = sound.read(round(max_seconds * sound.samplerate), dtype="float32", always_2d=True)
             rate = sound.samplerate
     except (soundfile.LibsndfileError, OSError, RuntimeError):
@@ -168,8 +186,10 @@ def _read_by_pyav(path: Path, max_seconds: float, limits: MediaLimits) -> list[t
         if stream is None:
             raise MediaError(QuarantineReason.NO_AUDIO, f"{path.name} has no audio track")
         bound_decoder(stream, limits)
-        for frame in _frames(container, stream, Deadline(limits.timeout_seconds, path.name)):
-            if frame.layout.nb_channels > limits.max_channels or frame.sample_rate <= 0:
+        for frame in _frames(container, stream, Deadline(limits, path.name)):
+            if frame.layout.nb_channels > limits.max_channels or not (
+                limits.min_sample_rate <= frame.sample_rate <= limits.max_sample_rate
+            ):
                 continue  # what a corrupt packet claims
             mono = _as_mono(frame)
             if not pieces or pieces[-1][0] != frame.sample_rate:

@@ -1,14 +1,17 @@
 """Decoding in processes of their own: a codec that crashes, hangs or eats memory costs one clip, not the run.
 
-In the same process `mer.media.probe`, `audio` and `frames` are faster by one copy of the result; files of unknown
-origin (ingestion, prediction on uploads) go through here.
+In the same process `mer.media.probe`, `audio` and `frames` are faster by one copy of the result. Everything that reads files of
+unknown origin (ingestion, extraction, quality, transcription, prediction, the library) goes through here, mostly through
+`shared_media`.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import math
+import os
 import queue
 import signal
 import subprocess
@@ -21,16 +24,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.errors import MediaError, QuarantineReason
+from mer.errors import DecoderUnavailable, MediaError, QuarantineReason
 from mer.media.audio import SPEECH_RATE, Waveform
-from mer.media.opening import DEFAULT_LIMITS, MediaLimits
+from mer.media.opening import DEFAULT_LIMITS, MediaLimits, waited_too_long
 from mer.media.probe import Probe
 from mer.media.sniff import printable
 
 DEFAULT_MEMORY_BYTES = 1 << 30
 """Memory that one worker may map beyond its libraries."""
 
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
+_PIPE_BYTES = 1 << 20
+_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+"""Signals that no decoder sends itself: somebody, or a system short of memory, ended it."""
 _MODULE = "mer.media.contained_worker"
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,9 +47,13 @@ class ContainedMedia:
     Safe among threads: each call takes a free worker, or waits for one. Results and errors are those of
     `probe`, `decode_audio` and `sample_frames`; besides, every method raises MediaError with
 
-    - `decoder_crashed`: the worker died (the message names the signal) or failed in an unforeseen way;
-    - `timed_out`: it did not answer within twice `limits.timeout_seconds` (the file's own limit comes first);
-    - `too_large`: it ran into its memory limit.
+    - `decoder_crashed`: the worker died (the message names the signal) or failed in an unforeseen way; transient where it was
+      killed from outside, twice;
+    - `timed_out`: the file took more processor time than `limits.timeout_seconds`, or, transient, nothing came within
+      `limits.hang_seconds`;
+    - `too_large`: it ran into its memory limit;
+
+    and `DecoderUnavailable` where no worker can be started.
     """
 
     def __init__(
@@ -56,7 +66,9 @@ class ContainedMedia:
         """`workers`: processes, >= 1; `memory_bytes`: what each may map beyond its libraries (Linux)."""
         self.limits = limits
         self._workers = [_Worker(memory_bytes) for _ in range(workers)]
-        self._free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._free: queue.LifoQueue[_Worker] = (
+            queue.LifoQueue()
+        )  # the one used last: no more start than are needed
         for worker in self._workers:
             self._free.put(worker)
 
@@ -75,6 +87,16 @@ class ContainedMedia:
         """Stop the workers; a later call starts them again."""
         for worker in self._workers:
             worker.stop()
+
+    def rest(self) -> None:
+        """Stop the workers that are free now, and give their memory back; a later call starts them again."""
+        idle = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                idle.append(self._free.get_nowait())
+        for worker in idle:
+            worker.stop()
+            self._free.put(worker)
 
     def probe(self, path: Path) -> Probe:
         """See `mer.media.probe.probe`."""
@@ -104,12 +126,27 @@ class ContainedMedia:
         }
         worker = self._free.get()
         try:
-            head, raw = worker.ask(request, printable(path.name), 2 * self.limits.timeout_seconds)
+            head, raw = worker.ask(request, printable(path.name), self.limits)
         finally:
             self._free.put(worker)
         if "reason" in head:
-            raise MediaError(QuarantineReason(head["reason"]), head["message"])
+            raise MediaError(QuarantineReason(head["reason"]), head["message"], transient=head["transient"])
         return head, raw
+
+
+_shared: dict[int, ContainedMedia] = {}
+_sharing = threading.Lock()
+
+
+def shared_media() -> ContainedMedia:
+    """The workers of this process, as many as it has processors; each starts when a thread first needs it, all end with it."""
+    with _sharing:
+        process = os.getpid()  # workers of a process that forked this one answer that one
+        if process not in _shared:
+            _shared.clear()
+            _shared[process] = ContainedMedia(workers=max(2, os.cpu_count() or 1))
+            atexit.register(_shared[process].close)
+        return _shared[process]
 
 
 class _Worker:
@@ -119,26 +156,33 @@ class _Worker:
         self._memory_bytes = memory_bytes
         self.process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, request: dict[str, Any], name: str, seconds: float) -> tuple[dict[str, Any], bytearray]:
+    def ask(
+        self, request: dict[str, Any], name: str, limits: MediaLimits
+    ) -> tuple[dict[str, Any], bytearray]:
         """Answer of the worker; a crash counts against the clip only if a fresh worker crashes over it too.
 
-        One that died while idle, or of what earlier clips left in its memory, is no fault of this clip.
+        One that died while idle, of what earlier clips left in its memory, or was killed is no fault of this clip.
         """
         process = self.process
-        if process is not None and process.poll() is None:
-            try:
-                return self._answer(process, request, name, seconds)
-            except MediaError as error:
-                if error.reason is not QuarantineReason.DECODER_CRASHED:
-                    raise
-        return self._answer(self._start(), request, name, seconds)
+        if process is None or process.poll() is not None:
+            process = self._start()
+            fresh = True
+        else:
+            fresh = False
+        try:
+            return self._answer(process, request, name, limits)
+        except MediaError as error:
+            if error.reason is not QuarantineReason.DECODER_CRASHED or (fresh and not error.transient):
+                raise
+        return self._answer(self._start(), request, name, limits)
 
     def _answer(
-        self, process: subprocess.Popen[bytes], request: dict[str, Any], name: str, seconds: float
+        self, process: subprocess.Popen[bytes], request: dict[str, Any], name: str, limits: MediaLimits
     ) -> tuple[dict[str, Any], bytearray]:
         assert process.stdin is not None
         try:
-            with _killed_after(process, seconds) as late:
+            # the worker itself gives up after hang_seconds, if it still can
+            with _killed_after(process, limits.hang_seconds * 1.1 + 0.5) as late:
                 process.stdin.write(json.dumps(request).encode() + b"\n")
                 process.stdin.flush()
                 head: dict[str, Any] = json.loads(_line(process))
@@ -147,12 +191,8 @@ class _Worker:
         except (OSError, EOFError, ValueError) as error:
             self.stop()
             if late.is_set():
-                raise MediaError(
-                    QuarantineReason.TIMED_OUT, f"{name}: the decoder did not answer within {seconds:g} s"
-                ) from error
-            raise MediaError(
-                QuarantineReason.DECODER_CRASHED, f"{name}: the decoder {_how_it_ended(process)}"
-            ) from error
+                raise waited_too_long(name, limits) from error
+            raise _ended(process, name, limits) from error
         except BaseException:  # interrupted in mid-answer: what is left in the pipe belongs to nobody
             self.stop()
             raise
@@ -181,6 +221,8 @@ class _Worker:
             cwd=_PACKAGE_ROOT,
         )
         assert process.stdin is not None
+        assert process.stdout is not None
+        _widen(process.stdout.fileno())
         try:
             with _killed_after(process, _START_SECONDS):
                 process.stdin.write(json.dumps({"memory_bytes": self._memory_bytes}).encode() + b"\n")
@@ -189,8 +231,8 @@ class _Worker:
                     raise EOFError
         except (OSError, EOFError) as error:
             self.stop()
-            raise RuntimeError(
-                f"the decoding process does not start: run `{sys.executable} -m {_MODULE}` to see why"
+            raise DecoderUnavailable(
+                f"expected a decoding process, found that it does not start: run `{sys.executable} -m {_MODULE}` to see why"
             ) from error
         return process
 
@@ -233,9 +275,25 @@ def _exactly(process: subprocess.Popen[bytes], size: int) -> bytearray:
     return raw
 
 
-def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
+def _widen(pipe: int) -> None:
+    """Let the pipe hold 1 MiB (Linux), so that pictures cross it in few steps."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # more than the system lets one user have
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def _ended(process: subprocess.Popen[bytes], name: str, limits: MediaLimits) -> MediaError:
+    """What the end of a worker in mid-answer says of the clip."""
     status = process.wait()
     if status >= 0:
-        return f"broke off (exit status {status})"
+        how = f"broke off (exit status {status})"
+        return MediaError(QuarantineReason.DECODER_CRASHED, f"{name}: the decoder {how}")
+    if -status == signal.SIGXCPU:
+        message = f"{name} takes more than {limits.timeout_seconds:g} s of processor time"
+        return MediaError(QuarantineReason.TIMED_OUT, message)
     names = {item.value: item.name for item in signal.Signals}
-    return f"crashed ({names.get(-status, f'signal {-status}')})"
+    killed = -status in _FROM_OUTSIDE
+    how = f"{'was killed' if killed else 'crashed'} ({names.get(-status, f'signal {-status}')})"
+    return MediaError(QuarantineReason.DECODER_CRASHED, f"{name}: the decoder {how}", transient=killed)

@@ -8,8 +8,10 @@ data. The process ends with its standard input.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -41,7 +43,7 @@ def answer(request: dict[str, Any]) -> Answer:
         read = _READERS[request["call"]]
         values: NDArray[Any] = np.ascontiguousarray(read(path, limits=limits, **request["options"]))
     except MediaError as error:
-        return {"reason": error.reason.value, "message": str(error)}, None
+        return _refusal(error.reason, str(error), transient=error.transient), None
     except MemoryError:
         return _refusal(QuarantineReason.TOO_LARGE, f"{path.name}: takes more memory than a clip may"), None
     except Exception as error:  # one clip must not end a batch: whatever it is becomes that clip's reason
@@ -50,14 +52,16 @@ def answer(request: dict[str, Any]) -> Answer:
     return {"dtype": values.dtype.str, "shape": values.shape}, values
 
 
-def _refusal(reason: QuarantineReason, message: str) -> dict[str, Any]:
-    return {"reason": reason.value, "message": message}
+def _refusal(reason: QuarantineReason, message: str, *, transient: bool = False) -> dict[str, Any]:
+    return {"reason": reason.value, "message": message, "transient": transient}
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until there are no more."""
     for line in requests:
-        head, values = answer(json.loads(line))
+        request = json.loads(line)
+        limit_processor_time(request["limits"]["timeout_seconds"])
+        head, values = answer(request)
         answers.write(json.dumps(head).encode() + b"\n")
         if values is not None:
             answers.write(values.data.cast("B") if values.size else b"")
@@ -72,6 +76,17 @@ def limit_memory(extra_bytes: int) -> None:
         mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (mapped + extra_bytes, mapped + extra_bytes))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def limit_processor_time(seconds: float) -> None:
+    """End this process (SIGXCPU) after twice as much more processor time: for a codec that never comes back to be asked."""
+    if sys.platform == "linux":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        soft = math.ceil(time.process_time() + 2 * seconds) + 1
+        if hard == resource.RLIM_INFINITY or soft < hard:
+            resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.errors import MediaError, QuarantineReason
-from mer.media.opening import MediaLimits
+from mer.media.opening import MediaLimits, waited_too_long
 from mer.media.sniff import Container, check_name
 
 MEMORY_BYTES = 1 << 30
 """Address space the program may take."""
+
+_OUT_OF_TIME = frozenset({255, -signal.SIGXCPU})
+"""Exit status after SIGXCPU, which ffmpeg itself takes as a wish to end."""
 
 _PPM_HEADER = re.compile(rb"P6\s(\d{1,6})\s(\d{1,6})\s255\s")
 
@@ -135,14 +139,17 @@ def _run(path: Path, command: list[str], limits: MediaLimits) -> tuple[bytes, by
     with process:
         _limit_resources(process.pid, limits.timeout_seconds)
         try:
-            return process.communicate(timeout=limits.timeout_seconds)
+            output = process.communicate(timeout=limits.hang_seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            raise MediaError(
-                QuarantineReason.TIMED_OUT,
-                f"{path.name}: ffmpeg took longer than {limits.timeout_seconds:g} s",
-            ) from None
+            raise waited_too_long(path.name, limits) from None
+    if process.returncode in _OUT_OF_TIME:
+        raise MediaError(
+            QuarantineReason.TIMED_OUT,
+            f"{path.name}: ffmpeg takes more than {limits.timeout_seconds:g} s of processor time",
+        )
+    return output
 
 
 def _failed(path: Path, words: bytes) -> MediaError:

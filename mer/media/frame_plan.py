@@ -74,6 +74,7 @@ def plan_stretches(marks: Sequence[PacketMark], stamps: Sequence[int]) -> list[S
         stamps: presentation times of packets.
     """
     position = {mark.pts: number for number, mark in enumerate(marks)}
+    position |= {mark.pts: number for number, mark in enumerate(marks) if mark.shown}
     keys = [number for number, mark in enumerate(marks) if mark.key]
     stretches: list[Stretch] = []
     for stamp in sorted(set(stamps)):

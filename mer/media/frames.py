@@ -52,7 +52,7 @@ def sample_frames(
     """
     if count < 1:
         raise ValueError(f"expected count >= 1, found {count}")
-    deadline = Deadline(limits.timeout_seconds, path.name)
+    deadline = Deadline(limits, path.name)
     marks, time_base = _marks(path, limits, deadline)
     stamps = _stamps(marks)
     pictures: dict[int, Picture] = {}
@@ -61,7 +61,7 @@ def sample_frames(
         stretches = plan_stretches(marks, order)
         pictures = dict(_by_stamp(path, stretches, max_side, limits, deadline))
     if not pictures:  # no stamps, or nothing could be decoded from a keyframe on: all packets, by number
-        order = middles(range(len(marks)), count)
+        order = middles(range(sum(mark.shown for mark in marks) or len(marks)), count)
         pictures = dict(_by_number(path, order, max_side, limits, deadline))
     if not pictures:
         seconds = (

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mer.errors import MediaError, QuarantineReason
 from mer.media.sniff import Container, check_name, check_regular_file, sniff
+from mer.media.whole import check_whole
 
 
 class MediaLimits(BaseModel):
@@ -37,11 +38,27 @@ class MediaLimits(BaseModel):
         default=16, ge=1, le=256, description="Most streams in one file; more: too_large."
     )
     max_channels: int = Field(default=32, ge=1, le=64, description="Most audio channels; more: too_large.")
+    min_sample_rate: int = Field(
+        default=1_000, ge=1, description="Lowest sampling rate of sound, Hz; lower: bad_sample_rate."
+    )
+    max_sample_rate: int = Field(
+        default=768_000,
+        ge=8_000,
+        le=4_000_000,
+        description="Highest sampling rate of sound, Hz: what sound cards have; higher: bad_sample_rate.",
+    )
     timeout_seconds: float = Field(
         default=15.0,
         gt=0,
         le=600,
-        description="Wall-clock time one file may take to probe or decode: timed_out.",
+        description="Processor time one file may take to probe or decode, seconds: timed_out.",
+    )
+    hang_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        le=3600,
+        description="Wall-clock time after which a decoder that is still at one file is given up: timed_out, transient "
+        "(a busy machine or a disk that does not answer is no fault of the file).",
     )
 
 
@@ -52,19 +69,34 @@ ALLOWED_PROTOCOLS = "file"
 
 
 class Deadline:
-    """Wall-clock budget for one file, checked between packets (FFmpeg's own time-outs only cover waiting for
-    input).
+    """Budget of one file, checked between packets: processor time of this thread, which a busy machine does not change, and a
+    generous wall-clock limit for a file that is waited for.
     """
 
-    def __init__(self, seconds: float, name: str) -> None:
-        self._seconds = seconds
+    def __init__(self, limits: MediaLimits, name: str) -> None:
+        self._limits = limits
         self._name = name
-        self._end = time.monotonic() + seconds
+        self._processor_end = time.thread_time() + limits.timeout_seconds
+        self._end = time.monotonic() + limits.hang_seconds
 
     def check(self) -> None:
-        """Raise `MediaError` (`timed_out`) once the budget is spent."""
+        """Raise `MediaError` (`timed_out`) once the budget is spent; transient where it was only waited for."""
+        if time.thread_time() > self._processor_end:
+            raise MediaError(
+                QuarantineReason.TIMED_OUT,
+                f"{self._name} takes more than {self._limits.timeout_seconds:g} s of processor time",
+            )
         if time.monotonic() > self._end:
-            raise MediaError(QuarantineReason.TIMED_OUT, f"{self._name} took longer than {self._seconds:g} s")
+            raise waited_too_long(self._name, self._limits)
+
+
+def waited_too_long(name: str, limits: MediaLimits) -> MediaError:
+    """The error of a file that was waited for, which says nothing of the file."""
+    return MediaError(
+        QuarantineReason.TIMED_OUT,
+        f"{name}: not read within {limits.hang_seconds:g} s, though the processor was not busy with it; run again",
+        transient=True,
+    )
 
 
 @contextmanager
@@ -82,19 +114,18 @@ def open_media(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[tup
     check_name(path.name)
     check_regular_file(path, max_bytes=limits.max_bytes)
     kind = sniff(path)
-    if kind is Container.ISO:
-        check_iso_boxes(path)
-    deadline = Deadline(limits.timeout_seconds, path.name)
+    check_whole(path, kind)
+    deadline = Deadline(limits, path.name)
     try:
         container = av.open(
             f"file:{path.absolute()}",
             format=kind.demuxer,
             options={"protocol_whitelist": ALLOWED_PROTOCOLS, "max_pixels": str(limits.max_pixels)},
-            timeout=(limits.timeout_seconds, limits.timeout_seconds),
+            timeout=(limits.hang_seconds, limits.hang_seconds),
             metadata_errors="replace",
         )
     except av.error.ExitError as error:
-        raise MediaError(QuarantineReason.TIMED_OUT, f"{path.name}: opening timed out") from error
+        raise waited_too_long(path.name, limits) from error
     except (av.error.FFmpegError, ValueError) as error:
         deadline.check()  # a demuxer that is interrupted may call it invalid data
         raise MediaError(
@@ -109,7 +140,7 @@ def open_media(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[tup
         try:
             yield container, kind
         except av.error.ExitError as error:
-            raise MediaError(QuarantineReason.TIMED_OUT, f"{path.name}: reading timed out") from error
+            raise waited_too_long(path.name, limits) from error
         except av.error.FFmpegError as error:
             raise MediaError(QuarantineReason.DECODE_FAILED, f"{path.name}: {error}") from error
 
@@ -129,11 +160,11 @@ def _is_cover(stream: Any) -> bool:
 
 
 def bound_decoder(stream: Any, limits: MediaLimits) -> None:
-    """Refuse pictures or channel counts over the limits, and make the decoder refuse them too if they change
-    later.
+    """Refuse pictures, channel counts or sampling rates beyond the limits, and make the decoder refuse pictures too if they
+    change later.
 
     Raises:
-        MediaError: `too_large`.
+        MediaError: `too_large` or `bad_sample_rate`.
     """
     context = stream.codec_context
     if stream.type == "video":
@@ -145,41 +176,24 @@ def bound_decoder(stream: Any, limits: MediaLimits) -> None:
             )
         context.options = {"max_pixels": str(limits.max_pixels)}
         context.thread_count = 1  # clips are short and many: parallelism is over clips
-    elif context.channels > limits.max_channels:
+        return
+    if context.channels > limits.max_channels:
         raise MediaError(
             QuarantineReason.TOO_LARGE,
             f"{context.channels} audio channels, the limit is {limits.max_channels}",
         )
+    if context.sample_rate:  # 0: only the first frame says it
+        check_sample_rate(context.sample_rate, limits)
 
 
-def check_iso_boxes(path: Path) -> None:
-    """Walk the top-level boxes of an ISO (mp4, mov) file: a missing moov or a box past the end means it was
-    cut.
+def check_sample_rate(rate: int, limits: MediaLimits) -> None:
+    """Refuse a sampling rate that no sound card has: a header that lies would cost gigabytes to resample.
 
     Raises:
-        MediaError: `truncated`.
+        MediaError: `bad_sample_rate`.
     """
-    size = path.stat().st_size
-    position = 0
-    seen: set[tuple[bytes, int]] = set()
-    with path.open("rb") as stream:
-        while position + 8 <= size and len(seen) < 1000:
-            stream.seek(position)
-            header = stream.read(16)
-            length, name = int.from_bytes(header[:4], "big"), header[4:8]
-            if length == 1:  # 64-bit size follows
-                length = int.from_bytes(header[8:16], "big") if len(header) == 16 else 0
-            elif length == 0:  # to the end of the file
-                length = size - position
-            if length < 8:
-                break  # zeros or rubbish after the last box: players ignore it
-            if position + length > size:
-                box = name.decode("ascii", "backslashreplace")
-                raise MediaError(
-                    QuarantineReason.TRUNCATED,
-                    f"{path.name} was cut: its {box} box would end at byte {position + length}, the file ends at {size}",
-                )
-            seen.add((name, position))
-            position += length
-    if not any(name in {b"moov", b"moof"} for name, _ in seen):
-        raise MediaError(QuarantineReason.TRUNCATED, f"{path.name} was cut: it has no index (moov box)")
+    if not limits.min_sample_rate <= rate <= limits.max_sample_rate:
+        raise MediaError(
+            QuarantineReason.BAD_SAMPLE_RATE,
+            f"sampling rate of {rate} Hz, expected {limits.min_sample_rate} to {limits.max_sample_rate} Hz",
+        )

@@ -18,12 +18,26 @@ from mer.media.opening import (
     usable_stream,
 )
 from mer.media.sniff import Container
+from mer.media.whole import flac_seconds, truncated
 
 __all__ = ["MediaLimits", "Probe", "probe", "require_streams"]
 
 _DECLARED_SLACK_SECONDS = 0.5
 _DECLARED_SLACK_SHARE = 0.1
-_PACKETS_TRIED = 8
+_EXACT_SLACK_SECONDS = 0.05
+_EXACT_SLACK_SHARE = 0.01
+_PACKETS_TRIED = 600
+"""Packets with data that are decoded in search of a first frame: recordings of broadcasts begin in the middle of a group of
+pictures, and lossless trims with one that is hidden (it is not counted here).
+"""
+_ESTIMATED = frozenset(
+    {
+        Container.MPEG_TS, Container.MPEG_PS, Container.MPEG_VIDEO, Container.MP3, Container.AAC, Container.AMR, Container.AVI,
+    }
+)  # fmt: skip
+"""Containers whose duration FFmpeg reckons from bit rates, from time stamps that may wrap, or (AVI) from a number of frames that
+means nothing in a file written into a pipe. What a RIFF or Xing header declares, `mer.media.whole` compares.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +63,15 @@ class Probe:
 
 @dataclass
 class _Tally:
-    """Running account of one stream's packets."""
+    """Running account of one stream's packets, as far as a player shows them.
+
+    Packets before the visible part (lead-in of a lossless trim, priming of an audio encoder) are marked to be discarded; they
+    are decoded, since the first visible frame may refer to them, and not counted.
+    """
 
     stream: Any
     packets: int = 0
+    """That are shown."""
     first: float | None = None
     last: float = 0.0
     decoded: bool = False
@@ -67,18 +86,24 @@ class _Tally:
             if self.packets and not self.decoded:
                 self._try_decoding(packet)
             return
+        if packet.is_discard:
+            if not self.decoded:
+                self._try_decoding(packet)
+            return
         self.packets += 1
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is not None and packet.time_base is not None:
             start = float(stamp * packet.time_base)
             end = start + float((packet.duration or 0) * packet.time_base)
+            if self.stream.type == "audio" and start < 0 < end:
+                start = 0.0  # of the first packet the samples before 0 are not heard
             self.first = start if self.first is None else min(self.first, start)
             self.last = max(self.last, end)
         if not self.decoded and self.attempts < _PACKETS_TRIED:
+            self.attempts += 1
             self._try_decoding(packet)
 
     def _try_decoding(self, packet: Any) -> None:
-        self.attempts += 1
         try:
             self.decoded = bool(packet.decode())
         except (av.error.FFmpegError, ValueError, MemoryError):
@@ -95,10 +120,10 @@ def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Probe:
         MediaError: whatever makes the clip unusable, with its reason. A missing audio or video track is for
             `require_streams` to refuse; here only a file with neither is an error (`no_usable_stream`).
     """
-    deadline = Deadline(limits.timeout_seconds, path.name)
+    deadline = Deadline(limits, path.name)
     with open_media(path, limits) as (container, kind):
         declared = container.duration / av.time_base if container.duration else 0.0
-        if declared > limits.max_seconds:
+        if declared > limits.max_seconds and kind not in _ESTIMATED:
             raise _too_long(path, declared, limits)
         tallies = _tally_packets(container, path, limits, deadline)
     audio, video = tallies.get("audio"), tallies.get("video")
@@ -108,7 +133,9 @@ def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Probe:
             f"{path.name} has no audio or video that can be decoded within {limits.max_pixels} pixels a picture",
         )
     seconds = max(tally.seconds for tally in tallies.values())
-    if kind is not Container.MPEG_TS:  # its declared duration is itself read off time stamps, which may wrap
+    if kind is Container.FLAC:
+        _check_not_cut(path, flac_seconds(path) or 0.0, seconds, _EXACT_SLACK_SECONDS, _EXACT_SLACK_SHARE)
+    elif kind not in _ESTIMATED:
         # some containers count their duration from zero, whenever the first packet comes
         _check_not_cut(path, declared, max(seconds, *(tally.last for tally in tallies.values())))
     return Probe(
@@ -173,12 +200,15 @@ def _too_long(path: Path, seconds: float, limits: MediaLimits) -> MediaError:
     )
 
 
-def _check_not_cut(path: Path, declared: float, real: float) -> None:
-    if real > 0 and declared - real > max(_DECLARED_SLACK_SECONDS, _DECLARED_SLACK_SHARE * declared):
-        raise MediaError(
-            QuarantineReason.TRUNCATED,
-            f"{path.name} was cut: it declares {declared:.1f} s and holds {real:.1f} s",
-        )
+def _check_not_cut(
+    path: Path,
+    declared: float,
+    real: float,
+    slack_seconds: float = _DECLARED_SLACK_SECONDS,
+    slack_share: float = _DECLARED_SLACK_SHARE,
+) -> None:
+    if real > 0 and declared - real > max(slack_seconds, slack_share * declared):
+        raise truncated(path.name, f"it declares {declared:.1f} s and holds {real:.1f} s")
 
 
 def _frame_rate(video: _Tally) -> float | None:

@@ -9,6 +9,7 @@ demuxer that would follow it.
 from __future__ import annotations
 
 import stat
+import unicodedata
 from enum import Enum
 from pathlib import Path
 
@@ -31,6 +32,11 @@ class Container(Enum):
     ASF = "asf"
     MPEG_PS = "mpeg"
     MPEG_TS = "mpegts"
+    MPEG_VIDEO = "mpegvideo"
+    CAF = "caf"
+    AMR = "amr"
+    AU = "au"
+    GIF = "gif"
 
     @property
     def demuxer(self) -> str:
@@ -38,16 +44,25 @@ class Container(Enum):
         return self.value
 
 
-_ISO_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp"})
+_ISO_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot"})
 _PREFIXES: tuple[tuple[bytes, Container], ...] = (
     (b"\x1a\x45\xdf\xa3", Container.MATROSKA),
     (b"fLaC", Container.FLAC),
     (b"OggS", Container.OGG),
-    (b"ID3", Container.MP3),
     (b"FLV\x01", Container.FLV),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Container.ASF),
     (b"\x00\x00\x01\xba", Container.MPEG_PS),
+    (b"\x00\x00\x01\xb3", Container.MPEG_VIDEO),
+    (b"caff", Container.CAF),
+    (b"#!AMR", Container.AMR),
+    (b".snd", Container.AU),
+    (b"GIF87a", Container.GIF),
+    (b"GIF89a", Container.GIF),
 )
+_TS_PACKETS = ((188, 0), (192, 4), (204, 0))
+"""Bytes from one packet of a transport stream to the next, and before the first sync byte (G): plain, with the time codes of
+Blu-ray and AVCHD (BDAV), with check sums.
+"""
 _REFERRING_TEXT = (
     b"#EXTM3U",
     b"ffconcat",
@@ -66,31 +81,31 @@ MAX_NAME_BYTES = 200
 the limit).
 """
 
-_REFUSED_CHARACTERS = frozenset('/\\;|<>"`$*?')
-_REFUSED_FIRST = frozenset("-=+@")
+_REFUSED_CHARACTERS = frozenset("/\\|")
+"""Separators of folders, and what makes a spreadsheet start a program."""
+_REFUSED_FIRST = frozenset("=+@")
+_CONTROL = frozenset({"Cc", "Zl", "Zp"})
+"""Unicode's control characters and ends of lines; what only joins letters, as in many emoji, is part of a name."""
 
 
 def check_name(name: str) -> None:
-    """Refuse file names that are options, formulas or shell text to some later reader of our tables and
-    commands.
+    """Refuse file names that are folders or formulas to some later reader of our tables.
 
-    Nothing here is ever passed through a shell; but names end up in CSV files, command lines and object keys.
+    Nothing here is ever passed through a shell, and programs get absolute paths: names that begin with `-`, hold `;$()*?` or
+    are not UTF-8 are names like others. But names end up in CSV files and object keys.
 
     Raises:
         MediaError: `unsafe_name`.
     """
     problem = None
-    try:
-        encoded = name.encode("utf-8")
-    except UnicodeEncodeError:
-        raise MediaError(QuarantineReason.UNSAFE_NAME, f"file name is not UTF-8: {printable(name)}") from None
+    encoded = name.encode("utf-8", "surrogateescape")
     if name in {"", ".", ".."}:
         problem = "is empty or a folder reference"
     elif len(encoded) > MAX_NAME_BYTES:
         problem = f"has {len(encoded)} bytes, at most {MAX_NAME_BYTES} are allowed"
     elif name[0] in _REFUSED_FIRST:
         problem = f"begins with {name[0]!r}"
-    elif not name.isprintable():
+    elif any(unicodedata.category(character) in _CONTROL for character in name):
         problem = "has control characters"
     elif refused := sorted(_REFUSED_CHARACTERS.intersection(name)):
         problem = f"has {' '.join(refused)}"
@@ -139,12 +154,19 @@ def sniff(path: Path) -> Container:
     """
     try:
         with path.open("rb") as stream:
-            head = stream.read(1024)
+            head, tagged = stream.read(1024), False
+            for _ in range(4):  # some taggers write one tag in front of another
+                if not head.startswith(b"ID3"):
+                    break
+                stream.seek(id3_end(head) - len(head), 1)
+                head, tagged = stream.read(1024), True
     except OSError as error:
         raise MediaError(QuarantineReason.MISSING_MEDIA, f"cannot read {path.name}: {error}") from error
     container = _by_magic(head)
     if container is not None:
         return container
+    if tagged:
+        return Container.MP3
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(_REFERRING_TEXT):
         raise MediaError(
@@ -156,18 +178,27 @@ def sniff(path: Path) -> Container:
     )
 
 
+def id3_end(head: bytes) -> int:
+    """Bytes that the ID3 tag at the beginning of a file takes, by its first ten bytes; 0 without one."""
+    if not head.startswith(b"ID3") or len(head) < 10:
+        return 0
+    length = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+    return 10 + length + (10 if head[5] & 0x10 else 0)
+
+
 def _by_magic(head: bytes) -> Container | None:
     if head[4:8] in _ISO_BOXES:
         return Container.ISO
     for prefix, container in _PREFIXES:
         if head.startswith(prefix):
             return container
-    if head[:4] in {b"RIFF", b"RF64"}:
+    if head[:4] in {b"RIFF", b"RIFX", b"RF64"}:
         return {b"AVI ": Container.AVI, b"WAVE": Container.WAV}.get(head[8:12])
     if head[:4] == b"FORM" and head[8:12] in {b"AIFF", b"AIFC"}:
         return Container.AIFF
-    if len(head) > 376 and head[0] == head[188] == head[376] == 0x47:
-        return Container.MPEG_TS
+    for packet, begin in _TS_PACKETS:
+        if head[begin : begin + 2 * packet + 1 : packet] == b"GGG":
+            return Container.MPEG_TS
     if len(head) > 4 and head[0] == 0xFF:  # raw frames: 12 bits of sync, then a layer field
         if head[1] & 0xF6 == 0xF0:
             return Container.AAC

@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.errors import MediaError, QuarantineReason
-from mer.media.audio import SPEECH_RATE, Waveform, decode_audio
-from mer.media.contained import ContainedMedia
+from mer.media.audio import SPEECH_RATE, Waveform
+from mer.media.contained import ContainedMedia, shared_media
 from mer.media.faces import FaceDetector
-from mer.media.frames import sample_frames
-from mer.media.opening import DEFAULT_LIMITS, MediaLimits
-from mer.media.probe import probe
+from mer.media.failures import failures_of
 from mer.quality.speech_activity import detect_speech
 
 QUALITY_VERSION = 1
@@ -52,7 +50,6 @@ def measure_quality(
     *,
     frames: int = 8,
     max_seconds: float = 600.0,
-    limits: MediaLimits = DEFAULT_LIMITS,
     contained: ContainedMedia | None = None,
 ) -> ClipQuality:
     """Measure a clip.
@@ -62,33 +59,28 @@ def measure_quality(
         detector: finds faces; None leaves `face_share` out.
         frames: sampled uniformly for faces and brightness.
         max_seconds: of sound that are listened to.
-        limits: what the file may cost; those of `contained` where that is given.
-        contained: decodes in processes of its own; None decodes in this one.
+        contained: decodes in processes of its own, within its limits; None: those that this process shares.
 
     Raises:
         MediaError: the file cannot be used at all (see `mer.media.probe.probe`), or whatever `contained` raises
             for a decoder that crashed or hung. A stream that is absent or
-            cannot be decoded only leaves its values out.
+            cannot be decoded only leaves its values out. What else fails over the clip is `decode_failed`.
     """
-    streams = contained.probe(path) if contained else probe(path, limits)
+    media = contained or shared_media()
+    with failures_of(path.name):
+        return _measured(path, detector, frames, max_seconds, media)
+
+
+def _measured(
+    path: Path, detector: FaceDetector | None, frames: int, max_seconds: float, media: ContainedMedia
+) -> ClipQuality:
+    streams = media.probe(path)
     waveform: Waveform | None = None
     pictures: NDArray[np.uint8] | None = None
     if streams.has_audio:
-        waveform = _if_present(
-            lambda: (
-                contained.decode_audio(path, max_seconds=max_seconds)
-                if contained
-                else decode_audio(path, max_seconds=max_seconds, limits=limits)
-            )
-        )
+        waveform = _if_present(lambda: media.decode_audio(path, max_seconds=max_seconds))
     if streams.has_video:
-        pictures = _if_present(
-            lambda: (
-                contained.sample_frames(path, frames)
-                if contained
-                else sample_frames(path, frames, limits=limits)
-            )
-        )
+        pictures = _if_present(lambda: media.sample_frames(path, frames))
     return quality_of(streams.duration_seconds, waveform, pictures, detector)
 
 

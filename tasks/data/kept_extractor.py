@@ -25,5 +25,8 @@ def cached_extractor(specs: tuple[FeatureSpec, ...], weights: Path) -> MultiExtr
 
 
 def let_go() -> None:
-    """Free the memory (and the GPU's) for what comes after extraction."""
+    """Free the memory (and the GPU's, and the decoders') for what comes after extraction."""
+    from mer.media.contained import shared_media
+
     _cached.clear()
+    shared_media().rest()

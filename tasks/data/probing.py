@@ -38,6 +38,7 @@ def examine(entry: CorpusEntry, require_audio: bool, contained: ContainedMedia) 
         MediaError: it cannot be used, with the reason to store in quarantine.
     """
     from mer.media.content_hash import sha256_file
+    from mer.media.failures import failures_of
     from mer.media.probe import require_streams
 
     stamp = entry_stamp(entry)
@@ -47,11 +48,13 @@ def examine(entry: CorpusEntry, require_audio: bool, contained: ContainedMedia) 
         )
     if entry.precomputed:
         return _examine_precomputed(entry, stamp, require_audio)
-    probe = contained.probe(entry.media)
+    with failures_of(entry.media.name):
+        probe = contained.probe(entry.media)
+        content = sha256_file(entry.media)
     require_streams(probe, audio=require_audio, video=False)
     return ClipUpsert(
         name=entry.name,
-        content=sha256_file(entry.media),
+        content=content,
         path=str(entry.media),
         size=stamp[0],
         mtime_ns=stamp[1],

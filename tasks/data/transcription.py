@@ -22,14 +22,18 @@ def plan_transcription(corpus: str, recogniser: str, shard_clips: int) -> tuple[
 
 @task(name="transcribe shard", tags=["gpu"])
 def transcribe_shard(corpus: str, recogniser: str, names: Sequence[str]) -> int:
-    """Listen to these clips and keep what was said; a clip whose sound cannot be decoded said nothing."""
-    from mer.transcription.listen import listen
+    """Listen to these clips and keep what was said; a clip whose sound cannot be decoded said nothing.
+
+    Of a clip that could not be heard for a reason that passes nothing is kept: the next run listens again.
+    """
+    from mer.transcription.listen import heard_or_none
     from mer.transcription.recogniser import open_recogniser
 
     space = workspace()
     rows = space.catalogue.clips(corpus, only=names)
     with computing(space.settings):
         model = open_recogniser(recogniser)
-        heard = [(row.content, listen(model, row.path)) for row in rows]
+        texts = [(row.content, heard_or_none(model, row.path)) for row in rows]
+    heard = [(content, text) for content, text in texts if text is not None]
     space.catalogue.set_recognised(recogniser, heard)
     return len(heard)

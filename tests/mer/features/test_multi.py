@@ -14,11 +14,11 @@ import torch
 
 from mer.clips import Clip
 from mer.errors import ConfigError, WeightsError
-from mer.features import clip_media
 from mer.features.extract import build_extractor, build_extractors, extract_clips, extract_clips_of_each
 from mer.features.multi import MultiExtractor
 from mer.features.spec import AudioPreparation, FeatureSpec, FramePreparation
 from mer.features.speech import SpeechReader
+from mer.media.contained import ContainedMedia
 
 MOONSHINE = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny")
 UTT = FeatureSpec(
@@ -74,7 +74,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         return call
 
     for name in calls:
-        monkeypatch.setattr(clip_media, name, counting(name, getattr(clip_media, name)))
+        monkeypatch.setattr(ContainedMedia, name, counting(name, getattr(ContainedMedia, name)))
     return calls
 
 

@@ -6,7 +6,10 @@ The project's list of bad inputs, and the test of each (here, or in the file nam
 | --- | --- |
 | 0 bytes; random bytes; header only | `test_rubbish` |
 | moov missing | `test_damaged_media.py::test_an_mp4_without_its_index_is_truncated` |
-| cut at 10-90 % | `test_damaged_media.py::test_an_mp4_cut_anywhere_is_truncated` |
+| cut at 10-90 %, every container | `test_whole.py::test_a_part_of_a_file_is_truncated` |
+| lossless trims | `test_trims.py::test_a_lossless_trim_is_its_visible_part` |
+| a sample rate no sound card has | `test_sample_rates.py::test_a_rate_that_no_sound_card_has_is_refused` |
+| media in another file | `test_two_lists.py::test_it_is_refused_with_its_reason` |
 | audio only | `test_unusual_media.py::test_audio_without_a_picture_is_a_clip` |
 | video only | `test_unusual_media.py::test_a_picture_without_audio_is_a_clip` |
 | 1 frame | `test_unusual_media.py::test_one_frame_is_a_clip` |
@@ -21,11 +24,12 @@ The project's list of bad inputs, and the test of each (here, or in the file nam
 | no face | `test_faces.py::test_no_face_gives_the_whole_picture_and_a_flag` |
 | two faces | `test_faces.py::test_yunet_finds_one_face_and_two` |
 | mkv renamed .mp4 | `test_hostile_media.py::test_matroska_renamed_is_read_for_what_it_is` |
-| gif renamed .mp4 | `test_hostile_media.py::test_a_gif_is_no_clip` |
+| gif renamed .mp4 | `test_hostile_media.py::test_a_gif_is_a_clip_without_sound` |
 | m3u8, ffconcat, SDP renamed .mp4 | `test_hostile_media.py::test_nothing_in_a_file_opens_a_connection` |
-| names `-i.mp4`, `a;b$(id)`, a newline | `test_hostile_media.py::test_unsafe_names_are_refused_before_the_file_is_opened` |
+| names `-i.mp4`, `a;b$(id)`, non-UTF-8, emoji | `test_hostile_media.py::test_odd_names_are_names` |
+| names with a newline | `test_hostile_media.py::test_unsafe_names_are_refused_before_the_file_is_opened` |
 | name `../x` | `../corpora/test_table.py::test_formulas_and_unsafe_names_are_left_out_and_kept_as_text_elsewhere` |
-| names of 255 bytes, non-UTF-8 | `test_hostile_media.py::test_long_and_non_utf8_names` |
+| names of 255 bytes | `test_hostile_media.py::test_long_names_are_refused` |
 | symlink to a system file | `test_hostile_media.py::test_a_link_to_a_system_file_is_not_media` |
 | FIFO | `test_hostile_media.py::test_fifo_folder_device_and_absent_file` |
 | a batch goes on, 30 s, 1 GiB, no traceback | `test_a_folder_of_bad_files_costs_little_and_the_batch_goes_on` |
@@ -100,7 +104,7 @@ def test_a_folder_of_bad_files_costs_little_and_the_batch_goes_on(
         "header.mp4": whole[:40],
         "cut.mp4": whole[: len(whole) // 2],
         "playlist.mp4": b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n",
-        "-i.mp4": whole,
+        "=i.mp4": whole,
     }.items():
         (folder / name).write_bytes(content)
     huge_picture(folder / "huge.mp4", 16_000)

@@ -49,7 +49,7 @@ def test_refusals_keep_their_reason_and_message(contained: ContainedMedia, silen
         contained.decode_audio(silent_film)
     assert caught.value.reason is QuarantineReason.NO_AUDIO
     with pytest.raises(MediaError) as caught:
-        contained.probe(Path("/tmp/caf\udce9.mp4"))
+        contained.probe(Path("/tmp/=caf\udce9.mp4"))
     assert caught.value.reason is QuarantineReason.UNSAFE_NAME
 
 
@@ -111,7 +111,7 @@ def test_a_worker_that_died_while_idle_is_no_clips_fault(movie: Path) -> None:
 
 
 def test_a_decoder_that_hangs_is_ended(movie: Path) -> None:
-    with ContainedMedia(limits=MediaLimits(timeout_seconds=0.5)) as contained:
+    with ContainedMedia(limits=MediaLimits(hang_seconds=0.5)) as contained:
         contained.probe(movie)
         (worker,) = contained.process_ids
         os.kill(worker, signal.SIGSTOP)
@@ -119,6 +119,7 @@ def test_a_decoder_that_hangs_is_ended(movie: Path) -> None:
         with pytest.raises(MediaError) as caught:
             contained.probe(movie)
         assert caught.value.reason is QuarantineReason.TIMED_OUT
+        assert caught.value.transient
         assert time.monotonic() - started < 5
         assert contained.probe(movie).has_video
 

@@ -85,10 +85,10 @@ def test_a_playlist_is_not_followed_even_if_it_gets_here(tmp_path: Path) -> None
 
 def test_it_is_stopped_in_time(movie: Path) -> None:
     with pytest.raises(MediaError) as caught:
-        decode_audio_by_ffmpeg(movie, Container.ISO, 16_000, 30.0, MediaLimits(timeout_seconds=1e-3))
+        decode_audio_by_ffmpeg(movie, Container.ISO, 16_000, 30.0, MediaLimits(hang_seconds=1e-3))
     assert caught.value.reason is QuarantineReason.TIMED_OUT
 
 
 def test_unsafe_names_do_not_reach_it(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="begins with"):
-        decode_audio_by_ffmpeg(tmp_path / "-i.mp4", Container.ISO, 16_000, 1.0, MediaLimits())
+        decode_audio_by_ffmpeg(tmp_path / "=i.mp4", Container.ISO, 16_000, 1.0, MediaLimits())

@@ -20,12 +20,15 @@ from mer.media.frames import sample_frames
 from mer.media.probe import probe
 
 
-def test_a_gif_is_no_clip(tmp_path: Path) -> None:
+def test_a_gif_is_a_clip_without_sound(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(
         b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
     )
-    assert reason_of(probe, path) is QuarantineReason.NOT_MEDIA
+    assert (probe(path).container, probe(path).has_video, probe(path).has_audio) == ("gif", True, False)
+    assert sample_frames(path, 2).shape == (2, 1, 1, 3)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert reason_of(probe, path) is QuarantineReason.TRUNCATED
 
 
 def test_matroska_renamed_is_read_for_what_it_is(tmp_path: Path, movie: Path) -> None:
@@ -82,18 +85,36 @@ def test_nothing_in_a_file_opens_a_connection(tmp_path: Path, canary: tuple[int,
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize("name", ["-i.mp4", "a;b$(id).mp4", "a\nb.mp4", "=cmd().mp4"])
+@pytest.mark.parametrize(
+    "name", ["a\nb.mp4", "a\x7fb.mp4", "a\u2028b.mp4", "=cmd().mp4", "@a.mp4", "a|b.mp4", "a\\b.mp4"]
+)
 def test_unsafe_names_are_refused_before_the_file_is_opened(tmp_path: Path, name: str, movie: Path) -> None:
     path = tmp_path / name
     path.write_bytes(movie.read_bytes())
     assert {reason_of(read, path) for read in READERS} == {QuarantineReason.UNSAFE_NAME}
 
 
-def test_long_and_non_utf8_names(tmp_path: Path, movie: Path) -> None:
-    for name in (b"x" * 251 + b".mp4", b"caf\xe9.mp4"):
-        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
-        path.write_bytes(movie.read_bytes())
-        assert {reason_of(read, path) for read in READERS} == {QuarantineReason.UNSAFE_NAME}
+def test_long_names_are_refused(tmp_path: Path, movie: Path) -> None:
+    path = tmp_path / ("x" * 251 + ".mp4")
+    path.write_bytes(movie.read_bytes())
+    assert {reason_of(read, path) for read in READERS} == {QuarantineReason.UNSAFE_NAME}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"-i.mp4",
+        b"a;b$(id).mp4",
+        b"caf\xe9.mp4",
+        "😀.mp4".encode(),
+        "👩\u200d👧 été\xa0?.mp4".encode(),
+        b"#1 50%.mp4",
+    ],
+)
+def test_odd_names_are_names(tmp_path: Path, movie: Path, name: bytes) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    path.write_bytes(movie.read_bytes())
+    assert {reason_of(read, path) for read in READERS} == {None}
 
 
 def test_a_link_to_a_system_file_is_not_media(tmp_path: Path) -> None:
