@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.mirror import local_corpus
 from flows.options import DemoOptions
 from flows.reporting import StepProgress, console, show_ingest
 from flows.runners import configured_task_runner
 from infra.settings import load_settings
+from mer.errors import CorpusError
 from mer.media.detector_choice import AUTO
 from mer.recipes import Recipe
 from mer.recipes.face_detectors import named_detectors, quality_detector
-from tasks.data.dataset import snapshot_dataset
+from tasks.data.dataset import snapshot_dataset, training_problem
 from tasks.data.demo import make_demo_corpus
 from tasks.data.face_detectors import detector_line, settled_detector
 from tasks.data.features import cut
@@ -25,26 +27,56 @@ from tasks.stage.references import DatasetRef, SnapshotPlan
 
 
 @flow(name="ingest", task_runner=configured_task_runner())
-def ingest(options: DemoOptions) -> DatasetRef:
-    """Ingest a corpus: recognise, probe, hash, catalogue or quarantine, and freeze a snapshot."""
-    return ingest_corpus(options.load_recipe(), options)[0]
+def ingest(options: DemoOptions) -> DatasetRef | None:
+    """Ingest a corpus: recognise, probe, hash, catalogue or quarantine, and freeze a snapshot.
+
+    Clips without labels are catalogued all the same. Where nothing can be trained on the labels there is no snapshot, and a line
+    says why.
+    """
+    recipe = options.load_recipe()
+    report = catalogue_corpus(recipe, options)
+    complete_clips(report.corpus, recipe)
+    plan = SnapshotPlan.of(recipe)
+    if (problem := training_problem(report.corpus, plan)) is not None:
+        console.print(f"[bold]ingested[/] {report.accepted} clips; a model needs labels: ", end="")
+        console.print(problem, markup=False)
+        return None
+    return snapshot_dataset(report.corpus, plan)
 
 
 def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, IngestReport]:
-    """The method: list what is there, probe what is new, write the labels, freeze the snapshot."""
+    """The method: catalogue what is there, freeze the snapshot.
+
+    Raises:
+        CorpusError: nothing can be trained on its labels; said before anything is computed.
+    """
+    report = catalogue_corpus(recipe, options)
+    plan = SnapshotPlan.of(recipe)
+    if (problem := training_problem(report.corpus, plan)) is not None:
+        raise CorpusError(problem)
+    complete_clips(report.corpus, recipe)
+    return snapshot_dataset(report.corpus, plan), report
+
+
+def catalogue_corpus(recipe: Recipe, options: DemoOptions) -> IngestReport:
+    """List what is there, probe what is new, write the labels; of a bucket, from a local copy."""
     show_detectors(recipe)
-    root = options.corpus or make_demo_corpus(options.demo_clips, options.demo_seed)
+    root = local_corpus(options.corpus) or make_demo_corpus(options.demo_clips, options.demo_seed)
     name = options.catalogue_name(root)
     listing = list_corpus(root, name, recipe.emotions, options.reading())
     shards = cut(listing.fresh, recipe.shard_clips)
     probed = [probe_shard.submit(name, shard, recipe.needs_sound) for shard in shards]
     report = write_labels(listing, recipe.emotions, sum(future.result() for future in probed))
     show_ingest(report)
+    return report
+
+
+def complete_clips(corpus: str, recipe: Recipe) -> None:
+    """What the recipe needs to know of clips beyond their table: transcripts and quality."""
     for recogniser in recipe.recognisers:
-        transcribe_missing(name, recogniser, recipe.shard_clips)
+        transcribe_missing(corpus, recogniser, recipe.shard_clips)
     if recipe.quality is not None:
-        measure_quality(name, recipe)
-    return snapshot_dataset(name, SnapshotPlan.of(recipe)), report
+        measure_quality(corpus, recipe)
 
 
 def transcribe_missing(corpus: str, recogniser: str, shard_clips: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from infra.objects.bucket_address import folder_name, is_bucket_address
 from mer.alignment.config import AlignmentStudyConfig
 from mer.corpora.label_map import parse_label_map
 from mer.corpora.options import ReadingOptions
@@ -39,7 +40,8 @@ class FlowOptions(BaseModel):
     )
     corpus: str = Field(
         default="",
-        description="Folder of clips and labels. Empty: the demo corpus, made in the data folder on first use.",
+        description="Folder of clips and labels, or one in a bucket, s3://BUCKET/PREFIX?endpoint=http://HOST:PORT, which is read "
+        "through a local copy. Empty: the demo corpus, made in the data folder on first use.",
     )
     corpus_name: str = Field(
         default="",
@@ -107,7 +109,8 @@ class FlowOptions(BaseModel):
             ConfigError: the folder's name cannot be one.
         """
         try:
-            return self.corpus_name or check_folder_name(Path(root).resolve().name)
+            folder = folder_name(root) if is_bucket_address(root) else Path(root).resolve().name
+            return self.corpus_name or check_folder_name(folder)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 

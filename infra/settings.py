@@ -53,6 +53,11 @@ class Settings(BaseSettings):
     )
     s3_access_key: SecretStr | None = Field(default=None, description="Access key of the S3 object store.")
     s3_secret_key: SecretStr | None = Field(default=None, description="Secret key of the S3 object store.")
+    s3_endpoint: str | None = Field(
+        default=None,
+        description="Address of the S3 server of corpora in buckets that name none (http://HOST:PORT); none: that of the object "
+        "store, if it is in S3, else AWS.",
+    )
     mlflow_tracking_uri: SecretStr = Field(
         default_factory=_sqlite_below_home("mlflow/mlflow.db"),
         description="MLflow tracking server (http://HOST:PORT) or database (sqlite:///PATH).",

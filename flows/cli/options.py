@@ -53,7 +53,9 @@ SetOption = Annotated[
 CorpusOption = Annotated[
     str,
     typer.Option(
-        "--corpus", help="Folder of clips and labels. Left out: the demo corpus, made on first use."
+        "--corpus",
+        help="Folder of clips and labels, or one in a bucket (s3://BUCKET/PREFIX?endpoint=URL). Left out: the demo corpus, made "
+        "on first use.",
     ),
 ]
 NameOption = Annotated[

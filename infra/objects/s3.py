@@ -96,18 +96,7 @@ class S3Store:
         self._address = address
         self._timeout_seconds = timeout_seconds
         endpoint = urlsplit(address.endpoint)
-        self._minio = Minio(
-            endpoint.netloc,
-            access_key=access_key,
-            secret_key=secret_key,
-            secure=endpoint.scheme == "https",
-            region=address.region,
-            http_client=urllib3.PoolManager(
-                timeout=urllib3.Timeout(connect=3.0, read=_REQUEST_SECONDS),
-                maxsize=16,
-                retries=False,  # `_persistently` retries, within a limit that is ours
-            ),
-        )
+        self._minio = minio_client(address.endpoint, address.region, access_key, secret_key)
         self._obstore = ObstoreS3(
             address.bucket,
             endpoint=address.endpoint,
@@ -224,7 +213,7 @@ class S3Store:
 
         try:
             return self._persistently(f"read {key}", get)
-        except _EmptyRange:
+        except EmptyRange:
             return None
 
     def _create_bucket(self) -> None:
@@ -252,36 +241,69 @@ class S3Store:
 
     def _persistently(self, action: str, attempt: Callable[[], Result]) -> Result:
         """Try until it works or `store_timeout_seconds` are over."""
-        deadline = time.monotonic() + self._timeout_seconds
-        pause = 0.1
-        while True:
-            try:
-                return attempt()
-            except S3Error as error:
-                if error.code in _MISSING:
-                    raise ObjectMissing(action.partition(" ")[2]) from None
-                if error.code == "InvalidRange":
-                    raise _EmptyRange from None
-                if error.code in _FATAL:
-                    raise SettingsError(
-                        f"the S3 server refuses to {action}: {error.code}: {error.message}"
-                    ) from error
-                last: Exception = error
-            except (PermissionDeniedError, UnauthenticatedError) as error:
-                raise SettingsError(f"the S3 server refuses to {action}: check the keys") from error
-            except (urllib3.exceptions.HTTPError, BaseError, ConnectionError, TimeoutError) as error:
-                last = error
-            if time.monotonic() + pause > deadline:
-                raise self._unavailable(action, last) from last
-            logger.warning("cannot %s yet (%s); trying again", action, type(last).__name__)
-            time.sleep(pause)
-            pause = min(pause * 2, 3.0)
+        return persistently(action, attempt, self._address.endpoint, self._timeout_seconds)
 
     def _unavailable(self, action: str, error: Exception) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"cannot {action} at {self._address.endpoint} within {self._timeout_seconds:.0f} s: {type(error).__name__}"
-        )
+        return _unavailable(action, error, self._address.endpoint, self._timeout_seconds)
 
 
-class _EmptyRange(Exception):
+class EmptyRange(Exception):
     """A read from behind the end: everything was there before the connection broke."""
+
+
+def minio_client(endpoint: str, region: str, access_key: str | None, secret_key: str | None) -> Minio:
+    """A client that waits for a silent server only so long; without keys it asks anonymously."""
+    parts = urlsplit(endpoint)
+    return Minio(
+        parts.netloc,
+        access_key=access_key,
+        secret_key=secret_key,
+        secure=parts.scheme == "https",
+        region=region,
+        http_client=urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=3.0, read=_REQUEST_SECONDS),
+            maxsize=16,
+            retries=False,  # `persistently` retries, within a limit that is ours
+        ),
+    )
+
+
+def persistently(action: str, attempt: Callable[[], Result], endpoint: str, timeout_seconds: float) -> Result:
+    """Try until it works or the time is over.
+
+    Raises:
+        SettingsError: the server refuses, and will go on refusing.
+        ObjectMissing: there is no such object.
+        EmptyRange: there is nothing behind the position asked for.
+        StoreUnavailable: it did not work in this time.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    pause = 0.1
+    while True:
+        try:
+            return attempt()
+        except S3Error as error:
+            if error.code in _MISSING:
+                raise ObjectMissing(action.partition(" ")[2]) from None
+            if error.code == "InvalidRange":
+                raise EmptyRange from None
+            if error.code in _FATAL:
+                raise SettingsError(
+                    f"the S3 server refuses to {action}: {error.code}: {error.message}"
+                ) from error
+            last: Exception = error
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            raise SettingsError(f"the S3 server refuses to {action}: check the keys") from error
+        except (urllib3.exceptions.HTTPError, BaseError, ConnectionError, TimeoutError) as error:
+            last = error
+        if time.monotonic() + pause > deadline:
+            raise _unavailable(action, last, endpoint, timeout_seconds) from last
+        logger.warning("cannot %s yet (%s); trying again", action, type(last).__name__)
+        time.sleep(pause)
+        pause = min(pause * 2, 3.0)
+
+
+def _unavailable(action: str, error: Exception, endpoint: str, timeout_seconds: float) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"cannot {action} at {endpoint} within {timeout_seconds:.0f} s: {type(error).__name__}"
+    )

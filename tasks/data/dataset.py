@@ -182,6 +182,17 @@ def _usable(space: Workspace, corpus: str, plan: SnapshotPlan) -> list[ClipRow]:
     return [row for row in rows if row.name not in report.left_out]
 
 
+@task(name="look for labels")
+def training_problem(corpus: str, plan: SnapshotPlan) -> str | None:
+    """Why nothing can be trained on the labels of a corpus, and what to do; None: something can."""
+    rows = workspace().catalogue.clips(corpus)
+    try:
+        _require_labels(with_settled_labels(rows, equal_contents(rows)), plan.emotions)
+    except CorpusError as error:
+        return str(error)
+    return None
+
+
 def _require_labels(rows: Sequence[ClipRow], emotions: Sequence[str]) -> None:
     training = [row for row in rows if row.split not in HELD_OUT_SPLITS]
     judged = training_feasibility(
