@@ -9,8 +9,9 @@ from prefect import flow
 from flows.experiment import Experiment
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
-from flows.reporting import StepProgress, console, show_coverage
+from flows.reporting import StepProgress, show_coverage
 from flows.runners import configured_task_runner
+from flows.terminal import console
 from mer.features.spec import FeatureSpec
 from tasks.data.dataset import clip_ids_of
 from tasks.data.features import extract_shard, plan_features

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.terminal import console
 from infra.catalogue import GenerationRow, GenerationState
 from mer.predictor.package import RECORD, ModelPackage
 from tasks.stage.workspace import Workspace, existing_workspace, reading_workspace
-
-console = Console(highlight=False)
 
 
 def show_generations(corpus: str, recipe: str) -> None:

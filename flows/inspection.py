@@ -8,36 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.terminal import console
 from infra.catalogue import ModelVersionRow
-from infra.errors import InfraError
 from infra.services import status as service_status
-from mer.errors import MerError
+from infra.settings import load_settings
 from tasks.data.arithmetic import mixed_sets
 from tasks.data.equal_contents import equal_contents
 from tasks.serve import by_hand
 from tasks.serve.comparison import compare_versions, version_named
 from tasks.serve.library import model_named, version_of
 from tasks.stage.work_folder import in_use
-from tasks.stage.workspace import Workspace, workspace
-
-console = Console(highlight=False)
-
-
-def is_ours(error: BaseException) -> bool:
-    """True for an error (or one with such a cause) whose message alone tells the user enough."""
-    # KeyError and IndexError are bugs: a LookupError of ours is exactly one
-    return isinstance(error, MerError | InfraError) or type(error) is LookupError
+from tasks.stage.workspace import Workspace, existing_workspace, reading_workspace
 
 
 def show_models(model: str) -> None:
     """Versions, aliases and the audit of promotions."""
-    catalogue = workspace().catalogue
-    versions = catalogue.model_versions(model or None)
-    if not versions:
+    space = existing_workspace()
+    versions = space.catalogue.model_versions(model or None) if space is not None else []
+    if space is None or not versions:
         console.print("no model is registered yet: `mer run` makes one")
         return
     table = Table(title="model versions", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
@@ -46,7 +37,9 @@ def show_models(model: str) -> None:
         # names are typed in again: never cut short
         table.add_column(column, justify="right" if right else "left", no_wrap=column == "model")
     for row in versions:
-        aliases = [name for name in ("champion", "challenger") if _is(catalogue.aliased(row.name, name), row)]
+        aliases = [
+            name for name in ("champion", "challenger") if _is(space.catalogue.aliased(row.name, name), row)
+        ]
         table.add_row(
             row.name,
             str(row.version),
@@ -56,7 +49,7 @@ def show_models(model: str) -> None:
         )
     console.print(table)
     for name in dict.fromkeys(row.name for row in versions):
-        for entry in catalogue.promotions(name, alias=None):
+        for entry in space.catalogue.promotions(name, alias=None):
             console.print(
                 f"  {entry.created_at:%Y-%m-%d %H:%M} {name} v{entry.version} {entry.alias}: {entry.reason}"
             )
@@ -79,7 +72,7 @@ def promote(model: str, version: int, reason: str) -> None:
 
 def show_evaluation(model: str, version: int | None, out: Path | None) -> None:
     """Print the report of a version; write it and its figures to a folder if asked to."""
-    space = workspace()
+    space = reading_workspace()
     model = model_named(space, model)
     row = version_of(space, model, version)
     if row.evaluation is None:
@@ -96,7 +89,7 @@ def show_evaluation(model: str, version: int | None, out: Path | None) -> None:
 
 def show_comparison(model: str, version: int | None, against: str) -> None:
     """Print scores of two versions on the clips that both were scored on, with intervals of their differences."""
-    space = workspace()
+    space = reading_workspace()
     model = model_named(space, model)
     first = version_named(space, f"{model}:{version or ''}", model=model)
     second = version_named(space, against, model=model)
@@ -117,14 +110,18 @@ def show_comparison(model: str, version: int | None, against: str) -> None:
 
 def show_status() -> None:
     """Data folder, servers, corpora and their counts, equal contents to settle, quarantine, mixed sets, unfinished stages."""
-    space = workspace()
-    console.print(f"[bold]home[/] {escape(str(space.settings.home))}")
-    for service in service_status(space.settings):
+    settings = load_settings()
+    space = existing_workspace()
+    empty = ": nothing is there yet, `mer run` makes it" if space is None else ""
+    console.print(f"[bold]home[/] {escape(str(settings.home))}{empty}", soft_wrap=True)
+    for service in service_status(settings):
         if service.address:
             memory = service.memory_bytes / 2**20
             console.print(
                 f"  {service.name}: {service.address} ({service.processes} processes, {memory:.0f} MiB)"
             )
+    if space is None:
+        return
     for corpus in space.catalogue.corpora():
         rows = space.catalogue.clips(corpus.name)
         labelled = sum(row.emotion is not None for row in rows)

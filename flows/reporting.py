@@ -14,10 +14,10 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.terminal import console
 from infra.catalogue import GenerationRow
 from mer.features.text_coverage import TextCoverage
 from mer.training.partition import FINAL_VIEW
@@ -25,7 +25,6 @@ from tasks.data.ingestion import IngestReport
 from tasks.stage.references import DatasetRef, ModelVersion, Promotion, Standing
 from tasks.stage.run import StageResult
 
-console = Console(highlight=False)
 WIDE = 100
 """Columns of a terminal in which a table of systems has room for valence and for every fold."""
 
@@ -308,7 +307,7 @@ def print_systems(report: Mapping[str, Any], title: str) -> None:
     rows = report["systems"]
     console.print(systems_table(rows, report["served"], title, by_fold=console.width >= WIDE))
     console.print(
-        f"* served; 95 % interval of WAF by bootstrap over {resampled_line(rows[0])}; chance accuracy {report['chance']:.3f}"
+        f"* the system that is registered; 95 % interval of WAF by bootstrap over {resampled_line(rows[0])}; chance accuracy {report['chance']:.3f}"
     )
     if report.get("holdout"):
         console.print(f"holdout of true labels {_holdout_line(report['holdout'])}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from prefect import flow
-from rich.console import Console
 
 from flows.experiment import Experiment
 from flows.features import extract_frames, extract_streams
@@ -13,12 +12,13 @@ from flows.ingest import ingest_corpus
 from flows.options import SearchOptions
 from flows.pretrain import pretrain_views
 from flows.runners import configured_task_runner
+from flows.terminal import Terminal
 from infra.settings import load_settings
 from infra.studies import dashboard_command
 from mer.search.searched_recipe import recipe_piece, whole_recipe, writable
 from tasks.learn.search import SearchPlan, SearchReport, search_fusion
 
-console = Console(highlight=False, soft_wrap=True)
+console = Terminal(highlight=False, soft_wrap=True)
 
 
 @flow(name="search", task_runner=configured_task_runner())

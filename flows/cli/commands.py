@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from flows.cli.generations import generations
+from flows.cli.group import Commands, everywhere, interruptible, is_verbose
 from flows.cli.local import register
 from flows.cli.local import servers as _servers
 from flows.cli.local import show_addresses as _addresses
@@ -36,6 +37,7 @@ from flows.cli.options import (
     TrialsOption,
     WriteRecipeOption,
 )
+from flows.cli.outcome import EXIT_CODES
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
@@ -43,14 +45,20 @@ from flows.cli.recipes import recipes
 if TYPE_CHECKING:
     from flows.options import FlowOptions
 
+_PACIFIED = "PacifyFlushWrapper"
+"""What typer puts in place of an output that nobody reads on, before it exits with 1."""
+
 app = typer.Typer(
     name="mer",
     help="Multimodal emotion recognition: from clips and labels to a served, calibrated model.",
-    epilog="First steps: `mer run` (demo corpus, everything), then `mer models` and `mer predict CLIP.mp4`.",
+    epilog="First steps: `mer check FOLDER` (is my corpus understood?), `mer run` (demo corpus, everything), then "
+    f"`mer models` and `mer predict CLIP.mp4`. {EXIT_CODES}",
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
 )
+app.callback()(everywhere)
 
 
 @app.command()
@@ -149,7 +157,7 @@ def search(
     """Search layer block, pooling, streams, fusion model and hyper-parameters with Optuna, judged on validation speakers.
 
     Start it several times to share a study between processes; a killed one's trials are tried again by the others.
-    Watch it with `optuna-dashboard sqlite:///.mer/optuna.db` (or the URL in MER_OPTUNA_STORAGE_URL), or in MLflow.
+    Watch it in MLflow, or with `optuna-dashboard`: the command's last line says how.
     """
     from flows.options import SearchOptions
 
@@ -275,15 +283,17 @@ def _run_flow(flow: str, options: FlowOptions) -> None:
     """Run a flow, `module:function`; a recipe that cannot be used is said before any server is started."""
     from importlib import import_module
 
+    interruptible()
     options.load_recipe()
     started = _servers()
+    if not is_verbose():
+        from flows.console_handler import use_console_handler
+
+        use_console_handler()
     module, _, function = flow.partition(":")
     run = getattr(import_module(module), function)
-    from flows.cli.quiet import without_tracebacks_of_ours
-
-    without_tracebacks_of_ours()
-    run(options)
     _addresses(started)
+    run(options)
 
 
 def _fail(message: str) -> None:
@@ -291,17 +301,33 @@ def _fail(message: str) -> None:
     raise typer.Exit(2)
 
 
-def main() -> Any:
-    """Entry point: errors of ours are one line on stderr, not a traceback."""
-    try:
-        return app(standalone_mode=True)
-    except Exception as error:
-        from flows.inspection import is_ours
+def main() -> NoReturn:
+    """Entry point: how a command ends, see `flows.cli.outcome`."""
+    from flows.terminal import BROKEN_PIPE, close_output, finish_output, in_utf8, print_any_name
 
-        if not is_ours(error):
+    in_utf8()
+    print_any_name()
+    code: Any = 0
+    try:
+        try:
+            app(standalone_mode=True)
+        except SystemExit as end:
+            if type(sys.stdout).__name__ == _PACIFIED:
+                raise BrokenPipeError from None
+            code = end.code
+        except BrokenPipeError:
             raise
-        typer.echo(f"mer: {error}", err=True)
-        sys.exit(1)
+        except Exception as error:
+            from flows.cli.outcome import FAILED, failure
+
+            finish_output()
+            typer.echo(f"mer: {failure(error, is_verbose())}", err=True)
+            code = FAILED
+        finish_output()
+    except BrokenPipeError:
+        close_output()
+        code = BROKEN_PIPE
+    sys.exit(code)
 
 
 if __name__ == "__main__":

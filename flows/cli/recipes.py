@@ -36,9 +36,8 @@ def recipes(
     ] = False,
 ) -> None:
     """List the built-in recipes; with NAME: every option of one, with its value, default, range and meaning."""
-    from rich.console import Console
+    from flows.terminal import console
 
-    console = Console(highlight=False)
     if name:
         _show_recipe(console, name, set or [], changed)
     else:

@@ -10,7 +10,7 @@ from infra.errors import CatalogueError
 from mer.errors import ConfigError
 from tasks.serve.comparison import compare_versions
 from tasks.serve.library import version_of
-from tasks.stage.workspace import workspace
+from tasks.stage.workspace import reading_workspace
 
 CHAMPION = "champion"
 
@@ -36,7 +36,7 @@ def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion
         LookupError: no such model or version.
         ConfigError: it is the champion already.
     """
-    space = workspace()
+    space = reading_workspace()
     chosen = version_of(space, model, version)
     champion = space.catalogue.champion(model)
     if champion is not None and champion.version == version:
@@ -81,7 +81,7 @@ def roll_back(model: str) -> PromotionRow:
     Raises:
         CatalogueError: there is none.
     """
-    space = workspace()
+    space = reading_workspace()
     if space.catalogue.champion(model) is None:
         raise CatalogueError(f"{model!r} has no champion to take back")
     audit = space.catalogue.rollback(model, "rolled back from the command line")

@@ -1,0 +1,101 @@
+"""Where a person reads what happens: the one console that the flows and commands print to, and how much of it is shown."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TextIO
+
+from rich.console import Console
+
+BROKEN_PIPE = 141
+"""Exit code where the reader of the output went away, as `| head` does: 128 + SIGPIPE, as of other programs."""
+_UTF8 = "PYTHONUTF8"
+_UNWRAPPED = 10_000
+"""Columns of a line that is the only one shown: it is not broken."""
+
+
+class Terminal(Console):
+    """A console that ends the command quietly where nobody reads on."""
+
+    def on_broken_pipe(self) -> None:
+        """See `rich.console.Console.on_broken_pipe`, whose exit code says that an error of ours happened."""
+        close_output()
+        raise SystemExit(BROKEN_PIPE)
+
+
+console = Terminal(highlight=False)
+
+
+class LastLine(io.TextIOBase):
+    """A stream that writes only the last line that is not blank, when it is closed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._last, self._open = "", ""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Of the stream behind it."""
+        return self._stream.encoding
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Keep the text's last line."""
+        *whole, self._open = (self._open + text).split("\n")
+        self._last = next((line for line in reversed(whole) if line.strip()), self._last)
+        return len(text)
+
+    def close(self) -> None:
+        """Write the line."""
+        last = self._open if self._open.strip() else self._last
+        if last and not self.closed:
+            self._stream.write(f"{last.rstrip()}\n")
+            self._stream.flush()
+        super().close()
+
+
+def show_last_line_only() -> None:
+    """From now on standard output is kept back but for its last line, which `finish_output` writes."""
+    sys.stdout = LastLine(sys.stdout)
+    console.width = _UNWRAPPED
+
+
+def finish_output() -> None:
+    """Write what is kept back, and all that is buffered; a reader who went away raises BrokenPipeError here, not later."""
+    if isinstance(sys.stdout, LastLine):
+        behind = sys.stdout._stream
+        sys.stdout.close()
+        sys.stdout = behind
+    sys.stdout.flush()
+
+
+def close_output() -> None:
+    """Nobody reads standard output any more: what is still written to it goes nowhere, without an error at exit."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # open until the end
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
+def print_any_name() -> None:
+    """A character that the terminal's encoding lacks is shown by its number, where Python would raise an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def in_utf8() -> None:
+    """Start this program anew in Python's UTF-8 mode where the locale has another encoding.
+
+    Names of files and clips are text of any language: with the encoding of the locale C they can be neither printed nor stored.
+    Processes that the program starts inherit the mode.
+    """
+    utf8 = sys.getfilesystemencoding() == "utf-8" and sys.stdout.encoding.lower() == "utf-8"
+    if utf8 or os.environ.get(_UTF8) == "1" or not sys.executable:
+        return
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, _UTF8: "1"})
