@@ -9,8 +9,9 @@ from prefect import flow
 
 from flows.mirror import local_corpus
 from flows.options import DemoOptions
-from flows.reporting import StepProgress, console, show_ingest
+from flows.reporting import StepProgress, show_ingest
 from flows.runners import configured_task_runner
+from flows.terminal import console
 from infra.settings import load_settings
 from mer.errors import CorpusError
 from mer.media.detector_choice import AUTO

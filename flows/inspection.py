@@ -165,7 +165,7 @@ def _show_unfinished(space: Workspace) -> None:
 
 
 def _print_report(row: ModelVersionRow, report: dict[str, Any]) -> None:
-    from flows.reporting import print_systems
+    from flows.result_table import print_systems
 
     print_systems(report, f"{row.name} version {row.version}, out-of-fold")
     served = next(system for system in report["systems"] if system["system"] == report["served"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from flows.reporting import StepProgress, console
+from flows.reporting import StepProgress
+from flows.terminal import console
 from infra.objects.bucket_address import is_bucket_address
 from tasks.data.features import cut
 from tasks.data.mirroring import bytes_of, fetch_objects, plan_mirror, remove_gone

@@ -246,6 +246,11 @@ class PredictOptions(BaseModel):
         default="",
         description="What to do about class priors that differ from the training clips'. Empty: as the version's recipe says.",
     )
+    transcripts: str = Field(
+        default="",
+        description="Table of what is spoken in the clips (.csv, .tsv, .parquet, .jsonl): names or paths, and texts. Empty: the "
+        "text files beside the clips, then the catalogue.",
+    )
 
     @field_validator("model")
     @classmethod

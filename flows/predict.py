@@ -5,7 +5,8 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.options import PredictOptions
-from tasks.serve.prediction import PredictionReport, PredictionRequest, predict_files
+from tasks.serve.prediction import PredictionReport, PredictionRequest
+from tasks.serve.prediction_task import predict_files
 
 
 @flow(name="predict")
@@ -20,5 +21,6 @@ def predict(options: PredictOptions) -> PredictionReport:
             candidates=options.candidates,
             corpus=options.corpus_name,
             label_shift=options.label_shift,
+            transcripts=options.transcripts,
         )
     )

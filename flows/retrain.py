@@ -16,7 +16,8 @@ from flows.features import extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import RetrainOptions
 from flows.pretrain import pretrain_views
-from flows.reporting import show_promotion, show_remarks, show_systems
+from flows.reporting import show_promotion, show_remarks
+from flows.result_table import show_systems
 from flows.runners import configured_task_runner
 from flows.self_training import refresh_pseudo_labels
 from flows.train import train_systems

@@ -13,7 +13,8 @@ from flows.features import extract_frames, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.pretrain import pretrain_views
-from flows.reporting import StepProgress, show_remarks, show_systems
+from flows.reporting import StepProgress, show_remarks
+from flows.result_table import show_systems
 from flows.runners import configured_task_runner
 from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe

@@ -20,13 +20,10 @@ from flows.cli.options import (
     AdaptStreamOption,
     AgainstOption,
     BatchOption,
-    CandidatesOption,
     ControlFitsOption,
     ControlOption,
     FirstRungOption,
-    LabelShiftOption,
     ModelArgument,
-    ModelOption,
     OneModelArgument,
     PoolingOption,
     PromoteOption,
@@ -39,6 +36,7 @@ from flows.cli.options import (
 )
 from flows.cli.outcome import EXIT_CODES
 from flows.cli.over_corpus import CorpusArguments, over_corpus
+from flows.cli.predict import register as register_predict
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
 
@@ -173,43 +171,7 @@ def search(
     _run_flow("flows.search:search", options)
 
 
-@app.command()
-def predict(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Media files, or folders of them.")] = None,
-    out: Annotated[Path, typer.Option(help="File to write: .csv, .json or .jsonl.")] = Path(
-        "predictions.csv"
-    ),
-    model: ModelOption = "",
-    version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
-    candidates: CandidatesOption = None,
-    name: Annotated[
-        str, typer.Option("--name", help="Corpus that candidates are clips of, where no PATHS are given.")
-    ] = "",
-    label_shift: LabelShiftOption = "",
-) -> None:
-    """Predict emotion and valence of clips with the champion: all class probabilities, what was read of each clip, what is odd.
-
-    With --candidates: a submission to a MER challenge, name,discrete[,valence].
-    """
-    from rich.progress import Progress
-
-    from tasks.serve.prediction import PredictionRequest, predict_files
-
-    paths = paths or []
-    if not paths and candidates is None:
-        _fail("expected PATHS of clips, or --candidates; found neither")
-    missing = [str(path) for path in (*paths, *([candidates] if candidates else [])) if not path.exists()]
-    if missing:
-        _fail(f"no such file or folder: {', '.join(missing)}")
-    request = PredictionRequest(
-        [str(path) for path in paths], str(out), model, version, str(candidates or ""), name, label_shift
-    )
-    with Progress(transient=True) as bar:
-        line = bar.add_task("predicting", total=None)
-        report = predict_files.fn(request, lambda done, total: bar.update(line, completed=done, total=total))
-    typer.echo(report.summary)
-    for path, reason in report.unusable:
-        typer.echo(f"not predicted: {path}: {reason}", err=True)
+register_predict(app)
 
 
 @app.command("demo-data")

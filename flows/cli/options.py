@@ -125,6 +125,31 @@ CandidatesOption = Annotated[
         help="Table of the names a submission must have: exactly its rows are written, in order.",
     ),
 ]
+AnswersFileOption = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="File to write: .csv, .json or .jsonl; its folder is made. - writes a table to the terminal or pipe instead. "
+        "Left out: predictions.csv, or nothing with --json and --jsonl.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Write the answers to standard output, as one JSON array of objects.")
+]
+JsonLinesOption = Annotated[
+    bool, typer.Option("--jsonl", help="Write the answers to standard output, one JSON object a line.")
+]
+TranscriptsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--transcripts",
+        help="Table of what is spoken: a column of names or paths, and one of texts (.csv, .tsv, .parquet, .jsonl). Left out: "
+        "CLIP.txt beside CLIP.mp4, else what the catalogue knows.",
+        show_default=False,
+    ),
+]
 LabelShiftOption = Annotated[
     Literal["", "off", "report", "correct-if-shifted"],
     typer.Option(

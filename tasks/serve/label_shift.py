@@ -13,7 +13,6 @@ from mer.clips import Clip
 from mer.label_shift.config import LabelShiftConfig
 from mer.predictor.package import ModelPackage
 from tasks.data.old_ids import named_posteriors
-from tasks.serve.evaluation import OUT_OF_FOLD
 from tasks.stage.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -44,15 +43,17 @@ def analyse_predictions(
     return analyse_shift(calibration, target, package.recipe.emotions, config)
 
 
-def write_summary(analysis: ShiftAnalysis | NoAnalysis, out: Path) -> str:
+def write_summary(analysis: ShiftAnalysis | NoAnalysis, out: Path | None) -> str:
     """Write `<out>.label_shift.json` and `.html` beside the table, with or without correction; returns the summary's line.
 
-    Where nothing could be estimated, no files are left, not even of an earlier prediction.
+    Where nothing could be estimated, no files are left, not even of an earlier prediction. Without a table there are none.
     """
     from mer.label_shift.analysis import NoAnalysis
     from mer.label_shift.page import shift_line, shift_page
 
     summary = analysis.to_json()
+    if out is None:
+        return shift_line(summary)
     data, page = (out.with_suffix(f".label_shift{suffix}") for suffix in (".json", ".html"))
     if isinstance(analysis, NoAnalysis):
         data.unlink(missing_ok=True)
@@ -72,6 +73,7 @@ def _calibration_clips(
     from mer.evaluation.comparison import labelled
     from mer.label_shift.clip_sets import CalibrationClips
     from mer.posteriors import Posteriors
+    from tasks.serve.evaluation import OUT_OF_FOLD
 
     if version.evaluation is None or version.snapshot_id is None:
         return None

@@ -7,13 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.reporting import (
-    label_shift_line,
-    layers_table,
-    print_systems,
-    retrieval_table,
-    systems_table,
-)
+from flows.reporting import layers_table, retrieval_table
+from flows.result_table import label_shift_line, print_systems, systems_table
 from infra.artifacts import ArtifactRef
 from tasks.stage.run import StageResult
 

@@ -115,7 +115,7 @@ def register(space: Workspace, folder: Path, train: dict[str, str]) -> None:
 def predicted(tmp_path: Path, candidates: str, mode: str = "", version: int = 1) -> tuple[str, list[str]]:
     """The report's line and the answers in order."""
     out = tmp_path / "out.csv"
-    report = predict_files.fn(
+    report = predict_files(
         PredictionRequest(
             [], str(out), "shifted", version, candidates=str(tmp_path / candidates), label_shift=mode
         )

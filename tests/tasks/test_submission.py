@@ -88,7 +88,7 @@ def corpus(tmp_path: Path, space: Workspace) -> Path:
 def test_features_alone_lead_to_a_submission(corpus: Path, tmp_path: Path) -> None:
     table(tmp_path, "candidates.csv", "name,discrete\ny,neutral\nx,neutral\n")
     out = tmp_path / "submission.csv"
-    report = predict_files.fn(
+    report = predict_files(
         PredictionRequest([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
     )
     assert report.predicted == 2
@@ -104,12 +104,12 @@ def test_equal_clips_are_both_answered(corpus: Path, tmp_path: Path) -> None:
     ingest(corpus)
     table(tmp_path, "candidates.csv", "name,discrete\ny,neutral\nyy,neutral\nxx,neutral\n")
     out = tmp_path / "answers.csv"
-    report = predict_files.fn(
+    report = predict_files(
         PredictionRequest([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
     )
     assert report.predicted == 3
     assert out.read_bytes() == b"name,discrete\ny,angry\nyy,angry\nxx,happy\n"
-    report = predict_files.fn(PredictionRequest([str(corpus / "audio")], str(out), "features", 1))
+    report = predict_files(PredictionRequest([str(corpus / "audio")], str(out), "features", 1))
     assert report.predicted == 4
     answers = [[row.name, row.discrete] for row in read_predictions(out)]
     assert answers == [["x", "happy"], ["xx", "happy"], ["y", "angry"], ["yy", "angry"]]
@@ -120,13 +120,13 @@ def test_files_of_one_name_are_told_apart_and_make_no_submission(corpus: Path, t
         write_sound(tmp_path / "media" / place, number)
         vectors((tmp_path / "media" / place).parent, "clip-UTT", Path(place).stem)
     out, asked = tmp_path / "answers.csv", [str(tmp_path / "media")]
-    assert predict_files.fn(PredictionRequest(asked, str(out), "features", 1)).predicted == 3
+    assert predict_files(PredictionRequest(asked, str(out), "features", 1)).predicted == 3
     names = [line.split(",")[0] for line in out.read_text(encoding="utf-8").splitlines()[1:]]
     assert names == ["a__x", "b__x", "z"]
     table(tmp_path, "candidates.csv", "name\nx\n")
     out.unlink()
     with pytest.raises(CorpusError, match=r"candidate x: expected one file of this name, found .*a/x.wav"):
-        predict_files.fn(
+        predict_files(
             PredictionRequest(asked, str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
         )
     assert not out.exists()
@@ -136,7 +136,7 @@ def test_a_candidate_that_is_nowhere_leaves_no_file(corpus: Path, tmp_path: Path
     table(tmp_path, "candidates.csv", "name\ny\nzz\n")
     out = tmp_path / "submission.csv"
     with pytest.raises(CorpusError, match=r"1 of 2 candidates have no prediction(.|\n)*zz: no media"):
-        predict_files.fn(
+        predict_files(
             PredictionRequest([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
         )
     assert not out.exists()
@@ -148,8 +148,8 @@ def test_a_name_in_two_corpora_needs_the_corpus(corpus: Path, tmp_path: Path) ->
     table(tmp_path, "candidates.csv", "name\nx\n")
     arguments = ([], str(tmp_path / "out.csv"), "features", 1)
     with pytest.raises(CorpusError, match="x is a clip of corpus and another one of other"):
-        predict_files.fn(PredictionRequest(*arguments, candidates=str(tmp_path / "candidates.csv")))
-    report = predict_files.fn(
+        predict_files(PredictionRequest(*arguments, candidates=str(tmp_path / "candidates.csv")))
+    report = predict_files(
         PredictionRequest(*arguments, candidates=str(tmp_path / "candidates.csv"), corpus="other")
     )
     assert report.predicted == 1
@@ -164,7 +164,7 @@ def test_two_names_of_equal_content_are_two_lines(corpus: Path, tmp_path: Path) 
     ingest(corpus)
     table(tmp_path, "candidates.csv", "name,discrete\ntwin,neutral\nx,neutral\nt7,neutral\ny,neutral\n")
     out = tmp_path / "submission.csv"
-    report = predict_files.fn(
+    report = predict_files(
         PredictionRequest([], str(out), "features", 1, candidates=str(tmp_path / "candidates.csv"))
     )
     assert report.predicted == 4
@@ -192,7 +192,7 @@ def test_every_file_of_a_folder_is_answered(
     for name, seed in files.items():
         write_sound(folder / name, seed)
     out = tmp_path / "out.csv"
-    report = predict_files.fn(PredictionRequest([str(folder)], str(out), "features", 1))
+    report = predict_files(PredictionRequest([str(folder)], str(out), "features", 1))
     answers = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
     assert report.predicted == len(answers) == 2 and not report.unusable
     if expected is not None:
@@ -211,22 +211,22 @@ def test_files_that_cannot_be_read_have_a_row_with_their_status(
     (folder / "b.mp4").touch()
     Path(os.fsdecode(bytes(folder) + b"/caf\xe9.wav")).touch()
     out = tmp_path / f"out{suffix}"
-    report = predict_files.fn(PredictionRequest([str(folder)], str(out), "features", 1))
+    report = predict_files(PredictionRequest([str(folder / "b.wav"), str(folder)], str(out), "features", 1))
     rows = read_predictions(out)
     assert [(row.name, row.status) for row in rows] == [
-        ("a", "empty_file"), ("b.mp4", "empty_file"), ("b.wav", "ok"), ("c", "not_media"), ("caf\\udce9", "unsafe_name")
+        ("b.wav", "ok"), ("a", "empty_file"), ("b.mp4", "empty_file"), ("c", "not_media"), ("caf\\udce9", "unsafe_name")
     ]  # fmt: skip
     assert (report.predicted, len(report.unusable)) == (1, 4)
     assert all((row.model, row.version) == ("features", 1) for row in rows)
-    assert rows[2].path == str(folder / "b.wav") and rows[2].modalities == ("visual",)
-    assert rows[2].valence is None, "the model has learnt none"
-    assert list(rows[2].probabilities) == list(MER_EMOTIONS)
+    assert rows[0].path == str(folder / "b.wav") and rows[0].modalities == ("visual",)
+    assert rows[0].valence is None, "the model has learnt none"
+    assert list(rows[0].probabilities) == list(MER_EMOTIONS)
 
 
 def test_nothing_that_can_be_read_is_a_table_of_reasons(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     out = tmp_path / "out.csv"
-    report = predict_files.fn(PredictionRequest([str(tmp_path / "a.mp4")], str(out), "features", 1))
+    report = predict_files(PredictionRequest([str(tmp_path / "a.mp4")], str(out), "features", 1))
     assert report.predicted == 0 and [row.status for row in read_predictions(out)] == ["empty_file"]
     assert "p_happy" in out.read_text(encoding="utf-8")
 
@@ -236,12 +236,11 @@ def test_the_file_to_write_is_checked_before_anything_is_read(space: Workspace, 
     for name, candidates, message in (
         ("out.xlsx", "", r"expected a file named \*.csv, \*.json or \*.jsonl, found 'out.xlsx'"),
         ("out.json", "candidates.csv", r"submission: expected a file named \*.csv, found 'out.json'"),
-        ("nowhere/out.csv", "", "predictions: expected a file in a folder that exists"),
-        ("folder.csv", "candidates.csv", "predictions: expected a file in a folder that exists"),
+        ("folder.csv", "candidates.csv", "predictions: expected a file to write, found the folder"),
     ):
         request = PredictionRequest(["x"], str(tmp_path / name), "no such model", candidates=candidates)
         with pytest.raises(ConfigError, match=message):
-            predict_files.fn(request)
+            predict_files(request)
 
 
 def write_sound(path: Path, seed: int) -> None:

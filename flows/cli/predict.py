@@ -1,0 +1,147 @@
+"""`mer predict`: answers to a file, to standard output, and for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.options import (
+    AnswersFileOption,
+    CandidatesOption,
+    JsonLinesOption,
+    JsonOption,
+    LabelShiftOption,
+    ModelOption,
+    TranscriptsOption,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tasks.serve.prediction import Answers
+
+UNUSABLE = 3
+"""Exit code: done, but some inputs could not be used."""
+DEFAULT_FILE, STANDARD_OUTPUT = "predictions.csv", "-"
+_SHOWN = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def predict(
+        paths: Annotated[list[Path] | None, typer.Argument(help="Media files, or folders of them.")] = None,
+        out: AnswersFileOption = "",
+        as_json: JsonOption = False,
+        as_json_lines: JsonLinesOption = False,
+        model: ModelOption = "",
+        version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
+        transcripts: TranscriptsOption = None,
+        candidates: CandidatesOption = None,
+        name: Annotated[
+            str, typer.Option("--name", help="Corpus that candidates are clips of, where no PATHS are given.")
+        ] = "",
+        label_shift: LabelShiftOption = "",
+    ) -> None:
+        """Predict emotion and valence of clips with the champion: all class probabilities, what was read, what is odd.
+
+        With --candidates: a submission to a MER challenge, name,discrete[,valence]. Exit code 3: some files have no answer, their
+        rows say why.
+        """
+        piped = _on_standard_output(out, as_json, as_json_lines)
+        files = [
+            *(paths or []),
+            *([candidates] if candidates else []),
+            *([transcripts] if transcripts else []),
+        ]
+        if not paths and candidates is None:
+            _usage("expected PATHS of clips, or --candidates; found neither")
+        if candidates is not None and piped not in ("", ".csv"):
+            _usage("expected --out FILE.csv or --out - with --candidates: a submission is a table")
+        if missing := [_shown(path) for path in files if not _is_there(path)]:
+            _usage(f"no such file or folder: {', '.join(missing)}")
+        file = "" if out == STANDARD_OUTPUT else out or ("" if piped else DEFAULT_FILE)
+        from tasks.serve.prediction import PredictionRequest, answer
+
+        request = PredictionRequest(
+            paths=[str(path) for path in paths or []],
+            out=file,
+            model=model,
+            version=version,
+            candidates=str(candidates or ""),
+            corpus=name,
+            label_shift=label_shift,
+            transcripts=str(transcripts or ""),
+        )
+        with _progress() as progress:
+            answers = answer(request, progress)
+        _show(answers, piped)
+        if answers.report.unusable:
+            raise typer.Exit(UNUSABLE)
+
+
+def _on_standard_output(out: str, as_json: bool, as_json_lines: bool) -> str:
+    """Suffix of what is written to standard output; empty: nothing is."""
+    if as_json and as_json_lines:
+        _usage("expected --json or --jsonl, found both")
+    if as_json or as_json_lines:
+        return ".json" if as_json else ".jsonl"
+    return ".csv" if out == STANDARD_OUTPUT else ""
+
+
+def _show(answers: Answers, piped: str) -> None:
+    """Answers on standard output, everything else beside them on standard error; without these, people's lines there."""
+    report = answers.report
+    if piped:
+        stream = sys.stdout.buffer
+        stream.write(answers.text(piped).encode("utf-8"))
+        stream.flush()
+    elif len(answers.rows) == 1 and answers.submission is None:
+        from flows.cli.one_answer import answer_lines
+
+        typer.echo("\n".join(answer_lines(answers.rows[0])) + "\n")
+    typer.echo(report.summary, err=bool(piped))
+    for note in report.notes:
+        typer.echo(f"note: {note}", err=True)
+    for path, reason in report.unusable[:_SHOWN]:
+        typer.echo(f"not predicted: {path}: {reason}", err=True)
+    if (more := len(report.unusable) - _SHOWN) > 0:
+        where = f"see {report.out}" if report.out else "see their rows"
+        typer.echo(f"not predicted: and {more} more, {where}", err=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on standard error where people look at it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(transient=True, console=Console(stderr=True)) as bar:
+        line = bar.add_task("predicting", total=None)
+        yield lambda done, total: bar.update(line, completed=done, total=total)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether anything has this name, a broken link included: what it is, its row says."""
+    try:
+        return path.exists() or path.is_symlink()
+    except (OSError, ValueError):
+        return False
+
+
+def _shown(path: Path) -> str:
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _usage(message: str) -> None:
+    typer.echo(f"mer: {message}", err=True)
+    raise typer.Exit(2)
