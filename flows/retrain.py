@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.experiment import Experiment
-from flows.features import extract_streams
+from flows.features import extract_frames, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import RetrainOptions
 from flows.pretrain import pretrain_views
@@ -65,7 +65,9 @@ def retrained(options: RetrainOptions) -> RetrainReport:
         view = experiment.served_view
         evaluation = evaluate(view, fused, served, recipe.label_shift)
         final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
-        version = register(view, RegisteredAs(model, recipe), experiment.inputs(view), final, evaluation)
+        framed = extract_frames(experiment)
+        views = {one.name: framed.inputs(one) for one in experiment.views}
+        version = register(view, RegisteredAs(model, recipe), views, final, evaluation)
         close_tracked_run(view, recipe, evaluation)
         promotion = (
             gate_and_promote(dataset, recipe.gate, version, evaluation, fencing_token)

@@ -16,6 +16,7 @@ from mer.media.detector_choice import detector_file
 from mer.predictor.package import (
     ADAPTER_FOLDER,
     ALIGNMENT_FOLDER,
+    DOMAIN_FOLDER,
     RECORD,
     STREAMS_FOLDER,
     ModelPackage,
@@ -27,6 +28,7 @@ from tasks.data.dataset import load_partitions
 from tasks.learn.ensemble import load_ensemble
 from tasks.selftrain.pseudo_labels import standing_generations
 from tasks.serve.comparison import held_out, snapshot_of
+from tasks.serve.domain import ViewInputs, measured_level, training_domain
 from tasks.serve.evaluation import PSEUDO_MARK
 from tasks.serve.unseen import with_unseen
 from tasks.stage.references import (
@@ -59,7 +61,7 @@ class RegisteredAs:
 
 @task(name="register")
 def register(
-    view: View, registered: RegisteredAs, inputs: StreamInputs, served: FusedView, evaluation: StageResult
+    view: View, registered: RegisteredAs, views: ViewInputs, served: FusedView, evaluation: StageResult
 ) -> ModelVersion:
     """Commit the model package and register it as the next version (the same package: the same version).
 
@@ -68,11 +70,13 @@ def register(
     Args:
         view: the view that is served.
         registered: name of the model, and its recipe, which goes into the package whole.
-        inputs: the streams that are read, as this view has them.
+        views: the streams that are read, as this view and the outer folds have them: the folds' held-out clips say how far from
+            the training set a clip may lie.
         served: the system that is served.
         evaluation: its temperature and metrics are read.
     """
     dataset, recipe, model = view.dataset, registered.recipe, registered.model
+    inputs = views[view.name]
     parts = _learnt_parts(inputs)
     ensemble = load_ensemble(workspace(), served.model) if served.members else None
     fusions = (
@@ -80,7 +84,8 @@ def register(
         if ensemble
         else {served.system: served.model}
     )
-
+    configs = [recipe.member_fusions[name] for name in fusions] if ensemble else [recipe.fusion]
+    domain = training_domain(dataset, views, measured_level(configs))
     taught = served.system.endswith(PSEUDO_MARK)
     generations = standing_generations.fn(dataset, recipe.name).generations if taught else ()
 
@@ -103,11 +108,13 @@ def register(
             system=served.system,
             ensemble=ensemble,
             generations=generations,
+            domain=DOMAIN_FOLDER,
         )
         files: dict[str, Path | bytes] = {RECORD: package.write(run.folder)}
         files |= _detector_files(run.space, inputs)
         folders = {package.fusion_folders[name]: ref for name, ref in fusions.items()}
         folders |= {f"{STREAMS_FOLDER}/{folder_name}": ref for folder_name, ref in parts.items()}
+        folders[DOMAIN_FOLDER] = domain
         for folder, ref in folders.items():
             files |= {
                 f"{folder}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())
@@ -122,6 +129,7 @@ def register(
             "streams": {folder_name: ref.sha256 for folder_name, ref in parts.items()},
             "layers": {name: item.learnt.read_layer for name, item in inputs.items()},
             "evaluation": evaluation.ref.sha256,
+            "domain": domain.sha256,
             **({"generations": list(generations)} if generations else {}),
         },
         config={"recipe": recipe.model_dump(mode="json")},
