@@ -13,8 +13,9 @@ from mer.clips import Clip
 from mer.ensemble.system import EnsembleSystem
 from mer.posteriors import Posteriors
 from mer.predictions import Evidence, Prediction
+from mer.predictor.loaded import LoadedParts
 from mer.predictor.package import ModelPackage
-from mer.predictor.reading import StreamReader
+from mer.predictor.reading import BatchReading
 from mer.stream_tables import LevelTables
 from mer.systems.explanation import Explanation, explain
 from mer.systems.fitted import FittedSystem
@@ -48,7 +49,7 @@ class Predictor:
         self.package = ModelPackage.read(folder)
         self.version = version
         self.system = served_system(self.package, folder)
-        self._reader = StreamReader(self.package, folder, weights)
+        self._parts = LoadedParts(self.package, folder, weights)
 
     def predict(
         self, clips: Sequence[Clip], progress: Progress | None = None, batch_clips: int = 64
@@ -65,22 +66,23 @@ class Predictor:
         evidence: list[Evidence] = []
         for begin in range(0, len(clips), batch_clips):
             batch = clips[begin : begin + batch_clips]
-            posteriors = self.posteriors(batch)
+            reading = BatchReading(self._parts, batch)
+            posteriors = self.system.posteriors(self._tables(reading))
             end = begin + len(batch)
             logits[begin:end] = posteriors.logits.astype(np.float64) / self.package.temperature
             valence[begin:end] = posteriors.valence
-            evidence += self._reader.evidence(batch)
+            evidence += reading.evidence()
             if progress is not None:
                 progress(end, len(clips))
         return Scores(logits, valence, tuple(evidence))
 
     def posteriors(self, clips: Sequence[Clip]) -> Posteriors:
         """The system's posteriors of these clips before the last calibration, as they were evaluated."""
-        return self.system.posteriors(self._tables(clips))
+        return self.system.posteriors(self._tables(BatchReading(self._parts, clips)))
 
     def explain(self, clips: Sequence[Clip]) -> Explanation:
         """What each stream weighs in the answers for these clips, and what they lose without it."""
-        return explain(self.system, self._tables(clips), self.package.temperature)
+        return explain(self.system, self._tables(BatchReading(self._parts, clips)), self.package.temperature)
 
     def answers(
         self, clips: Sequence[Clip], scores: Scores, corrected: NDArray[np.float64] | None = None
@@ -107,8 +109,8 @@ class Predictor:
             for row, (clip, shares) in enumerate(zip(clips, probabilities.tolist(), strict=True))
         ]
 
-    def _tables(self, clips: Sequence[Clip]) -> LevelTables:
-        return {level: self._reader.streams(clips, level) for level in self.system.levels}
+    def _tables(self, reading: BatchReading) -> LevelTables:
+        return {level: reading.streams(level) for level in self.system.levels}
 
 
 def served_system(package: ModelPackage, folder: Path) -> FittedSystem:

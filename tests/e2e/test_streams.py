@@ -16,6 +16,7 @@ from mer.clips import Clip
 from mer.demo import DemoConfig, generate_demo
 from mer.posteriors import Posteriors
 from mer.predictor.predictor import Predictor
+from mer.predictor.reading import BatchReading
 from mer.recipes import load_recipe
 
 pytestmark = pytest.mark.slow
@@ -114,7 +115,7 @@ def test_one_stream_is_missing_for_some_clips_and_the_answers_are_those_that_wer
     predictor = served(ran, artifacts)
     answered = predictor.posteriors([clips[name] for name in holdout.clip_ids])
     np.testing.assert_allclose(answered.probabilities(), holdout.probabilities(), atol=1e-4)
-    tables = predictor._reader.streams(list(clips.values()), "utterance")
+    tables = BatchReading(predictor._parts, list(clips.values())).streams("utterance")
     present = {name: table.present for name, table in tables.items()}
     assert set(present) == {
         "acoustic/moonshine", "acoustic/hubert", "visual/crops", "visual/clip", "lexical/text"

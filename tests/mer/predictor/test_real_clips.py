@@ -17,9 +17,10 @@ from mer.demo.corpus import render_clip
 from mer.demo.plan import plan_corpus
 from mer.ensemble.ensemble import Ensemble
 from mer.examples import Examples
+from mer.predictor.loaded import LoadedParts
 from mer.predictor.package import ModelPackage, ServedStream
 from mer.predictor.predictor import Predictor
-from mer.predictor.reading import StreamReader
+from mer.predictor.reading import BatchReading
 from mer.recipes import Recipe
 from mer.stream_tables import Level
 from mer.systems.kinds import FitData, fit_system
@@ -82,14 +83,15 @@ def predictor(clips: dict[str, Clip], tmp_path_factory: pytest.TempPathFactory) 
         recipe=recipe, streams={"voice": ServedStream(read_layer=2)}, system="ensemble", ensemble=rule
     )
     record.write(folder)
-    reader, everyone = StreamReader(record, folder, folder / "weights"), list(clips.values())
+    everyone = list(clips.values())
+    reading = BatchReading(LoadedParts(record, folder, folder / "weights"), everyone)
     count = len(everyone)
     examples = Examples(
         tuple(clips), np.arange(count) % 3, np.linspace(-9, 9, count).astype(np.float32), (None,) * count,
         np.zeros(count, np.int64), np.ones(count, np.float32),
     )  # fmt: skip
     for name, level in MEMBERS.items():
-        tables = {level: reader.streams(everyone, level)}
+        tables = {level: reading.streams(level)}
         data = FitData(tables, examples, np.ones(count, bool), np.zeros(count, bool), EMOTIONS)
         options = {"hidden": 8, "epochs": 40, "level": level, "learning_rate": 0.01, "dropout": 0.0}
         fit_system("neural", data, options).save(folder / record.fusion_folders[name])

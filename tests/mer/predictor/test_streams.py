@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,9 @@ from mer.clips import Clip
 from mer.errors import ConfigError
 from mer.features.dataset import FeatureTable, RaggedTable
 from mer.features.spec import FeatureSpec
+from mer.predictor.loaded import LoadedParts
 from mer.predictor.package import ModelPackage
-from mer.predictor.reading import StreamReader
+from mer.predictor.reading import BatchReading
 from mer.predictor.streams import averaged, frame_spec, read_states
 from mer.recipes import AcousticStream, Recipe, StatesRead
 
@@ -99,10 +99,11 @@ def test_frames_of_a_block_are_averaged_frame_by_frame() -> None:
         frame_spec(plain, None)
 
 
-class Voice(StreamReader):
-    """A reader whose stream is read at several speeds, at one of which the last clip is too short."""
+class Voice(BatchReading):
+    """A reading whose stream is read at several speeds, at one of which the last clip is too short."""
 
-    def _vector(self, name: str, clips: Sequence[Clip]) -> FeatureTable:
+    def _vector(self, name: str) -> FeatureTable:
+        clips = self._clips
         rows, values = tuple(clip.name for clip in clips), np.ones((len(clips), 2), dtype=np.float32)
         plain = FeatureTable(rows, values, np.ones(len(clips), dtype=bool))
         faster = FeatureTable(rows, values, np.arange(len(clips)) < len(clips) - 1)
@@ -113,18 +114,20 @@ def test_a_stream_is_evidence_only_where_the_fusion_had_it(tmp_path: Path) -> No
     recipe = Recipe.model_validate(
         {"name": "x", "streams": {"voice": {"modality": "acoustic", "features": {"source": "s"}}}}
     )
-    reader = Voice(ModelPackage(recipe=recipe, system="fused"), tmp_path, tmp_path)
     clips = [Clip(name=name, content=name, path=tmp_path / name, corpus_root=tmp_path) for name in "ab"]
-    (table,) = reader.streams(clips, "utterance").values()
+    parts = LoadedParts(ModelPackage(recipe=recipe, system="fused"), tmp_path, tmp_path)
+    reading = Voice(parts, clips)
+    assert [one.streams for one in reading.evidence()] == [(), ()], "nothing was read yet"
+    (table,) = reading.streams("utterance").values()
     assert table.present.tolist() == [True, False]
-    assert [one.streams for one in reader.evidence(clips)] == [("voice",), ()]
-    assert [one.streams for one in reader.evidence(clips[:1])] == [()], "those clips alone were not read"
+    assert [one.streams for one in reading.evidence()] == [("voice",), ()]
 
 
-class Frames(StreamReader):
-    """A reader that gives one frame of the states that it is asked for."""
+class Frames(BatchReading):
+    """A reading that gives one frame of the states that it is asked for."""
 
-    def _frames(self, name: str, spec: FeatureSpec, clips: Sequence[Clip]) -> RaggedTable:
+    def _frames(self, spec: FeatureSpec) -> RaggedTable:
+        clips = self._clips
         assert isinstance(spec.layers, tuple) and spec.pooling == "frames"
         values = np.ones((len(clips), len(spec.layers), 2), dtype=np.float32)
         offsets = np.arange(len(clips) + 1, dtype=np.int64)
@@ -136,8 +139,7 @@ class Frames(StreamReader):
 def test_of_an_earlier_package_all_states_are_read_frame_by_frame(tmp_path: Path) -> None:
     face = {"features": {"modality": "visual", "source": "seed:clip-tiny", "layers": [1, 2]}}
     record = {"recipe": {"name": "old", "visual": face}, "system": "fused", "read_layer": None}
-    reader = Frames(ModelPackage.parse(json.dumps(record)), tmp_path, tmp_path)
-    (table,) = reader.streams(
-        [Clip(name="a", content="a", path=tmp_path / "a", corpus_root=tmp_path)], "frames"
-    ).values()
+    parts = LoadedParts(ModelPackage.parse(json.dumps(record)), tmp_path, tmp_path)
+    clip = Clip(name="a", content="a", path=tmp_path / "a", corpus_root=tmp_path)
+    (table,) = Frames(parts, [clip]).streams("frames").values()
     assert table.values.shape == (1, 2, 2)

@@ -1,0 +1,82 @@
+"""What a package in memory holds to read clips by: encoders, adapted blocks, alignments, recognisers, each loaded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mer.encoders import resolve_weights
+from mer.features.extract import Extractor, build_extractor
+from mer.features.layered import adaptation_placement, base_identity, load_layers
+from mer.features.spec import FeatureSpec
+from mer.media.detector_choice import require_content
+from mer.predictor.package import ModelPackage, detector_path
+
+if TYPE_CHECKING:
+    from mer.adaptation.finetune import AdaptedBlock
+    from mer.alignment.pretrain import Alignment
+    from mer.transcription.recogniser import Recogniser
+
+
+class LoadedParts:
+    """The parts of a package that depend on no clip; each is loaded when it is first needed.
+
+    Args:
+        package: record of the model version.
+        folder: its folder, for adapters and alignments.
+        weights: cache folder of encoder weights.
+    """
+
+    def __init__(self, package: ModelPackage, folder: Path, weights: Path) -> None:
+        self.package = package
+        self._folder = folder
+        self._weights = weights
+        self._extractors: dict[FeatureSpec, Extractor] = {}
+        self._recognisers: dict[str, Recogniser] = {}
+        self._blocks: dict[str, AdaptedBlock] = {}
+        self._alignments: dict[str, Alignment] = {}
+
+    def extractor(self, spec: FeatureSpec) -> Extractor:
+        """The extractor of a feature; streams of equal features share it."""
+        if spec not in self._extractors:
+            self._extractors[spec] = build_extractor(self._packaged(spec), self._weights)
+        return self._extractors[spec]
+
+    def _packaged(self, spec: FeatureSpec) -> FeatureSpec:
+        """The spec with the face detector whose file the package holds; a file that is not there is looked for in the weights."""
+        inside = detector_path(spec.detector) if spec.detector is not None else None
+        if spec.detector is None or inside is None or not (path := self._folder / inside).is_file():
+            return spec
+        require_content(path, spec.detector)
+        return spec.with_detector(str(path))
+
+    def recogniser(self, source: str) -> Recogniser:
+        """A speech recogniser."""
+        from mer.transcription.recogniser import open_recogniser
+
+        if source not in self._recognisers:
+            self._recognisers[source] = open_recogniser(source)
+        return self._recognisers[source]
+
+    def block(self, name: str) -> AdaptedBlock:
+        """A stream's adapted block; the stream has an adapter."""
+        from mer.adaptation.finetune import load_adapter
+
+        if name not in self._blocks:
+            spec, adapter = self.package.recipe.streams[name].features, self.package.served(name).adapter
+            assert adapter is not None
+            weights = resolve_weights(spec.source, self._weights)
+            placement = adaptation_placement(spec, weights, self._weights)
+            encoder = load_layers(spec, weights, placement)
+            self._blocks[name] = load_adapter(self._folder / adapter, encoder, base_identity(spec, weights))
+        return self._blocks[name]
+
+    def alignment(self, name: str) -> Alignment:
+        """A stream's alignment; the stream has one."""
+        from mer.alignment.pretrain import load_alignment
+
+        folder = self.package.served(name).alignment
+        assert folder is not None
+        if name not in self._alignments:
+            self._alignments[name] = load_alignment(self._folder / folder, self._weights)
+        return self._alignments[name]
