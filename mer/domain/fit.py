@@ -40,7 +40,9 @@ def held_out_distances(tables: Mapping[str, StreamTable], inside: Mask, held_out
     return distances
 
 
-def inner_distances(tables: Mapping[str, StreamTable], inside: Mask, groups: Sequence[str]) -> list[Distances]:
+def inner_distances(
+    tables: Mapping[str, StreamTable], inside: Mask, groups: Sequence[str]
+) -> list[Distances]:
     """`held_out_distances` of every part of the clips, parted by groups (speakers): where no fold holds clips out.
 
     Args:
@@ -78,7 +80,10 @@ def fit_tables(
 
 def enough(vectors: NDArray[np.floating]) -> bool:
     """Whether clips (N, D) are enough different ones to say where a training set lies."""
-    return len(vectors) >= LEAST_CLIPS and len(np.unique(vectors[:, : min(64, vectors.shape[1])], axis=0)) >= LEAST_CLIPS
+    return (
+        len(vectors) >= LEAST_CLIPS
+        and len(np.unique(vectors[:, : min(64, vectors.shape[1])], axis=0)) >= LEAST_CLIPS
+    )
 
 
 def threshold(distances: NDArray[np.float64], share: float) -> float:

@@ -1,9 +1,9 @@
 """Where the clips of one table lie: a Gaussian in the leading principal components, and how far clips lie off these.
 
-A clip's distance is the larger one of two: the Mahalanobis distance within the components (K. Lee et al., "A simple unified
-framework for detecting out-of-distribution samples and adversarial attacks", NeurIPS 2018, here with one Gaussian for all classes),
-and the length of what the components leave of the vector. The second one finds what the first cannot: sounds and pictures of
-another kind differ in directions in which no training clip varies. What was measured: `benchmarks/robustness/out_of_domain.py`.
+A clip's distance is the larger of two: the Mahalanobis distance within the components (K. Lee et al., "A simple unified framework
+for detecting out-of-distribution samples and adversarial attacks", NeurIPS 2018; here one Gaussian for all classes), and the
+length of what the components leave of the vector. The second one finds what the first cannot: sounds and pictures of another
+kind differ in directions in which no training clip varies. What was measured: `benchmarks/robustness/out_of_domain.py`.
 """
 
 from __future__ import annotations
@@ -44,12 +44,14 @@ class Gaussian:
         scores = standardised @ self.components.astype(np.float64)
         within = np.square(scores) @ (1 / self.variances.astype(np.float64)) / max(1, self.variances.size)
         # not by what is left of the vector: a few clips at a time, and D may be thousands
-        off = np.maximum(np.square(standardised).sum(axis=1) - np.square(scores).sum(axis=1), 0) / self.residual
+        off = (
+            np.maximum(np.square(standardised).sum(axis=1) - np.square(scores).sum(axis=1), 0) / self.residual
+        )
         return np.asarray(np.sqrt(np.maximum(within, off)))
 
 
 def fit_gaussian(values: NDArray[np.floating]) -> Gaussian:
-    """The Gaussian of training clips (N, D), N >= 2; their variances in the components are shrunk as Ledoit and Wolf (2004) do."""
+    """The Gaussian of training clips (N, D), N >= 2; variances of the components are shrunk as by Ledoit and Wolf (2004)."""
     from sklearn.covariance import ledoit_wolf_shrinkage
 
     wide = values.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Where the training set of a served system lies, with thresholds from the clips that its outer folds held out. Reads no test label."""
+"""Where the training set of a served system lies; thresholds come from the clips (not the labels) that outer folds held out."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ def training_domain(dataset: DatasetRef, views: ViewInputs, level: Level) -> Art
         everyone = np.ones(len(rows), dtype=bool)
         known = used[FINAL_VIEW].visible(examples).subset(rows)
         if not any(held_out):
-            groups = [
-                speaker or name for speaker, name in zip(known.speaker, known.clip_ids, strict=True)
-            ]
+            groups = [speaker or name for speaker, name in zip(known.speaker, known.clip_ids, strict=True)]
             held_out = inner_distances(tables, everyone, groups)
         counts = np.bincount(known.emotion[known.emotion >= 0], minlength=len(dataset.emotions))
         valences = known.valence[~np.isnan(known.valence)]
@@ -90,7 +88,9 @@ def training_domain(dataset: DatasetRef, views: ViewInputs, level: Level) -> Art
                 view: [stream_identity(item) for item in inputs.values()] for view, inputs in views.items()
             },
             "contents": {
-                view: {name: content_digest(item.features, sorted(clips[view])) for name, item in inputs.items()}
+                view: {
+                    name: content_digest(item.features, sorted(clips[view])) for name, item in inputs.items()
+                }
                 for view, inputs in views.items()
             },
         },

@@ -45,7 +45,9 @@ def test_antiphase_stereo_is_heard(tmp_path: Path, tone: Make, suffix: str, righ
     spectrum = np.abs(np.fft.rfft(settled * np.hanning(settled.size)))
     peak = round(300 * settled.size / 16_000)
     assert spectrum.argmax() == peak
-    assert np.delete(spectrum, range(peak - 5, peak + 6)).max() < spectrum.max() / 50, "clicks between packets"
+    assert np.delete(spectrum, range(peak - 5, peak + 6)).max() < spectrum.max() / 50, (
+        "clicks between packets"
+    )
 
 
 def test_a_loud_channel_is_taken_only_where_they_cancel() -> None:
