@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.domain import find_domain
 from flows.experiment import Experiment
-from flows.features import extract_frames, extract_streams
+from flows.features import extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import RetrainOptions
 from flows.pretrain import pretrain_views
@@ -65,9 +66,9 @@ def retrained(options: RetrainOptions) -> RetrainReport:
         view = experiment.served_view
         evaluation = evaluate(view, fused, served, recipe.label_shift)
         final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
-        framed = extract_frames(experiment)
-        views = {one.name: framed.inputs(one) for one in experiment.views}
-        version = register(view, RegisteredAs(model, recipe), views, final, evaluation)
+        domain = find_domain(experiment)
+        registered = RegisteredAs(model, recipe)
+        version = register(view, registered, experiment.inputs(view), final, evaluation, domain)
         close_tracked_run(view, recipe, evaluation)
         promotion = (
             gate_and_promote(dataset, recipe.gate, version, evaluation, fencing_token)

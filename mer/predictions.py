@@ -62,7 +62,8 @@ class Prediction(BaseModel):
         description="Streams that the clip had and the model read; none: it answers by what it expects of any clip.",
     )
     flags: tuple[str, ...] = Field(
-        default=(), description="What is odd about the clip: no_speech, no_face, too_short, out_of_domain, cut, ..."
+        default=(),
+        description="What is odd about the clip: no_speech, no_face, too_short, out_of_domain, cut, ...",
     )
     model: str = Field(description="Name of the model.")
     version: int | None = Field(

@@ -124,7 +124,9 @@ class Predictor:
         ]
 
     def _weighed(self, reading: BatchReading) -> Weighed:
-        tables: LevelTables = {level: reading.streams(level) for level in self.system.levels}
+        measured = [self._domain.level] if self._domain is not None and self._domain.tables else []
+        levels = dict.fromkeys([*self.system.levels, *measured])
+        tables: LevelTables = {level: reading.streams(level) for level in levels}
         maskable = self.system.abilities.missing_streams
         return weigh(tables, reading.findings(), self.package.recipe, self._domain, maskable=maskable)
 

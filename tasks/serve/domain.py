@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from prefect import task
 
 from infra.artifacts import ArtifactRef
-from mer.fusion.config import FusionConfig
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import load_partitions
 from tasks.data.features import content_digest
@@ -18,14 +18,13 @@ from tasks.stage.run import Produced, StageRun, run_stage
 from tasks.stage.workspace import workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from mer.stream_tables import Level
 
 ViewInputs = Mapping[str, StreamInputs]
 """View -> the streams that are read, as the view has them."""
 
 
+@task(name="domain")
 def training_domain(dataset: DatasetRef, views: ViewInputs, level: Level) -> ArtifactRef:
     """The domain of the served view's training set (`mer.domain`), as an artifact.
 
@@ -97,8 +96,3 @@ def training_domain(dataset: DatasetRef, views: ViewInputs, level: Level) -> Art
         config={"level": level, "emotions": list(dataset.emotions)},
         produce=produce,
     ).ref
-
-
-def measured_level(fusions: Iterable[FusionConfig]) -> Level:
-    """The level at which the domain of a system of these fusions is measured: one that it reads, vectors where it reads both."""
-    return "utterance" if any(fusion.level == "utterance" for fusion in fusions) else "frames"

@@ -28,7 +28,6 @@ from tasks.data.dataset import load_partitions
 from tasks.learn.ensemble import load_ensemble
 from tasks.selftrain.pseudo_labels import standing_generations
 from tasks.serve.comparison import held_out, snapshot_of
-from tasks.serve.domain import ViewInputs, measured_level, training_domain
 from tasks.serve.evaluation import PSEUDO_MARK
 from tasks.serve.unseen import with_unseen
 from tasks.stage.references import (
@@ -61,7 +60,12 @@ class RegisteredAs:
 
 @task(name="register")
 def register(
-    view: View, registered: RegisteredAs, views: ViewInputs, served: FusedView, evaluation: StageResult
+    view: View,
+    registered: RegisteredAs,
+    inputs: StreamInputs,
+    served: FusedView,
+    evaluation: StageResult,
+    domain: ArtifactRef,
 ) -> ModelVersion:
     """Commit the model package and register it as the next version (the same package: the same version).
 
@@ -70,13 +74,12 @@ def register(
     Args:
         view: the view that is served.
         registered: name of the model, and its recipe, which goes into the package whole.
-        views: the streams that are read, as this view and the outer folds have them: the folds' held-out clips say how far from
-            the training set a clip may lie.
+        inputs: the streams that are read, as this view has them.
         served: the system that is served.
         evaluation: its temperature and metrics are read.
+        domain: where the view's training set lies, see `tasks.serve.domain`.
     """
     dataset, recipe, model = view.dataset, registered.recipe, registered.model
-    inputs = views[view.name]
     parts = _learnt_parts(inputs)
     ensemble = load_ensemble(workspace(), served.model) if served.members else None
     fusions = (
@@ -84,8 +87,7 @@ def register(
         if ensemble
         else {served.system: served.model}
     )
-    configs = [recipe.member_fusions[name] for name in fusions] if ensemble else [recipe.fusion]
-    domain = training_domain(dataset, views, measured_level(configs))
+
     taught = served.system.endswith(PSEUDO_MARK)
     generations = standing_generations.fn(dataset, recipe.name).generations if taught else ()
 
