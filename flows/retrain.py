@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.domain import find_domain
 from flows.experiment import Experiment
 from flows.features import extract_streams
 from flows.ingest import ingest_corpus
@@ -66,7 +67,9 @@ def retrained(options: RetrainOptions) -> RetrainReport:
         view = experiment.served_view
         evaluation = evaluate(view, fused, served, recipe.label_shift)
         final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
-        version = register(view, RegisteredAs(model, recipe), experiment.inputs(view), final, evaluation)
+        domain = find_domain(experiment)
+        registered = RegisteredAs(model, recipe)
+        version = register(view, registered, experiment.inputs(view), final, evaluation, domain)
         close_tracked_run(view, recipe, evaluation)
         promotion = (
             gate_and_promote(dataset, recipe.gate, version, evaluation, fencing_token)

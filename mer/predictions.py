@@ -28,6 +28,8 @@ class Evidence:
     """Streams that were present, in the recipe's order."""
     flags: tuple[str, ...]
     """What is odd about them, or why one is absent (see `ClipFeature.flags`); each once."""
+    trust: float = 1.0
+    """How far the answer is to be trusted, 0..1; 0: nothing was read of the clip. See `mer.predictor.trust`."""
 
 
 class Prediction(BaseModel):
@@ -60,7 +62,8 @@ class Prediction(BaseModel):
         description="Streams that the clip had and the model read; none: it answers by what it expects of any clip.",
     )
     flags: tuple[str, ...] = Field(
-        default=(), description="What is odd about the clip: no_face, cut, too_short, no_transcript, ..."
+        default=(),
+        description="What is odd about the clip: no_speech, no_face, too_short, out_of_domain, cut, ...",
     )
     model: str = Field(description="Name of the model.")
     version: int | None = Field(

@@ -75,6 +75,22 @@ def absent_table(table: StreamTable) -> StreamTable:
     return RaggedTable(table.clip_ids, values, np.arange(count + 1, dtype=np.int64), nobody)
 
 
+def without_clips(table: StreamTable, clips: NDArray[np.bool_]) -> StreamTable:
+    """The same table in which these clips (N,) lack the stream; the table itself where it holds none of them."""
+    dropped = table.present & clips
+    if not dropped.any():
+        return table
+    if isinstance(table, FeatureTable):
+        keep = ~dropped.reshape(-1, *(1 for _ in table.values.shape[1:]))
+        return FeatureTable(table.clip_ids, np.where(keep, table.values, 0), table.present & ~dropped)
+    lengths = np.where(dropped, 1, np.diff(table.offsets))
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    values = np.zeros((int(offsets[-1]), *table.values.shape[1:]), dtype=table.values.dtype)
+    for row in np.flatnonzero(~dropped):
+        values[offsets[row] : offsets[row + 1]] = table.values[table.offsets[row] : table.offsets[row + 1]]
+    return RaggedTable(table.clip_ids, values, offsets, table.present & ~dropped)
+
+
 def without_stream(tables: LevelTables, stream: str) -> LevelTables:
     """The same tables with one stream absent for all clips, at every level."""
     return {

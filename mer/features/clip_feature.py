@@ -13,6 +13,9 @@ from mer.clips import Clip
 from mer.errors import MediaError
 from mer.features.spec import FeatureSpec
 
+TOO_SHORT = "too_short"
+"""Flag: less sound than one frame of the encoder, or than the preparation asks for."""
+
 
 @dataclass(frozen=True)
 class ClipFeature:

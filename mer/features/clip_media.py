@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,18 @@ class PreparedSound:
     waveform: Waveform
     """float32 (time,) at 16 kHz."""
     flags: tuple[str, ...]
+
+
+class Inspector(Protocol):
+    """Looks at what was decoded, and flags what a person should know of it; extraction for training has none."""
+
+    def sound(self, waveform: Waveform) -> tuple[str, ...]:
+        """Flags of a sound as it was decoded, float32 (time,) at 16 kHz."""
+        ...
+
+    def pictures(self, crops: NDArray[np.uint8]) -> tuple[str, ...]:
+        """Flags of face crops, uint8 (frames, size, size, 3)."""
+        ...
 
 
 class FaceDetectors:
@@ -73,12 +85,20 @@ class ClipMedia:
         clip: whose file may do to its decoder what it likes.
         detectors: opened once for all clips.
         decoder: None: the workers that all threads of this process share.
+        inspector: adds flags to what was decoded; None: no further ones.
     """
 
-    def __init__(self, clip: Clip, detectors: FaceDetectors, decoder: ContainedMedia | None = None) -> None:
+    def __init__(
+        self,
+        clip: Clip,
+        detectors: FaceDetectors,
+        decoder: ContainedMedia | None = None,
+        inspector: Inspector | None = None,
+    ) -> None:
         self.clip = clip
         self._detectors = detectors
         self._decoder = decoder or shared_media()
+        self._inspector = inspector
         self._known: dict[Any, Any] = {}
 
     def sound(self, preparation: AudioPreparation) -> PreparedSound:
@@ -95,13 +115,19 @@ class ClipMedia:
         Raises:
             MediaError: there is no usable video, or no crop where OpenFace's are asked for.
         """
-        return self._once(preparation, lambda: self._crops(preparation))
+        return self._once(preparation, lambda: self._inspected(self._crops(preparation)))
+
+    def _inspected(self, faces: FaceCrops) -> FaceCrops:
+        flags = self._inspector.pictures(faces.crops) if self._inspector is not None else ()
+        return replace(faces, flags=(*faces.flags, *flags)) if flags else faces
 
     def _prepared(self, preparation: AudioPreparation) -> PreparedSound:
         limit = preparation.max_seconds
         raw = self._once(("sound", limit), lambda: self._heard(limit + _BEYOND_SECONDS))
         truncated = raw[: round(limit * SPEECH_RATE)]
-        flags = (CUT,) if truncated.size < raw.size else ()
+        flags: tuple[str, ...] = (CUT,) if truncated.size < raw.size else ()
+        if self._inspector is not None:
+            flags = (*flags, *self._inspector.sound(truncated))
         waveform = prepare_sound(truncated, preparation)
         if preparation.augmented is not None:
             waveform = preparation.augmented.apply(waveform, self.clip.content)

@@ -14,6 +14,7 @@ from mer.features.spec import FeatureSpec
 from mer.media.failures import failures_of
 
 if TYPE_CHECKING:
+    from mer.features.clip_media import Inspector
     from mer.features.multi import MultiExtractor
 
 __all__ = [
@@ -39,13 +40,16 @@ class SpecExtractor:
         return self.shared.absent(*flags)[0]
 
 
-def build_extractor(spec: FeatureSpec, weights_cache: Path, *, device: str = "auto") -> Extractor:
+def build_extractor(
+    spec: FeatureSpec, weights_cache: Path, *, device: str = "auto", inspector: Inspector | None = None
+) -> Extractor:
     """Load what `spec` needs (once; extractors are reused for many clips).
 
     Args:
         spec: the feature.
         weights_cache: folder of converted weights, see `resolve_weights`.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`: a GPU where there is one.
+        inspector: adds flags to what is decoded; none: no further ones.
 
     Raises:
         ConfigError: the source gives no such feature.
@@ -55,16 +59,20 @@ def build_extractor(spec: FeatureSpec, weights_cache: Path, *, device: str = "au
         from mer.features.precomputed import PrecomputedExtractor
 
         return PrecomputedExtractor(spec)
-    return SpecExtractor(spec, build_extractors((spec,), weights_cache, device=device))
+    return SpecExtractor(spec, build_extractors((spec,), weights_cache, device=device, inspector=inspector))
 
 
 def build_extractors(
-    specs: Sequence[FeatureSpec], weights_cache: Path, *, device: str = "auto"
+    specs: Sequence[FeatureSpec],
+    weights_cache: Path,
+    *,
+    device: str = "auto",
+    inspector: Inspector | None = None,
 ) -> MultiExtractor:
     """Load what several specs need, each encoder once; arguments and errors as for `build_extractor`."""
     from mer.features.multi import MultiExtractor
 
-    return MultiExtractor(specs, weights_cache, device)
+    return MultiExtractor(specs, weights_cache, device, inspector=inspector)
 
 
 def extract_clips(extractor: Extractor, clips: Sequence[Clip]) -> list[ClipFeature]:

@@ -18,7 +18,7 @@ from mer.clips import Clip
 from mer.encoders.placement import Placement, computed_in
 from mer.errors import MediaError
 from mer.features.clip_feature import ClipFeature, media_warning
-from mer.features.clip_media import ClipMedia, FaceDetectors
+from mer.features.clip_media import ClipMedia, FaceDetectors, Inspector
 from mer.features.reader import Reader
 from mer.features.readers import open_reader
 from mer.features.spec import FeatureSpec
@@ -40,6 +40,7 @@ class MultiExtractor:
         weights_cache: folder of converted weights, see `resolve_weights`.
         device: `auto`, `cpu`, `cuda`, ...; see `mer.encoders.placement.choose_placement`.
         decoder: processes that decode; None: those that all threads of this process share.
+        inspector: adds flags to what was decoded; none: no further ones.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class MultiExtractor:
         weights_cache: Path,
         device: str = "auto",
         decoder: ContainedMedia | None = None,
+        inspector: Inspector | None = None,
     ) -> None:
         self.specs = tuple(specs)
         self._decoder = decoder
+        self._inspector = inspector
         self.readers: list[Reader] = []
         self.placements: list[Placement] = []
         self._detectors = FaceDetectors(weights_cache)
@@ -117,7 +120,7 @@ class MultiExtractor:
         """What each reader prepared of the clip, or the MediaError it met; one that passes is tried once more."""
         prepared: list[Any] = []
         for _ in range(2):
-            media = ClipMedia(clip, self._detectors, self._decoder)
+            media = ClipMedia(clip, self._detectors, self._decoder, self._inspector)
             prepared = [_prepared_or_error(reader, media) for reader in self.readers]
             if not _passing(prepared):
                 break

@@ -18,12 +18,11 @@ from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.trials import sound_trials
 from mer.encoders.weights import ResolvedWeights
 from mer.encoders.windows import windows
+from mer.features.clip_feature import TOO_SHORT
 from mer.features.clip_media import ClipMedia
 from mer.features.reader import EncoderReader, Pieces, Rows
 from mer.features.spec import FeatureSpec
 from mer.media.audio import SPEECH_RATE
-
-TOO_SHORT = "too_short"
 
 GPU_BATCH_SECONDS = 480.0
 """Padded seconds that first go together on a GPU."""

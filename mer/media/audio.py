@@ -42,6 +42,12 @@ SPEECH_RATE = 16_000
 _QUIET_CHANNELS = frozenset({"LFE", "LFE2"})
 """Low-frequency effects hold no speech: left out of the down-mix."""
 
+_CANCELLED = 0.01
+"""Channels cancel each other where their mean has less than this share of their mean power: 20 dB below it."""
+
+_CANCELLED = 0.01
+"""Channels cancel each other where their mean has less than this share of their mean power: 20 dB below it."""
+
 
 def decode_audio(
     path: Path,
@@ -113,12 +119,20 @@ def resample(waveform: Waveform, source_rate: int, target_rate: int) -> Waveform
 def downmix(samples: NDArray[np.float32], channel_names: tuple[str, ...] = ()) -> Waveform:
     """Mix (channels, time) to mono (time,): the mean of all channels but the low-frequency ones.
 
-    A mean cannot clip; FFmpeg's own float down-mix adds channels at .707 each and can.
+    A mean cannot clip; FFmpeg's own float down-mix adds channels at .707 each and can. Where the channels cancel each other
+    (antiphase: a cable with swapped wires), the mean holds nothing of the speech, and the first loud channel stands for it.
     """
     if len(channel_names) == samples.shape[0]:
         heard = [row for row, name in enumerate(channel_names) if name.upper() not in _QUIET_CHANNELS]
         samples = samples[heard] if heard else samples
-    return np.asarray(samples.mean(axis=0, dtype=np.float32))
+    mean = np.asarray(samples.mean(axis=0, dtype=np.float32))
+    if samples.shape[0] == 1 or samples.size == 0:
+        return mean
+    power = np.square(samples, dtype=np.float64).mean(axis=1)
+    if np.square(mean, dtype=np.float64).mean() >= _CANCELLED * power.mean():
+        return mean
+    # the first of equally loud ones, or the sign would change from packet to packet
+    return np.array(samples[np.flatnonzero(power > power.max() / 2)[0]], dtype=np.float32)
 
 
 def trim_silence(
@@ -174,7 +188,7 @@ def _read_by_soundfile(path: Path, max_seconds: float, limits: MediaLimits) -> l
             rate = sound.samplerate
     except (soundfile.LibsndfileError, OSError, RuntimeError):
         return []
-    return [(rate, samples.mean(axis=1, dtype=np.float32))] if samples.size else []
+    return [(rate, downmix(samples.T))] if samples.size else []
 
 
 def _read_by_pyav(path: Path, max_seconds: float, limits: MediaLimits) -> list[tuple[int, Waveform]]:

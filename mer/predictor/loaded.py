@@ -10,6 +10,7 @@ from mer.features.extract import Extractor, build_extractor
 from mer.features.layered import adaptation_placement, base_identity, load_layers
 from mer.features.spec import FeatureSpec
 from mer.media.detector_choice import require_content
+from mer.predictor.inspection import ContentInspector
 from mer.predictor.package import ModelPackage, detector_path
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ class LoadedParts:
     def extractor(self, spec: FeatureSpec) -> Extractor:
         """The extractor of a feature; streams of equal features share it."""
         if spec not in self._extractors:
-            self._extractors[spec] = build_extractor(self._packaged(spec), self._weights)
+            self._extractors[spec] = build_extractor(
+                self._packaged(spec), self._weights, inspector=ContentInspector()
+            )
         return self._extractors[spec]
 
     def _packaged(self, spec: FeatureSpec) -> FeatureSpec:

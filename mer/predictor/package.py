@@ -6,6 +6,7 @@ members/0/  members/1/  ...     the fusions that the served ensemble combines
 streams/<name>/adapter/         safetensors + JSON, as their stages wrote them
 streams/<name>/alignment/
 detectors/<sha256>.onnx         files of the face detectors that the recipe names by content
+domain/                         where the training set lies, see `mer.domain`; packages to 0.3.0 have none
 
 Packages of 0.1.0 and 0.2.0 have other folders for the latter two: `mer.predictor.earlier_package`.
 """
@@ -29,6 +30,7 @@ ADAPTER_FOLDER = "adapter"
 ALIGNMENT_FOLDER = "alignment"
 FUSION_FOLDER = "fusion"
 MEMBERS_FOLDER = "members"
+DOMAIN_FOLDER = "domain"
 DETECTORS_FOLDER = "detectors"
 
 
@@ -70,6 +72,10 @@ class ModelPackage(BaseModel):
     )
     ensemble: Ensemble | None = Field(
         default=None, description="How the members' posteriors are combined; none: there is one fusion."
+    )
+    domain: str | None = Field(
+        default=None,
+        description="Folder of where the training set lies within the package; none: nothing is flagged as out of domain.",
     )
 
     def served(self, stream: str) -> ServedStream:

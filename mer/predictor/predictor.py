@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.clips import Clip
+from mer.domain.training_domain import TrainingDomain
 from mer.ensemble.system import EnsembleSystem
 from mer.posteriors import Posteriors
 from mer.predictions import Evidence, Prediction
 from mer.predictor.loaded import LoadedParts
 from mer.predictor.package import ModelPackage
 from mer.predictor.reading import BatchReading
+from mer.predictor.trust import Weighed, trusted_shares, trusted_valence, weigh
 from mer.stream_tables import LevelTables
 from mer.systems.explanation import Explanation, explain
 from mer.systems.fitted import FittedSystem
@@ -33,7 +35,7 @@ class Scores:
     valence: NDArray[np.float32]
     """(N,) as the model gives it, NaN where it gives none."""
     evidence: tuple[Evidence, ...]
-    """(N,) what it had of each clip."""
+    """(N,) what it had of each clip, and how far the answer is to be trusted."""
 
 
 class Predictor:
@@ -49,6 +51,8 @@ class Predictor:
         self.package = ModelPackage.read(folder)
         self.version = version
         self.system = served_system(self.package, folder)
+        domain = self.package.domain
+        self._domain = TrainingDomain.load(folder / domain) if domain is not None else None
         self._parts = LoadedParts(self.package, folder, weights)
 
     def predict(
@@ -67,22 +71,27 @@ class Predictor:
         for begin in range(0, len(clips), batch_clips):
             batch = clips[begin : begin + batch_clips]
             reading = BatchReading(self._parts, batch)
-            posteriors = self.system.posteriors(self._tables(reading))
+            read = self._weighed(reading)
+            posteriors = self.system.posteriors(read.tables)
             end = begin + len(batch)
             logits[begin:end] = posteriors.logits.astype(np.float64) / self.package.temperature
             valence[begin:end] = posteriors.valence
-            evidence += reading.evidence()
+            evidence += read.evidence
             if progress is not None:
                 progress(end, len(clips))
         return Scores(logits, valence, tuple(evidence))
 
     def posteriors(self, clips: Sequence[Clip]) -> Posteriors:
         """The system's posteriors of these clips before the last calibration, as they were evaluated."""
-        return self.system.posteriors(self._tables(BatchReading(self._parts, clips)))
+        return self.system.posteriors(self._weighed(BatchReading(self._parts, clips)).tables)
 
     def explain(self, clips: Sequence[Clip]) -> Explanation:
-        """What each stream weighs in the answers for these clips, and what they lose without it."""
-        return explain(self.system, self._tables(BatchReading(self._parts, clips)), self.package.temperature)
+        """What each stream weighs in the system's answers for these clips, and what they lose without it.
+
+        Streams that say nothing are left out, but nothing is doubted: confidences are the system's.
+        """
+        tables = self._weighed(BatchReading(self._parts, clips)).tables
+        return explain(self.system, tables, self.package.temperature)
 
     def answers(
         self, clips: Sequence[Clip], scores: Scores, corrected: NDArray[np.float64] | None = None
@@ -93,24 +102,33 @@ class Predictor:
             clips: N clips.
             scores: theirs.
             corrected: (N, C) log-posteriors to answer by instead, under other class priors; valence stays as it is.
+
+        Returns:
+            Predictions; those of clips that cannot be trusted (`mer.predictor.trust`) are not confident.
         """
         values = scores.logits if corrected is None else corrected
         exponentials = np.exp(values - values.max(axis=1, keepdims=True))
-        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        shares = exponentials / exponentials.sum(axis=1, keepdims=True)
+        probabilities = trusted_shares(shares, scores.evidence, self._domain)
+        valence = trusted_valence(scores.valence, scores.evidence, self._domain)
         recipe = self.package.recipe
         return [
             Prediction.of_answer(
                 (clip.name, str(clip.path)),
                 dict(zip(recipe.emotions, shares, strict=True)),
-                float(scores.valence[row]),
+                float(valence[row]),
                 scores.evidence[row],
                 (recipe.name, self.version),
             )
             for row, (clip, shares) in enumerate(zip(clips, probabilities.tolist(), strict=True))
         ]
 
-    def _tables(self, reading: BatchReading) -> LevelTables:
-        return {level: reading.streams(level) for level in self.system.levels}
+    def _weighed(self, reading: BatchReading) -> Weighed:
+        measured = [self._domain.level] if self._domain is not None and self._domain.tables else []
+        levels = dict.fromkeys([*self.system.levels, *measured])
+        tables: LevelTables = {level: reading.streams(level) for level in levels}
+        maskable = self.system.abilities.missing_streams
+        return weigh(tables, reading.findings(), self.package.recipe, self._domain, maskable=maskable)
 
 
 def served_system(package: ModelPackage, folder: Path) -> FittedSystem:

@@ -13,7 +13,6 @@ from mer.features.clip_feature import ClipFeature
 from mer.features.dataset import FeatureTable, RaggedTable, ragged_of, table_of
 from mer.features.extract import extract_clips
 from mer.features.spec import FeatureSpec
-from mer.predictions import Evidence
 from mer.predictor.loaded import LoadedParts
 from mer.predictor.streams import (
     averaged,
@@ -25,6 +24,7 @@ from mer.predictor.streams import (
     select_layer,
     states_read,
 )
+from mer.predictor.trust import Findings
 from mer.stream_tables import Level, StreamTable
 
 
@@ -53,6 +53,7 @@ class BatchReading:
         self._clips = tuple(clips)
         self._transcribed: dict[str, tuple[Clip, ...]] = {}
         self._features: dict[FeatureSpec, list[ClipFeature]] = {}
+        self._specs: dict[str, dict[FeatureSpec, None]] = {}
         self._present: dict[tuple[str, Level], NDArray[np.bool_]] = {}
 
     def streams(self, level: Level) -> dict[str, StreamTable]:
@@ -66,23 +67,28 @@ class BatchReading:
             tables |= read
         return tables
 
-    def evidence(self) -> tuple[Evidence, ...]:
+    def findings(self) -> Findings:
         """What was there of these clips, in the streams that `streams` has read of them."""
-        reads = self._package.recipe.reads
-        return tuple(
-            Evidence(
-                tuple(
-                    name
-                    for name in reads
-                    if any(rows[row] for (of, _), rows in self._present.items() if of == name)
-                ),
-                tuple(dict.fromkeys(flag for read in self._features.values() for flag in read[row].flags)),
+        recipe, count = self._package.recipe, len(self._clips)
+        unheard = np.array([clip.transcript is None for clip in self._clips], dtype=bool)
+        present = {
+            name: np.logical_or.reduce([rows for (of, _), rows in self._present.items() if of == name])
+            for name in dict.fromkeys(name for name, _ in self._present)
+        }
+        flags = {
+            name: tuple(
+                tuple(dict.fromkeys(flag for spec in specs for flag in self._features[spec][row].flags))
+                for row in range(count)
             )
-            for row in range(len(self._clips))
-        )
+            for name in present
+            for specs in [self._specs.get(name, {})]
+        }
+        recognised = {name: unheard for name in present if recipe.streams[name].features.recogniser}
+        return Findings(present, flags, recognised)
 
-    def _read(self, spec: FeatureSpec) -> list[ClipFeature]:
-        """Features of the clips, computed once."""
+    def _read(self, name: str, spec: FeatureSpec) -> list[ClipFeature]:
+        """Features of the clips for a stream, computed once."""
+        self._specs.setdefault(name, {})[spec] = None
         if spec not in self._features:
             self._features[spec] = extract_clips(self._parts.extractor(spec), self._heard(spec))
         return self._features[spec]
@@ -101,7 +107,7 @@ class BatchReading:
             learnt = self._aligned(name)
         elif served.adapter is not None and stream.keep_adapted:
             learnt = self._adapted(name)
-        frames = self._frames(spec)
+        frames = self._frames(name, spec)
         return framewise(self._package.recipe.table_name(name), frames, learnt)
 
     def _vector(self, name: str) -> FeatureTable:
@@ -118,10 +124,10 @@ class BatchReading:
         """The frozen vector, of these hidden states alone: only they are computed, their places in the table count from 0."""
         stream = self._package.recipe.streams[name]
         if states is None:
-            return read_states(self._table(stream.features), None, stream)
+            return read_states(self._table(name, stream.features), None, stream)
         held = stream.features.layers
         layers = tuple(held[index] for index in states) if isinstance(held, tuple) else tuple(states)
-        table = self._table(stream.features.reading(layers))
+        table = self._table(name, stream.features.reading(layers))
         return read_states(table, range(len(states)), stream)
 
     def _adapted(self, name: str) -> FeatureTable:
@@ -132,7 +138,7 @@ class BatchReading:
         prefix = stream.features.prefix(served.block[0])
         specs = (prefix, *(prefix.at_speed(speed) for speed in stream.further_speeds))
         block = self._parts.block(name)
-        return averaged([adapted_features(block, self._frames(spec)) for spec in specs])
+        return averaged([adapted_features(block, self._frames(name, spec)) for spec in specs])
 
     def _aligned(self, name: str) -> FeatureTable:
         from mer.alignment.pretrain import aligned_table
@@ -145,10 +151,10 @@ class BatchReading:
         if served.adapter is not None:
             return self._adapted(name)
         if served.read_layer is None:
-            return self._table(stream.features)
+            return self._table(name, stream.features)
         held = stream.features.layers
         layer = held[served.read_layer] if isinstance(held, tuple) else served.read_layer
-        return select_layer(self._table(stream.features.reading((layer,))), 0)
+        return select_layer(self._table(name, stream.features.reading((layer,))), 0)
 
     def _heard(self, spec: FeatureSpec) -> Sequence[Clip]:
         """Of features that a recogniser writes texts for: the clips with transcripts as in training."""
@@ -161,8 +167,8 @@ class BatchReading:
             self._transcribed[source] = tuple(with_transcripts(self._clips, self._parts.recogniser(source)))
         return self._transcribed[source]
 
-    def _table(self, spec: FeatureSpec) -> FeatureTable:
-        return table_of(rows_of(self._clips), self._read(spec))
+    def _table(self, name: str, spec: FeatureSpec) -> FeatureTable:
+        return table_of(rows_of(self._clips), self._read(name, spec))
 
-    def _frames(self, spec: FeatureSpec) -> RaggedTable:
-        return ragged_of(rows_of(self._clips), self._read(spec))
+    def _frames(self, name: str, spec: FeatureSpec) -> RaggedTable:
+        return ragged_of(rows_of(self._clips), self._read(name, spec))

@@ -16,6 +16,7 @@ from mer.media.detector_choice import detector_file
 from mer.predictor.package import (
     ADAPTER_FOLDER,
     ALIGNMENT_FOLDER,
+    DOMAIN_FOLDER,
     RECORD,
     STREAMS_FOLDER,
     ModelPackage,
@@ -59,7 +60,12 @@ class RegisteredAs:
 
 @task(name="register")
 def register(
-    view: View, registered: RegisteredAs, inputs: StreamInputs, served: FusedView, evaluation: StageResult
+    view: View,
+    registered: RegisteredAs,
+    inputs: StreamInputs,
+    served: FusedView,
+    evaluation: StageResult,
+    domain: ArtifactRef,
 ) -> ModelVersion:
     """Commit the model package and register it as the next version (the same package: the same version).
 
@@ -71,6 +77,7 @@ def register(
         inputs: the streams that are read, as this view has them.
         served: the system that is served.
         evaluation: its temperature and metrics are read.
+        domain: where the view's training set lies, see `tasks.serve.domain`.
     """
     dataset, recipe, model = view.dataset, registered.recipe, registered.model
     parts = _learnt_parts(inputs)
@@ -103,11 +110,13 @@ def register(
             system=served.system,
             ensemble=ensemble,
             generations=generations,
+            domain=DOMAIN_FOLDER,
         )
         files: dict[str, Path | bytes] = {RECORD: package.write(run.folder)}
         files |= _detector_files(run.space, inputs)
         folders = {package.fusion_folders[name]: ref for name, ref in fusions.items()}
         folders |= {f"{STREAMS_FOLDER}/{folder_name}": ref for folder_name, ref in parts.items()}
+        folders[DOMAIN_FOLDER] = domain
         for folder, ref in folders.items():
             files |= {
                 f"{folder}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())
@@ -122,6 +131,7 @@ def register(
             "streams": {folder_name: ref.sha256 for folder_name, ref in parts.items()},
             "layers": {name: item.learnt.read_layer for name, item in inputs.items()},
             "evaluation": evaluation.ref.sha256,
+            "domain": domain.sha256,
             **({"generations": list(generations)} if generations else {}),
         },
         config={"recipe": recipe.model_dump(mode="json")},

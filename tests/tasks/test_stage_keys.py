@@ -26,7 +26,7 @@ class Edit(NamedTuple):
 
 
 VIEWS = (
-    "adapter alignment alignment-study ensemble evaluation fusion layer-study model open_search "
+    "adapter alignment alignment-study domain ensemble evaluation fusion layer-study model open_search "
     "pseudo-canary pseudo-checks pseudo-labels pseudo-round"
 )
 """Stages that see a view of the data set."""
@@ -46,13 +46,13 @@ USED = {
         "mer/features/dataset.py",
         "values = np.zeros((len(clip_ids), *gathered.shape), dtype=gathered.dtype)",
         "values = np.full((len(clip_ids), *gathered.shape), 7, dtype=gathered.dtype)",
-        "alignment alignment-study embed_aligned fusion layer-study open_search posteriors pseudo-checks",
+        "alignment alignment-study domain embed_aligned fusion layer-study open_search posteriors pseudo-checks",
     ),
     "the fill value of absent frames": Edit(
         "mer/features/dataset.py",
         "values = np.zeros((int(offsets[-1]), *gathered.shape), dtype=gathered.dtype)",
         "values = np.ones((int(offsets[-1]), *gathered.shape), dtype=gathered.dtype)",
-        "adapter embed_adapted fusion layer-study open_search posteriors pseudo-checks",
+        "adapter domain embed_adapted fusion layer-study open_search posteriors pseudo-checks",
     ),
     "the formula of the fusion model that is named": Edit(
         "mer/fusion/models/concat.py", "nn.ReLU()", "nn.GELU()", "fusion open_search posteriors"
@@ -122,16 +122,22 @@ USED = {
     "what a fusion reads": Edit(
         "tasks/data/streams.py", "return fused_vector(item.stream, frozen, adapted, aligned)",
         "return fused_vector(item.stream, frozen, None, aligned)",
-        "fusion open_search posteriors pseudo-checks",
+        "domain fusion open_search posteriors pseudo-checks",
     ),
     "how a stream's vectors are joined": Edit(
         "mer/predictor/streams.py", "unaligned = concatenate(adapted, frozen)",
         "unaligned = concatenate(frozen, adapted)",
-        "fusion open_search posteriors pseudo-checks",
+        "domain fusion open_search posteriors pseudo-checks",
     ),
     "what an alignment goes on from": Edit(
         "tasks/data/streams.py", "else select_layer(table, layer)", "else select_layer(table, 0)",
         "alignment alignment-study embed_aligned",
+    ),
+    "how far a clip lies from the training set": Edit(
+        "mer/domain/gaussian.py", "np.sqrt(np.maximum(within, off))", "np.sqrt(within)", "domain"
+    ),
+    "the threshold of the domain": Edit(
+        "mer/domain/fit.py", "(1 - share)))", "(1 - 2 * share)))", "domain"
     ),
     "the candidates of a search": Edit(
         "mer/search/candidates.py", "len(shown), stores)", "len(shown))", "open_search"
@@ -177,6 +183,10 @@ UNUSED = {
     ),
     "a module that only the predictor imports": Edit(
         "mer/predictor/reading.py", "if clips_of[clip.name] == 1", "if clips_of[clip.name] < 2"
+    ),
+    "how far a prediction is trusted": Edit("mer/predictor/trust.py", "DOUBTED = 0.25", "DOUBTED = 0.5"),
+    "what a prediction flags": Edit(
+        "mer/predictor/inspection.py", "LEAST_SPEECH_SECONDS = 0.15", "LEAST_SPEECH_SECONDS = 0.3"
     ),
     "a reader of corpora": Edit("mer/corpora/meld.py", "import ", "import time\nimport "),
     "how a stage is run": Edit("tasks/stage/run.py", "started = time.monotonic()", "started = 0.0"),
@@ -224,4 +234,4 @@ def test_an_edit_changes_the_keys_of_exactly_the_stages_that_use_it(
 
 def test_every_stage_names_what_its_configuration_chose(result: Mapping[str, Any]) -> None:
     assert result["unnamed"] == {}
-    assert len(result["stages"]) == 21
+    assert len(result["stages"]) == 22

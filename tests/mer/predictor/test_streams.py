@@ -117,16 +117,16 @@ def test_a_stream_is_evidence_only_where_the_fusion_had_it(tmp_path: Path) -> No
     clips = [Clip(name=name, content=name, path=tmp_path / name, corpus_root=tmp_path) for name in "ab"]
     parts = LoadedParts(ModelPackage(recipe=recipe, system="fused"), tmp_path, tmp_path)
     reading = Voice(parts, clips)
-    assert [one.streams for one in reading.evidence()] == [(), ()], "nothing was read yet"
+    assert reading.findings().present == {}, "nothing was read yet"
     (table,) = reading.streams("utterance").values()
     assert table.present.tolist() == [True, False]
-    assert [one.streams for one in reading.evidence()] == [("voice",), ()]
+    assert reading.findings().present["voice"].tolist() == [True, False]
 
 
 class Frames(BatchReading):
     """A reading that gives one frame of the states that it is asked for."""
 
-    def _frames(self, spec: FeatureSpec) -> RaggedTable:
+    def _frames(self, name: str, spec: FeatureSpec) -> RaggedTable:
         clips = self._clips
         assert isinstance(spec.layers, tuple) and spec.pooling == "frames"
         values = np.ones((len(clips), len(spec.layers), 2), dtype=np.float32)
