@@ -10,7 +10,7 @@ from mer.media.detector_choice import FILE_PATTERNS, HAAR, settled, short_name
 from mer.recipes import Recipe
 from mer.recipes.face_detectors import with_settled_detectors
 
-HAAR_MILLISECONDS, YUNET_MILLISECONDS = 60, 15
+HAAR_MILLISECONDS, YUNET_MILLISECONDS = 50, 15
 """Processor time a frame of 640 x 360 pixels, of one core (`python -m benchmarks.face_detection`)."""
 
 

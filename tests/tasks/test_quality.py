@@ -18,6 +18,7 @@ from mer.demo.face import Expression, draw_face, make_looks
 from mer.emotions import MER_EMOTIONS
 from mer.errors import ConfigError, WeightsError
 from mer.media.detector_choice import COPIES_FOLDER
+from mer.predictor.package import detector_path
 from mer.quality.filters import QualityFilter
 from mer.recipes import Recipe, load_recipe, parse_recipe
 from mer.recipes.face_detectors import named_detectors, quality_detector
@@ -25,7 +26,8 @@ from tasks.data.face_detectors import detector_line, settled_recipe
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.data.quality import filtered, known_quality, measure_shard, plan_quality, quality_method
 from tasks.data.quality_report import catalogued_corpus, corpus_quality, write_quality
-from tasks.stage.references import SnapshotPlan
+from tasks.serve.promotion import _detector_files
+from tasks.stage.references import FeatureSetRef, SnapshotPlan, StreamInput
 from tasks.stage.workspace import Workspace, workspace
 
 YUNET_NAME = "face_detection_yunet_2023mar.onnx"
@@ -221,3 +223,15 @@ def test_the_copy_of_a_named_file_serves_workers(space: Workspace, yunet: Path) 
     settled = settled_recipe(recipe(str(yunet)), space.settings)
     assert [path.suffix for path in (space.weights / COPIES_FOLDER).iterdir()] == [".onnx"]
     assert named_detectors(settled_recipe(settled, space.settings)) == named_detectors(settled)
+
+
+def test_a_registered_package_gets_the_detectors_file(space: Workspace, yunet: Path) -> None:
+    stream = settled_recipe(recipe(str(yunet)), space.settings).streams["visual"]
+    plain = recipe("haar").streams["visual"]
+    inputs = {
+        name: StreamInput(name, name, options, FeatureSetRef(name, "0" * 64, options.features, "c"))
+        for name, options in (("face", stream), ("again", stream), ("plain", plain))
+    }
+    ((inside, file),) = _detector_files(space, inputs).items()
+    assert inside == detector_path(str(stream.features.detector)) and isinstance(file, Path)
+    assert file.read_bytes() == yunet.read_bytes()
