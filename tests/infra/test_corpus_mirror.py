@@ -26,6 +26,7 @@ from test_s3_faults import FaultProxy
 from infra.errors import SettingsError, StoreUnavailable
 from infra.objects import mirror as mirroring
 from infra.objects.bucket_address import BucketAddress
+from infra.objects.local_copies import local_paths
 from infra.objects.mirror import BucketMirror, MirrorPlan
 from infra.objects.s3 import S3Address
 from infra.settings import Settings
@@ -210,6 +211,18 @@ found.fetch(found.plan().fetch)
         with pytest.raises(SettingsError, match="MER_S3_ACCESS_KEY"):
             plan(bucket.address, s3_access_key=None, s3_secret_key=None)
         assert files(bucket.mirror().root) == CONTENT, "an error removes nothing"
+
+
+def test_paths_of_buckets_become_folders_here_and_others_stay(
+    hostile_server: str, settings: Settings
+) -> None:
+    steps: list[tuple[int, int]] = []
+    address = f"s3://data/p?endpoint={hostile_server}"
+    paths = local_paths(["a.wav", address, "/b"], settings, lambda done, total: steps.append((done, total)))
+    root = settings.cache_folder / "corpora" / "data" / "p"
+    assert paths == ["a.wav", str(root), "/b"] and (root / "good.wav").read_bytes() == b"good"
+    assert steps == [(4, 8), (8, 8)]
+    assert local_paths([address], settings, lambda *_: pytest.fail("nothing is fetched twice")) == [str(root)]
 
 
 HOSTILE = (
