@@ -15,7 +15,7 @@ CORPORA_FOLDER = "corpora"
 """Folder of the cache that the copies lie in."""
 
 _AWS = "https://s3.amazonaws.com"
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _ENDPOINT = re.compile(r"https?://[^/?#\s]+")
 
 

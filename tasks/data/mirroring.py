@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import task
 
-from infra.objects.bucket_address import BucketAddress, is_bucket_address
+from infra.objects.bucket_address import BucketAddress
 from infra.settings import load_settings
 
 if TYPE_CHECKING:
@@ -82,28 +81,9 @@ def remove_gone(address: str, paths: Sequence[str]) -> None:
         _mirror(address).remove(paths)
 
 
-def mirrored_paths(paths: Sequence[str], progress: Callable[[int, int], None] | None = None) -> list[str]:
-    """The paths with local copies, brought up to date, in place of folders in buckets.
-
-    `progress` is called with (bytes done, bytes in all) of each bucket.
-    """
-    return [_mirrored(path, progress) if is_bucket_address(path) else path for path in paths]
-
-
 def bytes_of(objects: Sequence[RemoteObject]) -> int:
     """Bytes of all these objects."""
     return sum(item.size for item in objects)
-
-
-def _mirrored(address: str, progress: Callable[[int, int], None] | None) -> str:
-    plan = plan_mirror.fn(address)
-    done = 0
-    for shard in plan.shards:
-        done += fetch_objects.fn(address, shard)
-        if progress is not None:
-            progress(done, plan.bytes)
-    remove_gone.fn(address, plan.gone)
-    return str(Path(plan.root))
 
 
 def _mirror(address: str) -> BucketMirror:

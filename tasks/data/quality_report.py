@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.objects.bucket_address import BucketAddress, is_bucket_address
 from mer.errors import ConfigError
 from tasks.data.equal_contents import one_of_each_content
 from tasks.data.face_detectors import settled_detector
@@ -45,7 +46,8 @@ class CorpusQuality:
 
 
 def catalogued_corpus(space: Workspace, corpus: str) -> str:
-    """Name in the catalogue of a corpus that is given by that name, by its folder, or by its folder's name.
+    """Name in the catalogue of a corpus that is given by that name, by its folder (or address in a bucket), or by its folder's
+    name.
 
     Raises:
         LookupError: none is catalogued under it, or several lie there; says which there are.
@@ -55,6 +57,8 @@ def catalogued_corpus(space: Workspace, corpus: str) -> str:
     if corpus in names:
         return corpus
     folder = Path(corpus).expanduser()
+    if is_bucket_address(corpus):
+        folder = BucketAddress.parse(corpus, space.settings).mirror(space.settings)
     at_folder = sorted(row.name for row in rows if row.root == folder.resolve())
     named_so = sorted(row.name for row in rows if row.root.name == corpus)
     for candidates in (at_folder, named_so):

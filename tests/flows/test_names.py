@@ -104,6 +104,15 @@ def test_a_folder_may_be_called_as_folders_are(name: str, tmp_path: Path) -> Non
     assert FlowOptions().catalogue_name(str(tmp_path / name)) == name
 
 
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [("s3://data/a/mer 2025/?endpoint=http://h:1/x", "mer 2025"), ("s3://data", "data"), ("s3://data/日本語", "日本語")],
+)
+def test_a_corpus_in_a_bucket_is_called_as_its_folder(address: str, name: str) -> None:
+    assert FlowOptions(corpus=address).catalogue_name(address) == name
+    assert FlowOptions(corpus=address, corpus_name="mine").catalogue_name(address) == "mine"
+
+
 @pytest.mark.parametrize("name", ["[bold]x[/]", "a\nb", "x" * 65, "-x", "a;b"])
 def test_a_folder_that_cannot_lend_its_name_asks_for_one(name: str, tmp_path: Path) -> None:
     root = str(tmp_path / name)
