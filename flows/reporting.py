@@ -307,7 +307,8 @@ def print_systems(report: Mapping[str, Any], title: str) -> None:
     rows = report["systems"]
     console.print(systems_table(rows, report["served"], title, by_fold=console.width >= WIDE))
     console.print(
-        f"* the system that is registered; 95 % interval of WAF by bootstrap over {resampled_line(rows[0])}; chance accuracy {report['chance']:.3f}"
+        f"* the system that is registered; 95 % interval of WAF by bootstrap over {resampled_line(rows[0])}; "
+        f"chance accuracy {report['chance']:.3f}"
     )
     if report.get("holdout"):
         console.print(f"holdout of true labels {_holdout_line(report['holdout'])}")
