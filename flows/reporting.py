@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.result_table import points
-from flows.terminal import console
+from flows.terminal import console, print_once
 from infra.catalogue import GenerationRow
 from mer.features.text_coverage import TextCoverage
 from mer.training.partition import FINAL_VIEW
@@ -47,8 +47,7 @@ class StepProgress:
 
 def show_ingest(report: IngestReport) -> None:
     """Print how the corpus was recognised, the counts of its entries and the reasons for quarantine."""
-    for line in report.account.lines():
-        console.print(f"  {line}", markup=False)
+    print_once(report.account.lines())
     aside = sum(report.quarantined.values())
     console.print(
         f"[bold]corpus {report.corpus}[/]: {report.entries} entries = {report.accepted} accepted + {aside} quarantined; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -26,6 +27,18 @@ class Terminal(Console):
 
 
 console = Terminal(highlight=False)
+
+
+_printed: set[tuple[str, ...]] = set()
+
+
+def print_once(lines: Sequence[str]) -> None:
+    """Print lines, indented, unless the same ones were printed already: a flow says again what was checked before it."""
+    if tuple(lines) in _printed:
+        return
+    _printed.add(tuple(lines))
+    for line in lines:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 class LastLine(io.TextIOBase):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from flows.cli.check import check, check_before
 from flows.cli.generations import generations
 from flows.cli.group import Commands, everywhere, interruptible, is_verbose
 from flows.cli.local import register
@@ -78,7 +79,7 @@ def ingest(corpus: CorpusArguments) -> None:
     """Read a corpus into the catalogue: recognise, probe, hash; unusable files are quarantined with a reason."""
     from flows.options import DemoOptions
 
-    _run_flow("flows.ingest:ingest", corpus.options(DemoOptions))
+    _run_flow("flows.ingest:ingest", corpus.options(DemoOptions), trains=False)
 
 
 @app.command()
@@ -87,7 +88,7 @@ def features(corpus: CorpusArguments) -> None:
     """Extract the frozen features of every stream; only clips that lack them are touched."""
     from flows.options import DemoOptions
 
-    _run_flow("flows.features:features", corpus.options(DemoOptions))
+    _run_flow("flows.features:features", corpus.options(DemoOptions), trains=False)
 
 
 @app.command()
@@ -236,17 +237,20 @@ def models(
 
 
 app.command()(quality)
+app.command()(check)
 app.command()(recipes)
 register(app)
 app.add_typer(generations, name="generations")
 
 
-def _run_flow(flow: str, options: FlowOptions) -> None:
-    """Run a flow, `module:function`; a recipe that cannot be used is said before any server is started."""
+def _run_flow(flow: str, options: FlowOptions, *, trains: bool = True) -> None:
+    """Run a flow, `module:function`; a recipe or corpus that cannot be used is said before any server is started."""
     from importlib import import_module
 
     interruptible()
     options.load_recipe()
+    if options.corpus:
+        check_before(options, trains=trains)
     started = _servers()
     if not is_verbose():
         from flows.console_handler import use_console_handler
