@@ -62,7 +62,11 @@ def test_a_lossless_trim_is_its_visible_part(
     pictures = shown(path)
     assert found.video_frames == len(pictures)
     assert found.fps == pytest.approx(25, abs=1)
-    np.testing.assert_array_equal(sample_frames(path, len(pictures)), pictures)
+    sampled = sample_frames(
+        path, 4 * len(pictures)
+    )  # where packets are missing at the end the last frames stand longer
+    changes = [True, *(np.abs(np.diff(sampled.astype(int), axis=0)).max(axis=(1, 2, 3)) > 0)]
+    np.testing.assert_array_equal(sampled[changes], pictures)
 
 
 def test_the_file_does_hide_packets(tmp_path: Path, long: Path) -> None:
