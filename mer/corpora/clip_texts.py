@@ -11,9 +11,10 @@ import os
 import stat
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mer.clips import Clip
 from mer.corpora.table_file import MAX_TABLE_BYTES, Cells, read_cells
 from mer.errors import CorpusError
 
@@ -118,6 +119,39 @@ def sidecar_text(media: Path) -> str | None:
         raise CorpusError(f"{path.name} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
     except OSError as error:
         raise CorpusError(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def with_words(
+    clips: Sequence[Clip], given: ClipTexts | None, *, before_known: bool = True
+) -> tuple[list[Clip], list[str]]:
+    """The clips with their words, and what is to be said of texts that could not be used.
+
+    What is given counts first, then the text file beside a clip, then what was known of the clip; one that has none of these is
+    left without: the recipe's recogniser, where there is one, listens to it later.
+
+    Args:
+        clips: with the transcripts that are known of them.
+        given: texts that the user gives.
+        before_known: False: the text file beside a clip is read only where nothing is known.
+
+    Raises:
+        CorpusError: a given name that stands for several clips.
+    """
+    notes: list[str] = []
+    files = [(clip.name, clip.path) for clip in clips]
+    texts = given.of_files(files) if given is not None else [None] * len(clips)
+    if given is not None and (unused := given.without_file(files)):
+        shown = ", ".join(unused[:_SHOWN]) + (", ..." if len(unused) > _SHOWN else "")
+        notes.append(f"{given.source}: {len(unused)} of {len(given.texts)} texts have no clip here ({shown})")
+    spoken = []
+    for clip, text in zip(clips, texts, strict=True):
+        if text is None and (before_known or clip.transcript is None):
+            try:
+                text = sidecar_text(clip.path)
+            except CorpusError as error:
+                notes.append(f"not used: {error}")
+        spoken.append(clip if text is None else replace(clip, transcript=text))
+    return spoken, notes
 
 
 def _keys(name: str, path: Path) -> set[str]:

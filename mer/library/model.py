@@ -14,6 +14,7 @@ from mer.library.clip_files import clips_of, row_names, weights_cache
 from mer.library.paths import path_of
 from mer.library.saved import RECORD as FUSION_RECORD
 from mer.library.sources import registered_model
+from mer.library.spoken import spoken_clips
 from mer.library.streams import averaged_frames, stream_tables
 from mer.media.contained import shared_media
 from mer.media.failures import failures_of
@@ -88,20 +89,25 @@ class Model:
         """Streams that it reads."""
         return self.predictor.system.streams
 
-    def predict(self, files: Any) -> list[Prediction]:
+    def predict(self, files: Any, transcripts: Any = None) -> list[Prediction]:
         """Predictions in the order of the files; one that cannot be read has a `status` that says why, and no answer.
 
         Args:
             files: paths of media files, or a table of `mer.read_clips` (its transcripts are used).
+            transcripts: what is spoken in them: a list of texts (None: not known), a mapping from name or path to text, or the
+                path of a table of these (.csv, .tsv, .parquet, .jsonl). They come before those of the table of clips. A clip
+                without either has the words of the text file beside it (`a.txt` beside `a.mp4`); else the model's recogniser
+                listens, if it has one.
 
         Raises:
-            ConfigError: paths without a file.
+            ConfigError: paths without a file, or as many texts as there are not clips.
+            CorpusError: a table of texts that cannot be read.
 
         Example:
             >>> model.predict(["a.mp4", "b.wav"])[0].discrete
             'happy'
         """
-        clips = clips_of(files)
+        clips = spoken_clips(clips_of(files), transcripts)
         unusable = {row: reason for row, clip in enumerate(clips) if (reason := _unusable(clip)) is not None}
         usable = [clip for row, clip in enumerate(clips) if row not in unusable]
         answers = iter(self.predictor.predict(usable) if usable else ())
@@ -113,11 +119,12 @@ class Model:
             for row, (name, clip) in enumerate(zip(row_names(clips), clips, strict=True))
         ]
 
-    def explain(self, files: Any) -> pandas.DataFrame:
+    def explain(self, files: Any, transcripts: Any = None) -> pandas.DataFrame:
         """What each stream weighs in the answers for files, and what the answers lose without it; one more pass a stream.
 
         Args:
             files: as for `predict`; files that cannot be read have no row.
+            transcripts: as for `predict`.
 
         Returns:
             A row a clip, indexed by its name: `discrete`, `confidence`, for every stream `weight_<stream>` (on the scale of the
@@ -131,7 +138,8 @@ class Model:
         """
         import pandas
 
-        clips = [clip for clip in clips_of(files) if _unusable(clip) is None]
+        spoken = spoken_clips(clips_of(files), transcripts)
+        clips = [clip for clip in spoken if _unusable(clip) is None]
         if not clips:
             raise ConfigError("explain: expected at least one file that can be read, found none")
         explained = self.predictor.explain(clips)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from infra.catalogue import ModelVersionRow
 from mer.clips import Clip
-from mer.corpora.clip_texts import read_texts
+from mer.corpora.clip_texts import read_texts, with_words
 from mer.corpora.submission import Candidates, read_candidates, submission_table
 from mer.errors import ConfigError
 from mer.label_shift.config import LabelShiftConfig
@@ -31,7 +31,6 @@ from tasks.serve.predicted_media import (
     read_media,
     require_one_answer,
 )
-from tasks.serve.spoken import with_words
 from tasks.stage.compute import computing
 from tasks.stage.workspace import Workspace, workspace
 

@@ -146,6 +146,35 @@ def test_files_without_an_answer_are_listed_up_to_ten(folder: Path) -> None:
     assert sum(not row.answered for row in read_predictions("predictions.csv")) == 15
 
 
+@pytest.mark.parametrize(
+    ("given", "beside", "same_as"),
+    [
+        ("glad", None, "glad"),
+        ("glad", "terrible", "glad"),
+        (None, "terrible", "terrible"),
+        (None, None, None),
+    ],
+)
+def test_words_of_a_table_and_beside_the_clip(
+    given: str | None, beside: str | None, same_as: str | None, folder: Path
+) -> None:
+    register_small(workspace(), folder / "words", "words", reads_words=True)
+    more: list[str] = []
+    if given is not None:
+        Path("t.csv").write_text(f"name,text\none.wav,{given}\nabsent,other\n")
+        more = ["--transcripts", "t.csv"]
+    if beside is not None:
+        Path("clips/one.txt").write_text(beside)
+    done = run("clips/one.wav", "--json", "--model", "words", *more)
+    (row,) = from_json(done.stdout)
+    assert (row.modalities, row.flags) == (("lexical",), ()) if same_as else ((), ("no_transcript",))
+    assert ("t.csv: 1 of 2 texts have no clip here (absent)" in done.stderr) == (given is not None)
+    if same_as is not None:
+        Path("clips/two.txt").write_text(same_as)
+        (other,) = from_json(run("clips/two.wav", "--json", "--model", "words").stdout)
+        assert other.probabilities == row.probabilities
+
+
 def test_names_that_begin_with_a_dash_and_names_of_no_alphabet(folder: Path) -> None:
     (folder / "clips/broken.mp4").unlink()
     (folder / "clips/one.wav").rename(folder / "clips/-i.wav")

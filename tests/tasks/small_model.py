@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,26 @@ from tasks.stage.workspace import Workspace
 CLASSES = ("angry", "happy")
 
 
-def register_small(space: Workspace, folder: Path, name: str = "small") -> None:
-    """Register a champion over the features `files:speech` of (3,) numbers."""
-    generator = np.random.default_rng(0)
-    speech = generator.normal(0, 1, (40, 3)) + np.arange(40)[:, None] % 2
+def write_small(folder: Path, name: str = "small", *, reads_words: bool = False) -> Path:
+    """A package over the features `files:speech` of (3,) numbers, or over transcripts; returns its folder."""
+    width, modality = (384, "lexical") if reads_words else (3, "acoustic")
+    vectors = np.random.default_rng(0).normal(0, 1, (40, width)) + np.arange(40)[:, None] % 2
     fusion = mer.Fusion(epochs=3, hidden=4).fit(
-        {"acoustic": speech}, [CLASSES[row % 2] for row in range(40)], speakers=np.arange(40) // 4
+        {modality: vectors}, [CLASSES[row % 2] for row in range(40)], speakers=np.arange(40) // 4
     )
-    stream = {"features": {"modality": "acoustic", "source": "files:speech"}}
-    recipe = Recipe.model_validate({"name": name, "emotions": CLASSES, "acoustic": stream})
+    features = {"modality": modality, "source": "files:speech"}
+    if reads_words:
+        features |= {"source": "wheel:all-minilm-l6-v2", "pooling": "mean"}
+    recipe = Recipe.model_validate({"name": name, "emotions": CLASSES, modality: {"features": features}})
     ModelPackage(recipe=recipe, system="fused").write(folder)
     save_fusion(folder / FUSION_FOLDER, fusion.fitted_)
+    return folder
+
+
+def register_small(space: Workspace, folder: Path, name: str = "small", *, reads_words: bool = False) -> None:
+    """Register that package as a champion."""
+    write_small(folder, name, reads_words=reads_words)
     files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    ref = space.artifacts.commit("model", "0" * 64, files, meta={})
+    ref = space.artifacts.commit("model", hashlib.sha256(name.encode()).hexdigest(), files, meta={})
     space.catalogue.add_model_version(name, ref, evaluation=ref, metrics={}, idempotency_key=name)
     space.catalogue.set_alias(name, "champion", 1, "the first")
