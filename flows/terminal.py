@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from rich.console import Console
 
@@ -76,6 +76,12 @@ def show_last_line_only() -> None:
     """From now on standard output is kept back but for its last line, which `finish_output` writes."""
     sys.stdout = LastLine(sys.stdout)
     console.width = _UNWRAPPED
+
+
+def data_output() -> BinaryIO:
+    """Standard output as bytes, for answers that another program reads: nothing of it is kept back."""
+    stream = sys.stdout._stream if isinstance(sys.stdout, LastLine) else sys.stdout
+    return stream.buffer
 
 
 def finish_output() -> None:

@@ -99,7 +99,9 @@ def _show(answers: Answers, piped: str) -> None:
     """Answers on standard output, everything else beside them on standard error; without these, people's lines there."""
     report = answers.report
     if piped:
-        stream = sys.stdout.buffer
+        from flows.terminal import data_output
+
+        stream = data_output()
         stream.write(answers.text(piped).encode("utf-8"))
         stream.flush()
     elif len(answers.rows) == 1 and answers.submission is None:

@@ -13,7 +13,7 @@ from mer.corpora.matching import match_rows
 from mer.corpora.media_index import index_media
 from mer.corpora.submission import Candidates
 from mer.errors import CorpusError, MediaError, QuarantineReason
-from mer.media.contained import ContainedMedia
+from mer.media.contained import shared_media
 from tasks.data.probing import examine
 from tasks.stage.workspace import Workspace
 
@@ -90,13 +90,10 @@ def read_media(
     if candidates is not None:
         named = [_renamed(entry, Path(_address(entry)).stem) for entry in chosen]
         chosen = [entry for entry in named if candidates.wants(entry.name)]
-    with ContainedMedia() as contained:
-        media = tuple(
-            entry
-            if isinstance(entry, UnusableMedia)
-            else _examined(entry, roots[entry.media], known, contained)
-            for entry in chosen
-        )
+    media = tuple(
+        entry if isinstance(entry, UnusableMedia) else _examined(entry, roots[entry.media], known)
+        for entry in chosen
+    )
     return RequestedMedia(media, tuple(notes))
 
 
@@ -134,10 +131,10 @@ def _address(entry: CorpusEntry | UnusableMedia) -> str:
     return str(entry.path if isinstance(entry, UnusableMedia) else entry.media)
 
 
-def _examined(entry: CorpusEntry, root: Path, known: Catalogued, contained: ContainedMedia) -> Medium:
+def _examined(entry: CorpusEntry, root: Path, known: Catalogued) -> Medium:
     path = entry.media
     try:
-        content = examine(entry, False, contained).content
+        content = examine(entry, False, shared_media()).content
     except MediaError as error:
         return UnusableMedia(entry.name, path, error.reason, str(error))
     if (clip := known.clip(entry.name, path, content)) is not None:

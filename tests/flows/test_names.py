@@ -106,7 +106,11 @@ def test_a_folder_may_be_called_as_folders_are(name: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("address", "name"),
-    [("s3://data/a/mer 2025/?endpoint=http://h:1/x", "mer 2025"), ("s3://data", "data"), ("s3://data/日本語", "日本語")],
+    [
+        ("s3://data/a/mer 2025/?endpoint=http://h:1/x", "mer 2025"),
+        ("s3://data", "data"),
+        ("s3://data/日本語", "日本語"),
+    ],
 )
 def test_a_corpus_in_a_bucket_is_called_as_its_folder(address: str, name: str) -> None:
     assert FlowOptions(corpus=address).catalogue_name(address) == name
