@@ -93,6 +93,26 @@ def _speakers_remark(labels: Sequence[str | None], speakers: Sequence[str | None
     return ""
 
 
+def fold_problem(fold: Sequence[int], labels: Sequence[str | None]) -> str | None:
+    """Why an outer fold leaves nothing to learn from, and what to do; None: every fold leaves two classes.
+
+    Args:
+        fold: (N,) outer fold; -1: in none.
+        labels: (N,) emotion or None.
+    """
+    held = [
+        (part, label) for part, label in zip(fold, labels, strict=True) if part >= 0 and label is not None
+    ]
+    for number in sorted({part for part, _ in held}):
+        learnt = sorted({label for part, label in held if part != number})
+        if len(learnt) < 2:
+            return (
+                f"folds keep speakers apart, and without those of fold {number} only {', '.join(learnt) or 'no'} clips are left "
+                "to learn from: expected every emotion of several speakers; add clips, or correct the speakers"
+            )
+    return None
+
+
 def missing_in_folds(
     fold: Sequence[int], labels: Sequence[str | None], emotions: Sequence[str]
 ) -> tuple[str, ...]:

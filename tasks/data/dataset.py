@@ -16,7 +16,7 @@ from mer.clips import Split
 from mer.errors import CorpusError
 from mer.examples import Examples
 from mer.recipes import FoldPlan
-from mer.training.feasibility import missing_in_folds, training_feasibility
+from mer.training.feasibility import fold_problem, missing_in_folds, training_feasibility
 from tasks.data.equal_contents import equal_contents, with_settled_labels
 from tasks.data.quality import filtered
 from tasks.stage.references import DatasetRef, SnapshotPlan, View
@@ -208,6 +208,9 @@ def training_remarks(dataset: DatasetRef, least_compared: int) -> tuple[str, ...
     Args:
         dataset: the snapshot.
         least_compared: clips that the promotion gate needs.
+
+    Raises:
+        CorpusError: a fold leaves nothing to learn from.
     """
     clips = load_examples(workspace(), dataset)
     examples = clips.examples
@@ -216,7 +219,10 @@ def training_remarks(dataset: DatasetRef, least_compared: int) -> tuple[str, ...
     judged = training_feasibility(
         labels, [examples.speaker[row] for row in rows], dataset.emotions, least_compared=least_compared
     )
-    return (*judged.remarks, *missing_in_folds(examples.fold[rows].tolist(), labels, dataset.emotions))
+    fold = examples.fold[rows].tolist()
+    if (problem := fold_problem(fold, labels)) is not None:
+        raise CorpusError(problem)
+    return (*judged.remarks, *missing_in_folds(fold, labels, dataset.emotions))
 
 
 def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -> dict[str, list[Any]]:

@@ -22,7 +22,7 @@ from mer.predictions import Prediction
 from tasks.serve.answer_names import answer_names
 from tasks.serve.destination import Destination
 from tasks.serve.label_shift import analyse_predictions, write_summary
-from tasks.serve.library import model_named, version_of
+from tasks.serve.library import answering_version, model_named
 from tasks.serve.predicted_media import (
     Catalogued,
     RequestedMedia,
@@ -91,9 +91,9 @@ class PredictionRequest:
     out: str
     """File to write; the suffix names the view: .csv, .json or .jsonl. Empty: none."""
     model: str = ""
-    """Registered model; empty: the only one that is served."""
+    """Registered model; empty: the one promoted last."""
     version: int | None = None
-    """None: the champion."""
+    """None: the champion, or the newest version of a model without one."""
     candidates: str = ""
     """Table of the names that a submission must have; empty: no submission."""
     corpus: str = ""
@@ -128,7 +128,7 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
     given = read_texts(Path(request.transcripts)) if request.transcripts else None
     space = workspace()
     model = model_named(space, request.model)
-    chosen = version_of(space, model, request.version)
+    chosen, remark = answering_version(space, model, request.version)
     requested = read_candidates(Path(request.candidates)) if request.candidates else None
     media = _requested(space, request, requested)
     clips, notes = with_words(media.clips, given)
@@ -142,7 +142,7 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
         unusable=tuple((printable(str(medium.path)), medium.description) for medium in media.unusable),
         model=model,
         version=chosen.version,
-        notes=(*media.notes, *notes),
+        notes=(*((remark,) if remark else ()), *media.notes, *notes),
     )
     answers = Answers(report, tuple(rows), tuple(predictor.package.recipe.emotions), submission)
     if destination is not None:

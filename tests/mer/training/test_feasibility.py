@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from mer.training.feasibility import Feasibility, missing_in_folds, training_feasibility
+from mer.training.feasibility import Feasibility, fold_problem, missing_in_folds, training_feasibility
 
 CLASSES = ("angry", "happy", "sad", "neutral", "worried")
 
@@ -61,6 +61,12 @@ def test_what_to_know_before_training(
 
 def test_a_corpus_with_enough_of_all_gets_no_remark() -> None:
     assert judged({"happy": 12, "sad": 12}).remarks == ()
+
+
+def test_speakers_of_one_emotion_each_leave_nothing_to_learn_from() -> None:
+    labels = ["happy", "happy", "sad", "sad"]
+    assert fold_problem([0, 1, 0, 1], labels) is None
+    assert "without those of fold 0 only sad clips are left" in str(fold_problem([0, 0, 1, 1], labels))
 
 
 def test_folds_without_a_class_say_so() -> None:
