@@ -55,9 +55,8 @@ def load_model(
             f"model: expected a package folder with {RECORD}, found none at {name_or_folder}{hint}"
         )
     registered = registered_model(name_or_folder, version)
-    return Model(
-        registered.folder, registered.weights if cache is None else weights_cache(cache), registered.version
-    )
+    cached = registered.weights if cache is None else weights_cache(cache)
+    return Model(registered.folder, cached, registered.version, name_or_folder)
 
 
 class Model:
@@ -67,17 +66,20 @@ class Model:
         folder: package folder.
         weights: folder of converted weights.
         version: number of the registered version; None: it is not registered.
+        name: that it is registered under; empty: the recipe's.
     """
 
-    def __init__(self, folder: Path, weights: Path, version: int | None = None) -> None:
+    def __init__(self, folder: Path, weights: Path, version: int | None = None, name: str = "") -> None:
         self.folder, self.version = folder, version
         self.predictor = Predictor(folder, weights, version)
         self.package = self.predictor.package
         """Recipe, temperature and what else the package says of itself."""
+        self.name = name or self.package.recipe.name
+        """What answers call it."""
 
     def __repr__(self) -> str:
         numbered = "" if self.version is None else f", version {self.version}"
-        return f"<Model {self.package.recipe.name}{numbered}: {', '.join(self.streams)} -> {', '.join(self.emotions)}>"
+        return f"<Model {self.name}{numbered}: {', '.join(self.streams)} -> {', '.join(self.emotions)}>"
 
     @property
     def emotions(self) -> tuple[str, ...]:
@@ -111,11 +113,11 @@ class Model:
         unusable = {row: reason for row, clip in enumerate(clips) if (reason := _unusable(clip)) is not None}
         usable = [clip for row, clip in enumerate(clips) if row not in unusable]
         answers = iter(self.predictor.predict(usable) if usable else ())
-        model, version = self.package.recipe.name, self.version
+        model, version = self.name, self.version
         return [
             Prediction(name=name, path=str(clip.path), status=unusable[row], model=model, version=version)
             if row in unusable
-            else next(answers).model_copy(update={"name": name})
+            else next(answers).model_copy(update={"name": name, "model": model})
             for row, (name, clip) in enumerate(zip(row_names(clips), clips, strict=True))
         ]
 

@@ -16,7 +16,7 @@ from mer.fusion.fitted import save_fusion
 from mer.library.sources import ENTRY_POINTS
 from mer.predictor.package import FUSION_FOLDER, ModelPackage
 from mer.recipes import Recipe
-from tasks.serve.library import model_named, registered_version
+from tasks.serve.library import model_named, registered_version, version_of
 from tasks.stage.workspace import Workspace, workspace
 
 CLASSES = ("angry", "happy")
@@ -70,6 +70,11 @@ def test_a_version_is_fetched_and_answers(
 
     declared = EntryPoint("catalogue", "tasks.serve.library:registered_version", ENTRY_POINTS)
     monkeypatch.setattr("mer.library.sources.entry_points", lambda group: [declared])
+    space.catalogue.add_model_version(
+        "named", version_of(space, "made").artifact, metrics={}, idempotency_key="other name"
+    )
+    named = mer.load_model("named")
+    assert (named.name, repr(named)[:24]) == ("named", "<Model named, version 1:")
     model = mer.load_model("made")
     np.testing.assert_allclose(model.predict_features({"acoustic": np.eye(4, 3)}), probabilities, rtol=1e-12)
     with pytest.raises(
