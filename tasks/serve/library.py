@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import NamedTuple
 
 from infra.catalogue import ModelVersionRow
 from mer.library.sources import RegisteredModel
@@ -63,7 +64,17 @@ def model_named(space: Workspace, name: str) -> str:
     return last
 
 
-def answering_version(space: Workspace, name: str, version: int | None = None) -> tuple[ModelVersionRow, str]:
+class AnsweringVersion(NamedTuple):
+    """The version that answers for a model."""
+
+    row: ModelVersionRow
+    remark: str
+    """What to tell of one that is not the champion; empty: nothing."""
+    gated: bool
+    """Whether it is the champion, or was."""
+
+
+def answering_version(space: Workspace, name: str, version: int | None = None) -> AnsweringVersion:
     """The version of this number, or the champion, or where a model has no champion its newest version; with what to tell of it.
 
     Raises:
@@ -76,7 +87,7 @@ def answering_version(space: Workspace, name: str, version: int | None = None) -
     else:
         chosen = version_of(space, name, version)
     if champion is not None and chosen.version == champion.version:
-        return chosen, ""
+        return AnsweringVersion(chosen, "", True)
     reason = next(
         (
             row.reason
@@ -87,8 +98,9 @@ def answering_version(space: Workspace, name: str, version: int | None = None) -
     )
     champions = [row.version for row in space.catalogue.promotions(name, "champion")]
     if chosen.version in champions:
-        return chosen, f"{name} version {chosen.version} was champion before"
-    return chosen, f"{name} version {chosen.version} is not gated: {reason.partition(';')[0]}"
+        return AnsweringVersion(chosen, f"{name} version {chosen.version} was champion before", True)
+    remark = f"{name} version {chosen.version} is not gated: {reason.partition(';')[0]}"
+    return AnsweringVersion(chosen, remark, False)
 
 
 def version_of(space: Workspace, name: str, version: int | None = None) -> ModelVersionRow:
@@ -133,7 +145,7 @@ def registered_version(name: str, version: int | None = None) -> RegisteredModel
         LookupError: the catalogue of this `MER_HOME` has no such model or version.
     """
     space = reading_workspace()
-    chosen, remark = answering_version(space, name, version)
+    chosen, remark, _ = answering_version(space, name, version)
     if remark:
         logging.getLogger(__name__).warning("%s", remark)
     return RegisteredModel(space.artifacts.fetch(chosen.artifact), space.weights, chosen.version)

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
+NOT_GATED = "not_gated"
+"""Flag of every answer of a version that the promotion gate did not let pass."""
+
 
 @dataclass(frozen=True)
 class PredictionReport:
@@ -128,13 +131,15 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
     given = read_texts(Path(request.transcripts)) if request.transcripts else None
     space = workspace()
     model = model_named(space, request.model)
-    chosen, remark = answering_version(space, model, request.version)
+    chosen, remark, gated = answering_version(space, model, request.version)
     requested = read_candidates(Path(request.candidates)) if request.candidates else None
     media = _requested(space, request, requested)
     clips, notes = with_words(media.clips, given)
     predictor, scores = _scored(space, chosen, clips, progress)
     predictions, shift = _answers(space, chosen, predictor, clips, scores, request.label_shift)
     rows = _rows(media, predictions, (model, chosen.version))
+    if not gated:
+        rows = [row.model_copy(update={"flags": (*row.flags, NOT_GATED)}) for row in rows]
     submission = None if requested is None else _submission(requested, predictions, media.unusable)
     report = PredictionReport(
         out=request.out,

@@ -167,8 +167,8 @@ def test_too_few_clips_for_a_champion_say_what_can_be_done(space: Workspace, tmp
     assert decided.decision == "rejected"
     for hint in ("12 clips", "at least 20", "mer predict CLIP --model few", "mer models few --promote 1"):
         assert hint in decided.reason
-    row, remark = answering_version(space, "few")
-    assert row.version == 1 and "not gated" in remark and "12 clips" in remark
+    row, remark, was_gated = answering_version(space, "few")
+    assert row.version == 1 and not was_gated and "not gated" in remark and "12 clips" in remark
 
 
 def test_a_version_is_promoted_by_hand_with_its_evidence_and_rolled_back(
@@ -232,5 +232,5 @@ def test_the_model_promoted_last_answers_unless_a_later_one_was_not_promoted(
     assert model_named(space, "") == "mine"
     version_of(space, "demo", first, wrong=3)  # a challenger of a model that has a champion is no doubt
     assert model_named(space, "") == "mine"
-    assert answering_version(space, "demo")[1] == ""
-    assert "not gated: never compared" in answering_version(space, "demo", 2)[1]
+    assert answering_version(space, "demo").remark == ""
+    assert "not gated: never compared" in answering_version(space, "demo", 2).remark
