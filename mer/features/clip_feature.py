@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from mer.clips import Clip
 from mer.errors import MediaError
 from mer.features.spec import FeatureSpec
+from mer.validation.magnitude import MAX_MAGNITUDE, first_unbearable, is_bearable
+
+NOT_FINITE = "not_finite"
+"""Flag of a clip whose features an encoder overflowed on, or that are too large to compute with."""
 
 TOO_SHORT = "too_short"
 """Flag: less sound than one frame of the encoder, or than the preparation asks for."""
@@ -52,6 +56,24 @@ class Extractor(Protocol):
 def masked(values: NDArray[Any], flags: tuple[str, ...]) -> ClipFeature:
     """An absent feature of this shape."""
     return ClipFeature(values=np.zeros_like(values), present=False, flags=flags)
+
+
+def bearable(feature: ClipFeature, spec: FeatureSpec | None = None, clip: Clip | None = None) -> ClipFeature:
+    """The feature, or an absent one where values are NaN, infinite or beyond all measure: one bad clip never ends a run.
+
+    Args:
+        feature: of one clip.
+        spec: with `clip`, both named in the log where the feature is left out.
+        clip: whose feature it is.
+    """
+    if not feature.present or is_bearable(feature.values).all():
+        return feature
+    if spec is not None and clip is not None:
+        logging.getLogger(__name__).warning(
+            "%s features of clip %r are masked (%s): %s: expected values within %g, found %s",
+            spec.modality, clip.name, NOT_FINITE, clip.path, MAX_MAGNITUDE, first_unbearable(feature.values),
+        )  # fmt: skip
+    return masked(feature.values, (*feature.flags, NOT_FINITE))
 
 
 def media_warning(spec: FeatureSpec, clip: Clip, error: MediaError) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mer.clips import Clip
 from mer.errors import MediaError
-from mer.features.clip_feature import ClipFeature, Extractor, media_warning
+from mer.features.clip_feature import ClipFeature, Extractor, bearable, media_warning
 from mer.features.spec import FeatureSpec
 from mer.media.failures import failures_of
 
@@ -80,14 +80,19 @@ def extract_clips(extractor: Extractor, clips: Sequence[Clip]) -> list[ClipFeatu
     rest go on.
     """
     if isinstance(extractor, SpecExtractor):
-        return [features[0] for features in extractor.shared.extract_all(clips)]
-    return [_extract_or_mask(extractor, clip) for clip in clips]
+        features = [each[0] for each in extractor.shared.extract_all(clips)]
+    else:
+        features = [_extract_or_mask(extractor, clip) for clip in clips]
+    return [bearable(feature, extractor.spec, clip) for feature, clip in zip(features, clips, strict=True)]
 
 
 def extract_clips_of_each(extractor: MultiExtractor, clips: Sequence[Clip]) -> tuple[list[ClipFeature], ...]:
     """For each spec what `extract_clips` gives for it, all out of one pass over the clips."""
     rows = list(extractor.extract_all(clips))
-    return tuple([row[number] for row in rows] for number in range(len(extractor.specs)))
+    return tuple(
+        [bearable(row[number], spec, clip) for row, clip in zip(rows, clips, strict=True)]
+        for number, spec in enumerate(extractor.specs)
+    )
 
 
 def _extract_or_mask(extractor: Extractor, clip: Clip) -> ClipFeature:

@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mer.errors import MediaError, QuarantineReason
+from mer.validation.magnitude import MAX_MAGNITUDE, first_unbearable, is_bearable
 
 MAX_BYTES = 256 << 20
 """Largest feature file that is read."""
@@ -69,8 +70,8 @@ def read_features(path: Path) -> NDArray[np.float32]:
     stored = np.frombuffer(raw, dtype=header.dtype).reshape(header.shape, order=order)
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is refused below
         values = np.ascontiguousarray(np.atleast_2d(stored.reshape(shape)), dtype=np.float32)
-    if not np.isfinite(values).all():
-        raise bad_features(path.name, "finite values", "NaN or infinity")
+    if not is_bearable(values).all():
+        raise bad_features(path.name, f"values within {MAX_MAGNITUDE:g}", first_unbearable(values))
     return values
 
 

@@ -18,6 +18,7 @@ from mer.features.clip_feature import ClipFeature, masked
 from mer.features.feature_file import bad_features, read_features, usual_width
 from mer.features.missing import EMPTY, is_missing
 from mer.features.spec import FILES_PREFIX, FeatureSpec
+from mer.validation.magnitude import MAX_MAGNITUDE, first_unbearable, is_bearable
 
 NO_FILE = "no_feature_file"
 
@@ -130,6 +131,7 @@ class _PickleSource:
             return None
         with np.errstate(over="ignore"):
             values = np.nan_to_num(held.astype(np.float32), nan=0.0, neginf=0.0, posinf=np.inf)
-        if not np.isfinite(values).all():
-            raise bad_features(f"{self._path.name}: {name}", "finite values", "infinity")
+        if not is_bearable(values).all():
+            expected = f"values within {MAX_MAGNITUDE:g}"
+            raise bad_features(f"{self._path.name}: {name}", expected, first_unbearable(values))
         return values

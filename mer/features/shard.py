@@ -6,7 +6,6 @@ is written last.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.errors import CorpusError
-from mer.features.clip_feature import ClipFeature, masked
+from mer.features.clip_feature import ClipFeature, bearable
 
 VALUES, INDEX = "values.safetensors", "index.parquet"
-NOT_FINITE = "not_finite"
-"""Flag of a clip whose features an encoder overflowed on."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def shard_of(clip_ids: Sequence[str], features: Sequence[ClipFeature]) -> Shard:
 def write_shard(folder: Path, clip_ids: Sequence[str], features: Sequence[ClipFeature]) -> None:
     """Write the features of these clips (same order) into an existing folder.
 
-    Values that are not finite (an encoder that overflowed on one clip) make the clip absent, flagged `not_finite`.
+    Values that are not bearable (see `mer.validation.magnitude`) make the clip absent, flagged `not_finite`.
 
     Raises:
         CorpusError: features of several shapes or types, or `check_features` finds fault with them. Nothing is written then.
@@ -88,11 +85,7 @@ def write_shard(folder: Path, clip_ids: Sequence[str], features: Sequence[ClipFe
 
     from mer.validation.check import check_features
 
-    shard = shard_of(clip_ids, [_finite(feature) for feature in features])
-    if masked_now := [name for name, flags in zip(clip_ids, shard.flags, strict=True) if NOT_FINITE in flags]:
-        logging.getLogger(__name__).warning(
-            "features masked, values that are not finite: %s", ", ".join(masked_now)
-        )
+    shard = shard_of(clip_ids, [bearable(feature) for feature in features])
     check_features(shard.clip_ids, shard.values, shard.offsets, shard.present)
     save_file({"values": np.ascontiguousarray(shard.values)}, folder / VALUES)
     columns = {
@@ -103,13 +96,6 @@ def write_shard(folder: Path, clip_ids: Sequence[str], features: Sequence[ClipFe
         "flags": pa.array([list(flags) for flags in shard.flags], pa.list_(pa.string())),
     }
     parquet.write_table(pa.table(columns), folder / INDEX)
-
-
-def _finite(feature: ClipFeature) -> ClipFeature:
-    """The feature, or an absent one where values are not finite: one bad clip never ends a shard."""
-    if not feature.present or np.isfinite(feature.values).all():
-        return feature
-    return masked(feature.values, (*feature.flags, NOT_FINITE))
 
 
 def presence_in(index: bytes) -> dict[str, tuple[bool, tuple[str, ...]]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mer.clips import CorpusEntry
 from mer.errors import CorpusError
 from mer.media.sniff import printable
+from mer.validation.magnitude import is_bearable
 
 if TYPE_CHECKING:
     from mer.quality.measure import ClipQuality
@@ -58,7 +59,7 @@ def check_features(
 
     Raises:
         CorpusError: parts of different lengths, or all problems with their clips: ids that repeat, clips without
-            rows, values that are not finite, absent clips with values.
+            rows, values that are not finite or beyond all measure, absent clips with values.
     """
     import pandas as pd
 
@@ -76,7 +77,7 @@ def check_features(
             "offset": np.asarray(offsets[:-1], dtype=np.int64),
             "length": np.diff(offsets).astype(np.int64),
             "present": np.asarray(present, dtype=bool),
-            "finite": _of_clips(np.isfinite(rows).all(axis=1), offsets),
+            "finite": _of_clips(is_bearable(rows).all(axis=1), offsets),
             "zero": _of_clips((rows == 0).all(axis=1), offsets),
         }
     )

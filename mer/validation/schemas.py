@@ -63,7 +63,7 @@ def feature_schema() -> pa.DataFrameSchema:
             "offset": pa.Column("int64", pa.Check.ge(0)),
             "length": pa.Column("int64", pa.Check.ge(1, error="has at least one row of values")),
             "present": pa.Column(bool),
-            "finite": pa.Column(bool, pa.Check.eq(True, error="has finite values only")),
+            "finite": pa.Column(bool, pa.Check.eq(True, error="has finite values within 1e15 only")),
             "zero": pa.Column(bool),
         },
         checks=[

@@ -97,7 +97,9 @@ def test_sound_features_pass() -> None:
 def test_values_that_are_not_finite_are_told_with_their_clip(wrong: float) -> None:
     with pytest.raises(CorpusError) as caught:
         check_features(*features([1, 2], [[3, 4], [5, wrong]]))
-    assert str(caught.value).splitlines()[1:] == ["  clip clip1: expected: has finite values only"]
+    assert str(caught.value).splitlines()[1:] == [
+        "  clip clip1: expected: has finite values within 1e15 only"
+    ]
 
 
 @pytest.mark.parametrize(
