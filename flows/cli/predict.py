@@ -36,7 +36,13 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def predict(
-        paths: Annotated[list[Path] | None, typer.Argument(help="Media files, or folders of them.")] = None,
+        paths: Annotated[
+            list[str] | None,
+            typer.Argument(
+                metavar="[PATHS]...",
+                help="Media files, or folders of them, also in a bucket (s3://BUCKET/PREFIX?endpoint=URL).",
+            ),
+        ] = None,
         out: AnswersFileOption = "",
         as_json: JsonOption = False,
         as_json_lines: JsonLinesOption = False,
@@ -54,9 +60,11 @@ def register(app: typer.Typer) -> None:
         With --candidates: a submission to a MER challenge, name,discrete[,valence]. Exit code 3: some files have no answer, their
         rows say why.
         """
+        from infra.objects.bucket_address import is_bucket_address
+
         piped = _on_standard_output(out, as_json, as_json_lines)
         files = [
-            *(paths or []),
+            *(Path(path) for path in paths or [] if not is_bucket_address(path)),
             *([candidates] if candidates else []),
             *([transcripts] if transcripts else []),
         ]
@@ -67,10 +75,15 @@ def register(app: typer.Typer) -> None:
         if missing := [_shown(path) for path in files if not _is_there(path)]:
             _usage(f"no such file or folder: {', '.join(missing)}")
         file = "" if out == STANDARD_OUTPUT else out or ("" if piped else DEFAULT_FILE)
+        from infra.objects.local_copies import local_paths
+        from infra.settings import load_settings
         from tasks.serve.prediction import PredictionRequest, answer
 
+        with _progress("fetching") as progress:
+            plain = [path if is_bucket_address(path) else str(Path(path)) for path in paths or []]
+            clips = local_paths(plain, load_settings(), progress)
         request = PredictionRequest(
-            paths=[str(path) for path in paths or []],
+            paths=clips,
             out=file,
             model=model,
             version=version,
@@ -79,7 +92,7 @@ def register(app: typer.Typer) -> None:
             label_shift=label_shift,
             transcripts=str(transcripts or ""),
         )
-        with _progress() as progress:
+        with _progress("predicting") as progress:
             answers = answer(request, progress)
         _show(answers, piped)
         if answers.report.unusable:
@@ -119,7 +132,7 @@ def _show(answers: Answers, piped: str) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
+def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on standard error where people look at it."""
     if not sys.stderr.isatty():
         yield None
@@ -128,7 +141,7 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
     from rich.progress import Progress
 
     with Progress(transient=True, console=Console(stderr=True)) as bar:
-        line = bar.add_task("predicting", total=None)
+        line = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(line, completed=done, total=total)
 
 

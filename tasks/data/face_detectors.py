@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from infra.settings import Settings
-from mer.media.detector_choice import FILE_PATTERNS, HAAR, settled, short_name
+from mer.errors import ConfigError, WeightsError
+from mer.media.detector_choice import AUTO, FILE_PATTERNS, HAAR, settled, short_name
 from mer.recipes import Recipe
 from mer.recipes.face_detectors import with_settled_detectors
 
@@ -25,8 +26,19 @@ def settled_recipe(recipe: Recipe, settings: Settings) -> Recipe:
 
 
 def settled_detector(name: str, settings: Settings) -> str:
-    """What a detector's name stands for on this machine; `auto` is MER_FACE_DETECTOR where that is set."""
-    return settled(name, settings.weights_folder, settings.face_detector)
+    """What a detector's name stands for on this machine; `auto` is MER_FACE_DETECTOR where that is set.
+
+    Raises:
+        ConfigError: a name that is none.
+        WeightsError: a file that is absent, or no model that OpenCV reads as YuNet.
+    """
+    named = settings.face_detector
+    try:
+        return settled(name, settings.weights_folder, named)
+    except (ConfigError, WeightsError) as error:
+        if name == AUTO and named is not None:
+            raise type(error)(f"MER_FACE_DETECTOR={named}: {error}") from error
+        raise
 
 
 def detector_line(name: str, settings: Settings) -> str:

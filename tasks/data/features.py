@@ -16,6 +16,7 @@ from prefect import task
 from infra.artifacts import ArtifactRef, Scalar
 from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.clips import Clip
+from mer.errors import MediaError, QuarantineReason
 from mer.features.spec import FeatureSpec
 from tasks.data.kept_extractor import cached_extractor
 from tasks.data.noise import clip_noises, noisy_contents, noisy_key
@@ -73,7 +74,11 @@ def plan_features(
 
 @task(name="extract shard", tags=["gpu"])
 def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
-    """Extract one shard of clips and register it; a clip whose stream turns out unusable becomes a masked, flagged row."""
+    """Extract one shard of clips and register it; a clip whose stream turns out unusable becomes a masked, flagged row.
+
+    Raises:
+        MediaError: transient: some clips could not be decoded now. All others are registered, so the next run tries only these.
+    """
     space = workspace()
     specs = tuple(feature_set.spec for feature_set in shard.features if feature_set.spec is not None)
     if len(specs) < len(shard.features):
@@ -91,11 +96,17 @@ def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
         return list(extracted[index])
 
     results = []
+    passing: MediaError | None = None
     for index, feature_set in enumerate(shard.features):
         ids = list(content_ids(space, feature_set, shard.clip_ids).values())
         code = extraction_code(space.weights, specs[index])
         facts = partial(arithmetic.__getitem__, index)
-        results.append(commit_shard(space, feature_set.key, ids, partial(compute, index), code, facts))
+        try:
+            results.append(commit_shard(space, feature_set.key, ids, partial(compute, index), code, facts))
+        except MediaError as error:
+            passing = passing or error
+    if passing is not None:
+        raise passing
     return StageResult(
         ref=results[0].ref,
         ran=any(result.ran for result in results),
@@ -141,10 +152,15 @@ def commit_shard(
 
     `code` is the version of the code that computes it, which is part of `feature_key` already. `facts` is asked after
     `compute`: what the shard was computed in, kept beside it (see `tasks.data.arithmetic`).
+
+    Raises:
+        MediaError: transient: features that are absent for a reason that passes are not kept; the others are, in a shard of
+            their own.
     """
     from mer.features.shard import INDEX, VALUES, write_shard
 
     started = time.monotonic()
+    passing: list[str] = []
     key = digest({"features": feature_key, "clips": list(contents)})
     folder = space.work / SHARD_KIND / key
     ref, ran, waited = lookup_verified(space, SHARD_KIND, key), False, 0.0
@@ -155,7 +171,12 @@ def commit_shard(
             ref = space.artifacts.lookup(SHARD_KIND, key)  # another process may have been faster
             if ref is None:
                 with computing(space.settings) as waited:
-                    write_shard(folder, contents, compute())
+                    features = compute()
+                contents, features, passing = _settled(contents, features)
+                if not contents:
+                    raise _tried_again(passing)
+                key = digest({"features": feature_key, "clips": list(contents)})
+                write_shard(folder, contents, features)
                 files = {name: folder / name for name in (INDEX, VALUES)}
                 meta: dict[str, Scalar] = {"clips": len(contents), **facts()}
                 ref, ran = space.artifacts.commit(SHARD_KIND, key, files, meta=meta), True
@@ -164,7 +185,27 @@ def commit_shard(
                 )
             shutil.rmtree(folder, ignore_errors=True)
     space.catalogue.register_features(feature_key, ref, list(contents))
+    if passing:
+        raise _tried_again(passing)
     return StageResult(ref=ref, ran=ran, seconds=time.monotonic() - started - waited)
+
+
+def _settled(
+    contents: Sequence[str], features: Sequence[ClipFeature]
+) -> tuple[list[str], list[ClipFeature], list[str]]:
+    """Contents and features that say something of the clip, and the flags of those that only say something of this moment."""
+    pairs = [(content, one) for content, one in zip(contents, features, strict=True) if not one.transient]
+    passing = [" ".join(one.flags) for one in features if one.transient]
+    return [content for content, _ in pairs], [one for _, one in pairs], passing
+
+
+def _tried_again(passing: Sequence[str]) -> MediaError:
+    return MediaError(
+        QuarantineReason.TIMED_OUT,
+        f"{len(passing)} clips could not be decoded now ({', '.join(sorted(set(passing)))}; the log names them), for a reason "
+        "that passes: a busy machine, a disk that did not answer, a decoder that was ended. The others are kept; run again",
+        transient=True,
+    )
 
 
 def missing_contents(space: Workspace, feature_key: str, contents: Sequence[str]) -> list[str]:

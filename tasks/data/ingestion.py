@@ -91,17 +91,31 @@ def list_corpus(
 
 @task(name="probe shard")
 def probe_shard(corpus: str, entries: Sequence[CorpusEntry], require_audio: bool) -> int:
-    """Probe, hash and catalogue these clips; unusable ones are quarantined with a reason."""
+    """Probe, hash and catalogue these clips; unusable ones are quarantined with a reason.
+
+    A clip that could not be read for a reason that passes is tried again after the others. What stays in quarantine, for
+    whatever reason, is probed again at every scan.
+    """
     from mer.media.contained import ContainedMedia
 
     space = workspace()
     accepted: list[ClipUpsert] = []
     with ContainedMedia() as contained:
-        for entry in entries:
-            try:
-                accepted.append(examine(entry, require_audio, contained))
-            except MediaError as error:
-                _set_aside(space, corpus, entry, error.reason, str(error))
+        waiting, last = list(entries), False
+        while waiting:
+            again: list[CorpusEntry] = []
+            for entry in waiting:
+                try:
+                    accepted.append(examine(entry, require_audio, contained))
+                except MediaError as error:
+                    if error.transient and not last:
+                        again.append(entry)
+                        continue
+                    detail = (
+                        f"{error} (passing: tried again at the next scan)" if error.transient else str(error)
+                    )
+                    _set_aside(space, corpus, entry, error.reason, detail)
+            waiting, last = again, True
     space.catalogue.upsert_clips(corpus, accepted)
     return len(accepted)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.catalogue import ModelVersionRow
+from infra.objects.local_copies import local_paths
 from mer.clips import Clip
 from mer.corpora.clip_texts import read_texts, with_words
 from mer.corpora.submission import Candidates, read_candidates, submission_table
@@ -90,7 +91,7 @@ class PredictionRequest:
     """What is predicted, by which version, and where the answers go."""
 
     paths: Sequence[str]
-    """Media files, or folders of them."""
+    """Media files, or folders of them, also in a bucket."""
     out: str
     """File to write; the suffix names the view: .csv, .json or .jsonl. Empty: none."""
     model: str = ""
@@ -175,7 +176,7 @@ def _requested(space: Workspace, request: PredictionRequest, requested: Candidat
     if requested is not None and not request.paths:
         media = RequestedMedia(tuple(catalogued_candidates(space, requested, request.corpus)), ())
     else:
-        media = read_media(request.paths, Catalogued(space), requested)
+        media = read_media(local_paths(request.paths, space.settings), Catalogued(space), requested)
     if requested is not None:
         require_one_answer(media.clips)
     return media

@@ -12,10 +12,12 @@ import pytest
 import soundfile
 from click.testing import Result
 from small_model import register_small
+from stub_bucket import serving
 from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.cli.one_answer import answer_lines
+from infra.errors import StoreUnavailable
 from mer.prediction_files import from_json, from_json_lines, from_table, read_predictions
 from mer.predictions import Evidence, Prediction
 from tasks.stage.workspace import workspace
@@ -193,3 +195,25 @@ def test_eighty_columns(row: Prediction) -> None:
     lines = answer_lines(row)
     assert max(map(len, lines)) <= 80
     assert ("b 75.0 %, valence +1.50" in lines[1]) if row.answered else lines[1] == "no answer: empty_file"
+
+
+def test_clips_in_a_bucket(folder: Path) -> None:
+    objects = {f"a/new/{file.name}": file.read_bytes() for file in (folder / "clips").iterdir()}
+    with serving(objects) as endpoint:
+        done = run(f"s3://data/a/new?endpoint={endpoint}", "--json")
+        again = run(f"s3://data/a/new?endpoint={endpoint}", "clips/one.wav", "--json")
+    assert done.exit_code == 3, done.output
+    assert [(row.name, row.status) for row in from_json(done.stdout)] == [
+        ("broken", "empty_file"),
+        ("one", "ok"),
+        ("two", "ok"),
+    ]
+    assert len(from_json(again.stdout)) == 4
+
+
+def test_a_bucket_that_does_not_answer_is_an_error_of_ours(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MER_STORE_TIMEOUT_SECONDS", "1")
+    done = run("s3://data/x?endpoint=http://127.0.0.1:9", "--json")
+    assert isinstance(done.exception, StoreUnavailable) and "s3://data/x" in str(done.exception)

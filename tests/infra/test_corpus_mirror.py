@@ -8,19 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from xml.sax.saxutils import escape
 
 import pytest
 from minio import Minio
 from pydantic import SecretStr
+from stub_bucket import serving
 from test_s3_faults import FaultProxy
 
 from infra.errors import SettingsError, StoreUnavailable
@@ -230,40 +228,11 @@ HOSTILE = (
 )  # fmt: skip
 
 
-class Listing(BaseHTTPRequestHandler):
-    """An S3 server whose listing has keys that no honest client would write."""
-
-    def do_GET(self) -> None:
-        if "list-type=2" in self.path or "prefix=" in self.path:
-            keys = (*HOSTILE, "p/both/inner.wav", "p/good.wav", "p/folder/")
-            entries = "".join(
-                f"<Contents><Key>{escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
-                f'<ETag>"e"</ETag><Size>4</Size><StorageClass>STANDARD</StorageClass></Contents>'
-                for key in keys
-            )
-            body = (
-                '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>data</Name>'
-                f"<Prefix>p/</Prefix><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
-            ).encode()
-        else:
-            body = b"good"
-        self.send_response(200)
-        self.send_header("ETag", '"e"')
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def hostile_server() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Listing)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    keys = (*HOSTILE, "p/both/inner.wav", "p/good.wav", "p/folder/")
+    with serving({key: b"" if key.endswith("/") else b"good" for key in keys}) as endpoint:
+        yield endpoint
 
 
 def test_keys_that_lead_out_are_refused_and_the_others_fetched(

@@ -114,7 +114,9 @@ def test_a_detector_that_is_named_and_absent_is_said_before_a_run(
 ) -> None:
     monkeypatch.setenv("MER_HOME", str(tmp_path))
     monkeypatch.setenv("MER_FACE_DETECTOR", str(tmp_path / "absent.onnx"))
-    with pytest.raises(WeightsError, match=r"expected YuNet's ONNX file at .*absent\.onnx, found none"):
+    with pytest.raises(
+        WeightsError, match=r"^MER_FACE_DETECTOR=.*expected YuNet's ONNX file at .*absent\.onnx, found none"
+    ):
         settled_recipe(load_recipe("clips"), load_settings())
     settled_recipe(load_recipe("demo"), load_settings())  # which needs none
     monkeypatch.setenv("MER_FACE_DETECTOR", "")
