@@ -9,7 +9,8 @@ from prefect import flow
 from flows.experiment import Experiment
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
-from flows.reporting import StepProgress, show_coverage
+from flows.progress import FEATURES, StepProgress, begin_stage, plan_stages
+from flows.reporting import show_coverage
 from flows.runners import configured_task_runner
 from flows.terminal import console
 from mer.features.spec import FeatureSpec
@@ -29,6 +30,7 @@ MOST_NAMES = 3
 def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
     """Extract the frozen features of every stream of the recipe."""
     recipe = options.load_recipe()
+    plan_stages(recipe, FEATURES)
     dataset, _ = ingest_corpus(recipe, options)
     return dict(extract_streams(Experiment(recipe, dataset)).features)
 
@@ -36,6 +38,7 @@ def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
 def extract_streams(experiment: Experiment) -> Experiment:
     """All streams of the recipe over all clips of the snapshot."""
     specs = {name: stream.features for name, stream in experiment.recipe.streams.items()}
+    begin_stage(FEATURES)
     tell_texts(experiment, specs)
     features = extract(experiment, specs)
     require_feature_files(features, clip_ids_of(experiment.dataset))
@@ -82,6 +85,8 @@ def extract(
     corpus = experiment.dataset.corpus
     requested = clip_ids_of(experiment.dataset) if clip_ids is None else clip_ids
     plan = plan_features(corpus, specs, requested, shard_clips or experiment.recipe.shard_clips)
+    if not plan.shards:
+        console.print(f"  [dim]features[/] found: of all {len(requested)} clips")
     progress = StepProgress("features", len(plan.shards))
     shards = [(shard, extract_shard.submit(corpus, shard)) for shard in plan.shards]
     for shard, running in shards:

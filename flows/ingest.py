@@ -9,7 +9,8 @@ from prefect import flow
 
 from flows.mirror import local_corpus
 from flows.options import DemoOptions
-from flows.reporting import StepProgress, show_ingest
+from flows.progress import INGEST, StepProgress, begin_stage
+from flows.reporting import show_ingest
 from flows.runners import configured_task_runner
 from flows.terminal import console
 from infra.settings import load_settings
@@ -61,6 +62,7 @@ def ingest_corpus(recipe: Recipe, options: DemoOptions) -> tuple[DatasetRef, Ing
 
 def catalogue_corpus(recipe: Recipe, options: DemoOptions) -> IngestReport:
     """List what is there, probe what is new, write the labels; of a bucket, from a local copy."""
+    begin_stage(INGEST)
     show_detectors(recipe)
     root = local_corpus(options.corpus) or make_demo_corpus(options.demo_clips, options.demo_seed)
     name = options.catalogue_name(root)

@@ -11,6 +11,7 @@ from flows.experiment import Experiment
 from flows.features import extract, tell_texts
 from flows.ingest import ingest_corpus
 from flows.options import LayerOptions
+from flows.progress import begin_stage, layer_study, tell_found
 from flows.reporting import show_layers
 from flows.runners import configured_task_runner
 from mer.adaptation.block import Block
@@ -65,11 +66,13 @@ def study_layers(experiment: Experiment, stream: str) -> Experiment:
 def study_views(experiment: Experiment, stream: str) -> dict[str, StageResult]:
     """The study of a stream in each view."""
     config = experiment.recipe.stream(stream).layer_study
+    begin_stage(layer_study(stream))
     states = _states(experiment, stream)
     studies = {
         view.name: study_layers_of_view.submit(view, stream, config, states) for view in experiment.views
     }
     results = {view: study.result() for view, study in studies.items()}
+    tell_found(results.values())
     show_layers(results, stream)
     return results
 

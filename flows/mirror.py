@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
-from flows.reporting import StepProgress
+from flows.progress import StepProgress
 from flows.terminal import console
 from infra.objects.bucket_address import is_bucket_address
 from tasks.data.features import cut
@@ -20,17 +18,13 @@ def local_corpus(corpus: str) -> str:
         return corpus
     plan = plan_mirror(corpus)
     progress = StepProgress("corpus", len(plan.shards))
-    started, done = time.monotonic(), 0
+    done = 0
     for shards in cut(plan.shards, AT_ONCE):
         running = [(shard, fetch_objects.submit(corpus, shard)) for shard in shards]
         for shard, fetching in running:
             fetching.result()
             done += bytes_of(shard)
-            left = (time.monotonic() - started) * (plan.bytes / done - 1) if done else 0.0
-            progress.advance(
-                f"{done / 1e6:.0f} of {plan.bytes / 1e6:.0f} MB"
-                + (f", about {left:.0f} s left" if left else "")
-            )
+            progress.advance(f"{done / 1e6:.0f} of {plan.bytes / 1e6:.0f} MB")
     remove_gone(corpus, plan.gone)
     console.print(f"  {plan.line}", markup=False)
     return plan.root

@@ -17,6 +17,7 @@ from flows.features import extract, extract_streams
 from flows.ingest import ingest_corpus
 from flows.layers import study_layers
 from flows.options import AdaptOptions, DemoOptions
+from flows.progress import adaptation, alignment, begin_stage, tell_found
 from flows.reporting import show_adapters, show_retrieval
 from flows.runners import configured_task_runner
 from mer.adaptation.block import Block
@@ -92,6 +93,7 @@ def study_if_needed(experiment: Experiment, stream: str) -> Experiment:
 
 def adapt_stream(experiment: Experiment, stream: str) -> Experiment:
     """Cache a stream's frozen prefix once per block start, adapt each view's block, and embed all clips."""
+    begin_stage(adaptation(stream))
     options, shard_clips = experiment.recipe.stream(stream), experiment.recipe.shard_clips
     blocks: dict[str, Block] = {}
     for view in experiment.views:
@@ -109,6 +111,7 @@ def adapt_stream(experiment: Experiment, stream: str) -> Experiment:
         for view in experiment.views
     }
     adapters = {view: adapter.result() for view, adapter in running.items()}
+    tell_found(adapters.values())
     embedded = {
         view.name: embed_adapted.submit(
             view, stream, options, variants[blocks[view.name].start], adapters[view.name].ref, shard_clips
@@ -168,10 +171,12 @@ def extract_variants(
 
 def align_stream(experiment: Experiment, stream: str) -> Experiment:
     """Pull each view's embedding of a stream toward its anchor's space, and embed all clips."""
+    begin_stage(alignment(stream))
     shard_clips = experiment.recipe.shard_clips
     pairs = {view.name: experiment.pair(stream, view) for view in experiment.views}
     running = {view.name: align_view.submit(view, pairs[view.name]) for view in experiment.views}
-    alignments = {view: alignment.result() for view, alignment in running.items()}
+    alignments = {view: aligned.result() for view, aligned in running.items()}
+    tell_found(alignments.values())
     embedded = {
         view.name: embed_aligned.submit(
             view, pairs[view.name].trained, alignments[view.name].ref, shard_clips

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from prefect.artifacts import (
     create_markdown_artifact,
-    create_progress_artifact,
     create_table_artifact,
-    update_progress_artifact,
 )
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
@@ -28,21 +25,6 @@ from tasks.stage.run import StageResult
 
 MANY_LAYERS = 14
 """More hidden states than that do not fit side by side in a terminal."""
-
-
-class StepProgress:
-    """Progress over the parts of a step: a bar in the Prefect UI, lines in the terminal."""
-
-    def __init__(self, step: str, parts: int, unit: str = "shard") -> None:
-        self._step, self._parts, self._unit, self._done = step, parts, unit, 0
-        self._artifact = create_progress_artifact(progress=0.0, key=step, description=step) if parts else None
-
-    def advance(self, what: str) -> None:
-        """Count one finished part; `what` it was, for people."""
-        self._done += 1
-        if isinstance(self._artifact, UUID):
-            update_progress_artifact(self._artifact, progress=100.0 * self._done / self._parts)
-        console.print(f"  [dim]{self._step}[/] {self._unit} {self._done}/{self._parts}: {what}")
 
 
 def show_ingest(report: IngestReport) -> None:

@@ -17,6 +17,7 @@ from flows.features import extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import RetrainOptions
 from flows.pretrain import pretrain_views
+from flows.progress import EVALUATION, REGISTRATION, begin_stage, plan_stages
 from flows.reporting import show_promotion, show_remarks
 from flows.result_table import show_systems
 from flows.runners import configured_task_runner
@@ -52,6 +53,7 @@ def retrained(options: RetrainOptions) -> RetrainReport:
     """All stages in their order, under one tracked run; one at a time for a model."""
     recipe = options.load_recipe()
     recipe.require_vectors()
+    plan_stages(recipe, REGISTRATION)
     parent_run = f"retrain {flow_run.name or recipe.name}"
     model = options.model or model_of_corpus(
         options.catalogue_name(options.corpus) if options.corpus else "", recipe.name
@@ -65,10 +67,12 @@ def retrained(options: RetrainOptions) -> RetrainReport:
         supervised = train_systems(experiment)
         fused, served = refresh_pseudo_labels(experiment, supervised)
         view = experiment.served_view
+        begin_stage(EVALUATION)
         evaluation = evaluate(view, fused, served, recipe.label_shift)
         final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
         domain = find_domain(experiment)
         registered = RegisteredAs(model, recipe)
+        begin_stage(REGISTRATION)
         version = register(view, registered, experiment.inputs(view), final, evaluation, domain)
         close_tracked_run(view, recipe, evaluation)
         promotion = (

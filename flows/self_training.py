@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flows.experiment import Experiment
+from flows.progress import PSEUDO_LABELS, begin_stage
 from flows.reporting import show_generation, show_selection, show_verdict
 from flows.train import PSEUDO, served_system, train_with_pseudo_labels
 from mer.recipes import Recipe
@@ -32,6 +33,7 @@ def refresh_pseudo_labels(
     served = served_system(recipe)
     if recipe.pseudo_labels is None or experiment.dataset.unlabelled == 0:
         return list(supervised), served
+    begin_stage(PSEUDO_LABELS)
     standing = standing_generations(experiment.dataset, recipe.name)
     systems, leaders = list(supervised), _of(supervised, served)
     if standing.taught:

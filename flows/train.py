@@ -13,7 +13,8 @@ from flows.features import extract_frames, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.pretrain import pretrain_views
-from flows.reporting import StepProgress, show_remarks
+from flows.progress import EVALUATION, FUSION, StepProgress, begin_stage, plan_stages
+from flows.reporting import show_remarks
 from flows.result_table import show_systems
 from flows.runners import configured_task_runner
 from infra.artifacts import ArtifactRef
@@ -34,10 +35,12 @@ def train(options: DemoOptions) -> dict[str, Any]:
     """Train and score the fusion and every single stream, supervised only; returns the evaluation's report."""
     recipe = options.load_recipe()
     recipe.require_vectors()
+    plan_stages(recipe, EVALUATION)
     dataset, _ = ingest_corpus(recipe, options)
     show_remarks(training_remarks(dataset, recipe.gate.min_clips))
     experiment = pretrain_views(extract_streams(Experiment(recipe, dataset)))
     fused = train_systems(experiment)
+    begin_stage(EVALUATION)
     evaluation = evaluate(experiment.served_view, fused, served_system(recipe), recipe.label_shift)
     report = read_report(evaluation)
     show_systems(report, dataset)
@@ -47,6 +50,7 @@ def train(options: DemoOptions) -> dict[str, Any]:
 def train_systems(experiment: Experiment) -> list[FusedView]:
     """The fusion of all streams, each stream alone for comparison, and the ensemble with its members, if there is one."""
     recipe = experiment.recipe
+    begin_stage(FUSION)
     experiment = extract_frames(experiment)
     systems: dict[str, tuple[str, ...]] = {FUSED: recipe.reads}
     if len(recipe.streams) > 1:
@@ -65,7 +69,7 @@ def fused_in_turn(runs: Sequence[PrefectFuture[FusedView]]) -> list[FusedView]:
     results = []
     for run in runs:
         results.append(run.result())
-        progress.advance(f"{results[-1].system}, {results[-1].view}")
+        progress.advance(f"{results[-1].system}, {results[-1].view}", found=results[-1].found)
     return results
 
 

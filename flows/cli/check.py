@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +22,7 @@ _FLAGS = {"corpus_name": "name"}
 """Options of the flows that the command line calls otherwise."""
 
 
-@over_corpus
+@partial(over_corpus, starts=False)
 def check(
     corpus: CorpusArguments,
     path: Annotated[
@@ -68,8 +69,24 @@ def checked_corpus(options: FlowOptions, sample: int | None) -> CorpusCheck:
     from tasks.data.corpus_check import check_corpus_folder
 
     recipe = options.load_recipe()
-    options.catalogue_name(options.corpus)
-    return check_corpus_folder(Path(options.corpus), recipe, options.reading(), sample)
+    root = _local(options.corpus)
+    options.catalogue_name(root)
+    return check_corpus_folder(Path(root), recipe, options.reading(), sample)
+
+
+def _local(corpus: str) -> str:
+    """Folder of a corpus; one in a bucket is fetched first, into the copy that flows read too."""
+    from infra.objects.bucket_address import is_bucket_address
+
+    if not is_bucket_address(corpus):
+        return corpus
+    from tasks.data.mirroring import fetch_objects, plan_mirror, remove_gone
+
+    plan = plan_mirror.fn(corpus)
+    for shard in plan.shards:
+        fetch_objects.fn(corpus, shard)
+    remove_gone.fn(corpus, plan.gone)
+    return str(plan.root)
 
 
 def check_before(options: FlowOptions, *, trains: bool) -> None:
@@ -79,13 +96,15 @@ def check_before(options: FlowOptions, *, trains: bool) -> None:
         ConfigError, CorpusError: the flow could not do what it is asked for.
     """
     from flows.terminal import print_once
+    from infra.objects.bucket_address import is_bucket_address
     from mer.errors import CorpusError
     from tasks.stage.workspace import existing_workspace
 
+    if is_bucket_address(options.corpus):
+        return  # the flow fetches it first, and says the same of it
     known = existing_workspace()
-    seen = known is not None and options.catalogue_name(options.corpus) in {
-        row.name for row in known.catalogue.corpora()
-    }
+    name = options.catalogue_name(options.corpus)
+    seen = known is not None and name in {row.name for row in known.catalogue.corpora()}
     checked = checked_corpus(options, 0 if seen else SAMPLE_OF_A_RUN)
     print_once(checked.account.lines())
     if not checked.usable:

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 _PACIFIED = "PacifyFlushWrapper"
 """What typer puts in place of an output that nobody reads on, before it exits with 1."""
 
+_WITHOUT_LABELS = ("flows.ingest:ingest", "flows.features:features")
+"""Flows that have something to do where no clip has a label."""
+
 app = typer.Typer(
     name="mer",
     help="Multimodal emotion recognition: from clips and labels to a served, calibrated model.",
@@ -79,7 +82,7 @@ def ingest(corpus: CorpusArguments) -> None:
     """Read a corpus into the catalogue: recognise, probe, hash; unusable files are quarantined with a reason."""
     from flows.options import DemoOptions
 
-    _run_flow("flows.ingest:ingest", corpus.options(DemoOptions), trains=False)
+    _run_flow("flows.ingest:ingest", corpus.options(DemoOptions))
 
 
 @app.command()
@@ -88,7 +91,7 @@ def features(corpus: CorpusArguments) -> None:
     """Extract the frozen features of every stream; only clips that lack them are touched."""
     from flows.options import DemoOptions
 
-    _run_flow("flows.features:features", corpus.options(DemoOptions), trains=False)
+    _run_flow("flows.features:features", corpus.options(DemoOptions))
 
 
 @app.command()
@@ -243,14 +246,14 @@ register(app)
 app.add_typer(generations, name="generations")
 
 
-def _run_flow(flow: str, options: FlowOptions, *, trains: bool = True) -> None:
+def _run_flow(flow: str, options: FlowOptions) -> None:
     """Run a flow, `module:function`; a recipe or corpus that cannot be used is said before any server is started."""
     from importlib import import_module
 
     interruptible()
     options.load_recipe()
     if options.corpus:
-        check_before(options, trains=trains)
+        check_before(options, trains=flow not in _WITHOUT_LABELS)
     started = _servers()
     if not is_verbose():
         from flows.console_handler import use_console_handler

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
+import typer
+
 from flows.cli.options import (
     ClipsOption,
     CorpusOption,
@@ -65,9 +67,10 @@ class CorpusArguments:
         )
 
 
-def over_corpus(command: Callable[..., None]) -> Callable[..., None]:
+def over_corpus(command: Callable[..., None], *, starts: bool = True) -> Callable[..., None]:
     """Give a command, whose first parameter is `CorpusArguments`, the fields of these as options before its own.
 
+    Where it `starts` a flow, which takes seconds to load, a line says so first, and which home it writes to.
     Typer reads a command's signature; the one that it gets here has a parameter for each field.
     """
     shared = get_type_hints(CorpusArguments, include_extras=True)
@@ -75,6 +78,10 @@ def over_corpus(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def expanded(**values: Any) -> None:
+        if starts:
+            from infra.settings import load_settings
+
+            typer.echo(f"starting {command.__name__}; home {load_settings().home}")
         arguments = CorpusArguments(**{name: values.pop(name) for name in shared})
         command(arguments, **values)
 

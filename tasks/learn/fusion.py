@@ -95,6 +95,7 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
         model=trained.ref,
         posteriors=predict_with(space, inputs, fusion, trained.ref, predicted_ids, len(emotions)),
         validation_waf=float(trained.meta["validation_waf"]),
+        found=not trained.ran,
     )
 
 

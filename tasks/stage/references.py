@@ -190,6 +190,8 @@ class FusedView:
     """Weighted F1 on the view's validation speakers: what choices are made by."""
     members: Mapping[str, ArtifactRef] = field(default_factory=dict)
     """Fusion models that an ensemble combines, by name; empty for a single fusion."""
+    found: bool = field(default=False, compare=False)
+    """True where the model was ready and nothing was trained for it now."""
 
 
 @dataclass(frozen=True)

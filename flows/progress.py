@@ -1,0 +1,122 @@
+"""How far a run is: which of how many stages, what was found ready, and how long a stage's parts take yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+from flows.terminal import console
+from mer.recipes import Recipe
+from mer.recipes.layer_reading import has_states_to_choose
+from tasks.stage.run import StageResult
+
+INGEST, FEATURES, FUSION, PSEUDO_LABELS, EVALUATION, REGISTRATION = (
+    "ingest", "features", "fusion", "pseudo-labels", "evaluation", "registration",
+)  # fmt: skip
+TOLD_SECONDS = 20.0
+"""Less time left than that is not told."""
+
+_plan: tuple[str, ...] = ()
+
+
+def layer_study(stream: str) -> str:
+    """Name of the stage that studies a stream's layers."""
+    return f"layer study of {stream}"
+
+
+def adaptation(stream: str) -> str:
+    """Name of the stage that adapts a stream's encoder."""
+    return f"adaptation of {stream}"
+
+
+def alignment(stream: str) -> str:
+    """Name of the stage that aligns a stream."""
+    return f"alignment of {stream}"
+
+
+def plan_stages(recipe: Recipe, last: str) -> None:
+    """Say which stages this run has: those of the recipe, in their order, up to `last` (all before `fusion`, for example)."""
+    global _plan
+    stages = tuple(_stages(recipe))
+    _plan = stages[: stages.index(last) + 1] if last in stages else stages
+
+
+def begin_stage(name: str) -> None:
+    """Print the stage that begins now, with its number where it is one of those planned."""
+    number = f"[{_plan.index(name) + 1}/{len(_plan)}] " if name in _plan else ""
+    console.print(f"[bold]{number.replace('[', chr(92) + '[')}{name}[/]")
+
+
+def tell_found(results: Collection[StageResult]) -> None:
+    """Print how many of a stage's results were ready: nothing was computed for them now."""
+    if found := sum(not result.ran for result in results):
+        console.print(f"  [dim]found: {found} of {len(results)}[/]")
+
+
+class StepProgress:
+    """Progress over the parts of a step: a bar in the Prefect UI, a line in the terminal for each part that is computed.
+
+    Parts that were found ready are counted in one line.
+    """
+
+    def __init__(
+        self, step: str, parts: int, unit: str = "shard", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._step, self._parts, self._unit, self._clock = step, parts, unit, clock
+        self._done, self._found, self._computed = 0, 0, 0
+        self._artifact: UUID | None = None
+        self._started = clock()
+
+    def advance(self, what: str, *, found: bool = False) -> None:
+        """Count one finished part; `what` it was, for people. `found`: it was ready, nothing was computed."""
+        self._done += 1
+        if found:
+            self._found += 1
+        else:
+            self._computed += 1
+            self._show_bar()
+            part = f"{self._unit} {self._done}/{self._parts}"
+            console.print(f"  [dim]{self._step}[/] {part}: {what}{self._left()}")
+        if self._done == self._parts and self._found:
+            console.print(f"  [dim]{self._step}[/] found: {self._found} of {self._parts}")
+
+    def _show_bar(self) -> None:
+        progress = 100.0 * self._done / self._parts
+        if self._artifact is None:  # not for what is found: each is a request
+            made = create_progress_artifact(progress=progress, key=self._step, description=self._step)
+            self._artifact = made if isinstance(made, UUID) else None
+        else:
+            update_progress_artifact(self._artifact, progress=progress)
+
+    def _left(self) -> str:
+        """Time left, if the parts to come take as long as those that were computed."""
+        seconds = (self._clock() - self._started) / self._computed * (self._parts - self._done)
+        if seconds < TOLD_SECONDS:
+            return ""
+        return f" (about {duration(seconds)} left)"
+
+
+def duration(seconds: float) -> str:
+    """A duration for people: seconds below two minutes, minutes below two hours, then hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _stages(recipe: Recipe) -> Iterator[str]:
+    yield INGEST
+    yield FEATURES
+    for name, stream in recipe.streams.items():
+        chooses_block = stream.adaptation is not None and stream.named_block is None
+        if has_states_to_choose(stream) or chooses_block:
+            yield layer_study(name)
+    yield from map(adaptation, recipe.adapts)
+    yield from map(alignment, recipe.anchors)
+    yield FUSION
+    if recipe.pseudo_labels is not None:
+        yield PSEUDO_LABELS
+    yield EVALUATION
+    yield REGISTRATION

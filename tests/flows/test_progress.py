@@ -1,0 +1,91 @@
+"""A run says which of how many stages it is at; what is found ready is one line, and time left is told where it is known."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from flows import progress
+from flows.progress import StepProgress, begin_stage, duration, plan_stages, tell_found
+from infra.artifacts import ArtifactRef
+from mer.recipes import load_recipe
+from tasks.stage.run import StageResult
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Console:
+    """What is printed; no artifact is made, which needs a server."""
+    console = Console(width=120, record=True, file=io.StringIO())
+    monkeypatch.setattr(progress, "console", console)
+    monkeypatch.setattr(progress, "create_progress_artifact", lambda **_: None)
+    return console
+
+
+def lines(console: Console) -> list[str]:
+    return console.export_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "last", "stages"),
+    [
+        ("demo", "registration", 9),
+        ("demo", "features", 2),
+        ("clips", "evaluation", None),
+        ("acoustic_adaptation", "registration", None),
+        ("best", "fusion", None),
+    ],
+)
+def test_stages_are_numbered_in_the_order_in_which_the_recipe_has_them(
+    recipe: str, last: str, stages: int | None, shown: Console
+) -> None:
+    plan_stages(load_recipe(recipe), last)
+    names = progress._plan
+    assert stages is None or len(names) == stages
+    assert names[0] == "ingest" and names[-1] == last and len(set(names)) == len(names)
+    for name in names:
+        begin_stage(name)
+    begin_stage("something else")
+    assert lines(shown) == [
+        *(f"[{number}/{len(names)}] {name}" for number, name in enumerate(names, 1)),
+        "something else",
+    ]
+
+
+def test_parts_that_are_found_are_counted_in_one_line(shown: Console) -> None:
+    steps = StepProgress("fusion", 24, "model")
+    for number in range(24):
+        steps.advance(f"fused, fold{number}", found=True)
+    assert lines(shown) == ["  fusion found: 24 of 24"]
+
+
+def test_parts_that_are_computed_have_a_line_each_and_the_time_left(shown: Console) -> None:
+    now = [0.0]
+    steps = StepProgress("fusion", 5, "model", clock=lambda: now[0])
+    for number, found in enumerate((True, False, False, False, True)):
+        now[0] += 0 if found else 100
+        steps.advance(f"m{number}", found=found)
+    assert lines(shown) == [
+        "  fusion model 2/5: m1 (about 5 min left)",
+        "  fusion model 3/5: m2 (about 3 min left)",
+        "  fusion model 4/5: m3 (about 100 s left)",
+        "  fusion found: 2 of 5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ran", "said"),
+    [([False, False], ["  found: 2 of 2"]), ([True, False], ["  found: 1 of 2"]), ([True], [])],
+)
+def test_nothing_is_pretended_on_what_was_found(ran: list[bool], said: list[str], shown: Console) -> None:
+    ref = ArtifactRef(kind="layer-study", key="k", sha256="0" * 64)
+    tell_found([StageResult(ref=ref, ran=now, seconds=0.0) for now in ran])
+    assert lines(shown) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(59.6, "60 s"), (150, "2 min"), (3600, "60 min"), (9000, "2.5 h")]
+)
+def test_durations_are_told_in_units_of_their_size(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
