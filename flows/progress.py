@@ -68,7 +68,8 @@ class StepProgress:
         self._step, self._parts, self._unit, self._clock = step, parts, unit, clock
         self._done, self._found, self._computed = 0, 0, 0
         self._artifact: UUID | None = None
-        self._started = clock()
+        self._first = 0.0
+        """When the first part was computed: what was loaded before it is loaded once."""
 
     def advance(self, what: str, *, found: bool = False) -> None:
         """Count one finished part; `what` it was, for people. `found`: it was ready, nothing was computed."""
@@ -77,6 +78,8 @@ class StepProgress:
             self._found += 1
         else:
             self._computed += 1
+            if self._computed == 1:
+                self._first = self._clock()
             self._show_bar()
             part = f"{self._unit} {self._done}/{self._parts}"
             console.print(f"  [dim]{self._step}[/] {part}: {what}{self._left()}")
@@ -93,7 +96,9 @@ class StepProgress:
 
     def _left(self) -> str:
         """Time left, if the parts to come take as long as those that were computed."""
-        seconds = (self._clock() - self._started) / self._computed * (self._parts - self._done)
+        if self._computed < 2:
+            return ""
+        seconds = (self._clock() - self._first) / (self._computed - 1) * (self._parts - self._done)
         if seconds < TOLD_SECONDS:
             return ""
         return f" (about {duration(seconds)} left)"

@@ -106,12 +106,17 @@ def systems_table(rows: Sequence[Mapping[str, Any]], served: str, title: str, *,
             row["system"] + (" *" if row["system"] == served else ""),
             points(row["accuracy"]),
             points(row["waf"]),
-            f"{points(row['waf_low'])}-{points(row['waf_high'])}",
+            interval(row["waf_low"], row["waf_high"]),
             points(row["macro_f1"]),
             *("" if value is None else points(value) for value in scores),
             *([" ".join(points(value) for value in row["accuracy_folds"])] if by_fold or not valence else ()),
         )
     return table
+
+
+def interval(low: float, high: float) -> str:
+    """An interval in few characters; where its lower end is negative, a dash between the ends would read as another minus."""
+    return f"{points(low)} .. {points(high)}" if low < 0 else f"{points(low)}-{points(high)}"
 
 
 def points(value: float) -> str:

@@ -18,6 +18,9 @@ SHUFFLED = {"all": "pairs shuffled", "speaker": "shuffled within speakers"}
 
 Figures = dict[str, float]
 
+_LABEL = 26
+"""Columns of what stands before the figures of a row."""
+
 
 def summarised(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figures:
     """Flat figures over all views, clips weighing equally.
@@ -121,7 +124,7 @@ def _with_interval(name: str, point: float, interval: tuple[float, float]) -> Fi
 def table_lines(
     figures: Mapping[str, float], trained: str = "trained side", anchor: str = "anchor"
 ) -> list[str]:
-    """The study as lines of text, 100 columns.
+    """The study as lines of text, 80 columns.
 
     Args:
         figures: as `summarised` gives them. trained, anchor: names of the two streams, for people.
@@ -138,29 +141,40 @@ def _retrieval_lines(figures: Mapping[str, float], trained: str, anchor: str) ->
         if f"{prefix}r1" not in figures:
             yield f"retrieval {title}: speakers unknown, not measured"
             continue
-        yield f"{f'retrieval, {title}':36}" + "".join(f"{f'R@{k}':>22}" for k in RANKS)
+        yield from _row(f"retrieval, {title}", [f"R@{k}" for k in RANKS])
         for name, shown in (
             ("trained_to_anchor", f"{anchor} by {trained}"),
             ("anchor_to_trained", f"{trained} by {anchor}"),
             ("chance", "chance"),
         ):
-            yield f"  {shown:34}" + "".join(f"{figures[f'{prefix}{name}_r{k}']:>22.4f}" for k in RANKS)
-        yield f"  {'both ways (bootstrap)':34}" + _cells(figures, f"{prefix}r")
-        yield f"  {'p against permuted pairs':34}" + "".join(
-            f"{figures[f'{prefix}r{k}_p']:>22.4f}" for k in RANKS
-        )
+            yield from _row(f"  {shown}", [f"{figures[f'{prefix}{name}_r{k}']:.4f}" for k in RANKS])
+        yield from _row("  both ways (bootstrap)", _cells(figures, f"{prefix}r"))
+        yield from _row("  p against permuted pairs", [f"{figures[f'{prefix}r{k}_p']:.4f}" for k in RANKS])
         for kind, shown in SHUFFLED.items():
             if f"control_{kind}_{prefix}r1" in figures:
                 fits = int(figures[f"control_{kind}_{prefix}r1_fits"])
-                yield f"  {f'{shown} ({fits} fits)':34}" + _cells(figures, f"control_{kind}_{prefix}r")
-                yield f"  {'':34}" + "".join(f"{_verdict(figures, kind, prefix, k):>22}" for k in RANKS)
+                yield from _row(f"  {shown} ({fits} fits)", _cells(figures, f"control_{kind}_{prefix}r"))
+                yield from _row("", [_verdict(figures, kind, prefix, k) for k in RANKS])
 
 
-def _cells(figures: Mapping[str, float], name: str) -> str:
-    return "".join(
-        f"{figures[f'{name}{k}']:>8.4f} ({figures[f'{name}{k}_low']:.3f}-{figures[f'{name}{k}_high']:.3f})"
+def _row(label: str, cells: Sequence[str], width: int = 18) -> Iterator[str]:
+    """A row of the table; a label that is too long for its column has a line of its own."""
+    if len(label) > _LABEL:
+        yield label
+        label = ""
+    yield f"{label:{_LABEL}}" + "".join(f"{cell:>{width}}" for cell in cells)
+
+
+def _cells(figures: Mapping[str, float], name: str) -> list[str]:
+    return [
+        f"{_short(figures[f'{name}{k}'], 4)} ({_short(figures[f'{name}{k}_low'])}-{_short(figures[f'{name}{k}_high'])})"
         for k in RANKS
-    )
+    ]
+
+
+def _short(share: float, digits: int = 3) -> str:
+    """A share of 0 to 1 in few characters: .618 for 0.618."""
+    return f"{share:.{digits}f}".removeprefix("0") if share < 1 else f"{share:.{digits - 1}f}"
 
 
 def _verdict(figures: Mapping[str, float], kind: str, prefix: str, k: int) -> str:
@@ -172,24 +186,24 @@ def _verdict(figures: Mapping[str, float], kind: str, prefix: str, k: int) -> st
 
 def _geometry_lines(figures: Mapping[str, float], trained: str, anchor: str) -> Iterator[str]:
     yield (
-        f"partners at squared distance {figures['alignment']:.3f}, strangers {figures['strangers_distance']:.3f}; "
-        f"uniformity {figures['uniformity_trained']:.3f} ({trained}), {figures['uniformity_anchor']:.3f} ({anchor})"
+        f"partners at squared distance {figures['alignment']:.3f}, strangers {figures['strangers_distance']:.3f}"
     )
+    yield f"uniformity {figures['uniformity_trained']:.3f} ({trained}), {figures['uniformity_anchor']:.3f} ({anchor})"
 
 
 def _probe_lines(figures: Mapping[str, float]) -> Iterator[str]:
     if "probe_raw" not in figures:
         return
-    yield f"{'linear probe, held-out speakers':36}{'accuracy':>22}{'minus raw':>28}"
+    yield from _row("linear probe, held-out speakers", ["accuracy", "minus raw"], 27)
     for name in SYSTEMS:
-        accuracy = f"{figures[f'probe_{name}']:.3f} ({_range(figures, f'probe_{name}')})"
         gain = f"probe_{name}_gain"
         change = f"{figures[gain]:+.3f} ({_range(figures, gain)})" if gain in figures else ""
-        yield f"  {name.replace('_', ' + '):34}{accuracy:>22}{change:>28}"
+        accuracy = f"{figures[f'probe_{name}']:.3f} ({_range(figures, f'probe_{name}')})"
+        yield from _row(f"  {name.replace('_', ' + ')}", [accuracy, change], 27)
     for kind, shown in SHUFFLED.items():
         if (name := f"control_{kind}_probe") in figures:
             accuracy = f"{figures[name]:.3f} ({_range(figures, name)})"
-            yield f"  {f'aligned, {shown}':34}{accuracy:>22}"
+            yield from _row(f"  aligned, {shown}", [accuracy], 27)
 
 
 def _range(figures: Mapping[str, float], name: str) -> str:

@@ -67,7 +67,7 @@ def test_parts_that_are_computed_have_a_line_each_and_the_time_left(shown: Conso
         now[0] += 0 if found else 100
         steps.advance(f"m{number}", found=found)
     assert lines(shown) == [
-        "  fusion model 2/5: m1 (about 5 min left)",
+        "  fusion model 2/5: m1",
         "  fusion model 3/5: m2 (about 3 min left)",
         "  fusion model 4/5: m3 (about 100 s left)",
         "  fusion found: 2 of 5",

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from flows.reporting import layers_table, retrieval_table
-from flows.result_table import label_shift_line, print_systems, systems_table
+from flows.result_table import interval, label_shift_line, print_systems, systems_table
 from infra.artifacts import ArtifactRef
 from tasks.stage.run import StageResult
 
@@ -143,3 +143,11 @@ def test_parts_of_the_holdout_stand_below_the_whole(capsys: pytest.CaptureFixtur
     assert "(12 clips): accuracy 0.750, WAF 0.700 (0.600 to 0.800)" in lines[whole]
     assert lines[whole + 1].startswith("  test1 (8 clips): accuracy 0.750, WAF 0.900")
     assert lines[whole + 2].startswith("  test2 (4 clips)") and "MSE of valence" in lines[whole + 2]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.44, 0.67, ".440-.670"), (-0.007, 0.303, "-.007 .. .303"), (-0.3, -0.1, "-.300 .. -.100"), (0.9, 1.0, ".900-1.00")],
+)  # fmt: skip
+def test_the_ends_of_an_interval_are_told_apart(low: float, high: float, said: str) -> None:
+    assert interval(low, high) == said

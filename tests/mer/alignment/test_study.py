@@ -41,7 +41,7 @@ def test_what_is_shared_is_found_and_the_controls_stay_at_chance() -> None:
     text = "\n".join(table_lines(figures))
     assert "pairs shuffled (4 fits)" in text and "within speakers" in text and "raw + aligned" in text
     assert "aligned, pairs shuffled" in text
-    assert max(map(len, table_lines(figures))) <= 120
+    assert max(map(len, table_lines(figures))) <= 80
 
 
 def test_who_speaks_alone_shows_in_the_control_within_speakers_and_is_no_gain_within_them() -> None:
