@@ -25,10 +25,13 @@ class Commands(TyperGroup):
     """A group whose own options may stand anywhere; Ctrl-C ends it with a line and a code."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the options of the group before the command's name."""
+        """Put the options of the group before the command's name, but for those that the command has itself (`--version 3`)."""
         end = args.index("--") if "--" in args else len(args)
-        ours = [item for item in args[:end] if item in ANYWHERE]
-        others = [item for item in args[:end] if item not in ANYWHERE]
+        command = next((self.commands[item] for item in args[:end] if item in self.commands), None)
+        its_options = {name for parameter in (command.params if command else ()) for name in parameter.opts}
+        anywhere = set(ANYWHERE) - its_options
+        ours = [item for item in args[:end] if item in anywhere]
+        others = [item for item in args[:end] if item not in anywhere]
         return super().parse_args(ctx, [*ours, *others, *args[end:]])
 
     def invoke(self, ctx: Any) -> Any:

@@ -172,3 +172,14 @@ def test_ctrl_c_ends_a_flow_with_a_line_and_a_code_though_a_thread_computes(tmp_
         assert process.wait(60) == 130
     assert time.monotonic() - started < 20
     assert said.startswith("mer: interrupted; the same command goes on") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_the_version_of_a_model_is_not_the_version_of_the_program(command: str, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"no media")
+    arguments = [command, str(clip), "--out", str(tmp_path / "out.csv"), "--model", "m", "--version", "3"]
+    arguments = arguments if command == "predict" else [command, "m", "--version", "3"]
+    answer = CliRunner().invoke(app, arguments, env={"MER_HOME": str(tmp_path / "home")})
+    assert "mer 0." not in answer.output
+    assert isinstance(answer.exception, LookupError) and "m" in str(answer.exception)

@@ -14,6 +14,7 @@ from mer.demo.face import Expression, draw_face, make_looks
 from mer.errors import WeightsError
 from mer.fusion.fitted import save_fusion
 from mer.media.detector_choice import COPIES_FOLDER, content_of, settled
+from mer.predictions import Prediction
 from mer.predictor.package import FUSION_FOLDER, ModelPackage, detector_path
 from mer.recipes import Recipe
 
@@ -69,6 +70,14 @@ def placed(package: Path, yunet: Path, folder: Path) -> Path:
     return folder / inside
 
 
+def assert_equal(answers: list[Prediction], expected: np.ndarray) -> None:
+    """Compare the answers that are given as the model gives them: those of flagged clips may be less sure."""
+    rows = [row for row, answer in enumerate(answers) if not answer.flags]
+    assert len(rows) >= 5
+    shares = [list(answers[row].probabilities.values()) for row in rows]
+    np.testing.assert_allclose(shares, expected[rows], atol=1e-5)
+
+
 def test_a_package_with_the_file_answers_anywhere_as_in_training(
     trained: tuple[Path, np.ndarray], films: list[Path], yunet: Path, tmp_path: Path
 ) -> None:
@@ -76,9 +85,7 @@ def test_a_package_with_the_file_answers_anywhere_as_in_training(
     placed(folder, yunet, tmp_path / "served")
     model = mer.load_model(tmp_path / "served", cache=tmp_path / "other weights")
     answers = model.predict(films)
-    np.testing.assert_allclose(
-        [list(answer.probabilities.values()) for answer in answers], expected, atol=1e-5
-    )
+    assert_equal(answers, expected)
     assert not (tmp_path / "other weights" / COPIES_FOLDER).exists()
 
 
@@ -91,9 +98,7 @@ def test_a_file_in_the_folder_of_weights_serves_as_well(
     target.parent.mkdir(parents=True)
     shutil.copy(yunet, target)
     answers = mer.load_model(trained[0], cache=tmp_path / "weights").predict(films)
-    np.testing.assert_allclose(
-        [list(answer.probabilities.values()) for answer in answers], trained[1], atol=1e-5
-    )
+    assert_equal(answers, trained[1])
 
 
 def test_without_the_file_it_says_which_one_it_needs(
