@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.buckets import local_paths_with_bar
 from flows.cli.outcome import FAILED, UNUSABLE_INPUTS
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 
@@ -59,17 +60,19 @@ def check(
 
 
 def checked_corpus(options: FlowOptions, sample: int | None) -> CorpusCheck:
-    """The check of the corpus that a flow's options name.
+    """The check of the corpus that a flow's options name; of a bucket, by its local copy, brought up to date.
 
     Raises:
         ConfigError: the recipe or an option cannot be used.
         CorpusError: the corpus cannot be read, or holds nothing.
+        SettingsError, StoreUnavailable: the bucket cannot be read.
     """
     from tasks.data.corpus_check import check_corpus_folder
 
     recipe = options.load_recipe()
     options.catalogue_name(options.corpus)
-    return check_corpus_folder(Path(options.corpus), recipe, options.reading(), sample)
+    (root,) = local_paths_with_bar([options.corpus])
+    return check_corpus_folder(Path(root), recipe, options.reading(), sample)
 
 
 def check_before(options: FlowOptions, *, trains: bool) -> None:
