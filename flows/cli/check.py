@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.buckets import local_paths_with_bar
 from flows.cli.outcome import FAILED, UNUSABLE_INPUTS
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 
@@ -60,33 +61,19 @@ def check(
 
 
 def checked_corpus(options: FlowOptions, sample: int | None) -> CorpusCheck:
-    """The check of the corpus that a flow's options name.
+    """The check of the corpus that a flow's options name; of a bucket, by its local copy, brought up to date.
 
     Raises:
         ConfigError: the recipe or an option cannot be used.
         CorpusError: the corpus cannot be read, or holds nothing.
+        SettingsError, StoreUnavailable: the bucket cannot be read.
     """
     from tasks.data.corpus_check import check_corpus_folder
 
     recipe = options.load_recipe()
-    root = _local(options.corpus)
-    options.catalogue_name(root)
+    options.catalogue_name(options.corpus)
+    (root,) = local_paths_with_bar([options.corpus])
     return check_corpus_folder(Path(root), recipe, options.reading(), sample)
-
-
-def _local(corpus: str) -> str:
-    """Folder of a corpus; one in a bucket is fetched first, into the copy that flows read too."""
-    from infra.objects.bucket_address import is_bucket_address
-
-    if not is_bucket_address(corpus):
-        return corpus
-    from tasks.data.mirroring import fetch_objects, plan_mirror, remove_gone
-
-    plan = plan_mirror.fn(corpus)
-    for shard in plan.shards:
-        fetch_objects.fn(corpus, shard)
-    remove_gone.fn(corpus, plan.gone)
-    return str(plan.root)
 
 
 def check_before(options: FlowOptions, *, trains: bool) -> None:

