@@ -183,7 +183,7 @@ def _read_by_soundfile(path: Path, max_seconds: float, limits: MediaLimits) -> l
         with soundfile.SoundFile(str(path)) as sound:
             if not 0 < sound.channels <= 2 or sound.samplerate <= 0:  # libsndfile does not say which is which
                 return []
-            check_sample_rate(sound.samplerate, limits)
+            check_sample_rate(sound.samplerate, limits, path.name)
             samples = sound.read(round(max_seconds * sound.samplerate), dtype="float32", always_2d=True)
             rate = sound.samplerate
     except (soundfile.LibsndfileError, OSError, RuntimeError):

@@ -34,6 +34,7 @@ DEFAULT_MEMORY_BYTES = 1 << 30
 """Memory that one worker may map beyond its libraries."""
 
 _START_SECONDS = 120.0
+_END_SECONDS = 5.0
 _PIPE_BYTES = 1 << 20
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 """Signals that no decoder sends itself: somebody, or a system short of memory, ended it."""
@@ -188,11 +189,13 @@ class _Worker:
                 head: dict[str, Any] = json.loads(_line(process))
                 size = math.prod(head["shape"]) * np.dtype(head["dtype"]).itemsize if "dtype" in head else 0
                 return head, _exactly(process, size)
-        except (OSError, EOFError, ValueError) as error:
-            self.stop()
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             if late.is_set():
+                self.stop()
                 raise waited_too_long(name, limits) from error
-            raise _ended(process, name, limits) from error
+            status = _end_of(process) if isinstance(error, (OSError, EOFError)) else None
+            self.stop()
+            raise _ended(status, name, limits) from error
         except BaseException:  # interrupted in mid-answer: what is left in the pipe belongs to nobody
             self.stop()
             raise
@@ -284,11 +287,17 @@ def _widen(pipe: int) -> None:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
-def _ended(process: subprocess.Popen[bytes], name: str, limits: MediaLimits) -> MediaError:
-    """What the end of a worker in mid-answer says of the clip."""
-    status = process.wait()
-    if status >= 0:
-        how = f"broke off (exit status {status})"
+def _end_of(process: subprocess.Popen[bytes]) -> int | None:
+    """Status of a process that closed its pipe, and so is about to end; None where it goes on."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(_END_SECONDS)
+    return None
+
+
+def _ended(status: int | None, name: str, limits: MediaLimits) -> MediaError:
+    """What the end of a worker in mid-answer says of the clip; `status` None: it answered rubbish."""
+    if status is None or status >= 0:
+        how = "gave no proper answer" if status is None else f"broke off (exit status {status})"
         return MediaError(QuarantineReason.DECODER_CRASHED, f"{name}: the decoder {how}")
     if -status == signal.SIGXCPU:
         message = f"{name} takes more than {limits.timeout_seconds:g} s of processor time"

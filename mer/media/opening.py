@@ -167,12 +167,13 @@ def bound_decoder(stream: Any, limits: MediaLimits) -> None:
         MediaError: `too_large` or `bad_sample_rate`.
     """
     context = stream.codec_context
+    name = Path(stream.container.name).name
     if stream.type == "video":
         pixels = max(context.width, context.coded_width) * max(context.height, context.coded_height)
         if pixels > limits.max_pixels:
             raise MediaError(
                 QuarantineReason.TOO_LARGE,
-                f"picture of {context.width} x {context.height}, the limit is {limits.max_pixels} pixels",
+                f"{name}: picture of {context.width} x {context.height}, the limit is {limits.max_pixels} pixels",
             )
         context.options = {"max_pixels": str(limits.max_pixels)}
         context.thread_count = 1  # clips are short and many: parallelism is over clips
@@ -180,13 +181,13 @@ def bound_decoder(stream: Any, limits: MediaLimits) -> None:
     if context.channels > limits.max_channels:
         raise MediaError(
             QuarantineReason.TOO_LARGE,
-            f"{context.channels} audio channels, the limit is {limits.max_channels}",
+            f"{name}: {context.channels} audio channels, the limit is {limits.max_channels}",
         )
     if context.sample_rate:  # 0: only the first frame says it
-        check_sample_rate(context.sample_rate, limits)
+        check_sample_rate(context.sample_rate, limits, name)
 
 
-def check_sample_rate(rate: int, limits: MediaLimits) -> None:
+def check_sample_rate(rate: int, limits: MediaLimits, name: str) -> None:
     """Refuse a sampling rate that no sound card has: a header that lies would cost gigabytes to resample.
 
     Raises:
@@ -195,5 +196,5 @@ def check_sample_rate(rate: int, limits: MediaLimits) -> None:
     if not limits.min_sample_rate <= rate <= limits.max_sample_rate:
         raise MediaError(
             QuarantineReason.BAD_SAMPLE_RATE,
-            f"sampling rate of {rate} Hz, expected {limits.min_sample_rate} to {limits.max_sample_rate} Hz",
+            f"{name}: sampling rate of {rate} Hz, expected {limits.min_sample_rate} to {limits.max_sample_rate} Hz",
         )

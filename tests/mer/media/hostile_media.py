@@ -105,7 +105,9 @@ def _cut(folder: Path) -> list[Refused]:
     cut = []
     for kind, percent in kinds.items():
         whole = make(folder / f"whole_to_cut.{kind}", 1.0)
-        cut.append(_refused(cut_off(whole, folder / f"cut_at_{percent}.{kind}", percent), Reason.TRUNCATED))
+        cut.append(
+            _refused(cut_off(whole, folder / f"cut_at_{percent}_{kind}.{kind}", percent), Reason.TRUNCATED)
+        )
         whole.unlink()
     return cut
 
@@ -232,9 +234,9 @@ def _stamped(path: Path, milliseconds: list[int]) -> None:
 
 def _trims(folder: Path) -> list[Answered]:
     whole = make_long(folder / "to_trim.mp4")
-    made = [_film(trim(whole, folder / f"trimmed.{kind}", 7.3, 1.0)) for kind in ("mp4", "mov")]
+    made = [_film(trim(whole, folder / f"trimmed_{kind}.{kind}", 7.3, 1.0)) for kind in ("mp4", "mov")]
     ffmpeg("-i", whole, "-vn", "-c", "copy", folder / "to_trim.m4a")
-    made.append(_sound(trim(folder / "to_trim.m4a", folder / "trimmed.m4a", 7.3, 1.0)))
+    made.append(_sound(trim(folder / "to_trim.m4a", folder / "trimmed_m4a.m4a", 7.3, 1.0)))
     whole.unlink()
     (folder / "to_trim.m4a").unlink()
     return made

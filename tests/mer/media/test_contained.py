@@ -6,6 +6,8 @@ import collections
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +20,9 @@ import pytest
 from mer.demo.clip_file import write_clip
 from mer.errors import MediaError, QuarantineReason
 from mer.media.audio import decode_audio
-from mer.media.contained import ContainedMedia
+from mer.media.contained import ContainedMedia, shared_media
 from mer.media.frames import sample_frames
-from mer.media.opening import MediaLimits
+from mer.media.opening import Deadline, MediaLimits
 from mer.media.probe import probe
 
 Make = Callable[..., np.ndarray]
@@ -131,6 +133,83 @@ def test_memory_is_bounded(movie: Path) -> None:
             contained.sample_frames(movie, 20_000)  # of 12 kB each
         assert caught.value.reason in {QuarantineReason.TOO_LARGE, QuarantineReason.DECODER_CRASHED}
         assert contained.sample_frames(movie, 2).shape == (2, 64, 64, 3)
+
+
+def test_a_codec_that_never_comes_back_is_ended_by_its_processor_time(
+    movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fact of the file, unlike time by the clock: the same on a busy machine."""
+    (tmp_path / "spinning_worker.py").write_text(
+        "from mer.media import contained_worker\n"
+        "def spin(*_, **__):\n"
+        "    while True: pass\n"
+        "contained_worker._READERS['sample_frames'] = spin\n"
+        "contained_worker.main()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr("mer.media.contained._MODULE", "spinning_worker")
+    with ContainedMedia(limits=MediaLimits(timeout_seconds=0.2, hang_seconds=100)) as contained:
+        with pytest.raises(MediaError, match="processor time") as caught:
+            contained.sample_frames(movie, 3)
+        assert (caught.value.reason, caught.value.transient) == (QuarantineReason.TIMED_OUT, False)
+        assert contained.probe(movie) == probe(movie)
+
+
+def test_the_deadline_counts_processor_time_of_this_thread_alone() -> None:
+    deadline = Deadline(MediaLimits(timeout_seconds=0.1, hang_seconds=60), "a.mp4")
+    busy = threading.Thread(target=_burn, args=(0.3,))
+    busy.start()
+    busy.join()
+    time.sleep(0.3)
+    deadline.check()
+    _burn(0.2)
+    with pytest.raises(MediaError, match="processor time") as caught:
+        deadline.check()
+    assert not caught.value.transient
+
+
+def test_the_deadline_by_the_clock_is_transient() -> None:
+    deadline = Deadline(MediaLimits(timeout_seconds=10, hang_seconds=0.05), "a.mp4")
+    time.sleep(0.1)
+    with pytest.raises(MediaError, match="run again") as caught:
+        deadline.check()
+    assert caught.value.transient
+
+
+def _burn(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_the_shared_workers_start_when_needed_and_rest(movie: Path) -> None:
+    shared = shared_media()
+    assert shared is shared_media()
+    shared.rest()
+    assert shared.process_ids == []
+    for _ in range(3):
+        shared.probe(movie)
+    assert len(shared.process_ids) == 1
+    shared.rest()
+    assert shared.process_ids == []
+    assert shared.probe(movie) == probe(movie)
+
+
+def test_a_forked_process_has_workers_of_its_own(movie: Path) -> None:
+    """Two processes that read one pipe would read each other's answers."""
+    shared_media().probe(movie)
+    script = (
+        "import os, sys; from pathlib import Path; from mer.media.contained import shared_media\n"
+        "path = Path(sys.argv[1]); shared_media().probe(path); mine = shared_media().process_ids\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    shared_media().probe(path); os._exit(0 if set(shared_media().process_ids).isdisjoint(mine) else 7)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "shared_media().probe(path)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, str(movie)], check=True, timeout=60, cwd=Path(__file__).parents[3]
+    )
 
 
 @pytest.mark.slow

@@ -14,13 +14,13 @@ from mer.media.contained import ContainedMedia
 from mer.media.sniff import printable
 
 REFUSED = (
-    "empty", "random", "header_only", "no_index", "subtitles_only", "cut_at_10", "cut_at_50.mov", "cut_at_90", "cut_at_50.wav",
-    "cut_at_50.avi", "cut_at_30", "cut_at_70", "cut_at_20", "cut_at_40", "cut_at_60", "huge", "260_megahertz", "ten_hours",
+    "empty", "random", "header_only", "no_index", "subtitles_only", "cut_at_10", "cut_at_50_mov", "cut_at_90", "cut_at_50_wav",
+    "cut_at_50_avi", "cut_at_30", "cut_at_70", "cut_at_20", "cut_at_40", "cut_at_60", "huge", "260_megahertz", "ten_hours",
     "playlist", "concat", "session", "dash", "references", "system_file", "a\\nb", "x", "=cmd", "pipe",
 )  # fmt: skip
 ANSWERED = (
     "eight_channels", "8_kilohertz", "192_kilohertz", "silence", "tone", "antiphase", "1_millisecond", "pictures_only",
-    "one_frame", "black", "two_faces", "no_rate", "variable_rate", "back_and_forth", "trimmed.mp4", "trimmed.mov", "trimmed.m4a",
+    "one_frame", "black", "two_faces", "no_rate", "variable_rate", "back_and_forth", "trimmed_mp4", "trimmed_mov", "trimmed_m4a",
     "sound_caf", "sound_oga", "sound_amr", "sound_aac", "sound_opus", "sound_aiff", "sound_au", "sound_wma", "film_m2ts",
     "film_mts", "film_3gp", "film_m4v", "film_flv", "film_mpg", "film_webm", "matroska", "gif", "-i", "a;b$(id)", "caf\\udce9",
     "😀",
