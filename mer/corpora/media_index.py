@@ -122,6 +122,7 @@ def _media_below(index: MediaIndex, start: Path) -> Iterator[Path]:
 def _add(index: MediaIndex, path: Path, name: str, *, plain: bool) -> None:
     try:
         check_name(path.name)
+        _require_utf8(path.relative_to(index.root))
         if not plain:
             check_inside(path, index.root)
     except MediaError as error:
@@ -130,6 +131,20 @@ def _add(index: MediaIndex, path: Path, name: str, *, plain: bool) -> None:
         )
         return
     index.by_stem.setdefault(name, []).append(path)
+
+
+def _require_utf8(path: Path) -> None:
+    """The catalogue stores paths as text.
+
+    Raises:
+        MediaError: `unsafe_name`.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise MediaError(
+            QuarantineReason.UNSAFE_NAME, f"path {printable(str(path))} is not UTF-8: rename it"
+        ) from None
 
 
 def check_inside(path: Path, root: Path) -> None:
