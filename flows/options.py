@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from infra.objects.bucket_address import folder_name, is_bucket_address
 from mer.alignment.config import AlignmentStudyConfig
-from mer.corpora.emotion_set import AUTO_EMOTIONS, emotions_of, parse_emotions
+from mer.corpora.emotion_set import AUTO_EMOTIONS, emotions_of, named_classes, parse_emotions
 from mer.corpora.label_map import parse_label_map
 from mer.corpora.options import ReadingOptions
 from mer.corpora.valence_scale import parse_valence_scale
@@ -62,7 +62,8 @@ class FlowOptions(BaseModel):
     emotions: str = Field(
         default="",
         description="Classes in place of the recipe's: auto (the corpus' own labels, in alphabetical order), a set (mer, "
-        "ravdess), or a list calm,tense. Empty: the recipe's.",
+        "ravdess), or a list calm,tense. Empty: the recipe's; without a recipe also those of a corpus whose file or folder names "
+        "are its labels.",
     )
     valence_scale: str = Field(
         default="",
@@ -88,6 +89,9 @@ class FlowOptions(BaseModel):
         """The recipe with the options that are changed, and the classes that are asked for; face detectors are named by what they
         are on this machine.
 
+        Where neither recipe nor classes nor labels are said, a corpus whose names of files or folders are its labels keeps these
+        as classes, if some are outside the recipe's.
+
         Raises:
             ConfigError: see `mer.recipes.load_recipe`; or `emotions: auto` without a corpus.
             CorpusError: `auto`, and the corpus cannot be read or has too few labels.
@@ -96,20 +100,26 @@ class FlowOptions(BaseModel):
         from infra.settings import load_settings
         from tasks.data.face_detectors import settled_recipe
 
-        classes = (f"emotions={json.dumps(self._classes())}",) if self.emotions else ()
-        return settled_recipe(load_recipe(self.recipe_source, (*self.set, *classes)), load_settings())
+        recipe = load_recipe(self.recipe_source, self.set)
+        if classes := self._classes(recipe):
+            recipe = load_recipe(self.recipe_source, (*self.set, f"emotions={json.dumps(classes)}"))
+        return settled_recipe(recipe, load_settings())
 
-    def _classes(self) -> tuple[str, ...]:
+    def _classes(self, recipe: Recipe) -> tuple[str, ...] | None:
+        """Classes in place of the recipe's; None: keep these."""
+        if not self.emotions:
+            stated = self.recipe or any(text.startswith("emotions") for text in self.set)
+            if stated or not self.corpus or is_bucket_address(self.corpus):
+                return None
+            return named_classes(self.corpus, recipe.emotions, self.reading())
         if self.emotions != AUTO_EMOTIONS:
             return parse_emotions(self.emotions)
-        if not self.corpus:
+        if not self.corpus or is_bucket_address(self.corpus):
             raise ConfigError(
-                "emotions: expected --corpus with `auto`, whose labels become the classes, found none"
+                f"emotions: expected the folder of a corpus with {AUTO_EMOTIONS}, whose labels become the classes, found "
+                f"{self.corpus or 'none'}; give --corpus FOLDER, or the classes themselves, --emotions A,B,..."
             )
-        from tasks.data.mirroring import mirrored_paths
-
-        (root,) = mirrored_paths([self.corpus])
-        return emotions_of(root, self.reading()).emotions
+        return emotions_of(self.corpus, self.reading()).emotions
 
     def reading(self) -> ReadingOptions:
         """How the corpus is read.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mer.corpora.options import ReadingOptions
+from mer.corpora.layouts import BY_MEDIA, by_evidence
+from mer.corpora.options import AUTO, ReadingOptions
 from mer.corpora.recognise import recognise
-from mer.emotions import EMOTION_SETS
+from mer.emotions import EMOTION_SETS, canonical_emotion
 from mer.errors import ConfigError, CorpusError
 
 AUTO_EMOTIONS = "auto"
@@ -66,3 +67,32 @@ def emotions_of(root: str | Path, options: ReadingOptions) -> EmotionSet:
             f"{corpus.format}, found {counts}{hint}"
         )
     return EmotionSet(tuple(sorted(clips)), dict(sorted(clips.items())))
+
+
+def named_classes(
+    root: str | Path, emotions: Sequence[str], options: ReadingOptions
+) -> tuple[str, ...] | None:
+    """The classes of a corpus whose names of files or folders are its labels, if some are outside `emotions`; None: keep these.
+
+    Such labels are a closed set that somebody chose (EMO-DB has boredom, RAVDESS calm), and no misspelt cells.
+
+    Raises:
+        CorpusError: see `emotions_of`.
+    """
+    folder = Path(root).expanduser().resolve()
+    if not folder.is_dir() or options.label_map:
+        return None
+    formats = {reader.format for reader in BY_MEDIA}
+    format = (
+        by_evidence(folder, tuple(emotions), options)[0].format if options.format == AUTO else options.format
+    )
+    if format not in formats:
+        return None
+    labels = recognise(folder, emotions=(), options=replace(options, format=format)).entries
+    known = {entry.emotion for entry in labels if entry.emotion is not None}
+    try:
+        for label in known:
+            canonical_emotion(label, emotions)
+    except CorpusError:
+        return emotions_of(folder, replace(options, format=format)).emotions
+    return None

@@ -25,10 +25,10 @@ PARTICULAR: tuple[CorpusReader, ...] = (
 """Layouts known by particular files; asked in this order."""
 
 _TABLE, _FOLDER, _PICKLES = TableReader(), FolderReader(), MmsaPickleReader()
-_BY_MEDIA = (RAVDESS, CREMA_D, EMO_DB, ClassFoldersReader())
+BY_MEDIA = (RAVDESS, CREMA_D, EMO_DB, ClassFoldersReader())
 """Layouts known by the names of media and of their folders; of equally good ones the first."""
 
-READERS: tuple[CorpusReader, ...] = (*PARTICULAR, _TABLE, _PICKLES, *_BY_MEDIA, _FOLDER)
+READERS: tuple[CorpusReader, ...] = (*PARTICULAR, _TABLE, _PICKLES, *BY_MEDIA, _FOLDER)
 
 _STRAY = 0.5
 """A table that labels less than this share of what names label is not the corpus' table, unless it is called labels."""
@@ -46,7 +46,7 @@ def by_evidence(
     if particular:
         return particular[0], _could_be([reader.format for reader in particular[1:]])
     media = list(media_files(root))
-    counts = [(reader.labelled(root, media, emotions, options), reader) for reader in _BY_MEDIA]
+    counts = [(reader.labelled(root, media, emotions, options), reader) for reader in BY_MEDIA]
     labelled, best = max(counts, key=lambda item: item[0])
     others = [reader.format for count, reader in counts if count and reader is not best]
     if not _TABLE.matches(root):

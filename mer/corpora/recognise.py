@@ -12,6 +12,7 @@ from mer.corpora.layouts import READERS, by_evidence
 from mer.corpora.mmsa_pickle import pickled_sets
 from mer.corpora.options import AS_FOUND, AUTO, ReadingOptions
 from mer.corpora.reading import CorpusReader, Reading, RecognisedCorpus
+from mer.emotions import EMOTION_SETS
 from mer.errors import CorpusError
 
 
@@ -52,7 +53,7 @@ def recognise(
         entries=tuple(sorted(reading.entries, key=lambda entry: entry.name)),
         left_out=reading.left_out,
         feature_sets=feature_set_names(root),
-        notes=(*reading.notes, *other_layouts, *_single_clips(reading)),
+        notes=(*reading.notes, *other_layouts, *_about_classes(reading, emotions)),
     )
 
 
@@ -61,13 +62,19 @@ def feature_set_names(root: Path) -> tuple[str, ...]:
     return (*feature_sets(root), *sorted(pickled_sets(root)))
 
 
-def _single_clips(reading: Reading) -> list[str]:
-    """Of a class with one training clip nothing can be learnt and tested."""
+def _about_classes(reading: Reading, emotions: Sequence[str]) -> list[str]:
+    """Classes that are the corpus' own labels; and classes of which nothing can be learnt and tested."""
     counts = Counter(
         entry.emotion for entry in reading.entries if entry.split is Split.TRAIN and entry.emotion
     )
     single = sorted(str(emotion) for emotion, count in counts.items() if count == 1)
-    return [f"classes with a single training clip: {', '.join(single)}"] if single else []
+    notes = [f"classes with a single training clip: {', '.join(single)}"] if single else []
+    labels = {entry.emotion for entry in reading.entries} - {None}
+    if emotions and labels == set(emotions) and tuple(emotions) not in EMOTION_SETS.values():
+        notes.append(
+            f"the classes are the corpus' own labels: {', '.join(emotions)}; --emotions states others"
+        )
+    return notes
 
 
 def _reader(root: Path, emotions: Sequence[str], options: ReadingOptions) -> tuple[CorpusReader, list[str]]:

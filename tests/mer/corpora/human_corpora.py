@@ -31,6 +31,8 @@ class Human:
     format: str = "table"
     command: Sequence[str] = ()
     """Options of the command line."""
+    recipe: str = "demo"
+    """Empty: none is named, as with `mer run --corpus`."""
     refused: str = ""
     """Pattern of the one message, where the corpus is refused."""
 

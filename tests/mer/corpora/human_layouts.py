@@ -14,6 +14,19 @@ EMO_DB = {
     "03a01Fa": "happy", "03a01Wa": "angry", "08a02Na": "neutral", "08a02Ta": "sad", "09b01Fb": "happy", "09b01Wb": "angry",
     "10a05Na": "neutral", "10a05Tb": "sad",
 }  # fmt: skip
+EMO_DB_CLASSES = {
+    f"{speaker}a0{text}{code}a": emotion
+    for speaker, text in (("03", 1), ("08", 2))
+    for code, emotion in (
+        ("W", "angry"),
+        ("L", "boredom"),
+        ("E", "disgust"),
+        ("A", "fearful"),
+        ("F", "happy"),
+        ("T", "sad"),
+        ("N", "neutral"),
+    )
+}
 RAVDESS = {
     f"03-01-0{code}-01-01-01-0{actor}": emotion
     for code, emotion in (("1", "neutral"), ("3", "happy"), ("4", "sad"), ("5", "angry"))
@@ -162,6 +175,35 @@ LAYOUT_CASES = [
         notes=["it also looks like class_folders"],
     ),
     Human("EMO-DB", emo_db(), EMO_DB, format="emo-db"),
+    Human(
+        "EMO-DB with all its classes, without options",
+        files([f"wav/{name}.wav" for name in EMO_DB_CLASSES], notes__csv="x,y\n1,2\n"),
+        EMO_DB_CLASSES,
+        format="emo-db",
+        recipe="",
+        notes=["notes.csv: not used", "the classes are the corpus' own labels: angry, boredom, disg"],
+    ),
+    Human(
+        "class folders outside the set, without options",
+        files(
+            [f"{label}/{wav}" for label, wav in zip(("Boredom", "Boredom", *CLASSES[2:]), WAVS, strict=True)]
+        ),
+        named(NAMES, ("boredom", "boredom", *LABELS[2:])),
+        format="class_folders",
+        recipe="",
+    ),
+    Human(
+        "class folders within the set, without options",
+        files([f"{label}/{wav}" for label, wav in zip(CLASSES, WAVS, strict=True)]),
+        format="class_folders",
+        recipe="",
+    ),
+    Human(
+        "a table outside the set, without options",
+        corpus([["clip_00", "boredom"], ["clip_01", "boredom"], *rows()[2:]], WAVS),
+        recipe="",
+        refused=r"boredom \(2\)\. Say what each is",
+    ),
     Human(
         "EMO-DB and a table without names",
         emo_db(speakers__csv="gender,age\nm,31\n"),

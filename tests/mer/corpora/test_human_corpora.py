@@ -29,7 +29,7 @@ def options_of(case: Human, root: Path) -> FlowOptions:
     }
     given = dict(zip(case.command[::2], case.command[1::2], strict=True))
     return FlowOptions(
-        recipe="demo", corpus=str(root), **{names[name]: value for name, value in given.items()}
+        recipe=case.recipe, corpus=str(root), **{names[name]: value for name, value in given.items()}
     )
 
 
