@@ -22,7 +22,7 @@ $(STAMP):
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked versions into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt torch
-	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,dask,ray,dev]'
+	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,dask,ray,xlsx,dev]'
 	@rm -f $(VENV)/.installed-*; touch $(STAMP)
 
 run-flow: setup  ## Run the retraining flow (demo corpus made on first use); RECIPE=best ARGS="--corpus PATH"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from infra.objects.bucket_address import folder_name, is_bucket_address
 from mer.alignment.config import AlignmentStudyConfig
+from mer.corpora.emotion_set import AUTO_EMOTIONS, emotions_of, named_classes, parse_emotions
 from mer.corpora.label_map import parse_label_map
 from mer.corpora.options import ReadingOptions
 from mer.corpora.valence_scale import parse_valence_scale
@@ -57,6 +59,12 @@ class FlowOptions(BaseModel):
         description="What the corpus' own labels are in the recipe's set: calm=neutral,fearful=worried,disgust= "
         "(nothing after = stands for no label).",
     )
+    emotions: str = Field(
+        default="",
+        description="Classes in place of the recipe's: auto (the corpus' own labels, in alphabetical order), a set (mer, "
+        "ravdess), or a list calm,tense. Empty: the recipe's; without a recipe also those of a corpus whose file or folder names "
+        "are its labels.",
+    )
     valence_scale: str = Field(
         default="",
         description="Scale that the valences of a table are written on, LOWEST..HIGHEST: 1..9, 0..1, -1..1. They become -5 to 5. "
@@ -78,16 +86,40 @@ class FlowOptions(BaseModel):
         return self.recipe or (CLIPS_RECIPE if self.corpus else DEMO_RECIPE)
 
     def load_recipe(self) -> Recipe:
-        """The recipe with the options that are changed; face detectors are named by what they are on this machine.
+        """The recipe with the options that are changed, and the classes that are asked for; face detectors are named by what they
+        are on this machine.
+
+        Where neither recipe nor classes nor labels are said, a corpus whose names of files or folders are its labels keeps these
+        as classes, if some are outside the recipe's.
 
         Raises:
-            ConfigError: see `mer.recipes.load_recipe`.
+            ConfigError: see `mer.recipes.load_recipe`; or `emotions: auto` without a corpus.
+            CorpusError: `auto`, and the corpus cannot be read or has too few labels.
             WeightsError: the file of a face detector is absent or damaged.
         """
         from infra.settings import load_settings
         from tasks.data.face_detectors import settled_recipe
 
-        return settled_recipe(load_recipe(self.recipe_source, self.set), load_settings())
+        recipe = load_recipe(self.recipe_source, self.set)
+        if classes := self._classes(recipe):
+            recipe = load_recipe(self.recipe_source, (*self.set, f"emotions={json.dumps(classes)}"))
+        return settled_recipe(recipe, load_settings())
+
+    def _classes(self, recipe: Recipe) -> tuple[str, ...] | None:
+        """Classes in place of the recipe's; None: keep these."""
+        if not self.emotions:
+            stated = self.recipe or any(text.startswith("emotions") for text in self.set)
+            if stated or not self.corpus or is_bucket_address(self.corpus):
+                return None
+            return named_classes(self.corpus, recipe.emotions, self.reading())
+        if self.emotions != AUTO_EMOTIONS:
+            return parse_emotions(self.emotions)
+        if not self.corpus or is_bucket_address(self.corpus):
+            raise ConfigError(
+                f"emotions: expected the folder of a corpus with {AUTO_EMOTIONS}, whose labels become the classes, found "
+                f"{self.corpus or 'none'}; give --corpus FOLDER, or the classes themselves, --emotions A,B,..."
+            )
+        return emotions_of(self.corpus, self.reading()).emotions
 
     def reading(self) -> ReadingOptions:
         """How the corpus is read.

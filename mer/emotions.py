@@ -5,6 +5,7 @@ The order of `MER_EMOTIONS` is the order of class indices everywhere. Valence is
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -50,22 +51,57 @@ _SYNONYMS: Mapping[str, str] = MappingProxyType(
     {
         "anger": "angry", "ang": "angry", "happiness": "happy", "hap": "happy", "joy": "happy",
         "sadness": "sad", "neu": "neutral", "worry": "worried", "wor": "worried",
-        "surprised": "surprise", "sur": "surprise", "fear": "fearful", "disgusted": "disgust",
+        "surprised": "surprise", "sur": "surprise", "pleasant_surprise": "surprise", "pleasant_surprised": "surprise",
+        "fear": "fearful", "disgusted": "disgust",
     }
 )  # fmt: skip
+_OTHER_EMOTIONS = (
+    "afraid", "amused", "amusement", "anxiety", "anxious", "bored", "boredom", "calm", "contempt", "content", "disgust",
+    "excited", "excitement", "fearful", "frustrated", "frustration", "guilt", "guilty", "jealousy", "negative", "neutrality",
+    "positive", "pride", "proud", "relief", "relaxed", "sarcastic", "scared", "shame", "sleepiness", "sleepy", "stress",
+    "stressed", "tender", "tired",
+)  # fmt: skip
+EMOTION_WORDS: frozenset[str] = frozenset(
+    {*MER_EMOTIONS, *RAVDESS_EMOTIONS, *_SYNONYMS, *_OTHER_EMOTIONS} - {"hap", "sur", "wor", "ang", "neu"}
+)
+"""Words, lower case and with `_` for blanks, that are an emotion wherever they stand: also as the name of a folder."""
+
+_NEAR_SPELLING = 0.75
+"""Similarity (difflib's ratio) from which on a label is taken for a misspelt emotion."""
 
 
 def canonical_emotion(label: str, emotions: Sequence[str]) -> str:
     """Return the member of `emotions` that `label` names (case and common synonyms are folded).
 
+    Without any emotion (an open set) every label is a class: itself in lower case, with `_` for blanks.
+
     Raises:
         CorpusError: the label is unknown; the message lists what is known.
     """
     folded = label.strip().lower()
-    for candidate in (folded, _SYNONYMS.get(folded, folded)):
-        if candidate in emotions:
-            return candidate
+    joined = folded_label(label)
+    if not emotions:
+        return joined
+    members = {emotion.lower(): emotion for emotion in reversed(emotions)}
+    for candidate in (folded, joined, _SYNONYMS.get(joined, joined)):
+        if candidate in members:
+            return members[candidate]
     for known in emotions:  # the other way round: `surprise` in a corpus whose set says `surprised`
-        if _SYNONYMS.get(known) == folded:
+        if _SYNONYMS.get(known) == joined:
             return known
     raise CorpusError(f"unknown emotion {label!r}: expected one of {', '.join(emotions)}")
+
+
+def folded_label(label: str) -> str:
+    """A label as the name of a class: lower case, with `_` for blanks."""
+    return "_".join(label.lower().split())
+
+
+def nearest_emotion(label: str, emotions: Sequence[str]) -> str | None:
+    """The member of `emotions` whose name or synonym is spelt nearly like `label`; None: none is near."""
+    spellings = {emotion.lower(): emotion for emotion in emotions}
+    for spelling, emotion in _SYNONYMS.items():
+        if emotion in emotions:
+            spellings.setdefault(spelling, emotion)
+    near = difflib.get_close_matches(folded_label(label), spellings, n=1, cutoff=_NEAR_SPELLING)
+    return spellings[near[0]] if near else None

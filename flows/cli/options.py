@@ -73,6 +73,13 @@ LabelMapOption = Annotated[
         "--label-map", help="The corpus' own labels in the recipe's set: calm=neutral,disgust= (no label)."
     ),
 ]
+EmotionsOption = Annotated[
+    str,
+    typer.Option(
+        "--emotions",
+        help="Classes in place of the recipe's: auto (the corpus' own labels), a set (mer, ravdess), or a list calm,tense.",
+    ),
+]
 ValenceScaleOption = Annotated[
     str,
     typer.Option(

@@ -13,6 +13,7 @@ import typer
 from flows.cli.options import (
     ClipsOption,
     CorpusOption,
+    EmotionsOption,
     FormatOption,
     LabelMapOption,
     NameOption,
@@ -38,6 +39,7 @@ class CorpusArguments:
     name: NameOption = ""
     format: FormatOption = "auto"
     label_map: LabelMapOption = ""
+    emotions: EmotionsOption = ""
     valence_scale: ValenceScaleOption = ""
     text_column: TextColumnOption = ""
     demo_clips: ClipsOption = 200
@@ -59,6 +61,7 @@ class CorpusArguments:
                 "corpus_name": self.name,
                 "format": self.format,
                 "label_map": self.label_map,
+                "emotions": self.emotions,
                 "valence_scale": self.valence_scale,
                 "text_column": self.text_column,
                 "demo_clips": self.demo_clips,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from mer.corpora.feature_files import FeatureFolders
@@ -17,11 +16,12 @@ from mer.corpora.media_index import index_media, media_files
 from mer.corpora.options import ReadingOptions
 from mer.corpora.reading import Reading
 from mer.corpora.rows import parse_rows
+from mer.corpora.speakers import other_speaker
 from mer.corpora.table_file import Cells
 from mer.corpora.transcripts import one_text_only
 
-_LOOKED_AT = 64
-"""Media files whose names decide whether a corpus is recognised: all of them must fit."""
+_LEAST_SHARE = 0.9
+"""Share of media files that must be named as the corpus names them."""
 _COLUMNS = ("name", "emotion", "speaker", "transcript")
 
 
@@ -40,9 +40,15 @@ class FileNameReader:
     speaker_prefix: str = ""
 
     def matches(self, root: Path) -> bool:
-        """The first media files are all named as the corpus names them."""
-        first = list(islice(media_files(root), _LOOKED_AT))
-        return bool(first) and all(self.pattern.fullmatch(path.stem) for path in first)
+        """Some media file is named as the corpus names them."""
+        return any(self.pattern.fullmatch(path.stem) for path in media_files(root))
+
+    def labelled(
+        self, root: Path, media: Sequence[Path], emotions: Sequence[str], options: ReadingOptions
+    ) -> int:
+        """How many of the media files have the corpus' names; 0 unless nearly all have."""
+        fitting = sum(self.pattern.fullmatch(path.stem) is not None for path in media)
+        return fitting if fitting >= _LEAST_SHARE * len(media) else 0
 
     def read(self, root: Path, emotions: Sequence[str], options: ReadingOptions) -> Reading:
         """Read the names; files with other names are unlabelled.
@@ -114,3 +120,11 @@ EMO_DB = FileNameReader(
         "b10": "Die wird auf dem Platz sein, wo wir sie immer hinlegen.",
     },
 )  # fmt: skip
+
+
+def speaker_of_name(name: str) -> str:
+    """Speaker of a clip by the name of its file, where a known corpus names clips so; empty: it is unknown."""
+    for reader in (RAVDESS, CREMA_D, EMO_DB):
+        if fields := reader.pattern.fullmatch(name):
+            return reader.speaker_prefix + fields["speaker"]
+    return other_speaker(name)

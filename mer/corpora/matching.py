@@ -7,16 +7,24 @@ features, where it has any. Media without a row become unlabelled clips.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from mer.clips import CorpusEntry, Split
 from mer.corpora.feature_files import FeatureIndex
-from mer.corpora.media_index import MediaIndex, check_inside
+from mer.corpora.file_of_row import FileOfRow, FilesOfRows
+from mer.corpora.media_index import MediaIndex
+from mer.corpora.near_names import without_folders
 from mer.corpora.reading import LeftOut, Reading
 from mer.corpora.rows import LabelRow
 from mer.errors import CorpusError, MediaError, QuarantineReason
 from mer.media.sniff import check_name, printable
+from mer.media.suffixes import VIDEO_SUFFIXES
+
+_EXAMPLES = 5
+"""Names that are shown beside a count."""
+_SHOWN = 3
+"""Names of rows and of files where none fits."""
 
 
 def match_rows(
@@ -24,24 +32,32 @@ def match_rows(
 ) -> Reading:
     """Match typed rows to media files and precomputed features.
 
+    A row whose name is no file's gets the file that it alone is near to (`mer.corpora.near_names`); the notes list these.
+
     Raises:
         CorpusError: two files would get the same name.
     """
-    rows, conflicts = _without_conflicts(rows)
-    entries, left_out = _match(rows, index, features)
-    settled = {item.name for item in (*left_out, *conflicts)} | {entry.name for entry in entries}
-    used = {entry.media for entry in entries}
-    stems = {stem for stem, paths in index.by_stem.items() if used.isdisjoint(paths)} - settled
-    extra = [entry for entry in unlabelled_entries(index, stems) if entry.name not in settled]
-    remarks = [*notes, *index.notes]
+    distinct, conflicts, repeated = _without_conflicts(rows)
+    files = FilesOfRows(distinct, index, features)
+    entries, left_out = _match(distinct, files, index)
+    _require_a_match(distinct, entries, left_out, index)
+    left_out = [*conflicts, *left_out]
+    extra, hidden, forms = _without_rows(index, entries, {item.name for item in left_out})
+    left_out += hidden
+    remarks = [*notes, *index.notes, *_about_near_names(files.near)]
+    if repeated:
+        remarks.append(f"{repeated} rows say again what an earlier row says")
     if rows and extra:
         remarks.append(f"{len(extra)} media files have no row: taken as unlabelled clips")
+    if forms:
+        remarks.append(f"{forms} files are another form of a clip (its sound beside its video): not read")
     if not index.by_stem:
+        settled = {item.name for item in left_out} | {entry.name for entry in entries}
         more, unsafe = _unlabelled_features(features, features.names - settled)
         extra, left_out = [*extra, *more], [*left_out, *unsafe]
     if without := sum(bool(entry.precomputed) for entry in (*entries, *extra)):
         remarks.append(f"{without} clips have no media: their precomputed features are the clip")
-    return Reading((*entries, *extra), (*conflicts, *left_out), tuple(remarks))
+    return Reading((*entries, *extra), tuple(left_out), tuple(remarks))
 
 
 def unlabelled_entries(index: MediaIndex, stems: Iterable[str]) -> list[CorpusEntry]:
@@ -53,16 +69,82 @@ def unlabelled_entries(index: MediaIndex, stems: Iterable[str]) -> list[CorpusEn
         try:
             media = index.choose(stem)
         except MediaError:
-            for path in sorted(index.by_stem[stem]):
-                name = "__".join(path.relative_to(index.root).with_suffix("").parts)
-                entries.append(CorpusEntry(name=name, media=path, split=Split.UNLABELLED))
+            entries += [_unlabelled(index, path) for path in sorted(index.by_stem[stem])]
             continue
         if media is not None:
             entries.append(CorpusEntry(name=stem, media=media, split=Split.UNLABELLED))
-    names = [entry.name for entry in entries]
-    if len(set(names)) < len(names):  # a__b beside a/b
-        raise CorpusError("two clips would get the same name: rename files so that their stems differ")
+    _require_distinct(entries)
     return entries
+
+
+def _unlabelled(index: MediaIndex, path: Path) -> CorpusEntry:
+    """An unlabelled clip that is named by its path."""
+    return CorpusEntry(name=name_of_path(path, index.root), media=path, split=Split.UNLABELLED)
+
+
+def name_of_path(path: Path, root: Path) -> str:
+    """Name of a clip whose file shares its own name with another one: `a__x` for a/x.wav."""
+    return "__".join(path.relative_to(root).with_suffix("").parts)
+
+
+def _require_distinct(entries: Sequence[CorpusEntry]) -> None:
+    times = Counter(entry.name for entry in entries)
+    if twice := [name for name, count in times.items() if count > 1]:  # a__b beside a/b
+        raise CorpusError(
+            f"two clips would get the same name, {printable(twice[0])}: rename files so that their stems differ"
+        )
+
+
+def _without_rows(
+    index: MediaIndex, entries: Sequence[CorpusEntry], left_out: set[str]
+) -> tuple[list[CorpusEntry], list[LeftOut], int]:
+    """Unlabelled entries of the files that no row has; those whose name a row has given to another file; and how many files are
+    another form of a clip.
+
+    Files of a name that is left out are left out by that name.
+    """
+    taken = {entry.media for entry in entries}
+    names = {entry.name for entry in entries}
+    free: list[str] = []
+    extra: list[CorpusEntry] = []
+    hidden: list[LeftOut] = []
+    for stem, paths in index.by_stem.items():
+        others = [path for path in paths if path not in taken]
+        if len(others) < len(paths):
+            extra += [_unlabelled(index, path) for path in _with_equal_claim(index, stem, others)]
+        elif stem in names:
+            hidden += [_hidden(index, path) for path in others]
+        elif stem not in left_out:
+            free.append(stem)
+    extra += unlabelled_entries(index, free)
+    _require_distinct([*entries, *extra])
+    taken |= {entry.media for entry in extra}
+    forms = sum(
+        path not in taken for paths in index.by_stem.values() if not taken.isdisjoint(paths) for path in paths
+    )
+    return extra, hidden, forms
+
+
+def _hidden(index: MediaIndex, path: Path) -> LeftOut:
+    """A file whose name a row of the table gives to another file."""
+    shown = printable(path.relative_to(index.root).as_posix())
+    return LeftOut(
+        shown,
+        Path(printable(str(path))),
+        QuarantineReason.AMBIGUOUS_MEDIA,
+        f"the table gives the name {printable(path.stem)} to another file than {shown}: correct its path, or give {shown} a row",
+    )
+
+
+def _with_equal_claim(index: MediaIndex, stem: str, others: Sequence[Path]) -> list[Path]:
+    """Of the files that share a stem with a clip: those that are no other form of it."""
+    try:
+        index.choose(stem)
+    except MediaError:
+        taken = set(index.by_stem[stem]) - set(others)
+        videos = {path.suffix.lower() in VIDEO_SUFFIXES for path in taken}
+        return [path for path in others if (path.suffix.lower() in VIDEO_SUFFIXES) in videos]
+    return []
 
 
 def _unlabelled_features(
@@ -82,89 +164,112 @@ def _unlabelled_features(
     return entries, left_out
 
 
-def _without_conflicts(rows: Sequence[LabelRow]) -> tuple[list[LabelRow], list[LeftOut]]:
-    """Drop repeated rows; names whose rows contradict each other are left out altogether."""
+def _without_conflicts(rows: Sequence[LabelRow]) -> tuple[list[LabelRow], list[LeftOut], int]:
+    """Drop repeated rows, and count them; names whose rows contradict each other are left out altogether.
+
+    Rows that are named by their paths are as many clips as there are paths.
+    """
     first: dict[str, LabelRow] = {}
-    clashing: Counter[str] = Counter()
+    times: Counter[str] = Counter()
+    clashing: set[str] = set()
     for row in rows:
-        earliest = first.setdefault(row.name, row)
-        if earliest.content != row.content:
-            clashing[row.name] += 1
+        key = row.path if row.path and row.name == without_folders(row.path) else row.name
+        times[key] += 1
+        if first.setdefault(key, row).content != row.content:
+            clashing.add(key)
     left_out = [
         LeftOut(
-            printable(name),
+            printable(first[key].name),
             None,
             QuarantineReason.CONFLICTING_LABELS,
-            f"{count + 1} rows of the table give {printable(name)} different values",
+            f"{times[key]} rows of the table give {printable(key)} different values",
         )
-        for name, count in clashing.items()
+        for key in first
+        if key in clashing
     ]
-    return [row for name, row in first.items() if name not in clashing], left_out
+    distinct = [row for key, row in first.items() if key not in clashing]
+    return distinct, left_out, sum(times[key] - 1 for key in first if key not in clashing)
 
 
 def _match(
-    rows: Sequence[LabelRow], index: MediaIndex, features: FeatureIndex
+    rows: Sequence[LabelRow], files: FilesOfRows, index: MediaIndex
 ) -> tuple[list[CorpusEntry], list[LeftOut]]:
     """Entries for rows with a usable file; the rest with its reason, files without a row that are unusable
-    included.
+    included. Rows with an exact name come first.
     """
-    entries: list[CorpusEntry] = []
+    found: list[tuple[LabelRow, FileOfRow]] = []
     left_out = {item.name: item for item in index.left_out}
     taken: dict[Path, str] = {}
-    for row in rows:
+    for row in sorted(rows, key=files.is_near):
         try:
-            media, precomputed = _find(row, index, features)
-            if media in taken:
+            file = files.find(row)
+            if file.media in taken:
                 raise MediaError(
                     QuarantineReason.CONFLICTING_LABELS,
-                    f"rows {taken[media]} and {row.name} name the same file",
+                    f"rows {printable(taken[file.media])} and {printable(row.name)} name the same file",
                 )
         except MediaError as error:
             shown = printable(row.name)
+            if shown in left_out and row.path is not None:  # x of one/x.mp4, and x of two/x.mp4
+                shown = printable(row.path)
             left_out.setdefault(shown, LeftOut(shown, None, error.reason, str(error)))
             continue
-        taken[media] = row.name
-        entries.append(
-            CorpusEntry(
-                name=row.name,
-                media=media,
-                precomputed=precomputed,
-                emotion=row.emotion,
-                valence=row.valence,
-                speaker=row.speaker,
-                transcript=row.transcript,
-                split=row.split if row.split is not Split.TRAIN or row.labelled else Split.UNLABELLED,
-                part=row.part,
-                fold=row.fold,
-            )
-        )
+        taken[file.media] = row.name
+        found.append((row, file))
+    names = _names(found, index.root)
+    entries = [_entry(row, file, names[file.media]) for row, file in found]
     return entries, list(left_out.values())
 
 
-def _find(row: LabelRow, index: MediaIndex, features: FeatureIndex) -> tuple[Path, tuple[Path, ...]]:
-    check_name(row.name)
-    if row.path is not None:
-        return _inside(row.path, index.root), ()
-    media = index.choose(row.name)
-    if media is not None:
-        return media, ()
-    files = features.files(row.name)
-    if not files:
-        raise MediaError(
-            QuarantineReason.MISSING_MEDIA,
-            f"no media file called {row.name} below the corpus folder, and no precomputed features of it",
-        )
-    return features.address(row.name), files
+def _names(found: Sequence[tuple[LabelRow, FileOfRow]], root: Path) -> Mapping[Path, str]:
+    """Names of clips by their files; clips that would share one are named by their paths."""
+    times = Counter(file.name for _, file in found)
+    return {
+        file.media: file.name if times[file.name] == 1 else name_of_path(file.media, root)
+        for _, file in found
+    }
 
 
-def _inside(path: str, root: Path) -> Path:
-    relative = PurePosixPath(path)
-    if relative.is_absolute() or ".." in relative.parts:
-        raise MediaError(
-            QuarantineReason.OUTSIDE_ROOT,
-            f"path {printable(path)} leads out of the corpus folder: make it relative",
-        )
-    media = root / relative
-    check_name(media.name)
-    check_inside(media, root)
-    return media
+def _entry(row: LabelRow, file: FileOfRow, name: str) -> CorpusEntry:
+    return CorpusEntry(
+        name=name,
+        media=file.media,
+        precomputed=file.precomputed,
+        emotion=row.emotion,
+        valence=row.valence,
+        speaker=row.speaker,
+        transcript=row.transcript,
+        split=row.split if row.split is not Split.TRAIN or row.labelled else Split.UNLABELLED,
+        part=row.part,
+        fold=row.fold,
+    )
+
+
+def _require_a_match(
+    rows: Sequence[LabelRow], entries: Sequence[CorpusEntry], left_out: Sequence[LeftOut], index: MediaIndex
+) -> None:
+    """Media that no row names, and rows that name no media, are no corpus that anybody meant.
+
+    Raises:
+        CorpusError: so it is; shows names of both.
+    """
+    missing = sum(item.reason is QuarantineReason.MISSING_MEDIA for item in left_out)
+    if entries or not rows or missing < len(rows) or not index.by_stem:
+        return
+    stems = sorted(index.by_stem)
+    raise CorpusError(
+        f"none of the {len(rows)} rows with labels fits one of the {len(stems)} media files: rows are called "
+        f"{', '.join(printable(row.path or row.name) for row in rows[:_SHOWN])}, files "
+        f"{', '.join(map(printable, stems[:_SHOWN]))}. Correct the names, or take the media as unlabelled clips: "
+        "--format folder"
+    )
+
+
+def _about_near_names(near: Mapping[str, str]) -> list[str]:
+    if not near:
+        return []
+    shown = [f"{printable(text)} -> {printable(file)}" for text, file in list(near.items())[:_EXAMPLES]]
+    more = f" and {len(near) - _EXAMPLES} more" if len(near) > _EXAMPLES else ""
+    return [
+        f"{len(near)} names are not exactly those of files, and near to one each: {', '.join(shown)}{more}"
+    ]

@@ -1,32 +1,19 @@
-"""Recognise a corpus folder: the first reader whose layout it has reads it, or the one that is named."""
+"""Recognise a corpus folder: the reader whose layout it has reads it, or the one that is named."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from mer.corpora.challenge import MER2023, MER2024, MER2025, MER2026
+from mer.clips import Split
 from mer.corpora.feature_files import feature_sets
-from mer.corpora.filenames import CREMA_D, EMO_DB, RAVDESS
-from mer.corpora.folder import FolderReader
-from mer.corpora.iemocap import IemocapReader
-from mer.corpora.meld import MeldReader
-from mer.corpora.mertools import MertoolsReader
-from mer.corpora.mmsa import MmsaPickleReader, MmsaReader
+from mer.corpora.layouts import READERS, by_evidence
 from mer.corpora.mmsa_pickle import pickled_sets
 from mer.corpora.options import AS_FOUND, AUTO, ReadingOptions
-from mer.corpora.reading import CorpusReader, RecognisedCorpus
-from mer.corpora.table import TableReader
+from mer.corpora.reading import CorpusReader, Reading, RecognisedCorpus
+from mer.emotions import EMOTION_SETS
 from mer.errors import CorpusError
-
-PARTICULAR: tuple[CorpusReader, ...] = (
-    MertoolsReader(), MER2023, MER2024, MER2025, MER2026, MmsaReader(), MeldReader(), IemocapReader(),
-)  # fmt: skip
-"""Layouts known by particular files."""
-READERS: tuple[CorpusReader, ...] = (
-    *PARTICULAR, TableReader(), MmsaPickleReader(), RAVDESS, CREMA_D, EMO_DB, FolderReader(),
-)  # fmt: skip
-"""Asked in this order; the most particular layouts first."""
 
 
 def recognise(
@@ -40,7 +27,7 @@ def recognise(
 
     Args:
         root: folder of the corpus.
-        emotions: the emotion set labels are mapped into, in class order.
+        emotions: the emotion set labels are mapped into, in class order; empty: every label is a class.
         options: how it is read: its format, its labels, its scale.
         name: name of the corpus; the folder's own by default.
 
@@ -53,11 +40,10 @@ def recognise(
         raise CorpusError(
             f"expected a corpus folder at {root}, found {'a file' if root.exists() else 'nothing'}"
         )
-    if wrong := sorted(
-        {str(to) for to in options.label_map.values() if to is not None and to not in emotions}
-    ):
+    targets = {str(to) for to in options.label_map.values() if to is not None}
+    if emotions and (wrong := sorted(targets - set(emotions))):
         raise CorpusError(f"label map leads to {', '.join(wrong)}: expected members of {', '.join(emotions)}")
-    reader = _reader(root, options.format)
+    reader, other_layouts = _reader(root, tuple(emotions), options)
     reading = reader.read(root, tuple(emotions), options)
     return RecognisedCorpus(
         name=name or root.name,
@@ -67,7 +53,7 @@ def recognise(
         entries=tuple(sorted(reading.entries, key=lambda entry: entry.name)),
         left_out=reading.left_out,
         feature_sets=feature_set_names(root),
-        notes=(*reading.notes, *(_other_layouts(root, reader) if options.format == AUTO else ())),
+        notes=(*reading.notes, *other_layouts, *_about_classes(reading, emotions)),
     )
 
 
@@ -76,17 +62,29 @@ def feature_set_names(root: Path) -> tuple[str, ...]:
     return (*feature_sets(root), *sorted(pickled_sets(root)))
 
 
-def _reader(root: Path, format: str) -> CorpusReader:
-    if format == AUTO:
-        return next(reader for reader in READERS if reader.matches(root))
+def _about_classes(reading: Reading, emotions: Sequence[str]) -> list[str]:
+    """Classes that are the corpus' own labels; and classes of which nothing can be learnt and tested."""
+    counts = Counter(
+        entry.emotion for entry in reading.entries if entry.split is Split.TRAIN and entry.emotion
+    )
+    single = sorted(str(emotion) for emotion, count in counts.items() if count == 1)
+    notes = [f"classes with a single training clip: {', '.join(single)}"] if single else []
+    labels = {entry.emotion for entry in reading.entries} - {None}
+    if emotions and labels == set(emotions) and tuple(emotions) not in EMOTION_SETS.values():
+        notes.append(
+            f"the classes are the corpus' own labels: {', '.join(emotions)}; --emotions states others"
+        )
+    return notes
+
+
+def _reader(root: Path, emotions: Sequence[str], options: ReadingOptions) -> tuple[CorpusReader, list[str]]:
+    """The reader, and what to say about the other layouts that the folder has."""
+    if options.format == AUTO:
+        return by_evidence(root, emotions, options)
     named = {reader.format: reader for reader in READERS}
-    if format not in named:
-        raise CorpusError(f"unknown format {format!r}: expected {AUTO}, {', '.join(named)}")
-    if not named[format].matches(root):
-        raise CorpusError(f"{root} is not of the format {format}: expected {named[format].layout}")
-    return named[format]
-
-
-def _other_layouts(root: Path, chosen: CorpusReader) -> list[str]:
-    others = [reader.format for reader in PARTICULAR if reader is not chosen and reader.matches(root)]
-    return [f"it also looks like {', '.join(others)}: --format reads it as that"] if others else []
+    if options.format not in named:
+        raise CorpusError(f"unknown format {options.format!r}: expected {AUTO}, {', '.join(named)}")
+    reader = named[options.format]
+    if not reader.matches(root):
+        raise CorpusError(f"{root} is not of the format {options.format}: expected {reader.layout}")
+    return reader, []

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from mer.clips import Split
+from mer.corpora.cell_numbers import fold_of
+from mer.corpora.near_names import without_folders
 from mer.corpora.options import LabelMap, ReadingOptions
+from mer.corpora.splits import ABOUT_VALIDATION, EXPECTED, is_validation, split_of
 from mer.corpora.table_file import Cells
-from mer.emotions import VALENCE_RANGE, canonical_emotion
+from mer.corpora.unknown_labels import how_to_map
+from mer.corpora.valence_scale import on_our_scale
+from mer.emotions import canonical_emotion, folded_label
 from mer.errors import CorpusError
 
-KNOWN_COLUMNS = ("name", "path", "emotion", "valence", "speaker", "transcript", "split", "fold")
-
-_SPLITS = {
-    "": Split.TRAIN, "train": Split.TRAIN, "test": Split.TEST,
-    "unlabelled": Split.UNLABELLED, "unlabeled": Split.UNLABELLED, "canary": Split.CANARY,
-}  # fmt: skip
-_TEST_PART = re.compile(r"test[\s_-]?(\d{1,3})")
-"""A named part of the test split: `test1`, `test 2`, `test_3`."""
-_MISSING_NUMBERS = frozenset({"", "nan", "none", "null", "na", "n/a"})
+_NO_LABEL = frozenset({"none", "null", "na", "n/a", "#n/a", "-"})
+"""Cells, in lower case, that say that there is no label, unless the emotion set or the label map has them."""
 _PROBLEMS_SHOWN = 10
 _UNKNOWN_SHOWN = 3
 """Rows of unknown emotions that are shown beside their counts."""
@@ -69,10 +64,12 @@ def parse_rows(
     emotions: Sequence[str],
     options: ReadingOptions,
     locations: Sequence[str] | None = None,
+    problems: Sequence[str] = (),
 ) -> tuple[list[LabelRow], list[str]]:
-    """Type all rows; returns them with notes on mapped labels and ignored columns.
+    """Type all rows; returns them with notes on mapped labels and validation parts.
 
-    `locations` says where each row stands, for errors; by default its number in the table.
+    `locations` says where each row stands, for errors; by default its line in the table. `problems` of the table as a whole are
+    reported with those of its cells.
 
     Raises:
         CorpusError: neither `name` nor `path`, no rows, or the first problems of the cells with their row
@@ -84,63 +81,66 @@ def parse_rows(
         )
     if not cells.rows:
         raise CorpusError(f"{table} has a header and no rows")
-    problems: list[str] = []
+    problems = list(problems)
     mapped: Counter[tuple[str, str]] = Counter()
     rows: list[LabelRow] = []
     unknown: Counter[str] = Counter()
     for index, values in enumerate(cells.rows):
         try:
-            rows.append(_parse(values, emotions, options.label_map, mapped))
+            rows.append(_parse(values, emotions, options, mapped))
         except CorpusError as error:
             if isinstance(error, UnknownEmotion):
                 unknown[error.label] += 1
                 if unknown.total() > _UNKNOWN_SHOWN:
                     continue
-            location = locations[index] if locations else f"row {index + 2}"  # the header is row 1
+            location = locations[index] if locations else f"row {cells.line(index)}"
             problems.append(f"{location}: {error}")
     if unknown:
-        problems.insert(0, _how_to_map(unknown, emotions))
+        problems.insert(0, how_to_map(unknown, emotions))
     if problems:
         more = f"\n  and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
         raise CorpusError(f"{table} cannot be used:\n  " + "\n  ".join(problems[:_PROBLEMS_SHOWN]) + more)
     notes = [
         f"label {label!r} -> {emotion} ({count} rows)" for (label, emotion), count in sorted(mapped.items())
     ]
-    if ignored := [column for column in cells.columns if column and column not in KNOWN_COLUMNS]:
-        notes.append(f"columns not used: {', '.join(ignored)}")
+    validation = Counter(text for row in cells.rows if is_validation(text := row.get("split", "")))
+    notes += [
+        f"split {text!r} ({count} rows) {ABOUT_VALIDATION}" for text, count in sorted(validation.items())
+    ]
+    seen = {
+        form
+        for row in cells.rows
+        if (label := row.get("emotion", ""))
+        for form in (label, folded_label(label))
+    }
+    if unused := [label for label in options.label_map if label not in seen]:
+        notes.append(f"label map: {', '.join(unused)} not among the labels")
     return rows, notes
 
 
 def _parse(
-    values: dict[str, str], emotions: Sequence[str], label_map: LabelMap, mapped: Counter[tuple[str, str]]
+    values: dict[str, str], emotions: Sequence[str], options: ReadingOptions, mapped: Counter[tuple[str, str]]
 ) -> LabelRow:
     path = values.get("path") or None
-    name = values.get("name") or (PurePosixPath(path).stem if path else "")
+    name = values.get("name") or (without_folders(path) if path else "")
     if not name:
         raise CorpusError("the name is empty")
-    split, part = _split(values.get("split", ""))
+    split = split_of(values.get("split", ""))
     if split is None:
-        raise CorpusError(f"unknown split {values['split']!r}: expected train, test, unlabelled or nothing")
-    emotion = _emotion(values.get("emotion", ""), emotions, label_map, mapped)
-    hidden = split is Split.UNLABELLED  # a filler label of an unlabelled clip is no label
+        raise CorpusError(f"unknown split {values['split']!r}: expected {EXPECTED}")
+    emotion = _emotion(values.get("emotion", ""), emotions, options.label_map, mapped)
+    hidden = split[0] is Split.UNLABELLED  # a filler label of an unlabelled clip is no label
     return LabelRow(
         name=name,
         path=path,
         emotion=None if hidden else emotion,
-        valence=None if hidden else _valence(values.get("valence", "")),
+        valence=None if hidden else on_our_scale(values.get("valence", ""), options.valence_scale),
         speaker=values.get("speaker") or None,
         transcript=values.get("transcript") or None,
-        split=split,
-        part=part,
-        fold=_fold(values.get("fold", "")),
+        split=split[0],
+        part=split[1],
+        fold=fold_of(values.get("fold", "")),
     )
-
-
-def _split(text: str) -> tuple[Split | None, str | None]:
-    """Split and named test part that a cell stands for; (None, None): it is neither."""
-    if match := _TEST_PART.fullmatch(text.lower()):
-        return Split.TEST, f"test{int(match[1])}"
-    return _SPLITS.get(text.lower()), None
 
 
 def _emotion(
@@ -150,6 +150,10 @@ def _emotion(
         return None
     if label in label_map:
         emotion = label_map[label]
+    elif (folded := folded_label(label)) in label_map:
+        emotion = label_map[folded]
+    elif label.lower() in _NO_LABEL and label.lower() not in emotions:
+        emotion = None
     else:
         try:
             emotion = canonical_emotion(label, emotions)
@@ -158,40 +162,3 @@ def _emotion(
     if emotion != label:
         mapped[label, emotion or "no label"] += 1
     return emotion
-
-
-def _valence(text: str) -> float | None:
-    if text.lower() in _MISSING_NUMBERS:
-        return None
-    low, high = VALENCE_RANGE
-    try:
-        value = float(text)
-    except ValueError:
-        raise CorpusError(f"valence {text!r} is no number") from None
-    if not (math.isfinite(value) and low <= value <= high):
-        raise CorpusError(
-            f"valence {text} is outside [{low:g}, {high:g}]: leave the cell empty where it is missing"
-        )
-    return value
-
-
-def _fold(text: str) -> int | None:
-    if text.lower() in _MISSING_NUMBERS:
-        return None
-    try:
-        value = float(text)  # spreadsheets write 3 as 3.0
-    except ValueError:
-        value = -1.0
-    if not (value.is_integer() and value >= 0):
-        raise CorpusError(f"fold {text!r} is no whole number >= 0")
-    return int(value)
-
-
-def _how_to_map(unknown: Mapping[str, int], emotions: Sequence[str]) -> str:
-    counts = ", ".join(f"{label} ({count})" for label, count in sorted(unknown.items()))
-    example = ",".join(f"{label}={emotions[0]}" for label in sorted(unknown)[:2])
-    return (
-        f"labels outside the emotion set ({', '.join(emotions)}): {counts}. Say what each is with "
-        f"--label-map, e.g. {example} (LABEL= stands for no label), or use a recipe whose set has them; in Python, "
-        "label_map= and emotions="
-    )

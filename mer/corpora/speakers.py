@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+_OTHERS = (
+    re.compile(r"(?P<speaker>S[MF]\d+)_F\d+_[AHNS]\d+"),  # URDU: SM1_F12_A012
+    re.compile(r"(?P<speaker>[OY]AF?)_\w+_[a-z]+"),  # TESS: OAF_back_angry
+)
 _IEMOCAP = re.compile(r"Ses0(?P<session>[1-5])[FM]_\w+_(?P<gender>[FM])(?:[XY]X)?\d+")
 
 
@@ -15,6 +19,14 @@ def iemocap_speaker(name: str) -> tuple[str, str] | None:
     """
     match = _IEMOCAP.fullmatch(name)
     return (f"Ses0{match['session']}{match['gender']}", str(int(match["session"]) - 1)) if match else None
+
+
+def other_speaker(name: str) -> str:
+    """Speaker of a clip of URDU, TESS or IEMOCAP by its name; empty: it is named otherwise."""
+    if (iemocap := iemocap_speaker(name)) is not None:
+        return iemocap[0]
+    matches = (pattern.fullmatch(name) for pattern in _OTHERS)
+    return next((match["speaker"] for match in matches if match), "")
 
 
 def name_before_first_dot(name: str) -> str:

@@ -1,16 +1,26 @@
-"""Cells of a CSV, TSV or Parquet file as text: byte order marks, line ends and separators do not matter."""
+"""Cells of a CSV, TSV, Parquet file or workbook as text: encodings, line ends and separators do not matter."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mer.corpora.table_text import decoded
+from mer.corpora.workbook import workbook_rows
 from mer.errors import CorpusError
 
 MAX_TABLE_BYTES = 1 << 30
 """Tables over 1 GiB are refused: they are something else."""
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".xlsx"})
+"""Of tables, in lower case."""
+
+_BESIDE_CELLS = " \t\r\n\xa0\ufeff\u200b"
+_SEPARATOR_LINE = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
+"""The first line by which Excel is told the separator."""
 
 
 @dataclass(frozen=True)
@@ -20,17 +30,32 @@ class Cells:
     columns: tuple[str, ...]
     """Lower case, stripped, in file order."""
     rows: list[dict[str, str]]
+    lines: tuple[int, ...] = ()
+    """Where each row stands in the file, counted from 1; empty: they follow the header in line 1."""
+    notes: tuple[str, ...] = ()
+    """Decisions taken, for people."""
+
+    def line(self, index: int) -> int:
+        """Where the row of this index stands."""
+        return self.lines[index] if self.lines else index + 2
 
 
 def read_cells(path: Path) -> Cells:
     """Read a table.
 
     Raises:
-        CorpusError: not UTF-8, not Parquet, no header, a repeated column, or a row of another length.
+        CorpusError: no text, not Parquet, no workbook, no header, a repeated column, or a row of another length.
     """
     if path.stat().st_size > MAX_TABLE_BYTES:
         raise CorpusError(f"{path.name} has {path.stat().st_size} bytes: a table of labels was expected")
-    cells = _read_parquet(path) if path.suffix == ".parquet" else _read_text(path)
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        cells = _read_parquet(path)
+    elif suffix == ".xlsx":
+        rows, notes = workbook_rows(path)
+        cells = _cells(path.name, enumerate(rows, start=1), notes)
+    else:
+        cells = _read_text(path)
     repeated = sorted({column for column in cells.columns if cells.columns.count(column) > 1})
     if repeated:
         raise CorpusError(f"{path.name} has the column {', '.join(repeated)} more than once")
@@ -38,30 +63,48 @@ def read_cells(path: Path) -> Cells:
 
 
 def _read_text(path: Path) -> Cells:
+    text, notes = decoded(path.read_bytes(), path.name)
+    stated = _SEPARATOR_LINE.fullmatch(text.splitlines()[0]) if text.strip() else None
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=stated[1] if stated else _delimiter(text))
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path.name} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-    try:
-        header = tuple(column.strip().lower() for column in next(lines, []))
-        rows = []
-        for values in lines:
-            if not any(value.strip() for value in values):
-                continue
-            if len(values) != len(header):
-                raise CorpusError(
-                    f"{path.name}, line {lines.line_num}: expected {len(header)} cells, found {len(values)}"
-                )
-            rows.append(dict(zip(header, (value.strip() for value in values), strict=True)))
+        numbered = ((lines.line_num, values) for values in lines)
+        if stated:
+            next(numbered)
+        return _cells(path.name, numbered, notes)
     except csv.Error as error:
         raise CorpusError(f"{path.name}, line {lines.line_num}: {error}") from error
-    return Cells(header, rows)
+
+
+def _cells(name: str, numbered: Iterable[tuple[int, list[str]]], notes: tuple[str, ...]) -> Cells:
+    """The first row with anything in it is the header; blank rows and columns without a name are passed over."""
+    header: tuple[str, ...] = ()
+    needed = 0
+    """Cells up to the last column that has a name."""
+    rows: list[dict[str, str]] = []
+    lines: list[int] = []
+    for number, values in numbered:
+        cells = [value.strip(_BESIDE_CELLS) for value in values]
+        if not any(cells):
+            continue
+        if not header:
+            header = tuple(cell.lower() for cell in cells)
+            needed = max(index for index, column in enumerate(header, start=1) if column)
+            continue
+        if len(cells) < needed or any(cells[len(header) :]):
+            raise CorpusError(
+                f"{name}, line {number}: expected {len(header)} cells, found {len(cells)}; a cell that contains the separator "
+                "must stand in quotes"
+            )
+        row = dict(zip(header, cells, strict=False))
+        row.pop("", None)
+        rows.append(row)
+        lines.append(number)
+    return Cells(tuple(column for column in header if column), rows, tuple(lines), notes)
 
 
 def _delimiter(text: str) -> str:
-    """The separator the header line has most of."""
-    header = text.split("\n", 1)[0]
+    """The separator that the header, the first line with anything but separators, has most of."""
+    header = next((line for line in text.splitlines() if line.strip(_BESIDE_CELLS + ',;\t"')), "")
     return max((",", ";", "\t"), key=header.count)
 
 

@@ -125,7 +125,9 @@ def texts_beside(root: Path, table: str, cells: Cells, text_column: str) -> tupl
         return cells, read_transcripts(root, ORIGINAL_CHINESE, column, {table: cells.columns})
     rows = [{**row, TRANSCRIPT: row[column]} for row in cells.rows]
     columns = tuple(dict.fromkeys([name for name in cells.columns if name != column] + [TRANSCRIPT]))
-    return Cells(columns, rows), Transcripts(notes=(f"transcripts: {table}, column {column}",))
+    return replace(cells, columns=columns, rows=rows), Transcripts(
+        notes=(f"transcripts: {table}, column {column}",)
+    )
 
 
 def one_text_only(text_column: str, format: str) -> None:

@@ -1,13 +1,21 @@
-"""The valence scale as people write it: `1..9`, `0..1`, `-1..1`."""
+"""The scale that valences are written on: `1..9`, `0..1`, `-1..1`; what a table does not say is never guessed."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from mer.errors import ConfigError
+from mer.corpora.cell_numbers import number_of
+from mer.corpora.options import ReadingOptions
+from mer.emotions import VALENCE_RANGE
+from mer.errors import ConfigError, CorpusError
 
 _NUMBER = r"[-+]?\d+(?:\.\d+)?"
 _SCALE = re.compile(rf"\s*(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})\s*")
+_DIGITS = 6
+"""Of a converted valence: 5.5 on 1..9 is 0.625, and not 0.6250000000000004."""
+_COMMON = ((0, 1), (1, 5), (1, 7), (1, 9), (0, 10), (0, 100))
+"""Scales without negative values that people rate on."""
 
 
 def parse_valence_scale(text: str) -> tuple[float, float] | None:
@@ -24,3 +32,63 @@ def parse_valence_scale(text: str) -> tuple[float, float] | None:
             f"valence scale: expected LOW..HIGH, the lowest and the highest value, e.g. 1..9, 0..1 or -1..1, found {text!r}"
         )
     return float(match["low"]), float(match["high"])
+
+
+def about_scale(texts: Iterable[str], options: ReadingOptions) -> tuple[list[str], list[str]]:
+    """Notes on the scale of a table's valences, and problems with it.
+
+    It is a problem if no valence is negative, so that they are hardly on the scale -5..5, and nothing was said.
+
+    Args:
+        texts: the cells of the column.
+        options: what was said about it.
+    """
+    if options.valence_scale is not None:
+        low, high = options.valence_scale
+        return [f"valence: {low:g}..{high:g} becomes {VALENCE_RANGE[0]:g}..{VALENCE_RANGE[1]:g} (linear)"], []
+    numbers = [number for number in map(_number, texts) if number is not None]
+    if not numbers:
+        return [], []
+    lowest, highest = min(numbers), max(numbers)
+    span = f"{len(numbers)} valences from {lowest:g} to {highest:g}"
+    if lowest >= 0:
+        likely = [f"{low}..{high}" for low, high in _COMMON if low <= lowest and highest <= high][:3]
+        return [], [
+            f"{span}, none below 0: expected the scale -5..5, or to be told another one. Say which it is: --valence-scale "
+            f"{' or '.join(likely) or 'LOWEST..HIGHEST'}, or -5..5 if they are meant so; in Python, valence_scale=(1, 9)"
+        ]
+    if lowest >= -1 and highest <= 1:
+        return [f"{span}: taken as they are, on -5..5; --valence-scale -1..1 says that 1 is the highest"], []
+    return [], []
+
+
+def on_our_scale(text: str, scale: tuple[float, float] | None) -> float | None:
+    """Valence in [-5, 5] of a cell; None for an empty one.
+
+    Raises:
+        CorpusError: no number, or outside the scale.
+    """
+    try:
+        value = number_of(text)
+    except CorpusError as error:
+        raise CorpusError(f"valence {error}") from None
+    if value is None:
+        return None
+    low, high = scale or VALENCE_RANGE
+    if not low <= value <= high:
+        hint = "" if scale else "; --valence-scale LOWEST..HIGHEST says what scale it is"
+        raise CorpusError(
+            f"valence {text} is outside [{low:g}, {high:g}]: leave the cell empty where it is missing{hint}"
+        )
+    if scale is None or scale == VALENCE_RANGE:
+        return value
+    least, most = VALENCE_RANGE
+    return round(least + (most - least) * (value - low) / (high - low), _DIGITS)
+
+
+def _number(text: str) -> float | None:
+    """None also for what is no number: rows are complained about one by one."""
+    try:
+        return number_of(text)
+    except CorpusError:
+        return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mer.clips import Clip
 from mer.corpora import recognise
+from mer.corpora.emotion_set import AUTO_EMOTIONS, emotions_of
 from mer.corpora.options import ReadingOptions
 from mer.emotions import EMOTION_SETS
 from mer.errors import ConfigError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 WEIGHTS_CACHE = Path("~/.cache/mer/weights")
 """Where converted weights of encoders are kept, unless the caller says where."""
 
+_EMOTIONS = ", ".join((AUTO_EMOTIONS, *EMOTION_SETS))
 COLUMNS = ("name", "path", "emotion", "valence", "speaker", "transcript", "split", "fold")
 
 
@@ -43,7 +45,8 @@ def read_clips(
 
     Args:
         folder: root of the corpus.
-        emotions: an emotion set by name (`mer`, `ravdess`) or as a list; the corpus' labels are mapped into it.
+        emotions: an emotion set by name (`mer`, `ravdess`) or as a list, into which the corpus' labels are mapped; `auto`: the
+            labels themselves.
         label_map: the corpus' own label -> a member of `emotions`, or None for no label.
         format: name of the layout, where it is not to be found out.
         valence_scale: lowest and highest value of the scale that the valences of a table are written on, (1, 9); they become
@@ -65,19 +68,21 @@ def read_clips(
     """
     import pandas
 
-    if isinstance(emotions, str):
+    options = ReadingOptions(
+        format=format, label_map=dict(label_map or {}), valence_scale=valence_scale, text_column=text_column
+    )
+    if isinstance(emotions, str) and emotions == AUTO_EMOTIONS:
+        emotions = emotions_of(path_of("folder", folder), options).emotions
+    elif isinstance(emotions, str):
         if emotions not in EMOTION_SETS:
             raise ConfigError(
-                f"emotions: expected one of {', '.join(EMOTION_SETS)}, or a list of names, found {emotions!r}"
+                f"emotions: expected one of {_EMOTIONS}, or a list of names, found {emotions!r}"
             )
         emotions = EMOTION_SETS[emotions]
     elif not isinstance(emotions, Iterable) or not all(isinstance(name, str) for name in emotions):
         raise ConfigError(
-            f"emotions: expected one of {', '.join(EMOTION_SETS)}, or a list of names, found {described(emotions)}"
+            f"emotions: expected one of {_EMOTIONS}, or a list of names, found {described(emotions)}"
         )
-    options = ReadingOptions(
-        format=format, label_map=dict(label_map or {}), valence_scale=valence_scale, text_column=text_column
-    )
     corpus = recognise(path_of("folder", folder), emotions=emotions, options=options)
     rows = [
         {

@@ -25,6 +25,7 @@ SHARED = (
     "--name",
     "--format",
     "--label-map",
+    "--emotions",
     "--valence-scale",
     "--text-column",
     "--demo-clips",
@@ -35,7 +36,7 @@ SHARED = (
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, FlowOptions]]:
     """What would have been run, in place of running it: the flows themselves are tested end to end."""
     calls: list[tuple[str, FlowOptions]] = []
-    monkeypatch.setattr(commands, "_run_flow", lambda flow, options: calls.append((flow, options)))
+    monkeypatch.setattr(commands, "_run_flow", lambda flow, options, **_: calls.append((flow, options)))
     return calls
 
 
@@ -50,7 +51,8 @@ def test_every_command_over_a_corpus_has_the_shared_options(command: str) -> Non
 def test_they_reach_the_flow(command: str, started: list[tuple[str, FlowOptions]]) -> None:
     given = [
         "--recipe", "best", "--set", "fusion.hidden=8", "--set", "seed=2", "--corpus", "folder", "--name", "mine",
-        "--format", "table", "--label-map", "a=b", "--valence-scale", "-1..1", "--text-column", "english", "--demo-clips", "40",
+        "--format", "table", "--label-map", "a=b", "--emotions", "b,no", "--valence-scale", "-1..1",
+        "--text-column", "english", "--demo-clips", "40",
     ]  # fmt: skip
     answer = CliRunner().invoke(app, [command, *given])
     assert answer.exit_code == 0, answer.output
@@ -59,7 +61,7 @@ def test_they_reach_the_flow(command: str, started: list[tuple[str, FlowOptions]
     assert (Path(*module.split(".")).with_suffix(".py")).is_file() and function
     expected = {
         "recipe": "best", "set": ("fusion.hidden=8", "seed=2"), "corpus": "folder", "corpus_name": "mine", "format": "table",
-        "label_map": "a=b", "valence_scale": "-1..1", "text_column": "english", "demo_clips": 40,
+        "label_map": "a=b", "emotions": "b,no", "valence_scale": "-1..1", "text_column": "english", "demo_clips": 40,
     }  # fmt: skip
     assert {name: getattr(options, name) for name in expected} == expected
     reading = options.reading()

@@ -177,7 +177,7 @@ def test_problems_of_single_clips_leave_them_out_with_a_reason(tmp_path: Path) -
         train={
             "a": {"emo": "sad", "val": 1},
             "gone": {"emo": "sad"},
-            "-i": {"emo": "sad"},
+            "=i": {"emo": "sad"},
             "b": {"emo": float("nan")},
         },
         test1={"a": {"emo": "happy", "val": 1}},
@@ -187,7 +187,7 @@ def test_problems_of_single_clips_leave_them_out_with_a_reason(tmp_path: Path) -
     assert {item.name: item.reason for item in found.left_out} == {
         "a": QuarantineReason.CONFLICTING_LABELS,
         "gone": QuarantineReason.MISSING_MEDIA,
-        "-i": QuarantineReason.UNSAFE_NAME,
+        "=i": QuarantineReason.UNSAFE_NAME,
     }
     assert [(e.name, e.emotion, e.split) for e in found.entries] == [("b", None, Split.UNLABELLED)]
 

@@ -9,8 +9,8 @@ import pytest
 from mer.clips import Split
 from mer.corpora import recognise
 from mer.corpora.label_map import parse_label_map
+from mer.corpora.layouts import READERS
 from mer.corpora.options import ReadingOptions
-from mer.corpora.recognise import READERS
 from mer.emotions import MER_EMOTIONS, RAVDESS_EMOTIONS
 from mer.errors import ConfigError, CorpusError, QuarantineReason
 
@@ -78,7 +78,7 @@ def test_links_lead_nowhere_outside(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_files_or_have_unsafe_names(tmp_path: Path) -> None:
-    touch(tmp_path, "good.mp4", "-i.mp4", "a;b$(id).mp4", "new\nline.mp4", "=cmd().mp4")
+    touch(tmp_path, "good.mp4", "+i.mp4", "a|b.mp4", "new\nline.mp4", "=cmd().mp4")
     os.mkfifo(tmp_path / "pipe.mp4")
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")).write_bytes(b"x")
     found = recognise(tmp_path, emotions=MER_EMOTIONS)

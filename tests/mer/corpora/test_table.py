@@ -77,7 +77,7 @@ def test_spreadsheet_dialects_read_the_same(tmp_path: Path) -> None:
 
 
 def test_parquet_reads_like_csv(tmp_path: Path) -> None:
-    expected = corpus(tmp_path / "csv", "name,emotion,valence,fold\na,happy,1.5,3\nb,,,\n", "a.mp4", "b.mp4")
+    expected = corpus(tmp_path / "csv", "name,emotion,valence,fold\na,happy,-1.5,3\nb,,,\n", "a.mp4", "b.mp4")
     root = tmp_path / "parquet"
     root.mkdir()
     (root / "a.mp4").write_bytes(b"x")
@@ -85,7 +85,7 @@ def test_parquet_reads_like_csv(tmp_path: Path) -> None:
     columns = {
         "name": ["a", "b"],
         "emotion": ["happy", None],
-        "valence": [1.5, float("nan")],
+        "valence": [-1.5, float("nan")],
         "fold": [3, None],
     }
     pq.write_table(pa.table(columns), root / "labels.parquet")
@@ -114,7 +114,7 @@ def test_contradicting_rows_take_the_clip_out_and_repeated_ones_do_not(tmp_path:
 
 
 def test_formulas_and_unsafe_names_are_left_out_and_kept_as_text_elsewhere(tmp_path: Path) -> None:
-    table = 'name,transcript\n=cmd(),x\n../x,y\n-i,z\na,=1+1\n"n\nl",w\n'
+    table = 'name,transcript\n=cmd(),x\n../x,y\n@i,z\na,=1+1\n"n\nl",w\n'
     found = corpus(tmp_path, table, "a.mp4")
     assert by_name(found)["a"].transcript == "=1+1"
     assert {item.reason for item in found.left_out} == {QuarantineReason.UNSAFE_NAME}
@@ -164,7 +164,7 @@ def test_all_problems_are_reported_together_with_their_rows(tmp_path: Path) -> N
         ("", "no header"),
         ("name,name\na,b\n", "more than once"),
         ("name,emotion\na\n", "line 2: expected 2 cells, found 1"),
-        (b"name,transcript\na,caf\xe9\n", "not UTF-8"),
+        (b"\xef\xbb\xbfname,transcript\na,caf\xe9\n", "begins like UTF-8 and is not"),
         (b"name\n" + b'"' + b"a" * 200_000 + b'"\n', "line"),
     ],
 )

@@ -64,7 +64,7 @@ def test_the_account_counts_the_parts(tmp_path: Path) -> None:
     assert "(2 train, 3 test: test1 1, test2 1, test3 1, 1 unlabelled)" in account.lines()[0]
 
 
-@pytest.mark.parametrize("split", ["testing", "test1a", "1test", "test1234"])
+@pytest.mark.parametrize("split", ["exam", "test1a", "1test", "test1234"])
 def test_what_is_no_part_is_an_unknown_split(tmp_path: Path, split: str) -> None:
     table(tmp_path, "labels.csv", f"name,emotion,split\na,angry,{split}\n")
     touch(tmp_path, "a.mp4")

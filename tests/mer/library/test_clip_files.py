@@ -14,7 +14,7 @@ from mer.errors import ConfigError, CorpusError
 from mer.library.clip_files import clips_of, row_names
 
 LABELS = """name,emotion,valence,speaker,transcript,split,fold
-a,joy,1.5,anna,"well, yes",train,0
+a,joy,-1.5,anna,"well, yes",train,0
 b,sad,,ben,,test,
 c,,,anna,hm,,
 gone,sad,,ben,,,
@@ -51,7 +51,7 @@ def test_a_folder_is_a_table(corpus: Path) -> None:
     assert (
         table.fold[0] == 0
         and pd.isna(table.fold[1])
-        and table.valence[0] == 1.5
+        and table.valence[0] == -1.5
         and np.isnan(table.valence[1])
     )
     assert table.attrs["format"] == "table" and "gone" in table.attrs["left_out"]
@@ -63,12 +63,12 @@ def test_emotions_are_a_set_or_a_list(corpus: Path) -> None:
         table = mer.read_clips(str(corpus), emotions=["joy", "sad"])
     assert table.emotion[0] == "joy" and table.attrs["emotions"] == ["joy", "sad"]
     with pytest.raises(
-        ConfigError, match="emotions: expected one of mer, ravdess, or a list of names, found 'merr'"
+        ConfigError, match="emotions: expected one of auto, mer, ravdess, or a list of names, found 'merr'"
     ):
         mer.read_clips(corpus, emotions="merr")
     for wrong in (3, [1, 2]):
         with pytest.raises(
-            ConfigError, match="emotions: expected one of mer, ravdess, or a list of names, found"
+            ConfigError, match="emotions: expected one of auto, mer, ravdess, or a list of names, found"
         ):
             mer.read_clips(corpus, emotions=wrong)  # type: ignore[arg-type]
     with pytest.raises(CorpusError, match="labels outside the emotion set"):

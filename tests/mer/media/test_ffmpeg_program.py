@@ -89,6 +89,13 @@ def test_it_is_stopped_in_time(movie: Path) -> None:
     assert caught.value.reason is QuarantineReason.TIMED_OUT
 
 
+def test_names_that_begin_like_options_are_read(movie: Path, tmp_path: Path) -> None:
+    path = tmp_path / "-i.mp4"
+    path.write_bytes(movie.read_bytes())
+    sound = decode_audio_by_ffmpeg(path, Container.ISO, 16_000, 30.0, MediaLimits())
+    assert np.array_equal(sound, decode_audio_by_ffmpeg(movie, Container.ISO, 16_000, 30.0, MediaLimits()))
+
+
 def test_unsafe_names_do_not_reach_it(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="begins with"):
         decode_audio_by_ffmpeg(tmp_path / "=i.mp4", Container.ISO, 16_000, 1.0, MediaLimits())
