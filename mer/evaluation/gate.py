@@ -34,8 +34,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mer.errors import ConfigError
-from mer.evaluation.intervals import Resampling, paired_differences, resampled_units, single_scores
-from mer.evaluation.metrics import chance_waf
+from mer.evaluation.chance import chance_scores
+from mer.evaluation.intervals import Resampling, paired_differences, resampled_units, resampling_groups
+from mer.evaluation.metrics import chance_waf, confusion, waf
 
 
 class GateConfig(BaseModel):
@@ -90,7 +91,7 @@ class GateDecision:
     difference: float
     """Challenger minus champion in WAF (minus chance, for a first champion)."""
     lower: float
-    """Lower end of the one-sided interval of the difference."""
+    """Lower end of the one-sided interval of the difference; for a first champion, by how much chance does not reach it."""
     challenger: float
     champion: float
     """WAF on the common clips; chance level where there is no champion."""
@@ -138,37 +139,44 @@ def decide(challenger: ScoredClips, champion: ScoredClips, config: GateConfig) -
             groups=compared.groups,
             resampled=resampled_units(new.speaker),
         ),
-        "champion",
         config,
     )
 
 
 def decide_first(challenger: ScoredClips, config: GateConfig) -> GateDecision:
-    """Whether a first model may be served: its WAF must be above chance by the same rule, with no margin.
+    """Whether a first model may be served: its WAF must be above chance, and above what chance reaches at this confidence.
 
-    Chance is the better of always naming the most frequent class and of drawing from the class
-    distribution.
+    Chance is the better of always naming the most frequent class and of drawing from the class distribution; what it reaches is
+    found by permuting the labels within speakers (`mer.evaluation.chance`). There is no margin.
     """
     if len(challenger.clip_ids) < config.min_clips:
         return _too_few(len(challenger.clip_ids), config)
     classes = 1 + int(max(challenger.truth.max(), challenger.predicted.max()))
     chance = chance_waf(np.bincount(challenger.truth, minlength=classes).astype(np.float64))
-    scored = single_scores(
+    score = float(waf(confusion(challenger.truth, challenger.predicted, classes)))
+    dealt = chance_scores(
         challenger.truth, challenger.predicted, challenger.speaker, classes,
         resampling=Resampling(config.resamples, config.seed),
     )  # fmt: skip
-    return _judge(
-        _Evidence(
-            difference=scored.point - chance,
-            lower=scored.lower(config.confidence) - chance,
-            challenger=scored.point,
-            champion=chance,
-            clips=len(challenger.clip_ids),
-            groups=scored.groups,
-            resampled=resampled_units(challenger.speaker),
+    reached = float(np.quantile(dealt, config.confidence, method="higher"))
+    units = resampled_units(challenger.speaker)
+    groups = len(np.unique(resampling_groups(challenger.speaker, len(challenger.clip_ids))))
+    promote = score > max(chance, reached)
+    return GateDecision(
+        promote=promote,
+        reason=(
+            f"{'promoted' if promote else 'kept out'}: WAF {score:.4f} against {chance:.4f} of chance, which reaches "
+            f"{reached:.4f} in {1 - config.confidence:.0%} of permutations of the labels ({len(challenger.clip_ids)} clips, "
+            f"{groups} {units})"
         ),
-        "chance",
-        config.model_copy(update={"margin": 0.0}),
+        difference=score - chance,
+        lower=score - reached,
+        challenger=score,
+        champion=chance,
+        clips=len(challenger.clip_ids),
+        groups=groups,
+        margin=0.0,
+        resampled=units,
     )
 
 
@@ -185,13 +193,13 @@ class _Evidence:
     resampled: str
 
 
-def _judge(evidence: _Evidence, against: str, config: GateConfig) -> GateDecision:
+def _judge(evidence: _Evidence, config: GateConfig) -> GateDecision:
     difference, lower = evidence.difference, evidence.lower
     promote = difference > 0 and lower > -config.margin
     verdict = "promoted" if promote else "kept out"
     least = -config.margin or 0.0  # a margin of 0 is shown without a minus
     reason = (
-        f"{verdict}: WAF {evidence.challenger:.4f} against {evidence.champion:.4f} of the {against}, "
+        f"{verdict}: WAF {evidence.challenger:.4f} against {evidence.champion:.4f} of the champion, "
         f"difference {difference:+.4f}, "
         f"one-sided {config.confidence:.0%} lower bound {lower:+.4f} (must be above {least:.4f}; "
         f"{evidence.clips} clips, {evidence.groups} {evidence.resampled})"
