@@ -174,7 +174,7 @@ def short_name(name: str | None) -> str:
 
 def _named_by_content(path: Path, weights: Path) -> str:
     """`yunet:<sha256>` of a file; one that lies elsewhere is tried and copied into the folder of weights, once."""
-    from mer.media.face_detection import YuNetDetector
+    from mer.media.face_detection import try_yunet
 
     data = path.read_bytes()
     name = YUNET_PREFIX + hashlib.sha256(data).hexdigest()
@@ -186,7 +186,7 @@ def _named_by_content(path: Path, weights: Path) -> str:
     copy = weights / COPIES_FOLDER / f"{content_of(name)}.onnx"
     if copy.is_file():
         return name
-    YuNetDetector(path)
+    try_yunet(path)
     try:
         _write(copy, data)
     except OSError as error:

@@ -54,14 +54,8 @@ class YuNetDetector:
             raise WeightsError(f"face detector: expected YuNet's ONNX file at {model_path}, found none")
         try:
             self._detector = cv2.FaceDetectorYN.create(str(model_path), "", (320, 320), score_threshold)
-            self._detector.detect(
-                np.zeros((320, 320, 3), np.uint8)
-            )  # another ONNX model is opened, and fails here
         except cv2.error as error:
-            raise WeightsError(
-                f"face detector: expected YuNet's ONNX file, found {model_path}, which is not an ONNX model that OpenCV can read "
-                f"as YuNet ({' '.join(str(error).split())[:200]})"
-            ) from error
+            raise _no_yunet(model_path, error) from error
         self._lock = threading.Lock()  # the input size is state of the detector
 
     def detect(self, picture: NDArray[np.uint8]) -> list[DetectedFace]:
@@ -80,6 +74,26 @@ class YuNetDetector:
             )
             for row in rows
         )
+
+
+def try_yunet(model_path: Path) -> None:
+    """Run YuNet's file once on an empty picture: OpenCV opens other ONNX models as well, which fail only then.
+
+    Raises:
+        WeightsError: the file is absent or no model that OpenCV reads as YuNet.
+    """
+    detector = YuNetDetector(model_path)
+    try:
+        detector.detect(np.zeros((320, 320, 3), np.uint8))
+    except (cv2.error, IndexError) as error:
+        raise _no_yunet(model_path, error) from error
+
+
+def _no_yunet(model_path: Path, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"face detector: expected YuNet's ONNX file, found {model_path}, which is not an ONNX model that OpenCV can read as YuNet"
+        f" ({' '.join(str(error).split())[:200]})"
+    )
 
 
 class HaarDetector:

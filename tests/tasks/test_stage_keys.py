@@ -95,6 +95,12 @@ USED = {
         "mer/encoders/wav2vec_family.py", "getattr(config, \"do_stable_layer_norm\", False)", "True",
         "adapter embed_adapted speech",
     ),
+    "what a face detector finds": Edit(
+        "mer/media/face_detection.py", "1.1, 4, minSize=(24, 24)", "1.2, 4, minSize=(24, 24)", "crops"
+    ),
+    "which face is followed": Edit(
+        "mer/media/face_tracks.py", "(1 - min(1.0, off) / 2)", "(1 - min(1.0, off))", "crops"
+    ),
     "reading crops": Edit(
         "mer/features/faces.py", "return ClipFeature(faces.crops[None], ", "return ClipFeature(faces.crops[:1], ",
         "crops",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mer.encoders.weight_files import wheel_folder
 from mer.errors import ConfigError, MerError, WeightsError
 from mer.features.spec import FeatureSpec, FramePreparation
 from mer.media.detector_choice import (
@@ -163,6 +164,14 @@ def test_files_that_are_no_model_are_refused_before_anything_is_extracted(
     with pytest.raises(WeightsError, match=says) as caught:
         settled("auto", weights)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["mul_1.onnx", "sigmoid.onnx", "logreg_iris.onnx"])
+def test_another_onnx_model_is_no_detector(model: str, weights: Path) -> None:
+    shutil.copy(wheel_folder("onnxruntime", "onnxruntime") / "datasets" / model, weights / "yunet.onnx")
+    with pytest.raises(WeightsError, match="is not an ONNX model that OpenCV can read as YuNet"):
+        settled("auto", weights)
+    assert not (weights / COPIES_FOLDER).exists()
 
 
 def test_a_read_only_folder_of_weights_needs_no_copy(
