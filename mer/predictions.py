@@ -5,7 +5,8 @@ A clip that could not be read has a prediction as well, whose status says why th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -136,3 +137,14 @@ class Prediction(BaseModel):
                 f"confidence: expected the probability of {self.discrete} ({shares[self.discrete]}), found {self.confidence}"
             )
         return self
+
+
+def flag_counts(predictions: Iterable[Prediction]) -> str:
+    """How many answers have which flag, the commonest first, for people; empty where none has one.
+
+    >>> flag_counts(predictions)
+    'flags: out_of_domain 12, no_speech 3'
+    """
+    counts = Counter(flag for prediction in predictions for flag in prediction.flags)
+    shown = ", ".join(f"{flag} {count}" for flag, count in counts.most_common())
+    return f"flags: {shown}" if shown else ""

@@ -19,7 +19,7 @@ from mer.errors import ConfigError
 from mer.label_shift.config import LabelShiftConfig
 from mer.media.sniff import printable
 from mer.prediction_files import VIEWS, view_of
-from mer.predictions import Prediction
+from mer.predictions import Prediction, flag_counts
 from tasks.serve.answer_names import answer_names
 from tasks.serve.destination import Destination
 from tasks.serve.label_shift import analyse_predictions, write_summary
@@ -60,13 +60,15 @@ class PredictionReport:
     """What is known of the class priors of these clips, in one line; empty where it was not asked for."""
     notes: tuple[str, ...] = ()
     """What was passed over or not used, for people."""
+    flags: str = ""
+    """How many answers have which flag, in one line; empty where none has one."""
 
     @property
     def summary(self) -> str:
         """Lines for people."""
         done = f"{self.predicted} prediction{'' if self.predicted == 1 else 's'} by {self.model} version {self.version}"
         where = f" in {self.out}" if self.out else ""
-        return "\n".join(line for line in (done + where, self.label_shift) if line)
+        return "\n".join(line for line in (done + where, self.flags, self.label_shift) if line)
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
         model=model,
         version=chosen.version,
         notes=(*((remark,) if remark else ()), *media.notes, *notes),
+        flags=flag_counts(predictions),
     )
     answers = Answers(report, tuple(rows), tuple(predictor.package.recipe.emotions), submission)
     if destination is not None:

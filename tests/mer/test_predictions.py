@@ -22,7 +22,7 @@ from mer.prediction_files import (
     view_of,
     write_predictions,
 )
-from mer.predictions import Evidence, Prediction
+from mer.predictions import Evidence, Prediction, flag_counts
 
 CLASSES = ("neutral", "angry", "happy")
 EVIDENCE = Evidence(("acoustic", "visual"), ("no_face", "cut"))
@@ -198,3 +198,11 @@ def test_other_files_are_refused(tmp_path: Path, name: str, content: str, messag
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
         read_predictions(tmp_path / name)
+
+
+def test_flags_are_counted_the_commonest_first() -> None:
+    plain = answer().model_copy(update={"flags": ()})
+    odd = answer().model_copy(update={"flags": ("no_speech", "cut")})
+    quiet = answer().model_copy(update={"flags": ("no_speech",)})
+    assert flag_counts([plain, unreadable()]) == flag_counts([]) == ""
+    assert flag_counts([odd, plain, quiet, unreadable()]) == "flags: no_speech 2, cut 1"
