@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path, PurePath
 from types import MappingProxyType
 
@@ -98,8 +99,15 @@ def is_transcript_file(path: Path) -> bool:
     """
     if path.name not in TRANSCRIPT_FILES:
         return False
-    columns = set(read_cells(path).columns)
+    status = path.stat()
+    columns = _columns(path, status.st_size, status.st_mtime_ns)
     return bool(columns & set(ORIGINAL_CHINESE)) and not columns & {"emotion", "label", "discrete", "valence"}
+
+
+@lru_cache(maxsize=64)
+def _columns(path: Path, _size: int, _mtime_ns: int) -> frozenset[str]:
+    """Columns of a table; kept while it is unchanged, since a folder is looked at several times and may have 130,000 rows."""
+    return frozenset(read_cells(path).columns)
 
 
 def chosen_column(cells: Cells, table: str, usual: str, text_column: str) -> str:
