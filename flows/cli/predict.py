@@ -84,6 +84,7 @@ def register(app: typer.Typer) -> None:
             corpus=name,
             label_shift=label_shift,
             transcripts=str(transcripts or ""),
+            alone=True,
         )
         with progress_bar("predicting") as progress:
             answers = answer(request, progress)

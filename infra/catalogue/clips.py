@@ -13,6 +13,7 @@ from infra.catalogue.bulk import upsert
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
 from infra.catalogue.quarantine import forget_media, release_paths, storable
+from infra.catalogue.stored_path import read_path, stored_path
 from infra.catalogue.tables import Clip, GoldLabel, MediaFile, RecognisedSpeech, Transcript
 
 _MOST_NAMED = 4096
@@ -91,7 +92,7 @@ class ClipCatalogue:
         with self._database.reading() as connection:
             same = MediaFile.corpus_id == corpus_id(connection, corpus)
             rows = connection.execute(select(*columns).where(same)).all()
-        return {path: KnownFile(*known) for path, *known in rows}
+        return {read_path(path): KnownFile(*known) for path, *known in rows}
 
     def upsert_clips(self, corpus: str, rows: Sequence[ClipUpsert]) -> None:
         """Catalogue accepted files, all or none; each leaves the quarantine if it was there.
@@ -108,12 +109,12 @@ class ClipCatalogue:
             for first in range(0, len(silent), _MOST_NAMED):
                 gone = Transcript.name.in_(silent[first : first + _MOST_NAMED])
                 connection.execute(delete(Transcript).where(Transcript.corpus_id == number, gone))
-            release_paths(connection, number, {row.path for row in rows})
+            release_paths(connection, number, {storable(row.path) for row in rows})
 
     def forget_files(self, corpus: str, paths: Iterable[str]) -> None:
         """Files that are no longer there; a clip without any file is no longer listed."""
         with self._database.writing() as connection:
-            forget_media(connection, corpus_id(connection, corpus), set(paths))
+            forget_media(connection, corpus_id(connection, corpus), set(map(stored_path, paths)))
 
     def set_gold_labels(self, corpus: str, rows: Iterable[tuple[str, str | None, float | None]]) -> None:
         """Set (name, emotion, valence in [-5, 5]) of catalogued clips; None (or NaN) where missing.
@@ -183,7 +184,8 @@ class ClipCatalogue:
             rows = [row for row in rows if row["name"] in listed]
         # sorted here: databases order text by their own rules, and what is frozen must not depend on them
         return [
-            ClipRow(**{**row, "path": Path(row["path"])}) for row in sorted(rows, key=lambda row: row["name"])
+            ClipRow(**{**row, "path": Path(read_path(row["path"]))})
+            for row in sorted(rows, key=lambda row: row["name"])
         ]
 
 
@@ -199,7 +201,7 @@ def _clip_values(corpus_id: int, row: ClipUpsert) -> dict[str, Any]:
         "corpus_id": corpus_id,
         "name": row.name,
         "content": row.content,
-        "path": row.path,
+        "path": stored_path(row.path),
         "duration_seconds": row.duration_seconds,
         "has_audio": row.has_audio,
         "has_video": row.has_video,
@@ -215,7 +217,7 @@ def _clip_values(corpus_id: int, row: ClipUpsert) -> dict[str, Any]:
 def _file_values(corpus_id: int, row: ClipUpsert) -> dict[str, Any]:
     return {
         "corpus_id": corpus_id,
-        "path": row.path,
+        "path": stored_path(row.path),
         "name": row.name,
         "size": row.size,
         "mtime_ns": row.mtime_ns,

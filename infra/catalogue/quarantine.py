@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, select
 from infra.catalogue.bulk import upsert
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
+from infra.catalogue.stored_path import stored_path
 from infra.catalogue.tables import MediaFile, Quarantine, utc_now
 
 
@@ -55,7 +56,7 @@ class QuarantineCatalogue:
                 for file in files
             ]
             upsert(connection, Quarantine, values)
-            forget_media(connection, number, {storable(file.path) for file in files})
+            forget_media(connection, number, {stored_path(file.path) for file in files})
 
     def quarantined(self, corpus: str) -> list[QuarantinedFile]:
         """Files set aside, by path."""

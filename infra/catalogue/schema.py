@@ -1,18 +1,22 @@
-"""Brings the schema to the newest revision when the catalogue is opened (Alembic, without its files)."""
+"""Brings the schema to the newest revision when the catalogue is opened (Alembic, without its files).
+
+Alembic is imported only where there is something to bring up to date: every command opens a catalogue.
+"""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from infra.catalogue.database import Database
 from infra.errors import CatalogueError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x6D6572  # "mer", the number of the advisory lock
@@ -20,6 +24,8 @@ _MIGRATION_LOCK = 0x6D6572  # "mer", the number of the advisory lock
 
 def alembic_config() -> Config:
     """Alembic's configuration without a file; also for writing new revisions."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     return config
@@ -30,12 +36,15 @@ def migrate(database: Database) -> None:
 
     Raises CatalogueError if the database is of a revision that this code does not know.
     """
+    with database.reading() as connection:
+        if _revision(connection) == newest_revision():
+            return
+    from alembic import command
+    from alembic.script import ScriptDirectory
+
     config = alembic_config()
     script = ScriptDirectory.from_config(config)
     head = script.get_current_head()
-    with database.reading() as connection:
-        if _revision(connection) == head:
-            return
     with database.writing() as connection:
         if database.is_postgres:
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK})
@@ -58,5 +67,14 @@ def _announce(script: ScriptDirectory, current: str, url: str) -> None:
             logging.getLogger(__name__).warning("the catalogue at %s is brought up to date: %s", url, notice)
 
 
+def newest_revision() -> str:
+    """The revision that the newest file of migrations makes: their names begin with it, in order."""
+    return max(path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    """What Alembic has noted in its table; None for a new database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return revision

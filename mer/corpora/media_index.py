@@ -91,7 +91,7 @@ def media_files(root: Path) -> Iterator[Path]:
 def _walk(index: MediaIndex, start: Path, name_of: Callable[[Path], str]) -> None:
     within = start.resolve().is_relative_to(index.root.resolve())
     for path in _media_below(index, start):
-        _add(index, path, name_of(path), plain=within and _is_plain_file(path))
+        _add(index, path, printable(name_of(path)), plain=within and _is_plain_file(path))
 
 
 def _is_plain_file(path: Path) -> bool:

@@ -157,12 +157,19 @@ def analyse_shift(
     )
 
 
+def too_few(what: str, number: int, config: LabelShiftConfig) -> str | None:
+    """Why so many clips (`target`, `labelled held-out`) are too few to estimate priors; None where they are not."""
+    if number >= config.minimum_clips:
+        return None
+    return f"{number} {what} clips: expected at least {config.minimum_clips}"
+
+
 def _too_little(
     calibration: CalibrationClips, target: TargetClips, emotions: Sequence[str], config: LabelShiftConfig
 ) -> str | None:
     for what, number in (("target", len(target.logits)), ("labelled held-out", len(calibration.truth))):
-        if number < config.minimum_clips:
-            return f"{number} {what} clips: expected at least {config.minimum_clips}"
+        if (reason := too_few(what, number, config)) is not None:
+            return reason
     counts = np.bincount(calibration.truth, minlength=len(emotions))
     rare = [
         name

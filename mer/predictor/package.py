@@ -89,6 +89,15 @@ class ModelPackage(BaseModel):
             return {self.system: FUSION_FOLDER}
         return {name: f"{MEMBERS_FOLDER}/{number}" for number, name in enumerate(self.ensemble.needed)}
 
+    @property
+    def runs_encoders(self) -> bool:
+        """Whether a prediction computes with encoders; False where all streams are read from feature files."""
+        recipe = self.recipe
+        return any(
+            recipe.streams[name].features.encoded or self.served(name).alignment is not None
+            for name in recipe.reads
+        )
+
     def write(self, folder: Path) -> Path:
         """Write the record into `folder`; returns its path."""
         folder.mkdir(parents=True, exist_ok=True)

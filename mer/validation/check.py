@@ -33,8 +33,8 @@ def check_corpus(entries: Sequence[CorpusEntry], emotions: Sequence[str]) -> Non
 
     table = pd.DataFrame(
         {
-            "name": [entry.name for entry in entries],
-            "media": [str(entry.media) for entry in entries],
+            "name": [printable(entry.name) for entry in entries],  # tables hold UTF-8 alone
+            "media": [printable(str(entry.media)) for entry in entries],
             "emotion": pd.Series([entry.emotion for entry in entries], dtype=object),
             "valence": _numbers([entry.valence for entry in entries]),
             "speaker": pd.Series([entry.speaker for entry in entries], dtype=object),

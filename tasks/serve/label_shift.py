@@ -32,9 +32,11 @@ def analyse_predictions(
     config: LabelShiftConfig,
 ) -> ShiftAnalysis | NoAnalysis:
     """Priors of the clips that were predicted, and their answers corrected, if the version's evaluation allows it."""
-    from mer.label_shift.analysis import NoAnalysis, analyse_shift
+    from mer.label_shift.analysis import NoAnalysis, analyse_shift, too_few
     from mer.label_shift.clip_sets import TargetClips
 
+    if (reason := too_few("target", len(clips), config)) is not None:  # before anything is read for it
+        return NoAnalysis(reason)
     calibration = _calibration_clips(space, version, package)
     if calibration is None:
         return NoAnalysis("the version has no out-of-fold predictions of labelled clips")

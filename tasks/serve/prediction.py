@@ -108,6 +108,8 @@ class PredictionRequest:
     """Replaces the mode of the version's recipe; empty: as that says."""
     transcripts: str = ""
     """Table of what is spoken in the clips; it comes before a text file beside a clip, and before the catalogue."""
+    alone: bool = False
+    """Whether this process does nothing else: then it leaves out what libraries import for other uses."""
 
 
 def predict_files(request: PredictionRequest, progress: Progress | None = None) -> PredictionReport:
@@ -138,7 +140,7 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
     requested = read_candidates(Path(request.candidates)) if request.candidates else None
     media = _requested(space, request, requested)
     clips, notes = with_words(media.clips, given)
-    predictor, scores = _scored(space, chosen, clips, progress)
+    predictor, scores = _scored(space, chosen, clips, progress, alone=request.alone)
     predictions, shift = _answers(space, chosen, predictor, clips, scores, request.label_shift)
     rows = _rows(media, predictions, (model, chosen.version))
     if not gated:
@@ -186,12 +188,21 @@ def _requested(space: Workspace, request: PredictionRequest, requested: Candidat
 
 
 def _scored(
-    space: Workspace, version: ModelVersionRow, clips: Sequence[Clip], progress: Progress | None
+    space: Workspace,
+    version: ModelVersionRow,
+    clips: Sequence[Clip],
+    progress: Progress | None,
+    *,
+    alone: bool,
 ) -> tuple[Predictor, Scores]:
     from mer.predictor.predictor import Predictor
 
     with computing(space.settings):
         predictor = Predictor(space.artifacts.fetch(version.artifact), space.weights, version.version)
+        if alone and clips and predictor.package.runs_encoders:
+            from mer.encoders.lean_import import import_lean
+
+            import_lean()
         return predictor, predictor.scores(clips, progress)
 
 
