@@ -2,8 +2,8 @@
 
 Labels are permuted within each speaker, so that neither how often classes are true or predicted nor what a speaker is like counts
 as skill. It is exact for few clips, where the bootstrap over few speakers says little: of 60 clips of 4 speakers and 6 classes, a
-model with an accuracy of .40 is above chance at 97 % in 94 % of 300 draws by this test and in 48 % by that interval, one with .28 in
-56 % and 13 %, and one at chance in 3 % and 0 % (tests/mer/evaluation/test_chance.py).
+model with an accuracy of .40 is above chance at 97 % in 94 % of 300 draws by this test and in 48 % by that interval, one with .28
+in 56 % and 13 %, and one at chance in 3 % and 0 % (tests/mer/evaluation/test_chance.py).
 """
 
 from __future__ import annotations
