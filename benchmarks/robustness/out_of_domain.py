@@ -57,8 +57,9 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # of the workers, which start afresh
 
-    from benchmarks.ravdess.streams import PLAIN, layer, load_corpus
+    from benchmarks.ravdess.streams import layer, load_corpus
     from benchmarks.robustness.other_sounds import write_sounds
+    from mer.ensemble.varied import PLAIN
 
     corpus = load_corpus(
         chosen.corpus,
