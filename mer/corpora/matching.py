@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mer.clips import CorpusEntry, Split
@@ -69,7 +70,7 @@ def unlabelled_entries(index: MediaIndex, stems: Iterable[str]) -> list[CorpusEn
         try:
             media = index.choose(stem)
         except MediaError:
-            entries += [_unlabelled(index, path) for path in sorted(index.by_stem[stem])]
+            entries += _unlabelled_by_path(index, sorted(index.by_stem[stem]))
             continue
         if media is not None:
             entries.append(CorpusEntry(name=stem, media=media, split=Split.UNLABELLED))
@@ -80,6 +81,18 @@ def unlabelled_entries(index: MediaIndex, stems: Iterable[str]) -> list[CorpusEn
 def _unlabelled(index: MediaIndex, path: Path) -> CorpusEntry:
     """An unlabelled clip that is named by its path."""
     return CorpusEntry(name=name_of_path(path, index.root), media=path, split=Split.UNLABELLED)
+
+
+def _unlabelled_by_path(index: MediaIndex, paths: Sequence[Path]) -> list[CorpusEntry]:
+    """The same for files of one stem; those of one folder keep their suffixes, which alone tell them apart."""
+    entries = [_unlabelled(index, path) for path in paths]
+    times = Counter(entry.name for entry in entries)
+    return [
+        replace(entry, name="__".join(entry.media.relative_to(index.root).parts))
+        if times[entry.name] > 1
+        else entry
+        for entry in entries
+    ]
 
 
 def name_of_path(path: Path, root: Path) -> str:

@@ -96,7 +96,19 @@ def broken_files(root: Path) -> None:
 
 
 def equal_stems(root: Path) -> None:
-    for number, name in enumerate(("a/x.wav", "b/x.wav", "b/y.wav", "b/y.mp4", "video/z.mp4", "audio/z.wav")):
+    for number, name in enumerate(
+        (
+            "a/x.wav",
+            "b/x.wav",
+            "b/y.wav",
+            "b/y.mp4",
+            "video/z.mp4",
+            "audio/z.wav",
+            "b/w.mov",
+            "b/w.avi",
+            "b/w.wav",
+        )
+    ):
         sound(root / name, number)
 
 
