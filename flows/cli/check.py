@@ -91,8 +91,13 @@ def check_before(options: FlowOptions, *, trains: bool) -> None:
         return  # the flow fetches it first, and says the same of it
     known = existing_workspace()
     name = options.catalogue_name(options.corpus)
-    seen = known is not None and name in {row.name for row in known.catalogue.corpora()}
-    checked = checked_corpus(options, 0 if seen else SAMPLE_OF_A_RUN)
+    if (
+        known is not None
+        and name in {row.name for row in known.catalogue.corpora()}
+        and Path(options.corpus).is_dir()
+    ):
+        return  # the flow reads only what changed, and says the same of it
+    checked = checked_corpus(options, SAMPLE_OF_A_RUN)
     print_once(checked.account.lines())
     if not checked.usable:
         reasons = "; ".join(f"{file.name}: {file.detail}" for file in checked.refused[:3])

@@ -79,13 +79,17 @@ def open_s3_store(settings: Settings) -> S3Store:
     """
     if settings.s3_access_key is None or settings.s3_secret_key is None:
         raise SettingsError("an S3 object store needs MER_S3_ACCESS_KEY and MER_S3_SECRET_KEY")
-    store = S3Store(
-        S3Address.parse(settings.object_store_url),
-        settings.s3_access_key.get_secret_value(),
-        settings.s3_secret_key.get_secret_value(),
-        settings.store_timeout_seconds,
-    )
-    store.prepare()
+    address = S3Address.parse(settings.object_store_url)
+    try:
+        store = S3Store(
+            address,
+            settings.s3_access_key.get_secret_value(),
+            settings.s3_secret_key.get_secret_value(),
+            settings.store_timeout_seconds,
+        )
+        store.prepare()
+    except ValueError as error:  # what the clients say of a bucket or endpoint that cannot be one
+        raise SettingsError(f"MER_OBJECT_STORE_URL={settings.object_store_url}: {error}") from error
     return store
 
 

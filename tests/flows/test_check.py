@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import time
 import wave
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +23,11 @@ EMOTIONS = ("happy", "sad")
 
 
 def sound(path: Path, seconds: float = 0.3) -> None:
-    samples = np.random.default_rng(0).normal(0, 3000, int(16_000 * seconds)).astype("<i2")
+    samples = (
+        np.random.default_rng(zlib.crc32(path.name.encode()))
+        .normal(0, 3000, int(16_000 * seconds))
+        .astype("<i2")
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)

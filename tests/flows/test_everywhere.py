@@ -127,7 +127,9 @@ def test_commands_that_need_a_home_say_which_one_is_empty(
         ("MER_DATABASE_URL", "postgresql://127.0.0.1:1/x", "does not answer"),
         ("MER_PREFECT_API_URL", "localhost", "MER_PREFECT_API_URL: expected http"),
         ("MER_OBJECT_STORE_URL", "ftp://x", "expected MER_OBJECT_STORE_URL as file:///FOLDER or s3://"),
-        ("MER_OBJECT_STORE_URL", "s3://bucket", "needs MER_S3_ACCESS_KEY and MER_S3_SECRET_KEY"),
+        ("MER_OBJECT_STORE_URL", "s3://bucket", "MER_S3_ACCESS_KEY"),
+        ("MER_OBJECT_STORE_URL", "s3://b?endpoint=http://127.0.0.1:1", "invalid bucket name"),
+        ("MER_OBJECT_STORE_URL", "s3://bucket?endpoint=http://127.0.0.1:1", "127.0.0.1:1"),
     ],
 )
 def test_settings_that_cannot_work_are_one_line(
@@ -136,6 +138,10 @@ def test_settings_that_cannot_work_are_one_line(
     monkeypatch.setenv("MER_HOME", str(tmp_path))
     (tmp_path / "catalogue.db").touch()
     monkeypatch.setenv("MER_CATALOGUE_TIMEOUT_SECONDS", "2")
+    monkeypatch.setenv("MER_STORE_TIMEOUT_SECONDS", "2")
+    if value != "s3://bucket":
+        monkeypatch.setenv("MER_S3_ACCESS_KEY", "key")
+        monkeypatch.setenv("MER_S3_SECRET_KEY", "secret")
     monkeypatch.setenv(variable, value)
     answer = CliRunner().invoke(app, ["models"])
     assert answer.exception is not None

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -285,3 +287,22 @@ def test_an_unreachable_server_is_a_typed_error_without_the_password() -> None:
     with pytest.raises(CatalogueUnavailable) as caught:
         open_catalogue("postgresql://mer:planted-secret@127.0.0.1:1/mer", timeout_seconds=2)
     assert "planted-secret" not in str(caught.value)
+
+
+def test_the_newest_revision_by_file_names_is_alembics_head() -> None:
+    from alembic.script import ScriptDirectory
+
+    from infra.catalogue.schema import alembic_config, newest_revision
+
+    assert newest_revision() == ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+def test_a_catalogue_that_is_up_to_date_is_opened_without_alembic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    open_catalogue(url).close()
+    code = (
+        "import sys\nfrom infra.catalogue import open_catalogue\n"
+        f"open_catalogue({url!r}).close()\nprint('alembic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
