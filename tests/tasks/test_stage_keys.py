@@ -101,6 +101,13 @@ USED = {
     "which face is followed": Edit(
         "mer/media/face_tracks.py", "(1 - min(1.0, off) / 2)", "(1 - min(1.0, off))", "crops"
     ),
+    "what a decoding worker hears": Edit(
+        "mer/media/audio.py", 'frozenset({"LFE", "LFE2"})', 'frozenset({"LFE"})', "crops speech"
+    ),
+    "which frames a decoding worker shows": Edit(
+        "mer/media/frame_plan.py", "(np.arange(count) + 0.5) / count", "(np.arange(count) + 0.4) / count",
+        "crops speech",
+    ),
     "reading crops": Edit(
         "mer/features/faces.py", "return ClipFeature(faces.crops[None], ", "return ClipFeature(faces.crops[:1], ",
         "crops",

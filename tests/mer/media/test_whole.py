@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from bad_media import reason_of
 from made_media import FILM, SOUND, UNDECLARED, cut_off, ffmpeg, make, make_film, make_sound, pictures, tone
 
-from mer.errors import QuarantineReason
+from mer.errors import MediaError, QuarantineReason
 from mer.media.audio import decode_audio
 from mer.media.frames import sample_frames
 from mer.media.probe import probe
+from mer.media.sniff import sniff
+from mer.media.whole import check_whole
 
 KINDS = sorted({*SOUND, *FILM})
 DECLARED = [kind for kind in KINDS if kind not in UNDECLARED]
@@ -61,6 +65,25 @@ def test_of_a_raw_stream_the_part_that_is_there_is_a_clip(
     path = cut_off(whole(kind), tmp_path / f"cut.{kind}", percent)
     assert 0.1 < probe(path).duration_seconds < 1.95
     assert 0.1 < decode_audio(path).size / 16_000 < 1.8
+
+
+@pytest.mark.parametrize("kind", sorted({*DECLARED, "gif"}))
+def test_a_damaged_header_raises_nothing_else(
+    tmp_path: Path, whole: Callable[[str], Path], kind: str
+) -> None:
+    """Sizes that no file has, tables that end nowhere, nothing behind the magic number."""
+    source = whole(kind) if kind != "gif" else tmp_path / "whole.gif"
+    if kind == "gif":
+        ffmpeg(*pictures(1.0, 32), source)
+    content, generator = source.read_bytes()[:20_000], np.random.default_rng(11)
+    path = tmp_path / f"damaged.{kind}"
+    for number in range(150):
+        damaged = bytearray(content[: generator.integers(12, 300)] if number % 3 == 0 else content)
+        for place in generator.integers(4, min(len(damaged), 200), size=1 + number % 9):
+            damaged[place] = (0, 255, int(generator.integers(256)))[number % 3]
+        path.write_bytes(damaged)
+        with contextlib.suppress(MediaError):
+            check_whole(path, sniff(path))
 
 
 @pytest.mark.parametrize("kind", IN_PIPES)
