@@ -51,8 +51,8 @@ class FlowOptions(BaseModel):
     )
     format: str = Field(
         default="auto",
-        description="Layout of the corpus (mertools, mer2023 ... mer2026, mmsa, mmsa-pickle, meld, iemocap, table, "
-        "ravdess, crema-d, emo-db, folder); auto: found out.",
+        description="Layout of the corpus (mertools, mer2023 ... mer2026, mmsa, mmsa-pickle, meld, iemocap, emobox, table, "
+        "ravdess, crema-d, emo-db, class_folders, folder); auto: found out.",
     )
     label_map: str = Field(
         default="",

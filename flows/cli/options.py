@@ -64,7 +64,8 @@ NameOption = Annotated[
 FormatOption = Annotated[
     str,
     typer.Option(
-        "--format", help="Layout of the corpus, e.g. mertools, mer2025, mmsa, meld, table; auto: found out."
+        "--format",
+        help="Layout of the corpus, e.g. mertools, mer2025, mmsa, meld, table, class_folders; auto: found out.",
     ),
 ]
 LabelMapOption = Annotated[

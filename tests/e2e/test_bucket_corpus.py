@@ -95,7 +95,7 @@ def labels_of_a_test_alone(corpus: Path, root: Path) -> None:
 def valences_alone(corpus: Path, root: Path) -> None:
     bare(corpus, root)
     names = sorted(path.stem for path in root.glob("*.mp4"))
-    (root / "labels.csv").write_text("name,valence\n" + "".join(f"{name},1.5\n" for name in names))
+    (root / "labels.csv").write_text("name,valence\n" + "".join(f"{name},-1.5\n" for name in names))
 
 
 @pytest.mark.parametrize("corpus", [bare, unlabelled_table, labels_of_a_test_alone, valences_alone])

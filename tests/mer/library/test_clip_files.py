@@ -117,3 +117,17 @@ def test_what_is_no_clip_says_what_was_expected(corpus: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             clips_of(clips)
+
+
+def test_the_labels_are_the_classes(corpus: Path) -> None:
+    (corpus / "labels.csv").write_text(
+        "file,label,val\na.wav,Calm,1\nb.wav,calm,9\nc.wav,tense,5\nd.wav,tense,7\n"
+    )
+    table = mer.read_clips(corpus, emotions="auto", valence_scale=(1, 9))
+    assert table.attrs["emotions"] == ["calm", "tense"] and table.emotion.tolist() == [
+        "calm",
+        "calm",
+        "tense",
+        "tense",
+    ]
+    assert table.valence.tolist() == [-5, 5, 0, 2.5]
