@@ -41,8 +41,8 @@ def read_clips(
     """A folder of clips as a table, one row a clip, sorted by name.
 
     Which layout the folder has is found out: a table (`labels.csv`) beside media, folders of classes, MERTools, MER2023 to
-    MER2026, MMSA, MELD, IEMOCAP, EmoBox, RAVDESS, CREMA-D, EMO-DB, or a bare folder of media (docs/corpora.md). No media file
-    is decoded.
+    MER2026, MMSA, MELD, IEMOCAP, EmoBox, RAVDESS, CREMA-D, EMO-DB, or a bare folder of media (docs/corpora.md).
+    No media file is decoded.
 
     Args:
         folder: root of the corpus.
