@@ -29,6 +29,9 @@ def show_models(model: str) -> None:
     space = existing_workspace()
     versions = space.catalogue.model_versions(model or None) if space is not None else []
     if space is None or not versions:
+        known = sorted({row.name for row in space.catalogue.model_versions()}) if space is not None else []
+        if model and known:
+            raise LookupError(f"no model {model!r}: expected one of {', '.join(known)}")
         console.print("no model is registered yet: `mer run` makes one")
         return
     table = Table(title="model versions", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)

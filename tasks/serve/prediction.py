@@ -33,7 +33,7 @@ from tasks.serve.predicted_media import (
     require_one_answer,
 )
 from tasks.stage.compute import computing
-from tasks.stage.workspace import Workspace, workspace
+from tasks.stage.workspace import Workspace, reading_workspace
 
 if TYPE_CHECKING:
     from mer.label_shift.analysis import NoAnalysis, ShiftAnalysis
@@ -134,7 +134,7 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
     """
     destination = _destination(request)
     given = read_texts(Path(request.transcripts)) if request.transcripts else None
-    space = workspace()
+    space = reading_workspace()
     model = model_named(space, request.model)
     chosen, remark, gated = answering_version(space, model, request.version)
     requested = read_candidates(Path(request.candidates)) if request.candidates else None

@@ -189,3 +189,13 @@ def test_the_version_of_a_model_is_not_the_version_of_the_program(command: str, 
     answer = CliRunner().invoke(app, arguments, env={"MER_HOME": str(tmp_path / "home")})
     assert "mer 0." not in answer.output
     assert isinstance(answer.exception, LookupError) and "m" in str(answer.exception)
+
+
+def test_prediction_without_a_model_makes_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, clip = tmp_path / "home", tmp_path / "clip.wav"
+    clip.write_bytes(b"RIFF")
+    monkeypatch.setenv("MER_HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(app, ["predict", str(clip)])
+    assert answer.exception is not None and str(home) in failure(answer.exception)
+    assert not home.exists()
