@@ -67,5 +67,5 @@ lock: setup  ## Write constraints.txt from the environment as it is
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed -e 's/+cpu$$//' \
 	  | grep -v -i -E '^(mer-pipeline|pip|setuptools)\b' | sort -f; } > constraints.new && mv constraints.new constraints.txt
 
-clean: down  ## Remove the home (MER_HOME, by default .mer here): corpora made by us, artifacts, catalogue, runs
-	@rm -rf "$(MER_HOME)"
+clean: down  ## Remove the home in this checkout (.mer): corpora made by us, artifacts, catalogue, runs
+	@rm -rf .mer
