@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,8 @@ UNUSABLE = 3
 """Exit code: done, but some inputs could not be used."""
 DEFAULT_FILE, STANDARD_OUTPUT = "predictions.csv", "-"
 _SHOWN = 10
+_OBJECTS = 50_000
+"""New objects before cycles are looked for: with Python's 700, importing torch alone walks over everything some hundred times."""
 
 
 def register(app: typer.Typer) -> None:
@@ -70,6 +73,7 @@ def register(app: typer.Typer) -> None:
             _usage("expected --out FILE.csv or --out - with --candidates: a submission is a table")
         if missing := [_shown(path) for path in files if not _is_there(path)]:
             _usage(f"no such file or folder: {', '.join(missing)}")
+        gc.set_threshold(_OBJECTS, 20, 20)
         file = "" if out == STANDARD_OUTPUT else out or ("" if piped else DEFAULT_FILE)
         from tasks.serve.prediction import PredictionRequest, answer
 
