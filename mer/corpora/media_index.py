@@ -122,7 +122,6 @@ def _media_below(index: MediaIndex, start: Path) -> Iterator[Path]:
 def _add(index: MediaIndex, path: Path, name: str, *, plain: bool) -> None:
     try:
         check_name(path.name)
-        check_storable(path, index.root)
         if not plain:
             check_inside(path, index.root)
     except MediaError as error:
@@ -131,22 +130,6 @@ def _add(index: MediaIndex, path: Path, name: str, *, plain: bool) -> None:
         )
         return
     index.by_stem.setdefault(name, []).append(path)
-
-
-def check_storable(path: Path, root: Path) -> None:
-    """Refuse names below `root` that are not UTF-8: tables and catalogues hold none.
-
-    Raises:
-        MediaError: `unsafe_name`.
-    """
-    below = str(path.relative_to(root))
-    try:
-        below.encode("utf-8")
-    except UnicodeEncodeError:
-        raise MediaError(
-            QuarantineReason.UNSAFE_NAME,
-            f"{printable(below)}: the name is not UTF-8, rename the file or folder",
-        ) from None
 
 
 def check_inside(path: Path, root: Path) -> None:

@@ -73,18 +73,9 @@ def test_two_hundred_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         item.unlink()
     for number in range(CLIPS):
         shutil.copy(made[number % len(made)], folder / f"clip_{number:03d}.mp4")
-    named = tmp_path / "named"  # a corpus takes no names that are not UTF-8; a file that is named is answered
-    named.mkdir()
-    not_utf8 = [
-        item.path
-        for item in odd_here
-        if printable(item.path.name) != item.path.name and "\udce9" in item.path.name
-    ]
-    files = [str(path.rename(named / path.name)) for path in not_utf8]
-    assert len(files) == 1
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "predict", str(folder), *files, "--json", "--out", str(tmp_path / "x.csv")],
+        [sys.executable, "-m", "flows.cli", "predict", str(folder), "--json", "--out", str(tmp_path / "x.csv")],
         capture_output=True, env={**os.environ, "MER_COMPUTE_THREADS": "1"}, timeout=900, check=False,
     )  # fmt: skip
     seconds, said = time.monotonic() - started, done.stderr.decode()
