@@ -13,6 +13,7 @@ from mer.adaptation.block import Block
 from mer.errors import DivergedError
 from mer.features.clip_feature import ClipFeature
 from mer.recipes import Recipe
+from mer.validation import magnitude
 from tasks.data.dataset import _write_parquet, load_view
 from tasks.data.features import commit_shard, feature_table
 from tasks.learn.adaptation import adapt_view, embed_adapted, open_adapter
@@ -55,6 +56,7 @@ def dataset_of(space: Workspace, labels: np.ndarray) -> DatasetRef:
         "fold": (np.arange(CLIPS) % 12 // 4).tolist(),
         "holdout": [False] * CLIPS,
         "canary": [False] * CLIPS,
+        "part": [None] * CLIPS,
     }
     catalogue_clips(space, "made", ids)
     buffer = io.BytesIO()
@@ -103,11 +105,15 @@ def test_held_out_speakers_stop_the_fit_and_the_adapter_is_read_again(space: Wor
     assert int(done.meta["best_epoch"]) + 2 < 11
 
 
-def test_a_broken_prefix_ends_with_the_typed_error_and_registers_nothing(space: Workspace) -> None:
+def test_a_broken_prefix_ends_with_the_typed_error_and_registers_nothing(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     labels = np.random.default_rng(0).integers(0, 3, CLIPS)
     dataset = dataset_of(space, labels)
     train = np.flatnonzero(load_view(space, View(dataset, "fold0"))[1].train)
-    poisoned = prefix_of(space, labels, "poisoned", tuple(int(row) for row in train[::2]))
+    with monkeypatch.context() as patched:  # shards of 0.3.0 may hold what is masked now
+        patched.setattr(magnitude, "MAX_MAGNITUDE", np.inf)
+        poisoned = prefix_of(space, labels, "poisoned", tuple(int(row) for row in train[::2]))
     with pytest.raises(DivergedError, match=r"epoch 0.*4 steps of this kind"):
         adapted(dataset, poisoned)
     assert not space.catalogue.artifacts("adapter")

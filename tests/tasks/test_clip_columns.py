@@ -123,13 +123,20 @@ def test_a_clip_of_impossible_measurements_stays_unmeasured(
 
 
 def test_clips_of_bad_quality_leave_training_and_never_the_holdout(space: Workspace) -> None:
+    root = space.catalogue.corpus_root("c")
+    table = root / "labels.csv"
+    for number, emotion in enumerate(("happy", "sad"), 4):
+        shutil.copy(root / f"speech{number - 4}.wav", root / f"speech{number}.wav")
+        table.write_text(table.read_text() + f"speech{number},{emotion},c,,train\n")
+    listing = list_corpus.fn(str(root), "c", MER_EMOTIONS)
+    write_labels.fn(listing, MER_EMOTIONS, probe_shard.fn("c", listing.fresh, True))
     (shard,) = plan_quality.fn("c", 10)
     assert measure_shard.fn("c", shard) == 6
     assert not plan_quality.fn("c", 10), "nothing is measured twice"
     recipe = parse_recipe(RECIPE, origin="test")
     strict = recipe.model_copy(update={"quality": QualityFilter(min_speech_seconds=0.5)})
     whole, kept = (snapshot_dataset.fn("c", SnapshotPlan.of(one)) for one in (recipe, strict))
-    assert (whole.clips, kept.clips) == (6, 5)
+    assert (whole.clips, kept.clips) == (8, 7)
     examples, holdout, *_ = load_examples(space, kept)
     assert "noise0" not in examples.clip_ids
     assert [c for c, held in zip(examples.clip_ids, holdout, strict=True) if held] == ["noise1"]

@@ -17,7 +17,7 @@ from mer.selftraining.pseudo_labels import PseudoLabels
 from tasks.data.old_ids import named_posteriors
 from tasks.data.selections import BALLOT, SELECTION, ballot_file, load_selections, read_ballot
 from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
-from tasks.serve.promotion import _scored
+from tasks.serve.promotion import _stored, scored_clips
 from tasks.stage.workspace import Workspace, workspace
 
 A, B, C, GONE = (letter * 64 for letter in "abcd")
@@ -76,7 +76,8 @@ def test_a_version_is_scored_on_clips_that_are_what_they_were(space: Workspace, 
         HOLDOUT: said(ids[2:]).to_parquet(),
     }
     evaluation = space.artifacts.commit("evaluation", "e" * 64, files)
-    scored = _scored(space, examples({**CONTENTS, "two": GONE}), evaluation, snapshot.id)
+    now = examples({**CONTENTS, "two": GONE})
+    scored = scored_clips(now, _stored(space, now, evaluation, snapshot.id))
     assert scored.clip_ids == ("one", "three")
     assert scored.predicted.tolist() == [0, 0]
     assert scored.truth.tolist() == [0, 1]

@@ -74,6 +74,7 @@ class World:
             "fold": FOLD.tolist(),
             "holdout": [False] * CLIPS,
             "canary": [False] * CLIPS,
+            "part": [None] * CLIPS,
         }
         buffer = io.BytesIO()
         _write_parquet(columns, buffer)
