@@ -49,7 +49,5 @@ def test_a_missing_file_is_missing(
     touch(tmp_path, *files)
     table(tmp_path, "labels.csv", "path,emotion\n" + "\n".join(rows) + "\n")
     found = recognise(tmp_path, emotions=MER_EMOTIONS)
-    assert {
-        entry.media.relative_to(tmp_path).as_posix(): entry.emotion for entry in found.entries
-    } == entries
+    assert {entry.media.relative_to(tmp_path).as_posix(): entry.emotion for entry in found.entries} == entries
     assert [item.reason for item in found.left_out] == [QuarantineReason.MISSING_MEDIA] * len(missing)
