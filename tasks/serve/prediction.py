@@ -245,10 +245,9 @@ def _answers(
         config = LabelShiftConfig.model_validate({**config.model_dump(), "mode": mode})
     if config.mode == "off":
         return predictor.answers(clips, scores), None
-    sure = np.flatnonzero([one.trust == 1 for one in scores.evidence])
-    analysis = analyse_predictions(
-        space, version, predictor.package, [clips[row] for row in sure], scores.logits[sure], config
-    )
+    sure = np.array([one.trust == 1 for one in scores.evidence], dtype=bool)
+    judged = [clip for clip, is_sure in zip(clips, sure, strict=True) if is_sure]
+    analysis = analyse_predictions(space, version, predictor.package, judged, scores.logits[sure], config)
     corrected = None
     if isinstance(analysis, ShiftAnalysis) and analysis.applied:
         corrected = scores.logits.copy()
