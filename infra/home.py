@@ -44,7 +44,7 @@ def prepare_home(home: Path) -> None:
 
 
 def _nearest_local() -> Path | None:
-    """The nearest `.mer` that belongs to this user: one that somebody else put above us is not taken."""
+    """The nearest `.mer` that belongs to this user: one that somebody else put above us, or links there, is not taken."""
     try:
         here = Path.cwd()
     except OSError:  # the current folder was removed
@@ -52,7 +52,8 @@ def _nearest_local() -> Path | None:
     for folder in (here, *here.parents):
         candidate = folder / LOCAL_NAME
         try:
-            if candidate.is_dir() and candidate.stat().st_uid == os.geteuid():
+            owners = {candidate.lstat().st_uid, candidate.stat().st_uid}
+            if candidate.is_dir() and owners == {os.geteuid()}:
                 return candidate
         except OSError:
             continue

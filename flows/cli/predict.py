@@ -18,12 +18,11 @@ from flows.cli.options import (
     ModelOption,
     TranscriptsOption,
 )
+from flows.cli.outcome import UNUSABLE_INPUTS
 
 if TYPE_CHECKING:
     from tasks.serve.prediction import Answers
 
-UNUSABLE = 3
-"""Exit code: done, but some inputs could not be used."""
 DEFAULT_FILE, STANDARD_OUTPUT = "predictions.csv", "-"
 _SHOWN = 10
 _OBJECTS = 50_000
@@ -94,7 +93,7 @@ def register(app: typer.Typer) -> None:
             answers = answer(request, progress)
         _show(answers, piped)
         if answers.report.unusable:
-            raise typer.Exit(UNUSABLE)
+            raise typer.Exit(UNUSABLE_INPUTS)
 
 
 def _on_standard_output(out: str, as_json: bool, as_json_lines: bool) -> str:

@@ -19,12 +19,18 @@ from mer.corpora.splits import split_of
 from mer.corpora.table_file import Cells
 from mer.emotions import EMOTION_WORDS, folded_label
 from mer.errors import MediaError
+from mer.media.suffixes import MEDIA_SUFFIXES
 
 LEAST_CLASSES = 2
 """Folders called like emotions that make a corpus."""
 
 _COLUMNS = ("name", "path", "emotion", "speaker", "split")
 _ORDINAL = re.compile(r"^\d+[\s._-]+")
+_FORMS = frozenset(
+    {suffix[1:] for suffix in MEDIA_SUFFIXES}
+    | {"audio", "audios", "clips", "data", "media", "sound", "sounds", "video", "videos", "wavs"}
+)
+"""Folders, in lower case, that say what their files are and nothing of the clips: `audio/Angry/x.wav`, `video/Angry/x.mp4`."""
 _TESS = re.compile(r"(?P<speaker>[OY]AF)[_ -](?P<emotion>.+)", re.IGNORECASE)
 """TESS writes the speaker into the folder: `OAF_angry`."""
 
@@ -101,7 +107,7 @@ def _place(path: Path, root: Path, words: frozenset[str]) -> _Place:
             others.append(tess["speaker"].upper())
         elif split_of(folder) is not None and not split:
             split = folder
-        else:
+        elif folder.lower() not in _FORMS:
             others.append(folder)
     return _Place(emotion, split if emotion else "", "/".join(others))
 

@@ -40,13 +40,18 @@ class FilesOfRows:
         self._shown = 0
         self._contested: dict[str, str] = {}
         left = [row for row in rows if not self._is_exact(row)]
+        inexact = set(map(_text, left))
         paths = self._paths_of(left)
-        texts = [_text(row) for row in rows]
+        # a row with the exact path of its file claims this file by the file's name: nobody else is near to it
+        texts = [text if (text := _text(row)) in inexact else _stem(row) for row in rows]
         names, contested = near_matches(texts, self._names) if len(left) > len(paths) else ({}, {})
         self._near_paths = paths
-        self._contested |= {text: file for text, file in contested.items() if text not in paths}
+        near = inexact - set(paths)
+        self._contested |= {text: file for text, file in contested.items() if text in near}
         self._near_names = {
-            text: names[text] for row in left if (text := _text(row)) in names and text not in paths
+            text: names[text]
+            for row in left
+            if (text := _text(row)) in names and text in near and not self._is_elsewhere(row, names[text])
         }
 
     @property
@@ -128,6 +133,15 @@ class FilesOfRows:
         inside = not relative.is_absolute() and ".." not in relative.parts
         return inside and os.path.lexists(self._index.root / relative)
 
+    def _is_elsewhere(self, row: LabelRow, name: str) -> bool:
+        """Whether the row says a folder that is there, and the file of this name lies in another one: the row's is missing."""
+        folder = plain_path(_text(row)).rpartition("/")[0]
+        if not folder or folder.startswith("/") or ".." in folder.split("/"):
+            return False
+        here = self._index.root / folder
+        files = self._index.by_stem.get(name, [])
+        return here.is_dir() and bool(files) and all(file.parent != here for file in files)
+
     def _paths_of(self, rows: Sequence[LabelRow]) -> dict[str, Path]:
         """Files whose path below the corpus is the end of a row's path: `D:\\data\\audio\\x.wav` is audio/x.wav here."""
         ends: dict[str, Path] = {}
@@ -174,3 +188,8 @@ class FilesOfRows:
 def _text(row: LabelRow) -> str:
     """What the row says of its file."""
     return row.name if row.path is None else row.path
+
+
+def _stem(row: LabelRow) -> str:
+    """The name of the file that a row is sure of."""
+    return row.name if row.path is None else PurePosixPath(row.path).stem

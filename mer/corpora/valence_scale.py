@@ -16,6 +16,8 @@ _DIGITS = 6
 """Of a converted valence: 5.5 on 1..9 is 0.625, and not 0.6250000000000004."""
 _COMMON = ((0, 1), (1, 5), (1, 7), (1, 9), (0, 10), (0, 100))
 """Scales without negative values that people rate on."""
+_ENDS = (1, 2, 3)
+"""Of scales around 0 that lie within ours: CMU-MOSEI's is -3..3."""
 
 
 def parse_valence_scale(text: str) -> tuple[float, float] | None:
@@ -57,8 +59,12 @@ def about_scale(texts: Iterable[str], options: ReadingOptions) -> tuple[list[str
             f"{span}, none below 0: expected the scale -5..5, or to be told another one. Say which it is: --valence-scale "
             f"{' or '.join(likely) or 'LOWEST..HIGHEST'}, or -5..5 if they are meant so; in Python, valence_scale=(1, 9)"
         ]
-    if lowest >= -1 and highest <= 1:
-        return [f"{span}: taken as they are, on -5..5; --valence-scale -1..1 says that 1 is the highest"], []
+    likely_end = next((end for end in _ENDS if -end <= lowest and highest <= end), None)
+    if likely_end is not None:
+        scale = f"-{likely_end}..{likely_end}"
+        return [
+            f"{span}: taken as they are, on -5..5; --valence-scale {scale} says that {likely_end} is the highest"
+        ], []
     return [], []
 
 

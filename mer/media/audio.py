@@ -45,9 +45,6 @@ _QUIET_CHANNELS = frozenset({"LFE", "LFE2"})
 _CANCELLED = 0.01
 """Channels cancel each other where their mean has less than this share of their mean power: 20 dB below it."""
 
-_CANCELLED = 0.01
-"""Channels cancel each other where their mean has less than this share of their mean power: 20 dB below it."""
-
 
 def decode_audio(
     path: Path,

@@ -126,6 +126,7 @@ def probe(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> Probe:
         if declared > limits.max_seconds and kind not in _ESTIMATED:
             raise _too_long(path, declared, limits)
         tallies = _tally_packets(container, path, limits, deadline)
+        declared = _declared_seconds(container, tallies)
     audio, video = tallies.get("audio"), tallies.get("video")
     if audio is None and video is None:
         raise MediaError(
@@ -191,6 +192,17 @@ def _tally_packets(container: Any, path: Path, limits: MediaLimits, deadline: De
     except av.error.FFmpegError:
         pass  # unreadable from here on: the durations below tell whether too much is missing
     return {kind: tally for kind, tally in tallies.items() if tally.decoded}
+
+
+def _declared_seconds(container: Any, tallies: dict[str, _Tally]) -> float:
+    """Seconds that the file declares for the streams that are counted, 0 where it does not say.
+
+    Subtitles or a second language may last longer than these and make the file's duration theirs.
+    """
+    if len(tallies) == len(container.streams):
+        return container.duration / av.time_base if container.duration else 0.0
+    durations = [float((tally.stream.duration or 0) * tally.stream.time_base) for tally in tallies.values()]
+    return max(durations, default=0.0) if all(durations) else 0.0
 
 
 def _too_long(path: Path, seconds: float, limits: MediaLimits) -> MediaError:

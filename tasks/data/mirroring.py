@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from infra.objects.bucket_address import BucketAddress
-from infra.objects.local_copies import local_paths
 from infra.settings import load_settings
 
 if TYPE_CHECKING:
@@ -80,11 +79,6 @@ def remove_gone(address: str, paths: Sequence[str]) -> None:
     """Remove files of the local copy whose objects are gone."""
     if paths:
         _mirror(address).remove(paths)
-
-
-def mirrored_paths(paths: Sequence[str]) -> list[str]:
-    """The paths with local copies, brought up to date, in place of folders in buckets."""
-    return local_paths(paths, load_settings())
 
 
 def bytes_of(objects: Sequence[RemoteObject]) -> int:

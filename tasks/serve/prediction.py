@@ -232,7 +232,12 @@ def _answers(
     scores: Scores,
     mode: str,
 ) -> tuple[list[Prediction], ShiftAnalysis | NoAnalysis | None]:
-    """Answers, corrected for label shift only where that is asked for and a test says that there is one."""
+    """Answers, corrected for label shift only where that is asked for and a test says that there is one.
+
+    Clips whose answers are doubted (nothing to read, out of domain) say nothing of the classes' shares, and are not corrected.
+    """
+    import numpy as np
+
     from mer.label_shift.analysis import ShiftAnalysis
 
     config = predictor.package.recipe.label_shift
@@ -240,8 +245,13 @@ def _answers(
         config = LabelShiftConfig.model_validate({**config.model_dump(), "mode": mode})
     if config.mode == "off":
         return predictor.answers(clips, scores), None
-    analysis = analyse_predictions(space, version, predictor.package, clips, scores.logits, config)
-    corrected = analysis.corrected if isinstance(analysis, ShiftAnalysis) and analysis.applied else None
+    sure = np.array([one.trust == 1 for one in scores.evidence], dtype=bool)
+    judged = [clip for clip, is_sure in zip(clips, sure, strict=True) if is_sure]
+    analysis = analyse_predictions(space, version, predictor.package, judged, scores.logits[sure], config)
+    corrected = None
+    if isinstance(analysis, ShiftAnalysis) and analysis.applied:
+        corrected = scores.logits.copy()
+        corrected[sure] = analysis.corrected
     return predictor.answers(clips, scores, corrected), analysis
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mer.examples import Examples
     from mer.posteriors import Posteriors
 
+AT_ONCE = 64
+"""Clips that are read together: their features are held in memory."""
 MOST_PREDICTED = 1000
 """Clips that a champion is asked for at most, the first by content: evidence enough, and no second pass over a large corpus."""
 
@@ -93,6 +95,7 @@ def _predicted(
     space: Workspace, dataset: DatasetRef, champion: ModelVersionRow, names: Sequence[str]
 ) -> Posteriors:
     """The answers. Not a stage: the decision that rests on them is kept, and nothing else asks for them."""
+    from mer.posteriors import Posteriors
     from mer.predictor.predictor import Predictor
 
     rows = {row.name: row for row in space.catalogue.clips(dataset.corpus)}
@@ -107,4 +110,5 @@ def _predicted(
 
     with computing(space.settings):
         predictor = Predictor(space.artifacts.fetch(champion.artifact), space.weights)
-        return predictor.posteriors(clips)
+        batches = [clips[begin : begin + AT_ONCE] for begin in range(0, len(clips), AT_ONCE)]
+        return Posteriors.joined([predictor.posteriors(batch) for batch in batches])

@@ -141,6 +141,20 @@ def test_a_home_that_somebody_else_put_above_is_not_taken(
     assert default_home() == tmp_path / "data" / "mer"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="links of another user are made by root alone")
+def test_a_home_that_somebody_else_links_to_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder that all may write to, `.mer` may be a link to any folder of ours."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / ".mer").symlink_to("mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert default_home() == tmp_path / ".mer"
+    os.chown(tmp_path / ".mer", 12_345, 12_345, follow_symlinks=False)
+    assert default_home() == tmp_path / "data" / "mer"
+
+
 def test_an_empty_variable_counts_as_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".mer").mkdir()
     monkeypatch.chdir(tmp_path)

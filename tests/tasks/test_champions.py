@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from corpus_layouts import labels
 
 import mer
+from mer.clips import Clip
 from mer.corpora.options import ReadingOptions
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
@@ -124,6 +126,29 @@ def test_a_champion_of_other_clips_is_asked_about_these(
         if row.version == 2
     ]
     assert evidence["clips"] == 40 and (evidence["champion"] < 0.5) == flipped
+
+
+def test_a_champion_reads_few_clips_at_a_time(
+    space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features of a thousand clips do not fit into memory together."""
+    from mer.predictor.predictor import Predictor
+    from tasks.serve import unseen
+
+    sizes: list[int] = []
+    read = Predictor.posteriors
+
+    def counted(predictor: Predictor, clips: Sequence[Clip]) -> Posteriors:
+        sizes.append(len(clips))
+        return read(predictor, clips)
+
+    monkeypatch.setattr(Predictor, "posteriors", counted)
+    monkeypatch.setattr(unseen, "AT_ONCE", 16)
+    first = corpus_of(tmp_path / "first", 40)
+    gated(first, version_of(space, "shared", first, folder=tmp_path / "first"))
+    second = corpus_of(tmp_path / "second", 40)
+    assert "40 clips" in gated(second, version_of(space, "shared", second)).reason
+    assert sizes == [16, 16, 8]
 
 
 def test_a_champion_that_cannot_be_loaded_is_compared_on_what_it_said(

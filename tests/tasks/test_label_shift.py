@@ -120,7 +120,7 @@ def predicted(tmp_path: Path, candidates: str, mode: str = "", version: int = 1)
             [], str(out), "shifted", version, candidates=str(tmp_path / candidates), label_shift=mode
         )
     )
-    assert report.summary.splitlines()[1:] == ([report.label_shift] if report.label_shift else [])
+    assert report.summary.splitlines()[1:] == list(filter(None, (report.flags, report.label_shift)))
     with out.open(encoding="utf-8") as file:
         return report.label_shift, [row["discrete"] for row in csv.DictReader(file)]
 
@@ -154,6 +154,18 @@ def test_without_shift_answers_stay(space: Workspace, tmp_path: Path) -> None:
     _, plain = predicted(tmp_path, "alike.csv", "off")
     line, asked = predicted(tmp_path, "alike.csv", "correct-if-shifted")
     assert asked == plain and "(no shift); not corrected" in line
+
+
+@pytest.mark.slow
+def test_clips_of_which_nothing_is_read_do_not_shift_the_others(space: Workspace, tmp_path: Path) -> None:
+    line, alone = predicted(tmp_path, "shifted.csv", "correct-if-shifted")
+    spoilt = [name.replace("t", "y") for name in clips(TRAINING, "t")]
+    for name in spoilt:
+        np.save(tmp_path / f"corpus/features/clip-UTT/{name}.npy", np.full(4, 1e30, dtype=np.float32))
+    table(tmp_path, "both.csv", "name\n" + "\n".join([*clips(TARGET, "x"), *spoilt]) + "\n")
+    again, both = predicted(tmp_path, "both.csv", "correct-if-shifted")
+    assert both[: len(alone)] == alone and "corrected: " in again
+    assert again == line
 
 
 @pytest.mark.slow

@@ -177,3 +177,20 @@ def test_a_fragmented_mp4_is_cut_too(tmp_path: Path, percent: int) -> None:
     assert reason_of(probe, tmp_path / "fragmented.mp4") is None
     cut = cut_off(tmp_path / "fragmented.mp4", tmp_path / "cut.mp4", percent)
     assert reason_of(probe, cut) is QuarantineReason.TRUNCATED
+
+
+@pytest.mark.parametrize("kind", ["mkv", "mp4", "mov", "avi"])
+def test_another_stream_may_last_longer(tmp_path: Path, kind: str) -> None:
+    """Subtitles to the end of the film, or a second language: the first sound and the pictures are whole."""
+    path = tmp_path / f"two.{kind}"
+    ffmpeg(*pictures(2), *tone(2), *tone(8), "-map", "0", "-map", "1", "-map", "2", "-threads", "1", path)
+    assert probe(path).duration_seconds == pytest.approx(2.0, abs=0.2)
+    with pytest.raises(MediaError, match="was cut"):
+        probe(cut_off(path, tmp_path / f"half.{kind}", 50))
+
+
+def test_subtitles_may_last_longer(tmp_path: Path) -> None:
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:09,000\nhello\n")
+    path = tmp_path / "film.mkv"
+    ffmpeg(*pictures(2), *tone(2), "-i", tmp_path / "a.srt", "-threads", "1", path)
+    assert probe(path).duration_seconds == pytest.approx(2.0, abs=0.2)
