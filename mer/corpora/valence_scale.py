@@ -18,6 +18,10 @@ _COMMON = ((0, 1), (1, 5), (1, 7), (1, 9), (0, 10), (0, 100))
 """Scales without negative values that people rate on."""
 
 
+class ValenceOutside(CorpusError):
+    """A valence outside its scale."""
+
+
 def parse_valence_scale(text: str) -> tuple[float, float] | None:
     """Lowest and highest value of a scale; None for an empty text.
 
@@ -53,9 +57,10 @@ def about_scale(texts: Iterable[str], options: ReadingOptions) -> tuple[list[str
     span = f"{len(numbers)} valences from {lowest:g} to {highest:g}"
     if lowest >= 0:
         likely = [f"{low}..{high}" for low, high in _COMMON if low <= lowest and highest <= high][:3]
+        meant = ", or -5..5 if they are meant so" if highest <= VALENCE_RANGE[1] else ""
         return [], [
             f"{span}, none below 0: expected the scale -5..5, or to be told another one. Say which it is: --valence-scale "
-            f"{' or '.join(likely) or 'LOWEST..HIGHEST'}, or -5..5 if they are meant so; in Python, valence_scale=(1, 9)"
+            f"{' or '.join(likely) or 'LOWEST..HIGHEST'}{meant}; in Python, valence_scale=(1, 9)"
         ]
     if lowest >= -1 and highest <= 1:
         return [f"{span}: taken as they are, on -5..5; --valence-scale -1..1 says that 1 is the highest"], []
@@ -66,7 +71,8 @@ def on_our_scale(text: str, scale: tuple[float, float] | None) -> float | None:
     """Valence in [-5, 5] of a cell; None for an empty one.
 
     Raises:
-        CorpusError: no number, or outside the scale.
+        CorpusError: no number.
+        ValenceOutside: a number outside the scale.
     """
     try:
         value = number_of(text)
@@ -77,7 +83,7 @@ def on_our_scale(text: str, scale: tuple[float, float] | None) -> float | None:
     low, high = scale or VALENCE_RANGE
     if not low <= value <= high:
         hint = "" if scale else "; --valence-scale LOWEST..HIGHEST says what scale it is"
-        raise CorpusError(
+        raise ValenceOutside(
             f"valence {text} is outside [{low:g}, {high:g}]: leave the cell empty where it is missing{hint}"
         )
     if scale is None or scale == VALENCE_RANGE:
