@@ -15,7 +15,7 @@ from flows.options import AlignOptions
 from flows.pretrain import pretrain_views
 from flows.reporting import show_alignment_study
 from flows.runners import configured_task_runner
-from mer.errors import ConfigError
+from mer.errors import ConfigError, CorpusError
 from mer.training.partition import FINAL_VIEW
 from tasks.learn.alignment_study import pooled_study, study_alignment_of_view
 
@@ -30,17 +30,21 @@ def align(options: AlignOptions) -> dict[str, dict[str, float]]:
             "add `alignment: {}` to the stream (and `to:`, where there is not one acoustic stream)"
         )
     dataset, _ = ingest_corpus(recipe, options)
-    experiment = pretrain_views(extract_streams(Experiment(recipe, dataset)))
+    experiment = extract_streams(Experiment(recipe, dataset))
+    anchors = experiment.recipe.anchors
+    if not anchors:
+        raise CorpusError(f"expected clips with {', '.join(recipe.anchors)} to align, found too few")
+    experiment = pretrain_views(experiment)
     running = {
         stream: [
             study_alignment_of_view.submit(view, experiment.pair(stream, view), options.study)
             for view in experiment.views
             if view.name != FINAL_VIEW
         ]
-        for stream in recipe.anchors
+        for stream in anchors
     }
     figures = {}
     for stream, studies in running.items():
         figures[stream] = pooled_study([study.result() for study in studies], options.study)
-        show_alignment_study(figures[stream], stream, recipe.anchors[stream])
+        show_alignment_study(figures[stream], stream, anchors[stream])
     return figures

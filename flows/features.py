@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from prefect import flow
 
 from flows.experiment import Experiment
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
-from flows.progress import FEATURES, StepProgress, begin_stage, plan_stages
-from flows.reporting import show_coverage
+from flows.progress import FEATURES, StepProgress, begin_stage, plan_stages, replan_stages
+from flows.reporting import show_coverage, show_remarks
 from flows.runners import configured_task_runner
 from flows.terminal import console
+from mer.errors import CorpusError
 from mer.features.spec import FeatureSpec
+from mer.training.feasibility import LEAST_CLIPS
 from tasks.data.dataset import clip_ids_of
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.kept_extractor import let_go
-from tasks.data.missing import count_missing, require_feature_files
+from tasks.data.missing import absent_streams, count_missing, require_feature_files
 from tasks.data.streams import frame_features, frames_name
 from tasks.data.text_coverage import cover_texts
 from tasks.stage.references import FeatureSetRef
@@ -42,7 +45,36 @@ def extract_streams(experiment: Experiment) -> Experiment:
     tell_texts(experiment, specs)
     features = extract(experiment, specs)
     require_feature_files(features, clip_ids_of(experiment.dataset))
-    return experiment.with_features(features)
+    return _without_absent(experiment.with_features(features))
+
+
+def _without_absent(experiment: Experiment) -> Experiment:
+    """The same without the streams that hardly a clip has (pictures, in a corpus of sound): said, and the model is made without.
+
+    Raises:
+        CorpusError: no stream is left to learn from.
+    """
+    clip_ids = clip_ids_of(experiment.dataset)
+    absent = absent_streams(experiment.features, clip_ids)
+    if not absent:
+        return experiment
+    recipe = experiment.recipe.without_streams(absent)
+    counts = ", ".join(f"{name} {count}" for name, count in absent.items())
+    if not recipe.reads:
+        raise CorpusError(
+            f"expected at least {LEAST_CLIPS} clips with a stream to learn from, found of {len(clip_ids)} clips: {counts}; add "
+            "clips, or streams that these have"
+        )
+    if set(experiment.recipe.anchors) - set(recipe.anchors) - set(absent):
+        recipe.require_vectors()  # crops that were aligned to a stream that is gone
+    show_remarks(
+        [
+            f"stream {name} is left out of the model: {count or 'none'} of {len(clip_ids)} clips {'have' if count else 'has'} it"
+            for name, count in absent.items()
+        ]
+    )
+    replan_stages(recipe)
+    return replace(experiment, recipe=recipe)
 
 
 def tell_texts(experiment: Experiment, specs: Mapping[str, FeatureSpec]) -> None:

@@ -21,7 +21,7 @@ from flows.progress import adaptation, alignment, begin_stage, tell_found
 from flows.reporting import show_adapters, show_retrieval
 from flows.runners import configured_task_runner
 from mer.adaptation.block import Block
-from mer.errors import ConfigError
+from mer.errors import ConfigError, CorpusError
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe
 from mer.recipes.layer_reading import has_states_to_choose
@@ -49,6 +49,8 @@ def adapt(options: AdaptOptions) -> Learnt:
     streams = _streams_to_adapt(recipe, options.stream)
     dataset, _ = ingest_corpus(recipe, options)
     experiment = extract_streams(Experiment(recipe, dataset))
+    if absent := [stream for stream in streams if stream not in experiment.recipe.streams]:
+        raise CorpusError(f"expected clips with {', '.join(absent)} to adapt to, found too few")
     for stream in streams:
         experiment = adapt_stream(study_if_needed(experiment, stream), stream)
     return _plain(experiment)

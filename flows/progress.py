@@ -44,6 +44,13 @@ def plan_stages(recipe: Recipe, last: str) -> None:
     _plan = stages[: stages.index(last) + 1] if last in stages else stages
 
 
+def replan_stages(recipe: Recipe) -> None:
+    """Go on with fewer stages: those of a recipe that has lost some streams."""
+    global _plan
+    left = set(_stages(recipe))
+    _plan = tuple(stage for stage in _plan if stage in left)
+
+
 def begin_stage(name: str) -> None:
     """Print the stage that begins now, with its number where it is one of those planned."""
     number = f"[{_plan.index(name) + 1}/{len(_plan)}] " if name in _plan else ""

@@ -71,10 +71,10 @@ def retrained(options: RetrainOptions) -> RetrainReport:
         evaluation = evaluate(view, fused, served, recipe.label_shift)
         final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
         domain = find_domain(experiment)
-        registered = RegisteredAs(model, recipe)
+        registered = RegisteredAs(model, experiment.recipe)
         begin_stage(REGISTRATION)
         version = register(view, registered, experiment.inputs(view), final, evaluation, domain)
-        close_tracked_run(view, recipe, evaluation)
+        close_tracked_run(view, experiment.recipe, evaluation)
         promotion = (
             gate_and_promote(dataset, recipe.gate, version, evaluation, fencing_token)
             if options.promote

@@ -100,9 +100,11 @@ def check_before(options: FlowOptions, *, trains: bool) -> None:
     checked = checked_corpus(options, SAMPLE_OF_A_RUN)
     print_once(checked.account.lines())
     if not checked.usable:
-        reasons = "; ".join(f"{file.name}: {file.detail}" for file in checked.refused[:3])
+        shown = checked.refused[: 1 if len({file.reason for file in checked.refused}) == 1 else 3]
+        reasons = "; ".join(f"{file.name}: {file.detail}" for file in shown)
+        remarks = "".join(f"\n  {remark}" for remark in checked.remarks)
         raise CorpusError(
-            f"{checked.root}: none of the {checked.probed} files that were opened can be used: {reasons}"
+            f"{checked.root}: none of the {checked.probed} files that were opened can be used: {reasons}{remarks}"
         )
     if trains and checked.feasibility.problem:
         raise CorpusError(checked.feasibility.problem)

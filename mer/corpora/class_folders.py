@@ -67,7 +67,7 @@ class ClassFoldersReader:
     def read(self, root: Path, emotions: Sequence[str], options: ReadingOptions) -> Reading:
         """Read the folders; files elsewhere are unlabelled.
 
-        Where no folder is called like an emotion (the format was named), the first folder of a path is the label.
+        Where fewer than two folders are called like emotions (the format was named), the first folder of a path is the label.
 
         Raises:
             CorpusError: labels outside the emotion set, all of them in one message.
@@ -75,7 +75,7 @@ class ClassFoldersReader:
         index = index_media(root)
         words = _words(emotions, options)
         places = {path: _place(path, root, words) for path in index.files}
-        if not any(place.emotion for place in places.values()):
+        if len({folded_label(place.emotion) for place in places.values() if place.emotion}) < LEAST_CLASSES:
             places = {path: _first_folder(path, root) for path in index.files}
         speakers = _speakers(places)
         cells = [_cells(path, name, places, speakers, root) for path, name in _clips(index, places)]

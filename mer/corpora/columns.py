@@ -18,23 +18,26 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "name": (
             "filename", "file", "file_name", "wav", "wav_name", "wavfile", "clip", "clip_name", "clip_id", "video_name",
-            "audio_name", "utterance_id", "utt_id", "segment_id", "sample", "sample_id", "stem",
+            "audio_name", "utterance_id", "utt_id", "segment_id", "sample", "sample_id", "stem", "datei", "dateiname",
         ),
         "path": (
             "filepath", "file_path", "wav_path", "audio_path", "video_path", "media_path", "clip_path", "relative_path",
+            "pfad", "dateipfad",
         ),
-        "emotion": ("label", "emotion_label", "emo", "discrete", "class", "emotion_class", "emotion_name", "category"),
-        "valence": ("val", "valence_mean", "mean_valence", "valence_score"),
+        "emotion": ("label", "emotion_label", "emo", "discrete", "class", "emotion_class", "emotion_name", "category", "klasse"),
+        "valence": ("val", "valence_mean", "mean_valence", "valence_score", "valenz"),
         "speaker": (
             "subject", "speaker_id", "actor", "participant", "spk", "spk_id", "subject_id", "actor_id", "participant_id",
-            "person", "person_id", "speaker_name",
+            "person", "person_id", "speaker_name", "sprecher", "sprecherin", "proband", "versuchsperson", "teilnehmer",
         ),
-        "transcript": ("text", "transcription", "sentence", "utterance_text", "transcripts", "subtitle", "raw_text"),
+        "transcript": (
+            "text", "transcription", "sentence", "utterance_text", "transcripts", "subtitle", "raw_text", "transkript",
+        ),
         "split": ("subset", "partition", "set", "mode", "data_split", "usage"),
         "fold": ("folds", "cv_fold", "fold_id", "fold_number"),
     }
 )  # fmt: skip
-"""Other names of the columns, lower case and with `_` between words. The names of `COLUMNS` themselves come first."""
+"""Other names of the columns, English and German, in lower case with `_` between words. Those of `COLUMNS` come first."""
 
 _LAST_RESORTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"name": ("id", "utterance", "key"), "transcript": ("utterance",), "emotion": ("target",)}

@@ -78,6 +78,14 @@ def feature_sets(root: Path) -> tuple[str, ...]:
     )
 
 
+def without_sound(name: str) -> str:
+    """Why a recipe that reads sound cannot use a clip of precomputed features."""
+    return (
+        f"{name} has precomputed features only, and the recipe reads sound: give its acoustic stream a source files:<name>, or "
+        "set require_audio: false"
+    )
+
+
 def precomputed_content(entry: CorpusEntry) -> str:
     """Content of an entry without media: sha256 (hex) over its feature files' content, set by set.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from mer.corpora.mertools import MertoolsReader
 from mer.corpora.mmsa import MmsaPickleReader, MmsaReader
 from mer.corpora.options import ReadingOptions
 from mer.corpora.reading import CorpusReader
+from mer.corpora.splits import split_of
 from mer.corpora.table import LABELS, TableReader, tables_of
 
 PARTICULAR: tuple[CorpusReader, ...] = (
@@ -29,6 +31,13 @@ BY_MEDIA = (RAVDESS, CREMA_D, EMO_DB, ClassFoldersReader())
 """Layouts known by the names of media and of their folders; of equally good ones the first."""
 
 READERS: tuple[CorpusReader, ...] = (*PARTICULAR, _TABLE, _PICKLES, *BY_MEDIA, _FOLDER)
+
+_LEAST_FOLDERS, _MOST_FOLDERS, _LEAST_CLIPS = 2, 20, 2
+"""Folders side by side that may be classes, and clips that each of them has."""
+_KINDS_OF_MEDIA = frozenset(
+    {"audio", "audios", "clips", "media", "video", "videos", "wav", "wavs", "mp4", "mp3", "flac"}
+)
+_SHOWN = 6
 
 _STRAY = 0.5
 """A table that labels less than this share of what names label is not the corpus' table, unless it is called labels."""
@@ -52,7 +61,7 @@ def by_evidence(
     if not _TABLE.matches(root):
         if labelled:
             return best, _could_be(others)
-        return (_PICKLES, []) if _PICKLES.matches(root) else (_FOLDER, _of_named_files(media))
+        return (_PICKLES, []) if _PICKLES.matches(root) else (_FOLDER, _could_have_labels(root, media))
     by_table = _TABLE.labelled(root, media, emotions, options)
     tables = tables_of(root)
     if labelled and (by_table < _STRAY * labelled and not (by_table and _is_called_labels(tables))):
@@ -78,6 +87,23 @@ def _is_called_labels(tables: Sequence[Path]) -> bool:
 
 def _could_be(formats: Sequence[str]) -> list[str]:
     return [f"it also looks like {', '.join(formats)}: --format reads it as that"] if formats else []
+
+
+def _could_have_labels(root: Path, media: Sequence[Path]) -> list[str]:
+    """Labels that the names of a folder without any may be."""
+    return _of_named_files(media) or _of_folders(root, media)
+
+
+def _of_folders(root: Path, media: Sequence[Path]) -> list[str]:
+    """Folders side by side, each with several clips, that are no split and no kind of media: perhaps one per class."""
+    parts = [path.relative_to(root).parts for path in media]
+    folders = Counter(part[0] for part in parts if len(part) > 1)
+    told = [name for name in folders if split_of(name) is not None or name.lower() in _KINDS_OF_MEDIA]
+    if told or not _LEAST_FOLDERS <= len(folders) <= _MOST_FOLDERS or min(folders.values()) < _LEAST_CLIPS:
+        return []
+    listed = ", ".join(f"{name} {count}" for name, count in sorted(folders.items())[:_SHOWN])
+    more = f" and {len(folders) - _SHOWN} more" if len(folders) > _SHOWN else ""
+    return [f"clips by folder: {listed}{more}; if the folders are the labels: --format class_folders"]
 
 
 def _of_named_files(media: Sequence[Path]) -> list[str]:

@@ -37,9 +37,8 @@ def recognise(
     """
     root = Path(root).expanduser().resolve()
     if not root.is_dir():
-        raise CorpusError(
-            f"expected a corpus folder at {root}, found {'a file' if root.exists() else 'nothing'}"
-        )
+        found = f"a file: give its folder, {root.parent}" if root.exists() else "nothing"
+        raise CorpusError(f"expected a corpus folder at {root}, found {found}")
     targets = {str(to) for to in options.label_map.values() if to is not None}
     if emotions and (wrong := sorted(targets - set(emotions))):
         raise CorpusError(f"label map leads to {', '.join(wrong)}: expected members of {', '.join(emotions)}")

@@ -13,7 +13,7 @@ from mer.corpora.options import LabelMap, ReadingOptions
 from mer.corpora.splits import ABOUT_VALIDATION, EXPECTED, is_validation, split_of
 from mer.corpora.table_file import Cells
 from mer.corpora.unknown_labels import how_to_map
-from mer.corpora.valence_scale import on_our_scale
+from mer.corpora.valence_scale import ValenceOutside, on_our_scale
 from mer.emotions import canonical_emotion, folded_label
 from mer.errors import CorpusError
 
@@ -81,6 +81,7 @@ def parse_rows(
         )
     if not cells.rows:
         raise CorpusError(f"{table} has a header and no rows")
+    scale_unknown = bool(problems)  # what the table as a whole does not say is said once, not of every row
     problems = list(problems)
     mapped: Counter[tuple[str, str]] = Counter()
     rows: list[LabelRow] = []
@@ -93,6 +94,8 @@ def parse_rows(
                 unknown[error.label] += 1
                 if unknown.total() > _UNKNOWN_SHOWN:
                     continue
+            elif isinstance(error, ValenceOutside) and scale_unknown:
+                continue
             location = locations[index] if locations else f"row {cells.line(index)}"
             problems.append(f"{location}: {error}")
     if unknown:

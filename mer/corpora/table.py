@@ -70,6 +70,12 @@ class TableReader:
         table = tables[0].name
         content, transcripts = texts_beside(root, table, read_cells(tables[0]), options.text_column)
         cells, notes = with_known_columns(content, table)
+        if not {"name", "path"} & set(cells.columns):
+            found = ", ".join(content.columns) or "no header"
+            raise CorpusError(
+                f"{table}: expected a column `name` or `path` that says which clip a row is of, found {found}; rename the one "
+                "that does `name`"
+            )
         scale_notes, problems = about_scale((row.get("valence", "") for row in cells.rows), options)
         rows, row_notes = parse_rows(cells, table, emotions, options, problems=problems)
         notes = [*cells.notes, *notes, *scale_notes, *row_notes]

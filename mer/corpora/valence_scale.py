@@ -20,6 +20,10 @@ _ENDS = (1, 2, 3)
 """Of scales around 0 that lie within ours: CMU-MOSEI's is -3..3."""
 
 
+class ValenceOutside(CorpusError):
+    """A valence outside its scale."""
+
+
 def parse_valence_scale(text: str) -> tuple[float, float] | None:
     """Lowest and highest value of a scale; None for an empty text.
 
@@ -55,9 +59,10 @@ def about_scale(texts: Iterable[str], options: ReadingOptions) -> tuple[list[str
     span = f"{len(numbers)} valences from {lowest:g} to {highest:g}"
     if lowest >= 0:
         likely = [f"{low}..{high}" for low, high in _COMMON if low <= lowest and highest <= high][:3]
+        meant = ", or -5..5 if they are meant so" if highest <= VALENCE_RANGE[1] else ""
         return [], [
             f"{span}, none below 0: expected the scale -5..5, or to be told another one. Say which it is: --valence-scale "
-            f"{' or '.join(likely) or 'LOWEST..HIGHEST'}, or -5..5 if they are meant so; in Python, valence_scale=(1, 9)"
+            f"{' or '.join(likely) or 'LOWEST..HIGHEST'}{meant}; in Python, valence_scale=(1, 9)"
         ]
     likely_end = next((end for end in _ENDS if -end <= lowest and highest <= end), None)
     if likely_end is not None:
@@ -72,7 +77,8 @@ def on_our_scale(text: str, scale: tuple[float, float] | None) -> float | None:
     """Valence in [-5, 5] of a cell; None for an empty one.
 
     Raises:
-        CorpusError: no number, or outside the scale.
+        CorpusError: no number.
+        ValenceOutside: a number outside the scale.
     """
     try:
         value = number_of(text)
@@ -83,7 +89,7 @@ def on_our_scale(text: str, scale: tuple[float, float] | None) -> float | None:
     low, high = scale or VALENCE_RANGE
     if not low <= value <= high:
         hint = "" if scale else "; --valence-scale LOWEST..HIGHEST says what scale it is"
-        raise CorpusError(
+        raise ValenceOutside(
             f"valence {text} is outside [{low:g}, {high:g}]: leave the cell empty where it is missing{hint}"
         )
     if scale is None or scale == VALENCE_RANGE:

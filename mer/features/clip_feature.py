@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.clips import Clip
-from mer.errors import MediaError
+from mer.errors import MediaError, QuarantineReason
 from mer.features.spec import FeatureSpec
 from mer.validation.magnitude import MAX_MAGNITUDE, first_unbearable, is_bearable
 
 NOT_FINITE = "not_finite"
 """Flag of a clip whose features an encoder overflowed on, or that are too large to compute with."""
 
+_NOT_THERE = frozenset({QuarantineReason.NO_AUDIO, QuarantineReason.NO_USABLE_STREAM})
 TOO_SHORT = "too_short"
 """Flag: less sound than one frame of the encoder, or than the preparation asks for."""
 
@@ -77,7 +78,8 @@ def bearable(feature: ClipFeature, spec: FeatureSpec | None = None, clip: Clip |
 
 
 def media_warning(spec: FeatureSpec, clip: Clip, error: MediaError) -> None:
-    """Log that a clip's stream is masked, and why."""
-    logging.getLogger(__name__).warning(
-        "%s features of clip %r are masked (%s): %s", spec.modality, clip.name, error.reason, error
+    """Log that a clip's stream is masked, and why; a track that is simply not there is no reason to warn of every clip."""
+    level = logging.INFO if error.reason in _NOT_THERE else logging.WARNING
+    logging.getLogger(__name__).log(
+        level, "%s features of clip %r are masked (%s): %s", spec.modality, clip.name, error.reason, error
     )

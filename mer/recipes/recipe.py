@@ -7,7 +7,7 @@ misspelt option cannot be silently ignored.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -334,6 +334,18 @@ class Recipe(_Frozen):
         """A copy in which options of a stream are others; they are not validated."""
         changed = {**self.streams, name: self.streams[name].model_copy(update=options)}
         return self.model_copy(update={"streams": changed})
+
+    def without_streams(self, names: Collection[str]) -> Recipe:
+        """A copy without some streams, and without the alignments that led to them; not validated."""
+        left = {name: stream for name, stream in self.streams.items() if name not in names}
+        fused = (
+            None if self.fused_streams is None else tuple(name for name in self.fused_streams if name in left)
+        )
+        reduced = self.model_copy(update={"streams": left, "fused_streams": fused})
+        for name, anchor in self.anchors.items():
+            if name in left and anchor in names:
+                reduced = reduced.with_stream(name, alignment=None)
+        return reduced
 
     def stream(self, name: str) -> Stream:
         """A stream by name.

@@ -78,6 +78,8 @@ class CorpusCheck:
             if (more := len(self.refused) - _SHOWN) > 0:
                 lines.append(f"  and {more} more")
         lines += self.remarks
+        if not self.usable:
+            return lines
         lines += self.feasibility.remarks
         lines.append(
             f"training: not possible: {self.feasibility.problem}"
@@ -119,7 +121,11 @@ def check_corpus_folder(
         refused = [
             *(RefusedFile(item.name, item.reason, item.detail) for item in recognised.left_out),
             *(found for future in probing if (found := future.result()) is not None),
-            *(found for entry in entries if entry.name not in seen and (found := _unread(entry)) is not None),
+            *(
+                found
+                for entry in entries
+                if entry.name not in seen and (found := _unread(entry, recipe.needs_sound)) is not None
+            ),
         ]
     account = account_of(recognised)
     without = {file.name for file in refused}
@@ -160,7 +166,7 @@ def _refusal(entry: CorpusEntry, require_audio: bool, contained: ContainedMedia)
     from mer.media.probe import require_streams
 
     if entry.precomputed:
-        return _unread(entry)
+        return _unread(entry, require_audio)
     try:
         require_streams(contained.probe(entry.media), audio=require_audio, video=False)
     except MediaError as error:
@@ -168,8 +174,12 @@ def _refusal(entry: CorpusEntry, require_audio: bool, contained: ContainedMedia)
     return None
 
 
-def _unread(entry: CorpusEntry) -> RefusedFile | None:
+def _unread(entry: CorpusEntry, require_audio: bool) -> RefusedFile | None:
     """The same as far as it can be told without opening a file."""
+    if entry.precomputed and require_audio:
+        from mer.corpora.feature_files import without_sound
+
+        return RefusedFile(entry.name, QuarantineReason.NO_AUDIO, without_sound(entry.name))
     for path in entry.precomputed or (entry.media,):
         if (size := _size(path)) < 0:
             return RefusedFile(
@@ -202,8 +212,12 @@ def _lacking(recipe: Recipe, account: CorpusAccount, usable: Sequence[CorpusEntr
                 f"stream {name} reads transcripts, which {len(usable) - spoken} of {len(usable)} clips lack; a recogniser "
                 f"(--set {name}.features.recogniser=wheel:moonshine-tiny) listens to them"
             )
-        elif not features.reads_text and usable and all(entry.precomputed for entry in usable):
-            yield f"stream {name} reads media, and all clips consist of precomputed features: give it a source files:<name>"
+        elif not features.reads_text and account.clips == account.without_media:
+            yield (
+                f"stream {name} reads media, and all clips consist of precomputed features: leave it out (--set {name}=null) and "
+                f"name a stream of these (--set 'streams.NAME={{modality: {stream.modality}, features: {{source: "
+                '"files:SET"}}\')'
+            )
 
 
 def _nothing(root: Path, details: Sequence[str]) -> str:

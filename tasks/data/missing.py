@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from prefect import task
 
 from mer.errors import CorpusError
+from mer.training.feasibility import LEAST_CLIPS
 from tasks.data.features import content_ids
 from tasks.stage.references import FeatureSetRef
 from tasks.stage.workspace import Workspace, workspace
@@ -27,6 +28,14 @@ def count_missing(features: Mapping[str, FeatureSetRef], clip_ids: Sequence[str]
         if counts is not None:
             names.setdefault(counts, []).append(name)
     return [f"{', '.join(sets)}: {counts}" for counts, sets in names.items()]
+
+
+@task(name="find absent streams")
+def absent_streams(features: Mapping[str, FeatureSetRef], clip_ids: Sequence[str]) -> dict[str, int]:
+    """Streams that too few clips have for anything to be learnt of them -> how many have them."""
+    space = workspace()
+    present = {name: sum(presence(space, item, clip_ids)[0]) for name, item in features.items()}
+    return {name: count for name, count in present.items() if count < LEAST_CLIPS}
 
 
 @task(name="require feature files")

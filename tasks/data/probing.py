@@ -73,14 +73,10 @@ def examine(entry: CorpusEntry, require_audio: bool, contained: ContainedMedia) 
 
 def _examine_precomputed(entry: CorpusEntry, stamp: tuple[int, int], require_audio: bool) -> ClipUpsert:
     """A clip without media: its content is that of its feature files; neither sound nor pictures."""
-    from mer.corpora.feature_files import precomputed_content
+    from mer.corpora.feature_files import precomputed_content, without_sound
 
     if require_audio:
-        raise MediaError(
-            QuarantineReason.NO_AUDIO,
-            f"{entry.name} has precomputed features only, and the recipe reads sound: give its acoustic stream "
-            "a source files:<name>, or set require_audio: false",
-        )
+        raise MediaError(QuarantineReason.NO_AUDIO, without_sound(entry.name))
     return ClipUpsert(
         name=entry.name,
         content=precomputed_content(entry),

@@ -66,6 +66,14 @@ def unlabelled(root: Path) -> Path:
     return root
 
 
+def features_alone(root: Path) -> Path:
+    for path in corpus(root).glob("*.wav"):
+        path.unlink()
+        (root / "features/hubert-UTT").mkdir(parents=True, exist_ok=True)
+        np.save(root / f"features/hubert-UTT/{path.stem}.npy", np.ones(4, np.float32))
+    return root
+
+
 CASES: dict[str, tuple[Callable[[Path], Path], int, tuple[str, ...]]] = {
     "sound": (
         lambda root: corpus(root, clips=12),
@@ -82,6 +90,11 @@ CASES: dict[str, tuple[Callable[[Path], Path], int, tuple[str, ...]]] = {
     ),
     "all damaged": (all_damaged, 1, ("no clip of this corpus can be used", "cannot be used: empty_file 8")),
     "unlabelled": (unlabelled, 0, ("training: not possible: training needs labels", "next: mer ingest --corpus")),
+    "features alone": (
+        features_alone,
+        1,
+        ("cannot be used: no_audio 8", "leave it out (--set visual=null)", "no clip of this corpus can be used"),
+    ),
     "one class": (
         lambda root: corpus(root, emotions=("happy",)),
         0,

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from flows import progress
-from flows.progress import StepProgress, begin_stage, duration, plan_stages, tell_found
+from flows.progress import StepProgress, begin_stage, duration, plan_stages, replan_stages, tell_found
 from infra.artifacts import ArtifactRef
 from mer.recipes import load_recipe
 from tasks.stage.run import StageResult
@@ -51,6 +51,14 @@ def test_stages_are_numbered_in_the_order_in_which_the_recipe_has_them(
         *(f"[{number}/{len(names)}] {name}" for number, name in enumerate(names, 1)),
         "something else",
     ]
+
+
+def test_stages_of_a_stream_that_is_left_out_are_not_counted(shown: Console) -> None:
+    recipe = load_recipe("demo")
+    plan_stages(recipe, "registration")
+    replan_stages(recipe.without_streams(["visual"]))
+    begin_stage("fusion")
+    assert lines(shown) == ["[5/8] fusion"]
 
 
 def test_parts_that_are_found_are_counted_in_one_line(shown: Console) -> None:

@@ -13,7 +13,7 @@ from mer.errors import CorpusError
 from mer.features.spec import FeatureSpec
 from tasks.data.features import extract_shard, feature_table, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
-from tasks.data.missing import count_missing, require_feature_files
+from tasks.data.missing import absent_streams, count_missing, require_feature_files
 from tasks.stage.workspace import workspace
 
 
@@ -53,6 +53,7 @@ def test_clips_without_text_are_masked_and_counted_once(
         "again, lexical: 4 of 7 clips are missing and masked (empty_features 3, no_feature_file 1)",
         "spoken: 6 of 7 clips are missing and masked (no_transcript 6)",
     ]
+    assert absent_streams.fn(plan.features, ids) == {"again": 3, "lexical": 3, "spoken": 1}
     with pytest.raises(
         CorpusError,
         match=r"files of the clips in files:bert-UTTT .* none for all 7",

@@ -10,6 +10,7 @@ from human_corpora import LABELS, NAMES, Human, corpus, named, rows, wavs
 
 WAVS = tuple(f"{name}.wav" for name in NAMES)
 CLASSES = ("Happy", "Happy", "Sad", "Sad", "Angry", "Angry", "Neutral", "Neutral")
+GERMAN = ("Freude", "Freude", "Trauer", "Trauer", "Wut", "Wut", "Neutral", "Neutral")
 EMO_DB = {
     "03a01Fa": "happy", "03a01Wa": "angry", "08a02Na": "neutral", "08a02Ta": "sad", "09b01Fb": "happy", "09b01Wb": "angry",
     "10a05Na": "neutral", "10a05Tb": "sad",
@@ -154,6 +155,21 @@ LAYOUT_CASES = [
         named(NAMES, tuple("aabbccdd")),
         format="class_folders",
         command=["--format", "class_folders", "--emotions", "auto"],
+    ),
+    Human(
+        "classes of which one is known, the format said",
+        files([f"{label}/{wav}" for label, wav in zip(GERMAN, WAVS, strict=True)]),
+        named(NAMES, tuple(label.lower() for label in GERMAN)),
+        format="class_folders",
+        recipe="",
+        command=["--format", "class_folders"],
+    ),
+    Human(
+        "classes of which one is known, the format not said",
+        files([f"{label}/{wav}" for label, wav in zip(GERMAN, WAVS, strict=True)]),
+        dict.fromkeys(NAMES),
+        format="folder",
+        notes=[r"clips by folder: Freude 2, Neutral 2, Trauer 2, Wut 2; if .*--format class_folders"],
     ),
     Human(
         "classes that nobody knows, not said",

@@ -82,7 +82,18 @@ COLUMN_CASES = [
     Human(
         "two labels", columns("name,label,class", "x"), refused=r"columns `label`, `class` may be the emotion"
     ),
-    Human("no name", columns("gender,emotion"), refused=r"expected a column `name` or `path`, found emotion"),
+    Human(
+        "no name",
+        columns("gender,emotion"),
+        refused=r"expected a column `name` or `path` .*, found gender, emotion; rename the one that does `name`",
+    ),
+    Human(
+        "German headings",
+        corpus(
+            [["-3,5", n, e, "Vp 3"] for n, e in rows()], WAVS, header="Valenz;Dateiname;Klasse;Versuchsperson"
+        ),
+        notes=[TAKEN + "dateiname is name, klasse is emotion, valenz is valence, versuchsperson is speaker"],
+    ),
 ]
 
 SPLITS = ("train", "Training", "val", "dev", "validation", "valid", "test", "unlabelled")
@@ -122,7 +133,7 @@ NUMBER_CASES = [
     Human(
         "1 to 9, not said",
         corpus(valences(*VALENCES), WAVS, header="name;emotion;val"),
-        refused=r"8 valences from 1 to 9, none below 0.*--valence-scale 1\.\.9",
+        refused=r"8 valences from 1 to 9, none below 0.*--valence-scale 1\.\.9 or [^-]*\(1, 9\)$",
     ),
     Human(
         "1 to 5, not said",

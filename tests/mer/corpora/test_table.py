@@ -138,7 +138,7 @@ def test_a_name_of_two_files_asks_for_a_path(tmp_path: Path) -> None:
 
 
 def test_all_problems_are_reported_together_with_their_rows(tmp_path: Path) -> None:
-    table = "name,emotion,valence,split,fold\na,joyful,,,\nb,,9,,\nc,,,exam,\nd,,,,x\ne,,lots,,\nf,,inf,,\n,,,,1\n"
+    table = "name,emotion,valence,split,fold\na,joyful,,,\nb,,9,,\nc,,,exam,\nd,,,,x\ne,,lots,,\nf,,inf,,\n,,,,1\ng,,-1,,\n"
     with pytest.raises(CorpusError) as caught:
         corpus(tmp_path, table)
     message = str(caught.value)

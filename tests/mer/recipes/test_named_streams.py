@@ -264,3 +264,21 @@ def test_names_of_streams_differ_in_more_than_case_and_dashes(names: tuple[str, 
     ) as refused:
         recipe_of(dict.fromkeys(names, SPEECH))
     assert all(name in str(refused.value) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("absent", "left", "anchors"),
+    [
+        (["visual"], ("acoustic", "lexical"), {}),
+        (["lexical"], ("acoustic", "visual"), {"visual": "acoustic"}),
+        (["acoustic"], ("visual", "lexical"), {}),
+    ],
+)
+def test_a_recipe_without_streams_has_no_alignment_to_them(
+    absent: list[str], left: tuple[str, ...], anchors: dict[str, str]
+) -> None:
+    recipe = load_recipe("demo").model_copy(update={"fused_streams": ("acoustic", "visual", "lexical")})
+    reduced = recipe.without_streams(absent)
+    assert (tuple(reduced.streams), reduced.reads, reduced.fused_streams) == (left, left, left)
+    assert reduced.anchors == anchors
+    assert all(stream.alignment is None for name, stream in reduced.streams.items() if name not in anchors)
