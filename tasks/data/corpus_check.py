@@ -18,7 +18,7 @@ from mer.clips import CorpusEntry, Split
 from mer.corpora.account import CorpusAccount
 from mer.corpora.options import ReadingOptions
 from mer.errors import CorpusError, MediaError, QuarantineReason
-from mer.training.feasibility import Feasibility, training_feasibility
+from mer.training.feasibility import Feasibility, fold_problem, training_feasibility
 
 if TYPE_CHECKING:
     from mer.media.contained import ContainedMedia
@@ -136,14 +136,31 @@ def check_corpus_folder(
         account=account,
         probed=len(chosen),
         refused=tuple(refused),
-        feasibility=training_feasibility(
-            [entry.emotion for entry in training],
-            [entry.speaker for entry in training],
-            recipe.emotions,
-            least_compared=recipe.gate.min_clips,
-        ),
+        feasibility=_feasibility(training, recipe),
         remarks=tuple(_lacking(recipe, account, usable)),
     )
+
+
+def _feasibility(training: Sequence[CorpusEntry], recipe: Recipe) -> Feasibility:
+    """What can be learnt from these clips, and whether folds that keep their speakers apart leave something to learn from."""
+    from mer.training.folds import outer_folds
+
+    judged = training_feasibility(
+        [entry.emotion for entry in training],
+        [entry.speaker for entry in training],
+        recipe.emotions,
+        least_compared=recipe.gate.min_clips,
+    )
+    if judged.problem is not None:
+        return judged
+    labelled = [entry for entry in training if entry.emotion is not None]
+    published = [entry.fold for entry in labelled if entry.fold is not None]
+    plan = recipe.folds
+    if not plan.use_published or len(published) < len(labelled):
+        speakers, names = [entry.speaker for entry in labelled], [entry.name for entry in labelled]
+        published = outer_folds(speakers, names, plan.count, plan.seed).tolist()
+    problem = fold_problem(published, [entry.emotion for entry in labelled])
+    return judged if problem is None else Feasibility(problem)
 
 
 def sampled(entries: Sequence[CorpusEntry], most: int) -> list[CorpusEntry]:

@@ -36,7 +36,7 @@ def sound(path: Path, seconds: float = 0.3) -> None:
         file.writeframes(samples.tobytes())
 
 
-def corpus(root: Path, clips: int = 8, emotions: tuple[str, ...] = EMOTIONS, speakers: int = 2) -> Path:
+def corpus(root: Path, clips: int = 8, emotions: tuple[str, ...] = EMOTIONS, speakers: int = 3) -> Path:
     root.mkdir(parents=True)
     with (root / "labels.csv").open("w", newline="") as table:
         rows = csv.writer(table)
@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], int, tuple[str, ...]]] = {
         lambda root: corpus(root, clips=12),
         0,
         (
-            "recognised as table: 12 clips", "happy 6, sad 6", "2 speakers", "all files were opened", "training: possible",
+            "recognised as table: 12 clips", "happy 6, sad 6", "3 speakers", "all files were opened", "training: possible",
             "next: mer run --corpus",
         ),
     ),
@@ -101,6 +101,11 @@ CASES: dict[str, tuple[Callable[[Path], Path], int, tuple[str, ...]]] = {
         ("training: not possible: training needs at least two emotions", "next: mer ingest"),
     ),
     "few": (lambda root: corpus(root, clips=4), 0, ("training: not possible: too few labelled clips",)),
+    "an emotion a speaker": (
+        lambda root: corpus(root, clips=12, speakers=2),
+        0,
+        ("training: not possible: folds keep speakers apart", "next: mer ingest"),
+    ),
     "no speakers": (lambda root: corpus(root, speakers=0), 0, ("no speaker is known: folds are dealt by clip",)),
     "no transcripts": (lambda root: corpus(root), 0, ("reads transcripts, which 8 of 8 clips lack",)),
 }  # fmt: skip
@@ -150,6 +155,7 @@ def test_what_is_no_corpus_is_said_before_anything_starts(
         ("all damaged", "none of the 8 files that were opened can be used"),
         ("one class", "at least two emotions"),
         ("few", "too few"),
+        ("an emotion a speaker", "folds keep speakers apart"),
     ],
 )  # fmt: skip
 def test_a_run_that_could_learn_nothing_ends_before_servers_start(
