@@ -46,6 +46,9 @@ def with_unseen(
 
     Returns:
         The stored ones alone, where it saw all others, or cannot be loaded any more (a line says so).
+
+    Raises:
+        MerError, InfraError: transient: it cannot be asked now. What is decided without its answers stands for good.
     """
     from mer.posteriors import Posteriors
 
@@ -56,6 +59,8 @@ def with_unseen(
     try:
         answers = _predicted(space, dataset, champion, [truth.clip_ids[row] for row in unseen])
     except (MerError, InfraError) as error:
+        if error.transient:
+            raise
         logging.getLogger(__name__).warning(
             "%s version %d cannot be asked about %d clips that it never saw (%s): compared on the others",
             champion.name, champion.version, len(unseen), error,

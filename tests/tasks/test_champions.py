@@ -13,7 +13,7 @@ from corpus_layouts import labels
 import mer
 from mer.clips import Clip
 from mer.corpora.options import ReadingOptions
-from mer.errors import ConfigError
+from mer.errors import ConfigError, DecoderUnavailable
 from mer.evaluation.gate import GateConfig
 from mer.fusion.fitted import save_fusion
 from mer.posteriors import Posteriors
@@ -149,6 +149,26 @@ def test_a_champion_reads_few_clips_at_a_time(
     second = corpus_of(tmp_path / "second", 40)
     assert "40 clips" in gated(second, version_of(space, "shared", second)).reason
     assert sizes == [16, 16, 8]
+
+
+def test_a_champion_that_does_not_answer_now_is_asked_again(
+    space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rejection stands for good, so it may not rest on a store or a decoder that was away for a minute."""
+    from mer.predictor.predictor import Predictor
+
+    first = corpus_of(tmp_path / "first", 40)
+    gated(first, version_of(space, "shared", first, folder=tmp_path / "first"))
+    second = corpus_of(tmp_path / "second", 40, flipped=True)
+    challenger = version_of(space, "shared", second)
+
+    def away(*_: object) -> Posteriors:
+        raise DecoderUnavailable("away")
+
+    with monkeypatch.context() as patch, pytest.raises(DecoderUnavailable):
+        patch.setattr(Predictor, "posteriors", away)
+        gated(second, challenger)
+    assert gated(second, challenger).decision == "promoted"
 
 
 def test_a_champion_that_cannot_be_loaded_is_compared_on_what_it_said(
