@@ -27,7 +27,7 @@ def alone_in(folder: Path) -> Iterator[Path]:
 
 def clear_if_abandoned(folder: Path) -> None:
     """Remove what a process killed between commit and clean-up left; a folder in use stays."""
-    if not folder.is_dir():
+    if not folder.is_dir() and not _lock(folder).exists():  # a kill may leave the lock alone
         return
     with locked_now(_lock(folder)) as ours:
         if ours:

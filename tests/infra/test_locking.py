@@ -101,3 +101,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HomeUnusable, match="cannot write"), locked(tmp_path / "file" / "lock"):
         pass
+
+
+def test_a_lock_that_a_kill_left_without_its_folder_goes_too(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    (tmp_path / "work.lock").touch()
+    clear_if_abandoned(folder)
+    assert not list(tmp_path.iterdir())
+    clear_if_abandoned(folder)
+    assert not list(tmp_path.iterdir()), "looking makes nothing"
