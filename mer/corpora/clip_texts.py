@@ -15,12 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mer.clips import Clip
+from mer.corpora.columns import SYNONYMS, column_key
 from mer.corpora.table_file import MAX_TABLE_BYTES, Cells, read_cells
+from mer.corpora.transcripts import ORIGINAL_CHINESE
 from mer.errors import CorpusError
 
-NAME_COLUMNS = ("path", "name", "file", "filename", "file_name", "clip", "video", "audio", "id", "wav")
-TEXT_COLUMNS = ("transcript", "text", "sentence", "utterance", "transcription", "words")
-"""Columns by preference, in lower case."""
+NAME_COLUMNS = ("path", *SYNONYMS["path"], "name", *SYNONYMS["name"], "video", "audio", "id")
+TEXT_COLUMNS = ("transcript", *SYNONYMS["transcript"], "utterance", "words", *ORIGINAL_CHINESE)
+"""Columns by preference, in lower case with `_` for blanks: what label tables call them, and the challenges' subtitle files."""
 
 SIDECAR_SUFFIX = ".txt"
 MAX_SIDECAR_BYTES = 1 << 16
@@ -78,12 +80,13 @@ def read_texts(path: Path) -> ClipTexts:
     if not path.is_file():
         raise CorpusError(f"transcripts: expected a table at {path}, found none")
     cells = _read_json_lines(path) if path.suffix.lower() in (".jsonl", ".ndjson") else read_cells(path)
-    name = next((column for column in NAME_COLUMNS if column in cells.columns), None)
-    text = next((column for column in TEXT_COLUMNS if column in cells.columns), None)
+    columns = {column_key(column): column for column in reversed(cells.columns)}
+    name = next((columns[key] for key in NAME_COLUMNS if key in columns), None)
+    text = next((columns[key] for key in TEXT_COLUMNS if key in columns), None)
     if name is None or text is None:
         raise CorpusError(
-            f"{path.name}: expected a column of names ({', '.join(NAME_COLUMNS)}) and one of texts "
-            f"({', '.join(TEXT_COLUMNS)}), found {', '.join(cells.columns) or 'no header'}"
+            f"{path.name}: expected a column of names (path, name, filename, ...) and one of texts (transcript, text, sentence, "
+            f"subtitle, chinese, english, ...), found {', '.join(cells.columns) or 'no header'}"
         )
     texts: dict[str, str] = {}
     for row in cells.rows:

@@ -59,7 +59,7 @@ def with_known_columns(cells: Cells, table: str) -> tuple[Cells, list[str]]:
     Raises:
         CorpusError: two columns may be the same thing.
     """
-    keys = {_key(column): column for column in reversed(cells.columns)}
+    keys = {column_key(column): column for column in reversed(cells.columns)}
     taken: dict[str, str] = {}
     for known in COLUMNS:
         free = {key: column for key, column in keys.items() if column not in taken.values()}
@@ -73,7 +73,8 @@ def with_known_columns(cells: Cells, table: str) -> tuple[Cells, list[str]]:
     return _renamed(cells, taken), notes
 
 
-def _key(column: str) -> str:
+def column_key(column: str) -> str:
+    """A column's name as it is looked up: lower case, `_` between words."""
     return _BETWEEN_WORDS.sub("_", column.strip().lower()).strip("_")
 
 

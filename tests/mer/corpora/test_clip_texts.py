@@ -24,6 +24,8 @@ TABLES = {
     "byte order mark, CRLF, semicolon": ("t.csv", "\ufeffName;Transcript\r\na;hello\r\n"),
     "tabs": ("t.tsv", "filename\tsentence\na.mp4\thello\n"),
     "quoted": ("t.csv", 'file,utterance\n"a.mp4","hello"\n'),
+    "subtitle file of a challenge": ("t.csv", "name,chinese,english\na,hello,bonjour\n"),
+    "columns of a label table": ("t.csv", "File Name,Utterance Text,label\na.mp4,hello,happy\n"),
     "JSON lines": ("t.jsonl", json.dumps({"name": "a", "text": "hello"}) + "\n\n"),
 }
 
