@@ -65,7 +65,11 @@ class MirrorPlan:
 
 
 class BucketMirror:
-    """The local copy of one folder in a bucket."""
+    """The local copy of one folder in a bucket.
+
+    Raises:
+        SettingsError: the endpoint cannot be used.
+    """
 
     def __init__(self, address: BucketAddress, settings: Settings) -> None:
         self.address = address
@@ -73,12 +77,18 @@ class BucketMirror:
         self._timeout_seconds = settings.store_timeout_seconds
         access, secret = settings.s3_access_key, settings.s3_secret_key
         self._anonymous = access is None or secret is None
-        self._minio = minio_client(
-            address.endpoint,
-            address.region,
-            access.get_secret_value() if access else None,
-            secret.get_secret_value() if secret else None,
-        )
+        try:
+            self._minio = minio_client(
+                address.endpoint,
+                address.region,
+                access.get_secret_value() if access else None,
+                secret.get_secret_value() if secret else None,
+            )
+        except ValueError as error:  # the endpoint is not shown: it may have a password in it
+            raise SettingsError(
+                f"corpus {address.shown}: expected ?endpoint=http://HOST:PORT without user and password (MER_S3_ACCESS_KEY and "
+                f"MER_S3_SECRET_KEY hold the keys), found another one: {error}"
+            ) from None
         self._state = settings.cache_folder / CORPORA_FOLDER / _STATE
         self._journal = self._state / f"{address.bucket}.jsonl"
 

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from infra.errors import SettingsError
 from infra.objects.bucket_address import BucketAddress, folder_name, is_bucket_address
+from infra.objects.mirror import BucketMirror
 from infra.settings import Settings
 
 
@@ -72,3 +73,12 @@ def test_a_secret_is_in_no_message(settings: Settings) -> None:
 @pytest.mark.parametrize("path", ["s3", "./s3://b", "/data/s3:/b", "S3.wav"])
 def test_paths_are_no_addresses(path: str) -> None:
     assert not is_bucket_address(path)
+
+
+@pytest.mark.parametrize("endpoint", ["http://user:hunter2@h:1", "http://hunter2:99999"])
+def test_an_endpoint_that_no_client_takes_is_an_error_that_does_not_show_it(
+    settings: Settings, endpoint: str
+) -> None:
+    with pytest.raises(SettingsError, match=r"expected \?endpoint=http://HOST:PORT") as refused:
+        BucketMirror(BucketAddress.parse(f"s3://data/x?endpoint={endpoint}", settings), settings)
+    assert "hunter2" not in str(refused.value)
