@@ -90,11 +90,11 @@ def check_before(options: FlowOptions, *, trains: bool) -> None:
     if is_bucket_address(options.corpus):
         return  # the flow fetches it first, and says the same of it
     known = existing_workspace()
-    name = options.catalogue_name(options.corpus)
+    name, root = options.catalogue_name(options.corpus), Path(options.corpus).expanduser().resolve()
     if (
         known is not None
-        and name in {row.name for row in known.catalogue.corpora()}
-        and Path(options.corpus).is_dir()
+        and (name, root) in {(row.name, row.root) for row in known.catalogue.corpora()}
+        and root.is_dir()
     ):
         return  # the flow reads only what changed, and says the same of it
     checked = checked_corpus(options, SAMPLE_OF_A_RUN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -68,6 +69,7 @@ def list_corpus(
     if recognised.entries:
         check_corpus(recognised.entries, emotions)
     space = workspace()
+    _warn_of_another_folder(space, corpus, recognised.root)
     space.catalogue.upsert_corpus(
         corpus, root=recognised.root, format=recognised.format, emotions=list(recognised.emotions)
     )
@@ -156,6 +158,17 @@ def _recognise(listing: Listing, emotions: Sequence[str]) -> RecognisedCorpus:
         name=listing.corpus,
         options=listing.options,
     )
+
+
+def _warn_of_another_folder(space: Workspace, corpus: str, root: Path) -> None:
+    """Folders of many corpora are called alike (data, wav): the name is the corpus, and it has one folder."""
+    before = next((row.root for row in space.catalogue.corpora() if row.name == corpus), root)
+    if before != root and before.is_dir():
+        logging.getLogger(__name__).warning(
+            "corpus %s was read from %s before, which is still there: its clips leave the catalogue for those of %s; two corpora "
+            "need two names (--name)",
+            corpus, before, root,
+        )  # fmt: skip
 
 
 def _set_aside_again(space: Workspace, recognised: RecognisedCorpus) -> None:

@@ -15,9 +15,13 @@ from stub_bucket import serving
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.cli.check import check_before
 from flows.cli.outcome import failure
+from flows.options import RetrainOptions, checked_options
 from mer.clips import CorpusEntry
+from mer.errors import CorpusError
 from tasks.data.corpus_check import sampled
+from tasks.stage.workspace import workspace
 
 EMOTIONS = ("happy", "sad")
 
@@ -213,3 +217,14 @@ def test_a_corpus_in_a_bucket_is_checked_by_its_copy(tmp_path: Path, monkeypatch
     assert answer.exit_code == 0, answer.output
     for text in ("12 clips", "happy 6, sad 6", "training: possible", f"next: mer run --corpus '{address}'"):
         assert text in answer.output, answer.output
+
+
+def test_a_folder_that_is_called_like_a_catalogued_corpus_is_checked_before_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MER_HOME", str(tmp_path / "home"))
+    known, other = corpus(tmp_path / "a" / "data", clips=12), corpus(tmp_path / "b" / "data", clips=4)
+    workspace().catalogue.upsert_corpus("data", known, "table", EMOTIONS)
+    check_before(checked_options(RetrainOptions, {"corpus": str(known)}), trains=True)
+    with pytest.raises(CorpusError, match="too few"):
+        check_before(checked_options(RetrainOptions, {"corpus": str(other)}), trains=True)

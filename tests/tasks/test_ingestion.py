@@ -247,3 +247,22 @@ def test_the_account_says_what_was_recognised(tmp_path: Path, space: Workspace) 
         "precomputed features (source files:<name>): clip-FRA, clip_UTT, faces, hubert-UTT",
         "left out: missing_media 1",
     ]
+
+
+def test_another_folder_under_the_name_of_a_corpus_is_said(
+    space: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Folders called `data` are many: the clips of the first one leave the catalogue."""
+    first, second = tmp_path / "a" / "data", tmp_path / "b" / "data"
+    for root in (first, second):
+        silence(root / f"{root.parent.name}.wav")
+    ingest(first)
+    ingest(first)
+    assert "--name" not in caplog.text
+    ingest(second)
+    assert str(first) in caplog.text and "--name" in caplog.text
+    assert [row.name for row in space.catalogue.clips("corpus")] == ["b"]
+    moved = second.rename(tmp_path / "moved")
+    caplog.clear()
+    ingest(moved)
+    assert "--name" not in caplog.text, "a folder that was moved is the same corpus"
