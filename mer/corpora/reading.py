@@ -51,21 +51,6 @@ class RecognisedCorpus:
     notes: tuple[str, ...] = field(default=())
 
 
-class LabellingReader(Protocol):
-    """A reader whose layout is known by the files that it explains, and not by one particular file."""
-
-    @property
-    def format(self) -> str:
-        """Name of the format for `--format`."""
-        ...
-
-    def labelled(
-        self, root: Path, media: Sequence[Path], emotions: Sequence[str], options: ReadingOptions
-    ) -> int:
-        """How many of the corpus' media files get a label by this layout; 0 where it is not the corpus' layout."""
-        ...
-
-
 class CorpusReader(Protocol):
     """One layout. Readers live one to a module and are listed in `mer.corpora.recognise.READERS`."""
 
