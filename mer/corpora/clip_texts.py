@@ -147,13 +147,22 @@ def with_words(
         shown = ", ".join(unused[:_SHOWN]) + (", ..." if len(unused) > _SHOWN else "")
         notes.append(f"{given.source}: {len(unused)} of {len(given.texts)} texts have no clip here ({shown})")
     spoken = []
+    differing: list[str] = []
     for clip, text in zip(clips, texts, strict=True):
         if text is None and (before_known or clip.transcript is None):
             try:
                 text = sidecar_text(clip.path)
             except CorpusError as error:
                 notes.append(f"not used: {error}")
+            if None not in (text, clip.transcript) and text != clip.transcript:
+                differing.append(clip.path.with_suffix(SIDECAR_SUFFIX).name)
         spoken.append(clip if text is None else replace(clip, transcript=text))
+    if differing:
+        shown = ", ".join(differing[:_SHOWN]) + (", ..." if len(differing) > _SHOWN else "")
+        notes.append(
+            f"{len(differing)} clips are read with the text files beside them ({shown}), not with the words that are catalogued; "
+            "move the files if they hold something else"
+        )
     return spoken, notes
 
 

@@ -143,10 +143,21 @@ def test_which_words_count(
         (tmp_path / "a.txt").write_text(beside)
     texts = None if given is None else ClipTexts({"a": given}, "t.csv")
     ((spoken,), notes) = with_words([clip(tmp_path, "a.mp4", known)], texts)
-    assert spoken.transcript == expected and notes == []
+    assert spoken.transcript == expected
+    assert len(notes) == (expected == "beside" and known is not None)
 
 
 def test_texts_without_a_clip_are_counted_and_named(tmp_path: Path) -> None:
     texts = ClipTexts({"a": "x", **{f"b{number}": "y" for number in range(7)}}, "t.csv")
     _, (note,) = with_words([clip(tmp_path, "a.mp4")], texts)
     assert note == "t.csv: 7 of 8 texts have no clip here (b0, b1, b2, b3, b4, ...)"
+
+
+def test_a_text_file_in_place_of_catalogued_words_is_said(tmp_path: Path) -> None:
+    """A text file beside a clip may hold anything, a licence for example."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text("CC-BY")
+    clips = [clip(tmp_path, "a.mp4", "hello"), clip(tmp_path, "b.mp4", "CC-BY")]
+    spoken, (note,) = with_words(clips, None)
+    assert [one.transcript for one in spoken] == ["CC-BY", "CC-BY"]
+    assert note.startswith("1 clips are read with the text files beside them (a.txt)")
