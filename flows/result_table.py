@@ -40,6 +40,8 @@ def print_systems(report: Mapping[str, Any], title: str) -> None:
     for part, scores in report.get("holdout_parts", {}).items():
         console.print(f"  {part} {_holdout_line(scores)}", markup=False)
     for clips, summary in report.get("label_shift", {}).items():
+        if not summary["available"] and summary["reason"].startswith("0 target clips"):
+            continue  # there are none to speak of
         console.print(f"{clips} clips, {label_shift_line(summary)}", markup=False)
     for note in report.get("notes", ()):
         console.print(f"[dim]{note}[/]")

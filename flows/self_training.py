@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from flows.experiment import Experiment
 from flows.progress import PSEUDO_LABELS, begin_stage
 from flows.reporting import show_generation, show_selection, show_verdict
+from flows.terminal import console
 from flows.train import PSEUDO, served_system, train_with_pseudo_labels
 from mer.recipes import Recipe
 from mer.selftraining.config import SelfTrainingConfig
@@ -31,9 +32,12 @@ def refresh_pseudo_labels(
     """
     recipe = experiment.recipe
     served = served_system(recipe)
-    if recipe.pseudo_labels is None or experiment.dataset.unlabelled == 0:
+    if recipe.pseudo_labels is None:
         return list(supervised), served
     begin_stage(PSEUDO_LABELS)
+    if experiment.dataset.unlabelled == 0:
+        console.print("  no unlabelled clip to learn from")
+        return list(supervised), served
     standing = standing_generations(experiment.dataset, recipe.name)
     systems, leaders = list(supervised), _of(supervised, served)
     if standing.taught:

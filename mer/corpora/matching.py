@@ -22,6 +22,8 @@ from mer.errors import CorpusError, MediaError, QuarantineReason
 from mer.media.sniff import check_name, printable
 from mer.media.suffixes import VIDEO_SUFFIXES
 
+OTHER_FORMS = "files are another form of a clip (its sound beside its video): not read"
+"""End of the note that counts them."""
 _EXAMPLES = 5
 """Names that are shown beside a count."""
 _SHOWN = 3
@@ -51,7 +53,7 @@ def match_rows(
     if rows and extra:
         remarks.append(f"{len(extra)} media files have no row: taken as unlabelled clips")
     if forms:
-        remarks.append(f"{forms} files are another form of a clip (its sound beside its video): not read")
+        remarks.append(f"{forms} {OTHER_FORMS}")
     if not index.by_stem:
         settled = {item.name for item in left_out} | {entry.name for entry in entries}
         more, unsafe = _unlabelled_features(features, features.names - settled)

@@ -69,6 +69,10 @@ def _about_classes(reading: Reading, emotions: Sequence[str]) -> list[str]:
     single = sorted(str(emotion) for emotion, count in counts.items() if count == 1)
     notes = [f"classes with a single training clip: {', '.join(single)}"] if single else []
     labels = {entry.emotion for entry in reading.entries} - {None}
+    if labels and (absent := [emotion for emotion in emotions if emotion not in labels]):
+        notes.append(
+            f"no clip of {', '.join(absent)}, which stay classes of the model; --emotions auto takes those alone that there are"
+        )
     if emotions and labels == set(emotions) and tuple(emotions) not in EMOTION_SETS.values():
         notes.append(
             f"the classes are the corpus' own labels: {', '.join(emotions)}; --emotions states others"

@@ -77,7 +77,8 @@ def compare(
     common = sorted(set(first.clip_ids) & set(second.clip_ids) & set(truth))
     if len(common) < 2:
         raise ConfigError(
-            f"comparison: expected labelled clips that both models were scored on, found {len(common)}"
+            f"comparison: expected labelled clips that both models were scored on, found {len(common)}; models of different "
+            "corpora have none in common, compare versions of one model (--version N --against M)"
         )
     right = np.array([truth[clip_id] for clip_id in common], dtype=np.int64)
     who = [speakers.get(clip_id) for clip_id in common]

@@ -154,7 +154,10 @@ def _scores(examples: Examples, posteriors: Posteriors, emotions: Sequence[str])
         "waf_high": interval.high,
         "macro_f1": float(macro_f1(counts)),
         "recall": {
-            name: float(value) for name, value in zip(emotions, per_class_recall(counts), strict=True)
+            name: float(value) if clips else None  # of a class that no clip has there is none
+            for name, value, clips in zip(
+                emotions, per_class_recall(counts), counts.sum(axis=-1).tolist(), strict=True
+            )
         },
         # JSON has no NaN: a corpus without valence has no such figures
         "valence_mse": error if known else None,

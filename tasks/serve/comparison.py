@@ -39,8 +39,12 @@ def compare_versions(space: Workspace, first: ModelVersionRow, second: ModelVers
     change between them.
 
     Raises:
-        ConfigError: they name different classes, or share no labelled clips.
+        ConfigError: they are one, name different classes, or share no labelled clips.
     """
+    if (first.name, first.version) == (second.name, second.version):
+        raise ConfigError(
+            f"comparison: expected two versions, found {first.name} version {first.version} twice"
+        )
     from mer.evaluation.comparison import compare, labelled
 
     emotions, others = (_emotions(space, row) for row in (first, second))

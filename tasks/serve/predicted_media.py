@@ -9,7 +9,7 @@ from pathlib import Path
 from infra.catalogue import CorpusRow
 from mer.clips import Clip, CorpusEntry
 from mer.corpora.feature_files import FEATURES_FOLDER, FeatureFolders
-from mer.corpora.matching import match_rows
+from mer.corpora.matching import OTHER_FORMS, match_rows
 from mer.corpora.media_index import index_media
 from mer.corpora.submission import Candidates
 from mer.errors import CorpusError, MediaError, QuarantineReason
@@ -104,12 +104,13 @@ def _folder(path: Path) -> tuple[list[CorpusEntry | UnusableMedia], list[str]]:
     reading = match_rows((), index, FeatureFolders(root))
     read = {entry.media for entry in reading.entries}
     passed_over = sorted(file for file in index.files if file not in read)
-    notes = [f"{path}: {note}" for note in reading.notes]
+    notes = [f"{path}: {note}" for note in reading.notes if not note.endswith(OTHER_FORMS)]  # named below
     if passed_over:
         shown = ", ".join(str(file.relative_to(root)) for file in passed_over[:3])
+        more = f" and {len(passed_over) - 3} more" if len(passed_over) > 3 else ""
         notes.append(
-            f"{path}: {len(passed_over)} files are further copies of clips that are read ({shown}); name a file to have it "
-            "predicted too"
+            f"{path}: not read, because another file of the same clip is (its video beside its sound, say): {shown}{more}; name "
+            "a file to have it predicted too"
         )
     if not reading.entries and not reading.left_out:
         notes.append(f"{path}: no media files")

@@ -68,7 +68,7 @@ class PredictionReport:
         """Lines for people."""
         done = f"{self.predicted} prediction{'' if self.predicted == 1 else 's'} by {self.model} version {self.version}"
         where = f" in {self.out}" if self.out else ""
-        return "\n".join(line for line in (done + where, self.flags, self.label_shift) if line)
+        return "\n".join(line for line in (self.flags, self.label_shift, done + where) if line)
 
 
 @dataclass(frozen=True)

@@ -103,3 +103,10 @@ def test_models_of_other_classes_are_not_compared(space: Workspace) -> None:
     first, second = (version_named(space, f"{name}:1", model="one") for name in ("one", "two"))
     with pytest.raises(ConfigError, match="same classes"):
         compare_versions(space, first, second)
+
+
+def test_a_version_is_not_compared_with_itself(space: Workspace) -> None:
+    register(space, "one", wrong=0)
+    first = version_named(space, "one:1", model="one")
+    with pytest.raises(ConfigError, match="found one version 1 twice"):
+        compare_versions(space, first, first)

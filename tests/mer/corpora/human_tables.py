@@ -92,7 +92,10 @@ COLUMN_CASES = [
         corpus(
             [["-3,5", n, e, "Vp 3"] for n, e in rows()], WAVS, header="Valenz;Dateiname;Klasse;Versuchsperson"
         ),
-        notes=[TAKEN + "dateiname is name, klasse is emotion, valenz is valence, versuchsperson is speaker"],
+        notes=[
+            TAKEN + "dateiname is name, klasse is emotion, valenz is valence, versuchsperson is speaker",
+            "no clip of worried, surprise, which stay classes of the model; --emotions auto takes those",
+        ],
     ),
 ]
 

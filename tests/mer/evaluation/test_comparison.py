@@ -66,6 +66,6 @@ def test_models_without_common_clips_are_not_compared(
     truth, names, speakers = corpus
     known = dict(zip(names, truth.tolist(), strict=True))
     halves = model(truth[:60], names[:60]), model(truth[60:], names[60:])
-    with pytest.raises(ConfigError, match="found 0"):
+    with pytest.raises(ConfigError, match="found 0; models of different corpora"):
         compare(*halves, known, speakers, CLASSES)
     assert labelled(["a", "b", "c"], ["happy", None, "odd"], ["sad", "happy"]) == {"a": 1}

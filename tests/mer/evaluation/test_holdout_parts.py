@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,3 +79,13 @@ def test_without_parts_there_are_none() -> None:
         served="fused",
     )  # fmt: skip
     assert report.holdout_parts == {} and not any("." in name for name in report.headline)
+
+
+def test_a_class_that_no_clip_has_has_no_recall() -> None:
+    known = examples(20)
+    said, none = (
+        replace(item, logits=np.pad(item.logits, ((0, 0), (0, 1))))
+        for item in (posteriors(known, range(20), set()), posteriors(known, range(0), set()))
+    )
+    report = evaluate_systems(known, {"fused": said}, none, (*EMOTIONS, "worried"), served="fused")
+    assert report.systems[0]["recall"] == {EMOTIONS[0]: 1.0, EMOTIONS[1]: 1.0, "worried": None}
