@@ -80,6 +80,15 @@ class ScoredClips:
             speaker=tuple(self.speaker[row] for row in rows),
         )
 
+    def joined(self, other: ScoredClips) -> ScoredClips:
+        """The predictions of both, which share no clip."""
+        return ScoredClips(
+            clip_ids=(*self.clip_ids, *other.clip_ids),
+            truth=np.concatenate([self.truth, other.truth]),
+            predicted=np.concatenate([self.predicted, other.predicted]),
+            speaker=(*self.speaker, *other.speaker),
+        )
+
 
 @dataclass(frozen=True)
 class GateDecision:

@@ -85,6 +85,11 @@ class Predictor:
         """The system's posteriors of these clips before the last calibration, as they were evaluated."""
         return self.system.posteriors(self._weighed(BatchReading(self._parts, clips)).tables)
 
+    def evaluated_posteriors(self, clips: Sequence[Clip]) -> Posteriors:
+        """The same, of all that was read: as an evaluation scores its clips, which leaves no stream out for saying nothing."""
+        reading = BatchReading(self._parts, clips)
+        return self.system.posteriors({level: reading.streams(level) for level in self.system.levels})
+
     def explain(self, clips: Sequence[Clip]) -> Explanation:
         """What each stream weighs in the system's answers for these clips, and what they lose without it.
 

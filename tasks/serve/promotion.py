@@ -29,7 +29,7 @@ from tasks.learn.ensemble import load_ensemble
 from tasks.selftrain.pseudo_labels import standing_generations
 from tasks.serve.comparison import held_out, snapshot_of
 from tasks.serve.evaluation import PSEUDO_MARK
-from tasks.serve.unseen import with_unseen
+from tasks.serve.unseen import of_other_corpus, with_unseen
 from tasks.stage.references import (
     DatasetRef,
     FusedView,
@@ -213,7 +213,10 @@ def gate_and_promote(
     else:
         stored = _stored(space, truth, champion.evaluation, champion.snapshot_id)
         answers = with_unseen(dataset, truth, champion, stored, new.clip_ids)
-        decision = decide(new, scored_clips(truth, answers), gate)
+        old = scored_clips(truth, answers)
+        if (others := of_other_corpus(space, dataset, challenger.ref, champion)) is not None:
+            new, old = new.joined(others[0]), old.joined(others[1])
+        decision = decide(new, old, gate)
     if decision.promote and not space.tracker.reachable():
         # A champion that the registry does not know of would be served unseen; the next run promotes it.
         return Promotion(

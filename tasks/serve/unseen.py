@@ -9,16 +9,21 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from infra.catalogue import ModelVersionRow, SnapshotMemberRow
+import numpy as np
+
+from infra.artifacts import ArtifactRef
+from infra.catalogue import ModelVersionRow
 from infra.errors import InfraError
 from mer.clips import Clip
 from mer.errors import MerError
-from tasks.serve.comparison import snapshot_of
+from tasks.data.dataset import HELD_OUT_SPLITS
+from tasks.serve.comparison import held_out, snapshot_of
 from tasks.stage.compute import computing
 from tasks.stage.references import DatasetRef
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
+    from mer.evaluation.gate import ScoredClips
     from mer.examples import Examples
     from mer.posteriors import Posteriors
 
@@ -57,7 +62,7 @@ def with_unseen(
     if not unseen:
         return stored
     try:
-        answers = _predicted(space, dataset, champion, [truth.clip_ids[row] for row in unseen])
+        answers = predicted(space, dataset.corpus, champion.artifact, [truth.clip_ids[row] for row in unseen])
     except (MerError, InfraError) as error:
         if error.transient:
             raise
@@ -81,7 +86,12 @@ def unseen_clips(
         return []
     contents = {member.content for member in members}
     same_corpus = space.catalogue.snapshot_corpus(champion.snapshot_id) == dataset.corpus
-    speakers = {member.speaker for member in members if _is_taught(member)} if same_corpus else set()
+    # of unlabelled ones too: it may have learnt from their pseudo-labels, or been aligned on them
+    speakers = (
+        {member.speaker for member in members if member.split not in HELD_OUT_SPLITS}
+        if same_corpus
+        else set()
+    )
     position = {clip_id: row for row, clip_id in enumerate(truth.clip_ids)}
     rows = [
         position[name]
@@ -92,19 +102,68 @@ def unseen_clips(
     return sorted(rows, key=lambda row: (truth.content_of(row), truth.clip_ids[row]))[:MOST_PREDICTED]
 
 
-def _is_taught(member: SnapshotMemberRow) -> bool:
-    return member.emotion is not None or member.valence is not None
+def of_other_corpus(
+    space: Workspace, dataset: DatasetRef, challenger: ArtifactRef, champion: ModelVersionRow
+) -> tuple[ScoredClips, ScoredClips] | None:
+    """Challenger and champion on what the champion was scored on, where that is another corpus; None: it is not.
+
+    Without them two corpora that share a model's name would each put their own version back, for ever.
+
+    Args:
+        space: where they are.
+        dataset: snapshot of the challenger.
+        challenger: its package.
+        champion: the version that is served.
+    """
+    from mer.evaluation.gate import ScoredClips
+
+    corpus = (
+        space.catalogue.snapshot_corpus(champion.snapshot_id) if champion.snapshot_id is not None else None
+    )
+    if corpus is None or corpus == dataset.corpus:
+        return None
+    members = {member.name: member for member in snapshot_of(space, champion.snapshot_id)}
+    own = {member.content for member in snapshot_of(space, dataset.membership)}
+    rows = {row.name: row for row in space.catalogue.clips(corpus)}
+    held = held_out(space, champion.evaluation, list(members.values()))
+    usable = [
+        rows[name]
+        for name in held.clip_ids
+        if name in rows
+        and rows[name].content == members[name].content
+        and rows[name].content not in own
+        and rows[name].emotion in dataset.emotions
+        and (rows[name].path.is_file() or not (rows[name].has_audio or rows[name].has_video))
+    ]
+    names = [row.name for row in sorted(usable, key=lambda row: (row.content, row.name))][:MOST_PREDICTED]
+    if not names:
+        return None
+    truth = np.array([dataset.emotions.index(str(rows[name].emotion)) for name in names], dtype=np.int64)
+    speakers = tuple(None if (who := rows[name].speaker) is None else f"{corpus}/{who}" for name in names)
+    ids = tuple(f"{corpus}/{name}" for name in names)
+    try:
+        first, second = predicted(space, corpus, challenger, names), held.restricted(names)
+    except (MerError, InfraError) as error:
+        if error.transient:
+            raise
+        logging.getLogger(__name__).warning(
+            "the new version cannot be asked about %d clips of %s that the champion was scored on (%s)",
+            len(names), corpus, error,
+        )  # fmt: skip
+        return None
+    return (
+        ScoredClips(ids, truth, first.predicted, speakers),
+        ScoredClips(ids, truth, second.predicted, speakers),
+    )
 
 
-def _predicted(
-    space: Workspace, dataset: DatasetRef, champion: ModelVersionRow, names: Sequence[str]
-) -> Posteriors:
-    """The answers. Not a stage: the decision that rests on them is kept, and nothing else asks for them."""
+def predicted(space: Workspace, corpus: str, package: ArtifactRef, names: Sequence[str]) -> Posteriors:
+    """A version's answers for catalogued clips. Not a stage: only a decision rests on them, and that is kept."""
     from mer.posteriors import Posteriors
     from mer.predictor.predictor import Predictor
 
-    rows = {row.name: row for row in space.catalogue.clips(dataset.corpus)}
-    root = next(row.root for row in space.catalogue.corpora() if row.name == dataset.corpus)
+    rows = {row.name: row for row in space.catalogue.clips(corpus)}
+    root = space.catalogue.corpus_root(corpus)
     clips = [
         Clip(
             name=name, content=rows[name].content, path=rows[name].path, corpus_root=root,
@@ -114,6 +173,6 @@ def _predicted(
     ]  # fmt: skip
 
     with computing(space.settings):
-        predictor = Predictor(space.artifacts.fetch(champion.artifact), space.weights)
+        predictor = Predictor(space.artifacts.fetch(package), space.weights)
         batches = [clips[begin : begin + AT_ONCE] for begin in range(0, len(clips), AT_ONCE)]
-        return Posteriors.joined([predictor.posteriors(batch) for batch in batches])
+        return Posteriors.joined([predictor.evaluated_posteriors(batch) for batch in batches])

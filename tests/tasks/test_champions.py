@@ -69,9 +69,15 @@ def corpus_of(root: Path, clips: int, *, flipped: bool = False, correct: str = "
 
 
 def version_of(
-    space: Workspace, model: str, dataset: DatasetRef, *, wrong: int = 0, folder: Path | None = None
+    space: Workspace,
+    model: str,
+    dataset: DatasetRef,
+    *,
+    wrong: int = 0,
+    folder: Path | None = None,
+    mistaught: bool = False,
 ) -> tuple[ModelVersion, StageResult]:
-    """A version that was wrong on its first clips out of fold; with a folder, one that can predict."""
+    """A version that was wrong on its first clips; with a folder, one that can predict, `mistaught` the other class."""
     rows = sorted(space.catalogue.snapshot_members(dataset.membership), key=lambda row: row.name)
     truth = np.array([CLASSES.index(str(row.emotion)) for row in rows])
     said = np.where(np.arange(len(rows)) < wrong, 1 - truth, truth)
@@ -88,7 +94,9 @@ def version_of(
     if folder is not None:
         vectors = np.stack([np.load(folder / "features" / "clip-UTT" / f"{row.name}.npy") for row in rows])
         fusion = mer.Fusion(epochs=200, hidden=16, learning_rate=1e-2).fit(
-            {"visual": vectors}, [CLASSES[c] for c in truth], speakers=np.arange(len(truth)) // 4
+            {"visual": vectors},
+            [CLASSES[1 - c if mistaught else c] for c in truth],
+            speakers=np.arange(len(truth)) // 4,
         )
         saved = folder.with_name(f"{model}-package") / FUSION_FOLDER
         save_fusion(saved, fusion.fitted_)
@@ -109,23 +117,38 @@ def gated(dataset: DatasetRef, version: tuple[ModelVersion, StageResult]) -> Pro
     return gate_and_promote.fn(dataset, GATE, *version, None)
 
 
-@pytest.mark.parametrize("flipped", [True, False], ids=["a worse champion", "an equal champion"])
+@pytest.mark.parametrize("worse", [True, False], ids=["a worse champion", "an equal champion"])
 def test_a_champion_of_other_clips_is_asked_about_these(
-    space: Workspace, tmp_path: Path, flipped: bool
+    space: Workspace, tmp_path: Path, worse: bool
 ) -> None:
     """Before, the gate found 0 clips to compare on and rejected every model of another corpus, for ever."""
-    first = corpus_of(tmp_path / "first", 40)
-    assert gated(first, version_of(space, "shared", first, folder=tmp_path / "first")).decision == "promoted"
-    second = corpus_of(tmp_path / "second", 40, flipped=flipped)
-    decided = gated(second, version_of(space, "shared", second))
-    assert "40 clips" in decided.reason, decided.reason
-    assert decided.decision == ("promoted" if flipped else "rejected"), decided.reason
+    first, second = corpus_of(tmp_path / "first", 40), corpus_of(tmp_path / "second", 40)
+    champion = version_of(
+        space, "shared", first, wrong=8 if worse else 0, folder=tmp_path / "first", mistaught=worse
+    )
+    assert gated(first, champion).decision == "promoted"
+    decided = gated(second, version_of(space, "shared", second, folder=tmp_path / "second"))
+    assert decided.decision == ("promoted" if worse else "rejected"), decided.reason
     (evidence,) = [
         json.loads(row.evidence or "")
         for row in space.catalogue.promotions("shared", None)
         if row.version == 2
     ]
-    assert evidence["clips"] == 40 and (evidence["champion"] < 0.5) == flipped
+    assert evidence["clips"] == 80, "the new one's, and those that the champion was scored on"
+    assert evidence["challenger"] > 0.95 and (evidence["champion"] < 0.6) == worse
+
+
+def test_two_corpora_of_one_model_do_not_put_their_own_back_for_ever(
+    space: Workspace, tmp_path: Path
+) -> None:
+    """Each is right about its own clips alone: whichever came first stays, however often both are trained."""
+    first, second = corpus_of(tmp_path / "first", 40), corpus_of(tmp_path / "second", 40, flipped=True)
+    one = version_of(space, "shared", first, folder=tmp_path / "first")
+    other = version_of(space, "shared", second, folder=tmp_path / "second")
+    assert gated(first, one).decision == "promoted"
+    assert gated(second, other).decision == "rejected"
+    assert gated(first, one).decision == "kept"
+    assert gated(second, other).decision == "rejected"
 
 
 def test_a_champion_reads_few_clips_at_a_time(
@@ -136,19 +159,20 @@ def test_a_champion_reads_few_clips_at_a_time(
     from tasks.serve import unseen
 
     sizes: list[int] = []
-    read = Predictor.posteriors
+    read = Predictor.evaluated_posteriors
 
     def counted(predictor: Predictor, clips: Sequence[Clip]) -> Posteriors:
         sizes.append(len(clips))
         return read(predictor, clips)
 
-    monkeypatch.setattr(Predictor, "posteriors", counted)
+    monkeypatch.setattr(Predictor, "evaluated_posteriors", counted)
     monkeypatch.setattr(unseen, "AT_ONCE", 16)
     first = corpus_of(tmp_path / "first", 40)
     gated(first, version_of(space, "shared", first, folder=tmp_path / "first"))
     second = corpus_of(tmp_path / "second", 40)
-    assert "40 clips" in gated(second, version_of(space, "shared", second)).reason
-    assert sizes == [16, 16, 8]
+    challenger = version_of(space, "shared", second, folder=tmp_path / "second")
+    assert "80 clips" in gated(second, challenger).reason
+    assert sizes == [16, 16, 8] * 2
 
 
 def test_a_champion_that_does_not_answer_now_is_asked_again(
@@ -158,15 +182,15 @@ def test_a_champion_that_does_not_answer_now_is_asked_again(
     from mer.predictor.predictor import Predictor
 
     first = corpus_of(tmp_path / "first", 40)
-    gated(first, version_of(space, "shared", first, folder=tmp_path / "first"))
-    second = corpus_of(tmp_path / "second", 40, flipped=True)
-    challenger = version_of(space, "shared", second)
+    gated(first, version_of(space, "shared", first, wrong=8, folder=tmp_path / "first", mistaught=True))
+    second = corpus_of(tmp_path / "second", 40)
+    challenger = version_of(space, "shared", second, folder=tmp_path / "second")
 
     def away(*_: object) -> Posteriors:
         raise DecoderUnavailable("away")
 
     with monkeypatch.context() as patch, pytest.raises(DecoderUnavailable):
-        patch.setattr(Predictor, "posteriors", away)
+        patch.setattr(Predictor, "evaluated_posteriors", away)
         gated(second, challenger)
     assert gated(second, challenger).decision == "promoted"
 
@@ -177,8 +201,8 @@ def test_a_champion_that_cannot_be_loaded_is_compared_on_what_it_said(
     first = corpus_of(tmp_path / "first", 40)
     assert gated(first, version_of(space, "shared", first)).decision == "promoted"
     second = corpus_of(tmp_path / "second", 40)
-    decided = gated(second, version_of(space, "shared", second))
-    assert decided.decision == "rejected" and "0 clips to compare on" in decided.reason
+    decided = gated(second, version_of(space, "shared", second, folder=tmp_path / "second"))
+    assert decided.decision == "rejected" and "40 clips" in decided.reason
 
 
 def test_a_champion_is_not_asked_about_what_it_learnt(space: Workspace, tmp_path: Path) -> None:
