@@ -168,24 +168,6 @@ def bootstrap_interval(
     )
 
 
-def single_scores(
-    truth: NDArray[np.int64],
-    predicted: NDArray[np.int64],
-    speakers: Sequence[str | None],
-    classes: int,
-    *,
-    score: Score = waf,
-    resampling: Resampling = RESAMPLING,
-) -> Resampled:
-    """A score of one model under resampling of speakers; arguments as in `bootstrap_interval`."""
-    counts = group_confusions(truth, predicted, resampling_groups(speakers, len(truth)), classes)
-    samples = resampled_scores(counts, _weights(len(counts), resampling), score)
-    point = float(score(counts.sum(axis=0)))
-    return Resampled(
-        point=point, first=point, second=0.0, samples=samples, groups=len(counts), limits=(0.0, 1.0)
-    )
-
-
 def paired_differences(
     truth: NDArray[np.int64],
     first: NDArray[np.int64],

@@ -5,7 +5,7 @@ import pytest
 
 from mer.errors import ConfigError
 from mer.evaluation.clip_means import resampled_mean
-from mer.evaluation.intervals import Resampling, single_scores
+from mer.evaluation.intervals import Resampling, paired_differences
 from mer.evaluation.metrics import accuracy
 
 
@@ -13,7 +13,10 @@ def test_equals_the_resampled_accuracy_where_values_are_right_answers() -> None:
     rng = np.random.default_rng(0)
     truth, predicted = rng.integers(0, 3, 90), rng.integers(0, 3, 90)
     speakers = [f"s{row % 7}" for row in range(90)]
-    known = single_scores(truth, predicted, speakers, 3, score=accuracy, resampling=Resampling(seed=4))
+    wrong = np.full(90, 3)  # a class that is never true: of the difference the first model's accuracy is left
+    known = paired_differences(
+        truth, predicted, wrong, speakers, 4, score=accuracy, resampling=Resampling(seed=4)
+    )
     found = resampled_mean((truth == predicted).astype(np.float64), speakers, seed=4)
     assert found.point == pytest.approx(known.point) and found.groups == 7
     np.testing.assert_allclose(found.samples, known.samples)
