@@ -54,6 +54,8 @@ def show_remarks(remarks: Sequence[str]) -> None:
 
 def show_coverage(name: str, encoder: str, coverage: TextCoverage) -> None:
     """Print how much of the texts of a feature set its encoder knows; a warning where that is too little."""
+    if not coverage.texts:
+        return  # clips without a transcript are counted where the stream is
     said = coverage.line(name, encoder)
     if not coverage.too_little:
         console.print(f"  texts of {said}", markup=False)

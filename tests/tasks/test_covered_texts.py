@@ -93,3 +93,8 @@ def test_the_run_says_it_and_warns_above_20_percent(
     show_coverage("words", "org/encoder", TextCoverage(9, share, 4))
     assert " ".join(capsys.readouterr().out.split()).startswith(" ".join(said.split()))
     assert published == (["texts-words"] if share > 0.2 else [])
+
+
+def test_nothing_is_said_of_no_text(capsys: pytest.CaptureFixture[str]) -> None:
+    show_coverage("words", "org/encoder", TextCoverage(0, 0.0, 0))
+    assert not capsys.readouterr().out
