@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from infra.objects.bucket_address import folder_name, is_bucket_address
 from mer.alignment.config import AlignmentStudyConfig
-from mer.corpora.emotion_set import AUTO_EMOTIONS, emotions_of, named_classes, parse_emotions
+from mer.corpora.emotion_set import AUTO_EMOTIONS, parse_emotions
 from mer.corpora.label_map import parse_label_map
 from mer.corpora.options import ReadingOptions
 from mer.corpora.valence_scale import parse_valence_scale
@@ -62,8 +62,8 @@ class FlowOptions(BaseModel):
     emotions: str = Field(
         default="",
         description="Classes in place of the recipe's: auto (the corpus' own labels, in alphabetical order), a set (mer, "
-        "ravdess), or a list calm,tense. Empty: the recipe's; without a recipe also those of a corpus whose file or folder names "
-        "are its labels.",
+        "ravdess), or a list calm,tense. Empty: the recipe's; without a recipe those that the corpus was catalogued with, or, of "
+        "a new one, its file or folder names where these are its labels.",
     )
     valence_scale: str = Field(
         default="",
@@ -89,37 +89,48 @@ class FlowOptions(BaseModel):
         """The recipe with the options that are changed, and the classes that are asked for; face detectors are named by what they
         are on this machine.
 
-        Where neither recipe nor classes nor labels are said, a corpus whose names of files or folders are its labels keeps these
-        as classes, if some are outside the recipe's.
+        Where neither recipe nor classes are said, a catalogued corpus keeps its classes, and a new one whose names of files or
+        folders are its labels keeps these, if some are outside the recipe's. Of a bucket the local copy is read, brought up to
+        date first.
 
         Raises:
             ConfigError: see `mer.recipes.load_recipe`; or `emotions: auto` without a corpus.
             CorpusError: `auto`, and the corpus cannot be read or has too few labels.
+            SettingsError, StoreUnavailable, StoreFull, CatalogueUnavailable: bucket or catalogue cannot be read.
             WeightsError: the file of a face detector is absent or damaged.
         """
+        return self._settled(self._classes(load_recipe(self.recipe_source, self.set)), self.set)
+
+    def load_recipe_alone(self) -> Recipe:
+        """The recipe as its file says it, without the options that are changed and without the corpus' classes.
+
+        Raises:
+            ConfigError, WeightsError: see `load_recipe`.
+        """
+        return self._settled(None, ())
+
+    def _settled(self, classes: tuple[str, ...] | None, changed: tuple[str, ...]) -> Recipe:
         from infra.settings import load_settings
         from tasks.data.face_detectors import settled_recipe
 
-        recipe = load_recipe(self.recipe_source, self.set)
-        if classes := self._classes(recipe):
-            recipe = load_recipe(self.recipe_source, (*self.set, f"emotions={json.dumps(classes)}"))
-        return settled_recipe(recipe, load_settings())
+        if classes:
+            changed = (*changed, f"emotions={json.dumps(classes)}")
+        return settled_recipe(load_recipe(self.recipe_source, changed), load_settings())
 
     def _classes(self, recipe: Recipe) -> tuple[str, ...] | None:
         """Classes in place of the recipe's; None: keep these."""
-        if not self.emotions:
-            stated = self.recipe or any(text.startswith("emotions") for text in self.set)
-            if stated or not self.corpus or is_bucket_address(self.corpus):
-                return None
-            return named_classes(self.corpus, recipe.emotions, self.reading())
-        if self.emotions != AUTO_EMOTIONS:
+        from flows.corpus_classes import classes_unasked, own_classes
+
+        if self.emotions == AUTO_EMOTIONS:
+            return own_classes(self.corpus, self.reading())
+        if self.emotions:
             return parse_emotions(self.emotions)
-        if not self.corpus or is_bucket_address(self.corpus):
-            raise ConfigError(
-                f"emotions: expected the folder of a corpus with {AUTO_EMOTIONS}, whose labels become the classes, found "
-                f"{self.corpus or 'none'}; give --corpus FOLDER, or the classes themselves, --emotions A,B,..."
-            )
-        return emotions_of(self.corpus, self.reading()).emotions
+        if not self.corpus or self.recipe or any(text.startswith("emotions") for text in self.set):
+            return None
+        name = self.catalogue_name(self.corpus)
+        return classes_unasked(
+            self.corpus, name, recipe.emotions, self.reading(), named=bool(self.corpus_name)
+        )
 
     def reading(self) -> ReadingOptions:
         """How the corpus is read.

@@ -45,8 +45,8 @@ def search(options: SearchOptions) -> SearchReport:
         f"{report.fresh_value:.3f} again (a choice, not a test score); the recipe itself {report.recipe_value:.3f}, "
         f"again {report.recipe_again:.3f}"
     )
-    # over the recipe as it is without --set, so that the piece is a whole recipe file
-    piece = recipe_piece(options.model_copy(update={"set": ()}).load_recipe(), report.best_recipe)
+    # over the recipe as its file says it, so that the piece is a whole recipe file
+    piece = recipe_piece(options.load_recipe_alone(), report.best_recipe)
     console.print(f"extends: {options.recipe_source}\n{piece}", markup=False, end="")
     if target is not None:
         notes = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.buckets import local_paths_with_bar
+from flows.buckets import local_paths_with_bar
 from flows.cli.outcome import FAILED, UNUSABLE_INPUTS
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.buckets import local_paths_with_bar, progress_bar
+from flows.buckets import local_paths_with_bar, progress_bar
 from flows.cli.options import (
     AnswersFileOption,
     CandidatesOption,

@@ -16,7 +16,9 @@ from mer.errors import ConfigError, CorpusError
 AUTO_EMOTIONS = "auto"
 """The classes are the corpus' own labels."""
 LEAST_CLASSES, LEAST_CLIPS = 2, 2
-"""Classes that a set needs, and clips that each of these needs."""
+"""Classes that a set needs, and clips that each of these needs where the labels are cells of a table: others may be misspelt."""
+_NAMED_FORMATS = frozenset(reader.format for reader in BY_MEDIA)
+"""Layouts whose labels are names of files or folders, which somebody chose: one clip is a class to catalogue."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,13 @@ def emotions_of(root: str | Path, options: ReadingOptions) -> EmotionSet:
     """The labels of a corpus as classes, in alphabetical order: in lower case, with `_` for blanks.
 
     Raises:
-        CorpusError: the corpus cannot be read, or fewer than two of its labels have two clips.
+        CorpusError: the corpus cannot be read, or fewer than two of its labels have two clips (one, where names of files or
+            folders are the labels).
     """
     corpus = recognise(root, emotions=(), options=options)
     clips = Counter(entry.emotion for entry in corpus.entries if entry.emotion is not None)
-    if sum(count >= LEAST_CLIPS for count in clips.values()) < LEAST_CLASSES:
+    least = 1 if corpus.format in _NAMED_FORMATS else LEAST_CLIPS
+    if sum(count >= least for count in clips.values()) < LEAST_CLASSES:
         counts = ", ".join(f"{label} {count}" for label, count in sorted(clips.items())) or "none"
         folders = sorted(
             {entry.media.parent.name for entry in corpus.entries if entry.media.parent != corpus.root}
@@ -63,7 +67,7 @@ def emotions_of(root: str | Path, options: ReadingOptions) -> EmotionSet:
             else ""
         )
         raise CorpusError(
-            f"emotions: expected at least {LEAST_CLASSES} labels with {LEAST_CLIPS} clips each in {corpus.root}, recognised as "
+            f"emotions: expected at least {LEAST_CLASSES} labels with {least} clips each in {corpus.root}, recognised as "
             f"{corpus.format}, found {counts}{hint}"
         )
     return EmotionSet(tuple(sorted(clips)), dict(sorted(clips.items())))
@@ -82,11 +86,10 @@ def named_classes(
     folder = Path(root).expanduser().resolve()
     if not folder.is_dir() or options.label_map:
         return None
-    formats = {reader.format for reader in BY_MEDIA}
     format = (
         by_evidence(folder, tuple(emotions), options)[0].format if options.format == AUTO else options.format
     )
-    if format not in formats:
+    if format not in _NAMED_FORMATS:
         return None
     labels = recognise(folder, emotions=(), options=replace(options, format=format)).entries
     known = {entry.emotion for entry in labels if entry.emotion is not None}

@@ -41,7 +41,9 @@ def recognise(
         raise CorpusError(f"expected a corpus folder at {root}, found {found}")
     targets = {str(to) for to in options.label_map.values() if to is not None}
     if emotions and (wrong := sorted(targets - set(emotions))):
-        raise CorpusError(f"label map leads to {', '.join(wrong)}: expected members of {', '.join(emotions)}")
+        raise CorpusError(
+            f"label map leads to {', '.join(wrong)}: expected members of {', '.join(emotions)}; --emotions says other classes"
+        )
     reader, other_layouts = _reader(root, tuple(emotions), options)
     reading = reader.read(root, tuple(emotions), options)
     return RecognisedCorpus(

@@ -29,6 +29,6 @@ def how_to_map(unknown: Mapping[str, int], emotions: Sequence[str]) -> str:
     example = ",".join(f"{label}={near.get(label, '')}" for label in shown)
     return (
         f"labels outside the emotion set ({', '.join(emotions)}): {counts}.{meant} Say what each is with --label-map, e.g. "
-        f"{example} (LABEL= stands for no label), or take the corpus' own labels as classes with --emotions auto; in Python, "
-        "label_map= and emotions="
+        f"{example} (LABEL= stands for no label), or take the corpus' own labels as classes with --emotions auto (and another "
+        "--model, where one with other classes is there already); in Python, label_map= and emotions="
     )

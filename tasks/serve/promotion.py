@@ -256,12 +256,23 @@ def require_same_classes(model: str, emotions: Sequence[str]) -> None:
     if champion is None:
         return
     served = ModelPackage.parse(space.artifacts.read(champion.artifact, RECORD)).recipe.emotions
-    if tuple(served) != tuple(emotions):
-        raise ConfigError(
-            f"model {model}: its champion (version {champion.version}) answers {', '.join(served)}, and this recipe "
-            f"{', '.join(emotions)}, so that the two cannot be compared; give the new one a name of its own, e.g. "
-            f"--model {model}-{len(emotions)}"
-        )
+    if tuple(served) == tuple(emotions):
+        return
+    new, gone = (
+        [name for name in one if name not in two] for one, two in ((emotions, served), (served, emotions))
+    )
+    differences = [
+        f"{', '.join(names)} {is_what}" for names, is_what in ((new, "new"), (gone, "gone")) if names
+    ] or ["their order is another"]
+    unlabelled = (
+        f", or --label-map {','.join(f'{name}=' for name in new)} to leave out what is new" if new else ""
+    )
+    raise ConfigError(
+        f"model {model}: its champion (version {champion.version}) answers {', '.join(served)}, and this run would train "
+        f"{', '.join(emotions)} ({'; '.join(differences)}), so that the two cannot be compared; say --emotions "
+        f"{','.join(served)} to train the champion's classes{unlabelled}; or give the new one a name of its own, e.g. --model "
+        f"{model}-{len(emotions)}"
+    )
 
 
 def _stored(space: Workspace, truth: Examples, evaluation: ArtifactRef, snapshot: str | None) -> Posteriors:

@@ -269,10 +269,23 @@ def test_other_classes_than_the_champions_are_refused_before_training(
     first = corpus_of(tmp_path / "first", 40)
     gated(first, version_of(space, "first", first))
     require_same_classes("first", CLASSES)
-    with pytest.raises(
-        ConfigError, match=r"its champion \(version 1\) answers angry, happy, .*--model first-3"
+    *kept, last = CLASSES
+    for emotions, said in (
+        (
+            tuple(kept),
+            rf"\({last} gone\).*--emotions {','.join(CLASSES)} to train .*--model first-{len(kept)}$",
+        ),
+        (
+            (*CLASSES, "boredom", "content"),
+            r"\(boredom, content new\).*--label-map boredom=,content= to leave out",
+        ),
+        ((*kept, "boredom"), rf"\(boredom new; {last} gone\)"),
+        (CLASSES[::-1], r"\(their order is another\), so that"),
     ):
-        require_same_classes("first", ("angry", "happy", "sad"))
+        with pytest.raises(
+            ConfigError, match=rf"its champion \(version 1\) answers {', '.join(CLASSES)}, .*{said}"
+        ):
+            require_same_classes("first", emotions)
 
 
 def test_a_model_is_called_after_its_corpus(space: Workspace, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Folders in buckets on the command line: a bar while their local copies are brought up to date."""
+"""Folders in buckets for people who wait: a bar while their local copies are brought up to date."""
 
 from __future__ import annotations
 
