@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -128,10 +129,14 @@ def write_quality(quality: CorpusQuality, path: Path) -> None:
     data = _FORMS[path.suffix.lower()](_records(quality))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".quality-", delete=False) as staged:
-            staged.write(data)
-        Path(staged.name).chmod(0o644)
-        Path(staged.name).replace(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".quality-")
+        try:
+            with os.fdopen(handle, "wb") as staged:
+                staged.write(data)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"quality: expected a folder to write {path} to, found none ({error})") from error
 
