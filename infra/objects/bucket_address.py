@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 from infra.errors import SettingsError
 from infra.settings import Settings
+from infra.shown_address import shown_address
 
 SCHEME = "s3://"
 CORPORA_FOLDER = "corpora"
@@ -58,13 +59,17 @@ class BucketAddress:
         default_endpoint, default_region = _server_of(settings)
         endpoint = query.get("endpoint", [default_endpoint])[0].rstrip("/")
         if not text.startswith(SCHEME) or not _BUCKET.fullmatch(bucket) or ".." in bucket:
-            raise SettingsError(f"expected s3://BUCKET/PREFIX[?endpoint=http://HOST:PORT], found {text!r}")
+            raise SettingsError(
+                f"expected s3://BUCKET/PREFIX[?endpoint=http://HOST:PORT], found {shown_address(text)!r}"
+            )
         if prefix and not all(is_plain(part) for part in prefix.split("/")):
             raise SettingsError(
-                f"{text!r}: expected a prefix of plain names between single slashes (no `..`), found {prefix!r}"
+                f"{shown_address(text)!r}: expected a prefix of plain names between single slashes (no `..`), found {prefix!r}"
             )
         if not _ENDPOINT.fullmatch(endpoint):
-            raise SettingsError(f"{text!r}: expected ?endpoint=http://HOST:PORT, found {endpoint!r}")
+            raise SettingsError(
+                f"{shown_address(text)!r}: expected ?endpoint=http://HOST:PORT, found {shown_address(endpoint)!r}"
+            )
         return cls(bucket, prefix, endpoint, query.get("region", [default_region])[0])
 
     def mirror(self, settings: Settings) -> Path:
