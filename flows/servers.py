@@ -10,6 +10,7 @@ from infra.loopback import ask_loopback_directly
 from infra.services import start_all
 from infra.services.servers import reachable
 from infra.settings import load_settings
+from infra.shown_address import shown_address
 
 
 def ensure_servers() -> dict[str, str]:
@@ -29,8 +30,8 @@ def ensure_servers() -> dict[str, str]:
     tracking = settings.mlflow_tracking_uri.get_secret_value()
     if api is not None and not reachable(f"{api.rstrip('/')}/health"):
         raise ServiceFailed(
-            f"the Prefect server at {api} does not answer: start it, or unset MER_PREFECT_API_URL (and PREFECT_API_URL) for a "
-            "local one"
+            f"the Prefect server at {shown_address(api)} does not answer: start it, or unset MER_PREFECT_API_URL (and "
+            "PREFECT_API_URL) for a local one"
         )
     to_start = [
         name

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import SettingsError
 from infra.home import default_home
+from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_url
 
 PREFIX = "MER_"
@@ -175,5 +176,5 @@ def _problem(item: Any) -> str:
     field = Settings.model_fields.get(name)
     variable = name if name.startswith((PREFIX, "PREFECT_")) else f"{PREFIX}{name.upper()}"
     secret = field is not None and "Secret" in str(field.annotation)
-    found = "" if secret else f", found {str(item['input'])[:80]!r}"
+    found = "" if secret else f", found {shown_address(str(item['input']))[:80]!r}"
     return f"{variable}: {item['msg'].removeprefix('Value error, ')}{found}"

@@ -64,6 +64,8 @@ def servers() -> dict[str, str]:
 
 
 def show_addresses(started: dict[str, str]) -> None:
-    """Print them."""
+    """Print them, without passwords."""
+    from infra.shown_address import shown_address
+
     for name, address in started.items():
-        typer.echo(f"{name:<8} {address}")
+        typer.echo(f"{name:<8} {shown_address(address)}")

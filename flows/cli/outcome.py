@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.errors import InfraError
+from infra.shown_address import shown_address
 from mer.errors import MerError
 
 FAILED, UNUSABLE_INPUTS, INTERRUPTED = 1, 3, 130
@@ -95,7 +96,7 @@ def _of_the_machine(error: BaseException) -> str | None:
         return "not enough memory: close other programs, or choose a smaller batch, model or MER_TASK_WORKERS, and run it again"
     package = type(error).__module__.partition(".")[0]
     if package in _CLIENTS or (isinstance(error, RuntimeError) and str(error).startswith(_UNREACHED)):
-        api = os.environ.get("PREFECT_API_URL", "")
+        api = shown_address(os.environ.get("PREFECT_API_URL", ""))
         return (
             f"the Prefect server at {api} does not answer ({type(error).__name__}): `mer status` shows the servers, and the same "
             "command goes on where it stopped"

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from infra.errors import SettingsError
+from infra.errors import HomeUnusable, SettingsError
+from infra.locking import locked
 from infra.settings import Settings
+from infra.shown_address import shown_address
 
 SCHEME = "s3://"
 CORPORA_FOLDER = "corpora"
 """Folder of the cache that the copies lie in."""
+STATE_FOLDER = ".state"
+"""Folder beside the copies: journals, owners, locks, and files on their way. No bucket is called so."""
 
 _AWS = "https://s3.amazonaws.com"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
@@ -58,18 +66,63 @@ class BucketAddress:
         default_endpoint, default_region = _server_of(settings)
         endpoint = query.get("endpoint", [default_endpoint])[0].rstrip("/")
         if not text.startswith(SCHEME) or not _BUCKET.fullmatch(bucket) or ".." in bucket:
-            raise SettingsError(f"expected s3://BUCKET/PREFIX[?endpoint=http://HOST:PORT], found {text!r}")
+            raise SettingsError(
+                f"expected s3://BUCKET/PREFIX[?endpoint=http://HOST:PORT], found {shown_address(text)!r}"
+            )
         if prefix and not all(is_plain(part) for part in prefix.split("/")):
             raise SettingsError(
-                f"{text!r}: expected a prefix of plain names between single slashes (no `..`), found {prefix!r}"
+                f"{shown_address(text)!r}: expected a prefix of plain names between single slashes (no `..`), found {prefix!r}"
             )
         if not _ENDPOINT.fullmatch(endpoint):
-            raise SettingsError(f"{text!r}: expected ?endpoint=http://HOST:PORT, found {endpoint!r}")
+            raise SettingsError(
+                f"{shown_address(text)!r}: expected ?endpoint=http://HOST:PORT, found {shown_address(endpoint)!r}"
+            )
         return cls(bucket, prefix, endpoint, query.get("region", [default_region])[0])
 
     def mirror(self, settings: Settings) -> Path:
-        """Folder of the local copy; the same for every server, so that clips stay where they are when a server moves."""
-        return settings.cache_folder / CORPORA_FOLDER / self.bucket / self.prefix
+        """Folder of the local copy: below the bucket's name, or, where another server has this bucket's copy, below the name
+        with a hash of the endpoint.
+        """
+        return settings.cache_folder / CORPORA_FOLDER / self.copy_name(settings) / self.prefix
+
+    def copy_name(self, settings: Settings) -> str:
+        """Name of the folder that copies out of this bucket of this server lie in."""
+        owner = self.owner(settings)
+        if owner in (None, self.endpoint):
+            return self.bucket
+        return f"{self.bucket}@{hashlib.sha256(self.endpoint.encode()).hexdigest()[:8]}"  # no bucket is called so
+
+    def owner(self, settings: Settings) -> str | None:
+        """Endpoint of the server whose copy has the bucket's plain name; None: nobody's is known."""
+        try:
+            return self._owner_file(settings).read_text(encoding="utf-8") or None
+        except FileNotFoundError:
+            return None
+
+    def own(self, settings: Settings) -> None:
+        """Make this server the one whose copy has the bucket's plain name."""
+        file = self._owner_file(settings)
+        partial = file.with_name(f"{uuid.uuid4().hex}.partial")
+        partial.write_text(self.endpoint, encoding="utf-8")
+        partial.replace(file)
+
+    @contextmanager
+    def alone(self, settings: Settings) -> Iterator[None]:
+        """Wait until nobody else brings copies out of this bucket up to date, and keep others from it for the block.
+
+        Raises:
+            HomeUnusable: the file system has no locks, or cannot be written.
+        """
+        file = self._owner_file(settings).with_name(f"{self.bucket}.lock")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HomeUnusable(f"cannot make the folder {file.parent}: {error.strerror}") from error
+        with locked(file):
+            yield
+
+    def _owner_file(self, settings: Settings) -> Path:
+        return settings.cache_folder / CORPORA_FOLDER / STATE_FOLDER / f"{self.bucket}.endpoint"
 
 
 def is_plain(part: str) -> bool:

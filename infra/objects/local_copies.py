@@ -28,12 +28,13 @@ def _local_copy(address: str, settings: Settings, progress: Progress | None) -> 
     from infra.objects.mirror import BucketMirror  # the S3 clients take .5 s to import
 
     mirror = BucketMirror(BucketAddress.parse(address, settings), settings)
-    plan = mirror.plan()
-    done = 0
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch") as pool:
-        for count in pool.map(lambda item: mirror.fetch([item]), plan.fetch):
-            done += count
-            if progress is not None:
-                progress(done, plan.bytes)
-    mirror.remove(plan.gone)
+    with mirror.address.alone(settings):
+        plan = mirror.plan()
+        done = 0
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch") as pool:
+            for count in pool.map(lambda item: mirror.fetch([item]), plan.fetch):
+                done += count
+                if progress is not None:
+                    progress(done, plan.bytes)
+        mirror.remove(plan.gone)
     return str(mirror.root)

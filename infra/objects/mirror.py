@@ -22,13 +22,11 @@ import urllib3
 from minio.error import S3Error
 
 from infra.errors import InfraError, ObjectMissing, SettingsError, StoreFull, StoreUnavailable
-from infra.objects.bucket_address import CORPORA_FOLDER, BucketAddress, is_plain
+from infra.objects.bucket_address import CORPORA_FOLDER, STATE_FOLDER, BucketAddress, is_plain
 from infra.objects.interface import CHUNK_BYTES
 from infra.objects.s3 import EmptyRange, minio_client, persistently
 from infra.settings import Settings
 
-_STATE = ".state"
-"""Folder beside the copies: journals, and files on their way. No bucket is called so."""
 _PARTIAL_TTL_SECONDS = 3600.0
 
 
@@ -73,7 +71,7 @@ class BucketMirror:
 
     def __init__(self, address: BucketAddress, settings: Settings) -> None:
         self.address = address
-        self.root = address.mirror(settings)
+        self._settings = settings
         self._timeout_seconds = settings.store_timeout_seconds
         access, secret = settings.s3_access_key, settings.s3_secret_key
         self._anonymous = access is None or secret is None
@@ -89,8 +87,16 @@ class BucketMirror:
                 f"corpus {address.shown}: expected ?endpoint=http://HOST:PORT without user and password (MER_S3_ACCESS_KEY and "
                 f"MER_S3_SECRET_KEY hold the keys), found another one: {error}"
             ) from None
-        self._state = settings.cache_folder / CORPORA_FOLDER / _STATE
-        self._journal = self._state / f"{address.bucket}.jsonl"
+        self._state = settings.cache_folder / CORPORA_FOLDER / STATE_FOLDER
+
+    @property
+    def root(self) -> Path:
+        """Folder of the copy; `plan` settles it."""
+        return self.address.mirror(self._settings)
+
+    @property
+    def _journal(self) -> Path:
+        return self._state / f"{self.address.copy_name(self._settings)}.jsonl"
 
     def plan(self) -> MirrorPlan:
         """List the bucket and compare.
@@ -105,12 +111,12 @@ class BucketMirror:
                 f"{self.address.shown}: expected a folder of clips and labels, found no object below it at "
                 f"{self.address.endpoint}; check bucket and prefix"
             )
-        self._prepare()
-        known = self._known()
+        self._prepare(listed)
+        known, root = self._known(), self.root
         fetch = [
             item
             for item in listed
-            if known.get(item.key) != (item.etag, item.size) or _size(self.root / item.path) != item.size
+            if known.get(item.key) != (item.etag, item.size) or _size(root / item.path) != item.size
         ]
         gone = sorted(set(self._files()) - {item.path for item in listed})
         return MirrorPlan(tuple(fetch), tuple(gone), len(listed) - len(fetch), tuple(refused))
@@ -130,11 +136,12 @@ class BucketMirror:
 
     def remove(self, paths: Sequence[str]) -> None:
         """Remove files whose objects are gone, and folders that this leaves empty."""
+        root = self.root
         for path in paths:
-            file = self.root / path
+            file = root / path
             file.unlink(missing_ok=True)
             for folder in file.parents:
-                if folder == self.root or not folder.is_relative_to(self.root):
+                if folder == root or not folder.is_relative_to(root):
                     break
                 with contextlib.suppress(OSError):  # not empty
                     folder.rmdir()
@@ -255,10 +262,23 @@ class BucketMirror:
             "(?endpoint=http://HOST:PORT), and run again: what was fetched is kept"
         )
 
-    def _prepare(self) -> None:
+    def _has_moved(self, listed: Sequence[RemoteObject]) -> bool:
+        """Whether the copy under the bucket's plain name is of these objects: then its server has another address now."""
+        if self._journal.exists():
+            return False  # this server has a copy beside the other's
+        prefix = f"{self.address.prefix}/" if self.address.prefix else ""
+        known = self._known(self._state / f"{self.address.bucket}.jsonl")
+        there = {key: is_there for key, is_there in known.items() if key.startswith(prefix)}
+        same = sum(there.get(item.key) == (item.etag, item.size) for item in listed)
+        return 2 * same > max(len(there), len(listed))
+
+    def _prepare(self, listed: Sequence[RemoteObject]) -> None:
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
             self._state.mkdir(parents=True, exist_ok=True)
+            owner = self.address.owner(self._settings)
+            if owner is None or (owner != self.address.endpoint and self._has_moved(listed)):
+                self.address.own(self._settings)
+            self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreUnavailable(f"cannot make the folder {self.root}: {error}") from error
         for partial in self._state.glob("*.partial"):
@@ -266,20 +286,21 @@ class BucketMirror:
                 if time.time() - partial.stat().st_mtime > _PARTIAL_TTL_SECONDS:
                     partial.unlink()
 
-    def _known(self) -> dict[str, tuple[str, int]]:
+    def _known(self, journal: Path | None = None) -> dict[str, tuple[str, int]]:
         """Key -> (etag, size) of what was fetched; the line that a kill cut off is passed over."""
         known: dict[str, tuple[str, int]] = {}
         with contextlib.suppress(FileNotFoundError):
-            for line in self._journal.read_text(encoding="utf-8").splitlines():
+            for line in (journal or self._journal).read_text(encoding="utf-8").splitlines():
                 with contextlib.suppress(ValueError):
                     key, etag, size = json.loads(line)
                     known[key] = (etag, size)
         return known
 
     def _files(self) -> Iterable[str]:
-        for folder, _, files in os.walk(self.root):
+        root = self.root
+        for folder, _, files in os.walk(root):
             for name in files:
-                yield str((Path(folder) / name).relative_to(self.root))
+                yield str((Path(folder) / name).relative_to(root))
 
 
 def _size(path: Path) -> int | None:

@@ -28,6 +28,7 @@ from obstore.store import S3Store as ObstoreS3
 from infra.errors import ObjectMissing, SettingsError, StoreFull, StoreUnavailable, StoreUnsuitable
 from infra.objects.interface import CHUNK_BYTES, check_key
 from infra.settings import Settings
+from infra.shown_address import shown_address
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -62,7 +63,14 @@ class S3Address:
         query = parse_qs(parts.query)
         endpoint = query.get("endpoint", ["https://s3.amazonaws.com"])[0].rstrip("/")
         if parts.scheme != "s3" or not parts.netloc or not urlsplit(endpoint).netloc:
-            raise SettingsError(f"expected s3://BUCKET[/PREFIX]?endpoint=http://HOST:PORT, found {url!r}")
+            raise SettingsError(
+                f"expected s3://BUCKET[/PREFIX]?endpoint=http://HOST:PORT, found {shown_address(url)!r}"
+            )
+        if "@" in parts.netloc or shown_address(endpoint) != endpoint:
+            raise SettingsError(
+                "expected MER_OBJECT_STORE_URL without user and password (MER_S3_ACCESS_KEY and MER_S3_SECRET_KEY hold the "
+                f"keys), found {shown_address(url)!r}"
+            )
         prefix = parts.path.strip("/")
         if prefix:
             check_key(prefix)
@@ -89,7 +97,9 @@ def open_s3_store(settings: Settings) -> S3Store:
         )
         store.prepare()
     except ValueError as error:  # what the clients say of a bucket or endpoint that cannot be one
-        raise SettingsError(f"MER_OBJECT_STORE_URL={settings.object_store_url}: {error}") from error
+        raise SettingsError(
+            f"MER_OBJECT_STORE_URL={shown_address(settings.object_store_url)}: {error}"
+        ) from error
     return store
 
 
@@ -309,5 +319,5 @@ def persistently(action: str, attempt: Callable[[], Result], endpoint: str, time
 
 def _unavailable(action: str, error: Exception, endpoint: str, timeout_seconds: float) -> StoreUnavailable:
     return StoreUnavailable(
-        f"cannot {action} at {endpoint} within {timeout_seconds:.0f} s: {type(error).__name__}"
+        f"cannot {action} at {shown_address(endpoint)} within {timeout_seconds:.0f} s: {type(error).__name__}"
     )

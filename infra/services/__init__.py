@@ -12,7 +12,6 @@ State, logs and data lie below `<home>`. Starting what runs already returns its 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,6 +23,7 @@ from infra.services.postgres import postgres_server
 from infra.services.process import ServiceProcess, inherited_environment
 from infra.services.servers import Server, free_port, mlflow_server, prefect_server, s3_credentials, s3_server
 from infra.settings import Settings, load_settings
+from infra.shown_address import shown_address
 
 __all__ = [
     "SERVICES",
@@ -150,7 +150,7 @@ def status(settings: Settings | None = None) -> list[ServiceStatus]:
         members = process.members()
         state = process.state()
         memory = sum(member.memory_info().rss for member in members)
-        address = re.sub(r"//[^/@]*@", "//", state.address) if state is not None and members else None
+        address = shown_address(state.address) if state is not None and members else None
         statuses.append(ServiceStatus(name, address, len(members), memory))
     return statuses
 

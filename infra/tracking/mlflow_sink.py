@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.services.servers import answers
+from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_file
 from infra.tracking.spool import EventRefused, TrackingDown
 
@@ -51,7 +52,7 @@ class MlflowSink:
     def send(self, event: Mapping[str, Any]) -> None:
         """Apply one event. Raises TrackingDown or EventRefused."""
         if not self.reachable():
-            raise TrackingDown(f"no answer from {_without_password(self._uri)}")
+            raise TrackingDown(f"no answer from {shown_address(self._uri)}")
         from mlflow.exceptions import MlflowException
         from requests.exceptions import RequestException
 
@@ -59,10 +60,10 @@ class MlflowSink:
             _HANDLERS[event["type"]](self, event)
         except MlflowException as error:
             if error.error_code in _FOR_GOOD:
-                raise EventRefused(str(error)) from error
-            raise TrackingDown(str(error)) from error
+                raise EventRefused(shown_address(str(error))) from error
+            raise TrackingDown(shown_address(str(error))) from error
         except (RequestException, OSError) as error:
-            raise TrackingDown(str(error)) from error
+            raise TrackingDown(shown_address(str(error))) from error
 
     def run_id(self, key: str) -> str | None:
         """MLflow's id of the run with this key."""
@@ -210,10 +211,6 @@ def _name(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return text.replace("'", "''")
-
-
-def _without_password(uri: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", uri)
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterable[Sequence[Any]]:

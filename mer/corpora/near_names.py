@@ -3,7 +3,7 @@
 An exact name always comes first. Otherwise a row gets the file with which it alone shares a normalised name, in the first of
 these steps that finds one: without folders and media suffix (`audio\\clip01.wav`), in one form of Unicode, case and blanks, with
 one separator (`clip-01`, `clip 01`), without leading zeros (`1`, `1.0` for `0001`). A normalised name that two files or two rows
-share decides nothing: nothing is merged.
+share decides nothing: nothing is merged. Nor does `x.wav` get the file that another row calls `x`: it contests it.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def near_matches(names: Collection[str], files: Collection[str]) -> tuple[dict[s
                 continue
             if claims[key] == 1:
                 matches[name] = of_files[key]
-            elif of_files[key] not in exact:
-                contested[name] = of_files[key]
+            elif of_files[key] not in exact or key == name.rpartition(".")[0]:
+                contested[name] = of_files[key]  # `x.wav` means the file that another row calls x
         left = [name for name in left if name not in matches and name not in contested]
     files_in_dispute = set(contested.values())
     for name in [name for name, file in matches.items() if file in files_in_dispute]:

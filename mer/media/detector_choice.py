@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -197,9 +198,13 @@ def _named_by_content(path: Path, weights: Path) -> str:
 
 def _write(target: Path, data: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as staged:
-        staged.write(data)
-    Path(staged.name).replace(target)
+    handle, name = tempfile.mkstemp(dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as staged:
+            staged.write(data)
+        Path(name).replace(target)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def _refuse(name: str, path: Path) -> None:

@@ -21,6 +21,9 @@ from mer.media.sniff import Container, id3_end
 _HEADER_SLACK = 64
 """Bytes by which headers of sound files are wrong without anything being lost: padding, or their own length counted twice."""
 
+_GRAPHIC_CONTROL = b"\xf9"
+"""Label of the extension of a GIF that stands before an image."""
+
 _PIPE_SIZE = 0x7FFF0000
 """A 32-bit size from here on stands for `not known`: into a pipe ffmpeg writes 2^32 - 1, sox a little less than 2^31."""
 
@@ -235,7 +238,7 @@ def _flac(stream: BinaryIO, size: int) -> int | None:
 
 
 def _gif(stream: BinaryIO, size: int) -> int | None:
-    """Blocks up to the trailer; one that is not reached was cut off."""
+    """Blocks up to the trailer. Where it alone is missing, decoders read everything, so nothing was cut off."""
 
     def skip_table(flags: int) -> None:
         if flags & 0x80:
@@ -243,16 +246,21 @@ def _gif(stream: BinaryIO, size: int) -> int | None:
 
     head = stream.read(13)
     skip_table(head[10] if len(head) > 10 else 0)
+    complete = False  # an image, and after it nothing that announces another one
     while (kind := stream.read(1)) in {b"\x21", b"\x2c"}:
         if kind == b"\x21":
-            stream.read(1)
+            label = stream.read(1)
+            complete = complete and label != _GRAPHIC_CONTROL
         else:
+            complete = True
             descriptor = stream.read(9)
             skip_table(descriptor[8] if len(descriptor) > 8 else 0)
             stream.read(1)
-        while length := (stream.read(1) or b"\0")[0]:
-            stream.seek(length, 1)
-    return size + 1 if kind == b"" else None
+        while (length := stream.read(1)) not in {b"", b"\0"}:
+            stream.seek(length[0], 1)
+        if not length:  # the block has no end
+            return size + 1
+    return size + 1 if kind == b"" and not complete else None
 
 
 _DECLARED: dict[Container, Callable[[BinaryIO, int], int | None]] = {

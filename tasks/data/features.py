@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from mer.errors import MediaError, QuarantineReason
 from mer.features.spec import FeatureSpec
 from tasks.data.kept_extractor import cached_extractor
 from tasks.data.noise import clip_noises, noisy_contents, noisy_key
+from tasks.data.passing_failures import RUNS, failed_too_often
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.library_versions import library_versions
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from mer.features.shard import Shard
 
 SHARD_KIND = "features"
+_SHOWN = 5
+"""Clips that a message names."""
 Item = TypeVar("Item")
 
 
@@ -98,11 +101,14 @@ def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
     results = []
     passing: MediaError | None = None
     for index, feature_set in enumerate(shard.features):
-        ids = list(content_ids(space, feature_set, shard.clip_ids).values())
+        known = content_ids(space, feature_set, shard.clip_ids)
+        ids, names = list(known.values()), {content: name for name, content in known.items()}
         code = extraction_code(space.weights, specs[index])
         facts = partial(arithmetic.__getitem__, index)
         try:
-            results.append(commit_shard(space, feature_set.key, ids, partial(compute, index), code, facts))
+            results.append(
+                commit_shard(space, feature_set.key, ids, partial(compute, index), code, facts, names)
+            )
         except MediaError as error:
             passing = passing or error
     if passing is not None:
@@ -147,15 +153,17 @@ def commit_shard(
     compute: Callable[[], list[ClipFeature]],
     code: str = "",
     facts: Callable[[], Mapping[str, str]] = dict,
+    names: Mapping[str, str] | None = None,
 ) -> StageResult:
     """Compute, commit and register a shard of these contents, unless a verified one is there (killed before registering).
 
     `code` is the version of the code that computes it, which is part of `feature_key` already. `facts` is asked after
-    `compute`: what the shard was computed in, kept beside it (see `tasks.data.arithmetic`).
+    `compute`: what the shard was computed in, kept beside it (see `tasks.data.arithmetic`). `names`: content -> clip, for
+    messages.
 
     Raises:
-        MediaError: transient: features that are absent for a reason that passes are not kept; the others are, in a shard of
-            their own.
+        MediaError: transient: features that are absent for a reason that passes are not kept, unless it does not pass (see
+            `tasks.data.passing_failures`); the others are, in a shard of their own.
     """
     from mer.features.shard import INDEX, VALUES, write_shard
 
@@ -172,10 +180,12 @@ def commit_shard(
             if ref is None:
                 with computing(space.settings) as waited:
                     features = compute()
-                contents, features, passing = _settled(contents, features)
+                given_up = _given_up(space, feature_key, contents, features, names or {})
+                contents, features, passing = _settled(contents, features, given_up, names or {})
                 if not contents:
                     raise _tried_again(passing)
-                key = digest({"features": feature_key, "clips": list(contents)})
+                settled: dict[str, object] = {"features": feature_key, "clips": list(contents)}
+                key = digest(settled | ({"given up": sorted(given_up)} if given_up else {}))
                 write_shard(folder, contents, features)
                 files = {name: folder / name for name in (INDEX, VALUES)}
                 meta: dict[str, Scalar] = {"clips": len(contents), **facts()}
@@ -190,20 +200,58 @@ def commit_shard(
     return StageResult(ref=ref, ran=ran, seconds=time.monotonic() - started - waited)
 
 
+def _given_up(
+    space: Workspace,
+    feature_key: str,
+    contents: Sequence[str],
+    features: Sequence[ClipFeature],
+    names: Mapping[str, str],
+) -> frozenset[str]:
+    """Contents whose failure does not pass; says which clips these are."""
+    reasons = {content: one.flags for content, one in zip(contents, features, strict=True) if one.transient}
+    given_up = failed_too_often(space.settings.home, feature_key, list(reasons), len(contents))
+    for content in sorted(given_up):
+        logging.getLogger(__name__).warning(
+            "clip %r is masked from now on (%s): it could not be decoded in %d runs; give its file in another form (shorter, "
+            "smaller, on a disk that answers), which is another content, and is read",
+            _name(content, names), " ".join(reasons[content]), RUNS,
+        )  # fmt: skip
+    return given_up
+
+
 def _settled(
-    contents: Sequence[str], features: Sequence[ClipFeature]
+    contents: Sequence[str],
+    features: Sequence[ClipFeature],
+    given_up: Collection[str],
+    names: Mapping[str, str],
 ) -> tuple[list[str], list[ClipFeature], list[str]]:
-    """Contents and features that say something of the clip, and the flags of those that only say something of this moment."""
-    pairs = [(content, one) for content, one in zip(contents, features, strict=True) if not one.transient]
-    passing = [" ".join(one.flags) for one in features if one.transient]
-    return [content for content, _ in pairs], [one for _, one in pairs], passing
+    """Contents and features that say something of the clip; and of those that only say something of this moment, clip and
+    reason.
+    """
+    pairs = list(zip(contents, features, strict=True))
+    passing = {content for content, one in pairs if one.transient} - set(given_up)
+    return (
+        [content for content in contents if content not in passing],
+        [replace(one, transient=False) for content, one in pairs if content not in passing],
+        [
+            f"{_name(content, names)!r} ({' '.join(one.flags)})"
+            for content, one in pairs
+            if content in passing
+        ],
+    )
+
+
+def _name(content: str, names: Mapping[str, str]) -> str:
+    return names.get(content, content[:12])
 
 
 def _tried_again(passing: Sequence[str]) -> MediaError:
+    shown = ", ".join(passing[:_SHOWN]) + (", ..." if len(passing) > _SHOWN else "")
     return MediaError(
         QuarantineReason.TIMED_OUT,
-        f"{len(passing)} clips could not be decoded now ({', '.join(sorted(set(passing)))}; the log names them), for a reason "
-        "that passes: a busy machine, a disk that did not answer, a decoder that was ended. The others are kept; run again",
+        f"{len(passing)} clips could not be decoded now: {shown}; for a reason that passes: a busy machine, too little memory, a "
+        "disk that did not answer, a decoder that was ended. The others are kept; run again (a clip that fails so in "
+        f"{RUNS} runs is left out)",
         transient=True,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.objects.bucket_address import BucketAddress, is_bucket_address
+from infra.shown_address import shown_address
 from mer.errors import ConfigError
 from tasks.data.equal_contents import one_of_each_content
 from tasks.data.face_detectors import settled_detector
@@ -66,15 +68,15 @@ def catalogued_corpus(space: Workspace, corpus: str) -> str:
             return candidates[0]
         if candidates:
             raise LookupError(
-                f"corpus {corpus!r}: expected one corpus, found {', '.join(candidates)}; give one of these names"
+                f"corpus {shown_address(corpus)!r}: expected one corpus, found {', '.join(candidates)}; give one of these names"
             )
     remedy = (
-        f"`mer ingest --corpus {corpus}` reads it in first"
+        f"`mer ingest --corpus {shown_address(corpus)}` reads it in first"
         if folder.is_dir()
         else "`mer ingest --corpus PATH` reads one in"
     )
     listed = f"expected one of {', '.join(sorted(names))}" if names else "none is catalogued yet"
-    raise LookupError(f"corpus {corpus!r}: {listed}; {remedy}")
+    raise LookupError(f"corpus {shown_address(corpus)!r}: {listed}; {remedy}")
 
 
 def corpus_quality(
@@ -128,10 +130,14 @@ def write_quality(quality: CorpusQuality, path: Path) -> None:
     data = _FORMS[path.suffix.lower()](_records(quality))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".quality-", delete=False) as staged:
-            staged.write(data)
-        Path(staged.name).chmod(0o644)
-        Path(staged.name).replace(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".quality-")
+        try:
+            with os.fdopen(handle, "wb") as staged:
+                staged.write(data)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"quality: expected a folder to write {path} to, found none ({error})") from error
 

@@ -59,6 +59,12 @@ def test_what_the_machine_refuses_is_one_line(
     assert message.startswith(said) and "\n" not in message
 
 
+def test_a_server_that_went_away_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://u:hunter2@h/api")
+    message = failure(RuntimeError("Failed to reach API at http://u:hunter2@h/api/"))
+    assert message.startswith("the Prefect server at http://***@h/api does not answer")
+
+
 def test_a_cause_that_can_be_explained_explains_what_it_caused() -> None:
     outer = RuntimeError("a task failed")
     outer.__cause__ = ConfigError("hidden: expected more, found less")

@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -244,7 +245,7 @@ def test_keys_that_lead_out_are_refused_and_the_others_fetched(
     assert {key.replace("\r", "") for key in plan.refused} == set(HOSTILE)
     assert files(mirror.root) == {"good.wav": b"good", "both/inner.wav": b"good"}
     written = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert written == {"good.wav", "inner.wav", "data.jsonl"}
+    assert written == {"good.wav", "inner.wav", "data.jsonl", "data.endpoint"}
 
 
 def test_files_of_dead_fetchers_are_swept(
@@ -276,3 +277,42 @@ def test_a_server_that_is_not_there_is_a_typed_error_in_time(settings: Settings)
     with pytest.raises(StoreUnavailable, match=r"s3://data/p.*check that the server runs.*endpoint"):
         mirror.plan()
     assert time.monotonic() - started < 5
+
+
+OBJECTS = {f"p/{number}.wav": bytes([number]) * 9 for number in range(6)}
+
+
+def test_one_bucket_on_two_servers_has_two_copies(settings: Settings) -> None:
+    others = {"p/0.wav": b"other", "p/x.wav": b"x"}
+    with serving(OBJECTS) as first, serving(others) as second:
+        addresses = [f"s3://data/p?endpoint={endpoint}" for endpoint in (first, second)] * 2
+        roots = local_paths(addresses, settings)
+        assert roots[0] == roots[2] != roots[1] == roots[3]
+        assert files(Path(roots[0])) == {key.removeprefix("p/"): data for key, data in OBJECTS.items()}
+        assert files(Path(roots[1])) == {key.removeprefix("p/"): data for key, data in others.items()}
+        for address in addresses[:2]:
+            mirror = BucketMirror(BucketAddress.parse(address, settings), settings)
+            assert (mirror.plan().fetch, mirror.plan().gone) == ((), ()), "a run undoes the other's"
+
+
+@pytest.mark.parametrize("changed", [{}, {"p/0.wav": b"changed", "p/new.wav": b"new"}])
+def test_a_server_that_moved_finds_its_copy(settings: Settings, changed: dict[str, bytes]) -> None:
+    with serving(OBJECTS) as before:
+        (root,) = local_paths([f"s3://data/p?endpoint={before}"], settings)
+    with serving(OBJECTS | changed) as after:
+        address = BucketAddress.parse(f"s3://data/p?endpoint={after}", settings)
+        plan = BucketMirror(address, settings).plan()
+        assert {item.key for item in plan.fetch} == set(changed)
+        assert local_paths([f"s3://data/p?endpoint={after}"], settings) == [root]
+    assert str(address.mirror(settings)) == root
+
+
+def test_a_copy_is_brought_up_to_date_by_one_at_a_time(settings: Settings) -> None:
+    with serving(OBJECTS) as endpoint, ThreadPoolExecutor(1) as threads:
+        address = BucketAddress.parse(f"s3://data/p?endpoint={endpoint}", settings)
+        with address.alone(settings):
+            second = threads.submit(local_paths, [f"s3://data/p?endpoint={endpoint}"], settings)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.5)
+            assert not address.mirror(settings).exists()
+        assert len(files(Path(second.result(timeout=20)[0]))) == len(OBJECTS)

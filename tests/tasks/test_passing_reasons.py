@@ -21,6 +21,7 @@ from mer.media import contained
 from mer.media.contained import ContainedMedia
 from mer.media.opening import MediaLimits
 from tasks.data.features import extract_shard, feature_table, plan_features
+from tasks.data.passing_failures import FOLDER, RUNS, failed_too_often
 from tasks.data.transcription import plan_transcription, transcribe_shard
 from tasks.stage.workspace import Workspace, workspace
 
@@ -91,6 +92,52 @@ def test_a_clip_whose_decoder_was_held_up_is_no_absent_feature(
     names = [row.name for row in space.catalogue.clips("corpus")]
     plan = plan_features.fn("corpus", {"speech": SPEECH}, names, 8)
     assert feature_table(space, plan.features["speech"], names).present.all()
+
+
+def test_a_clip_whose_decoder_is_killed_in_every_run_is_named_and_then_left_out(
+    space: Workspace, corpus: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As by the system, for want of memory: the run after the last try goes on, with the clip masked."""
+    ingest(corpus)
+    with decoders_of_the_held_clip(signal.SIGKILL, monkeypatch):
+        for _ in range(RUNS - 1):
+            with pytest.raises(MediaError, match=r"1 clips .* 'held' \(decoder_crashed\).*run again"):
+                extract(space)
+        assert "from now on" not in caplog.text
+        assert extract(space) == [["held"]]
+    assert "clip 'held' is masked from now on (decoder_crashed)" in caplog.text
+    assert extract(space) == []
+    names = [row.name for row in space.catalogue.clips("corpus")]
+    plan = plan_features.fn("corpus", {"speech": SPEECH}, names, 8)
+    table = feature_table(space, plan.features["speech"], names)
+    assert dict(zip(table.clip_ids, table.present.tolist(), strict=True)) == {
+        "first": True,
+        "held": False,
+        "last": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("failed", "tried", "left_out"),
+    [(1, 1, 1), (3, 200, 3), (16, 16, 16), (17, 17, 0), (120, 200, 0), (40, 200, 40)],
+)
+def test_where_most_of_a_shard_fails_the_machine_is_at_fault(
+    tmp_path: Path, failed: int, tried: int, left_out: int
+) -> None:
+    contents = [f"{number:064}" for number in range(failed)]
+    for _ in range(RUNS - 1):
+        assert failed_too_often(tmp_path, "key", contents, tried) == frozenset()
+    assert failed_too_often(tmp_path, "other", contents, tried) == frozenset()
+    assert len(failed_too_often(tmp_path, "key", contents, tried)) == left_out
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"a": "x"}', "\x00"])
+def test_counts_that_cannot_be_read_begin_anew(tmp_path: Path, damage: str) -> None:
+    failed_too_often(tmp_path, "key", ["a"], 1)
+    (tmp_path / FOLDER / "key.json").write_text(damage)
+    for _ in range(RUNS - 1):
+        assert not failed_too_often(tmp_path, "key", ["a"], 1)
+    assert failed_too_often(tmp_path, "key", ["a"], 1) == {"a"}
 
 
 def test_a_worker_that_is_stopped_once_changes_nothing(space: Workspace, corpus: Path) -> None:

@@ -194,6 +194,17 @@ def test_a_path_leaves_its_namesake_a_clip(tmp_path: Path) -> None:
     assert {entry.name: entry.emotion for entry in found.entries} == {"x": "sad", "two__x": None}
 
 
+@pytest.mark.parametrize("written", ["x.wav", "x.WAV", "x.mp4"])
+def test_a_row_with_the_suffix_of_a_file_that_another_row_names_contests_it(
+    tmp_path: Path, written: str
+) -> None:
+    touch(tmp_path, "x.wav", "y.wav")
+    table(tmp_path, "labels.csv", f"name,emotion\nx,happy\n{written},sad\ny,sad\n")
+    found = recognise(tmp_path, emotions=MER_EMOTIONS)
+    assert {entry.name: entry.emotion for entry in found.entries} == {"x": "happy", "y": "sad"}
+    assert {item.name: item.reason for item in found.left_out} == {written: "conflicting_labels"}
+
+
 def test_features_have_near_names_too(tmp_path: Path) -> None:
     vectors(tmp_path, "set-UTT", "0001", "0002")
     table(tmp_path, "labels.csv", "filename,label\n1.wav,sad\n2.wav,happy\n")

@@ -212,6 +212,22 @@ def test_a_forked_process_has_workers_of_its_own(movie: Path) -> None:
     )
 
 
+def test_a_forked_process_that_ends_normally_leaves_the_workers_of_the_other_alone(movie: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from mer.media.contained import shared_media\n"
+        "path = Path(sys.argv[1]); shared_media().probe(path); (worker,) = shared_media().process_ids\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    sys.exit(0)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "shared_media().probe(path)\n"
+        "assert shared_media().process_ids == [worker]\n"  # else the probe started another
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, str(movie)], check=True, timeout=60, cwd=Path(__file__).parents[3]
+    )
+
+
 @pytest.mark.slow
 def test_several_workers_serve_several_threads(movie: Path) -> None:
     with ContainedMedia(workers=2) as contained, ThreadPoolExecutor(4) as threads:

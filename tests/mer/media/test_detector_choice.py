@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 from pathlib import Path
@@ -172,6 +173,21 @@ def test_another_onnx_model_is_no_detector(model: str, weights: Path) -> None:
     with pytest.raises(WeightsError, match="is not an ONNX model that OpenCV can read as YuNet"):
         settled("auto", weights)
     assert not (weights / COPIES_FOLDER).exists()
+
+
+def test_a_copy_that_fails_leaves_no_temporary_file(
+    weights: Path, yunet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk shows itself in the writing, or in the closing."""
+
+    def full(_: Path, __: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    shutil.copy(yunet, tmp_path / "elsewhere.onnx")
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(WeightsError, match="No space left"):
+        settled(str(tmp_path / "elsewhere.onnx"), weights)
+    assert [path for path in weights.rglob("*") if path.is_file()] == []
 
 
 def test_a_read_only_folder_of_weights_needs_no_copy(

@@ -57,6 +57,22 @@ def test_a_part_of_a_file_is_truncated(
     assert reason_of(decode_audio, path) is QuarantineReason.TRUNCATED
 
 
+@pytest.mark.parametrize(("lost", "reason"), [(1, None), (2, QuarantineReason.TRUNCATED)])
+def test_a_gif_without_its_trailer_is_whole_if_its_blocks_are(
+    tmp_path: Path, lost: int, reason: QuarantineReason | None
+) -> None:
+    """The last two bytes are the terminator of the last block, and the trailer."""
+    path = tmp_path / "a.gif"
+    ffmpeg(*pictures(1.0, 32), path)
+    frames = sample_frames(path, 3)
+    content = path.read_bytes()
+    assert content.endswith(b"\0\x3b")
+    path.write_bytes(content[:-lost])
+    assert reason_of(probe, path) is reason
+    if reason is None:
+        np.testing.assert_array_equal(sample_frames(path, 3), frames)
+
+
 @pytest.mark.parametrize("percent", [30, 70])
 @pytest.mark.parametrize("kind", sorted(UNDECLARED))
 def test_of_a_raw_stream_the_part_that_is_there_is_a_clip(
