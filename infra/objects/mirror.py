@@ -263,14 +263,14 @@ class BucketMirror:
         )
 
     def _has_moved(self, listed: Sequence[RemoteObject]) -> bool:
-        """Whether the copy under the bucket's plain name is of these objects: then its server has another address now."""
+        """Whether most of the copy under the bucket's plain name is of these objects: then its server has another address now."""
         if self._journal.exists():
             return False  # this server has a copy beside the other's
         prefix = f"{self.address.prefix}/" if self.address.prefix else ""
         known = self._known(self._state / f"{self.address.bucket}.jsonl")
         there = {key: is_there for key, is_there in known.items() if key.startswith(prefix)}
         same = sum(there.get(item.key) == (item.etag, item.size) for item in listed)
-        return 2 * same > max(len(there), len(listed))
+        return 2 * same > len(there)  # not all was fetched, perhaps
 
     def _prepare(self, listed: Sequence[RemoteObject]) -> None:
         try:
