@@ -46,6 +46,7 @@ def test_figures_of_a_detector_that_knows_the_truth() -> None:
     assert measured("none", None, clips)["none_face_pixels"] < figures["true_face_pixels"]
 
 
+@pytest.mark.slow
 def test_all_of_it_runs(shared_data: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "empty.png"), np.zeros((64, 64, 3), np.uint8))
     (tmp_path / "notes.txt").write_text("no picture")

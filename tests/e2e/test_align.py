@@ -39,6 +39,7 @@ def test_a_recipe_without_alignment_is_refused(tmp_path: Path, server_addresses:
     recipe.write_text(
         "name: deaf\nvisual: {features: {modality: visual, source: 'files:face'}}\nfolds: {count: 2}\n"
     )
-    made = Installation(home=tmp_path / "home", corpus=tmp_path, environment=server_addresses)
-    answer = made.mer("align", "--recipe", str(recipe), "--corpus", str(tmp_path), check=False)
+    corpus = write_corpus(tmp_path / "corpus")
+    made = Installation(home=tmp_path / "home", corpus=corpus, environment=server_addresses)
+    answer = made.mer("align", "--recipe", str(recipe), "--corpus", str(corpus), check=False)
     assert answer.returncode != 0 and "add `alignment: {}`" in answer.stderr + answer.stdout

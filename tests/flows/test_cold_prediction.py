@@ -53,6 +53,7 @@ def imported(home: Path, *arguments: str) -> set[str]:
     return set(modules)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reads_words", [False, True], ids=["of feature files", "with an encoder"])
 def test_a_cold_prediction_leaves_out_what_it_does_not_use(
     reads_words: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -66,6 +67,7 @@ def test_a_cold_prediction_leaves_out_what_it_does_not_use(
     assert ("transformers" in modules) == reads_words
 
 
+@pytest.mark.slow
 def test_what_stands_in_is_replaced_when_it_is_needed() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", USED], capture_output=True, text=True, check=False

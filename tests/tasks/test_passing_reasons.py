@@ -25,6 +25,8 @@ from tasks.data.passing_failures import FOLDER, RUNS, failed_too_often
 from tasks.data.transcription import plan_transcription, transcribe_shard
 from tasks.stage.workspace import Workspace, workspace
 
+pytestmark = pytest.mark.slow
+
 SPEECH = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny", pooling="mean")
 HELD = "held.wav"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,7 @@ def test_other_preparations_share_the_decoding_only(
 def test_a_stream_that_fails_masks_its_own_features_only(
     clip: Clip, tmp_path: Path, weights_cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     soundfile.write(tmp_path / "voice.wav", np.random.default_rng(0).standard_normal(16_000) * 0.1, 16_000)
     voice = Clip(content="v", name="v", path=tmp_path / "voice.wav", corpus_root=tmp_path)
     columns = extract_clips_of_each(build_extractors((UTT, FACES, TEXT), weights_cache), [voice, clip, voice])
