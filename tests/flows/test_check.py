@@ -23,6 +23,8 @@ from mer.errors import CorpusError
 from tasks.data.corpus_check import sampled
 from tasks.stage.workspace import workspace
 
+pytestmark = pytest.mark.slow
+
 EMOTIONS = ("happy", "sad")
 
 

@@ -29,6 +29,8 @@ from tasks.stage.references import DatasetRef, ModelVersion, Promotion, Snapshot
 from tasks.stage.run import StageResult
 from tasks.stage.workspace import Workspace, workspace
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("angry", "happy")
 GATE = GateConfig(min_clips=20)
 

@@ -26,6 +26,8 @@ from mer.media.opening import MediaLimits
 from mer.quality.measure import measure_quality
 from mer.transcription.listen import with_transcripts
 
+pytestmark = pytest.mark.slow
+
 SPEECH = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny", pooling="mean")
 CROPS = FeatureSpec(modality="visual", source="crops:", frames=FramePreparation(frames=2, size=32))
 

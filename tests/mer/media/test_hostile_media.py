@@ -27,7 +27,9 @@ def test_a_gif_is_a_clip_without_sound(tmp_path: Path) -> None:
     )
     assert (probe(path).container, probe(path).has_video, probe(path).has_audio) == ("gif", True, False)
     assert sample_frames(path, 2).shape == (2, 1, 1, 3)
-    path.write_bytes(path.read_bytes()[:-3])  # into the block of the picture: a lost trailer alone loses nothing
+    path.write_bytes(
+        path.read_bytes()[:-3]
+    )  # into the block of the picture: a lost trailer alone loses nothing
     assert reason_of(probe, path) is QuarantineReason.TRUNCATED
 
 

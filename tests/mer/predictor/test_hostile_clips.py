@@ -17,6 +17,8 @@ from mer.predictor.package import FUSION_FOLDER, ModelPackage
 from mer.predictor.predictor import Predictor
 from mer.recipes import Recipe
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("angry", "happy", "sad")
 
 
