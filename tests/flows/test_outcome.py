@@ -40,7 +40,7 @@ def test_what_our_message_says_alone_is_told_from_a_bug(error: Exception, ours: 
             "no space left on the disk (/home/x): free some",
         ),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "no space left on the disk: free some"),
-        (PermissionError(errno.EACCES, "Permission denied", "/root/x"), "Permission denied (/root/x)"),
+        (PermissionError(errno.EACCES, "Permission denied", "/srv/x"), "Permission denied (/srv/x)"),
         (OSError(errno.EROFS, "Read-only file system", "/x"), "Read-only file system (/x)"),
         (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
         (MemoryError(), "not enough memory"),
