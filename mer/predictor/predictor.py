@@ -82,11 +82,10 @@ class Predictor:
         return Scores(logits, valence, tuple(evidence))
 
     def posteriors(self, clips: Sequence[Clip]) -> Posteriors:
-        """The system's posteriors of these clips before the last calibration, as they were evaluated."""
-        return self.system.posteriors(self._weighed(BatchReading(self._parts, clips)).tables)
+        """The system's posteriors of these clips before the last calibration, as they were evaluated: of all that was read.
 
-    def evaluated_posteriors(self, clips: Sequence[Clip]) -> Posteriors:
-        """The same, of all that was read: as an evaluation scores its clips, which leaves no stream out for saying nothing."""
+        An evaluation leaves no stream out for saying nothing; `scores` does.
+        """
         reading = BatchReading(self._parts, clips)
         return self.system.posteriors({level: reading.streams(level) for level in self.system.levels})
 

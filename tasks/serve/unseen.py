@@ -175,4 +175,4 @@ def predicted(space: Workspace, corpus: str, package: ArtifactRef, names: Sequen
     with computing(space.settings):
         predictor = Predictor(space.artifacts.fetch(package), space.weights)
         batches = [clips[begin : begin + AT_ONCE] for begin in range(0, len(clips), AT_ONCE)]
-        return Posteriors.joined([predictor.evaluated_posteriors(batch) for batch in batches])
+        return Posteriors.joined([predictor.posteriors(batch) for batch in batches])

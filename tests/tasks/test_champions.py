@@ -161,13 +161,13 @@ def test_a_champion_reads_few_clips_at_a_time(
     from tasks.serve import unseen
 
     sizes: list[int] = []
-    read = Predictor.evaluated_posteriors
+    read = Predictor.posteriors
 
     def counted(predictor: Predictor, clips: Sequence[Clip]) -> Posteriors:
         sizes.append(len(clips))
         return read(predictor, clips)
 
-    monkeypatch.setattr(Predictor, "evaluated_posteriors", counted)
+    monkeypatch.setattr(Predictor, "posteriors", counted)
     monkeypatch.setattr(unseen, "AT_ONCE", 16)
     first = corpus_of(tmp_path / "first", 40)
     gated(first, version_of(space, "shared", first, folder=tmp_path / "first"))
@@ -192,7 +192,7 @@ def test_a_champion_that_does_not_answer_now_is_asked_again(
         raise DecoderUnavailable("away")
 
     with monkeypatch.context() as patch, pytest.raises(DecoderUnavailable):
-        patch.setattr(Predictor, "evaluated_posteriors", away)
+        patch.setattr(Predictor, "posteriors", away)
         gated(second, challenger)
     assert gated(second, challenger).decision == "promoted"
 

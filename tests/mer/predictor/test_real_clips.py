@@ -124,7 +124,7 @@ def test_predictions_say_what_was_there_and_what_is_odd(predictor: Predictor, cl
         assert row.path == str(clips[row.name].path)
     # drawn faces are not always seen by a detector of photographs
     assert all(set(row.flags) <= {"no_face", "several_faces"} for row in predictions[:3])
-    raw = predictor.posteriors(everyone).valence
+    raw = predictor.scores(everyone).valence
     assert raw.max() > 5, "no valence lies beyond the labels' range"
     read = np.array([bool(row.modalities) for row in predictions])
     valence = np.array([row.valence for row in predictions], dtype=np.float64)
