@@ -10,7 +10,7 @@ RECIPE ?=
 ARGS ?=
 BENCH ?= ravdess.adapted
 
-.PHONY: help setup run-flow test test-slow test-nightly test-processors test-all check format up down deploy bench lock clean
+.PHONY: help setup run-flow test test-slow test-fault test-nightly test-processors test-all check format up down deploy bench lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -32,7 +32,10 @@ test: setup  ## Unit tests (about three and a half minutes on two quiet cores)
 	@$(BIN)/python -m pytest -q -n auto
 
 test-slow: setup  ## The slow tests: real Prefect, Postgres and S3 servers, whole flows, kill and resume
-	@$(BIN)/python -m pytest -q -m 'slow and not nightly and not gpu' -n auto --dist loadfile --durations=15
+	@$(BIN)/python -m pytest -q -m 'slow and not nightly and not gpu and not fault' -n auto --dist loadfile --durations=15
+
+test-fault: setup  ## The fault suite: kills, broken disks, stores and servers, with the invariants checked after each (report at its end)
+	@$(BIN)/python -m pytest -q -m 'fault and not nightly and not gpu' -n auto --dist loadfile --durations=15 tests/faults
 
 test-nightly: setup  ## The tests that take minutes each, which CI leaves out; run before an issue is resolved
 	@$(BIN)/python -m pytest -q -m 'nightly and not gpu' -n auto --dist loadfile --durations=15 || test $$? -eq 5  # 5: none yet
@@ -40,7 +43,7 @@ test-nightly: setup  ## The tests that take minutes each, which CI leaves out; r
 test-processors: setup  ## The computing tests as on processors with AVX2, AVX-512, AVX-512 with bf16, and on this one
 	@$(BIN)/python tests/processors.py -n auto
 
-test-all: test test-slow test-nightly  ## All tests
+test-all: test test-slow test-fault test-nightly  ## All tests
 
 check: setup  ## Lint, format, strict types, layer contracts
 	@$(BIN)/ruff check .

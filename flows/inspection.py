@@ -1,27 +1,20 @@
-"""What is there: models, evaluations, servers, corpora. Read-only, but for the rollback."""
+"""What is there: models and evaluations. Read-only, but for the rollback."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from flows.terminal import console
 from infra.catalogue import ModelVersionRow
-from infra.services import status as service_status
-from infra.settings import load_settings
-from tasks.data.arithmetic import mixed_sets
-from tasks.data.equal_contents import equal_contents
 from tasks.serve import by_hand
 from tasks.serve.comparison import compare_versions, version_named
 from tasks.serve.library import model_named, version_of
-from tasks.stage.work_folder import in_use
-from tasks.stage.workspace import Workspace, existing_workspace, reading_workspace
+from tasks.stage.workspace import existing_workspace, reading_workspace
 
 
 def show_models(model: str) -> None:
@@ -109,62 +102,6 @@ def show_comparison(model: str, version: int | None, against: str) -> None:
         f"differences: paired bootstrap, {compared.groups} {compared.resampled} resampled for both at once; an interval "
         "that holds 0 tells nothing"
     )
-
-
-def show_status() -> None:
-    """Data folder, servers, corpora and their counts, equal contents to settle, quarantine, mixed sets, unfinished stages."""
-    settings = load_settings()
-    space = existing_workspace()
-    empty = ": nothing is there yet, `mer run` makes it" if space is None else ""
-    console.print(f"[bold]home[/] {escape(str(settings.home))}{empty}", soft_wrap=True)
-    for service in service_status(settings):
-        if service.address:
-            memory = service.memory_bytes / 2**20
-            console.print(
-                f"  {service.name}: {service.address} ({service.processes} processes, {memory:.0f} MiB)"
-            )
-    if space is None:
-        return
-    for corpus in space.catalogue.corpora():
-        rows = space.catalogue.clips(corpus.name)
-        labelled = sum(row.emotion is not None for row in rows)
-        console.print(
-            f"[bold]corpus {escape(corpus.name)}[/] ({corpus.format}) {len(rows)} clips, {labelled} labelled: "
-            f"{escape(str(corpus.root))}"
-        )
-        for line in equal_contents(rows).lines():
-            console.print(f"  {line}", markup=False)
-        for item in space.catalogue.quarantined(corpus.name):
-            console.print(f"  quarantined {item.name}: {item.reason}: {item.detail}", markup=False)
-    _show_mixed(space)
-    _show_unfinished(space)
-    if waiting := space.tracker.waiting():
-        console.print(
-            f"{waiting} tracking events wait for MLflow; they are sent with the next run or by `mer up`"
-        )
-
-
-def _show_mixed(space: Workspace) -> None:
-    for mixed in mixed_sets(space):
-        shards = ", ".join(f"{count} in {name}" for name, count in mixed.shards.items())
-        console.print(f"mixed: features {mixed.key[:12]} have shards {shards}", markup=False)
-
-
-def _show_unfinished(space: Workspace) -> None:
-    folder = space.settings.checkpoint_folder
-    stages = sorted(path for path in folder.glob("*/*") if path.is_dir()) if folder.is_dir() else []
-    running = [path for path in stages if in_use(path)]
-    if running:
-        counts = Counter(path.parent.name for path in running)
-        console.print(
-            "at work now, or waiting for their turn: "
-            + ", ".join(f"{n} {kind}" for kind, n in counts.items())
-        )
-    for path in stages:
-        if path not in running:
-            console.print(
-                f"unfinished: {path.parent.name} {path.name[:12]} (the next run goes on from its checkpoint)"
-            )
 
 
 def _print_report(row: ModelVersionRow, report: dict[str, Any]) -> None:

@@ -255,6 +255,10 @@ def _run_flow(flow: str, options: FlowOptions) -> None:
     if options.corpus:
         check_before(options, trains=flow not in _WITHOUT_LABELS)
     started = _servers()
+    from flows.upkeep import put_right
+
+    for line in put_right():
+        typer.echo(line)
     if not is_verbose():
         from flows.console_handler import use_console_handler
 

@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 def status() -> None:
     """Show the data folder, servers, corpora, quarantine and unfinished stages."""
-    from flows.inspection import show_status
+    from flows.status import show_status
 
     show_status()
 
@@ -21,11 +21,10 @@ def status() -> None:
 def up() -> None:
     """Start the local Prefect and MLflow servers in the background (`mer down` stops them)."""
     show_addresses(servers())
-    from infra.settings import load_settings
-    from infra.tracking import Tracker
+    from flows.upkeep import put_right
 
-    if sent := Tracker(load_settings()).replay():
-        typer.echo(f"sent {sent} tracking events that waited for MLflow")
+    for line in put_right():
+        typer.echo(line)
 
 
 def down() -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.cli.outcome import explained, failure, is_ours
+from flows.cli.outcome import failure
 from flows.console_handler import said_by_the_command_line
+from flows.explained_errors import explained, is_ours
 from infra.errors import InfraError
 from mer.errors import ConfigError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.inspection import show_status
+from flows.status import show_status
 from mer.demo import DemoConfig, generate_demo
 from mer.emotions import MER_EMOTIONS
 from mer.encoders import bf16_proof, placement
