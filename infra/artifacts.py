@@ -10,14 +10,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.errors import ArtifactCorrupt, ArtifactMissing, ObjectMissing
+from infra.locking import locked
 from infra.objects.interface import CHUNK_BYTES, ObjectStore, check_key
 
 Scalar = bool | int | float | str | None
@@ -25,6 +28,9 @@ Scalar = bool | int | float | str | None
 
 PARTIAL_TTL_SECONDS = 3600.0
 """A half-fetched file this old belongs to a dead process."""
+
+COPIES_LOCK = ".lock"
+"""File of the cache whose lock keeps readers and the clean-up of copies apart."""
 
 _HEX_64 = r"^[0-9a-f]{64}$"
 
@@ -119,6 +125,20 @@ class ArtifactStore:
         )  # what is there is no manifest: a damaged one must not block the key
         return _reference(manifest)
 
+    @property
+    def objects(self) -> ObjectStore:
+        """Where everything lies."""
+        return self._objects
+
+    def complete(self, ref: ArtifactRef, files: Mapping[str, bytes | Path]) -> None:
+        """Store files of a committed artifact that are not there: a clean-up may have taken an old blob of equal content between
+        its commit and the record of it. `files` as they were committed; where another's result was adopted nothing is done.
+        """
+        for name, entry in self.manifest(ref).files.items():
+            key = _blob_key(entry.sha256)
+            if name in files and not self._objects.exists(key) and _sha256(files[name]) == entry.sha256:
+                self._objects.put(key, files[name])
+
     def lookup(self, kind: str, key: str) -> ArtifactRef | None:
         """Reference to (kind, key) if its manifest exists and can be read; its files are not looked at."""
         try:
@@ -154,7 +174,7 @@ class ArtifactStore:
         `folder`: where to put them; by default a folder of the cache named by the manifest's sha256.
         Raises ArtifactMissing or ArtifactCorrupt.
         """
-        target = folder if folder is not None else self._cache / ref.sha256
+        target = folder if folder is not None else self._used_copy(ref.sha256)
         for name, entry in self.manifest(ref).files.items():
             path = target / check_key(name)
             if path.is_file() and _sha256(path) == entry.sha256:
@@ -196,6 +216,14 @@ class ArtifactStore:
             except ArtifactCorrupt:
                 self._objects.delete(_blob_key(entry.sha256))
 
+    def _used_copy(self, sha256: str) -> Path:
+        """Folder of a copy in the cache, marked as used now, so that no clean-up takes it."""
+        target = self._cache / sha256
+        with copies_kept_still(self._cache):
+            target.mkdir(exist_ok=True)
+            os.utime(target)
+        return target
+
     def _fetch_file(self, ref: ArtifactRef, name: str, entry: ManifestFile, path: Path) -> None:
         partial = path.with_name(
             f"{uuid.uuid4().hex}.partial"
@@ -223,6 +251,14 @@ class ArtifactStore:
             raise ArtifactCorrupt(
                 f"file {name!r} of artifact {ref.kind}/{ref.key}: expected sha256 {expected}, found {actual}"
             )
+
+
+@contextmanager
+def copies_kept_still(cache: Path) -> Iterator[None]:
+    """Nobody else marks a copy as used, or removes one, during the block."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / COPIES_LOCK):
+        yield
 
 
 def _sweep_partials(cache: Path) -> None:

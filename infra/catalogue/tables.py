@@ -212,6 +212,8 @@ class Artifact(Base):
     libraries: Mapped[dict[str, str] | None] = mapped_column(JSON)
     """Distribution -> version of what computed it; None of artifacts recorded before this was."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When a stage looked it up last, to the day; None: not since it was made."""
 
 
 class ClipQuality(Base):
@@ -261,6 +263,8 @@ class Snapshot(Base):
     clip_count: Mapped[int] = mapped_column(Integer)
     labelled_count: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When a run took it last, to the day; None: not since it was made."""
 
 
 class SnapshotMember(Base):
@@ -303,6 +307,8 @@ class ModelVersion(Base):
     metrics: Mapped[dict[str, Any]] = mapped_column(JSON)
     idempotency_key: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    retired_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When its artifacts were given up to retention; None: they are kept."""
 
 
 class ModelAlias(Base):

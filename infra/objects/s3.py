@@ -26,7 +26,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import S3Store as ObstoreS3
 
 from infra.errors import ObjectMissing, SettingsError, StoreFull, StoreUnavailable, StoreUnsuitable
-from infra.objects.interface import CHUNK_BYTES, check_key
+from infra.objects.interface import CHUNK_BYTES, StoredObject, check_key
 from infra.settings import Settings
 from infra.shown_address import shown_address
 
@@ -214,6 +214,32 @@ class S3Store:
         with contextlib.suppress(ObjectMissing):
             self._persistently(f"delete {key}", lambda: self._minio.remove_object(self._address.bucket, name))
 
+    def listed(self, prefix: str = "") -> Iterator[StoredObject]:
+        """See `ObjectStore.listed`."""
+        begin = (
+            f"{self._name(prefix)}/"
+            if prefix
+            else (f"{self._address.prefix}/" if self._address.prefix else "")
+        )
+        cut = len(self._address.prefix) + 1 if self._address.prefix else 0
+
+        def entries() -> list[StoredObject]:
+            listing = self._minio.list_objects(self._address.bucket, prefix=begin, recursive=True)
+            return [_stored(entry, str(entry.object_name)[cut:]) for entry in listing if not entry.is_dir]
+
+        yield from self._persistently(f"list {prefix or 'the bucket'}", entries)
+
+    def found(self, key: str) -> StoredObject | None:
+        """See `ObjectStore.found`."""
+        name = self._name(key)
+        try:
+            entry = self._persistently(
+                f"look up {key}", lambda: self._minio.stat_object(self._address.bucket, name)
+            )
+        except ObjectMissing:
+            return None
+        return _stored(entry, key)
+
     def _name(self, key: str) -> str:
         check_key(key)
         return f"{self._address.prefix}/{key}" if self._address.prefix else key
@@ -259,6 +285,12 @@ class S3Store:
 
     def _unavailable(self, action: str, error: Exception) -> StoreUnavailable:
         return _unavailable(action, error, self._address.endpoint, self._timeout_seconds)
+
+
+def _stored(entry: Any, key: str) -> StoredObject:
+    return StoredObject(
+        key, int(entry.size or 0), entry.last_modified.timestamp() if entry.last_modified else 0.0
+    )
 
 
 class EmptyRange(Exception):

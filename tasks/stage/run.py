@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.artifacts import ArtifactRef
-from infra.errors import ArtifactCorrupt, ArtifactMissing
 from infra.tracking import RunRecord
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
+from tasks.stage.finding import commit, lookup_used, lookup_verified
 from tasks.stage.library_versions import library_versions, tell_other_libraries
 from tasks.stage.work_folder import alone_in, clear_if_abandoned
+from tasks.stage.work_record import WorkRecord, describe_work
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
@@ -126,33 +127,19 @@ def run_stage(
         tell_other_libraries(space.catalogue.artifact_record(existing), library_versions(implementations))
         return StageResult(ref=existing, ran=False, seconds=time.monotonic() - started)
     with alone_in(folder):
-        if (existing := space.artifacts.lookup(kind, key)) is not None:  # another process was faster
+        if (existing := lookup_used(space, kind, key)) is not None:  # another process was faster
             shutil.rmtree(folder, ignore_errors=True)
             return StageResult(ref=existing, ran=False, seconds=time.monotonic() - started)
+        describe_work(folder, WorkRecord.of(label or kind, parent_run, code))
         with computing(space.settings) as waited:
             produced = produce(StageRun(space=space, folder=folder))
-        ref = space.artifacts.commit(kind, key, produced.files, meta=dict(produced.meta))
-        space.catalogue.record_artifact(
-            ref, stage=kind, code_version=code, libraries=library_versions(implementations)
-        )
+        made_by = code, library_versions(implementations)
+        ref = commit(space, (kind, key), produced.files, produced.meta, made_by)
         seconds = time.monotonic() - started - waited
         if parent_run is not None:
             _track(space, label or kind, parent_run, ref, config, produced, seconds)
         shutil.rmtree(folder, ignore_errors=True)
     return StageResult(ref=ref, ran=True, seconds=seconds)
-
-
-def lookup_verified(space: Workspace, kind: str, key: str) -> ArtifactRef | None:
-    """The committed artifact, or None; one that fails verification is discarded so that it is computed again."""
-    ref = space.artifacts.lookup(kind, key)
-    if ref is None:
-        return None
-    try:
-        space.artifacts.verify(ref)
-    except (ArtifactCorrupt, ArtifactMissing):
-        space.artifacts.discard(ref)
-        return None
-    return ref
 
 
 def _track(
