@@ -22,8 +22,21 @@ def _send_what_waits(settings: Settings) -> str | None:
     return f"sent {sent} tracking events that waited for MLflow" if sent else None
 
 
+def _remove_what_nobody_uses(settings: Settings) -> str | None:
+    from tasks.prune.daily import prune_if_due
+
+    cleanup = prune_if_due(settings)
+    if cleanup is None or not cleanup.total:
+        return None
+    rest = "" if cleanup.finished else "; `mer prune` removes the rest"
+    return (
+        f"removed {cleanup.total} things ({cleanup.total_bytes / 1e6:.1f} MB) that nobody used for "
+        f"{settings.retention_days:g} days{rest}"
+    )
+
+
 _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
-    {"what waits for MLflow": _send_what_waits}
+    {"what waits for MLflow": _send_what_waits, "what nobody uses": _remove_what_nobody_uses}
 )
 """Name of what is repaired -> the repair, which gives a line if it did anything."""
 

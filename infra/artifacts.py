@@ -106,7 +106,7 @@ class ArtifactStore:
             InvalidKey: kind, key or a file name is not plain.
             StoreFull, StoreUnavailable: nothing became visible.
         """
-        manifest_key = _manifest_key(kind, key)
+        manifest_object = manifest_key(kind, key)
         if (existing := self.lookup(kind, key)) is not None:
             return existing
         listed: dict[str, ManifestFile] = {}
@@ -114,14 +114,14 @@ class ArtifactStore:
             check_key(name)
             listed[name] = ManifestFile(sha256=_sha256(data), size=_size(data))
             # Unconditionally: rewriting equal content is harmless, and it heals a blob that was damaged.
-            self._objects.put(_blob_key(listed[name].sha256), data)
+            self._objects.put(blob_key(listed[name].sha256), data)
         manifest = Manifest(kind=kind, key=key, files=listed, meta=dict(meta or {})).to_bytes()
-        if self._objects.put(manifest_key, manifest, if_absent=True):
+        if self._objects.put(manifest_object, manifest, if_absent=True):
             return _reference(manifest)
         if (existing := self.lookup(kind, key)) is not None:
             return existing
         self._objects.put(
-            manifest_key, manifest
+            manifest_object, manifest
         )  # what is there is no manifest: a damaged one must not block the key
         return _reference(manifest)
 
@@ -135,14 +135,14 @@ class ArtifactStore:
         its commit and the record of it. `files` as they were committed; where another's result was adopted nothing is done.
         """
         for name, entry in self.manifest(ref).files.items():
-            key = _blob_key(entry.sha256)
+            key = blob_key(entry.sha256)
             if name in files and not self._objects.exists(key) and _sha256(files[name]) == entry.sha256:
                 self._objects.put(key, files[name])
 
     def lookup(self, kind: str, key: str) -> ArtifactRef | None:
         """Reference to (kind, key) if its manifest exists and can be read; its files are not looked at."""
         try:
-            data = self._objects.get(_manifest_key(kind, key))
+            data = self._objects.get(manifest_key(kind, key))
             reference = _reference(data)
         except (ObjectMissing, ArtifactCorrupt):
             return None
@@ -151,7 +151,7 @@ class ArtifactStore:
     def manifest(self, ref: ArtifactRef) -> Manifest:
         """The manifest, verified. Raises ArtifactMissing or ArtifactCorrupt."""
         try:
-            data = self._objects.get(_manifest_key(ref.kind, ref.key))
+            data = self._objects.get(manifest_key(ref.kind, ref.key))
         except ObjectMissing as error:
             raise ArtifactMissing(
                 f"artifact {ref.kind}/{ref.key} has no manifest: compute it again"
@@ -190,7 +190,7 @@ class ArtifactStore:
         if name not in files:
             raise ArtifactMissing(f"artifact {ref.kind}/{ref.key} has no file {name!r}, only {sorted(files)}")
         try:
-            data = self._objects.get(_blob_key(files[name].sha256))
+            data = self._objects.get(blob_key(files[name].sha256))
         except ObjectMissing as error:
             raise _file_gone(ref, name) from error
         self._check(ref, name, files[name].sha256, _sha256(data))
@@ -202,19 +202,19 @@ class ArtifactStore:
         The manifest goes first; then those of its files that are damaged (intact ones may belong to other
         artifacts too).
         """
-        manifest_key = _manifest_key(ref.kind, ref.key)
+        manifest_object = manifest_key(ref.kind, ref.key)
         try:
-            files = Manifest.from_bytes(self._objects.get(manifest_key)).files
+            files = Manifest.from_bytes(self._objects.get(manifest_object)).files
         except (ObjectMissing, ArtifactCorrupt):
             files = {}
-        self._objects.delete(manifest_key)
+        self._objects.delete(manifest_object)
         for name, entry in files.items():
             try:
                 self._check(ref, name, entry.sha256, self._stored_sha256(ref, name, entry))
             except ArtifactMissing:
                 continue
             except ArtifactCorrupt:
-                self._objects.delete(_blob_key(entry.sha256))
+                self._objects.delete(blob_key(entry.sha256))
 
     def _used_copy(self, sha256: str) -> Path:
         """Folder of a copy in the cache, marked as used now, so that no clean-up takes it."""
@@ -229,7 +229,7 @@ class ArtifactStore:
             f"{uuid.uuid4().hex}.partial"
         )  # a name of ours: concurrent fetches do not collide
         try:
-            self._objects.get_file(_blob_key(entry.sha256), partial)
+            self._objects.get_file(blob_key(entry.sha256), partial)
             self._check(ref, name, entry.sha256, _sha256(partial))
             partial.replace(path)
         except ObjectMissing as error:
@@ -240,7 +240,7 @@ class ArtifactStore:
     def _stored_sha256(self, ref: ArtifactRef, name: str, entry: ManifestFile) -> str:
         digest = hashlib.sha256()
         try:
-            for chunk in self._objects.stream(_blob_key(entry.sha256)):
+            for chunk in self._objects.stream(blob_key(entry.sha256)):
                 digest.update(chunk)
         except ObjectMissing as error:
             raise _file_gone(ref, name) from error
@@ -271,7 +271,7 @@ def _sweep_partials(cache: Path) -> None:
 
 def manifest_uri(store_url: str, ref: ArtifactRef) -> str:
     """Address of an artifact's manifest in the store at `store_url` (whose query, if any, is left out)."""
-    return f"{store_url.partition('?')[0].rstrip('/')}/{_manifest_key(ref.kind, ref.key)}"
+    return f"{store_url.partition('?')[0].rstrip('/')}/{manifest_key(ref.kind, ref.key)}"
 
 
 def _file_gone(ref: ArtifactRef, name: str) -> ArtifactMissing:
@@ -284,11 +284,13 @@ def _reference(manifest: bytes) -> ArtifactRef:
     return ArtifactRef(kind=parsed.kind, key=parsed.key, sha256=digest, meta=parsed.meta)
 
 
-def _manifest_key(kind: str, key: str) -> str:
+def manifest_key(kind: str, key: str) -> str:
+    """Where the manifest of an artifact lies. Raises InvalidKey."""
     return check_key(f"manifests/{kind}/{key}.json")
 
 
-def _blob_key(sha256: str) -> str:
+def blob_key(sha256: str) -> str:
+    """Where the content of this sha256 lies."""
     return f"blobs/{sha256[:2]}/{sha256}"
 
 

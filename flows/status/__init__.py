@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from flows.explained_errors import explained
 from flows.status.corpora import corpora
+from flows.status.disk import disk
 from flows.status.mixed_features import mixed_features
 from flows.status.servers import servers
 from flows.status.tracking import tracking
@@ -28,6 +29,7 @@ _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType
         "features": mixed_features,
         "unfinished work": unfinished_work,
         "tracking": tracking,
+        "disk": disk,
     }
 )
 """What to call a section that cannot be read, and what gives its lines (rich markup; escape what users named)."""

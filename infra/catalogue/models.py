@@ -238,14 +238,14 @@ def audit_of(connection: Connection, name: str, alias: str | None) -> list[Promo
 
 def _move_alias(connection: Connection, name: str, alias: str, entry: Mapping[str, Any]) -> PromotionRow:
     version = entry["version"]
-    known = select(ModelVersion.retired_at).where(ModelVersion.name == name, ModelVersion.version == version)
-    row = connection.execute(known).first()
-    if row is None:
+    same = select(ModelVersion.retired_at).where(ModelVersion.name == name, ModelVersion.version == version)
+    known = connection.execute(same).first()
+    if known is None:
         raise CatalogueError(f"no version {version} of model {name!r}: alias {alias!r} stays where it is")
-    if row.retired_at is not None:
+    if known.retired_at is not None:
         raise CatalogueError(
-            f"version {version} of model {name!r} was given up to retention on {row.retired_at:%Y-%m-%d} (MER_RETENTION_VERSIONS "
-            f"says how many champions are kept): alias {alias!r} stays where it is; choose a later version"
+            f"version {version} of model {name!r} was given up to retention on {known.retired_at:%Y-%m-%d} "
+            f"(MER_RETENTION_VERSIONS says how many champions are kept): alias {alias!r} stays; choose a later version"
         )
     upsert(connection, ModelAlias, [{"name": name, "alias": alias, "version": version}])
     statement = insert(Promotion).values(name=name, alias=alias, created_at=utc_now(), **entry)

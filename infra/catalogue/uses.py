@@ -66,6 +66,12 @@ class UseCatalogue:
         with self._database.reading() as connection:
             return {(row.kind, row.key): row.used_at or row.created_at for row in connection.execute(query)}
 
+    def artifact_manifests(self) -> dict[tuple[str, str], str]:
+        """(kind, key) of every recorded artifact -> sha256 of its manifest."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(Artifact.kind, Artifact.key, Artifact.sha256))
+            return {(row.kind, row.key): row.sha256 for row in rows}
+
 
 def _adopt(connection: Connection, found: Sequence[tuple[ArtifactRef, datetime]]) -> None:
     rows = [
