@@ -22,6 +22,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class InfraError(Exception):
     """Base of all errors of stores and servers."""
@@ -60,7 +62,7 @@ class WriteFailed(InfraError):
         self.bytes_requested = bytes_requested
         self.reason = reason
 
-    def __reduce__(self) -> tuple[type[WriteFailed], tuple[str, int | None, str]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.bytes_requested, self.reason)
 
 

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 
 class QuarantineReason(StrEnum):
@@ -92,7 +93,7 @@ class WriteFailed(MerError):
         self.bytes_requested = bytes_requested
         self.reason = reason
 
-    def __reduce__(self) -> tuple[type[WriteFailed], tuple[str, int | None, str]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.bytes_requested, self.reason)
 
 

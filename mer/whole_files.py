@@ -38,6 +38,7 @@ def write_whole(
     size: int | None = None,
     mode: int | None = None,
     if_absent: bool = False,
+    sweep: bool = False,
 ) -> bool:
     """Write the file at `path`, in folders that are made; a link is followed, a device or pipe is written to as it is.
 
@@ -47,6 +48,7 @@ def write_whole(
         size: bytes that such a function writes, where they are known, for the message.
         mode: permissions; None: those of the file that is replaced, or that any new file has.
         if_absent: leave a file that exists as it is.
+        sweep: remove what dead writers of this file left beside it; for files where nothing else sweeps, in users' folders.
 
     Returns:
         False: there was one already, and `if_absent`.
@@ -66,6 +68,8 @@ def write_whole(
         if if_absent and target.exists():
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
+        if sweep:
+            sweep_beside(target)
         temporary = target.with_name(temporary_name(target.name))
         written = temporary if isinstance(data, bytes) else temporary / target.name
         try:
@@ -106,6 +110,7 @@ def write_folder(folder: Path, fill: Callable[[Path], object], *, last: str, siz
     with _explained(folder, size):
         target = _target(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
+        sweep_beside(target)
         temporary = target.with_name(temporary_name(target.name))
         try:
             temporary.mkdir()
@@ -151,11 +156,12 @@ def sweep_folder(
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if is_temporary(entry.name) and chosen(entry.name):
-                removed += _swept(Path(entry.path), older_than_seconds)
+                removed += swept(Path(entry.path), older_than_seconds)
     return removed
 
 
-def _swept(path: Path, older_than_seconds: float) -> bool:
+def swept(path: Path, older_than_seconds: float = LEFTOVER_SECONDS) -> bool:
+    """Remove a file or folder if it, and all in it, is older than that; returns whether it was."""
     with contextlib.suppress(OSError):  # its writer, or another sweeper, was faster
         youngest = max(item.lstat().st_mtime for item in (path, *path.rglob("*")))
         if time.time() - youngest > older_than_seconds:
@@ -236,15 +242,14 @@ def _explained(path: Path, size: int | None) -> Iterator[None]:
     try:
         yield
     except DiskFull as error:  # of a file in a temporary folder
-        raise DiskFull(str(path), size or error.bytes_requested) from error
+        raise DiskFull(str(path), size or error.bytes_requested, error.reason) from error
     except WriteFailed as error:
         raise WriteFailed(str(path), size or error.bytes_requested, error.reason) from error
     except Exception as error:
         said = _OS_ERROR.search(str(error))
         number = int(said[1]) if said is not None else getattr(error, "errno", None)
-        if isinstance(number, int) and number in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(str(path), size) from error
-        if isinstance(error, OSError) or said is not None:
-            reason = os.strerror(number) if isinstance(number, int) else str(error)
-            raise WriteFailed(str(path), size, reason) from error
-        raise
+        if not isinstance(error, OSError) and said is None:
+            raise
+        reason = os.strerror(number) if isinstance(number, int) else str(error)
+        kind = DiskFull if number in (errno.ENOSPC, errno.EDQUOT) else WriteFailed
+        raise kind(str(path), size, reason) from error

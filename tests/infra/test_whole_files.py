@@ -254,7 +254,9 @@ def test_what_a_killed_writer_leaves_is_swept(files: ModuleType, tmp_path: Path)
     old = time.time() - 2 * files.LEFTOVER_SECONDS
     for item in (user, *(inner for outer in leftovers for inner in (*outer.iterdir(), outer))):
         os.utime(item, (old, old))
-    assert files.sweep_beside(path) == 1, "only those of this file"
+    files.write_whole(path, b"", sweep=True)
+    path.unlink()
+    assert len(list(tmp_path.iterdir())) == 2, "expected those of this file to go, and no others"
     assert files.sweep_folder(tmp_path) == 1
     assert list(tmp_path.iterdir()) == [user]
     assert files.sweep_folder(tmp_path / "absent") == 0
