@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mer.errors import ConfigError
 from mer.predictions import Prediction
+from mer.whole_files import write_whole
 
 TABLE_COLUMNS = ("name", "path", "status", "discrete", "confidence", "valence")
 """Columns of the table before those of the classes, in order."""
@@ -130,8 +131,14 @@ def view_of(path: Path) -> View:
 
 
 def write_predictions(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
-    """Write predictions as the view that the file's suffix names; `classes` are the class names in order."""
-    path.write_text(view_of(path).text(predictions, classes), encoding="utf-8", newline="\n")
+    """Write predictions as the view that the file's suffix names; `classes` are the class names in order.
+
+    Raises:
+        ConfigError: a suffix of no view.
+        DiskFull, WriteFailed: it cannot be written; a file that was there before is unchanged.
+    """
+    data = view_of(path).text(predictions, classes).encode()
+    write_whole(path, data, sweep=True)
 
 
 def read_predictions(path: str | Path) -> list[Prediction]:

@@ -8,7 +8,6 @@ servers ignore
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import time
 import uuid
@@ -25,8 +24,9 @@ from minio.error import S3Error
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store as ObstoreS3
 
-from infra.errors import ObjectMissing, SettingsError, StoreFull, StoreUnavailable, StoreUnsuitable
+from infra.errors import ObjectMissing, SettingsError, StoreUnavailable, StoreUnsuitable
 from infra.objects.interface import CHUNK_BYTES, check_key
+from infra.objects.streamed_file import write_streamed
 from infra.settings import Settings
 from infra.shown_address import shown_address
 
@@ -186,18 +186,7 @@ class S3Store:
 
     def get_file(self, key: str, path: Path) -> None:
         """See `ObjectStore.get_file`."""
-        partial = path.with_name(f".{uuid.uuid4().hex}.partial")
-        try:
-            with partial.open("xb") as sink:
-                for chunk in self.stream(key):
-                    sink.write(chunk)
-            partial.replace(path)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreFull(str(path), None) from error
-            raise StoreUnavailable(f"cannot write {path}: {error}") from error
-        finally:
-            partial.unlink(missing_ok=True)
+        write_streamed(path, self.stream(key))
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore.exists`."""

@@ -14,6 +14,7 @@ from infra.errors import ServiceFailed
 from infra.services.process import inherited_environment, run_as
 from infra.services.servers import LOOPBACK, Server, made_up_secret
 from infra.settings import Settings
+from infra.whole_files import write_whole
 
 _SUPERUSER = "postgres"
 _UNPRIVILEGED = "nobody"
@@ -64,7 +65,7 @@ def _make_cluster(binaries: Path, data: Path, password: str, user: str | None) -
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        passwords.write_text(password, encoding="ascii")
+        write_whole(passwords, password.encode(), mode=0o600)
         if user is not None:
             shutil.chown(partial, user)
             shutil.chown(passwords, user)

@@ -26,6 +26,7 @@ import psutil
 from infra.errors import ServiceFailed
 from infra.locking import locked
 from infra.loopback import without_proxy
+from infra.whole_files import write_whole
 
 MARK = "MER_SERVICE_MARK"
 STOP_SECONDS = 30.0
@@ -147,10 +148,9 @@ class ServiceProcess:
         return bool(members)
 
     def _write(self, state: ServiceState) -> None:
-        partial = self._state.with_suffix(".partial")
-        partial.touch(mode=0o600)  # an address may hold a password
-        partial.write_text(json.dumps(asdict(state)), encoding="utf-8")
-        partial.replace(self._state)
+        write_whole(
+            self._state, json.dumps(asdict(state)).encode(), mode=0o600
+        )  # an address may hold a password
 
     def _log_tail(self) -> str:
         try:
