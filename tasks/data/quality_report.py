@@ -134,12 +134,18 @@ def write_quality(quality: CorpusQuality, path: Path) -> None:
         try:
             with os.fdopen(handle, "wb") as staged:
                 staged.write(data)
-            Path(name).chmod(0o644)
+            Path(name).chmod(0o666 & ~_umask())
             Path(name).replace(path)
         finally:
             Path(name).unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"quality: expected a folder to write {path} to, found none ({error})") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _records(quality: CorpusQuality) -> list[dict[str, Any]]:
