@@ -133,8 +133,8 @@ class S3Store:
         try:
             if not self.put(key, b"first", if_absent=True) or self.put(key, b"second", if_absent=True):
                 raise StoreUnsuitable(
-                    f"the S3 server at {self._address.endpoint} ignores If-None-Match: two writers of one artifact could "
-                    "both win; use one that honours it (MinIO, SeaweedFS, AWS)"
+                    f"the S3 server at {shown_address(self._address.endpoint)} ignores If-None-Match: two writers of one "
+                    "artifact could both win; use one that honours it (MinIO, SeaweedFS, AWS)"
                 )
         finally:
             with contextlib.suppress(StoreUnavailable):

@@ -15,6 +15,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from pydantic import SecretStr
 
+from infra.address import request_to
 from infra.services.process import inherited_environment
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_url
@@ -135,7 +136,7 @@ def free_port(preferred: int | None = None) -> int:
 def answers(url: str, timeout_seconds: float = 2.0) -> bool:
     """True if a GET of `url` succeeds; proxies of the environment are not used."""
     try:
-        with build_opener(ProxyHandler({})).open(url, timeout=timeout_seconds) as response:
+        with build_opener(ProxyHandler({})).open(request_to(url), timeout=timeout_seconds) as response:
             return 200 <= int(response.status) < 300
     except (URLError, OSError, http.client.HTTPException):
         return False
@@ -144,7 +145,7 @@ def answers(url: str, timeout_seconds: float = 2.0) -> bool:
 def reachable(url: str, timeout_seconds: float = 10.0) -> bool:
     """True if anything answers a GET of `url`, a refusal too; asked as clients do, through a proxy where one is set."""
     try:
-        with build_opener().open(url, timeout=timeout_seconds):
+        with build_opener().open(request_to(url), timeout=timeout_seconds):
             return True
     except HTTPError:
         return True
