@@ -91,6 +91,14 @@ class FolderStore:
         except OSError as error:
             raise _translated(error, path, None) from error
 
+    def keys(self, prefix: str) -> Iterator[str]:
+        """See `ObjectStore.keys`."""
+        for folder, folders, names in os.walk(self._root / prefix):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                if not name.startswith("."):
+                    yield (Path(folder) / name).relative_to(self._root).as_posix()
+
     def sweep_staging(self, older_than_seconds: float = STAGING_TTL_SECONDS) -> int:
         """Remove staging files of dead writers; returns how many."""
         removed = 0

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -43,6 +44,8 @@ _FATAL = {
     "InvalidBucketName",
     "AuthorizationHeaderMalformed",
 }
+_PAGE = 1000
+"""Keys listed at a time."""
 _BULK_BYTES = 8 << 20
 """From here on a file goes up in parts (by minio)."""
 
@@ -202,6 +205,29 @@ class S3Store:
         name = self._name(key)
         with contextlib.suppress(ObjectMissing):
             self._persistently(f"delete {key}", lambda: self._minio.remove_object(self._address.bucket, name))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """See `ObjectStore.keys`. A listing that breaks off is taken up behind the last key that it gave."""
+        above = f"{self._address.prefix}/" if self._address.prefix else ""
+        last = ""
+
+        def page() -> list[str]:
+            return self._page(above + prefix, last)
+
+        while names := self._persistently(f"list {prefix}", page):
+            yield from (name.removeprefix(above) for name in names)
+            last = names[-1]
+
+    def _page(self, prefix: str, last: str) -> list[str]:
+        listed = self._minio.list_objects(
+            self._address.bucket, prefix, recursive=True, start_after=last or None
+        )
+        try:
+            return [str(item.object_name) for item in islice(listed, _PAGE)]
+        except S3Error as error:
+            if error.code == "NoSuchBucket":
+                return []
+            raise
 
     def _name(self, key: str) -> str:
         check_key(key)
