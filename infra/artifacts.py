@@ -7,12 +7,9 @@ The manifest holds no time or host, so equal results have equal references.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from infra.errors import ArtifactCorrupt, ArtifactMissing, ObjectMissing
 from infra.locking import locked
 from infra.objects.interface import CHUNK_BYTES, ObjectStore, check_key
+from infra.whole_files import swept, write_whole
 
 Scalar = bool | int | float | str | None
 """What artifact metadata may hold."""
@@ -179,7 +177,6 @@ class ArtifactStore:
             path = target / check_key(name)
             if path.is_file() and _sha256(path) == entry.sha256:
                 continue
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._fetch_file(ref, name, entry, path)
         target.mkdir(parents=True, exist_ok=True)
         return target
@@ -225,17 +222,14 @@ class ArtifactStore:
         return target
 
     def _fetch_file(self, ref: ArtifactRef, name: str, entry: ManifestFile, path: Path) -> None:
-        partial = path.with_name(
-            f"{uuid.uuid4().hex}.partial"
-        )  # a name of ours: concurrent fetches do not collide
+        def fill(temporary: Path) -> None:
+            self._objects.get_file(blob_key(entry.sha256), temporary)
+            self._check(ref, name, entry.sha256, _sha256(temporary))
+
         try:
-            self._objects.get_file(blob_key(entry.sha256), partial)
-            self._check(ref, name, entry.sha256, _sha256(partial))
-            partial.replace(path)
+            write_whole(path, fill, size=entry.size)
         except ObjectMissing as error:
             raise _file_gone(ref, name) from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _stored_sha256(self, ref: ArtifactRef, name: str, entry: ManifestFile) -> str:
         digest = hashlib.sha256()
@@ -264,9 +258,7 @@ def copies_kept_still(cache: Path) -> Iterator[None]:
 def _sweep_partials(cache: Path) -> None:
     """Remove half-fetched files of processes that were killed."""
     for path in cache.glob("*/*.partial"):
-        with contextlib.suppress(FileNotFoundError):  # its writer, or another sweeper, was faster
-            if time.time() - path.stat().st_mtime > PARTIAL_TTL_SECONDS:
-                path.unlink()
+        swept(path, PARTIAL_TTL_SECONDS)
 
 
 def manifest_uri(store_url: str, ref: ArtifactRef) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infra.errors import InvalidKey, ObjectMissing, StoreFull, StoreUnavailable
 from infra.objects.interface import CHUNK_BYTES, StoredObject, check_key
+from infra.objects.streamed_file import write_streamed
 
 STAGING = ".staging"
 STAGING_TTL_SECONDS = 3600.0
@@ -76,16 +77,7 @@ class FolderStore:
 
     def get_file(self, key: str, path: Path) -> None:
         """See `ObjectStore.get_file`."""
-        partial = path.with_name(f".{uuid.uuid4().hex}.partial")
-        try:
-            with partial.open("xb") as sink:
-                for chunk in self.stream(key):
-                    sink.write(chunk)
-            partial.replace(path)
-        except OSError as error:
-            raise _translated(error, path, None) from error
-        finally:
-            partial.unlink(missing_ok=True)
+        write_streamed(path, self.stream(key), _size_of(self._path(key)))
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore.exists`."""
@@ -101,14 +93,15 @@ class FolderStore:
 
     def listed(self, prefix: str = "") -> Iterator[StoredObject]:
         """See `ObjectStore.listed`."""
-        top = self._root / check_key(prefix) if prefix else self._root
+        top = self._root / prefix
         try:
-            for folder, folders, files in os.walk(top, onerror=_unless_gone):
+            for folder, folders, names in os.walk(top, onerror=_unless_gone):
                 folders[:] = [name for name in folders if not name.startswith(".")]
-                for name in files:
+                for name in names:
                     path = Path(folder) / name
                     with contextlib.suppress(FileNotFoundError):  # removed since the folder was read
-                        yield _stored(path, path.relative_to(self._root).as_posix())
+                        if not name.startswith("."):
+                            yield _stored(path, path.relative_to(self._root).as_posix())
         except OSError as error:
             raise _translated(error, top, None) from error
 
@@ -119,6 +112,10 @@ class FolderStore:
             return _stored(path, key) if path.is_file() else None
         except FileNotFoundError:
             return None
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """See `ObjectStore.keys`."""
+        return (item.key for item in self.listed(prefix))
 
     def sweep_staging(self, older_than_seconds: float = STAGING_TTL_SECONDS) -> int:
         """Remove staging files of dead writers; returns how many."""

@@ -76,9 +76,13 @@ class ObjectStore(Protocol):
         """Remove the object; a missing one is no error."""
 
     def listed(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Every object whose key begins with `prefix` (empty, or whole segments), in no order; what is written or removed
-        meanwhile may or may not be among them.
-        """
+        """Objects whose keys begin with `prefix`, as `keys` lists them."""
 
     def found(self, key: str) -> StoredObject | None:
         """The object as a listing would show it; None: there is none."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys that begin with `prefix`, a folder of keys such as `manifests/` (or empty: all), in no order.
+
+        What is written or deleted meanwhile may be among them or not. A store that was never made has none.
+        """

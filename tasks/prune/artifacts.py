@@ -12,11 +12,12 @@ from functools import partial
 
 from infra.artifacts import ArtifactRef, manifest_key
 from infra.objects.interface import StoredObject
+from infra.objects.layout import MANIFESTS, SHARD_RECORDS
 from tasks.prune.report import Cleanup
 from tasks.prune.window import Window
 from tasks.stage.workspace import Workspace
 
-MANIFESTS = "manifests"
+SHARD_KIND = "features"
 Name = tuple[str, str]
 """Kind and key of an artifact."""
 
@@ -51,14 +52,29 @@ def sweep_artifacts(space: Workspace, window: Window, kept: Collection[Name], cl
         ):
             staying.discard(name)
             removed.add(manifest.size)
+    _sweep_shard_records(space, window, staying, cleanup)
     return staying
+
+
+def _sweep_shard_records(
+    space: Workspace, window: Window, staying: Collection[Name], cleanup: Cleanup
+) -> None:
+    """Records of shards whose manifest is gone: they say nothing any more (`infra.objects.layout`)."""
+    removed = cleanup.kind("records of shards", 0, 0)
+    for item in space.artifacts.objects.listed(SHARD_RECORDS):
+        key = item.key.rpartition("/")[2].removesuffix(".json")
+        if item.modified >= window.written_before or (SHARD_KIND, key) in staying:
+            continue
+        if cleanup.dry_run or not space.artifacts.objects.exists(manifest_key(SHARD_KIND, key)):
+            removed.add(item.size)
+            cleanup.do(partial(space.artifacts.objects.delete, item.key))
 
 
 def listed_manifests(space: Workspace) -> dict[Name, StoredObject]:
     """Every artifact that is visible -> its manifest's object."""
     found: dict[Name, StoredObject] = {}
     for item in space.artifacts.objects.listed(MANIFESTS):
-        kind, slash, file = item.key.removeprefix(f"{MANIFESTS}/").partition("/")
+        kind, slash, file = item.key.removeprefix(MANIFESTS).partition("/")
         if slash and "/" not in file and file.endswith(".json"):
             found[kind, file.removesuffix(".json")] = item
     return found

@@ -13,12 +13,12 @@ from itertools import islice
 from infra.artifacts import Manifest, blob_key, manifest_key
 from infra.errors import ArtifactCorrupt, ObjectMissing
 from infra.objects.interface import StoredObject
+from infra.objects.layout import BLOBS, IDENTITY, MANIFESTS, PROBES, RECORDS
 from tasks.prune.artifacts import Name, listed_manifests
 from tasks.prune.report import Cleanup
 from tasks.prune.window import Window
 from tasks.stage.workspace import Workspace
 
-BLOBS = "blobs"
 BATCH = 64
 """Blobs removed while commits wait."""
 _AT_ONCE = 8
@@ -80,7 +80,7 @@ def count_others(space: Workspace, cleanup: Cleanup) -> None:
     others = [
         item
         for item in space.artifacts.objects.listed()
-        if not item.key.startswith(("manifests/", f"{BLOBS}/"))
+        if not item.key.startswith((MANIFESTS, BLOBS, RECORDS, PROBES, IDENTITY))
     ]
     if others:
         size = sum(item.size for item in others) / 1e6

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infra.catalogue import has_catalogue
 from infra.settings import Settings
+from infra.whole_files import write_whole
 from tasks.prune.report import Cleanup
 from tasks.prune.run import PruneAtWork, PrunePlan, prune
 from tasks.stage.workspace import workspace
@@ -34,7 +35,7 @@ def prune_if_due(settings: Settings) -> Cleanup | None:
 
 def mark_done(settings: Settings) -> None:
     """Note that the home was cleaned up now."""
-    (settings.home / _STAMP).touch()
+    write_whole(settings.home / _STAMP, b"")
 
 
 def is_due(stamp: Path) -> bool:

@@ -15,6 +15,7 @@ from infra.artifacts import copies_kept_still, manifest_key
 from infra.locking import locked_now
 from infra.objects.bucket_address import CORPORA_FOLDER, STATE_FOLDER
 from infra.settings import Settings
+from infra.whole_files import swept
 from tasks.data.passing_failures import FOLDER as FAILURES
 from tasks.prune.report import Cleanup
 from tasks.prune.window import Window
@@ -41,10 +42,11 @@ def sweep_copies(space: Workspace, window: Window, cleanup: Cleanup) -> None:
             if _modified(folder) < before and (cleanup.dry_run or _take_copy(cache, folder, before)):
                 removed.add(folder_size(folder) if cleanup.dry_run else _remove_taken(cache, folder))
     halves = cleanup.kind("half-written files", 0, 0)
-    for path in _files(cache, space.settings.spool_folder, space.settings.checkpoint_folder):
-        if path.suffix == ".partial" and _modified(path) < window.written_before:
-            halves.add(_size(path))
-            cleanup.do(partial(path.unlink, missing_ok=True))
+    for folder in (cache, space.settings.spool_folder, space.settings.weights_folder):
+        for path in folder.rglob("*.partial"):
+            if _newest(path) < window.written_before:
+                halves.add(folder_size(path) if path.is_dir() else _size(path))
+                cleanup.do(partial(swept, path))
 
 
 def _take_copy(cache: Path, folder: Path, before: float) -> bool:
@@ -79,8 +81,7 @@ def sweep_bucket_copies(space: Workspace, window: Window, cleanup: Cleanup) -> N
             continue
         cleanup.check_time()
         journal = root / STATE_FOLDER / f"{folder.name}.jsonl"
-        newest = max([_modified(folder), _modified(journal), *map(_modified, _files(folder))])
-        if newest >= window.seconds:
+        if max(_newest(folder), _modified(journal)) >= window.seconds:
             continue
         bucket = folder.name.partition("@")[0]
         with locked_now(root / STATE_FOLDER / f"{bucket}.lock") as ours:
@@ -108,7 +109,7 @@ def sweep_work(space: Workspace, window: Window, cleanup: Cleanup) -> None:
 
 def _is_left(space: Workspace, window: Window, folder: Path) -> bool:
     lock = folder.with_name(f"{folder.name}.lock")
-    newest = max([_modified(folder), *map(_modified, _files(folder))]) if folder.is_dir() else _modified(lock)
+    newest = _newest(folder if folder.is_dir() else lock)
     if newest < window.seconds:
         return True
     if newest >= window.written_before:
@@ -173,6 +174,11 @@ def _size(path: Path) -> int:
         return path.lstat().st_size
     except OSError:
         return 0
+
+
+def _newest(path: Path) -> float:
+    """When a file, or what lies below a folder, was written last, in seconds since the epoch (0: it is gone)."""
+    return max(_modified(path), *map(_modified, _files(path)))
 
 
 def _modified(path: Path) -> float:

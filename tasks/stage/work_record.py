@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from infra.whole_files import write_whole
 from tasks.stage.code_version import roots_of, version_of
 
 RECORD = "work.json"
@@ -55,9 +56,7 @@ def describe_work(folder: Path, record: WorkRecord) -> None:
     """Leave the record in the work folder; one that an earlier start left there stays, so that the folder keeps its age."""
     path = folder / RECORD
     if read_record(folder) is None:
-        partial = folder / f"{RECORD}.partial"
-        partial.write_text(json.dumps(asdict(record)), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(asdict(record)).encode())
 
 
 def read_record(folder: Path) -> WorkRecord | None:
