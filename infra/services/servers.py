@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from infra.address import request_to
 from infra.services.process import inherited_environment
+from infra.services.retention import prefect_retention
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_url
 from infra.whole_files import write_whole
@@ -57,6 +58,7 @@ def prefect_server(settings: Settings, port: int) -> Server:
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "DO_NOT_TRACK": "1",
     }
+    environment |= prefect_retention(settings)
     command = (sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port))
     address = f"http://{LOOPBACK}:{port}"
     return Server(command, port, address, lambda: answers(f"{address}/api/health"), home, environment)
