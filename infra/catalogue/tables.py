@@ -352,3 +352,22 @@ class Lease(Base):
     token: Mapped[int] = mapped_column(BigInteger, unique=True)
     expires_at: Mapped[float] = mapped_column(Float)
     """Seconds since the epoch, by the clock of the database (0: released)."""
+
+
+class RunProcess(Base):
+    """A process that executes a flow run, recorded before the run is shown as running and removed when its end is recorded."""
+
+    __tablename__ = "run_processes"
+    __table_args__ = (Index(None, "boot", "pid", "start"),)
+
+    key: Mapped[str] = mapped_column(String(32), primary_key=True)
+    flow: Mapped[str] = mapped_column(String(100))
+    host: Mapped[str] = mapped_column(Text)
+    boot: Mapped[str] = mapped_column(String(300))
+    pid: Mapped[int] = mapped_column(Integer)
+    start: Mapped[int] = mapped_column(BigInteger)
+    flow_run: Mapped[str | None] = mapped_column(String(36))
+    tracked_run: Mapped[str | None] = mapped_column(Text)
+    beat: Mapped[int] = mapped_column(BigInteger)
+    unrecorded: Mapped[bool] = mapped_column(Boolean)
+    started_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
