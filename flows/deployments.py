@@ -6,6 +6,7 @@ import os
 import subprocess
 
 from flows.supervision.local_worker import POOL, PREFECT, ROOT, start_worker, worker_environment
+from infra.hidden_secrets import hidden
 from infra.settings import load_settings
 
 
@@ -28,5 +29,5 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        said = (done.stdout + done.stderr)[-2000:]
+        said = hidden(done.stdout + done.stderr)[-2000:]
         raise RuntimeError(f"`{' '.join(command[2:])}` failed: {said}")

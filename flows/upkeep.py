@@ -14,6 +14,7 @@ from types import MappingProxyType
 from flows.explained_errors import explained
 from flows.supervision.dead_runs import Observer, settle
 from infra.catalogue import has_catalogue, open_catalogue
+from infra.hidden_secrets import hidden
 from infra.prefect_api import PrefectApi
 from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
@@ -32,7 +33,7 @@ def _end_dead_runs(settings: Settings) -> str | None:
     with open_catalogue(settings) as catalogue:
         rows = catalogue.run_processes()
         crashed = settle(Observer().dead(rows), rows, catalogue, PrefectApi(api), Tracker(settings))
-    names = ", ".join(f"{row.flow} of process {row.process.pid}" for row in crashed)
+    names = ", ".join(f"{row.flow} of process {row.process.number}" for row in crashed)
     return f"marked as crashed, since their processes are dead: {names}" if crashed else None
 
 
@@ -52,7 +53,7 @@ def put_right(settings: Settings | None = None) -> list[str]:
         except Exception as error:
             if (said := explained(error)) is None:
                 logger.exception("%s: could not be put right", name)
-                said = f"{type(error).__name__}: {error}"
+                said = hidden(f"{type(error).__name__}: {error}")
             line = f"{name}: not put right yet: {said}"
         if line is not None:
             lines.append(line)

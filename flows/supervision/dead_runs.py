@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 
 from infra.catalogue import Catalogue, RunProcessRow
+from infra.machine import has_ended, this_process
 from infra.prefect_api import ENDED, PrefectApi
 from infra.tracking import Tracker
 
@@ -36,14 +37,22 @@ class Observer:
         return [row for row in rows if self._is_dead(row)]
 
     def _is_dead(self, row: RunProcessRow) -> bool:
-        if row.process.is_here:
-            return not row.process.is_running()
+        if has_ended(row.process):
+            return True
+        if is_here(row):
+            return False
         now = self._clock()
         beat, since = self._seen.get(row.key, (row.beat, now))
         if beat != row.beat:
             since = now
         self._seen[row.key] = (row.beat, since)
         return now - since >= SILENT_SECONDS
+
+
+def is_here(row: RunProcessRow) -> bool:
+    """True for a process of this machine (and namespace), which can be asked whether it lives, whatever became of its beat."""
+    here = this_process()
+    return here is not None and (here.boot, here.namespace) == (row.process.boot, row.process.namespace)
 
 
 def settle(
@@ -85,7 +94,7 @@ def _end_in_prefect(row: RunProcessRow, flow_run: str, api: PrefectApi) -> tuple
     state, is_crashed = str(found["state_type"]), False
     if state in _OPEN:
         end = "CANCELLED" if state == "CANCELLING" else "CRASHED"
-        why = f"its process {row.process.pid} on {row.process.host} ended without a word"
+        why = f"its process {row.process.number} on {row.host} ended without a word"
         if not api.propose_flow_state(flow_run, end, why):
             return True, False  # it ended in this moment: the next look sees how
         logger.info("%s %s: %s", row.flow, end.lower(), why)

@@ -14,8 +14,8 @@ import psutil
 from flows.supervision.server_watch import ServerWatch
 from flows.supervision.supervisor import BEAT_SECONDS, ensure_supervisor, keep_supervisor
 from infra.catalogue import Catalogue
+from infra.catalogue.run_processes import executing_process
 from infra.errors import InfraError
-from infra.process_identity import this_process
 from infra.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Presence:
         self._settings, self._catalogue = settings, catalogue
         self._watch = ServerWatch(settings, os.environ["PREFECT_API_URL"])
         self._done = threading.Event()
-        self._key = catalogue.add_run_process(this_process(), flow_run)
+        self._key = catalogue.add_run_process(executing_process(), flow_run)
         self._thread = threading.Thread(target=self._keep, name="presence", daemon=True)
         self._thread.start()
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from flows.supervision.dead_runs import Observer, settle
+from flows.supervision.dead_runs import Observer, is_here, settle
 from flows.supervision.local_worker import WORKER, start_worker
 from flows.supervision.server_watch import ServerWatch
 from infra.catalogue import has_catalogue, open_catalogue
@@ -88,7 +88,7 @@ class _Supervisor:
             rows = catalogue.run_processes()
             dead = self._observer.dead(rows)
             keys = {row.key for row in dead}
-            catalogue.beat_run_processes([r.key for r in rows if r.process.is_here and r.key not in keys])
+            catalogue.beat_run_processes([row.key for row in rows if is_here(row) and row.key not in keys])
             if dead:
                 settle(dead, rows, catalogue, self._api, self._tracker)
         return bool(rows)

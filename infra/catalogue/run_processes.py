@@ -6,6 +6,8 @@ other machines watch whether its `beat` goes on counting, by their own clocks: n
 
 from __future__ import annotations
 
+import os
+import socket
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from sqlalchemy import delete, insert, select, update
 
 from infra.catalogue.database import Database
 from infra.catalogue.tables import RunProcess
-from infra.process_identity import ProcessIdentity
+from infra.machine import ProcessName, this_process
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,9 @@ class RunProcessRow:
     key: str
     flow: str
     """Name of the flow; empty before it begins."""
-    process: ProcessIdentity
+    host: str
+    """Name of its machine, for people."""
+    process: ProcessName
     flow_run: str | None
     """Id of its flow run in Prefect; None before it has one."""
     tracked_run: str | None
@@ -37,22 +41,25 @@ class RunProcessRow:
     started_at: datetime
 
 
+def executing_process() -> ProcessName:
+    """This process; where the system names none, by its host and number, and then only its beat tells that it lives."""
+    return this_process() or ProcessName(socket.gethostname(), "", os.getpid(), 0)
+
+
 class RunProcessCatalogue:
     """Records of processes that execute flow runs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add_run_process(self, process: ProcessIdentity, flow_run: str | None = None) -> str:
-        """Record a process that is about to execute a flow run; returns the key of the record."""
+    def add_run_process(self, process: ProcessName, flow_run: str | None = None) -> str:
+        """Record a process of this machine that is about to execute a flow run; returns the key of the record."""
         key = uuid.uuid4().hex
         values = {
             "key": key,
             "flow": "",
-            "host": process.host,
-            "boot": process.boot,
-            "pid": process.pid,
-            "start": process.start,
+            "host": socket.gethostname(),
+            "process": str(process),
             "flow_run": flow_run,
             "beat": 0,
             "unrecorded": False,
@@ -69,7 +76,8 @@ class RunProcessCatalogue:
             RunProcessRow(
                 row.key,
                 row.flow,
-                ProcessIdentity(row.host, row.boot, row.pid, row.start),
+                row.host,
+                process,
                 row.flow_run,
                 row.tracked_run,
                 row.beat,
@@ -77,6 +85,7 @@ class RunProcessCatalogue:
                 row.started_at,
             )
             for row in rows
+            if (process := ProcessName.parse(row.process)) is not None
         ]
 
     def set_flow_run(self, key: str, flow: str, flow_run: str) -> None:
@@ -85,15 +94,11 @@ class RunProcessCatalogue:
             ours = update(RunProcess).where(RunProcess.key == key)
             connection.execute(ours.values(flow=flow, flow_run=flow_run))
 
-    def set_tracked_run(self, process: ProcessIdentity, tracked_run: str | None) -> None:
+    def set_tracked_run(self, process: ProcessName, tracked_run: str | None) -> None:
         """Say which run of the tracker is open for a process; None: it was closed. No error where the process has no record."""
-        same = (
-            RunProcess.boot == process.boot,
-            RunProcess.pid == process.pid,
-            RunProcess.start == process.start,
-        )
         with self._database.writing() as connection:
-            connection.execute(update(RunProcess).where(*same).values(tracked_run=tracked_run))
+            ours = update(RunProcess).where(RunProcess.process == str(process))
+            connection.execute(ours.values(tracked_run=tracked_run))
 
     def set_unrecorded(self, key: str) -> None:
         """Say that the Prefect server was away while the process ran."""

@@ -1,8 +1,8 @@
 """Clients of Prefect wait for a server that is away, from their first request on.
 
-Prefect's clients try again where a connection breaks, but a client whose first connection fails gives up at once, and Prefect
-makes new ones in mid-run (for concurrency limits, logs, events). Before a run begins the server has answered: whoever cannot reach
-it later waits for it like everybody else, as often as `PREFECT_CLIENT_MAX_RETRIES` says.
+Prefect's clients try again where a connection breaks, but one whose first connection fails gives up at once, and Prefect makes
+new ones in mid-run (for concurrency limits, logs, events). Before a run begins the server has answered: whoever cannot reach it
+later waits for it like everybody else, as often as `PREFECT_CLIENT_MAX_RETRIES` says.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 
 from prefect import task
 
+from infra.catalogue.run_processes import executing_process
 from infra.errors import InfraError
-from infra.process_identity import this_process
 from mer.recipes import Recipe
 from tasks.stage.references import View
 from tasks.stage.run import StageResult, flatten
@@ -67,7 +67,7 @@ def tracked(parent_run: str) -> Iterator[None]:
     The run is noted beside the process: of one that is killed meanwhile the supervisor marks it.
     """
     space = workspace()
-    space.catalogue.set_tracked_run(this_process(), parent_run)
+    space.catalogue.set_tracked_run(executing_process(), parent_run)
     try:
         yield
     except BaseException:
@@ -75,4 +75,4 @@ def tracked(parent_run: str) -> Iterator[None]:
         raise
     finally:
         with suppress(InfraError):  # an error on its way says more
-            space.catalogue.set_tracked_run(this_process(), None)
+            space.catalogue.set_tracked_run(executing_process(), None)

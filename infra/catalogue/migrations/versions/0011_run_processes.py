@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011"
-down_revision = "0008"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
@@ -17,9 +17,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=32), nullable=False),
         sa.Column("flow", sa.String(length=100), nullable=False),
         sa.Column("host", sa.Text(), nullable=False),
-        sa.Column("boot", sa.String(length=300), nullable=False),
-        sa.Column("pid", sa.Integer(), nullable=False),
-        sa.Column("start", sa.BigInteger(), nullable=False),
+        sa.Column("process", sa.String(length=200), nullable=False),
         sa.Column("flow_run", sa.String(length=36), nullable=True),
         sa.Column("tracked_run", sa.Text(), nullable=True),
         sa.Column("beat", sa.BigInteger(), nullable=False),
@@ -27,9 +25,9 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_run_processes"),
     )
-    op.create_index("ix_run_processes_boot_pid_start", "run_processes", ["boot", "pid", "start"])
+    op.create_index("ix_run_processes_process", "run_processes", ["process"])
 
 
 def downgrade() -> None:
-    op.drop_index("ix_run_processes_boot_pid_start", "run_processes")
+    op.drop_index("ix_run_processes_process", "run_processes")
     op.drop_table("run_processes")
