@@ -27,21 +27,28 @@ logger = logging.getLogger(__name__)
 
 NAME = "supervisor"
 BEAT_SECONDS = 10.0
-"""How often a process says that it lives, and how often the dead are looked for."""
+"""How often a process says that it lives."""
+LOOK_SECONDS = 5.0
+"""How often the dead are looked for."""
 IDLE_SECONDS = 60.0
 """Without anything to watch over it goes on for so long."""
 
 
 def ensure_supervisor(settings: Settings) -> None:
     """Start the home's supervisor in the background, unless it runs. Must be called where `PREFECT_API_URL` is set."""
-    if not is_locked(_lock(settings)):
+    if not is_supervised(settings):
         environment = {"MER_HOME": str(settings.home), "PREFECT_API_URL": os.environ["PREFECT_API_URL"]}
         start_command(NAME, [sys.executable, "-m", "flows.supervision.supervisor"], environment, settings)
 
 
+def is_supervised(settings: Settings) -> bool:
+    """True while the supervisor runs."""
+    return is_locked(_lock(settings))
+
+
 def keep_supervisor(settings: Settings) -> None:
     """Start it again if it died; where it was stopped (`mer down`) it stays so."""
-    if not is_locked(_lock(settings)) and was_started(NAME, settings):
+    if not is_supervised(settings) and was_started(NAME, settings):
         ensure_supervisor(settings)
 
 
@@ -69,7 +76,7 @@ class _Supervisor:
                 logger.warning("not done yet: %s", str(error).splitlines()[0])
             if time.monotonic() - last_busy > IDLE_SECONDS:
                 return
-            time.sleep(BEAT_SECONDS)
+            time.sleep(LOOK_SECONDS)
 
     def _look(self) -> bool:
         """Whether there was anything to watch over."""

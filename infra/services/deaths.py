@@ -1,4 +1,4 @@
-"""Services of this home that ended without having been stopped."""
+"""What is known of services of this home without looking for their processes, and whether one ended without being stopped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ def was_started(name: str, settings: Settings) -> bool:
     """True where the service was started last and not stopped since, whether or not it still runs."""
     state = ServiceProcess(name, settings.services_folder).state()
     return state is not None and bool(state.mark)
+
+
+def address_of(name: str, settings: Settings) -> str | None:
+    """Address of a local server that was started and not stopped."""
+    state = ServiceProcess(name, settings.services_folder).state()
+    return state.address if state is not None and state.mark else None
 
 
 def is_served_by(name: str, url: str, settings: Settings) -> bool:
