@@ -7,11 +7,15 @@ said in one line and tried again at the next start. `mer up` and every flow, on 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from flows.explained_errors import explained
+from flows.supervision.dead_runs import Observer, settle
+from infra.catalogue import has_catalogue, open_catalogue
 from infra.hidden_secrets import hidden
+from infra.prefect_api import PrefectApi
 from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
 
@@ -23,8 +27,18 @@ def _send_what_waits(settings: Settings) -> str | None:
     return f"sent {sent} tracking events that waited for MLflow" if sent else None
 
 
+def _end_dead_runs(settings: Settings) -> str | None:
+    if (api := os.environ.get("PREFECT_API_URL")) is None or not has_catalogue(settings):
+        return None
+    with open_catalogue(settings) as catalogue:
+        rows = catalogue.run_processes()
+        crashed = settle(Observer().dead(rows), rows, catalogue, PrefectApi(api), Tracker(settings))
+    names = ", ".join(f"{row.flow} of process {row.process.number}" for row in crashed)
+    return f"marked as crashed, since their processes are dead: {names}" if crashed else None
+
+
 _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
-    {"what waits for MLflow": _send_what_waits}
+    {"dead runs": _end_dead_runs, "what waits for MLflow": _send_what_waits}
 )
 """Name of what is repaired -> the repair, which gives a line if it did anything."""
 

@@ -15,6 +15,7 @@
     ├── CatalogueError            a row that does not exist, or a schema of another version
     ├── LeaseHeld                 transient: somebody else holds the lease
     ├── LeaseLost                 the lease expired and was taken over: stop writing
+    ├── PrefectUnavailable        transient: the Prefect server did not answer
     └── ServiceFailed             a local server did not start or did not stop
 
 `transient` says whether trying the same thing again may help.
@@ -119,6 +120,12 @@ class LeaseHeld(InfraError):
 
 class LeaseLost(InfraError):
     """The lease expired and was taken over: the holder of this token must stop writing."""
+
+
+class PrefectUnavailable(InfraError):
+    """The Prefect server did not answer, or answered that it cannot now."""
+
+    transient = True
 
 
 class ServiceFailed(InfraError):

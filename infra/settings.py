@@ -72,6 +72,13 @@ class Settings(BaseSettings):
         description="API of a Prefect server (http://HOST:PORT/api), also from Prefect's own PREFECT_API_URL; "
         "none: a local one is started.",
     )
+    prefect_timeout_seconds: float = Field(
+        default=90.0,
+        gt=0,
+        le=3600,
+        description="Longest time in seconds that a run goes on while the Prefect server does not answer; a local one is started "
+        "again meanwhile.",
+    )
     optuna_storage_url: Address = Field(
         default_factory=_sqlite_below_home("optuna.db"), description="SQLAlchemy URL of Optuna's storage."
     )

@@ -263,10 +263,12 @@ def _run_flow(flow: str, options: FlowOptions) -> None:
         from flows.console_handler import use_console_handler
 
         use_console_handler()
+    from flows.supervision.watched_run import run_watched
+
     module, _, function = flow.partition(":")
     run = getattr(import_module(module), function)
     _addresses(started)
-    run(options)
+    run_watched(run, options)
 
 
 def _fail(message: str) -> None:

@@ -56,10 +56,16 @@ def worker() -> None:
 
 
 def servers() -> dict[str, str]:
-    """Start what is not running and give the addresses by name."""
+    """Start what is not running, and what watches over it; gives the addresses by name."""
     from flows.servers import ensure_servers
+    from flows.supervision.client_retries import be_patient
+    from flows.supervision.supervisor import ensure_supervisor
+    from infra.settings import load_settings
 
-    return ensure_servers()
+    started = ensure_servers()
+    be_patient(load_settings())
+    ensure_supervisor(load_settings())
+    return started
 
 
 def show_addresses(started: dict[str, str]) -> None:

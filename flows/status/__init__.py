@@ -13,6 +13,8 @@ from rich.markup import escape
 from flows.explained_errors import explained
 from flows.status.corpora import corpora
 from flows.status.mixed_features import mixed_features
+from flows.status.runs import runs
+from flows.status.schedules import schedules
 from flows.status.servers import servers
 from flows.status.tracking import tracking
 from flows.status.unfinished_work import unfinished_work
@@ -26,6 +28,8 @@ _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType
     {
         "corpora": corpora,
         "features": mixed_features,
+        "runs": runs,
+        "schedules": schedules,
         "unfinished work": unfinished_work,
         "tracking": tracking,
     }

@@ -21,6 +21,7 @@ from infra.catalogue.models import ModelCatalogue, ModelVersionRow, PromotionRow
 from infra.catalogue.quality import QualityCatalogue, QualityRow
 from infra.catalogue.quarantine import QuarantineCatalogue, QuarantinedFile
 from infra.catalogue.records import ArtifactRecord, ArtifactRecords
+from infra.catalogue.run_processes import RunProcessCatalogue, RunProcessRow
 from infra.catalogue.schema import migrate
 from infra.catalogue.snapshots import SnapshotCatalogue, SnapshotMemberRow, SnapshotRow
 from infra.settings import Settings
@@ -43,6 +44,7 @@ __all__ = [
     "PseudoLabelRow",
     "QualityRow",
     "QuarantinedFile",
+    "RunProcessRow",
     "SnapshotMemberRow",
     "SnapshotRow",
     "has_catalogue",
@@ -61,6 +63,7 @@ class Catalogue(
     ArtifactRecords,
     ModelCatalogue,
     LeaseCatalogue,
+    RunProcessCatalogue,
 ):
     """All concerns over one database, one module each. Open one per process; safe among threads."""
 

@@ -22,6 +22,7 @@ from infra.tracking import RunRecord
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.library_versions import library_versions, tell_other_libraries
+from tasks.stage.patient_client import be_patient_from_the_start
 from tasks.stage.work_folder import alone_in, clear_if_abandoned
 from tasks.stage.workspace import Workspace, workspace
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from mer.training.checkpoint import Checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
+
+be_patient_from_the_start()  # here, since every process that executes tasks loads this module
 
 
 @dataclass(frozen=True)
