@@ -26,6 +26,7 @@ from infra.errors import (
     SettingsError,
     StoreFull,
 )
+from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_file
 
 
@@ -43,8 +44,8 @@ class Database:
 
     @property
     def shown_url(self) -> str:
-        """The address without its password."""
-        return self._url.render_as_string(hide_password=True)
+        """The address without its secrets."""
+        return shown_address(self._url.render_as_string(hide_password=False))
 
     @property
     def file(self) -> Path | None:
@@ -155,10 +156,11 @@ def parse_url(url: str) -> URL:
     """SQLAlchemy URL of a supported database; `postgresql://` means psycopg 3."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):  # their texts show the URL, or what stands at the place of its port
         raise SettingsError(
-            "the database URL cannot be read: expected sqlite:///PATH or postgresql://..."
-        ) from error
+            "the database URL cannot be read: expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DB, with %XX for "
+            "special characters of the password"
+        ) from None
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("postgresql+psycopg", "sqlite"):

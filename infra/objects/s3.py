@@ -8,7 +8,6 @@ servers ignore
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import time
 import uuid
@@ -26,8 +25,9 @@ from minio.error import S3Error
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store as ObstoreS3
 
-from infra.errors import ObjectMissing, SettingsError, StoreFull, StoreUnavailable, StoreUnsuitable
+from infra.errors import ObjectMissing, SettingsError, StoreUnavailable, StoreUnsuitable
 from infra.objects.interface import CHUNK_BYTES, check_key
+from infra.objects.streamed_file import write_streamed
 from infra.settings import Settings
 from infra.shown_address import shown_address
 
@@ -153,8 +153,8 @@ class S3Store:
         try:
             if not self.put(key, b"first", if_absent=True) or self.put(key, b"second", if_absent=True):
                 raise StoreUnsuitable(
-                    f"the S3 server at {self._address.endpoint} ignores If-None-Match: two writers of one artifact could "
-                    "both win; use one that honours it (MinIO, SeaweedFS, AWS)"
+                    f"the S3 server at {shown_address(self._address.endpoint)} ignores If-None-Match: two writers of one "
+                    "artifact could both win; use one that honours it (MinIO, SeaweedFS, AWS)"
                 )
         finally:
             with contextlib.suppress(StoreUnavailable):
@@ -206,18 +206,7 @@ class S3Store:
 
     def get_file(self, key: str, path: Path) -> None:
         """See `ObjectStore.get_file`."""
-        partial = path.with_name(f".{uuid.uuid4().hex}.partial")
-        try:
-            with partial.open("xb") as sink:
-                for chunk in self.stream(key):
-                    sink.write(chunk)
-            partial.replace(path)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreFull(str(path), None) from error
-            raise StoreUnavailable(f"cannot write {path}: {error}") from error
-        finally:
-            partial.unlink(missing_ok=True)
+        write_streamed(path, self.stream(key))
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore.exists`."""

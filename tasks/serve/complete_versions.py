@@ -1,4 +1,4 @@
-"""Whether a registered version can be served: its package and its evaluation are in the store, with the bytes they were made of."""
+"""Whether a registered version can be served: its package and its evaluation are in the store, byte for byte."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _instead(space: Workspace, row: ModelVersionRow) -> str:
     if complete is None:
         return f"no other version of {row.name} is complete: {again}"
     return (
-        f"version {complete.version} is complete (`mer models {row.name} --promote {complete.version}` makes it the champion), and "
-        f"{again}"
+        f"version {complete.version} is complete (`mer models {row.name} --promote {complete.version}` makes it the champion), "
+        f"and {again}"
     )
 
 
