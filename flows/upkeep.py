@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from flows.catalogue_care import back_up_once_a_day, write_records
 from flows.explained_errors import explained
 from infra.hidden_secrets import hidden
 from infra.settings import Settings, load_settings
@@ -24,7 +25,11 @@ def _send_what_waits(settings: Settings) -> str | None:
 
 
 _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
-    {"what waits for MLflow": _send_what_waits}
+    {
+        "what waits for MLflow": _send_what_waits,
+        "records of the catalogue": write_records,
+        "backup of the catalogue": back_up_once_a_day,
+    }
 )
 """Name of what is repaired -> the repair, which gives a line if it did anything."""
 
