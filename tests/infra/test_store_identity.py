@@ -127,6 +127,7 @@ def test_a_moved_home_keeps_its_identity(tmp_path: Path) -> None:
     assert len(moved.catalogue.model_versions()) == 2
 
 
+@pytest.mark.slow
 def test_of_many_that_open_at_once_all_agree(tmp_path: Path, shared_url: str) -> None:
     url = (tmp_path / "objects").as_uri()
     homes(tmp_path, "0", database_url=shared_url, object_store_url=url)
@@ -134,6 +135,7 @@ def test_of_many_that_open_at_once_all_agree(tmp_path: Path, shared_url: str) ->
     assert outcomes == [None] * 6
 
 
+@pytest.mark.slow
 def test_of_two_catalogues_that_want_one_store_one_gets_it(tmp_path: Path) -> None:
     for number in range(2):
         url = (tmp_path / str(number) / "objects").as_uri()
