@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from flows.catalogue_care import back_up_once_a_day, write_records
 from flows.explained_errors import explained
 from flows.supervision.dead_runs import Observer, settle
 from infra.catalogue import has_catalogue, open_catalogue
@@ -38,7 +39,12 @@ def _end_dead_runs(settings: Settings) -> str | None:
 
 
 _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
-    {"dead runs": _end_dead_runs, "what waits for MLflow": _send_what_waits}
+    {
+        "dead runs": _end_dead_runs,
+        "what waits for MLflow": _send_what_waits,
+        "records of the catalogue": write_records,
+        "backup of the catalogue": back_up_once_a_day,
+    }
 )
 """Name of what is repaired -> the repair, which gives a line if it did anything."""
 

@@ -171,6 +171,11 @@ class Settings(BaseSettings):
         return self.home / "checkpoints"
 
     @property
+    def backup_folder(self) -> Path:
+        """Backups of the catalogue."""
+        return self.home / "backups"
+
+    @property
     def weights_folder(self) -> Path:
         """Encoder weights converted once."""
         return self.home / "weights"
