@@ -13,6 +13,7 @@ from rich.markup import escape
 from flows.explained_errors import explained
 from flows.status.corpora import corpora
 from flows.status.mixed_features import mixed_features
+from flows.status.models import models
 from flows.status.servers import servers
 from flows.status.tracking import tracking
 from flows.status.unfinished_work import unfinished_work
@@ -24,6 +25,7 @@ __all__ = ["show_status"]
 
 _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType(
     {
+        "models": models,
         "corpora": corpora,
         "features": mixed_features,
         "unfinished work": unfinished_work,

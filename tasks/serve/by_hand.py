@@ -10,6 +10,7 @@ from infra.errors import CatalogueError
 from mer.errors import ConfigError
 from tasks.serve.comparison import compare_versions
 from tasks.serve.library import version_of
+from tasks.serve.registry import mirror_soon
 from tasks.stage.workspace import reading_workspace
 
 CHAMPION = "champion"
@@ -22,6 +23,8 @@ class HandPromotion:
     audit: PromotionRow
     evidence: tuple[str, ...]
     """What is known of the version, a line each."""
+    remark: str
+    """What MLflow does not know yet; empty: nothing."""
 
 
 def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion:
@@ -71,12 +74,11 @@ def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion
         f"promoted by hand{f' ({reason})' if reason else ''}: {'; '.join(lines)}",
         evidence=json.dumps(figures, sort_keys=True),
     )
-    space.tracker.set_alias(model, CHAMPION, version, order=audit.id)
-    return HandPromotion(audit, tuple(lines))
+    return HandPromotion(audit, tuple(lines), mirror_soon(space))
 
 
-def roll_back(model: str) -> PromotionRow:
-    """Put the previous champion back.
+def roll_back(model: str) -> HandPromotion:
+    """Put the previous champion back, also where MLflow does not answer.
 
     Raises:
         CatalogueError: there is none.
@@ -85,8 +87,7 @@ def roll_back(model: str) -> PromotionRow:
     if space.catalogue.champion(model) is None:
         raise CatalogueError(f"{model!r} has no champion to take back")
     audit = space.catalogue.rollback(model, "rolled back from the command line")
-    space.tracker.set_alias(model, CHAMPION, audit.version, order=audit.id)
-    return audit
+    return HandPromotion(audit, (), mirror_soon(space))
 
 
 def _scores(metrics: dict[str, object]) -> str:

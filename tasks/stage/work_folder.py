@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,14 +25,19 @@ def alone_in(folder: Path) -> Iterator[Path]:
             _lock(folder).unlink(missing_ok=True)
 
 
-def clear_if_abandoned(folder: Path) -> None:
-    """Remove what a process killed between commit and clean-up left; a folder in use stays."""
+def clear_if_abandoned(folder: Path, settle: Callable[[], object] = lambda: None) -> bool:
+    """Remove what a process killed between commit and clean-up left, and True; a folder in use stays.
+
+    `settle` is called before, where there is such a folder.
+    """
     if not folder.is_dir() and not _lock(folder).exists():  # a kill may leave the lock alone
-        return
+        return False
     with locked_now(_lock(folder)) as ours:
         if ours:
+            settle()
             shutil.rmtree(folder, ignore_errors=True)
             _lock(folder).unlink(missing_ok=True)
+        return ours
 
 
 def in_use(folder: Path) -> bool:
