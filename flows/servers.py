@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
+from infra.address import without_user
 from infra.errors import ServiceFailed
 from infra.home import prepare_home
 from infra.loopback import ask_loopback_directly
 from infra.services import start_all
 from infra.services.servers import reachable
 from infra.settings import load_settings
-from infra.shown_address import shown_address
 
 
 def ensure_servers() -> dict[str, str]:
@@ -28,9 +28,9 @@ def ensure_servers() -> dict[str, str]:
     os.environ["MER_HOME"] = str(settings.home)  # processes started elsewhere take the same one
     api = settings.prefect_api_url
     tracking = settings.mlflow_tracking_uri.get_secret_value()
-    if api is not None and not reachable(f"{api.rstrip('/')}/health"):
+    if api is not None and not reachable(f"{api.get_secret_value().rstrip('/')}/health"):
         raise ServiceFailed(
-            f"the Prefect server at {shown_address(api)} does not answer: start it, or unset MER_PREFECT_API_URL (and "
+            f"the Prefect server at {api} does not answer: start it, or unset MER_PREFECT_API_URL (and "
             "PREFECT_API_URL) for a local one"
         )
     to_start = [
@@ -39,11 +39,13 @@ def ensure_servers() -> dict[str, str]:
         if needed
     ]
     started = start_all(to_start, settings)
-    api = api or f"{started['prefect']}/api"
-    os.environ["PREFECT_API_URL"] = api
+    url, user = without_user(api.get_secret_value() if api is not None else f"{started['prefect']}/api")
+    os.environ["PREFECT_API_URL"] = url  # Prefect prints it, with the address of a run's page
+    if user is not None:
+        os.environ["PREFECT_API_AUTH_STRING"] = user
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     os.environ.setdefault(
         "PREFECT_LOGGING_LEVEL", "WARNING"
     )  # our tables say what happened; errors still show
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    return {"Prefect": api.removesuffix("/api"), "MLflow": started.get("mlflow", tracking)}
+    return {"Prefect": url.removesuffix("/api"), "MLflow": started.get("mlflow", tracking)}

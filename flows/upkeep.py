@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from flows.explained_errors import explained
 from infra.catalogue import has_catalogue
+from infra.hidden_secrets import hidden
 from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
 from tasks.serve.registry import mirror_registry
@@ -65,7 +66,7 @@ def put_right(settings: Settings | None = None) -> list[str]:
         except Exception as error:
             if (said := explained(error)) is None:
                 logger.exception("%s: could not be put right", name)
-                said = f"{type(error).__name__}: {error}"
+                said = hidden(f"{type(error).__name__}: {error}")
             line = f"{name}: not put right yet: {said}"
         if line is not None:
             lines.append(line)

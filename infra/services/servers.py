@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import os
 import secrets
 import signal
 import socket
@@ -17,9 +15,11 @@ from urllib.request import ProxyHandler, build_opener
 
 from pydantic import SecretStr
 
+from infra.address import request_to
 from infra.services.process import inherited_environment
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_url
+from infra.whole_files import write_whole
 
 LOOPBACK = "127.0.0.1"
 _LISTENING = range(20_000, 32_000)
@@ -115,11 +115,7 @@ def s3_credentials(settings: Settings) -> tuple[SecretStr, SecretStr]:
 def made_up_secret(settings: Settings, name: str) -> str:
     """A random secret of this home, the same at every call; its file is for its owner only."""
     path = settings.services_folder / f"{name}.secret"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(16))
+    write_whole(path, secrets.token_hex(16).encode(), mode=0o600, if_absent=True)
     return path.read_text(encoding="ascii")
 
 
@@ -140,7 +136,7 @@ def free_port(preferred: int | None = None) -> int:
 def answers(url: str, timeout_seconds: float = 2.0) -> bool:
     """True if a GET of `url` succeeds; proxies of the environment are not used."""
     try:
-        with build_opener(ProxyHandler({})).open(url, timeout=timeout_seconds) as response:
+        with build_opener(ProxyHandler({})).open(request_to(url), timeout=timeout_seconds) as response:
             return 200 <= int(response.status) < 300
     except (URLError, OSError, http.client.HTTPException):
         return False
@@ -149,7 +145,7 @@ def answers(url: str, timeout_seconds: float = 2.0) -> bool:
 def reachable(url: str, timeout_seconds: float = 10.0) -> bool:
     """True if anything answers a GET of `url`, a refusal too; asked as clients do, through a proxy where one is set."""
     try:
-        with build_opener().open(url, timeout=timeout_seconds):
+        with build_opener().open(request_to(url), timeout=timeout_seconds):
             return True
     except HTTPError:
         return True

@@ -10,10 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode
 from urllib.request import Request, build_opener
 
-from infra.shown_address import shown_address
+from infra.address import without_user
+from infra.hidden_secrets import hidden
 from infra.tracking.spool import EventRefused, TrackingDown
 
 _API = "/api/2.0/mlflow/"
@@ -34,7 +35,7 @@ class MlflowRest:
 
     def __init__(self, uri: str, seconds: float = 120.0) -> None:
         """`seconds`: how long all requests together may take."""
-        self._base, self._headers = address_and_credentials(uri)
+        self._base, self._headers = _address_and_credentials(uri)
         self._deadline = time.monotonic() + seconds
         self._opener = build_opener()
 
@@ -53,7 +54,7 @@ class MlflowRest:
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise TrackingDown(f"{shown_address(self._base)} takes too long")
+            raise TrackingDown(f"{self._base} takes too long")
         request = Request(
             f"{self._base}{_API}{path}",
             data=None if body is None else json.dumps(body).encode(),
@@ -64,10 +65,10 @@ class MlflowRest:
             with self._opener.open(request, timeout=min(left, _SECONDS)) as response:
                 answer = json.loads(response.read())
         except HTTPError as error:
-            raise _refusal(error, shown_address(self._base)) from error
+            raise _refusal(error, self._base) from error
         except (URLError, OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise TrackingDown(f"no answer from {shown_address(self._base)}: {reason}") from error
+            raise TrackingDown(f"no answer from {self._base}: {hidden(str(reason))}") from error
         return answer if isinstance(answer, dict) else {}
 
 
@@ -79,21 +80,19 @@ def _refusal(error: HTTPError, base: str) -> Exception:
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
         code, message = "", error.reason
     if code and error.code in (400, 404):
-        return MlflowAnswer(code, shown_address(message))
-    return TrackingDown(f"{base} answers {error.code}: {shown_address(message)}")
+        return MlflowAnswer(code, hidden(message))
+    return TrackingDown(f"{base} answers {error.code}: {hidden(message)}")
 
 
-def address_and_credentials(uri: str) -> tuple[str, dict[str, str]]:
+def _address_and_credentials(uri: str) -> tuple[str, dict[str, str]]:
     """The address without user and password, and the header that holds them, also from MLflow's variables."""
-    split = urlsplit(uri)
-    base = urlunsplit(split._replace(netloc=split.netloc.rpartition("@")[2], query="", fragment=""))
-    user = unquote(split.username or os.environ.get("MLFLOW_TRACKING_USERNAME", ""))
-    password = unquote(split.password or "") or os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
+    base, user = without_user(uri)
+    if user is None and (name := os.environ.get("MLFLOW_TRACKING_USERNAME")):
+        user = f"{name}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     headers = {}
-    if user:
-        encoded = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
-        headers["Authorization"] = f"Basic {encoded}"
+    if user is not None:
+        headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode('ascii')}"
     elif token:
         headers["Authorization"] = f"Bearer {token}"
-    return base.rstrip("/"), headers
+    return base.partition("?")[0].rstrip("/"), headers

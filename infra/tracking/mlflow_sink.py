@@ -14,10 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from infra.hidden_secrets import hidden
 from infra.services.servers import answers
 from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_file
-from infra.tracking.mlflow_rest import address_and_credentials
 from infra.tracking.spool import EventRefused, TrackingDown
 
 KEY_TAG = "mer.key"
@@ -48,7 +48,7 @@ class MlflowSink:
         """True if the server answers within `seconds` (a database file always does)."""
         if not self._uri.startswith("http"):
             return True
-        return answers(f"{address_and_credentials(self._uri)[0]}/health", seconds)
+        return answers(f"{self._uri.rstrip('/')}/health", seconds)
 
     def send(self, event: Mapping[str, Any]) -> None:
         """Apply one event. Raises TrackingDown or EventRefused."""
@@ -168,10 +168,10 @@ def _explained() -> Iterator[None]:
         yield
     except MlflowException as error:
         if error.error_code in _FOR_GOOD:
-            raise EventRefused(shown_address(str(error))) from error
-        raise TrackingDown(shown_address(str(error))) from error
+            raise EventRefused(hidden(str(error))) from error
+        raise TrackingDown(hidden(str(error))) from error
     except (RequestException, SQLAlchemyError, OSError) as error:
-        raise TrackingDown(shown_address(str(error))) from error
+        raise TrackingDown(hidden(str(error))) from error
 
 
 def metric_name(text: str) -> str:

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.errors import WriteFailed
 from infra.locking import locked, locked_now
+from infra.whole_files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -67,13 +69,17 @@ class Spool:
         self._folder = folder
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Put an event (JSON) at the end, behind those of all processes."""
+        """Put an event (JSON) at the end, behind those of all processes.
+
+        Raises:
+            StoreFull, WriteFailed: it cannot be written.
+        """
         text = json.dumps(event)
         self._folder.mkdir(parents=True, exist_ok=True)
         with locked(self._folder / "order.lock"):
             numbers = [_number(path) for folder in (self._folder, self._refused) for path in _files(folder)]
             path = self._folder / f"event-{max(numbers, default=0) + 1:012d}-{uuid.uuid4().hex}.json"
-            _write(path, text)
+            write_whole(path, text.encode())
 
     def waiting(self) -> int:
         """Number of events that have not been sent."""
@@ -121,7 +127,7 @@ class Spool:
                         self._folder,
                         error,
                     )
-                    _write(self._why_waiting, str(error))
+                    _say(self._why_waiting, str(error))
                     break
                 except (EventRefused, ValueError, LookupError, TypeError) as error:
                     logger.error("MLflow refused %s, set aside in %s: %s", path.name, self._refused, error)
@@ -138,7 +144,7 @@ class Spool:
 
     def _set_aside(self, path: Path, reason: str) -> None:
         self._refused.mkdir(exist_ok=True)
-        _write(self._refused / f"{path.name}{_REASON}", reason)
+        _say(self._refused / f"{path.name}{_REASON}", reason)
         path.replace(self._refused / path.name)
 
     @property
@@ -185,7 +191,6 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def _say(path: Path, reason: str) -> None:
+    with suppress(WriteFailed):  # a full disk keeps no event from being sent
+        write_whole(path, reason.encode())

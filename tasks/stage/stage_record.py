@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.artifacts import ArtifactRef
+from infra.whole_files import write_whole
 from tasks.stage.work_folder import clear_if_abandoned
 from tasks.stage.workspace import Workspace
 
@@ -36,11 +36,8 @@ class StageRecord:
     """Event for the tracker; None: the stage is not tracked."""
 
     def write(self, folder: Path) -> None:
-        """Put the record into the stage's work folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        written = folder / f"{uuid.uuid4().hex}.partial"
-        written.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        written.replace(folder / RECORD)
+        """Put the record into the stage's work folder. Raises StoreFull or WriteFailed."""
+        write_whole(folder / RECORD, json.dumps(asdict(self)).encode())
 
 
 def settle(space: Workspace, folder: Path, ref: ArtifactRef) -> bool:
