@@ -41,14 +41,14 @@ class StageRecord:
 
 
 def settle(space: Workspace, folder: Path, ref: ArtifactRef) -> bool:
-    """Hand on the record in `folder`, whose artifact is visible as `ref`; False: there is none."""
+    """Hand on the record in `folder`, if there is one, whose artifact is visible as `ref`; True: the folder may be cleared."""
     try:
         record = StageRecord(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
     except FileNotFoundError:
-        return False
+        return True
     except (ValueError, TypeError) as error:
         logger.warning("the record of stage %s in %s cannot be read: %s", ref.kind, folder, error)
-        return False
+        return True
     space.catalogue.record_artifact(
         ref, stage=record.stage, code_version=record.code_version, libraries=record.libraries
     )
