@@ -19,8 +19,18 @@ from infra.hidden_secrets import hidden
 from infra.prefect_api import PrefectApi
 from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
+from tasks.serve.registry import mirror_registry
+from tasks.stage.stage_record import settle_killed_stages
+from tasks.stage.workspace import workspace
 
 logger = logging.getLogger(__name__)
+
+
+def _settle_killed_stages(settings: Settings) -> str | None:
+    if not has_catalogue(settings):
+        return None
+    settled = settle_killed_stages(workspace())
+    return f"recorded {settled} stages that were killed after their commit" if settled else None
 
 
 def _send_what_waits(settings: Settings) -> str | None:
@@ -38,10 +48,24 @@ def _end_dead_runs(settings: Settings) -> str | None:
     return f"marked as crashed, since their processes are dead: {names}" if crashed else None
 
 
+def _mirror_models(settings: Settings) -> str | None:
+    if not has_catalogue(settings):
+        return None
+    done = mirror_registry(workspace())
+    lines = [
+        *([f"brought up to date: {', '.join(done.changed)}"] if done.changed else []),
+        *(f"refused: {line}" for line in done.refused),
+        *([f"not put right yet: {done.failed}"] if done.failed else []),
+    ]
+    return f"MLflow's registry: {'; '.join(lines)}" if lines else None
+
+
 _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
     {
         "dead runs": _end_dead_runs,
+        "stages killed after their commit": _settle_killed_stages,
         "what waits for MLflow": _send_what_waits,
+        "MLflow's registry": _mirror_models,  # after the runs that its versions are linked to
         "records of the catalogue": write_records,
         "backup of the catalogue": back_up_once_a_day,
     }

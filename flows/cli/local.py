@@ -19,9 +19,16 @@ def status() -> None:
 
 
 def up() -> None:
-    """Start the local Prefect and MLflow servers in the background (`mer down` stops them)."""
+    """Start the local Prefect and MLflow servers in the background (`mer down` stops them).
+
+    What MLflow refused before is sent once more.
+    """
     show_addresses(servers())
     from flows.upkeep import put_right
+    from infra.settings import load_settings
+    from infra.tracking import Tracker
+
+    Tracker(load_settings()).retry_refused()
 
     for line in put_right():
         typer.echo(line)

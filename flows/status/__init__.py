@@ -14,6 +14,7 @@ from flows.explained_errors import explained
 from flows.status.catalogue import catalogue
 from flows.status.corpora import corpora
 from flows.status.mixed_features import mixed_features
+from flows.status.models import models
 from flows.status.runs import runs
 from flows.status.schedules import schedules
 from flows.status.servers import servers
@@ -29,6 +30,7 @@ __all__ = ["show_status"]
 _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType(
     {
         "catalogue": catalogue,
+        "models": models,
         "corpora": corpora,
         "features": mixed_features,
         "runs": runs,

@@ -192,6 +192,16 @@ class ModelCatalogue:
             row = connection.execute(query.where(ModelAlias.name == name, ModelAlias.alias == alias)).first()
         return None if row is None else _version(row)
 
+    def aliases(self) -> dict[str, dict[str, int]]:
+        """Model -> alias -> version, of all models that have any."""
+        aliases: dict[str, dict[str, int]] = {}
+        with self._database.reading() as connection:
+            for name, alias, version in connection.execute(
+                select(ModelAlias.name, ModelAlias.alias, ModelAlias.version)
+            ):
+                aliases.setdefault(name, {})[alias] = version
+        return aliases
+
     def champion(self, name: str) -> ModelVersionRow | None:
         """The version in use."""
         return self.aliased(name, CHAMPION)
