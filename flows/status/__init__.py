@@ -13,6 +13,7 @@ from rich.markup import escape
 from flows.explained_errors import explained
 from flows.status.catalogue import catalogue
 from flows.status.corpora import corpora
+from flows.status.disk import disk
 from flows.status.mixed_features import mixed_features
 from flows.status.models import models
 from flows.status.runs import runs
@@ -37,6 +38,7 @@ _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType
         "schedules": schedules,
         "unfinished work": unfinished_work,
         "tracking": tracking,
+        "disk": disk,
     }
 )
 """What to call a section that cannot be read, and what gives its lines (rich markup; escape what users named)."""

@@ -22,9 +22,11 @@ from infra.catalogue.models import ModelCatalogue, ModelVersionRow, PromotionRow
 from infra.catalogue.quality import QualityCatalogue, QualityRow
 from infra.catalogue.quarantine import QuarantineCatalogue, QuarantinedFile
 from infra.catalogue.records import ArtifactRecord, ArtifactRecords
+from infra.catalogue.retention import RetentionCatalogue
 from infra.catalogue.run_processes import RunProcessCatalogue, RunProcessRow
 from infra.catalogue.schema import migrate
 from infra.catalogue.snapshots import SnapshotCatalogue, SnapshotMemberRow, SnapshotRow
+from infra.catalogue.uses import UseCatalogue
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_file
 
@@ -64,10 +66,12 @@ class Catalogue(
     QualityCatalogue,
     SnapshotCatalogue,
     ArtifactRecords,
+    UseCatalogue,
     ModelCatalogue,
     LeaseCatalogue,
     RunProcessCatalogue,
     IdentityCatalogue,
+    RetentionCatalogue,
 ):
     """All concerns over one database, one module each. Open one per process; safe among threads."""
 
