@@ -23,6 +23,7 @@ from infra.catalogue.quarantine import QuarantineCatalogue, QuarantinedFile
 from infra.catalogue.records import ArtifactRecord, ArtifactRecords
 from infra.catalogue.schema import migrate
 from infra.catalogue.snapshots import SnapshotCatalogue, SnapshotMemberRow, SnapshotRow
+from infra.catalogue.task_queue import ProcessRole, TakenTask, TaskProcessRow, TaskQueueCatalogue, TaskState
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_file
 
@@ -39,12 +40,16 @@ __all__ = [
     "KnownFile",
     "Lease",
     "ModelVersionRow",
+    "ProcessRole",
     "PromotionRow",
     "PseudoLabelRow",
     "QualityRow",
     "QuarantinedFile",
     "SnapshotMemberRow",
     "SnapshotRow",
+    "TakenTask",
+    "TaskProcessRow",
+    "TaskState",
     "has_catalogue",
     "open_catalogue",
 ]
@@ -61,6 +66,7 @@ class Catalogue(
     ArtifactRecords,
     ModelCatalogue,
     LeaseCatalogue,
+    TaskQueueCatalogue,
 ):
     """All concerns over one database, one module each. Open one per process; safe among threads."""
 

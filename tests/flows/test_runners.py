@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
-from flows.runners import all_tasks, configured_task_runner
+from flows.runners import configured_task_runner
+from flows.workers.serve import all_tasks
 from infra.errors import SettingsError
 from infra.settings import Settings, load_settings
 
