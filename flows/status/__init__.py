@@ -16,6 +16,7 @@ from flows.status.mixed_features import mixed_features
 from flows.status.servers import servers
 from flows.status.tracking import tracking
 from flows.status.unfinished_work import unfinished_work
+from flows.status.workers import workers
 from flows.terminal import console
 from infra.settings import load_settings
 from tasks.stage.workspace import Workspace, existing_workspace
@@ -27,6 +28,7 @@ _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType
         "corpora": corpora,
         "features": mixed_features,
         "unfinished work": unfinished_work,
+        "workers": workers,
         "tracking": tracking,
     }
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from mer.demo import DemoConfig, generate_demo
 pytestmark = pytest.mark.fault
 
 RECIPE = Path(__file__).parent / "killed_workers.yaml"
-RUN_SECONDS = 300.0
+RUN_SECONDS = 600.0
+"""A run of some 30 s, on a busy machine, with every worker's imports again."""
 PICKLES = (b"\x80\x04\x95", b"\x80\x05\x95", b"gASV", b"gAWV")
 """How pickles of protocols 4 and 5 begin, plain and in base64."""
 
@@ -53,6 +55,7 @@ def home(tmp_path: Path, corpus: Path, servers: dict[str, str]) -> Installation:
     return Installation(tmp_path / "home", corpus, {**servers, "MER_TASK_RUNNER": "workers"})
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kills", [5, pytest.param(30, marks=pytest.mark.nightly)])
 def test_killed_workers(
     kills: int, undisturbed: Installation, home: Installation, faults: Faults, tmp_path: Path
@@ -90,3 +93,38 @@ def test_killed_workers(
         time.sleep(0.1)
     else:
         pytest.fail("processes are left in the catalogue")
+
+
+def test_no_worker(home: Installation, faults: Faults, tmp_path: Path) -> None:
+    """One line within a minute, then silence, and a typed error after the stated time-out."""
+    faults.row, faults.injected = "no task worker at all", 1
+    said, stated = tmp_path / "run.log", 30.0
+    impatient = {**home.variables(), "MER_WORKER_TIMEOUT_SECONDS": str(stated)}
+    with said.open("wb") as log:
+        run = subprocess.Popen(
+            home.command(*arguments(home.corpus)), env=impatient, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        soon(lambda: "[1/" in output_of(said), 120, run)
+        with within(stated):
+            soon(lambda: "no worker is running" in output_of(said), 60, run)
+            assert run.wait(2 * stated) == 1
+    finally:
+        run.kill()
+        run.wait()
+    text = output_of(said)
+    assert text.count("no worker is running") == 1
+    assert "mer: 3 tasks waited 3" in text
+    assert text.count("`mer worker`") == 2, "in the line, and in the error"
+    assert "Traceback" not in text
+    with home.catalogue() as catalogue:
+        assert catalogue.queued_tasks() == []
+        assert catalogue.task_processes() == []
+
+
+def soon(seen: Callable[[], bool], seconds: float, run: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < deadline, "not said in time"
+        assert run.poll() is None, "the run ended"
+        time.sleep(0.2)

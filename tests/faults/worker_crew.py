@@ -14,6 +14,9 @@ from types import TracebackType
 
 from e2e_installation import Installation
 
+TASKS_OF_A_RUN = 36
+"""About so many tasks of the small recipe go to workers."""
+
 
 class Crew:
     """`count` workers of an installation. Use as a context: at its end all are ended."""
@@ -44,16 +47,20 @@ class Crew:
         self.running[place] = self._start()
 
     def kill_while(self, going: Callable[[], bool], times: int, draw: random.Random) -> int:
-        """Kill at random moments at which a worker has a task; returns how often, before `going` ended."""
-        killed = 0
+        """Kill at random moments all over a run, while a worker has a task; returns how often, before `going` ended."""
+        killed, begun, due = 0, set[tuple[str, int]](), 1
         with self._installation.catalogue() as catalogue:
             while killed < times and going():
-                if any(task.worker is not None for task in catalogue.queued_tasks()):
+                working = [
+                    (task.id, task.losses) for task in catalogue.queued_tasks() if task.worker is not None
+                ]
+                begun.update(working)
+                if working and len(begun) >= due:
                     time.sleep(draw.uniform(0.0, 1.5))
                     if going():
                         self.kill_one(draw)
                         killed += 1
-                        continue
+                    due = len(begun) + draw.randint(0, TASKS_OF_A_RUN // times)
                 time.sleep(0.05)
         return killed
 
