@@ -110,6 +110,12 @@ class Settings(BaseSettings):
     task_cluster: str | None = Field(
         default=None, description="Address of a Dask scheduler or Ray head; none: a local cluster is started."
     )
+    worker_timeout_seconds: float = Field(
+        default=1800.0,
+        gt=0,
+        le=7 * 86400,
+        description="Longest time in seconds that tasks wait where no `mer worker` runs (MER_TASK_RUNNER=workers).",
+    )
     store_timeout_seconds: float = Field(
         default=45.0,
         gt=0,

@@ -26,6 +26,7 @@ from infra.catalogue.retention import RetentionCatalogue
 from infra.catalogue.run_processes import RunProcessCatalogue, RunProcessRow
 from infra.catalogue.schema import migrate
 from infra.catalogue.snapshots import SnapshotCatalogue, SnapshotMemberRow, SnapshotRow
+from infra.catalogue.task_queue import ProcessRole, TakenTask, TaskProcessRow, TaskQueueCatalogue, TaskState
 from infra.catalogue.uses import UseCatalogue
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_file
@@ -43,6 +44,7 @@ __all__ = [
     "KnownFile",
     "Lease",
     "ModelVersionRow",
+    "ProcessRole",
     "PromotionRow",
     "PseudoLabelRow",
     "QualityRow",
@@ -51,6 +53,9 @@ __all__ = [
     "SnapshotMemberRow",
     "SnapshotRow",
     "StoreIdentityRow",
+    "TakenTask",
+    "TaskProcessRow",
+    "TaskState",
     "has_catalogue",
     "open_catalogue",
     "open_database",
@@ -72,6 +77,7 @@ class Catalogue(
     RunProcessCatalogue,
     IdentityCatalogue,
     RetentionCatalogue,
+    TaskQueueCatalogue,
 ):
     """All concerns over one database, one module each. Open one per process; safe among threads."""
 
