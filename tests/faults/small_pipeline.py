@@ -28,6 +28,7 @@ from flows.options import RetrainOptions
 from flows.progress import StepProgress
 from flows.retrain import RetrainReport, retrained
 from infra.settings import Settings, load_settings
+from infra.tracking import Tracker
 
 RECIPE = """
 name: small
@@ -55,6 +56,7 @@ class _Done:
 @contextmanager
 def plainly() -> Iterator[None]:
     """Call tasks as plain functions inside the block, where they are submitted too."""
+
     def call(task: Task[Any, Any], *args: Any, **options: Any) -> Any:
         return task.fn(*args, **options)
 
@@ -66,6 +68,7 @@ def plainly() -> Iterator[None]:
         (Task, "submit", submit),
         (Artifact, "create", lambda *_, **__: SimpleNamespace(id=None)),
         (StepProgress, "_show_bar", lambda _: None),
+        (Tracker, "reachable", lambda _: True),  # else nothing is promoted
     ]
     before = [getattr(owner, name) for owner, name, _ in replaced]
     for owner, name, value in replaced:
@@ -128,7 +131,9 @@ class SmallHome:
 
     def options(self) -> RetrainOptions:
         """What a run is started with."""
-        return RetrainOptions(recipe=str(self.folder / "small.yaml"), corpus=str(self.corpus), corpus_name="small")
+        return RetrainOptions(
+            recipe=str(self.folder / "small.yaml"), corpus=str(self.corpus), corpus_name="small"
+        )
 
     def run(self) -> RetrainReport:
         """One retraining, in this process and inside of `plainly`; stores are opened anew, as by a new process."""
@@ -154,7 +159,13 @@ class SmallHome:
         table = (self.corpus / "labels.csv").read_text(encoding="utf-8")
         rows = list(csv.DictReader(table.splitlines()))
         rows += [
-            {"name": name, "emotion": EMOTIONS[kind], "speaker": f"{batch}_{number % 2}", "split": "train", "fold": ""}
+            {
+                "name": name,
+                "emotion": EMOTIONS[kind],
+                "speaker": f"{batch}_{number % 2}",
+                "split": "train",
+                "fold": "",
+            }
             for number, (name, kind) in enumerate(zip(names, np.asarray(truth), strict=True))
         ]
         write_table(self.corpus, rows)
