@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 
+from flows.deployments import renew_worker
 from infra.errors import ServiceFailed
 from infra.home import prepare_home
 from infra.loopback import ask_loopback_directly
 from infra.services import start_all
-from infra.services.servers import reachable
-from infra.settings import load_settings
+from infra.services.home_secrets import prefect_auth_string
+from infra.services.servers import reachable, status_of
+from infra.settings import Settings, load_settings
 from infra.shown_address import shown_address
 
 
@@ -20,7 +22,7 @@ def ensure_servers() -> dict[str, str]:
 
     Raises:
         SettingsError, HomeUnusable: a setting or the home cannot be used.
-        ServiceFailed: a local server did not start, or the configured Prefect server does not answer.
+        ServiceFailed: a local server did not start, or the configured Prefect server does not answer or refuses the password.
     """
     settings = load_settings()
     prepare_home(settings.home)
@@ -41,9 +43,24 @@ def ensure_servers() -> dict[str, str]:
     started = start_all(to_start, settings)
     api = api or f"{started['prefect']}/api"
     os.environ["PREFECT_API_URL"] = api
+    _log_in(settings, api)
+    renew_worker(settings)
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     os.environ.setdefault(
         "PREFECT_LOGGING_LEVEL", "WARNING"
     )  # our tables say what happened; errors still show
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     return {"Prefect": api.removesuffix("/api"), "MLflow": started.get("mlflow", tracking)}
+
+
+def _log_in(settings: Settings, api: str) -> None:
+    """Give this process, and those it starts, what the Prefect server asks for. Raises ServiceFailed if that is refused."""
+    auth = prefect_auth_string(settings, api)
+    if auth is not None:
+        os.environ["PREFECT_API_AUTH_STRING"] = auth.get_secret_value()
+    if status_of(f"{api.rstrip('/')}/admin/version", auth, timeout_seconds=10.0) in (401, 403):
+        found = "none" if auth is None else "one that it refuses"
+        raise ServiceFailed(
+            f"the Prefect server at {shown_address(api)} asks for a password, found {found}: set MER_PREFECT_AUTH_STRING (or "
+            "PREFECT_API_AUTH_STRING) to USER:PASSWORD"
+        )

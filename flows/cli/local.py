@@ -7,7 +7,7 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (status, up, down, deploy, worker):
+    for command in (status, up, down, password, deploy, worker):
         app.command()(command)
 
 
@@ -20,7 +20,9 @@ def status() -> None:
 
 def up() -> None:
     """Start the local Prefect and MLflow servers in the background (`mer down` stops them)."""
-    show_addresses(servers())
+    started = servers()
+    show_addresses(started)
+    typer.echo("their pages ask for a password once: `mer password` shows it")
     from flows.upkeep import put_right
 
     for line in put_right():
@@ -34,6 +36,13 @@ def down() -> None:
 
     stopped = stop_all(load_settings())
     typer.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+def password() -> None:
+    """Show user and password of the local Prefect and MLflow pages, on a terminal only."""
+    from flows.passwords import show_passwords
+
+    show_passwords()
 
 
 def deploy() -> None:

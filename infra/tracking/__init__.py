@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from infra.artifacts import ArtifactRef, manifest_uri
+from infra.services.home_secrets import mlflow_credentials
 from infra.settings import Settings
 from infra.tracking.mlflow_sink import MlflowSink
 from infra.tracking.spool import Spool
@@ -52,7 +53,8 @@ class Tracker:
 
     def __init__(self, settings: Settings, experiment: str = EXPERIMENT) -> None:
         self._spool = Spool(settings.spool_folder)
-        self._sink = MlflowSink(settings.mlflow_tracking_uri.get_secret_value(), experiment)
+        uri = settings.mlflow_tracking_uri.get_secret_value()
+        self._sink = MlflowSink(uri, experiment, mlflow_credentials(settings, uri))
         self._store_url = settings.object_store_url
 
     def log_stage(

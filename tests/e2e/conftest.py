@@ -17,9 +17,18 @@ def demo_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server_addresses(prefect_server: str, mlflow_server: str) -> dict[str, str]:
-    """Environment that points at the session's servers."""
-    return {"MER_PREFECT_API_URL": f"{prefect_server}/api", "MER_MLFLOW_TRACKING_URI": mlflow_server}
+def server_addresses(
+    prefect_server: str, mlflow_server: str, prefect_auth: tuple[str, str], mlflow_auth: tuple[str, str]
+) -> dict[str, str]:
+    """Environment that points at the session's servers, with their passwords (they belong to another home)."""
+    user, password = mlflow_auth
+    return {
+        "MER_PREFECT_API_URL": f"{prefect_server}/api",
+        "MER_PREFECT_AUTH_STRING": ":".join(prefect_auth),
+        "MER_MLFLOW_TRACKING_URI": mlflow_server,
+        "MER_MLFLOW_USERNAME": user,
+        "MER_MLFLOW_PASSWORD": password,
+    }
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -26,12 +25,11 @@ FLOWS = {
 
 
 def test_cron_schedules_runs_and_a_worker_executes_one(
-    installation: Installation, prefect_server: str
+    installation: Installation, prefect_api: httpx.Client
 ) -> None:
-    clients = ExitStack()
+    api = prefect_api
     try:
         installation.mer("deploy")
-        api = clients.enter_context(httpx.Client(base_url=f"{prefect_server}/api", timeout=30))
         deployments = {
             item["name"]: item for item in api.post("/deployments/filter", json={}).raise_for_status().json()
         }
@@ -50,7 +48,6 @@ def test_cron_schedules_runs_and_a_worker_executes_one(
         with installation.catalogue() as catalogue:
             assert catalogue.clips("worker")
     finally:
-        clients.close()
         installation.mer("down")
 
 
