@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from infra.hidden_secrets import hidden
 from infra.services import environment_of, start_command, stop
 from infra.settings import Settings, load_settings
 
@@ -73,5 +74,5 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        said = (done.stdout + done.stderr)[-2000:]
+        said = hidden(done.stdout + done.stderr)[-2000:]
         raise RuntimeError(f"`{' '.join(command[2:])}` failed: {said}")

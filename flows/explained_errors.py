@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 from infra.errors import InfraError
+from infra.hidden_secrets import hidden
 from infra.shown_address import shown_address
 from mer.errors import MerError
 
@@ -37,9 +38,9 @@ def explained(error: BaseException) -> str | None:
     """What an error, or the first of its causes that can be explained, says to a user; None: a bug."""
     for cause in _causes(error):
         if is_ours(cause):
-            return str(cause)
+            return hidden(str(cause))
         if (said := _of_the_machine(cause)) is not None:
-            return said
+            return hidden(said)
     return None
 
 

@@ -13,9 +13,11 @@ from flows.options import SearchOptions
 from flows.pretrain import pretrain_views
 from flows.runners import configured_task_runner
 from flows.terminal import Terminal
+from infra.modes import as_the_user_writes
 from infra.settings import load_settings
 from infra.studies import dashboard_command
 from mer.search.searched_recipe import recipe_piece, whole_recipe, writable
+from mer.whole_files import write_whole
 from tasks.learn.search import SearchPlan, SearchReport, search_fusion
 
 console = Terminal(highlight=False, soft_wrap=True)
@@ -57,7 +59,8 @@ def search(options: SearchOptions) -> SearchReport:
             "One choice was made for all folds, and validation speakers of one fold are tested in another: out-of-fold scores",
             "of this recipe are slightly optimistic. The holdout was not seen.",
         )
-        target.write_text(whole_recipe(report.best_recipe, notes), encoding="utf-8")
+        with as_the_user_writes():
+            write_whole(target, whole_recipe(report.best_recipe, notes).encode(), sweep=True)
         console.print(f"whole recipe in {target}: mer run --recipe {target}", markup=False)
     console.print(f"history and importance: MLflow, or {dashboard_command(load_settings())}", markup=False)
     return report

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from flows.explained_errors import explained
+from infra.hidden_secrets import hidden
 from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
 
@@ -38,7 +39,7 @@ def put_right(settings: Settings | None = None) -> list[str]:
         except Exception as error:
             if (said := explained(error)) is None:
                 logger.exception("%s: could not be put right", name)
-                said = f"{type(error).__name__}: {error}"
+                said = hidden(f"{type(error).__name__}: {error}")
             line = f"{name}: not put right yet: {said}"
         if line is not None:
             lines.append(line)

@@ -2,7 +2,8 @@
 
 Every field is set by an environment variable `MER_<NAME>`, e.g. `MER_HOME`, `MER_DATABASE_URL`; an empty one counts as not
 set. The defaults need no server: everything lies below `home` (`infra.home` says which folder that is). Credentials are
-`SecretStr`, so that no log or repr shows them.
+`SecretStr` and addresses that may hold a password `Address`, so that no log or repr shows them; addresses of object stores may
+hold none. What the settings hold is taken out of logs and messages of clients as well (`infra.hidden_secrets`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.address import Address, secrets_of
 from infra.errors import SettingsError
+from infra.hidden_secrets import hide
 from infra.home import default_home
 from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_url
@@ -25,8 +28,8 @@ _NOT_ASKED = "default_factory_not_called"
 
 
 def _sqlite_below_home(name: str) -> Any:
-    def default(data: dict[str, Any]) -> SecretStr:
-        return SecretStr(sqlite_url(data["home"] / name))
+    def default(data: dict[str, Any]) -> Address:
+        return Address(sqlite_url(data["home"] / name))
 
     return default
 
@@ -44,7 +47,7 @@ class Settings(BaseSettings):
         description="Folder of everything this installation writes. Default: the nearest .mer of the current folder or above, "
         "else mer in the user's data folder.",
     )
-    database_url: SecretStr = Field(
+    database_url: Address = Field(
         default_factory=_sqlite_below_home("catalogue.db"),
         description="SQLAlchemy URL of the catalogue: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DB.",
     )
@@ -59,11 +62,11 @@ class Settings(BaseSettings):
         description="Address of the S3 server of corpora in buckets that name none (http://HOST:PORT); none: that of the object "
         "store, if it is in S3, else AWS.",
     )
-    mlflow_tracking_uri: SecretStr = Field(
+    mlflow_tracking_uri: Address = Field(
         default_factory=_sqlite_below_home("mlflow/mlflow.db"),
         description="MLflow tracking server (http://HOST:PORT) or database (sqlite:///PATH).",
     )
-    prefect_api_url: str | None = Field(
+    prefect_api_url: Address | None = Field(
         default=None,
         validation_alias=AliasChoices("MER_PREFECT_API_URL", "PREFECT_API_URL"),
         description="API of a Prefect server (http://HOST:PORT/api), also from Prefect's own PREFECT_API_URL; "
@@ -85,7 +88,7 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("MER_MLFLOW_PASSWORD", "MLFLOW_TRACKING_PASSWORD"),
         description="Password for that MLflow server, also from MLflow's own MLFLOW_TRACKING_PASSWORD.",
     )
-    optuna_storage_url: SecretStr = Field(
+    optuna_storage_url: Address = Field(
         default_factory=_sqlite_below_home("optuna.db"), description="SQLAlchemy URL of Optuna's storage."
     )
     data_folder: Path = Field(
@@ -136,15 +139,35 @@ class Settings(BaseSettings):
 
     @field_validator("prefect_api_url")
     @classmethod
-    def _http(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("expected http://HOST:PORT/api")
+    def _http(cls, url: Address | None) -> Address | None:
+        if url is not None:
+            text = url.get_secret_value()
+            if not text.startswith(("http://", "https://")) or "?" in text or "#" in text:
+                raise ValueError("expected http://[USER:PASSWORD@]HOST:PORT/api")
+        return url
+
+    @field_validator("object_store_url", "s3_endpoint", "task_cluster")
+    @classmethod
+    def _without_secrets(cls, url: str | None) -> str | None:
+        if url is not None and shown_address(url) != url:
+            raise ValueError(
+                "expected an address without user, password or key (MER_S3_ACCESS_KEY and MER_S3_SECRET_KEY hold keys)"
+            )
         return url
 
     @field_validator("face_detector")
     @classmethod
     def _set_or_not(cls, detector: str | None) -> str | None:
         return (detector or "").strip() or None
+
+    @model_validator(mode="after")
+    def _hidden_everywhere(self) -> Settings:
+        values = [getattr(self, name) for name in type(self).model_fields]
+        for value in values:
+            if isinstance(value, SecretStr):
+                text = value.get_secret_value()
+                hide(secrets_of(text) if isinstance(value, Address) else [text])
+        return self
 
     @property
     def cache_folder(self) -> Path:
@@ -191,6 +214,8 @@ def _problem(item: Any) -> str:
     name = str(item["loc"][0]) if item["loc"] else ""
     field = Settings.model_fields.get(name)
     variable = name if name.startswith((PREFIX, "PREFECT_")) else f"{PREFIX}{name.upper()}"
-    secret = field is not None and "Secret" in str(field.annotation)
-    found = "" if secret else f", found {shown_address(str(item['input']))[:80]!r}"
+    secret = field is not None and "SecretStr" in str(field.annotation)
+    value = item["input"]
+    text = value.get_secret_value() if isinstance(value, Address) else str(value)
+    found = "" if secret else f", found {shown_address(text)[:80]!r}"
     return f"{variable}: {item['msg'].removeprefix('Value error, ')}{found}"

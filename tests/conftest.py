@@ -129,7 +129,7 @@ def prefect_api(prefect_server: str, prefect_auth: tuple[str, str]) -> Iterator[
     name = uuid.uuid4().hex
     with httpx.Client(base_url=f"{prefect_server}/api", auth=prefect_auth, timeout=30) as api:
         token = api.get("/csrf-token", params={"client": name}).raise_for_status().json()["token"]
-        api.headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": name}
+        api.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": name})
         yield api
 
 

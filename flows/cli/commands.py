@@ -277,7 +277,9 @@ def _fail(message: str) -> None:
 def main() -> NoReturn:
     """Entry point: how a command ends, see `flows.cli.outcome`."""
     from flows.terminal import BROKEN_PIPE, close_output, finish_output, in_utf8, print_any_name
+    from infra.modes import be_private
 
+    be_private()
     in_utf8()
     print_any_name()
     code: Any = 0

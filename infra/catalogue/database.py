@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceE
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from infra.errors import CatalogueError, CatalogueUnavailable, SettingsError, StoreFull
+from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_file
 
 
@@ -31,8 +32,8 @@ class Database:
 
     @property
     def shown_url(self) -> str:
-        """The address without its password."""
-        return self._url.render_as_string(hide_password=True)
+        """The address without its secrets."""
+        return shown_address(self._url.render_as_string(hide_password=False))
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -105,10 +106,11 @@ def parse_url(url: str) -> URL:
     """SQLAlchemy URL of a supported database; `postgresql://` means psycopg 3."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):  # their texts show the URL, or what stands at the place of its port
         raise SettingsError(
-            "the database URL cannot be read: expected sqlite:///PATH or postgresql://..."
-        ) from error
+            "the database URL cannot be read: expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DB, with %XX for "
+            "special characters of the password"
+        ) from None
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("postgresql+psycopg", "sqlite"):

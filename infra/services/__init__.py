@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from infra.errors import ServiceFailed
+from infra.home import prepare_home
 from infra.services.postgres import postgres_server
 from infra.services.process import ServiceProcess, inherited_environment
 from infra.services.servers import Server, free_port, mlflow_server, prefect_server, s3_credentials, s3_server
@@ -67,10 +68,12 @@ def start(name: str, settings: Settings | None = None) -> str:
     """Start a local server unless it runs, wait until it is ready, and return its address.
 
     Raises:
+        HomeUnusable: the home cannot be made or written to.
         ServiceFailed: unknown name, early exit or not ready in time; the message ends with its log.
     """
     settings = settings or load_settings()
     process = _process(name, settings)
+    prepare_home(settings.home)
     with process.exclusively():
         state = process.state()
         port = state.port if state is not None else None
@@ -150,6 +153,7 @@ def start_command(
     """
     settings = settings or load_settings()
     process = ServiceProcess(name, settings.services_folder)
+    prepare_home(settings.home)
     with process.exclusively():
         if process.members():
             return False

@@ -5,8 +5,6 @@ A secret is handed to a server and to its clients in the environment, never in a
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
 import stat
 from pathlib import Path
@@ -14,9 +12,12 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from infra.address import without_user
 from infra.errors import ServiceFailed
+from infra.hidden_secrets import hide
 from infra.services.process import ServiceProcess
 from infra.settings import Settings
+from infra.whole_files import write_whole
 
 USER = "mer"
 """The one user of the local servers."""
@@ -38,23 +39,25 @@ def made_up_secret(settings: Settings, name: str) -> str:
     """
     path = secret_file(settings, name)
     if not path.exists():
-        _write_once(path, secrets.token_hex(_BYTES))
+        write_whole(path, secrets.token_hex(_BYTES).encode(), mode=0o600, if_absent=True)
     secret = path.read_text(encoding="ascii").strip()
     if not secret:
         raise ServiceFailed(f"{path}: expected a secret, found an empty file; remove it and run again")
     if path.stat().st_mode & _OTHERS:
         path.chmod(0o600)
+    hide([secret])
     return secret
 
 
 def prefect_auth_string(settings: Settings, api: str | None = None) -> SecretStr | None:
     """USER:PASSWORD for the Prefect server whose API is at `api` (None: the local one).
 
-    The local server of this home takes the home's; any other what the settings say, None where they say nothing.
+    The local server of this home takes the home's; any other what its address or the settings say, None where both say nothing.
     """
-    if api is None or _is_local(settings, "prefect", api):
+    url, user = (None, None) if api is None else without_user(api)
+    if url is None or _is_local(settings, "prefect", url):
         return SecretStr(f"{USER}:{made_up_secret(settings, 'prefect')}")
-    return settings.prefect_auth_string
+    return settings.prefect_auth_string if user is None else SecretStr(user)
 
 
 def mlflow_credentials(settings: Settings, uri: str | None = None) -> tuple[str, SecretStr] | None:
@@ -79,19 +82,3 @@ def _place(address: str) -> int | None:
         return parts.port if parts.hostname in _LOOPBACK else None
     except ValueError:
         return None
-
-
-def _write_once(path: Path, secret: str) -> None:
-    """Write the file whole or not at all; whoever came first has said what it holds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secret)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

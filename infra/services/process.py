@@ -26,6 +26,8 @@ import psutil
 from infra.errors import ServiceFailed
 from infra.locking import locked
 from infra.loopback import without_proxy
+from infra.modes import umask_of
+from infra.whole_files import write_whole
 
 MARK = "MER_SERVICE_MARK"
 STOP_SECONDS = 30.0
@@ -63,7 +65,7 @@ class ServiceProcess:
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[None]:
         """Starters and stoppers of one service wait for each other. Raises HomeUnusable where files cannot be locked."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(0o700, parents=True, exist_ok=True)
         with locked(self._lock):
             yield
 
@@ -107,7 +109,7 @@ class ServiceProcess:
         state = ServiceState(self.name, address, port, 0, mark, time.time(), int(stop_signal))
         self._write(state)
         cwd.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
             try:
                 process = subprocess.Popen(
                     list(command),
@@ -117,6 +119,7 @@ class ServiceProcess:
                     cwd=cwd,
                     env={**environment, MARK: mark},
                     start_new_session=True,
+                    umask=umask_of(self._folder.parent),
                     **run_as(user),
                 )
             except OSError as error:
@@ -156,10 +159,9 @@ class ServiceProcess:
         return bool(members)
 
     def _write(self, state: ServiceState) -> None:
-        partial = self._state.with_suffix(".partial")
-        partial.touch(mode=0o600)  # an address may hold a password
-        partial.write_text(json.dumps(asdict(state)), encoding="utf-8")
-        partial.replace(self._state)
+        write_whole(
+            self._state, json.dumps(asdict(state)).encode(), mode=0o600
+        )  # an address may hold a password
 
     def _log_tail(self) -> str:
         try:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import ProxyHandler, build_opener
 
 from pydantic import SecretStr
 
+from infra.address import request_to
 from infra.services import home_secrets
 from infra.services.process import inherited_environment
 from infra.settings import Settings
@@ -174,7 +175,7 @@ def answers(url: str, timeout_seconds: float = 2.0) -> bool:
 
 def status_of(url: str, credentials: SecretStr | None = None, *, timeout_seconds: float = 2.0) -> int | None:
     """HTTP status of a GET of `url` with USER:PASSWORD, asked directly; None: no answer."""
-    request = Request(url)
+    request = request_to(url)
     if credentials is not None:
         token = base64.b64encode(credentials.get_secret_value().encode()).decode("ascii")
         request.add_header("Authorization", f"Basic {token}")
@@ -191,7 +192,7 @@ def status_of(url: str, credentials: SecretStr | None = None, *, timeout_seconds
 def reachable(url: str, timeout_seconds: float = 10.0) -> bool:
     """True if anything answers a GET of `url`, a refusal too; asked as clients do, through a proxy where one is set."""
     try:
-        with build_opener().open(url, timeout=timeout_seconds):
+        with build_opener().open(request_to(url), timeout=timeout_seconds):
             return True
     except HTTPError:
         return True

@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from infra.hidden_secrets import hidden
 from infra.services.servers import answers
 from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_file
@@ -64,10 +65,10 @@ class MlflowSink:
             _HANDLERS[event["type"]](self, event)
         except MlflowException as error:
             if error.error_code in _FOR_GOOD:
-                raise EventRefused(shown_address(str(error))) from error
-            raise TrackingDown(shown_address(str(error))) from error
+                raise EventRefused(hidden(str(error))) from error
+            raise TrackingDown(hidden(str(error))) from error
         except (RequestException, OSError) as error:
-            raise TrackingDown(shown_address(str(error))) from error
+            raise TrackingDown(hidden(str(error))) from error
 
     def run_id(self, key: str) -> str | None:
         """MLflow's id of the run with this key."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.catalogue import ModelVersionRow
+from infra.modes import as_the_user_writes
 from infra.objects.local_copies import local_paths
 from mer.clips import Clip
 from mer.corpora.clip_texts import read_texts, with_words
@@ -157,7 +158,8 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
     )
     answers = Answers(report, tuple(rows), tuple(predictor.package.recipe.emotions), submission)
     if destination is not None:
-        destination.write(answers.text(destination.path.suffix.lower()))
+        with as_the_user_writes():
+            destination.write(answers.text(destination.path.suffix.lower()))
     if shift is not None:
         line = write_summary(shift, destination.path if destination is not None else None)
         answers = replace(answers, report=replace(report, label_shift=line))
@@ -174,7 +176,8 @@ def _destination(request: PredictionRequest) -> Destination | None:
         raise ConfigError(
             f"submission: expected a file named *.csv, found {out.name!r}; a submission is a table"
         )
-    return Destination(out)
+    with as_the_user_writes():
+        return Destination(out)
 
 
 def _requested(space: Workspace, request: PredictionRequest, requested: Candidates | None) -> RequestedMedia:
