@@ -89,7 +89,7 @@ def test_another_host_is_refused_even_with_the_password(name: str, owner: httpx.
 
 
 def test_a_form_of_another_page_needs_a_token_of_the_api(prefect_server: str, prefect_auth: Any) -> None:
-    answer = httpx.post(f"{prefect_server}/api/flows/", json={"name": "f"}, auth=prefect_auth)
+    answer = httpx.post(f"{prefect_server}/api/flows/", json={"name": "f"}, auth=prefect_auth, timeout=60)
     assert (answer.status_code, answer.json()) == (403, {"detail": "Missing CSRF token."})
 
 
@@ -118,7 +118,9 @@ def test_websockets_are_closed_to_strangers(path: str, prefect_server: str, pref
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Protocol": "prefect",
     }
-    elsewhere = httpx.get(f"{prefect_server}/api/{path}", headers={**upgrade, "Host": "evil.example"})
+    elsewhere = httpx.get(
+        f"{prefect_server}/api/{path}", headers={**upgrade, "Host": "evil.example"}, timeout=60
+    )
     assert elsewhere.status_code == 403
     right = ":".join(prefect_auth)
 
@@ -190,12 +192,12 @@ def test_a_server_of_an_older_version_is_closed_at_the_next_start_and_keeps_its_
     path = {"prefect": "/api/flows/", "mlflow": WRITTEN["mlflow"]}[name]
     httpx.post(address + path, json=created, timeout=30).raise_for_status()
     assert start(name, server_home) == address, "a page that is open in a browser stays right"
-    assert httpx.get(address + READ[name]).status_code == 401
+    assert httpx.get(address + READ[name], timeout=60).status_code == 401
     if name == "prefect":
         known = prefect_auth_string(server_home, f"{address}/api")
         assert known is not None
         auth = tuple(known.get_secret_value().split(":"))
-        found = httpx.get(f"{address}/api/flows/name/before", auth=auth)
+        found = httpx.get(f"{address}/api/flows/name/before", auth=auth, timeout=60)
     else:
         credentials = mlflow_credentials(server_home, address)
         assert credentials is not None
