@@ -122,14 +122,11 @@ def mlflow_auth(server_settings: Settings, mlflow_server: str) -> tuple[str, str
 
 
 @pytest.fixture
-def prefect_api(prefect_server: str, prefect_auth: tuple[str, str]) -> Iterator[httpx.Client]:
-    """A client of the session's Prefect API that has said the password and holds a CSRF token."""
-    import httpx
+def prefect_api(prefect_server: str, server_settings: Settings) -> Iterator[httpx.Client]:
+    """A client of the session's Prefect API."""
+    from prefect_client import prefect_client
 
-    name = uuid.uuid4().hex
-    with httpx.Client(base_url=f"{prefect_server}/api", auth=prefect_auth, timeout=30) as api:
-        token = api.get("/csrf-token", params={"client": name}).raise_for_status().json()["token"]
-        api.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": name})
+    with prefect_client(prefect_server, server_settings) as api:
         yield api
 
 

@@ -178,7 +178,7 @@ def status_of(url: str, credentials: SecretStr | None = None, *, timeout_seconds
     request = request_to(url)
     if credentials is not None:
         token = base64.b64encode(credentials.get_secret_value().encode()).decode("ascii")
-        request.add_header("Authorization", f"Basic {token}")
+        request.add_unredirected_header("Authorization", f"Basic {token}")
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=timeout_seconds) as response:
             return int(response.status)
