@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from flows.deployments import renew_worker
+from flows.supervision.local_worker import renew_worker
 from infra.address import without_user
 from infra.errors import ServiceFailed
 from infra.home import prepare_home

@@ -29,10 +29,15 @@ if (
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     for name in os.environ:
         if name.startswith(_OUTSIDE):
             monkeypatch.delenv(name)
+    if "mlflow_server" in request.fixturenames:  # for clients in the test, and in processes that it starts
+        known = mlflow_credentials(request.getfixturevalue("server_settings"))
+        assert known is not None
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", known[0])
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", known[1].get_secret_value())
 
 
 @pytest.fixture
@@ -128,6 +133,21 @@ def prefect_api(prefect_server: str, server_settings: Settings) -> Iterator[http
 
     with prefect_client(prefect_server, server_settings) as api:
         yield api
+
+
+@pytest.fixture(scope="session")
+def server_addresses(
+    prefect_server: str, mlflow_server: str, prefect_auth: tuple[str, str], mlflow_auth: tuple[str, str]
+) -> dict[str, str]:
+    """Environment that points at the session's servers, with their passwords (they belong to another home)."""
+    user, password = mlflow_auth
+    return {
+        "MER_PREFECT_API_URL": f"{prefect_server}/api",
+        "MER_PREFECT_AUTH_STRING": ":".join(prefect_auth),
+        "MER_MLFLOW_TRACKING_URI": mlflow_server,
+        "MER_MLFLOW_USERNAME": user,
+        "MER_MLFLOW_PASSWORD": password,
+    }
 
 
 @pytest.fixture

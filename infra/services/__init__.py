@@ -31,6 +31,7 @@ __all__ = [
     "SERVICES",
     "ServiceStatus",
     "environment_of",
+    "running_address",
     "s3_credentials",
     "start",
     "start_all",
@@ -173,6 +174,13 @@ def status(settings: Settings | None = None) -> list[ServiceStatus]:
         address = shown_address(state.address) if state is not None and members else None
         statuses.append(ServiceStatus(name, address, len(members), memory))
     return statuses
+
+
+def running_address(name: str, settings: Settings) -> str | None:
+    """Address of a local server of this home, as it was started; None: it does not run."""
+    process = _process(name, settings)
+    state = process.state()
+    return state.address if state is not None and process.members() else None
 
 
 def _process(name: str, settings: Settings) -> ServiceProcess:

@@ -61,10 +61,14 @@ def prefect_auth_string(settings: Settings, api: str | None = None) -> SecretStr
 
 
 def mlflow_credentials(settings: Settings, uri: str | None = None) -> tuple[str, SecretStr] | None:
-    """User and password for the MLflow server at `uri` (None: the local one); None: none are known, or `uri` is no server."""
-    if uri is None or _is_local(settings, "mlflow", uri):
+    """User and password for the MLflow server at `uri` (None: the local one).
+
+    None: none are known, the address says them itself, or `uri` is no server.
+    """
+    url, user = (None, None) if uri is None else without_user(uri)
+    if url is None or _is_local(settings, "mlflow", url):
         return USER, SecretStr(made_up_secret(settings, "mlflow"))
-    if uri.startswith("http") and settings.mlflow_password is not None:
+    if user is None and url.startswith("http") and settings.mlflow_password is not None:
         return settings.mlflow_username or USER, settings.mlflow_password
     return None
 

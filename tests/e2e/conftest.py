@@ -16,21 +16,6 @@ def demo_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate_demo(tmp_path_factory.mktemp("demo") / "corpus", DemoConfig(clips=CLIPS, seed=5))
 
 
-@pytest.fixture(scope="session")
-def server_addresses(
-    prefect_server: str, mlflow_server: str, prefect_auth: tuple[str, str], mlflow_auth: tuple[str, str]
-) -> dict[str, str]:
-    """Environment that points at the session's servers, with their passwords (they belong to another home)."""
-    user, password = mlflow_auth
-    return {
-        "MER_PREFECT_API_URL": f"{prefect_server}/api",
-        "MER_PREFECT_AUTH_STRING": ":".join(prefect_auth),
-        "MER_MLFLOW_TRACKING_URI": mlflow_server,
-        "MER_MLFLOW_USERNAME": user,
-        "MER_MLFLOW_PASSWORD": password,
-    }
-
-
 @pytest.fixture
 def installation(tmp_path: Path, demo_corpus: Path, server_addresses: dict[str, str]) -> Installation:
     """A fresh home on SQLite and folders."""

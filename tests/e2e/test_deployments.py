@@ -32,6 +32,7 @@ FLOWS = {
     "refresh",
     "search",
     "predict",
+    "prune",
 }
 
 

@@ -12,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from flows import deployments
 from flows.servers import ensure_servers
+from flows.supervision import local_worker
 from infra.errors import ServiceFailed
 from infra.services import environment_of, start_command, stop_all
 from infra.services.home_secrets import made_up_secret
@@ -124,21 +125,19 @@ def test_a_worker_from_before_there_was_a_password_is_started_anew(
 ) -> None:
     api = "http://127.0.0.1:4200/api"
     monkeypatch.setenv("PREFECT_API_URL", api)
-    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "mer:secret")
-    sleeping = [sys.executable, "-c", "import time; time.sleep(600)"]
-    monkeypatch.setattr(deployments, "_PREFECT", tuple(sleeping))
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "")
+    settings = settings.model_copy(update={"prefect_auth_string": SecretStr("mer:secret")})
+    sleeping = (sys.executable, "-c", "import time; time.sleep(600)")
+    monkeypatch.setattr(local_worker, "PREFECT", sleeping)
     try:
-        assert not deployments.renew_worker(settings), "none runs"
-        monkeypatch.delenv("PREFECT_API_AUTH_STRING")
-        assert start_command(deployments.WORKER, sleeping, {"PREFECT_API_URL": api}, settings)
-        monkeypatch.setenv("PREFECT_API_AUTH_STRING", "mer:secret")
-        assert deployments.renew_worker(settings)
-        started = environment_of(deployments.WORKER, settings)
+        assert not local_worker.renew_worker(settings), "none runs"
+        assert start_command(local_worker.WORKER, sleeping, {"PREFECT_API_URL": api}, settings)
+        assert local_worker.renew_worker(settings)
+        started = environment_of(local_worker.WORKER, settings)
         assert started is not None and started["PREFECT_API_AUTH_STRING"] == "mer:secret"
         assert started["MER_HOME"] == str(settings.home)
-        assert not deployments.renew_worker(settings), "it knows the password"
+        assert not local_worker.renew_worker(settings), "it knows the password"
         monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
-        monkeypatch.setenv("PREFECT_API_AUTH_STRING", "them:theirs")
-        assert not deployments.renew_worker(settings), "a worker of another server goes on"
+        assert not local_worker.renew_worker(settings), "a worker of another server goes on"
     finally:
         stop_all(settings)
