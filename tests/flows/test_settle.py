@@ -158,48 +158,44 @@ def test_tasks_of_a_completed_run_whose_ends_were_not_recorded_are_completed(
     assert server.state(task, "task_runs") == "COMPLETED" and server.state(run) == "COMPLETED"
 
 
-@pytest.mark.parametrize("completions", [40, pytest.param(1000, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    "completions",
+    [10, pytest.param(1000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])],
+)
 def test_a_run_that_completed_is_never_crashed(
     completions: int, settings: Settings, catalogue: Catalogue, server: Server
 ) -> None:
-    """Two settlers ask and propose without pause while each run completes: whichever comes first, no end follows an end."""
-    draw, running, done = random.Random(15), list[str](), threading.Event()
+    """Another thread proposes without pause that the run crashed while it completes: no end follows an end, whichever is first."""
+    draw, runs, done = random.Random(15), list[str](), threading.Event()
 
-    def settle_all() -> None:
-        api = PrefectApi(server.url)
-        while not done.is_set():
-            for run in running[-2:]:
-                with suppress(PrefectUnavailable):  # two at once are much for SQLite: it says 503 at times
-                    api.propose_flow_state(run, "CRASHED", "a late heartbeat")
-            time.sleep(0.02)
+    def settle_late() -> None:
+        while not done.wait(0.01):
+            for run in runs[-2:]:
+                with suppress(PrefectUnavailable):  # two at once can be much for SQLite: it says 503 then
+                    PrefectApi(server.url).propose_flow_state(run, "CRASHED", "a late heartbeat")
 
-    settlers = [threading.Thread(target=settle_all) for _ in range(2)]
-    completed: list[str] = []
-    crashed = 0
-    for settler in settlers:
-        settler.start()
+    settler = threading.Thread(target=settle_late)
+    settler.start()
     try:
         for _ in range(completions):
             run = server.flow_run("RUNNING")
             _recorded(catalogue, run)
-            if draw.random() < 0.5:  # the proposals begin before the completion, or after it
-                running.append(run)
+            if (
+                is_before := draw.random() < 0.3
+            ):  # proposals begin before the completion, so that some runs do crash
+                runs.append(run)
             server.propose(run, "COMPLETED")
-            if "COMPLETED" in server.history(run):
-                completed.append(run)
-            else:
-                crashed += 1
-            running.append(run)
+            if not is_before:
+                runs.append(run)
     finally:
         done.set()
-        for settler in settlers:
-            settler.join()
+        settler.join()
     _settle(settings, catalogue, server)
-    assert completed and crashed + len(completed) == completions
-    for run in completed:
-        history = server.history(run)
-        assert "CRASHED" not in history[history.index("COMPLETED") :], history
-        assert server.state(run) == "COMPLETED"
+    histories = [server.history(run) for run in runs]
+    completed = [history for history in histories if "COMPLETED" in history]
+    assert len(completed) >= completions / 2 and len(histories) == completions
+    for history in completed:
+        assert history[history.index("COMPLETED") :] == ["COMPLETED"], history
 
 
 def test_the_next_run_of_a_deployment_limited_to_one_is_not_refused_for_a_dead_one(
