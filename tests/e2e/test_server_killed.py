@@ -1,4 +1,4 @@
-"""kill -9 of the Prefect server in mid-run: the local one comes back and the run goes on; where none does, one line and a resume."""
+"""kill -9 of the Prefect server in mid-run: the local one comes back, the run goes on; where none does, one line and a resume."""
 
 from __future__ import annotations
 

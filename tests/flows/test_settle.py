@@ -165,7 +165,7 @@ def test_tasks_of_a_completed_run_whose_ends_were_not_recorded_are_completed(
 def test_a_run_that_completed_is_never_crashed(
     completions: int, settings: Settings, catalogue: Catalogue, server: Server
 ) -> None:
-    """Another thread proposes without pause that the run crashed while it completes: no end follows an end, whichever is first."""
+    """Another thread proposes all the time that the run crashed while it completes: no end follows an end, whichever is first."""
     draw, runs, done = random.Random(15), list[str](), threading.Event()
 
     def settle_late() -> None:
