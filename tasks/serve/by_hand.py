@@ -11,6 +11,7 @@ from mer.errors import ConfigError
 from tasks.serve.comparison import compare_versions
 from tasks.serve.complete_versions import require_complete
 from tasks.serve.library import version_of
+from tasks.serve.registry import mirror_soon
 from tasks.stage.workspace import reading_workspace
 
 CHAMPION = "champion"
@@ -23,6 +24,8 @@ class HandPromotion:
     audit: PromotionRow
     evidence: tuple[str, ...]
     """What is known of the version, a line each."""
+    remark: str
+    """What MLflow does not know yet; empty: nothing."""
 
 
 def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion:
@@ -74,12 +77,11 @@ def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion
         f"promoted by hand{f' ({reason})' if reason else ''}: {'; '.join(lines)}",
         evidence=json.dumps(figures, sort_keys=True),
     )
-    space.tracker.set_alias(model, CHAMPION, version, order=audit.id)
-    return HandPromotion(audit, tuple(lines))
+    return HandPromotion(audit, tuple(lines), mirror_soon(space))
 
 
-def roll_back(model: str) -> PromotionRow:
-    """Put the previous champion back.
+def roll_back(model: str) -> HandPromotion:
+    """Put the previous champion back, also where MLflow does not answer.
 
     Raises:
         CatalogueError: there is none, or something of it is gone or damaged: nothing is changed then.
@@ -90,8 +92,7 @@ def roll_back(model: str) -> PromotionRow:
     target = space.catalogue.rollback_version(model)
     require_complete(space, space.catalogue.model_version(model, target))
     audit = space.catalogue.rollback(model, "rolled back from the command line", expected=target)
-    space.tracker.set_alias(model, CHAMPION, audit.version, order=audit.id)
-    return audit
+    return HandPromotion(audit, (), mirror_soon(space))
 
 
 def _scores(metrics: dict[str, object]) -> str:

@@ -31,6 +31,7 @@ from tasks.learn.ensemble import load_ensemble
 from tasks.selftrain.pseudo_labels import standing_generations
 from tasks.serve.comparison import held_out, snapshot_of
 from tasks.serve.evaluation import PSEUDO_MARK
+from tasks.serve.registry import mirror_after_change
 from tasks.serve.unseen import of_other_corpus, with_unseen
 from tasks.stage.references import (
     DatasetRef,
@@ -152,8 +153,7 @@ def register(
         metrics=metrics,
         idempotency_key=package.ref.key,
     )
-    if package.ran and view.parent_run is not None:
-        space.tracker.register_version(model, version, package.ref, parent=view.parent_run, metrics=metrics)
+    mirror_after_change(space)
     return ModelVersion(name=model, version=version, ref=package.ref, metrics=metrics)
 
 
@@ -232,7 +232,7 @@ def gate_and_promote(
             f"`mer models {challenger.name} --promote {challenger.version}` makes it champion by hand"
         )
     alias = CHAMPION if decision.promote else CHALLENGER
-    audit = space.catalogue.set_alias(
+    space.catalogue.set_alias(
         challenger.name,
         alias,
         challenger.version,
@@ -240,7 +240,7 @@ def gate_and_promote(
         evidence=decision.to_json(),
         fencing_token=fencing_token,
     )
-    space.tracker.set_alias(challenger.name, alias, challenger.version, order=audit.id)
+    mirror_after_change(space)
     return Promotion(
         decision="promoted" if decision.promote else "rejected",
         reason=reason,

@@ -1,4 +1,4 @@
-"""The catalogue is locked by somebody else, or its server restarts, in mid-commit: done once or not at all (I2, I4)."""
+"""The catalogue is locked by somebody else, or its server restarts, in the middle of a commit: done once or not at all."""
 
 from __future__ import annotations
 
