@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fault_report import Faults
 from invariants import check_invariants
-from small_pipeline import SmallHome, plainly
+from plain_flow import SmallHome, plainly
 
 from infra.catalogue import Catalogue, open_catalogue
 from infra.errors import LeaseLost

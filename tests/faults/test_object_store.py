@@ -11,7 +11,7 @@ import pytest
 from fault_proxy import FaultProxy
 from fault_report import Faults
 from invariants import check_invariants, served_weights, within
-from small_pipeline import SmallHome, plainly
+from plain_flow import SmallHome, plainly
 
 from infra.artifacts import ArtifactStore
 from infra.errors import StoreUnavailable

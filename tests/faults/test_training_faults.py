@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from fault_report import Faults
 from invariants import check_invariants, within
+from plain_flow import SmallHome, plainly
 from refresh_corpus import write_table
-from small_pipeline import SmallHome, plainly
 
 from infra.catalogue import open_catalogue
 from mer.errors import DivergedError, MerError
