@@ -72,6 +72,29 @@ class Settings(BaseSettings):
         description="API of a Prefect server (http://HOST:PORT/api), also from Prefect's own PREFECT_API_URL; "
         "none: a local one is started.",
     )
+    prefect_auth_string: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MER_PREFECT_AUTH_STRING", "PREFECT_API_AUTH_STRING"),
+        description="USER:PASSWORD for that Prefect server, also from Prefect's own PREFECT_API_AUTH_STRING; not for the local "
+        "one, whose password the home holds.",
+    )
+    mlflow_username: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MER_MLFLOW_USERNAME", "MLFLOW_TRACKING_USERNAME"),
+        description="User for that MLflow server, also from MLflow's own MLFLOW_TRACKING_USERNAME; none: mer.",
+    )
+    mlflow_password: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MER_MLFLOW_PASSWORD", "MLFLOW_TRACKING_PASSWORD"),
+        description="Password for that MLflow server, also from MLflow's own MLFLOW_TRACKING_PASSWORD.",
+    )
+    prefect_timeout_seconds: float = Field(
+        default=90.0,
+        gt=0,
+        le=3600,
+        description="Longest time in seconds that a run goes on while the Prefect server does not answer; a local one is started "
+        "again meanwhile.",
+    )
     optuna_storage_url: Address = Field(
         default_factory=_sqlite_below_home("optuna.db"), description="SQLAlchemy URL of Optuna's storage."
     )
@@ -102,6 +125,12 @@ class Settings(BaseSettings):
     )
     task_cluster: str | None = Field(
         default=None, description="Address of a Dask scheduler or Ray head; none: a local cluster is started."
+    )
+    worker_timeout_seconds: float = Field(
+        default=1800.0,
+        gt=0,
+        le=7 * 86400,
+        description="Longest time in seconds that tasks wait where no `mer worker` runs (MER_TASK_RUNNER=workers).",
     )
     store_timeout_seconds: float = Field(
         default=45.0,
@@ -185,6 +214,11 @@ class Settings(BaseSettings):
     def checkpoint_folder(self) -> Path:
         """Epoch checkpoints of running stages, named by stage key."""
         return self.home / "checkpoints"
+
+    @property
+    def backup_folder(self) -> Path:
+        """Backups of the catalogue."""
+        return self.home / "backups"
 
     @property
     def weights_folder(self) -> Path:
