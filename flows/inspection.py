@@ -12,6 +12,7 @@ from rich.table import Table
 from flows.terminal import console
 from infra.catalogue import ModelVersionRow
 from infra.modes import as_the_user_writes
+from infra.whole_files import write_whole
 from tasks.serve import by_hand
 from tasks.serve.comparison import compare_versions, version_named
 from tasks.serve.library import model_named, version_of
@@ -77,15 +78,10 @@ def show_evaluation(model: str, version: int | None, out: Path | None) -> None:
     report = json.loads(space.artifacts.read(row.evaluation, "report.json"))
     _print_report(row, report)
     if out is not None:
-        files = [
-            path
-            for path in space.artifacts.fetch(row.evaluation).iterdir()
-            if path.suffix in (".json", ".png")
-        ]
         with as_the_user_writes():
-            out.mkdir(parents=True, exist_ok=True)
-            for path in files:
-                (out / path.name).write_bytes(path.read_bytes())
+            for path in space.artifacts.fetch(row.evaluation).iterdir():
+                if path.suffix in (".json", ".png"):
+                    write_whole(out / path.name, path.read_bytes(), sweep=True)
         console.print(f"report.json and figures are in {out}")
 
 

@@ -17,6 +17,7 @@ from infra.modes import as_the_user_writes
 from infra.settings import load_settings
 from infra.studies import dashboard_command
 from mer.search.searched_recipe import recipe_piece, whole_recipe, writable
+from mer.whole_files import write_whole
 from tasks.learn.search import SearchPlan, SearchReport, search_fusion
 
 console = Terminal(highlight=False, soft_wrap=True)
@@ -59,7 +60,7 @@ def search(options: SearchOptions) -> SearchReport:
             "of this recipe are slightly optimistic. The holdout was not seen.",
         )
         with as_the_user_writes():
-            target.write_text(whole_recipe(report.best_recipe, notes), encoding="utf-8")
+            write_whole(target, whole_recipe(report.best_recipe, notes).encode(), sweep=True)
         console.print(f"whole recipe in {target}: mer run --recipe {target}", markup=False)
     console.print(f"history and importance: MLflow, or {dashboard_command(load_settings())}", markup=False)
     return report

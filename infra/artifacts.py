@@ -7,11 +7,8 @@ The manifest holds no time or host, so equal results have equal references.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import time
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.errors import ArtifactCorrupt, ArtifactMissing, ObjectMissing
 from infra.objects.interface import CHUNK_BYTES, ObjectStore, check_key
+from infra.whole_files import swept, write_whole
 
 Scalar = bool | int | float | str | None
 """What artifact metadata may hold."""
@@ -159,7 +157,6 @@ class ArtifactStore:
             path = target / check_key(name)
             if path.is_file() and _sha256(path) == entry.sha256:
                 continue
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._fetch_file(ref, name, entry, path)
         target.mkdir(parents=True, exist_ok=True)
         return target
@@ -197,17 +194,14 @@ class ArtifactStore:
                 self._objects.delete(_blob_key(entry.sha256))
 
     def _fetch_file(self, ref: ArtifactRef, name: str, entry: ManifestFile, path: Path) -> None:
-        partial = path.with_name(
-            f"{uuid.uuid4().hex}.partial"
-        )  # a name of ours: concurrent fetches do not collide
+        def fill(temporary: Path) -> None:
+            self._objects.get_file(_blob_key(entry.sha256), temporary)
+            self._check(ref, name, entry.sha256, _sha256(temporary))
+
         try:
-            self._objects.get_file(_blob_key(entry.sha256), partial)
-            self._check(ref, name, entry.sha256, _sha256(partial))
-            partial.replace(path)
+            write_whole(path, fill, size=entry.size)
         except ObjectMissing as error:
             raise _file_gone(ref, name) from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _stored_sha256(self, ref: ArtifactRef, name: str, entry: ManifestFile) -> str:
         digest = hashlib.sha256()
@@ -228,9 +222,7 @@ class ArtifactStore:
 def _sweep_partials(cache: Path) -> None:
     """Remove half-fetched files of processes that were killed."""
     for path in cache.glob("*/*.partial"):
-        with contextlib.suppress(FileNotFoundError):  # its writer, or another sweeper, was faster
-            if time.time() - path.stat().st_mtime > PARTIAL_TTL_SECONDS:
-                path.unlink()
+        swept(path, PARTIAL_TTL_SECONDS)
 
 
 def manifest_uri(store_url: str, ref: ArtifactRef) -> str:

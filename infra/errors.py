@@ -5,7 +5,8 @@
     ├── HomeUnusable              the home cannot be made, written to, or locked in
     ├── InvalidKey                an object key or file name that could leave its folder
     ├── StoreUnavailable          transient: the object store did not answer, or broke off
-    ├── StoreFull                 the disk is full; carries path and bytes wanted
+    ├── WriteFailed               a file that cannot be written; carries path and bytes
+    │   └── StoreFull             because no space is left
     ├── StoreUnsuitable           the object store ignores conditional creation
     ├── ObjectMissing             no object under this key
     ├── ArtifactMissing           no manifest, or a manifest whose file is gone
@@ -20,6 +21,8 @@
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class InfraError(Exception):
@@ -46,14 +49,30 @@ class StoreUnavailable(InfraError):
     transient = True
 
 
-class StoreFull(InfraError):
-    """No space left where `path` was to be written; `bytes_requested` is its size (None where unknown)."""
+class WriteFailed(InfraError):
+    """The file at `path` cannot be written, for `reason`; `bytes_requested` is its size (None where unknown).
 
-    def __init__(self, path: str, bytes_requested: int | None) -> None:
-        size = "an unknown number of" if bytes_requested is None else str(bytes_requested)
-        super().__init__(f"no space left: {size} bytes wanted for {path}; free some and run again")
+    What was there before is unchanged.
+    """
+
+    def __init__(self, path: str, bytes_requested: int | None, reason: str) -> None:
+        size = "" if bytes_requested is None else f" ({bytes_requested} bytes)"
+        super().__init__(f"cannot write {path}{size}: {reason}; make it writable and run again")
         self.path = path
         self.bytes_requested = bytes_requested
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.bytes_requested, self.reason)
+
+
+class StoreFull(WriteFailed):
+    """No space is left, or none for this user, where the file at `path` was to be written."""
+
+    def __init__(self, path: str, bytes_requested: int | None, reason: str = "no space left") -> None:
+        super().__init__(path, bytes_requested, reason)
+        size = "an unknown number of" if bytes_requested is None else str(bytes_requested)
+        self.args = (f"no space left: {size} bytes wanted for {path}; free some and run again",)
 
 
 class StoreUnsuitable(InfraError):

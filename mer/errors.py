@@ -6,6 +6,8 @@
     ├── MediaError           one clip's media is unusable; carries a QuarantineReason
     ├── DecoderUnavailable   transient: the process that decodes media does not start
     ├── WeightsError         encoder weights absent, unsafe or not what was pinned
+    ├── WriteFailed          a file that cannot be written; carries path and bytes
+    │   └── DiskFull         because no space is left
     └── DivergedError        training produced NaN or infinity and did not recover
 
 `transient` says whether trying the same thing again may help. Stores have their own tree in `infra.errors`.
@@ -14,6 +16,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 
 class QuarantineReason(StrEnum):
@@ -75,6 +78,32 @@ class DecoderUnavailable(MerError):
 
 class WeightsError(MerError):
     """Encoder weights are absent, unsafe, or do not match their pinned identity."""
+
+
+class WriteFailed(MerError):
+    """The file at `path` cannot be written, for `reason`; `bytes_requested` is its size (None where unknown).
+
+    What was there before is unchanged.
+    """
+
+    def __init__(self, path: str, bytes_requested: int | None, reason: str) -> None:
+        size = "" if bytes_requested is None else f" ({bytes_requested} bytes)"
+        super().__init__(f"cannot write {path}{size}: {reason}; make it writable and run again")
+        self.path = path
+        self.bytes_requested = bytes_requested
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.bytes_requested, self.reason)
+
+
+class DiskFull(WriteFailed):
+    """No space is left, or none for this user, where the file at `path` was to be written."""
+
+    def __init__(self, path: str, bytes_requested: int | None, reason: str = "no space left") -> None:
+        super().__init__(path, bytes_requested, reason)
+        size = "an unknown number of" if bytes_requested is None else str(bytes_requested)
+        self.args = (f"no space left: {size} bytes wanted for {path}; free some and run again",)
 
 
 class DivergedError(MerError):

@@ -66,6 +66,7 @@ class Catalogue(
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
+        LeaseCatalogue.__init__(self, database)  # keeps what it has seen, beside the database that all have
         self.database = database
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from infra.artifacts import ArtifactRef
 from infra.catalogue.bulk import upsert
@@ -32,6 +32,8 @@ class ModelVersionRow:
     snapshot_id: str | None
     metrics: dict[str, Any]
     idempotency_key: str
+    registration: int | None
+    """Grows over all models."""
     created_at: datetime
 
 
@@ -80,6 +82,7 @@ class ModelCatalogue:
             if existing is not None:
                 return existing
             connection.execute(update(Model).where(Model.name == name).values(latest_version=latest + 1))
+            registered = connection.scalar(select(func.max(ModelVersion.registration))) or 0
             connection.execute(
                 insert(ModelVersion).values(
                     name=name,
@@ -89,6 +92,7 @@ class ModelCatalogue:
                     snapshot_id=snapshot,
                     metrics=dict(metrics),
                     idempotency_key=idempotency_key,
+                    registration=registered + 1,
                     created_at=utc_now(),
                 )
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from infra.errors import HomeUnusable, SettingsError
 from infra.locking import locked
 from infra.settings import Settings
 from infra.shown_address import shown_address
+from infra.whole_files import write_whole
 
 SCHEME = "s3://"
 CORPORA_FOLDER = "corpora"
@@ -119,10 +119,7 @@ class BucketAddress:
 
     def own(self, settings: Settings) -> None:
         """Make this server the one whose copy has the bucket's plain name."""
-        file = self._owner_file(settings)
-        partial = file.with_name(f"{uuid.uuid4().hex}.partial")
-        partial.write_text(self.endpoint, encoding="utf-8")
-        partial.replace(file)
+        write_whole(self._owner_file(settings), self.endpoint.encode())
 
     @contextmanager
     def alone(self, settings: Settings) -> Iterator[None]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infra.errors import InvalidKey, ObjectMissing, StoreFull, StoreUnavailable
 from infra.objects.interface import CHUNK_BYTES, check_key
+from infra.objects.streamed_file import write_streamed
 
 STAGING = ".staging"
 STAGING_TTL_SECONDS = 3600.0
@@ -76,16 +77,7 @@ class FolderStore:
 
     def get_file(self, key: str, path: Path) -> None:
         """See `ObjectStore.get_file`."""
-        partial = path.with_name(f".{uuid.uuid4().hex}.partial")
-        try:
-            with partial.open("xb") as sink:
-                for chunk in self.stream(key):
-                    sink.write(chunk)
-            partial.replace(path)
-        except OSError as error:
-            raise _translated(error, path, None) from error
-        finally:
-            partial.unlink(missing_ok=True)
+        write_streamed(path, self.stream(key), _size_of(self._path(key)))
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore.exists`."""
@@ -98,6 +90,14 @@ class FolderStore:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise _translated(error, path, None) from error
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """See `ObjectStore.keys`."""
+        for folder, folders, names in os.walk(self._root / prefix):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                if not name.startswith("."):
+                    yield (Path(folder) / name).relative_to(self._root).as_posix()
 
     def sweep_staging(self, older_than_seconds: float = STAGING_TTL_SECONDS) -> int:
         """Remove staging files of dead writers; returns how many."""

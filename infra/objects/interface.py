@@ -62,3 +62,9 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; a missing one is no error."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys that begin with `prefix`, a folder of keys such as `manifests/` (or empty: all), in no order.
+
+        What is written or deleted meanwhile may be among them or not. A store that was never made has none.
+        """

@@ -12,7 +12,6 @@ import errno
 import json
 import os
 import time
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from infra.objects.bucket_address import CORPORA_FOLDER, STATE_FOLDER, BucketAdd
 from infra.objects.interface import CHUNK_BYTES
 from infra.objects.s3 import EmptyRange, minio_client, persistently
 from infra.settings import Settings
+from infra.whole_files import swept, write_whole
 
 _PARTIAL_TTL_SECONDS = 3600.0
 
@@ -179,13 +179,15 @@ class BucketMirror:
         return [objects[path] for path in sorted(objects)], sorted(refused)
 
     def _fetch(self, item: RemoteObject) -> int:
-        target = self.root / item.path
-        partial = self._state / f"{uuid.uuid4().hex}.partial"
+        target, etag, size = self.root / item.path, "", 0
+
+        def fill(temporary: Path) -> None:
+            nonlocal etag, size
+            etag, size = self._download(item, temporary)
+            os.utime(temporary, (item.changed, item.changed))
+
         try:
-            etag, size = self._download(item, partial)
-            os.utime(partial, (item.changed, item.changed))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial.replace(target)
+            write_whole(target, fill, size=item.size)
             with self._journal.open("a", encoding="utf-8") as journal:
                 journal.write(json.dumps([item.key, etag, size]) + "\n")
         except OSError as error:
@@ -194,8 +196,6 @@ class BucketMirror:
             raise StoreUnavailable(
                 f"cannot write {target}: {error}; make it writable and run again"
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
         return size
 
     def _download(self, item: RemoteObject, partial: Path) -> tuple[str, int]:
@@ -282,9 +282,7 @@ class BucketMirror:
         except OSError as error:
             raise StoreUnavailable(f"cannot make the folder {self.root}: {error}") from error
         for partial in self._state.glob("*.partial"):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - partial.stat().st_mtime > _PARTIAL_TTL_SECONDS:
-                    partial.unlink()
+            swept(partial, _PARTIAL_TTL_SECONDS)
 
     def _known(self, journal: Path | None = None) -> dict[str, tuple[str, int]]:
         """Key -> (etag, size) of what was fetched; the line that a kill cut off is passed over."""

@@ -8,12 +8,12 @@ servers ignore
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -25,8 +25,9 @@ from minio.error import S3Error
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store as ObstoreS3
 
-from infra.errors import ObjectMissing, SettingsError, StoreFull, StoreUnavailable, StoreUnsuitable
+from infra.errors import ObjectMissing, SettingsError, StoreUnavailable, StoreUnsuitable
 from infra.objects.interface import CHUNK_BYTES, check_key
+from infra.objects.streamed_file import write_streamed
 from infra.settings import Settings
 from infra.shown_address import shown_address
 
@@ -43,6 +44,8 @@ _FATAL = {
     "InvalidBucketName",
     "AuthorizationHeaderMalformed",
 }
+_PAGE = 1000
+"""Keys listed at a time."""
 _BULK_BYTES = 8 << 20
 """From here on a file goes up in parts (by minio)."""
 
@@ -186,18 +189,7 @@ class S3Store:
 
     def get_file(self, key: str, path: Path) -> None:
         """See `ObjectStore.get_file`."""
-        partial = path.with_name(f".{uuid.uuid4().hex}.partial")
-        try:
-            with partial.open("xb") as sink:
-                for chunk in self.stream(key):
-                    sink.write(chunk)
-            partial.replace(path)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreFull(str(path), None) from error
-            raise StoreUnavailable(f"cannot write {path}: {error}") from error
-        finally:
-            partial.unlink(missing_ok=True)
+        write_streamed(path, self.stream(key))
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore.exists`."""
@@ -213,6 +205,29 @@ class S3Store:
         name = self._name(key)
         with contextlib.suppress(ObjectMissing):
             self._persistently(f"delete {key}", lambda: self._minio.remove_object(self._address.bucket, name))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """See `ObjectStore.keys`. A listing that breaks off is taken up behind the last key that it gave."""
+        above = f"{self._address.prefix}/" if self._address.prefix else ""
+        last = ""
+
+        def page() -> list[str]:
+            return self._page(above + prefix, last)
+
+        while names := self._persistently(f"list {prefix}", page):
+            yield from (name.removeprefix(above) for name in names)
+            last = names[-1]
+
+    def _page(self, prefix: str, last: str) -> list[str]:
+        listed = self._minio.list_objects(
+            self._address.bucket, prefix, recursive=True, start_after=last or None
+        )
+        try:
+            return [str(item.object_name) for item in islice(listed, _PAGE)]
+        except S3Error as error:
+            if error.code == "NoSuchBucket":
+                return []
+            raise
 
     def _name(self, key: str) -> str:
         check_key(key)

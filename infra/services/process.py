@@ -27,6 +27,7 @@ from infra.errors import ServiceFailed
 from infra.locking import locked
 from infra.loopback import without_proxy
 from infra.modes import umask_of
+from infra.whole_files import write_whole
 
 MARK = "MER_SERVICE_MARK"
 STOP_SECONDS = 30.0
@@ -149,14 +150,9 @@ class ServiceProcess:
         return bool(members)
 
     def _write(self, state: ServiceState) -> None:
-        partial = self._state.with_suffix(".partial")
-        partial.unlink(missing_ok=True)  # a killed starter's: one that is there keeps its mode
-        handle = os.open(
-            partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600
+        write_whole(
+            self._state, json.dumps(asdict(state)).encode(), mode=0o600
         )  # an address may hold a password
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(state)))
-        partial.replace(self._state)
 
     def _log_tail(self) -> str:
         try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import os
 import secrets
 import signal
 import socket
@@ -21,6 +19,7 @@ from infra.address import request_to
 from infra.services.process import inherited_environment
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_url
+from infra.whole_files import write_whole
 
 LOOPBACK = "127.0.0.1"
 _LISTENING = range(20_000, 32_000)
@@ -116,11 +115,7 @@ def s3_credentials(settings: Settings) -> tuple[SecretStr, SecretStr]:
 def made_up_secret(settings: Settings, name: str) -> str:
     """A random secret of this home, the same at every call; its file is for its owner only."""
     path = settings.services_folder / f"{name}.secret"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(16))
+    write_whole(path, secrets.token_hex(16).encode(), mode=0o600, if_absent=True)
     return path.read_text(encoding="ascii")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.locking import locked_now
+from infra.whole_files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +40,13 @@ class Spool:
         self._folder = folder
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Put an event (JSON) at the end."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Put an event (JSON) at the end.
+
+        Raises:
+            StoreFull, WriteFailed: it cannot be written.
+        """
         path = self._folder / f"{time.time_ns():020d}-{uuid.uuid4().hex}.json"
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(event), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(event).encode())
 
     def waiting(self) -> int:
         """Number of events that have not been sent."""

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from mer.adaptation.adapted_block import Adaptation, AdaptedBlock
 from mer.adaptation.block import Block, BlockEncoder
 from mer.adaptation.config import AdaptationConfig
 from mer.errors import WeightsError
+from mer.tensor_files import write_tensors
+from mer.whole_files import write_whole
 
 TENSORS = "adapter.safetensors"
 RECORD = "adapter.json"
@@ -32,8 +34,7 @@ def save_adapter(
         block: the layers it was trained in.
         config: options it was trained with.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in adaptation.tensors.items()}, folder / TENSORS)
+    write_tensors(folder / TENSORS, adaptation.tensors)
     record = {
         "format": FORMAT,
         "base_identity": base_identity,
@@ -44,7 +45,7 @@ def save_adapter(
         "history": adaptation.history,
         "sha256": hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest(),
     }
-    (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+    write_whole(folder / RECORD, json.dumps(record, indent=1, sort_keys=True).encode())
 
 
 def load_adapter(folder: Path, encoder: BlockEncoder, base_identity: str) -> AdaptedBlock:

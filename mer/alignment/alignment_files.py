@@ -13,13 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mer.alignment.aligned_model import Alignment, AlignmentShape
 from mer.alignment.config import AlignmentConfig, named_as_today
 from mer.alignment.trunk import resolved_encoder
 from mer.errors import WeightsError
+from mer.tensor_files import write_tensors
+from mer.whole_files import write_whole
 
 TENSORS = "alignment.safetensors"
 RECORD = "alignment.json"
@@ -45,8 +47,7 @@ _OLDER_FIGURES = {
 
 def save_alignment(folder: Path, alignment: Alignment) -> None:
     """Write weights (safetensors) and record (JSON, written last) into `folder`, created where absent."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in alignment.tensors.items()}, folder / TENSORS)
+    write_tensors(folder / TENSORS, alignment.tensors)
     record = {
         "format": FORMAT,
         "shape": asdict(alignment.shape),
@@ -57,7 +58,7 @@ def save_alignment(folder: Path, alignment: Alignment) -> None:
         "encoder": _encoder_identity(alignment.shape, alignment.weights),
         "sha256": hashlib.sha256((folder / TENSORS).read_bytes()).hexdigest(),
     }
-    (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+    write_whole(folder / RECORD, json.dumps(record, indent=1, sort_keys=True).encode())
 
 
 def _encoder_identity(shape: AlignmentShape, weights: Path | None) -> str | None:

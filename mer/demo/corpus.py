@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +25,7 @@ from mer.demo.face import draw_clip, make_looks
 from mer.demo.plan import ClipPlan, plan_corpus
 from mer.demo.speech import VOICES, speak
 from mer.errors import CorpusError
+from mer.whole_files import sweep_folder, write_whole
 
 GENERATOR_VERSION = 1
 """Raised when the same config would give other clips."""
@@ -94,19 +96,20 @@ def render_clip(plan: ClipPlan, config: DemoConfig) -> tuple[np.ndarray, np.ndar
 
 def _make_clip(root: Path, plan: ClipPlan, config: DemoConfig) -> None:
     target = _media(root, plan)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")  # hidden: no reader takes it for a clip
     if plan.broken == "empty":
-        temporary.touch()
+        write_whole(target, b"")
     elif plan.broken == "text":
-        temporary.write_text("This is a note that somebody renamed to .mp4.\n" * 40, encoding="utf-8")
+        write_whole(target, b"This is a note that somebody renamed to .mp4.\n" * 40)
     else:
         frames, waveform, rate = render_clip(plan, config)
         sound = None if plan.broken == "silent_film" else waveform
-        write_clip(temporary, frames, config.frames_per_second, sound, rate)
-        if plan.broken == "truncated":
-            whole = temporary.read_bytes()
-            temporary.write_bytes(whole[: len(whole) * 6 // 10])
-    temporary.replace(target)
+
+        def fill(temporary: Path) -> None:
+            write_clip(temporary, frames, config.frames_per_second, sound, rate)
+            if plan.broken == "truncated":
+                os.truncate(temporary, temporary.stat().st_size * 6 // 10)
+
+        write_whole(target, fill)
 
 
 def _media(root: Path, plan: ClipPlan) -> Path:
@@ -127,8 +130,8 @@ def _prepare(root: Path, identity: str, config: DemoConfig) -> None:
     if present and started is None:
         raise CorpusError(f"{root} holds something that is no demo corpus: choose an empty folder")
     (root / "video").mkdir(exist_ok=True)
-    for leftover in (root / "video").glob(".demo_*"):
-        leftover.unlink()
+    for folder in (root, root / "video"):
+        sweep_folder(folder)
     if started != identity:
         for clip in (root / "video").glob("demo_*.mp4"):
             clip.unlink()
@@ -155,9 +158,7 @@ def _recorded(manifest: Path) -> str | None:
 
 def _write_manifest(path: Path, identity: str, config: DemoConfig) -> None:
     facts = {"identity": identity, "generator": GENERATOR_VERSION, "config": config.model_dump(mode="json")}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, (json.dumps(facts, indent=1) + "\n").encode())
 
 
 def _label_row(plan: ClipPlan) -> list[object]:
@@ -173,9 +174,8 @@ def _label_row(plan: ClipPlan) -> list[object]:
 
 
 def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-    temporary.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode())

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from mer.domain.gaussian import Gaussian
 from mer.errors import WeightsError
 from mer.stream_tables import FeatureTable, Level, StreamTable
+from mer.tensor_files import write_arrays
+from mer.whole_files import write_whole
 
 RECORD, ARRAYS = "domain.json", "domain.safetensors"
 _ARRAYS = ("mean", "scale", "components", "variances")
@@ -59,16 +61,13 @@ class TrainingDomain:
 
     def save(self, folder: Path) -> None:
         """Write into `folder`, the record last; equal domains give equal bytes."""
-        from safetensors.numpy import save_file
-
-        folder.mkdir(parents=True, exist_ok=True)
         names = sorted(self.tables)
         arrays = {
-            f"{number}.{part}": np.ascontiguousarray(getattr(self.tables[name].gaussian, part))
+            f"{number}.{part}": getattr(self.tables[name].gaussian, part)
             for number, name in enumerate(names)
             for part in _ARRAYS
         }
-        save_file(arrays, folder / ARRAYS)
+        write_arrays(folder / ARRAYS, arrays)
         record = {
             "level": self.level,
             "tables": [
@@ -82,7 +81,7 @@ class TrainingDomain:
             "class_shares": list(self.class_shares),
             "valence": self.valence,
         }
-        (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        write_whole(folder / RECORD, json.dumps(record, indent=1).encode())
 
     @classmethod
     def load(cls, folder: Path) -> TrainingDomain:

@@ -26,8 +26,8 @@ from torch import Tensor
 from mer.encoders.placement import Placement, Precision, choose_placement
 from mer.encoders.processor import processor_kind
 from mer.encoders.trials import Trials
-from mer.encoders.weight_files import write_atomically
 from mer.encoders.weights import ResolvedWeights
+from mer.whole_files import write_whole
 
 LEAST_COSINE = 0.999
 """Every hidden state must point the way it does in fp32 at least by so much; right kernels gave .9998 and more."""
@@ -124,7 +124,7 @@ def remembered_proof(
         pass  # never proved, or the record is damaged: prove again
     proof = prove(trials, resolved, placement)
     if proof is not None:
-        write_atomically(record, json.dumps(about | asdict(proof), indent=1).encode())
+        write_whole(record, json.dumps(about | asdict(proof), indent=1).encode())
     return proof
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,8 @@ from numpy.typing import NDArray
 
 from mer.encoders.weight_files import check_folder, read_json, sha256_remembered, wheel_folder
 from mer.errors import WeightsError
+from mer.tensor_files import write_arrays
+from mer.whole_files import write_folder, write_whole
 
 CONVERTER_VERSION = 1
 """Raised whenever the same graph would be converted into other tensors."""
@@ -86,7 +86,7 @@ def converted_moonshine(cache: Path) -> tuple[Path, str]:
     )
     folder = cache / f"moonshine-tiny-{digest[:12]}-v{CONVERTER_VERSION}"
     if not _is_whole(folder, cache):
-        _convert(graph, folder, cache)
+        _convert(graph, folder)
     check_folder(folder)
     return folder, identity
 
@@ -164,25 +164,15 @@ def _is_whole(folder: Path, cache: Path) -> bool:
     return read_json(folder / RECORD).get("sha256") == sha256_remembered(folder / TENSORS, cache)
 
 
-def _convert(graph: Path, folder: Path, cache: Path) -> None:
-    """Write the converted weights into a temporary folder beside `folder`, then rename it."""
-    from safetensors.numpy import save_file
+def _convert(graph: Path, folder: Path) -> None:
+    """Write the converted weights, the record last."""
+    tensors = read_encoder(graph)
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".moonshine-", dir=folder.parent) as name:
-        temporary = Path(name) / "converted"
-        temporary.mkdir()
-        save_file(read_encoder(graph), temporary / TENSORS, metadata={"format": "pt"})
-        (temporary / "config.json").write_text(json.dumps(CONFIG, indent=1, sort_keys=True), encoding="utf-8")
-        with (temporary / TENSORS).open("rb") as stream:
+    def fill(within: Path) -> None:
+        write_arrays(within / TENSORS, tensors, {"format": "pt"})
+        write_whole(within / "config.json", json.dumps(CONFIG, indent=1, sort_keys=True).encode())
+        with (within / TENSORS).open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        (temporary / RECORD).write_text(json.dumps({"sha256": digest}), encoding="utf-8")
-        for _ in range(2):
-            try:
-                temporary.rename(folder)
-                return
-            except OSError:
-                # Another process was faster (keep its result), or what is there is damaged (replace it).
-                if _is_whole(folder, cache):
-                    return
-                shutil.rmtree(folder, ignore_errors=True)
+        write_whole(within / RECORD, json.dumps({"sha256": digest}).encode())
+
+    write_folder(folder, fill, last=RECORD)

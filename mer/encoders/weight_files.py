@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mer.errors import WeightsError
+from mer.whole_files import write_whole
 
 WEIGHT_PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model")
 """Files that decide what an encoder computes: tensors, configurations, vocabularies."""
@@ -135,23 +134,8 @@ def sha256_remembered(path: Path, cache: Path) -> str:
         pass  # never hashed, or the record is damaged: hash again
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    write_atomically(record, json.dumps(stamp | {"sha256": digest}).encode())
+    write_whole(record, json.dumps(stamp | {"sha256": digest}).encode())
     return digest
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that others see it whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def wheel_folder(module: str, distribution: str) -> Path:

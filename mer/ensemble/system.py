@@ -30,6 +30,7 @@ from mer.systems.kinds import (
     load_system,
     system_kind,
 )
+from mer.whole_files import write_whole
 
 Value = TypeVar("Value")
 
@@ -126,7 +127,7 @@ class EnsembleSystem(FittedSystem):
     def _write(self, folder: Path) -> None:
         for number, member in enumerate(self.members.values()):  # numbered: names may be no file names
             member.save(folder / MEMBERS_FOLDER / str(number))
-        (folder / RULE_FILE).write_text(json.dumps(self.rule.to_json(), indent=1), encoding="utf-8")
+        write_whole(folder / RULE_FILE, json.dumps(self.rule.to_json(), indent=1).encode())
 
 
 class EnsembleKind(SystemKind[EnsembleOptions]):

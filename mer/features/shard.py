@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from mer.errors import CorpusError
 from mer.features.clip_feature import ClipFeature, bearable
+from mer.tensor_files import write_arrays
+from mer.whole_files import write_whole
 
 VALUES, INDEX = "values.safetensors", "index.parquet"
 
@@ -81,13 +83,12 @@ def write_shard(folder: Path, clip_ids: Sequence[str], features: Sequence[ClipFe
     """
     import pyarrow as pa
     import pyarrow.parquet as parquet
-    from safetensors.numpy import save_file
 
     from mer.validation.check import check_features
 
     shard = shard_of(clip_ids, [bearable(feature) for feature in features])
     check_features(shard.clip_ids, shard.values, shard.offsets, shard.present)
-    save_file({"values": np.ascontiguousarray(shard.values)}, folder / VALUES)
+    write_arrays(folder / VALUES, {"values": shard.values})
     columns = {
         "clip_id": pa.array(shard.clip_ids, pa.string()),
         "offset": pa.array(shard.offsets[:-1], pa.int64()),
@@ -95,7 +96,9 @@ def write_shard(folder: Path, clip_ids: Sequence[str], features: Sequence[ClipFe
         "present": pa.array(shard.present, pa.bool_()),
         "flags": pa.array([list(flags) for flags in shard.flags], pa.list_(pa.string())),
     }
-    parquet.write_table(pa.table(columns), folder / INDEX)
+    index = pa.BufferOutputStream()
+    parquet.write_table(pa.table(columns), index)
+    write_whole(folder / INDEX, index.getvalue().to_pybytes())
 
 
 def presence_in(index: bytes) -> dict[str, tuple[bool, tuple[str, ...]]]:

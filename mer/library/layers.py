@@ -20,6 +20,7 @@ from mer.library.extraction import extract
 from mer.library.labels import read_labels, read_speakers
 from mer.library.options import validated
 from mer.library.paths import path_of
+from mer.whole_files import write_whole
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,12 @@ class LayerScores:
         from mer.evaluation.figures import layer_curve
 
         target = path_of("figure", path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(
-            layer_curve(
-                Curve(self.mean, self.low, self.high, self.config.score, self.config.confidence),
-                self.best_block,
-                weights=self.weights,
-            )
+        picture = layer_curve(
+            Curve(self.mean, self.low, self.high, self.config.score, self.config.confidence),
+            self.best_block,
+            weights=self.weights,
         )
+        write_whole(target, picture, sweep=True)
         return target
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from mer.errors import ConfigError, WeightsError
 from mer.fusion.fitted import FittedFusion, load_fusion, save_fusion
 from mer.fusion.registry import given_builder
 from mer.library.options import model_of
+from mer.whole_files import write_folder, write_whole
 
 RECORD = "fusion.json"
 
@@ -33,12 +34,18 @@ class SavedFusion(BaseModel):
 
 
 def save_estimator(folder: Path, fitted: FittedFusion, record: SavedFusion) -> Path:
-    """Write both files; returns the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).unlink(missing_ok=True)
-    save_fusion(folder, fitted)
+    """Write both files; returns the folder.
+
+    Raises:
+        DiskFull, WriteFailed: they cannot be written; what was saved there before is unchanged.
+    """
     record = record.model_copy(update={"model": fitted.config.model})
-    (folder / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    def fill(within: Path) -> None:
+        save_fusion(within, fitted)
+        write_whole(within / RECORD, (record.model_dump_json(indent=1) + "\n").encode())
+
+    write_folder(folder, fill, last=RECORD)
     return folder
 
 

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mer.errors import ConfigError, WeightsError
+from mer.errors import ConfigError, WeightsError, WriteFailed
+from mer.whole_files import write_whole
 
 if TYPE_CHECKING:
     from mer.media.face_detection import FaceDetector
@@ -189,22 +188,11 @@ def _named_by_content(path: Path, weights: Path) -> str:
         return name
     try_yunet(path)
     try:
-        _write(copy, data)
-    except OSError as error:
+        write_whole(copy, data)
+    except WriteFailed:
         if path not in yunet_files(weights):  # a shared folder of weights may be read-only
-            raise WeightsError(f"face detector: cannot copy its file to {copy}: {error}") from error
+            raise
     return name
-
-
-def _write(target: Path, data: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as staged:
-            staged.write(data)
-        Path(name).replace(target)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _refuse(name: str, path: Path) -> None:

@@ -23,6 +23,7 @@ from mer.media.detector_choice import YUNET_PREFIX, content_of
 from mer.names import STORED
 from mer.predictor.earlier_package import is_earlier, translated
 from mer.recipes import Recipe
+from mer.whole_files import write_whole
 
 RECORD = "package.json"
 STREAMS_FOLDER = "streams"
@@ -100,9 +101,8 @@ class ModelPackage(BaseModel):
 
     def write(self, folder: Path) -> Path:
         """Write the record into `folder`; returns its path."""
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / RECORD
-        path.write_text(self.model_dump_json(indent=1), encoding="utf-8")
+        write_whole(path, self.model_dump_json(indent=1).encode())
         return path
 
     @classmethod

@@ -15,7 +15,8 @@ from mer.errors import ConfigError
 from mer.posteriors import Posteriors
 from mer.stream_tables import Level, LevelTables
 from mer.systems.abilities import Abilities, require_abilities
-from mer.systems.record import write_record
+from mer.systems.record import RECORD, write_record
+from mer.whole_files import write_folder
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,17 @@ class FittedSystem(ABC):
         return self.answer(tables).stream_weights
 
     def save(self, folder: Path) -> None:
-        """Write the system into `folder`, the record last: equal systems give equal bytes."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._write(folder)
-        write_record(folder, self.kind)
+        """Write the system into `folder`, the record last: equal systems give equal bytes.
+
+        Raises:
+            DiskFull, WriteFailed: it cannot be written; a system that was saved there before is unchanged.
+        """
+
+        def fill(within: Path) -> None:
+            self._write(within)
+            write_record(within, self.kind)
+
+        write_folder(folder, fill, last=RECORD)
 
 
 def check_tables(tables: LevelTables, levels: tuple[Level, ...]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from mer.errors import WeightsError
+from mer.whole_files import write_whole
 
 RECORD = "system.json"
 _BEFORE_RECORDS = {"fusion.safetensors": "neural"}
@@ -14,7 +15,7 @@ _BEFORE_RECORDS = {"fusion.safetensors": "neural"}
 
 def write_record(folder: Path, kind: str) -> None:
     """Write the record, after all else."""
-    (folder / RECORD).write_text(json.dumps({"kind": kind}) + "\n", encoding="utf-8")
+    write_whole(folder / RECORD, (json.dumps({"kind": kind}) + "\n").encode())
 
 
 def recorded_kind(folder: Path) -> str:

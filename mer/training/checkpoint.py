@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, uint8
+
+from mer.tensor_files import write_tensors
 
 _HEADER = "checkpoint"
 """The one key of the file's own metadata: safetensors writes several in an order that changes from file to file."""
@@ -33,21 +32,14 @@ class Checkpoint:
 
         Equal content gives equal bytes. A kill at any point leaves the old or the new one. Tensors are copied to
         the processor's memory; views and shared storages are made contiguous first.
+
+        Raises:
+            DiskFull, WriteFailed: it cannot be written; the old one is unchanged.
         """
         stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         record = json.dumps(meta, sort_keys=True, allow_nan=True)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".tmp", dir=self.path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            header = json.dumps({"meta": record, "sha256": content_digest(stored, record)}, sort_keys=True)
-            save_file(stored, temporary, metadata={_HEADER: header})
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        header = json.dumps({"meta": record, "sha256": content_digest(stored, record)}, sort_keys=True)
+        write_tensors(self.path, stored, {_HEADER: header})
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The saved tensors and record; None where there is no checkpoint or its bytes are not as saved."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import uuid
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from infra.locking import locked
+from infra.whole_files import write_whole
 
 RUNS = 3
 """Runs after which a failure is taken for the clip's."""
@@ -33,7 +33,8 @@ def failed_too_often(home: Path, feature_key: str, failed: Sequence[str], tried:
         tried: number of contents that were tried with them.
 
     Raises:
-        HomeUnusable: the counts cannot be written.
+        HomeUnusable: files cannot be locked there.
+        StoreFull, WriteFailed: the counts cannot be written.
     """
     if not failed or _is_of_the_machine(failed, tried):
         return frozenset()
@@ -44,12 +45,7 @@ def failed_too_often(home: Path, feature_key: str, failed: Sequence[str], tried:
         counts = _read(path)
         for content in failed:
             counts[content] = counts.get(content, 0) + 1
-        partial = folder / f"{uuid.uuid4().hex}.partial"
-        try:
-            partial.write_text(json.dumps(counts), encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, json.dumps(counts).encode())
     return frozenset(content for content in failed if counts[content] >= RUNS)
 
 

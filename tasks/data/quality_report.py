@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from infra.objects.bucket_address import BucketAddress, is_bucket_address
 from infra.shown_address import shown_address
 from mer.errors import ConfigError
+from mer.whole_files import write_whole
 from tasks.data.equal_contents import one_of_each_content
 from tasks.data.face_detectors import settled_detector
 from tasks.data.quality import known_quality, measure_clips, quality_method
@@ -124,28 +123,12 @@ def write_quality(quality: CorpusQuality, path: Path) -> None:
     """Write a row a clip: name, content, method, and the columns, empty where a value is missing. All of the file or nothing.
 
     Raises:
-        ConfigError: another suffix than .csv, .parquet or .json, or a folder that cannot be written to.
+        ConfigError: another suffix than .csv, .parquet or .json.
+        DiskFull, WriteFailed: it cannot be written.
     """
     check_quality_file(path)
     data = _FORMS[path.suffix.lower()](_records(quality))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".quality-")
-        try:
-            with os.fdopen(handle, "wb") as staged:
-                staged.write(data)
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"quality: expected a folder to write {path} to, found none ({error})") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    write_whole(path, data, sweep=True)
 
 
 def _records(quality: CorpusQuality) -> list[dict[str, Any]]:

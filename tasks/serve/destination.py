@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from mer.errors import ConfigError
+from mer.errors import ConfigError, WriteFailed
+from mer.whole_files import sweep_beside, temporary_name, write_whole
 
-_PART = ".part"
+_TRIAL = b" " * 4096
+"""A full disk takes an empty file."""
+
+
+class AnswersNotWritten(WriteFailed):
+    """Answers that cannot be written where they belong; `rescued` is the file that they are in instead (empty: none)."""
+
+    def __init__(self, path: str, bytes_requested: int | None, reason: str, rescued: str = "") -> None:
+        super().__init__(path, bytes_requested, reason)
+        self.rescued = rescued
+        size = f" ({bytes_requested} bytes)" if bytes_requested else ""
+        instead = f"; they are in {rescued} instead" if rescued else ""
+        self.args = (f"predictions: {path!r} cannot be written{size}: {reason}{instead}",)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.bytes_requested, self.reason, self.rescued)
 
 
 class Destination:
@@ -20,7 +36,8 @@ class Destination:
         path: the file; one that exists is replaced in one step when all is written, so that a reader never sees half of it.
 
     Raises:
-        ConfigError: it cannot be written: a folder, a file in place of a folder, no permission, no space.
+        ConfigError: it is a folder, or read-only.
+        AnswersNotWritten: it cannot be written: a file in place of a folder, no permission, no space.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,70 +47,39 @@ class Destination:
                 raise ConfigError(f"predictions: expected a file to write, found the folder {str(path)!r}")
             self._target = path.resolve()
             self._target.parent.mkdir(parents=True, exist_ok=True)
-            self._special = self._target.exists() and not self._target.is_file()  # a device, a pipe
-            if not self._special:
+            if not self._target.exists() or self._target.is_file():  # else a device, a pipe
                 self._check_replaceable()
+        except WriteFailed as error:
+            raise AnswersNotWritten(str(path), None, error.reason) from error
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
-            raise self._refused(error) from error
+            raise AnswersNotWritten(str(path), None, _reason(error)) from error
 
     def write(self, text: str) -> None:
         """Write the text as UTF-8; nothing of what was there is lost where that fails.
 
         Raises:
-            ConfigError: no space, or the folder cannot be written to any more; says where the text is instead.
+            AnswersNotWritten: no space, or the folder cannot be written to any more; says where the text is instead.
         """
         data = text.encode("utf-8")
         try:
-            if self._special:
-                self._target.write_bytes(data)
-            else:
-                self._replace(data)
-        except OSError as error:
-            raise self._refused(error, _rescued(data, self.path.suffix), len(data)) from error
+            write_whole(self._target, data)
+        except WriteFailed as error:
+            rescued = _rescued(data, self.path.suffix)
+            raise AnswersNotWritten(str(self.path), len(data), error.reason, rescued) from error
 
     def _check_replaceable(self) -> None:
         if self._target.exists() and not self._target.stat().st_mode & 0o222:
             raise ConfigError(
                 f"predictions: {str(self.path)!r} is read-only: name another file, or remove it"
             )
-        handle, name = tempfile.mkstemp(_PART, f".{self._target.name[:100]}.", self._target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(b" " * 4096)  # a full disk takes an empty file
-                file.flush()
-                os.fsync(file.fileno())
-        finally:
-            Path(name).unlink()
+        sweep_beside(self._target)
+        trial = self._target.with_name(temporary_name(self._target.name))
+        write_whole(trial, _TRIAL)
+        trial.unlink()
 
-    def _replace(self, data: bytes) -> None:
-        handle, name = tempfile.mkstemp(_PART, f".{self._target.name[:100]}.", self._target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(self._mode())
-            Path(name).replace(self._target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
 
-    def _mode(self) -> int:
-        """Permissions of the file that is replaced; of a new one, those that any new file has."""
-        with contextlib.suppress(OSError):
-            return stat.S_IMODE(self._target.stat().st_mode)
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
-
-    def _refused(self, error: Exception, rescued: str = "", size: int = 0) -> ConfigError:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        bytes_wanted = f" ({size} bytes)" if size else ""
-        instead = f"; they are in {rescued} instead" if rescued else ""
-        return ConfigError(
-            f"predictions: {str(self.path)!r} cannot be written{bytes_wanted}: {reason}{instead}"
-        )
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _rescued(data: bytes, suffix: str) -> str:

@@ -13,6 +13,7 @@ from infra.modes import as_the_user_writes
 from mer.clips import Clip
 from mer.label_shift.config import LabelShiftConfig
 from mer.predictor.package import ModelPackage
+from mer.whole_files import write_whole
 from tasks.data.old_ids import named_posteriors
 from tasks.stage.workspace import Workspace
 
@@ -63,8 +64,8 @@ def write_summary(analysis: ShiftAnalysis | NoAnalysis, out: Path | None) -> str
         page.unlink(missing_ok=True)
         return shift_line(summary)
     with as_the_user_writes():
-        data.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-        page.write_text(shift_page(summary, f"Label shift of {out.name}"), encoding="utf-8")
+        write_whole(data, (json.dumps(summary, indent=1) + "\n").encode(), sweep=True)
+        write_whole(page, shift_page(summary, f"Label shift of {out.name}").encode(), sweep=True)
     return f"{shift_line(summary)}; see {page}"
 
 

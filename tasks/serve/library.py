@@ -54,7 +54,7 @@ def model_named(space: Workspace, name: str) -> str:
             "`mer models` says more of them"
         )
     last = max(promoted, key=promoted.__getitem__)
-    newest = max(versions, key=lambda row: row.created_at)
+    newest = max(versions, key=lambda row: row.registration or 0)
     if newest.name not in promoted:
         raise LookupError(
             f"expected the name of a model (--model): {last} was promoted last, and {newest.name}, registered after it, was "

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mer.errors import ConfigError
+from mer.errors import MerError, WriteFailed
 from tasks.serve.destination import Destination
 
 
@@ -48,17 +48,17 @@ def test_what_cannot_be_written_is_said_at_once(
     path = tmp_path / "answers" / "x.csv"
     path.parent.mkdir()
     make(path)
-    with pytest.raises(ConfigError, match=message) as caught:
+    with pytest.raises(MerError, match=message) as caught:
         Destination(path)
     assert "\n" not in str(caught.value)
-    left = [item.name for item in tmp_path.rglob("*.part")]
+    left = [item.name for item in tmp_path.rglob("*.partial")]
     assert left == []
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission_is_said_at_once(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
-    with pytest.raises(ConfigError, match="Permission denied"):
+    with pytest.raises(WriteFailed, match="Permission denied"):
         Destination(tmp_path / "x.csv")
 
 
@@ -86,7 +86,7 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from mer.errors import ConfigError
+from mer.errors import WriteFailed
 from tasks.serve.destination import Destination
 path = Path(sys.argv[1])
 def limit(size): resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -96,7 +96,7 @@ try:
     print("computing")
     limit(int(sys.argv[3]))
     destination.write("x" * 20_000)
-except ConfigError as error:
+except WriteFailed as error:
     print(error)
 """
 
@@ -121,7 +121,7 @@ def test_without_space_the_earlier_file_stays(first: int, then: int, computed: b
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_answers_that_find_no_space_are_kept_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "x.csv").symlink_to("/dev/full")
-    with pytest.raises(ConfigError, match=r"cannot be written \(5000 bytes\): No space left") as caught:
+    with pytest.raises(WriteFailed, match=r"cannot be written \(5000 bytes\): No space left") as caught:
         Destination(tmp_path / "x.csv").write("y" * 5000)
     (where,) = re.findall(r"they are in (\S+) instead", str(caught.value))
     assert Path(where).read_text() == "y" * 5000 and where.endswith(".csv")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mer.errors import CorpusError, MediaError, QuarantineReason
 from mer.media.audio import decode_audio
 from mer.media.frames import sample_frames
 from mer.media.probe import probe, require_streams
+from mer.whole_files import temporary_name
 
 SMALL = DemoConfig(clips=14, speakers=4, seed=3, frames_per_second=8)
 
@@ -102,7 +104,11 @@ def test_an_interrupted_run_is_taken_up(demo: Path, tmp_path: Path) -> None:
     assert not (root / "labels.csv").exists()
     made = {path: path.stat().st_mtime_ns for path in (root / "video").glob("demo_*.mp4")}
     assert 5 <= len(made) < 14
-    (root / "video" / ".demo_0001.mp4.4711").write_bytes(b"left by a killed process")
+    left = root / "video" / temporary_name("demo_0001.mp4")
+    left.mkdir()
+    (left / "demo_0001.mp4").write_bytes(b"left by a killed process")
+    for path in (left / "demo_0001.mp4", left):
+        os.utime(path, (0, 0))
     generate_demo(root, SMALL)
     assert {path: path.stat().st_mtime_ns for path in made} == made  # not made twice
     assert hashes(root) == hashes(demo)

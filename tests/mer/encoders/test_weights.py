@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from mer.encoders.weight_files import sha256_remembered, write_atomically
+from mer.encoders.weight_files import sha256_remembered
 from mer.encoders.weights import resolve_seeded, resolve_weights, seed_of
 from mer.errors import ConfigError, WeightsError
 
@@ -169,14 +169,6 @@ def test_pinned_revision_comes_from_the_hub_cache(
     absent = f"org/name@{REVISION[::-1]}"
     with pytest.raises(WeightsError, match=r"local hub cache.*hf download org/name"):
         resolve_weights(absent, tmp_path / "cache")
-
-
-def test_atomic_write_leaves_old_or_new(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "record"
-    write_atomically(path, b"one")
-    write_atomically(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert [one.name for one in path.parent.iterdir()] == ["record"]
 
 
 def test_resolving_converted_weights_needs_no_torch(folder: Path, weights_cache: Path) -> None:
