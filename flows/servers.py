@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from infra.address import without_user
+from flows.prefect_address import tell_prefect
 from infra.errors import ServiceFailed
 from infra.home import prepare_home
 from infra.loopback import ask_loopback_directly
@@ -39,10 +39,7 @@ def ensure_servers() -> dict[str, str]:
         if needed
     ]
     started = start_all(to_start, settings)
-    url, user = without_user(api.get_secret_value() if api is not None else f"{started['prefect']}/api")
-    os.environ["PREFECT_API_URL"] = url  # Prefect prints it, with the address of a run's page
-    if user is not None:
-        os.environ["PREFECT_API_AUTH_STRING"] = user
+    url = tell_prefect(api.get_secret_value() if api is not None else f"{started['prefect']}/api")
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     os.environ.setdefault(
         "PREFECT_LOGGING_LEVEL", "WARNING"
