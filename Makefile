@@ -80,13 +80,14 @@ lock: setup  ## Write constraints.txt from the environment as it is
 	  | grep -v -i -E '^(mer-pipeline|pip|setuptools)\b' | sort -f; } > constraints.new && mv constraints.new constraints.txt
 	@$(MAKE) --no-print-directory hashes
 
-# uv lists the files of a release for all platforms, which pip cannot. torch is left out: each kind of machine has another build.
+# uv lists the files of a release for all platforms, which pip cannot. Left out: torch, of which each kind of machine has another
+# build, and atheris, which not every platform has.
 UV := $(VENV)-lock/bin/uv
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --no-header --no-annotate
 
 hashes:  ## Write requirements.lock (what the pipeline needs) and requirements-extras.lock (the rest of constraints.txt)
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/python -m pip install -q 'uv>=0.13,<0.14'
-	@$(COMPILE) --no-deps --no-emit-package torch constraints.txt > all.new
+	@$(COMPILE) --no-deps --no-emit-package torch --no-emit-package atheris constraints.txt > all.new
 	@$(COMPILE) -c constraints.txt pyproject.toml | sed 's/[ ;].*//' | grep -Fx -f - all.new > needed.new
 	@grep -vFx -f needed.new all.new > extras.new
 	@for name in needed:requirements.lock extras:requirements-extras.lock; do \
