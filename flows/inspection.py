@@ -55,8 +55,9 @@ def show_models(model: str) -> None:
 
 def roll_back(model: str) -> None:
     """Put the previous champion back."""
-    audit = by_hand.roll_back(model)
-    console.print(f"[bold]{model}[/]: champion is version {audit.version} again")
+    done = by_hand.roll_back(model)
+    console.print(f"[bold]{model}[/]: champion is version {done.audit.version} again")
+    _print_remark(done.remark)
 
 
 def promote(model: str, version: int, reason: str) -> None:
@@ -66,6 +67,12 @@ def promote(model: str, version: int, reason: str) -> None:
     console.print(f"[bold]{model}[/]: version {version} is champion{before}, promoted by hand")
     for line in done.evidence:
         console.print(f"  {line}", markup=False)
+    _print_remark(done.remark)
+
+
+def _print_remark(remark: str) -> None:
+    if remark:
+        console.print(f"  {remark}", markup=False)
 
 
 def show_evaluation(model: str, version: int | None, out: Path | None) -> None:

@@ -72,6 +72,13 @@ class Settings(BaseSettings):
         description="API of a Prefect server (http://HOST:PORT/api), also from Prefect's own PREFECT_API_URL; "
         "none: a local one is started.",
     )
+    prefect_timeout_seconds: float = Field(
+        default=90.0,
+        gt=0,
+        le=3600,
+        description="Longest time in seconds that a run goes on while the Prefect server does not answer; a local one is started "
+        "again meanwhile.",
+    )
     optuna_storage_url: Address = Field(
         default_factory=_sqlite_below_home("optuna.db"), description="SQLAlchemy URL of Optuna's storage."
     )
@@ -162,6 +169,11 @@ class Settings(BaseSettings):
     def checkpoint_folder(self) -> Path:
         """Epoch checkpoints of running stages, named by stage key."""
         return self.home / "checkpoints"
+
+    @property
+    def backup_folder(self) -> Path:
+        """Backups of the catalogue."""
+        return self.home / "backups"
 
     @property
     def weights_folder(self) -> Path:

@@ -19,9 +19,16 @@ def status() -> None:
 
 
 def up() -> None:
-    """Start the local Prefect and MLflow servers in the background (`mer down` stops them)."""
+    """Start the local Prefect and MLflow servers in the background (`mer down` stops them).
+
+    What MLflow refused before is sent once more.
+    """
     show_addresses(servers())
     from flows.upkeep import put_right
+    from infra.settings import load_settings
+    from infra.tracking import Tracker
+
+    Tracker(load_settings()).retry_refused()
 
     for line in put_right():
         typer.echo(line)
@@ -56,10 +63,16 @@ def worker() -> None:
 
 
 def servers() -> dict[str, str]:
-    """Start what is not running and give the addresses by name."""
+    """Start what is not running, and what watches over it; gives the addresses by name."""
     from flows.servers import ensure_servers
+    from flows.supervision.client_retries import be_patient
+    from flows.supervision.supervisor import ensure_supervisor
+    from infra.settings import load_settings
 
-    return ensure_servers()
+    started = ensure_servers()
+    be_patient(load_settings())
+    ensure_supervisor(load_settings())
+    return started
 
 
 def show_addresses(started: dict[str, str]) -> None:

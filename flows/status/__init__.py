@@ -11,12 +11,17 @@ from types import MappingProxyType
 from rich.markup import escape
 
 from flows.explained_errors import explained
+from flows.status.catalogue import catalogue
 from flows.status.corpora import corpora
 from flows.status.mixed_features import mixed_features
+from flows.status.models import models
+from flows.status.runs import runs
+from flows.status.schedules import schedules
 from flows.status.servers import servers
 from flows.status.tracking import tracking
 from flows.status.unfinished_work import unfinished_work
 from flows.terminal import console
+from infra.errors import InfraError
 from infra.settings import load_settings
 from tasks.stage.workspace import Workspace, existing_workspace
 
@@ -24,8 +29,12 @@ __all__ = ["show_status"]
 
 _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType(
     {
+        "catalogue": catalogue,
+        "models": models,
         "corpora": corpora,
         "features": mixed_features,
+        "runs": runs,
+        "schedules": schedules,
         "unfinished work": unfinished_work,
         "tracking": tracking,
     }
@@ -36,11 +45,17 @@ _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType
 def show_status() -> None:
     """Home and servers; then, where anything was written, each section in its order."""
     settings = load_settings()
-    space = existing_workspace()
-    empty = ": nothing is there yet, `mer run` makes it" if space is None else ""
+    refused: InfraError | None = None
+    try:
+        space = existing_workspace()
+    except InfraError as error:
+        space, refused = None, error
+    empty = ": nothing is there yet, `mer run` makes it" if space is None and refused is None else ""
     console.print(f"[bold]home[/] {escape(str(settings.home))}{empty}", soft_wrap=True)
     for line in servers(settings):
         console.print(line)
+    if refused is not None:
+        raise refused
     if space is None:
         return
     for name, section in _SECTIONS.items():

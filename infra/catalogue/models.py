@@ -145,16 +145,33 @@ class ModelCatalogue:
             }
             return _move_alias(connection, name, alias, entry)
 
-    def rollback(self, name: str, reason: str, *, alias: str = CHAMPION) -> PromotionRow:
+    def rollback_version(self, name: str, *, alias: str = CHAMPION) -> int:
+        """The version that a rollback would go to. Raises CatalogueError if there is none."""
+        with self._database.reading() as connection:
+            return _earlier(connection, name, alias)[-2]
+
+    def rollback(
+        self, name: str, reason: str, *, alias: str = CHAMPION, expected: int | None = None
+    ) -> PromotionRow:
         """Point `alias` back to what it was before; a second rollback goes one further back.
 
-        Raises CatalogueError if there is nothing to go back to.
+        Args:
+            name: of the model.
+            reason: for the audit.
+            alias: which alias.
+            expected: the version to go back to, where it was looked at before; None: whichever it is.
+
+        Raises:
+            CatalogueError: there is nothing to go back to, or somebody else has moved the alias since `expected` was read.
         """
         with self._database.writing() as connection:
             _lock_model(connection, name)
-            history = _history(_audit(connection, name, alias))
-            if len(history) < 2:
-                raise CatalogueError(f"{name!r} has no earlier {alias} to go back to")
+            history = _earlier(connection, name, alias)
+            if expected not in (None, history[-2]):
+                raise CatalogueError(
+                    f"{alias} of {name!r} was moved by somebody else just now: expected to go back to version {expected}, "
+                    f"found {history[-2]}; run it again"
+                )
             entry = {
                 "version": history[-2],
                 "previous_version": history[-1],
@@ -174,6 +191,16 @@ class ModelCatalogue:
         with self._database.reading() as connection:
             row = connection.execute(query.where(ModelAlias.name == name, ModelAlias.alias == alias)).first()
         return None if row is None else _version(row)
+
+    def aliases(self) -> dict[str, dict[str, int]]:
+        """Model -> alias -> version, of all models that have any."""
+        aliases: dict[str, dict[str, int]] = {}
+        with self._database.reading() as connection:
+            for name, alias, version in connection.execute(
+                select(ModelAlias.name, ModelAlias.alias, ModelAlias.version)
+            ):
+                aliases.setdefault(name, {})[alias] = version
+        return aliases
 
     def champion(self, name: str) -> ModelVersionRow | None:
         """The version in use."""
@@ -242,6 +269,14 @@ def _move_alias(connection: Connection, name: str, alias: str, entry: Mapping[st
 def _aliased_version(connection: Connection, name: str, alias: str) -> int | None:
     same = (ModelAlias.name == name) & (ModelAlias.alias == alias)
     return connection.scalar(select(ModelAlias.version).where(same))
+
+
+def _earlier(connection: Connection, name: str, alias: str) -> list[int]:
+    """Versions the alias came through; at least two. Raises CatalogueError."""
+    history = _history(_audit(connection, name, alias))
+    if len(history) < 2:
+        raise CatalogueError(f"{name!r} has no earlier {alias} to go back to")
+    return history
 
 
 def _history(audit: Sequence[PromotionRow]) -> list[int]:

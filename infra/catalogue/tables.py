@@ -376,3 +376,20 @@ class StoreIdentity(Base):
     """Where the store was when the two met, for messages; it may have moved since."""
     is_in_store: Mapped[bool] = mapped_column(Boolean)
     """False until the store's object is known to be written: only then does its absence say that this is another store."""
+
+
+class RunProcess(Base):
+    """A process that executes a flow run, recorded before the run is shown as running and removed when its end is recorded."""
+
+    __tablename__ = "run_processes"
+
+    key: Mapped[str] = mapped_column(String(32), primary_key=True)
+    flow: Mapped[str] = mapped_column(String(100))
+    host: Mapped[str] = mapped_column(Text)
+    process: Mapped[str] = mapped_column(String(200), index=True)
+    """As `infra.machine` names processes."""
+    flow_run: Mapped[str | None] = mapped_column(String(36))
+    tracked_run: Mapped[str | None] = mapped_column(Text)
+    beat: Mapped[int] = mapped_column(BigInteger)
+    unrecorded: Mapped[bool] = mapped_column(Boolean)
+    started_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)

@@ -88,22 +88,39 @@ def open_s3_store(settings: Settings) -> S3Store:
         StoreUnavailable: no answer within `store_timeout_seconds`.
         StoreUnsuitable: the server ignores `If-None-Match`.
     """
+    with _refused(settings):
+        store = s3_store(settings)
+        store.prepare()
+    return store
+
+
+def s3_store(settings: Settings) -> S3Store:
+    """The bucket as it is; nothing is made in it.
+
+    Raises:
+        SettingsError: URL or keys are missing or refused.
+    """
     if settings.s3_access_key is None or settings.s3_secret_key is None:
         raise SettingsError("an S3 object store needs MER_S3_ACCESS_KEY and MER_S3_SECRET_KEY")
     address = S3Address.parse(settings.object_store_url)
-    try:
-        store = S3Store(
+    with _refused(settings):
+        return S3Store(
             address,
             settings.s3_access_key.get_secret_value(),
             settings.s3_secret_key.get_secret_value(),
             settings.store_timeout_seconds,
         )
-        store.prepare()
-    except ValueError as error:  # what the clients say of a bucket or endpoint that cannot be one
+
+
+@contextlib.contextmanager
+def _refused(settings: Settings) -> Iterator[None]:
+    """What the clients say of a bucket or endpoint that cannot be one."""
+    try:
+        yield
+    except ValueError as error:
         raise SettingsError(
             f"MER_OBJECT_STORE_URL={shown_address(settings.object_store_url)}: {error}"
         ) from error
-    return store
 
 
 class S3Store:

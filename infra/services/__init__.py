@@ -29,6 +29,7 @@ from infra.shown_address import shown_address
 __all__ = [
     "SERVICES",
     "ServiceStatus",
+    "running_address",
     "s3_credentials",
     "start",
     "start_all",
@@ -157,6 +158,13 @@ def status(settings: Settings | None = None) -> list[ServiceStatus]:
         address = shown_address(state.address) if state is not None and members else None
         statuses.append(ServiceStatus(name, address, len(members), memory))
     return statuses
+
+
+def running_address(name: str, settings: Settings) -> str | None:
+    """Address of a local server of this home, as it was started; None: it does not run."""
+    process = _process(name, settings)
+    state = process.state()
+    return state.address if state is not None and process.members() else None
 
 
 def _process(name: str, settings: Settings) -> ServiceProcess:
