@@ -60,6 +60,19 @@ def _mirror_models(settings: Settings) -> str | None:
     return f"MLflow's registry: {'; '.join(lines)}" if lines else None
 
 
+def _remove_what_nobody_uses(settings: Settings) -> str | None:
+    from tasks.prune.daily import prune_if_due
+
+    cleanup = prune_if_due(settings)
+    if cleanup is None or not cleanup.total:
+        return None
+    rest = "" if cleanup.finished else "; `mer prune` removes the rest"
+    return (
+        f"removed {cleanup.total} things ({cleanup.total_bytes / 1e6:.1f} MB) that nobody used for "
+        f"{settings.retention_days:g} days{rest}"
+    )
+
+
 _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
     {
         "dead runs": _end_dead_runs,
@@ -68,6 +81,7 @@ _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
         "MLflow's registry": _mirror_models,  # after the runs that its versions are linked to
         "records of the catalogue": write_records,
         "backup of the catalogue": back_up_once_a_day,
+        "what nobody uses": _remove_what_nobody_uses,
     }
 )
 """Name of what is repaired -> the repair, which gives a line if it did anything."""

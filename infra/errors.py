@@ -20,6 +20,9 @@
     ├── LeaseHeld                 transient: somebody else holds the lease
     ├── LeaseLost                 the lease expired and was taken over: stop writing
     ├── PrefectUnavailable        transient: the Prefect server did not answer
+    ├── NoWorker                  transient: no task worker came within the stated time
+    ├── WorkerLost                a task's workers ended before it did, one after the other
+    ├── NotAReference             what crosses a task border is no JSON of the declared type
     └── ServiceFailed             a local server did not start or did not stop
 
 `transient` says whether trying the same thing again may help.
@@ -150,3 +153,17 @@ class PrefectUnavailable(InfraError):
 
 class ServiceFailed(InfraError):
     """A local server did not start, or did not stop."""
+
+
+class NoWorker(InfraError):
+    """Tasks waited for a task worker, and none came within the stated time."""
+
+    transient = True
+
+
+class WorkerLost(InfraError):
+    """A task's workers ended before it did, one after the other: it may be what ends them."""
+
+
+class NotAReference(InfraError):
+    """Parameters or an outcome of a task that are no JSON of the declared type; nothing of them is used."""

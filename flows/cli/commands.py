@@ -39,6 +39,7 @@ from flows.cli.options import (
 from flows.cli.outcome import EXIT_CODES
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 from flows.cli.predict import register as register_predict
+from flows.cli.prune import prune
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
 
@@ -243,6 +244,7 @@ def models(
 app.command()(quality)
 app.command()(check)
 app.command()(recipes)
+app.command()(prune)
 register(app)
 register_backup(app)
 app.add_typer(generations, name="generations")

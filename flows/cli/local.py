@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from flows.cli.worker import worker
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
@@ -50,16 +52,6 @@ def deploy() -> None:
 
     deploy_all()
     show_addresses(started)
-
-
-def worker() -> None:
-    """Take tasks of flows that run with MER_TASK_RUNNER=workers, one at a time; start one per core or GPU."""
-    servers()
-    from prefect.task_worker import serve
-
-    from flows.runners import all_tasks
-
-    serve(*all_tasks(), limit=1)
 
 
 def servers() -> dict[str, str]:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from flows.explained_errors import explained
 from flows.status.catalogue import catalogue
 from flows.status.corpora import corpora
+from flows.status.disk import disk
 from flows.status.mixed_features import mixed_features
 from flows.status.models import models
 from flows.status.runs import runs
@@ -20,6 +21,7 @@ from flows.status.schedules import schedules
 from flows.status.servers import servers
 from flows.status.tracking import tracking
 from flows.status.unfinished_work import unfinished_work
+from flows.status.workers import workers
 from flows.terminal import console
 from infra.errors import InfraError
 from infra.settings import load_settings
@@ -36,7 +38,9 @@ _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType
         "runs": runs,
         "schedules": schedules,
         "unfinished work": unfinished_work,
+        "workers": workers,
         "tracking": tracking,
+        "disk": disk,
     }
 )
 """What to call a section that cannot be read, and what gives its lines (rich markup; escape what users named)."""

@@ -22,9 +22,12 @@ from infra.catalogue.models import ModelCatalogue, ModelVersionRow, PromotionRow
 from infra.catalogue.quality import QualityCatalogue, QualityRow
 from infra.catalogue.quarantine import QuarantineCatalogue, QuarantinedFile
 from infra.catalogue.records import ArtifactRecord, ArtifactRecords
+from infra.catalogue.retention import RetentionCatalogue
 from infra.catalogue.run_processes import RunProcessCatalogue, RunProcessRow
 from infra.catalogue.schema import migrate
 from infra.catalogue.snapshots import SnapshotCatalogue, SnapshotMemberRow, SnapshotRow
+from infra.catalogue.task_queue import ProcessRole, TakenTask, TaskProcessRow, TaskQueueCatalogue, TaskState
+from infra.catalogue.uses import UseCatalogue
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_file
 
@@ -41,6 +44,7 @@ __all__ = [
     "KnownFile",
     "Lease",
     "ModelVersionRow",
+    "ProcessRole",
     "PromotionRow",
     "PseudoLabelRow",
     "QualityRow",
@@ -49,6 +53,9 @@ __all__ = [
     "SnapshotMemberRow",
     "SnapshotRow",
     "StoreIdentityRow",
+    "TakenTask",
+    "TaskProcessRow",
+    "TaskState",
     "has_catalogue",
     "open_catalogue",
     "open_database",
@@ -64,10 +71,13 @@ class Catalogue(
     QualityCatalogue,
     SnapshotCatalogue,
     ArtifactRecords,
+    UseCatalogue,
     ModelCatalogue,
     LeaseCatalogue,
     RunProcessCatalogue,
     IdentityCatalogue,
+    RetentionCatalogue,
+    TaskQueueCatalogue,
 ):
     """All concerns over one database, one module each. Open one per process; safe among threads."""
 

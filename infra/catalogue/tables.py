@@ -212,6 +212,8 @@ class Artifact(Base):
     libraries: Mapped[dict[str, str] | None] = mapped_column(JSON)
     """Distribution -> version of what computed it; None of artifacts recorded before this was."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When a stage looked it up last, to the day; None: not since it was made."""
 
 
 class ClipQuality(Base):
@@ -261,6 +263,8 @@ class Snapshot(Base):
     clip_count: Mapped[int] = mapped_column(Integer)
     labelled_count: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When a run took it last, to the day; None: not since it was made."""
 
 
 class SnapshotMember(Base):
@@ -305,6 +309,8 @@ class ModelVersion(Base):
     registration: Mapped[int | None] = mapped_column(BigInteger)
     """Grows over all models: which was registered later, whatever the clock said."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    retired_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When its artifacts were given up to retention; None: they are kept."""
 
 
 class ModelAlias(Base):
