@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from flows.explained_errors import explained
+from infra.leftovers import sweep_home
 from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
 
@@ -22,8 +23,13 @@ def _send_what_waits(settings: Settings) -> str | None:
     return f"sent {sent} tracking events that waited for MLflow" if sent else None
 
 
+def _sweep_leftovers(settings: Settings) -> str | None:
+    removed = sweep_home(settings)
+    return f"removed {removed} temporary files of writers that were killed" if removed else None
+
+
 _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
-    {"what waits for MLflow": _send_what_waits}
+    {"what waits for MLflow": _send_what_waits, "temporary files": _sweep_leftovers}
 )
 """Name of what is repaired -> the repair, which gives a line if it did anything."""
 

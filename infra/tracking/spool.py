@@ -25,6 +25,10 @@ LOCK_SECONDS = 30.0
 """Longest wait for another process that is sending."""
 
 
+_NO_EVENT = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What a file that holds something else makes of its reader."""
+
+
 class EventRefused(Exception):
     """The tracking server will never take this event (it is set aside, the others go on)."""
 
@@ -69,7 +73,7 @@ class Spool:
                         error,
                     )
                     break
-                except (EventRefused, ValueError, LookupError, TypeError) as error:
+                except (EventRefused, *_NO_EVENT) as error:
                     logger.error("MLflow refused %s, set aside in %s: %s", path.name, self._refused, error)
                     self._refused.mkdir(exist_ok=True)
                     path.replace(self._refused / path.name)
