@@ -17,6 +17,7 @@ from flows.supervision.dead_runs import Observer, settle
 from infra.catalogue import has_catalogue, open_catalogue
 from infra.hidden_secrets import hidden
 from infra.prefect_api import PrefectApi
+from infra.services.home_secrets import prefect_auth_string
 from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
 from tasks.serve.registry import mirror_registry
@@ -43,7 +44,8 @@ def _end_dead_runs(settings: Settings) -> str | None:
         return None
     with open_catalogue(settings) as catalogue:
         rows = catalogue.run_processes()
-        crashed = settle(Observer().dead(rows), rows, catalogue, PrefectApi(api), Tracker(settings))
+        prefect = PrefectApi(api, auth=prefect_auth_string(settings, api))
+        crashed = settle(Observer().dead(rows), rows, catalogue, prefect, Tracker(settings))
     names = ", ".join(f"{row.flow} of process {row.process.number}" for row in crashed)
     return f"marked as crashed, since their processes are dead: {names}" if crashed else None
 

@@ -81,6 +81,15 @@ class ServiceProcess:
         state = self.state()
         return [] if state is None or not state.mark else _with_mark(state.mark)
 
+    def environment(self) -> dict[str, str]:
+        """The environment that its leader was started with; empty where it does not run."""
+        state = self.state()
+        for member in self.members() if state is not None else ():
+            with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile
+                if state is not None and member.pid == state.pid:
+                    return dict(member.environ())
+        return {}
+
     def launch(
         self,
         command: Sequence[str],

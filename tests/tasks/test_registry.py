@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from registered_models import in_registry, make_champions, register_versions
+from registered_models import in_registry, make_champions, mlflow_owner, register_versions
 
 from flows.status.models import models
 from flows.upkeep import put_right
@@ -104,7 +104,7 @@ def test_what_mlflow_has_beyond_or_otherwise_is_said(
     make_champions(space, name, [1, 2])
     up()
     assert any("MLflow agrees" in line for line in models(workspace()))
-    with httpx.Client(base_url=f"{mlflow_server}/api/2.0/mlflow") as client:
+    with httpx.Client(base_url=f"{mlflow_server}/api/2.0/mlflow", auth=mlflow_owner()) as client:
         tags = [{"key": "mer.version", "value": "9"}, {"key": "mer.sha256", "value": "f" * 64}]
         body = {"name": name, "source": "mer-artifact://model/9", "tags": tags}
         made = client.post("/model-versions/create", json=body).raise_for_status().json()["model_version"]
