@@ -7,12 +7,16 @@ said in one line and tried again at the next start. `mer up` and every flow, on 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from flows.catalogue_care import back_up_once_a_day, write_records
 from flows.explained_errors import explained
-from infra.catalogue import has_catalogue
+from flows.supervision.dead_runs import Observer, settle
+from infra.catalogue import has_catalogue, open_catalogue
 from infra.hidden_secrets import hidden
+from infra.prefect_api import PrefectApi
 from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
 from tasks.serve.registry import mirror_registry
@@ -34,6 +38,16 @@ def _send_what_waits(settings: Settings) -> str | None:
     return f"sent {sent} tracking events that waited for MLflow" if sent else None
 
 
+def _end_dead_runs(settings: Settings) -> str | None:
+    if (api := os.environ.get("PREFECT_API_URL")) is None or not has_catalogue(settings):
+        return None
+    with open_catalogue(settings) as catalogue:
+        rows = catalogue.run_processes()
+        crashed = settle(Observer().dead(rows), rows, catalogue, PrefectApi(api), Tracker(settings))
+    names = ", ".join(f"{row.flow} of process {row.process.number}" for row in crashed)
+    return f"marked as crashed, since their processes are dead: {names}" if crashed else None
+
+
 def _mirror_models(settings: Settings) -> str | None:
     if not has_catalogue(settings):
         return None
@@ -46,11 +60,28 @@ def _mirror_models(settings: Settings) -> str | None:
     return f"MLflow's registry: {'; '.join(lines)}" if lines else None
 
 
+def _remove_what_nobody_uses(settings: Settings) -> str | None:
+    from tasks.prune.daily import prune_if_due
+
+    cleanup = prune_if_due(settings)
+    if cleanup is None or not cleanup.total:
+        return None
+    rest = "" if cleanup.finished else "; `mer prune` removes the rest"
+    return (
+        f"removed {cleanup.total} things ({cleanup.total_bytes / 1e6:.1f} MB) that nobody used for "
+        f"{settings.retention_days:g} days{rest}"
+    )
+
+
 _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
     {
+        "dead runs": _end_dead_runs,
         "stages killed after their commit": _settle_killed_stages,
         "what waits for MLflow": _send_what_waits,
         "MLflow's registry": _mirror_models,  # after the runs that its versions are linked to
+        "records of the catalogue": write_records,
+        "backup of the catalogue": back_up_once_a_day,
+        "what nobody uses": _remove_what_nobody_uses,
     }
 )
 """Name of what is repaired -> the repair, which gives a line if it did anything."""

@@ -72,6 +72,13 @@ class Settings(BaseSettings):
         description="API of a Prefect server (http://HOST:PORT/api), also from Prefect's own PREFECT_API_URL; "
         "none: a local one is started.",
     )
+    prefect_timeout_seconds: float = Field(
+        default=90.0,
+        gt=0,
+        le=3600,
+        description="Longest time in seconds that a run goes on while the Prefect server does not answer; a local one is started "
+        "again meanwhile.",
+    )
     optuna_storage_url: Address = Field(
         default_factory=_sqlite_below_home("optuna.db"), description="SQLAlchemy URL of Optuna's storage."
     )
@@ -103,6 +110,12 @@ class Settings(BaseSettings):
     task_cluster: str | None = Field(
         default=None, description="Address of a Dask scheduler or Ray head; none: a local cluster is started."
     )
+    worker_timeout_seconds: float = Field(
+        default=1800.0,
+        gt=0,
+        le=7 * 86400,
+        description="Longest time in seconds that tasks wait where no `mer worker` runs (MER_TASK_RUNNER=workers).",
+    )
     store_timeout_seconds: float = Field(
         default=45.0,
         gt=0,
@@ -111,6 +124,29 @@ class Settings(BaseSettings):
     )
     catalogue_timeout_seconds: float = Field(
         default=30.0, gt=0, le=600, description="Longest time in seconds to wait for a locked catalogue."
+    )
+    retention_days: float = Field(
+        default=30.0,
+        ge=0,
+        le=36_500,
+        description="Days that what no run uses any more is kept (artifacts, rows, logs, old runs); it must be longer than the "
+        "longest run. 0: nothing is ever removed.",
+    )
+    retention_versions: int = Field(
+        default=5,
+        ge=2,
+        le=10_000,
+        description="Champions of a model, the present one first, whose artifacts stay whatever their age: how far a rollback "
+        "reaches.",
+    )
+    retention_grace_hours: float = Field(
+        default=24.0,
+        gt=0,
+        le=8760,
+        description="Hours in which nothing that was written is removed, whoever refers to it.",
+    )
+    retention_log_megabytes: float = Field(
+        default=16.0, gt=0, le=100_000, description="Length in MB to which logs of local servers are cut."
     )
 
     @field_validator("home", "data_folder")
@@ -164,6 +200,11 @@ class Settings(BaseSettings):
         return self.home / "checkpoints"
 
     @property
+    def backup_folder(self) -> Path:
+        """Backups of the catalogue."""
+        return self.home / "backups"
+
+    @property
     def weights_folder(self) -> Path:
         """Encoder weights converted once."""
         return self.home / "weights"
@@ -177,6 +218,11 @@ class Settings(BaseSettings):
     def services_folder(self) -> Path:
         """State, logs and data of local servers."""
         return self.home / "services"
+
+    @property
+    def logs_folder(self) -> Path:
+        """Tracebacks of errors that no message explains."""
+        return self.home / "logs"
 
 
 def load_settings(**overrides: Any) -> Settings:

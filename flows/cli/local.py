@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from flows.cli.worker import worker
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
@@ -52,21 +54,17 @@ def deploy() -> None:
     show_addresses(started)
 
 
-def worker() -> None:
-    """Take tasks of flows that run with MER_TASK_RUNNER=workers, one at a time; start one per core or GPU."""
-    servers()
-    from prefect.task_worker import serve
-
-    from flows.runners import all_tasks
-
-    serve(*all_tasks(), limit=1)
-
-
 def servers() -> dict[str, str]:
-    """Start what is not running and give the addresses by name."""
+    """Start what is not running, and what watches over it; gives the addresses by name."""
     from flows.servers import ensure_servers
+    from flows.supervision.client_retries import be_patient
+    from flows.supervision.supervisor import ensure_supervisor
+    from infra.settings import load_settings
 
-    return ensure_servers()
+    started = ensure_servers()
+    be_patient(load_settings())
+    ensure_supervisor(load_settings())
+    return started
 
 
 def show_addresses(started: dict[str, str]) -> None:

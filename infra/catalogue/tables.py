@@ -212,6 +212,8 @@ class Artifact(Base):
     libraries: Mapped[dict[str, str] | None] = mapped_column(JSON)
     """Distribution -> version of what computed it; None of artifacts recorded before this was."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When a stage looked it up last, to the day; None: not since it was made."""
 
 
 class ClipQuality(Base):
@@ -261,6 +263,8 @@ class Snapshot(Base):
     clip_count: Mapped[int] = mapped_column(Integer)
     labelled_count: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When a run took it last, to the day; None: not since it was made."""
 
 
 class SnapshotMember(Base):
@@ -305,6 +309,8 @@ class ModelVersion(Base):
     registration: Mapped[int | None] = mapped_column(BigInteger)
     """Grows over all models: which was registered later, whatever the clock said."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    retired_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When its artifacts were given up to retention; None: they are kept."""
 
 
 class ModelAlias(Base):
@@ -376,3 +382,20 @@ class StoreIdentity(Base):
     """Where the store was when the two met, for messages; it may have moved since."""
     is_in_store: Mapped[bool] = mapped_column(Boolean)
     """False until the store's object is known to be written: only then does its absence say that this is another store."""
+
+
+class RunProcess(Base):
+    """A process that executes a flow run, recorded before the run is shown as running and removed when its end is recorded."""
+
+    __tablename__ = "run_processes"
+
+    key: Mapped[str] = mapped_column(String(32), primary_key=True)
+    flow: Mapped[str] = mapped_column(String(100))
+    host: Mapped[str] = mapped_column(Text)
+    process: Mapped[str] = mapped_column(String(200), index=True)
+    """As `infra.machine` names processes."""
+    flow_run: Mapped[str | None] = mapped_column(String(36))
+    tracked_run: Mapped[str | None] = mapped_column(Text)
+    beat: Mapped[int] = mapped_column(BigInteger)
+    unrecorded: Mapped[bool] = mapped_column(Boolean)
+    started_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.errors import InvalidKey, ObjectMissing, StoreFull, StoreUnavailable
-from infra.objects.interface import CHUNK_BYTES, check_key
+from infra.objects.interface import CHUNK_BYTES, StoredObject, check_key
 from infra.objects.streamed_file import write_streamed
 
 STAGING = ".staging"
@@ -91,13 +91,31 @@ class FolderStore:
         except OSError as error:
             raise _translated(error, path, None) from error
 
+    def listed(self, prefix: str = "") -> Iterator[StoredObject]:
+        """See `ObjectStore.listed`."""
+        top = self._root / prefix
+        try:
+            for folder, folders, names in os.walk(top, onerror=_unless_gone):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                for name in names:
+                    path = Path(folder) / name
+                    with contextlib.suppress(FileNotFoundError):  # removed since the folder was read
+                        if not name.startswith("."):
+                            yield _stored(path, path.relative_to(self._root).as_posix())
+        except OSError as error:
+            raise _translated(error, top, None) from error
+
+    def found(self, key: str) -> StoredObject | None:
+        """See `ObjectStore.found`."""
+        path = self._path(key)
+        try:
+            return _stored(path, key) if path.is_file() else None
+        except FileNotFoundError:
+            return None
+
     def keys(self, prefix: str) -> Iterator[str]:
         """See `ObjectStore.keys`."""
-        for folder, folders, names in os.walk(self._root / prefix):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                if not name.startswith("."):
-                    yield (Path(folder) / name).relative_to(self._root).as_posix()
+        return (item.key for item in self.listed(prefix))
 
     def sweep_staging(self, older_than_seconds: float = STAGING_TTL_SECONDS) -> int:
         """Remove staging files of dead writers; returns how many."""
@@ -111,6 +129,16 @@ class FolderStore:
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _stored(path: Path, key: str) -> StoredObject:
+    facts = path.stat()
+    return StoredObject(key, facts.st_size, facts.st_mtime)
 
 
 def _write_synced(path: Path, data: bytes | Path) -> None:

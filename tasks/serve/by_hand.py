@@ -9,6 +9,7 @@ from infra.catalogue import PromotionRow
 from infra.errors import CatalogueError
 from mer.errors import ConfigError
 from tasks.serve.comparison import compare_versions
+from tasks.serve.complete_versions import require_complete
 from tasks.serve.library import version_of
 from tasks.serve.registry import mirror_soon
 from tasks.stage.workspace import reading_workspace
@@ -38,12 +39,14 @@ def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion
     Raises:
         LookupError: no such model or version.
         ConfigError: it is the champion already.
+        CatalogueError: something of it is gone or damaged.
     """
     space = reading_workspace()
     chosen = version_of(space, model, version)
     champion = space.catalogue.champion(model)
     if champion is not None and champion.version == version:
         raise ConfigError(f"{model} version {version} is the champion already")
+    require_complete(space, chosen)
     lines = [_scores(chosen.metrics)]
     figures: dict[str, object] = {"metrics": chosen.metrics}
     if champion is None:
@@ -81,12 +84,14 @@ def roll_back(model: str) -> HandPromotion:
     """Put the previous champion back, also where MLflow does not answer.
 
     Raises:
-        CatalogueError: there is none.
+        CatalogueError: there is none, or something of it is gone or damaged: nothing is changed then.
     """
     space = reading_workspace()
     if space.catalogue.champion(model) is None:
         raise CatalogueError(f"{model!r} has no champion to take back")
-    audit = space.catalogue.rollback(model, "rolled back from the command line")
+    target = space.catalogue.rollback_version(model)
+    require_complete(space, space.catalogue.model_version(model, target))
+    audit = space.catalogue.rollback(model, "rolled back from the command line", expected=target)
     return HandPromotion(audit, (), mirror_soon(space))
 
 

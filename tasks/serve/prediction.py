@@ -22,6 +22,7 @@ from mer.media.sniff import printable
 from mer.prediction_files import VIEWS, view_of
 from mer.predictions import Prediction, flag_counts
 from tasks.serve.answer_names import answer_names
+from tasks.serve.complete_versions import fetch_package
 from tasks.serve.destination import Destination
 from tasks.serve.label_shift import analyse_predictions, write_summary
 from tasks.serve.library import answering_version, model_named
@@ -201,7 +202,7 @@ def _scored(
     from mer.predictor.predictor import Predictor
 
     with computing(space.settings):
-        predictor = Predictor(space.artifacts.fetch(version.artifact), space.weights, version.version)
+        predictor = Predictor(fetch_package(space, version), space.weights, version.version)
         if alone and clips and predictor.package.runs_encoders:
             from mer.encoders.lean_import import import_lean
 

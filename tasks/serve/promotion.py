@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from infra.artifacts import ArtifactRef
+from infra.errors import ArtifactCorrupt, ArtifactMissing
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
 from mer.media.detector_choice import detector_file
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from mer.examples import Examples
     from mer.posteriors import Posteriors
 
+logger = logging.getLogger(__name__)
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -255,7 +258,12 @@ def require_same_classes(model: str, emotions: Sequence[str]) -> None:
     champion = space.catalogue.champion(model)
     if champion is None:
         return
-    served = ModelPackage.parse(space.artifacts.read(champion.artifact, RECORD)).recipe.emotions
+    try:
+        served = ModelPackage.parse(space.artifacts.read(champion.artifact, RECORD)).recipe.emotions
+    except (ArtifactMissing, ArtifactCorrupt) as error:
+        # The run that trained it is what makes it whole again, so it must not be kept from starting.
+        logger.warning("%s version %d, the champion, is not complete: %s", model, champion.version, error)
+        return
     if tuple(served) == tuple(emotions):
         return
     new, gone = (

@@ -19,19 +19,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.artifacts import ArtifactRef
-from infra.errors import ArtifactCorrupt, ArtifactMissing
 from infra.tracking import RunRecord, stage_event
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
+from tasks.stage.finding import commit, lookup_used, lookup_verified
 from tasks.stage.library_versions import library_versions, tell_other_libraries
+from tasks.stage.patient_client import be_patient_from_the_start
 from tasks.stage.stage_record import StageRecord, settle
 from tasks.stage.work_folder import alone_in, clear_if_abandoned
+from tasks.stage.work_record import WorkRecord, describe_work
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from mer.training.checkpoint import Checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
+
+be_patient_from_the_start()  # here, since every process that executes tasks loads this module
 
 
 @dataclass(frozen=True)
@@ -129,35 +133,24 @@ def run_stage(
         tell_other_libraries(space.catalogue.artifact_record(existing), library_versions(implementations))
         return StageResult(ref=existing, ran=False, seconds=time.monotonic() - started)
     with alone_in(folder):
-        if (existing := space.artifacts.lookup(kind, key)) is not None:  # another process was faster
+        if (existing := lookup_used(space, kind, key)) is not None:  # another process was faster
             settle(space, folder, existing)
             shutil.rmtree(folder, ignore_errors=True)
             return StageResult(ref=existing, ran=False, seconds=time.monotonic() - started)
+        describe_work(folder, WorkRecord.of(label or kind, parent_run, code))
         with computing(space.settings) as waited:
             produced = produce(StageRun(space=space, folder=folder))
         computed = time.monotonic() - started - waited
         tracked = None
         if parent_run is not None:
             tracked = _tracked(label or kind, parent_run, key, config, produced, computed)
-        StageRecord(kind, code, library_versions(implementations), tracked).write(folder)
-        ref = space.artifacts.commit(kind, key, produced.files, meta=dict(produced.meta))
+        made_by = code, library_versions(implementations)
+        StageRecord(kind, *made_by, tracked).write(folder)
+        ref = commit(space, (kind, key), produced.files, produced.meta, made_by)
         settle(space, folder, ref)
         seconds = time.monotonic() - started - waited
         shutil.rmtree(folder, ignore_errors=True)
     return StageResult(ref=ref, ran=True, seconds=seconds)
-
-
-def lookup_verified(space: Workspace, kind: str, key: str) -> ArtifactRef | None:
-    """The committed artifact, or None; one that fails verification is discarded so that it is computed again."""
-    ref = space.artifacts.lookup(kind, key)
-    if ref is None:
-        return None
-    try:
-        space.artifacts.verify(ref)
-    except (ArtifactCorrupt, ArtifactMissing):
-        space.artifacts.discard(ref)
-        return None
-    return ref
 
 
 def _tracked(

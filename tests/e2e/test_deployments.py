@@ -22,6 +22,7 @@ FLOWS = {
     "refresh",
     "search",
     "predict",
+    "prune",
 }
 
 
