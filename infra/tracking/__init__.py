@@ -146,17 +146,20 @@ class Tracker:
         address = server_address(self._settings)
         if address is None:
             raise TrackingDown("no MLflow server runs")
-        return RestRegistry(MlflowRest(address, seconds), self._experiment).read()
+        return self._at_server(address, seconds).read()
 
     def _registry(self, deadline: float) -> Registry:
         left = deadline - time.monotonic()
         if (address := server_address(self._settings)) is not None:
-            return RestRegistry(MlflowRest(address, left), self._experiment)
+            return self._at_server(address, left)
         if left < _LOADING_SECONDS:
             raise TrackingDown("no MLflow server runs")
         from infra.tracking.registry_database import DatabaseRegistry
 
         return DatabaseRegistry(self._sink)
+
+    def _at_server(self, address: str, seconds: float) -> RestRegistry:
+        return RestRegistry(MlflowRest(address, seconds), self._experiment)
 
     @contextmanager
     def _mirroring(self, deadline: float) -> Iterator[None]:
