@@ -128,7 +128,7 @@ class Tracker:
         try:
             if not self._sink.reachable(min(_PROBE_SECONDS, seconds)):
                 raise TrackingDown("MLflow does not answer")
-            with self._mirroring(deadline):
+            with self._mirroring(deadline), _understood():
                 registry = self._registry(deadline)
                 while True:
                     before = models()
@@ -146,7 +146,8 @@ class Tracker:
         address = server_address(self._settings)
         if address is None:
             raise TrackingDown("no MLflow server runs")
-        return self._at_server(address, seconds).read()
+        with _understood():
+            return self._at_server(address, seconds).read()
 
     def _registry(self, deadline: float) -> Registry:
         left = deadline - time.monotonic()
@@ -174,3 +175,14 @@ class Tracker:
             if time.monotonic() > deadline:
                 raise TrackingDown("another process writes to the registry")
             time.sleep(0.05)
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Another program may listen where MLflow is expected: what it answers is no reason to stop."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise TrackingDown(
+            f"expected answers of MLflow's, found others ({type(error).__name__}: {error})"
+        ) from error
