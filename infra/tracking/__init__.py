@@ -73,6 +73,8 @@ class Tracker:
             tags=tags or {},
             status=status,
         )
+        if status is not None:
+            self._next_attempt = 0.0  # the last event of a run: nothing sends what waits after it
         self.record(run_event(name, record, dataset=described))
 
     def record(self, event: Mapping[str, Any]) -> None:
@@ -114,7 +116,7 @@ class Tracker:
         return self._sink.reachable()
 
     def mirror(self, models: Callable[[], Sequence[RegistryModel]], *, seconds: float = 120.0) -> Mirrored:
-        """Make the model registry equal to the catalogue; what is equal costs two requests.
+        """Make the model registry equal to the catalogue, after what waits was sent; what is equal costs two requests.
 
         Args:
             models: reads the catalogue; called again after changes, until it says nothing new.
@@ -128,6 +130,8 @@ class Tracker:
         try:
             if not self._sink.reachable(min(_PROBE_SECONDS, seconds)):
                 raise TrackingDown("MLflow does not answer")
+            if seconds >= _LOADING_SECONDS:
+                self.replay()  # versions are linked to the runs that made them
             with self._mirroring(deadline), _understood():
                 registry = self._registry(deadline)
                 while True:
