@@ -9,21 +9,20 @@ import base64
 import json
 import os
 
-from infra.address import without_user
+from pydantic import SecretStr
 
 _HEADERS = "PREFECT_CLIENT_CUSTOM_HEADERS"
 
 
-def tell_prefect(api: str) -> str:
-    """Let this process, and those it starts, ask the server at `api`, `http://[USER:PASSWORD@]HOST:PORT/api`; must run before
-    `prefect` is imported. Returns the address without user and password.
+def tell_prefect(url: str, auth: SecretStr | None) -> None:
+    """Let this process, and those it starts, ask the server at `url` (without user) with `auth`, `USER:PASSWORD`; must run before
+    `prefect` is imported.
     """
-    url, user = without_user(api)
     os.environ["PREFECT_API_URL"] = url
-    if user is not None:
+    if auth is not None:
+        user = auth.get_secret_value()
         os.environ["PREFECT_API_AUTH_STRING"] = user
         token = base64.b64encode(user.encode()).decode("ascii")
         others = json.loads(os.environ.get(_HEADERS) or "{}")
         # a proxy asks for it where Prefect's server would not: at the beginning of a stream of events
         os.environ[_HEADERS] = json.dumps({**others, "Authorization": f"Basic {token}"})
-    return url
