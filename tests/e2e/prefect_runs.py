@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from infra.prefect_api import PrefectApi
+from infra.services.home_secrets import prefect_auth_string
+from infra.settings import Settings
 
 OPEN = ("PENDING", "RUNNING", "CANCELLING")
 
@@ -14,8 +16,9 @@ OPEN = ("PENDING", "RUNNING", "CANCELLING")
 class ShownRuns:
     """Runs of one flow, or of one home where the server is its own."""
 
-    def __init__(self, url: str) -> None:
-        self.api = PrefectApi(url)
+    def __init__(self, url: str, settings: Settings | None = None) -> None:
+        """`settings`: of the home that the server belongs to; None: the session's server, whose password is in the environment."""
+        self.api = PrefectApi(url, auth=settings and prefect_auth_string(settings, url))
 
     def flow_runs(self, states: Sequence[str] = OPEN, **filters: Any) -> list[dict[str, Any]]:
         query = {"flow_runs": {"state": {"type": {"any_": list(states)}}, **filters}, "limit": 200}

@@ -14,6 +14,7 @@ from e2e_installation import TINY, Installation
 from prefect_runs import ShownRuns, wait_until
 
 from infra.services import start, stop_all
+from infra.services.home_secrets import made_up_secret
 from infra.services.process import ServiceProcess
 from infra.settings import Settings, load_settings
 
@@ -38,7 +39,7 @@ def test_a_run_outlives_the_death_of_its_local_server(
     _wait_for_line(output, moment, process)
     address = _kill_server(alone.settings())
     assert process.wait(timeout=500) == 0, output.read_text()[-3000:]
-    shown = ShownRuns(f"{address}/api")
+    shown = ShownRuns(f"{address}/api", alone.settings())
     (run,) = shown.flow_runs(("COMPLETED",))
     wait_until(lambda: not shown.task_runs(str(run["id"])), 60)
     assert not shown.flow_runs()
@@ -57,6 +58,7 @@ def test_a_server_that_stays_away_ends_the_run_in_one_line_and_the_same_command_
         {
             **installation.environment,
             "MER_PREFECT_API_URL": api,
+            "MER_PREFECT_AUTH_STRING": f"mer:{made_up_secret(server, 'prefect')}",
             "MER_PREFECT_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS),
         },
     )
@@ -75,7 +77,7 @@ def test_a_server_that_stays_away_ends_the_run_in_one_line_and_the_same_command_
         start("prefect", server)
         home.run()
         assert home.results() == finished.results()
-        shown = ShownRuns(api)
+        shown = ShownRuns(api, server)
         wait_until(lambda: not shown.flow_runs(), 30)
         assert sorted(run["state_type"] for run in shown.flow_runs(("COMPLETED", "CRASHED"))) == [
             "COMPLETED",

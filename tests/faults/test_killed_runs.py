@@ -23,6 +23,7 @@ from refresh_corpus import RECIPE, make_corpus
 from infra.errors import PrefectUnavailable
 from infra.prefect_api import ENDED
 from infra.services import stop_all
+from infra.services.home_secrets import made_up_secret
 from infra.services.process import ServiceProcess
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
@@ -43,7 +44,7 @@ class Deployed:
         state = ServiceProcess("prefect", home.settings().services_folder).state()
         assert state is not None
         self.url = f"{state.address}/api"
-        self.shown = ShownRuns(self.url)
+        self.shown = ShownRuns(self.url, home.settings())
         found = self.shown.api.deployments(["mer-cpu"])
         self.deployment = next(str(item["id"]) for item in found if item["name"] == "retrain")
 
@@ -131,7 +132,11 @@ def test_killed_runs_heal(kills: int, deployed: Deployed, tmp_path: Path, faults
     wait_until(lambda: deployed.process(run) is None, 30)
     check_invariants(settings, recovered=True, prefect_api=deployed.url)
 
-    environment = {**deployed.home.environment, "MER_PREFECT_API_URL": deployed.url}
+    environment = {
+        **deployed.home.environment,
+        "MER_PREFECT_API_URL": deployed.url,
+        "MER_PREFECT_AUTH_STRING": f"mer:{made_up_secret(settings, 'prefect')}",
+    }
     undisturbed = Installation(tmp_path / "undisturbed", deployed.home.corpus, environment)
     undisturbed.mer(
         "run",
