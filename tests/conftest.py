@@ -97,12 +97,6 @@ def mlflow_server(server_settings: Settings) -> str:
     return start("mlflow", server_settings)
 
 
-@pytest.fixture(scope="session")
-def mlflow_address(mlflow_server: str) -> str:
-    """Address of the session's MLflow server, with the user and password that it asks for."""
-    return mlflow_server
-
-
 @pytest.fixture
 def mlflow_settings(settings: Settings, mlflow_server: str) -> Settings:
     """This test's home with the session's MLflow server."""
