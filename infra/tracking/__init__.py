@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from infra.locking import locked_now
+from infra.services.home_secrets import mlflow_credentials
 from infra.settings import Settings
 from infra.tracking.events import RunRecord, Status, run_event, stage_event
 from infra.tracking.mlflow_rest import MlflowRest
@@ -39,7 +40,8 @@ class Tracker:
         self._settings = settings
         self._experiment = experiment
         self._spool = Spool(settings.spool_folder)
-        self._sink = MlflowSink(settings.mlflow_tracking_uri.get_secret_value(), experiment)
+        uri = settings.mlflow_tracking_uri.get_secret_value()
+        self._sink = MlflowSink(uri, experiment, mlflow_credentials(settings, uri))
         self._next_attempt = 0.0
 
     def log_stage(self, *, parent: str, idempotency_key: str, record: RunRecord) -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from infra.catalogue import PromotionRow
-from infra.errors import CatalogueError
+from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.errors import ConfigError
 from tasks.serve.comparison import compare_versions
 from tasks.serve.complete_versions import require_complete
@@ -54,7 +54,7 @@ def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion
     else:
         try:
             compared = compare_versions(space, chosen, champion)
-        except (ConfigError, LookupError) as error:
+        except (ConfigError, LookupError, ArtifactMissing, ArtifactCorrupt) as error:
             lines.append(f"not comparable with the champion, version {champion.version}: {error}")
         else:
             waf = next(row for row in compared.scores if row.name == "WAF")

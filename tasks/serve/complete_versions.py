@@ -51,8 +51,9 @@ def fetch_package(space: Workspace, row: ModelVersionRow) -> Path:
 
 
 def _instead(space: Workspace, row: ModelVersionRow) -> str:
-    others = reversed([other for other in space.catalogue.model_versions(row.name) if other != row])
-    complete = _first_complete(space, others)
+    champion = space.catalogue.champion(row.name)
+    others = [other for other in space.catalogue.model_versions(row.name) if other not in (row, champion)]
+    complete = _first_complete(space, reversed(others))
     again = "the run that trained it makes it again"
     if complete is None:
         return f"no other version of {row.name} is complete: {again}"
