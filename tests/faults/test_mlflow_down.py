@@ -32,13 +32,13 @@ gate: {min_clips: 20}
 
 
 @pytest.fixture
-def gate(mlflow_address: str) -> Iterator[Gate]:
-    with gate_before(mlflow_address) as made:
+def gate(mlflow_server: str) -> Iterator[Gate]:
+    with gate_before(mlflow_server) as made:
         yield made
 
 
 @pytest.fixture
-def installation(tmp_path: Path, prefect_server: str, gate: Gate) -> Installation:
+def installation(tmp_path: Path, server_addresses: dict[str, str], gate: Gate) -> Installation:
     """A home whose MLflow is behind the gate, and a corpus of vectors that tell two emotions apart."""
     corpus = tmp_path / f"corpus-{tmp_path.name}"
     emotions = {f"clip{number:02d}": ("angry", "happy")[number % 2] for number in range(40)}
@@ -52,7 +52,7 @@ def installation(tmp_path: Path, prefect_server: str, gate: Gate) -> Installatio
         vector = generator.normal(0, 0.3, 4) + (1 if emotion == "happy" else -1)
         np.save(folder / f"{name}.npy", vector.astype(np.float32))
     (tmp_path / "recipe.yaml").write_text(RECIPE.replace("NAME", tmp_path.name.replace("_", "-")))
-    environment = {"MER_PREFECT_API_URL": f"{prefect_server}/api", "MER_MLFLOW_TRACKING_URI": gate.address}
+    environment = {**server_addresses, "MER_MLFLOW_TRACKING_URI": gate.address}
     return Installation(home=tmp_path / "home", corpus=corpus, environment=environment)
 
 
@@ -62,7 +62,7 @@ def run(installation: Installation) -> str:
 
 
 def test_mlflow_down_at_the_start(
-    installation: Installation, gate: Gate, mlflow_address: str, faults: Faults
+    installation: Installation, gate: Gate, mlflow_server: str, faults: Faults
 ) -> None:
     faults.row, faults.injected = "MLflow down", 1
     gate.is_open = False
@@ -78,11 +78,11 @@ def test_mlflow_down_at_the_start(
     said = run(installation)
     assert gate.refused, "it was asked while it was away"
     assert "promoted" in said, said[-1500:]
-    check_all_came_once(installation, mlflow_address)
+    check_all_came_once(installation, mlflow_server)
 
 
 def test_mlflow_down_in_mid_run(
-    installation: Installation, gate: Gate, mlflow_address: str, faults: Faults
+    installation: Installation, gate: Gate, mlflow_server: str, faults: Faults
 ) -> None:
     faults.row, faults.injected = "MLflow down", 1
     gate.closes_with = "/runs/log-batch"
@@ -95,7 +95,7 @@ def test_mlflow_down_in_mid_run(
     gate.closes_with, gate.is_open = None, True
     again = run(installation)
     assert "sent " in again and "promoted" in again
-    check_all_came_once(installation, mlflow_address)
+    check_all_came_once(installation, mlflow_server)
 
 
 def test_mlflow_down_for_good(installation: Installation, gate: Gate, faults: Faults) -> None:
