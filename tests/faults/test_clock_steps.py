@@ -90,12 +90,11 @@ def test_a_lease_outlives_every_step_and_ends_with_its_holder(
             assert newer.token > lease.token
 
 
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)  # a database file is of one machine
 @pytest.mark.parametrize("step", STEPS)
 def test_a_holder_on_another_machine_is_waited_for_as_long_as_its_lease_lives(
     url: str, step: float, set_clock: SetClock, faults: Faults
 ) -> None:
-    if not url.startswith("postgresql"):
-        pytest.skip("a database file is of one machine")
     faults.row, faults.injected = ROW, 1
     with open_catalogue(url) as holder, open_catalogue(url) as other:
         lease = holder.acquire_lease("retrain/m", TTL)
