@@ -107,13 +107,13 @@ def test_a_holder_on_another_machine_is_waited_for_as_long_as_its_lease_lives(
             holder.renew_lease(lease, TTL)
             time.sleep(TTL / 4)
         started = time.monotonic()
-        while True:
+        while time.monotonic() < started + 20:
             try:
                 other.acquire_lease("retrain/m", TTL)
                 break
             except LeaseHeld:
                 time.sleep(0.05)
-        assert TTL * 0.8 < time.monotonic() - started < TTL * 2
+        assert TTL * 0.8 < time.monotonic() - started < TTL * 2 + 2
 
 
 def test_a_restart_of_the_machine_frees_what_was_held_in_a_database_file(
@@ -141,11 +141,13 @@ def test_a_killed_holder_holds_nothing(url: str, set_clock: SetClock, faults: Fa
         with pytest.raises(LeaseHeld):
             catalogue.acquire_lease("retrain/m", HOUR)
         os.kill(process.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 20
         while True:  # a kill takes a moment; the killed one is not waited for, and so a zombie
             try:
                 catalogue.acquire_lease("retrain/m", HOUR)
                 break
             except LeaseHeld:
+                assert time.monotonic() < deadline, "a killed holder keeps its lease"
                 time.sleep(0.02)
     process.stdout.close()
     process.wait()
