@@ -17,6 +17,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, build_opener
 
+from pydantic import SecretStr
+
 from infra.errors import PrefectUnavailable
 from infra.shown_address import shown_address
 
@@ -31,7 +33,9 @@ _PAGE = 200
 class PrefectApi:
     """A Prefect server's API, `http://HOST:PORT/api`."""
 
-    def __init__(self, url: str, timeout_seconds: float = 10.0) -> None:
+    def __init__(self, url: str, timeout_seconds: float = 10.0, auth: SecretStr | None = None) -> None:
+        """`auth`: USER:PASSWORD (`infra.services.home_secrets`); None: what the environment or the address says."""
+        self._auth = auth
         parts = urlsplit(url.rstrip("/"))
         self._user = unquote(parts.netloc.rpartition("@")[0])
         self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
@@ -113,7 +117,8 @@ class PrefectApi:
 
     def _send(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"Content-Type": "application/json"}
-        if auth := os.environ.get(AUTH_VARIABLE) or self._user:
+        known = None if self._auth is None else self._auth.get_secret_value()
+        if auth := known or os.environ.get(AUTH_VARIABLE) or self._user:
             headers["Authorization"] = "Basic " + base64.b64encode(auth.encode()).decode("ascii")
         if self._token is not None:
             headers |= {"Prefect-Csrf-Token": self._token, "Prefect-Csrf-Client": self._client}

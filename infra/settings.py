@@ -72,6 +72,22 @@ class Settings(BaseSettings):
         description="API of a Prefect server (http://HOST:PORT/api), also from Prefect's own PREFECT_API_URL; "
         "none: a local one is started.",
     )
+    prefect_auth_string: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MER_PREFECT_AUTH_STRING", "PREFECT_API_AUTH_STRING"),
+        description="USER:PASSWORD for that Prefect server, also from Prefect's own PREFECT_API_AUTH_STRING; not for the local "
+        "one, whose password the home holds.",
+    )
+    mlflow_username: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MER_MLFLOW_USERNAME", "MLFLOW_TRACKING_USERNAME"),
+        description="User for that MLflow server, also from MLflow's own MLFLOW_TRACKING_USERNAME; none: mer.",
+    )
+    mlflow_password: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MER_MLFLOW_PASSWORD", "MLFLOW_TRACKING_PASSWORD"),
+        description="Password for that MLflow server, also from MLflow's own MLFLOW_TRACKING_PASSWORD.",
+    )
     prefect_timeout_seconds: float = Field(
         default=90.0,
         gt=0,
@@ -186,7 +202,7 @@ class Settings(BaseSettings):
         for value in values:
             if isinstance(value, SecretStr):
                 text = value.get_secret_value()
-                hide(secrets_of(text) if isinstance(value, Address) else [text])
+                hide(secrets_of(text) if isinstance(value, Address) else [text, text.partition(":")[2]])
         return self
 
     @property

@@ -9,7 +9,7 @@ from flows.cli.worker import worker
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (status, up, down, deploy, worker):
+    for command in (status, up, down, password, deploy, worker):
         app.command()(command)
 
 
@@ -25,7 +25,9 @@ def up() -> None:
 
     What MLflow refused before is sent once more.
     """
-    show_addresses(servers())
+    started = servers()
+    show_addresses(started)
+    typer.echo("their pages ask for a password once: `mer password` shows it")
     from flows.upkeep import put_right
     from infra.settings import load_settings
     from infra.tracking import Tracker
@@ -43,6 +45,13 @@ def down() -> None:
 
     stopped = stop_all(load_settings())
     typer.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+def password() -> None:
+    """Show user and password of the local Prefect and MLflow pages, on a terminal only."""
+    from flows.passwords import show_passwords
+
+    show_passwords()
 
 
 def deploy() -> None:

@@ -10,8 +10,9 @@ from rich.markup import escape
 
 from flows.supervision.local_worker import POOL
 from infra.errors import PrefectUnavailable
-from infra.prefect_api import PrefectApi
+from infra.prefect_api import PrefectApi, PrefectRefused
 from infra.services.deaths import address_of
+from infra.services.home_secrets import prefect_auth_string
 from infra.settings import Settings
 from tasks.stage.workspace import Workspace
 
@@ -23,11 +24,12 @@ def schedules(space: Workspace) -> Iterator[str]:
     """A line for each deployment that has a schedule."""
     if (url := _api_url(space.settings)) is None:
         return
-    api = PrefectApi(url, timeout_seconds=TIMEOUT_SECONDS)
+    auth = prefect_auth_string(space.settings, url)
+    api = PrefectApi(url, timeout_seconds=TIMEOUT_SECONDS, auth=auth)
     try:
         names = {str(item["id"]): str(item["name"]) for item in api.deployments([POOL])}
         scheduled = api.next_runs([POOL]) if names else []
-    except PrefectUnavailable:
+    except (PrefectUnavailable, PrefectRefused):
         return  # the servers are another section's
     seen: set[str] = set()
     for run in scheduled:

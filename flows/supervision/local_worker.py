@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from flows.supervision.client_retries import RETRIES_VARIABLE, retries
-from infra.services import start_command
+from infra.prefect_api import AUTH_VARIABLE
+from infra.services import environment_of, start_command, stop
+from infra.services.home_secrets import prefect_auth_string
 from infra.settings import Settings
 
 WORKER, POOL = "worker", "mer-cpu"
@@ -21,9 +23,31 @@ def start_worker(settings: Settings) -> None:
     start_command(WORKER, command, worker_environment(settings), settings)
 
 
+def renew_worker(settings: Settings) -> bool:
+    """Start a running worker anew if its Prefect server refuses it: it was started before the server asked for this password.
+
+    Returns whether it did. Must run after the server's address is in the environment.
+    """
+    known, right = environment_of(WORKER, settings), worker_environment(settings)
+    if (
+        known is None
+        or known.get("PREFECT_API_URL") != right["PREFECT_API_URL"]
+        or known.get(AUTH_VARIABLE) == right.get(AUTH_VARIABLE)
+    ):
+        return False
+    stop(WORKER, settings)
+    start_worker(settings)
+    return True
+
+
 def worker_environment(settings: Settings) -> dict[str, str]:
-    """What the worker and the processes of its runs get beside what this process has."""
+    """What the worker and the processes of its runs get beside what this process has.
+
+    The password too: deployments say the home only (`prefect.yaml`), so Prefect's database holds none.
+    """
+    auth = prefect_auth_string(settings, os.environ["PREFECT_API_URL"])
     return {
+        **({} if auth is None else {AUTH_VARIABLE: auth.get_secret_value()}),
         "MER_ROOT": str(ROOT),
         "MER_HOME": str(settings.home),
         "PYTHONPATH": str(ROOT),

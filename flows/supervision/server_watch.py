@@ -28,7 +28,7 @@ class ServerWatch:
 
     def __init__(self, settings: Settings, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings, self._url, self._clock = settings, url, clock
-        self._api = PrefectApi(url, timeout_seconds=5.0)
+        self._api = PrefectApi(url)
         self._silent_since: float | None = None
         self._starting: threading.Thread | None = None
         self._pause, self._not_before = _PAUSE_SECONDS, -math.inf

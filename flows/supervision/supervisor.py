@@ -20,6 +20,7 @@ from infra.locking import is_locked, locked_now
 from infra.prefect_api import PrefectApi, PrefectRefused
 from infra.services import start_command
 from infra.services.deaths import has_died, was_started
+from infra.services.home_secrets import prefect_auth_string
 from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
 
@@ -62,8 +63,8 @@ def supervise(settings: Settings) -> None:
 
 class _Supervisor:
     def __init__(self, settings: Settings, url: str) -> None:
-        self._settings = settings
-        self._api, self._watch = PrefectApi(url), ServerWatch(settings, url)
+        self._settings, self._url = settings, url
+        self._watch = ServerWatch(settings, url)
         self._observer, self._tracker = Observer(), Tracker(settings)
 
     def run(self) -> None:
@@ -97,7 +98,8 @@ class _Supervisor:
             keys = {row.key for row in dead}
             catalogue.beat_run_processes([row.key for row in rows if is_here(row) and row.key not in keys])
             if dead:
-                settle(dead, rows, catalogue, self._api, self._tracker)
+                api = PrefectApi(self._url, auth=prefect_auth_string(self._settings, self._url))
+                settle(dead, rows, catalogue, api, self._tracker)
         return bool(rows)
 
 

@@ -59,7 +59,8 @@ class FolderStore:
             size = len(data) if isinstance(data, bytes) else _size_of(data)
             raise _translated(error, target, size) from error
         finally:
-            staged.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what is stored is stored; a leftover is swept
+                staged.unlink(missing_ok=True)
         return True
 
     def stream(self, key: str) -> Iterator[bytes]:

@@ -7,7 +7,8 @@ loopback.
     start("postgres", settings)  -> postgresql://postgres:PASSWORD@127.0.0.1:PORT/postgres
     stop_all(settings)
 
-State, logs and data lie below `<home>`. Starting what runs already returns its address.
+State, logs and data lie below `<home>`. Starting what runs already returns its address. Prefect and MLflow let only the owner of
+the home in (`infra.services.home_secrets`, `infra.services.guard`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from infra.shown_address import shown_address
 __all__ = [
     "SERVICES",
     "ServiceStatus",
+    "environment_of",
     "running_address",
     "s3_credentials",
     "start",
@@ -80,7 +82,9 @@ def start(name: str, settings: Settings | None = None) -> str:
             server = _SERVERS[name](settings, port or 0)
             with suppress(ServiceFailed):  # half dead (a start that was killed): stopped, then started anew
                 process.wait_ready(server.ready, _PATIENCE_SECONDS)
-                return state.address
+                if server.is_guarded(process.environment()):
+                    return state.address
+                process.stop()  # started before servers asked for a password: started anew, at the same address
         for attempt in range(_ATTEMPTS):
             # The known port again after a failure too: it may have been one of the server's inner ports that was taken.
             server = _SERVERS[name](settings, free_port(port if attempt < _ATTEMPTS - 1 else None))
@@ -108,6 +112,18 @@ def start_all(names: Sequence[str], settings: Settings | None = None) -> dict[st
     settings = settings or load_settings()
     with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
         return dict(zip(names, pool.map(lambda name: start(name, settings), names), strict=True))
+
+
+def stop(name: str, settings: Settings | None = None) -> bool:
+    """Stop a local server or command; returns whether it ran. Raises ServiceFailed if something of it survives."""
+    process = ServiceProcess(name, (settings or load_settings()).services_folder)
+    with process.exclusively():
+        return process.stop()
+
+
+def environment_of(name: str, settings: Settings | None = None) -> Mapping[str, str] | None:
+    """The environment that a local server or command was started with; None: it does not run."""
+    return ServiceProcess(name, (settings or load_settings()).services_folder).environment() or None
 
 
 def stop_all(settings: Settings | None = None) -> list[str]:

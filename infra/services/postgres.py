@@ -22,8 +22,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from infra.errors import ServiceFailed
+from infra.services.home_secrets import made_up_secret
 from infra.services.process import inherited_environment, run_as
-from infra.services.servers import LOOPBACK, Server, made_up_secret
+from infra.services.servers import LOOPBACK, Server
 from infra.settings import Settings
 
 _SUPERUSER = "postgres"

@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from infra.errors import ServiceFailed
+from infra.errors import UNREADABLE, ServiceFailed
 from infra.locking import locked
 from infra.loopback import without_proxy
 from infra.modes import umask_of
@@ -52,6 +52,15 @@ class ServiceState:
     stop_signal: int = signal.SIGTERM
 
 
+def _state_of(values: dict[str, Any]) -> ServiceState:
+    """The state of a record. Raises TypeError where it is none."""
+    state = ServiceState(**values)
+    texts, numbers = (state.name, state.address, state.mark), (state.port, state.pid, state.stop_signal)
+    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
+        raise TypeError("expected texts and whole numbers")
+    return state
+
+
 class ServiceProcess:
     """The process group of one service, below one folder."""
 
@@ -72,14 +81,23 @@ class ServiceProcess:
     def state(self) -> ServiceState | None:
         """State of the process that was started last, running or not; None if there is none."""
         try:
-            return ServiceState(**json.loads(self._state.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
+            return _state_of(json.loads(self._state.read_text(encoding="utf-8")))
+        except UNREADABLE:
             return None
 
     def members(self) -> list[psutil.Process]:
         """Its living processes."""
         state = self.state()
         return [] if state is None or not state.mark else _with_mark(state.mark)
+
+    def environment(self) -> dict[str, str]:
+        """The environment that its leader was started with; empty where it does not run."""
+        state = self.state()
+        for member in self.members() if state is not None else ():
+            with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile
+                if state is not None and member.pid == state.pid:
+                    return dict(member.environ())
+        return {}
 
     def launch(
         self,

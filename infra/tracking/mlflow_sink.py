@@ -14,6 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from infra.hidden_secrets import hidden
 from infra.services.servers import answers
 from infra.shown_address import shown_address
@@ -39,9 +41,11 @@ _ENVIRONMENT = {
 class MlflowSink:
     """One tracking server or database, one experiment."""
 
-    def __init__(self, uri: str, experiment: str) -> None:
+    def __init__(self, uri: str, experiment: str, credentials: tuple[str, SecretStr] | None = None) -> None:
+        """`credentials`: user and password for the server; None: those in its address, or none."""
         self._uri = uri
         self._experiment = experiment
+        self._credentials = credentials
         self._opened: tuple[Any, str] | None = None
 
     def reachable(self, seconds: float = _PROBE_SECONDS) -> bool:
@@ -76,6 +80,10 @@ class MlflowSink:
         return next((str(run.info.run_id) for run in runs if run.data.tags[KEY_TAG] == key), None)
 
     def _client(self) -> tuple[Any, str]:
+        if self._credentials is not None:  # MLflow's client takes them from the environment, at each request
+            user, password = self._credentials
+            os.environ["MLFLOW_TRACKING_USERNAME"] = user
+            os.environ["MLFLOW_TRACKING_PASSWORD"] = password.get_secret_value()
         if self._opened is None:
             for name, value in _ENVIRONMENT.items():
                 os.environ.setdefault(name, value)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from infra.services.home_secrets import mlflow_credentials
+from infra.settings import Settings
 from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_file
 from infra.tracking import EXPERIMENT
@@ -57,14 +59,18 @@ def sweep_tracked_runs(space: Workspace, window: Window, cleanup: Cleanup) -> No
     if file is None and not space.tracker.reachable():
         cleanup.notes.append(f"tracked runs are left: no answer from {shown_address(uri)}")
         return
-    runs = _in_database(file, before_ms, kept) if file is not None else _at_server(uri, before_ms, kept)
+    runs = (
+        _in_database(file, before_ms, kept)
+        if file is not None
+        else _at_server(space.settings, before_ms, kept)
+    )
     if not runs:
         return
     if cleanup.dry_run:
         for run in runs:
             removed.add(_figures_size(run))
         return
-    store = _store(uri)
+    store = _store(space.settings)
     for run in runs:
         cleanup.check_time()
         removed.add(_purge(store, run))
@@ -86,8 +92,8 @@ def _in_database(file: Path, before_ms: int, kept: Collection[tuple[str, str]]) 
     return _unless_kept(runs, {run for run, name, version in versions if (name, version) in kept})
 
 
-def _at_server(uri: str, before_ms: int, kept: Collection[tuple[str, str]]) -> list[Run]:
-    client = _client(uri)
+def _at_server(settings: Settings, before_ms: int, kept: Collection[tuple[str, str]]) -> list[Run]:
+    client = _client(settings)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         return []
@@ -120,12 +126,13 @@ def _unless_kept(runs: Iterable[Run], protected: Collection[str]) -> list[Run]:
     return [run for run in runs if run[0] not in protected and run[2] not in protected]
 
 
-def _client(uri: str) -> Any:
-    return MlflowSink(uri, EXPERIMENT)._client()[0]
+def _client(settings: Settings) -> Any:
+    uri = settings.mlflow_tracking_uri.get_secret_value()
+    return MlflowSink(uri, EXPERIMENT, mlflow_credentials(settings, uri))._client()[0]
 
 
-def _store(uri: str) -> Any:
-    return _client(uri)._tracking_client.store
+def _store(settings: Settings) -> Any:
+    return _client(settings)._tracking_client.store
 
 
 def _purge(store: Any, run: Run) -> int:

@@ -32,8 +32,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def servers(prefect_server: str, mlflow_server: str) -> dict[str, str]:
-    return {"MER_PREFECT_API_URL": f"{prefect_server}/api", "MER_MLFLOW_TRACKING_URI": mlflow_server}
+def servers(server_addresses: dict[str, str]) -> dict[str, str]:
+    return server_addresses
 
 
 def arguments(corpus: Path) -> tuple[str, ...]:

@@ -7,12 +7,13 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from infra.services import start, stop_all
+from infra.services.home_secrets import made_up_secret
 from infra.settings import Settings
 from infra.tracking import RunRecord, Tracker
 from infra.tracking.spool import Spool
@@ -127,8 +128,8 @@ def test_the_ui_shows_what_was_logged_straight_to_its_database(server_home: Sett
     log_a_stage(Tracker(server_home))
     run = runs(server_home, "mer")["fusion fold0"]
     query = f"path=figures/confusion_matrix.png&run_uuid={run.info.run_id}"
-    with urlopen(f"{address}/get-artifact?{query}") as answer:
-        assert answer.read() == PNG
+    owner = ("mer", made_up_secret(server_home, "mlflow"))
+    assert httpx.get(f"{address}/get-artifact?{query}", auth=owner).raise_for_status().content == PNG
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def make_champions(space: Workspace, model: str, versions: Sequence[int]) -> Non
 
 
 def in_registry(address: str, model: str) -> dict[str, Any]:
-    """`versions` (sha256 by our number) and `aliases` (our number by alias) that a server of MLflow's has of a model."""
+    """`versions` (sha256 by our number) and `aliases` (our number by alias) of a model, at an address with user and password."""
     with httpx.Client(base_url=f"{address}/api/2.0/mlflow", timeout=20) as client:
         found = client.get("/model-versions/search", params={"filter": f"name = '{model}'"}).json()
         versions = {row["version"]: _tags(row) for row in found.get("model_versions", [])}
