@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from sqlite3 import Connection as SqliteConnection
@@ -16,6 +17,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from infra.errors import CatalogueError, CatalogueUnavailable, SettingsError, StoreFull
 from infra.sqlite_url import sqlite_file
+
+_LEAST_BYTES = 64 << 10
+"""A disk with less space than this is full: SQLite writes pages, and a journal of them."""
 
 
 class Database:
@@ -81,12 +85,23 @@ class Database:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
 
+    def _is_full(self) -> bool:
+        """Whether the disk of an SQLite file is full, which SQLite may call an I/O error."""
+        file = sqlite_file(self._url)
+        if file is None:
+            return False
+        try:
+            space = os.statvfs(file.parent)
+        except OSError:
+            return False
+        return space.f_bavail * space.f_frsize < _LEAST_BYTES
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-            if "disk is full" in str(error) or "No space left" in str(error):
+            if _says_full(str(error)) or ("locked" not in str(error) and self._is_full()):
                 raise StoreFull(self.shown_url, None) from error
             raise CatalogueUnavailable(
                 f"the catalogue at {self.shown_url} does not answer: {_cause(error)}"
@@ -99,6 +114,10 @@ class Database:
                     f"the catalogue at {self.shown_url} broke off: {_cause(error)}"
                 ) from error
             raise
+
+
+def _says_full(message: str) -> bool:
+    return "disk is full" in message or "No space left" in message
 
 
 def parse_url(url: str) -> URL:
