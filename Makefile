@@ -38,6 +38,7 @@ test-fault: setup  ## The fault suite: kills, broken disks, stores and servers, 
 	@$(BIN)/python -m pytest -q -m 'fault and not nightly and not gpu' -n auto --dist loadfile --durations=15 tests/faults
 
 test-nightly: setup  ## The tests that take minutes each, which CI leaves out; run before an issue is resolved
+	@$(BIN)/python -m pip install -q -c constraints.txt atheris || echo "no atheris for this platform: its test is skipped"
 	@$(BIN)/python -m pytest -q -m 'nightly and not gpu' -n auto --dist loadfile --durations=15 || test $$? -eq 5  # 5: none yet
 
 test-processors: setup  ## The computing tests as on processors with AVX2, AVX-512, AVX-512 with bf16, and on this one

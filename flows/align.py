@@ -6,21 +6,19 @@ use an alignment (`retrain`, `train`) do not pay for them.
 
 from __future__ import annotations
 
-from prefect import flow
-
 from flows.experiment import Experiment
 from flows.features import extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import AlignOptions
+from flows.pipeline_flow import pipeline_flow
 from flows.pretrain import pretrain_views
 from flows.reporting import show_alignment_study
-from flows.runners import configured_task_runner
 from mer.errors import ConfigError, CorpusError
 from mer.training.partition import FINAL_VIEW
 from tasks.learn.alignment_study import pooled_study, study_alignment_of_view
 
 
-@flow(name="align", task_runner=configured_task_runner())
+@pipeline_flow("align")
 def align(options: AlignOptions) -> dict[str, dict[str, float]]:
     """Layer study, adaptation and alignments of every view; then the study of the outer folds' alignments, pooled, by stream."""
     recipe = options.load_recipe()

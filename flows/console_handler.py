@@ -9,6 +9,8 @@ from typing import Any
 from prefect.logging.handlers import PrefectConsoleHandler
 
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+SERVICE_LOGGERS = ("prefect._internal.concurrency", "prefect.events", "prefect.concurrency")
+"""What Prefect says of its own threads, of which none decides how a run ends: a server that is away is waited for."""
 _CLASS = "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS"
 """Prefect reads its logging configuration from variables of such names, here in all processes that tasks run in."""
 
@@ -23,6 +25,8 @@ class ConsoleHandler(PrefectConsoleHandler):
 
 def said_by_the_command_line(record: logging.LogRecord) -> bool:
     """False for an error of a flow run or task run: it ends the command, which says it. Prefect's server gets it all the same."""
+    if record.name.startswith(SERVICE_LOGGERS):
+        return False
     return record.levelno < logging.ERROR or not record.name.startswith(RUN_LOGGERS)
 
 

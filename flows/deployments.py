@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 
-from infra.services import start_command
+from flows.supervision.local_worker import POOL, PREFECT, ROOT, start_worker, worker_environment
+from infra.hidden_secrets import hidden
 from infra.settings import load_settings
-
-POOL = "mer-cpu"
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def deploy_all(worker: bool = True) -> None:
@@ -21,19 +17,11 @@ def deploy_all(worker: bool = True) -> None:
         RuntimeError: Prefect refused; the message ends with what it said.
     """
     settings = load_settings()
-    environment = {
-        "MER_ROOT": str(ROOT),
-        "MER_HOME": str(settings.home),
-        "PYTHONPATH": str(ROOT),
-        "PREFECT_API_URL": os.environ["PREFECT_API_URL"],
-    }
-    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
-    _run([*prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite"], environment)
-    _run([*prefect, "deploy", "--all"], environment)
+    environment = worker_environment(settings)
+    _run([*PREFECT, "work-pool", "create", POOL, "--type", "process", "--overwrite"], environment)
+    _run([*PREFECT, "deploy", "--all"], environment)
     if worker:
-        start_command(
-            "worker", [*prefect, "worker", "start", "--pool", POOL, "--limit", "1"], environment, settings
-        )
+        start_worker(settings)
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
@@ -41,5 +29,5 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        said = (done.stdout + done.stderr)[-2000:]
+        said = hidden(done.stdout + done.stderr)[-2000:]
         raise RuntimeError(f"`{' '.join(command[2:])}` failed: {said}")

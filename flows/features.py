@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from prefect import flow
-
 from flows.experiment import Experiment
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
+from flows.pipeline_flow import pipeline_flow
 from flows.progress import FEATURES, StepProgress, begin_stage, plan_stages, replan_stages
 from flows.reporting import show_coverage, show_remarks
-from flows.runners import configured_task_runner
 from flows.terminal import console
 from mer.errors import CorpusError
 from mer.features.spec import FeatureSpec
@@ -29,7 +27,7 @@ MOST_NAMES = 3
 """Feature sets named in a line of progress."""
 
 
-@flow(name="features", task_runner=configured_task_runner())
+@pipeline_flow("features")
 def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
     """Extract the frozen features of every stream of the recipe."""
     recipe = options.load_recipe()

@@ -5,13 +5,11 @@ Every entry of the folder is accepted or quarantined with a reason; only new or 
 
 from __future__ import annotations
 
-from prefect import flow
-
 from flows.mirror import local_corpus
 from flows.options import DemoOptions
+from flows.pipeline_flow import pipeline_flow
 from flows.progress import INGEST, StepProgress, begin_stage
 from flows.reporting import show_ingest
-from flows.runners import configured_task_runner
 from flows.terminal import console
 from infra.settings import load_settings
 from mer.errors import CorpusError
@@ -28,7 +26,7 @@ from tasks.data.transcription import plan_transcription, transcribe_shard
 from tasks.stage.references import DatasetRef, SnapshotPlan
 
 
-@flow(name="ingest", task_runner=configured_task_runner())
+@pipeline_flow("ingest")
 def ingest(options: DemoOptions) -> DatasetRef | None:
     """Ingest a corpus: recognise, probe, hash, catalogue or quarantine, and freeze a snapshot.
 

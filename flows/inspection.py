@@ -11,6 +11,7 @@ from rich.table import Table
 
 from flows.terminal import console
 from infra.catalogue import ModelVersionRow
+from infra.modes import as_the_user_writes
 from infra.whole_files import write_whole
 from tasks.serve import by_hand
 from tasks.serve.comparison import compare_versions, version_named
@@ -54,8 +55,9 @@ def show_models(model: str) -> None:
 
 def roll_back(model: str) -> None:
     """Put the previous champion back."""
-    audit = by_hand.roll_back(model)
-    console.print(f"[bold]{model}[/]: champion is version {audit.version} again")
+    done = by_hand.roll_back(model)
+    console.print(f"[bold]{model}[/]: champion is version {done.audit.version} again")
+    _print_remark(done.remark)
 
 
 def promote(model: str, version: int, reason: str) -> None:
@@ -65,6 +67,12 @@ def promote(model: str, version: int, reason: str) -> None:
     console.print(f"[bold]{model}[/]: version {version} is champion{before}, promoted by hand")
     for line in done.evidence:
         console.print(f"  {line}", markup=False)
+    _print_remark(done.remark)
+
+
+def _print_remark(remark: str) -> None:
+    if remark:
+        console.print(f"  {remark}", markup=False)
 
 
 def show_evaluation(model: str, version: int | None, out: Path | None) -> None:
@@ -77,9 +85,10 @@ def show_evaluation(model: str, version: int | None, out: Path | None) -> None:
     report = json.loads(space.artifacts.read(row.evaluation, "report.json"))
     _print_report(row, report)
     if out is not None:
-        for path in space.artifacts.fetch(row.evaluation).iterdir():
-            if path.suffix in (".json", ".png"):
-                write_whole(out / path.name, path.read_bytes(), sweep=True)
+        with as_the_user_writes():
+            for path in space.artifacts.fetch(row.evaluation).iterdir():
+                if path.suffix in (".json", ".png"):
+                    write_whole(out / path.name, path.read_bytes(), sweep=True)
         console.print(f"report.json and figures are in {out}")
 
 

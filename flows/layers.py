@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.experiment import Experiment
 from flows.features import extract, tell_texts
 from flows.ingest import ingest_corpus
 from flows.options import LayerOptions
+from flows.pipeline_flow import pipeline_flow
 from flows.progress import begin_stage, layer_study, tell_found
 from flows.reporting import show_layers
-from flows.runners import configured_task_runner
 from mer.adaptation.block import Block
 from mer.errors import ConfigError
 from mer.recipes import Recipe
@@ -27,7 +26,7 @@ FRAMED_STATES_OF_A_SHARD = 256
 """Clips times hidden states that are extracted frame by frame as one shard: .2 GB of 200 frames of 1,024 features."""
 
 
-@flow(name="layers", task_runner=configured_task_runner())
+@pipeline_flow("layers")
 def layers(options: LayerOptions) -> dict[str, dict[str, LearntStream]]:
     """The layer study of one stream, or of every stream with an encoder, in every view, and nothing after it."""
     recipe = options.load_recipe()

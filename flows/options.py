@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from infra.objects.bucket_address import folder_name, is_bucket_address
+from infra.objects.bucket_address import check_no_secret, folder_name, is_bucket_address
 from mer.alignment.config import AlignmentStudyConfig
 from mer.corpora.emotion_set import AUTO_EMOTIONS, parse_emotions
 from mer.corpora.label_map import parse_label_map
@@ -74,6 +74,11 @@ class FlowOptions(BaseModel):
         default="",
         description="Column of the transcripts, where a table has several (one a language). Empty: the layout's own choice.",
     )
+
+    @field_validator("corpus")
+    @classmethod
+    def _without_secret(cls, value: str) -> str:
+        return check_no_secret(value)
 
     @field_validator("corpus_name")
     @classmethod
@@ -299,6 +304,11 @@ class PredictOptions(BaseModel):
     @classmethod
     def _plain_model(cls, value: str) -> str:
         return check_name(value, "name of a model") if value else value
+
+    @field_validator("paths")
+    @classmethod
+    def _without_secrets(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_no_secret, paths))
 
     @model_validator(mode="after")
     def _has_clips(self) -> PredictOptions:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from flows.options import PredictOptions
+from flows.pipeline_flow import pipeline_flow
 from tasks.serve.prediction import PredictionReport, PredictionRequest
 from tasks.serve.prediction_task import predict_files
 
 
-@flow(name="predict")
+@pipeline_flow("predict")
 def predict(options: PredictOptions) -> PredictionReport:
     """Write a prediction for every media file under the paths (.csv, .json or .jsonl), or a submission for candidates."""
     return predict_files(

@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from prefect import flow
-
 from flows.experiment import Experiment
 from flows.features import extract, extract_streams
 from flows.ingest import ingest_corpus
 from flows.layers import study_layers
 from flows.options import AdaptOptions, DemoOptions
+from flows.pipeline_flow import pipeline_flow
 from flows.progress import adaptation, alignment, begin_stage, tell_found
 from flows.reporting import show_adapters, show_retrieval
-from flows.runners import configured_task_runner
 from mer.adaptation.block import Block
 from mer.errors import ConfigError, CorpusError
 from mer.features.spec import FeatureSpec
@@ -34,7 +32,7 @@ Learnt = dict[str, dict[str, LearntStream]]
 """Stream -> view -> what the view has learnt of it."""
 
 
-@flow(name="pretrain", task_runner=configured_task_runner())
+@pipeline_flow("pretrain")
 def pretrain(options: DemoOptions) -> Learnt:
     """Layer study, adaptation and alignment of every view of a corpus."""
     recipe = options.load_recipe()
@@ -42,7 +40,7 @@ def pretrain(options: DemoOptions) -> Learnt:
     return _plain(pretrain_views(extract_streams(Experiment(recipe, dataset))))
 
 
-@flow(name="adapt", task_runner=configured_task_runner())
+@pipeline_flow("adapt")
 def adapt(options: AdaptOptions) -> Learnt:
     """Layer study (where no block is named) and adaptation of every view, of one stream or of all that the recipe adapts."""
     recipe = options.load_recipe()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from flows.terminal import console
@@ -95,11 +97,12 @@ class StepProgress:
 
     def _show_bar(self) -> None:
         progress = 100.0 * self._done / self._parts
-        if self._artifact is None:  # not for what is found: each is a request
-            made = create_progress_artifact(progress=progress, key=self._step, description=self._step)
-            self._artifact = made if isinstance(made, UUID) else None
-        else:
-            update_progress_artifact(self._artifact, progress=progress)
+        with suppress(httpx.HTTPError):  # a picture only: without it the run goes on
+            if self._artifact is None:  # not for what is found: each is a request
+                made = create_progress_artifact(progress=progress, key=self._step, description=self._step)
+                self._artifact = made if isinstance(made, UUID) else None
+            else:
+                update_progress_artifact(self._artifact, progress=progress)
 
     def _left(self) -> str:
         """Time left, if the parts to come take as long as those that were computed."""

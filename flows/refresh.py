@@ -6,14 +6,12 @@ key. The gate compares the candidate with the champion on the holdout and out of
 
 from __future__ import annotations
 
-from prefect import flow
-
 from flows.options import RefreshOptions
+from flows.pipeline_flow import pipeline_flow
 from flows.retrain import RetrainReport, retrained
-from flows.runners import configured_task_runner
 
 
-@flow(name="refresh", task_runner=configured_task_runner())
+@pipeline_flow("refresh")
 def refresh(options: RefreshOptions) -> RetrainReport:
     """Self-training on what is unlabelled now; registers what it trained as a candidate."""
     return retrained(options)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.domain import find_domain
@@ -16,11 +15,11 @@ from flows.experiment import Experiment
 from flows.features import extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import RetrainOptions
+from flows.pipeline_flow import pipeline_flow
 from flows.pretrain import pretrain_views
 from flows.progress import EVALUATION, REGISTRATION, begin_stage, plan_stages
 from flows.reporting import show_promotion, show_remarks
 from flows.result_table import show_systems
-from flows.runners import configured_task_runner
 from flows.self_training import refresh_pseudo_labels
 from flows.train import train_systems
 from mer.training.partition import FINAL_VIEW
@@ -43,7 +42,7 @@ class RetrainReport:
     headline: dict[str, float]
 
 
-@flow(name="retrain", task_runner=configured_task_runner())
+@pipeline_flow("retrain")
 def retrain(options: RetrainOptions) -> RetrainReport:
     """From a corpus folder to a registered version and, if the gate lets it, a new champion."""
     return retrained(options)

@@ -1,4 +1,4 @@
-"""Where a flow's tasks run: threads, processes, Prefect task workers, or a Dask or Ray cluster, by one setting.
+"""Where a flow's tasks run: threads, processes, task workers (`mer worker`), or a Dask or Ray cluster, by one setting.
 
 Tasks take references and return references, and what they compute does not depend on where: results are the same bytes.
 Threads take turns to compute (`tasks.stage.compute`); processes and clusters compute side by side, one task each.
@@ -6,14 +6,12 @@ Threads take turns to compute (`tasks.stage.compute`); processes and clusters co
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
-from pkgutil import walk_packages
 from typing import Any
 
-from prefect import Task
-from prefect.task_runners import PrefectTaskRunner, ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
+from flows.workers.task_runner import WorkersTaskRunner
 from infra.errors import SettingsError
 from infra.settings import Settings, load_settings
 
@@ -33,7 +31,7 @@ def configured_task_runner(settings: Settings | None = None) -> TaskRunner[Any]:
     if settings.task_runner == "processes":
         return ProcessPoolTaskRunner(max_workers=workers)
     if settings.task_runner == "workers":
-        return PrefectTaskRunner()  # type: ignore[no-untyped-call]
+        return WorkersTaskRunner()
     package = _EXTRAS[settings.task_runner]
     if find_spec(package) is None:
         raise SettingsError(
@@ -54,17 +52,3 @@ def configured_task_runner(settings: Settings | None = None) -> TaskRunner[Any]:
         where = {"address": settings.task_cluster} if settings.task_cluster else {"init_kwargs": local}
         runner = RayTaskRunner(**where)
     return runner
-
-
-def all_tasks() -> list[Task[..., Any]]:
-    """Every task of the pipeline, as a task worker serves them."""
-    import tasks
-
-    modules = [import_module(module.name) for module in walk_packages(tasks.__path__, "tasks.")]
-    named = {
-        f"{module.__name__}.{name}": value
-        for module in modules
-        for name, value in vars(module).items()
-        if isinstance(value, Task) and value.fn.__module__ == module.__name__
-    }
-    return [named[name] for name in sorted(named)]

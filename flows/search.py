@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
-
 from flows.experiment import Experiment
 from flows.features import extract_frames, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import SearchOptions
+from flows.pipeline_flow import pipeline_flow
 from flows.pretrain import pretrain_views
-from flows.runners import configured_task_runner
 from flows.terminal import Terminal
+from infra.modes import as_the_user_writes
 from infra.settings import load_settings
 from infra.studies import dashboard_command
 from mer.search.searched_recipe import recipe_piece, whole_recipe, writable
@@ -22,7 +21,7 @@ from tasks.learn.search import SearchPlan, SearchReport, search_fusion
 console = Terminal(highlight=False, soft_wrap=True)
 
 
-@flow(name="search", task_runner=configured_task_runner())
+@pipeline_flow("search")
 def search(options: SearchOptions) -> SearchReport:
     """Continue a study until it has the trials asked for; prints the best options as a piece of recipe, or writes a whole one."""
     recipe = options.load_recipe()
@@ -58,7 +57,8 @@ def search(options: SearchOptions) -> SearchReport:
             "One choice was made for all folds, and validation speakers of one fold are tested in another: out-of-fold scores",
             "of this recipe are slightly optimistic. The holdout was not seen.",
         )
-        write_whole(target, whole_recipe(report.best_recipe, notes).encode(), sweep=True)
+        with as_the_user_writes():
+            write_whole(target, whole_recipe(report.best_recipe, notes).encode(), sweep=True)
         console.print(f"whole recipe in {target}: mer run --recipe {target}", markup=False)
     console.print(f"history and importance: MLflow, or {dashboard_command(load_settings())}", markup=False)
     return report

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 
+from flows.supervision.local_worker import renew_worker
+from infra.address import without_user
 from infra.errors import ServiceFailed
 from infra.home import prepare_home
 from infra.loopback import ask_loopback_directly
 from infra.services import start_all
-from infra.services.servers import reachable
-from infra.settings import load_settings
-from infra.shown_address import shown_address
+from infra.services.home_secrets import prefect_auth_string
+from infra.services.servers import reachable, status_of
+from infra.settings import Settings, load_settings
 
 
 def ensure_servers() -> dict[str, str]:
@@ -20,7 +22,7 @@ def ensure_servers() -> dict[str, str]:
 
     Raises:
         SettingsError, HomeUnusable: a setting or the home cannot be used.
-        ServiceFailed: a local server did not start, or the configured Prefect server does not answer.
+        ServiceFailed: a local server did not start, or the configured Prefect server does not answer or refuses the password.
     """
     settings = load_settings()
     prepare_home(settings.home)
@@ -28,9 +30,9 @@ def ensure_servers() -> dict[str, str]:
     os.environ["MER_HOME"] = str(settings.home)  # processes started elsewhere take the same one
     api = settings.prefect_api_url
     tracking = settings.mlflow_tracking_uri.get_secret_value()
-    if api is not None and not reachable(f"{api.rstrip('/')}/health"):
+    if api is not None and not reachable(f"{api.get_secret_value().rstrip('/')}/health"):
         raise ServiceFailed(
-            f"the Prefect server at {shown_address(api)} does not answer: start it, or unset MER_PREFECT_API_URL (and "
+            f"the Prefect server at {api} does not answer: start it, or unset MER_PREFECT_API_URL (and "
             "PREFECT_API_URL) for a local one"
         )
     to_start = [
@@ -39,11 +41,31 @@ def ensure_servers() -> dict[str, str]:
         if needed
     ]
     started = start_all(to_start, settings)
-    api = api or f"{started['prefect']}/api"
-    os.environ["PREFECT_API_URL"] = api
+    url = _log_in(settings, api.get_secret_value() if api is not None else f"{started['prefect']}/api")
+    renew_worker(settings)
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     os.environ.setdefault(
         "PREFECT_LOGGING_LEVEL", "WARNING"
     )  # our tables say what happened; errors still show
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    return {"Prefect": api.removesuffix("/api"), "MLflow": started.get("mlflow", tracking)}
+    return {"Prefect": url.removesuffix("/api"), "MLflow": started.get("mlflow", tracking)}
+
+
+def _log_in(settings: Settings, api: str) -> str:
+    """Give this process, and those it starts, address and password of the Prefect server; returns the address without user.
+
+    Raises:
+        ServiceFailed: the server refuses the password, or asks for one that is not known.
+    """
+    url, _ = without_user(api)
+    auth = prefect_auth_string(settings, api)
+    os.environ["PREFECT_API_URL"] = url  # Prefect prints it, with the address of a run's page
+    if auth is not None:
+        os.environ["PREFECT_API_AUTH_STRING"] = auth.get_secret_value()
+    if status_of(f"{url.rstrip('/')}/admin/version", auth, timeout_seconds=10.0) in (401, 403):
+        found = "none" if auth is None else "one that it refuses"
+        raise ServiceFailed(
+            f"the Prefect server at {url} asks for a password, found {found}: set MER_PREFECT_AUTH_STRING (or "
+            "PREFECT_API_AUTH_STRING) to USER:PASSWORD"
+        )
+    return url

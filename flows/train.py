@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prefect import flow
 from prefect.futures import PrefectFuture
 
 from flows.experiment import Experiment
 from flows.features import extract_frames, extract_streams
 from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
+from flows.pipeline_flow import pipeline_flow
 from flows.pretrain import pretrain_views
 from flows.progress import EVALUATION, FUSION, StepProgress, begin_stage, plan_stages
 from flows.reporting import show_remarks
 from flows.result_table import show_systems
-from flows.runners import configured_task_runner
 from infra.artifacts import ArtifactRef
 from mer.recipes import Recipe
 from tasks.data.dataset import training_remarks
@@ -30,7 +29,7 @@ PseudoByView = Mapping[str, Sequence[ArtifactRef]]
 """View -> its own selections of pseudo-labels, by generation."""
 
 
-@flow(name="train", task_runner=configured_task_runner())
+@pipeline_flow("train")
 def train(options: DemoOptions) -> dict[str, Any]:
     """Train and score the fusion and every single stream, supervised only; returns the evaluation's report."""
     recipe = options.load_recipe()

@@ -7,20 +7,73 @@ said in one line and tried again at the next start. `mer up` and every flow, on 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from flows.catalogue_care import back_up_once_a_day, write_records
 from flows.explained_errors import explained
+from flows.supervision.dead_runs import Observer, settle
+from infra.catalogue import has_catalogue, open_catalogue
+from infra.hidden_secrets import hidden
 from infra.leftovers import sweep_home
+from infra.prefect_api import PrefectApi
+from infra.services.home_secrets import prefect_auth_string
 from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
+from tasks.serve.registry import mirror_registry
+from tasks.stage.stage_record import settle_killed_stages
+from tasks.stage.workspace import workspace
 
 logger = logging.getLogger(__name__)
+
+
+def _settle_killed_stages(settings: Settings) -> str | None:
+    if not has_catalogue(settings):
+        return None
+    settled = settle_killed_stages(workspace())
+    return f"recorded {settled} stages that were killed after their commit" if settled else None
 
 
 def _send_what_waits(settings: Settings) -> str | None:
     sent = Tracker(settings).replay()
     return f"sent {sent} tracking events that waited for MLflow" if sent else None
+
+
+def _end_dead_runs(settings: Settings) -> str | None:
+    if (api := os.environ.get("PREFECT_API_URL")) is None or not has_catalogue(settings):
+        return None
+    with open_catalogue(settings) as catalogue:
+        rows = catalogue.run_processes()
+        prefect = PrefectApi(api, auth=prefect_auth_string(settings, api))
+        crashed = settle(Observer().dead(rows), rows, catalogue, prefect, Tracker(settings))
+    names = ", ".join(f"{row.flow} of process {row.process.number}" for row in crashed)
+    return f"marked as crashed, since their processes are dead: {names}" if crashed else None
+
+
+def _mirror_models(settings: Settings) -> str | None:
+    if not has_catalogue(settings):
+        return None
+    done = mirror_registry(workspace())
+    lines = [
+        *([f"brought up to date: {', '.join(done.changed)}"] if done.changed else []),
+        *(f"refused: {line}" for line in done.refused),
+        *([f"not put right yet: {done.failed}"] if done.failed else []),
+    ]
+    return f"MLflow's registry: {'; '.join(lines)}" if lines else None
+
+
+def _remove_what_nobody_uses(settings: Settings) -> str | None:
+    from tasks.prune.daily import prune_if_due
+
+    cleanup = prune_if_due(settings)
+    if cleanup is None or not cleanup.total:
+        return None
+    rest = "" if cleanup.finished else "; `mer prune` removes the rest"
+    return (
+        f"removed {cleanup.total} things ({cleanup.total_bytes / 1e6:.1f} MB) that nobody used for "
+        f"{settings.retention_days:g} days{rest}"
+    )
 
 
 def _sweep_leftovers(settings: Settings) -> str | None:
@@ -29,7 +82,16 @@ def _sweep_leftovers(settings: Settings) -> str | None:
 
 
 _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
-    {"what waits for MLflow": _send_what_waits, "temporary files": _sweep_leftovers}
+    {
+        "dead runs": _end_dead_runs,
+        "stages killed after their commit": _settle_killed_stages,
+        "what waits for MLflow": _send_what_waits,
+        "MLflow's registry": _mirror_models,  # after the runs that its versions are linked to
+        "records of the catalogue": write_records,
+        "backup of the catalogue": back_up_once_a_day,
+        "temporary files": _sweep_leftovers,
+        "what nobody uses": _remove_what_nobody_uses,
+    }
 )
 """Name of what is repaired -> the repair, which gives a line if it did anything."""
 
@@ -44,7 +106,7 @@ def put_right(settings: Settings | None = None) -> list[str]:
         except Exception as error:
             if (said := explained(error)) is None:
                 logger.exception("%s: could not be put right", name)
-                said = f"{type(error).__name__}: {error}"
+                said = hidden(f"{type(error).__name__}: {error}")
             line = f"{name}: not put right yet: {said}"
         if line is not None:
             lines.append(line)

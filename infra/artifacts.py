@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.errors import ArtifactCorrupt, ArtifactMissing, ObjectMissing
+from infra.locking import locked
 from infra.objects.interface import CHUNK_BYTES, ObjectStore, check_key
 from infra.whole_files import swept, write_whole
 
@@ -23,6 +26,9 @@ Scalar = bool | int | float | str | None
 
 PARTIAL_TTL_SECONDS = 3600.0
 """A half-fetched file this old belongs to a dead process."""
+
+COPIES_LOCK = ".lock"
+"""File of the cache whose lock keeps readers and the clean-up of copies apart."""
 
 _HEX_64 = r"^[0-9a-f]{64}$"
 
@@ -98,7 +104,7 @@ class ArtifactStore:
             InvalidKey: kind, key or a file name is not plain.
             StoreFull, StoreUnavailable: nothing became visible.
         """
-        manifest_key = _manifest_key(kind, key)
+        manifest_object = manifest_key(kind, key)
         if (existing := self.lookup(kind, key)) is not None:
             return existing
         listed: dict[str, ManifestFile] = {}
@@ -106,21 +112,35 @@ class ArtifactStore:
             check_key(name)
             listed[name] = ManifestFile(sha256=_sha256(data), size=_size(data))
             # Unconditionally: rewriting equal content is harmless, and it heals a blob that was damaged.
-            self._objects.put(_blob_key(listed[name].sha256), data)
+            self._objects.put(blob_key(listed[name].sha256), data)
         manifest = Manifest(kind=kind, key=key, files=listed, meta=dict(meta or {})).to_bytes()
-        if self._objects.put(manifest_key, manifest, if_absent=True):
+        if self._objects.put(manifest_object, manifest, if_absent=True):
             return _reference(manifest)
         if (existing := self.lookup(kind, key)) is not None:
             return existing
         self._objects.put(
-            manifest_key, manifest
+            manifest_object, manifest
         )  # what is there is no manifest: a damaged one must not block the key
         return _reference(manifest)
+
+    @property
+    def objects(self) -> ObjectStore:
+        """Where everything lies."""
+        return self._objects
+
+    def complete(self, ref: ArtifactRef, files: Mapping[str, bytes | Path]) -> None:
+        """Store files of a committed artifact that are not there: a clean-up may have taken an old blob of equal content between
+        its commit and the record of it. `files` as they were committed; where another's result was adopted nothing is done.
+        """
+        for name, entry in self.manifest(ref).files.items():
+            key = blob_key(entry.sha256)
+            if name in files and not self._objects.exists(key) and _sha256(files[name]) == entry.sha256:
+                self._objects.put(key, files[name])
 
     def lookup(self, kind: str, key: str) -> ArtifactRef | None:
         """Reference to (kind, key) if its manifest exists and can be read; its files are not looked at."""
         try:
-            data = self._objects.get(_manifest_key(kind, key))
+            data = self._objects.get(manifest_key(kind, key))
             reference = _reference(data)
         except (ObjectMissing, ArtifactCorrupt):
             return None
@@ -129,7 +149,7 @@ class ArtifactStore:
     def manifest(self, ref: ArtifactRef) -> Manifest:
         """The manifest, verified. Raises ArtifactMissing or ArtifactCorrupt."""
         try:
-            data = self._objects.get(_manifest_key(ref.kind, ref.key))
+            data = self._objects.get(manifest_key(ref.kind, ref.key))
         except ObjectMissing as error:
             raise ArtifactMissing(
                 f"artifact {ref.kind}/{ref.key} has no manifest: compute it again"
@@ -152,7 +172,7 @@ class ArtifactStore:
         `folder`: where to put them; by default a folder of the cache named by the manifest's sha256.
         Raises ArtifactMissing or ArtifactCorrupt.
         """
-        target = folder if folder is not None else self._cache / ref.sha256
+        target = folder if folder is not None else self._used_copy(ref.sha256)
         for name, entry in self.manifest(ref).files.items():
             path = target / check_key(name)
             if path.is_file() and _sha256(path) == entry.sha256:
@@ -167,7 +187,7 @@ class ArtifactStore:
         if name not in files:
             raise ArtifactMissing(f"artifact {ref.kind}/{ref.key} has no file {name!r}, only {sorted(files)}")
         try:
-            data = self._objects.get(_blob_key(files[name].sha256))
+            data = self._objects.get(blob_key(files[name].sha256))
         except ObjectMissing as error:
             raise _file_gone(ref, name) from error
         self._check(ref, name, files[name].sha256, _sha256(data))
@@ -179,23 +199,31 @@ class ArtifactStore:
         The manifest goes first; then those of its files that are damaged (intact ones may belong to other
         artifacts too).
         """
-        manifest_key = _manifest_key(ref.kind, ref.key)
+        manifest_object = manifest_key(ref.kind, ref.key)
         try:
-            files = Manifest.from_bytes(self._objects.get(manifest_key)).files
+            files = Manifest.from_bytes(self._objects.get(manifest_object)).files
         except (ObjectMissing, ArtifactCorrupt):
             files = {}
-        self._objects.delete(manifest_key)
+        self._objects.delete(manifest_object)
         for name, entry in files.items():
             try:
                 self._check(ref, name, entry.sha256, self._stored_sha256(ref, name, entry))
             except ArtifactMissing:
                 continue
             except ArtifactCorrupt:
-                self._objects.delete(_blob_key(entry.sha256))
+                self._objects.delete(blob_key(entry.sha256))
+
+    def _used_copy(self, sha256: str) -> Path:
+        """Folder of a copy in the cache, marked as used now, so that no clean-up takes it."""
+        target = self._cache / sha256
+        with copies_kept_still(self._cache):
+            target.mkdir(exist_ok=True)
+            os.utime(target)
+        return target
 
     def _fetch_file(self, ref: ArtifactRef, name: str, entry: ManifestFile, path: Path) -> None:
         def fill(temporary: Path) -> None:
-            self._objects.get_file(_blob_key(entry.sha256), temporary)
+            self._objects.get_file(blob_key(entry.sha256), temporary)
             self._check(ref, name, entry.sha256, _sha256(temporary))
 
         try:
@@ -206,7 +234,7 @@ class ArtifactStore:
     def _stored_sha256(self, ref: ArtifactRef, name: str, entry: ManifestFile) -> str:
         digest = hashlib.sha256()
         try:
-            for chunk in self._objects.stream(_blob_key(entry.sha256)):
+            for chunk in self._objects.stream(blob_key(entry.sha256)):
                 digest.update(chunk)
         except ObjectMissing as error:
             raise _file_gone(ref, name) from error
@@ -219,6 +247,14 @@ class ArtifactStore:
             )
 
 
+@contextmanager
+def copies_kept_still(cache: Path) -> Iterator[None]:
+    """Nobody else marks a copy as used, or removes one, during the block."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / COPIES_LOCK):
+        yield
+
+
 def _sweep_partials(cache: Path) -> None:
     """Remove half-fetched files of processes that were killed."""
     for path in cache.glob("*/*.partial"):
@@ -227,7 +263,7 @@ def _sweep_partials(cache: Path) -> None:
 
 def manifest_uri(store_url: str, ref: ArtifactRef) -> str:
     """Address of an artifact's manifest in the store at `store_url` (whose query, if any, is left out)."""
-    return f"{store_url.partition('?')[0].rstrip('/')}/{_manifest_key(ref.kind, ref.key)}"
+    return f"{store_url.partition('?')[0].rstrip('/')}/{manifest_key(ref.kind, ref.key)}"
 
 
 def _file_gone(ref: ArtifactRef, name: str) -> ArtifactMissing:
@@ -240,11 +276,13 @@ def _reference(manifest: bytes) -> ArtifactRef:
     return ArtifactRef(kind=parsed.kind, key=parsed.key, sha256=digest, meta=parsed.meta)
 
 
-def _manifest_key(kind: str, key: str) -> str:
+def manifest_key(kind: str, key: str) -> str:
+    """Where the manifest of an artifact lies. Raises InvalidKey."""
     return check_key(f"manifests/{kind}/{key}.json")
 
 
-def _blob_key(sha256: str) -> str:
+def blob_key(sha256: str) -> str:
+    """Where the content of this sha256 lies."""
     return f"blobs/{sha256[:2]}/{sha256}"
 
 

@@ -13,8 +13,16 @@
     ├── ArtifactCorrupt           bytes that do not match their sha256
     ├── CatalogueUnavailable      transient: database locked, restarting or unreachable
     ├── CatalogueError            a row that does not exist, or a schema of another version
+    ├── CatalogueDamaged          what lies there is no catalogue, or a broken one
+    ├── CatalogueIncomplete       the object store knows of models or promotions that the catalogue does not
+    ├── StoreMismatch             catalogue and object store do not belong together
+    ├── BackupUnusable            a backup that is cut short, changed, or of a newer version
     ├── LeaseHeld                 transient: somebody else holds the lease
     ├── LeaseLost                 the lease expired and was taken over: stop writing
+    ├── PrefectUnavailable        transient: the Prefect server did not answer
+    ├── NoWorker                  transient: no task worker came within the stated time
+    ├── WorkerLost                a task's workers ended before it did, one after the other
+    ├── NotAReference             what crosses a task border is no JSON of the declared type
     └── ServiceFailed             a local server did not start or did not stop
 
 `transient` says whether trying the same thing again may help.
@@ -110,6 +118,22 @@ class CatalogueError(InfraError):
     """A row that should exist does not, or the schema is of another version."""
 
 
+class CatalogueDamaged(InfraError):
+    """What lies there is no catalogue, or a broken one; the message names the newest backup and what to run."""
+
+
+class CatalogueIncomplete(InfraError):
+    """The object store has records of models or promotions that the catalogue lacks: it is empty, or older than the store."""
+
+
+class StoreMismatch(InfraError):
+    """The catalogue belongs to another object store, or the store to another catalogue."""
+
+
+class BackupUnusable(InfraError):
+    """A backup of the catalogue that is cut short, was changed, or was made by a newer version."""
+
+
 class LeaseHeld(InfraError):
     """The lease `name` is held by `holder` for `seconds_left` more seconds unless renewed."""
 
@@ -126,5 +150,25 @@ class LeaseLost(InfraError):
     """The lease expired and was taken over: the holder of this token must stop writing."""
 
 
+class PrefectUnavailable(InfraError):
+    """The Prefect server did not answer, or answered that it cannot now."""
+
+    transient = True
+
+
 class ServiceFailed(InfraError):
     """A local server did not start, or did not stop."""
+
+
+class NoWorker(InfraError):
+    """Tasks waited for a task worker, and none came within the stated time."""
+
+    transient = True
+
+
+class WorkerLost(InfraError):
+    """A task's workers ended before it did, one after the other: it may be what ends them."""
+
+
+class NotAReference(InfraError):
+    """Parameters or an outcome of a task that are no JSON of the declared type; nothing of them is used."""

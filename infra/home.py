@@ -10,6 +10,7 @@ import errno
 import os
 from pathlib import Path
 
+from infra import modes
 from infra.errors import HomeUnusable
 
 LOCAL_NAME = ".mer"
@@ -28,15 +29,21 @@ def default_home() -> Path:
 
 
 def prepare_home(home: Path) -> None:
-    """Make the home, unless it is there, and see that it can be written to.
+    """Make the home, for its owner only, unless it is there, and see that it can be written to; modes: see `infra.modes`.
 
     Raises:
         HomeUnusable: it is a file, cannot be made, or is not ours to write to.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(0o700, parents=True)
+        modes.mark(home)
+    except FileExistsError as error:
+        if not home.is_dir():
+            raise _unusable(home, error) from error
+        modes.tighten(home)
     except OSError as error:
         raise _unusable(home, error) from error
+    modes.follow(home)
     if not os.access(home, os.W_OK | os.X_OK):
         read_only = os.statvfs(home).f_flag & os.ST_RDONLY
         reason = "its file system is read-only" if read_only else "its permissions forbid this user to write"

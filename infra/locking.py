@@ -69,7 +69,7 @@ def is_locked(path: Path) -> bool:
 def _taken(path: Path, operation: int) -> int | None:
     while True:
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o660)
         except OSError as error:
             raise HomeUnusable(
                 f"cannot write {path}: {error.strerror}; set MER_HOME to another folder"

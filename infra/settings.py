@@ -2,7 +2,8 @@
 
 Every field is set by an environment variable `MER_<NAME>`, e.g. `MER_HOME`, `MER_DATABASE_URL`; an empty one counts as not
 set. The defaults need no server: everything lies below `home` (`infra.home` says which folder that is). Credentials are
-`SecretStr`, so that no log or repr shows them.
+`SecretStr` and addresses that may hold a password `Address`, so that no log or repr shows them; addresses of object stores may
+hold none. What the settings hold is taken out of logs and messages of clients as well (`infra.hidden_secrets`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.address import Address, secrets_of
 from infra.errors import SettingsError
+from infra.hidden_secrets import hide
 from infra.home import default_home
 from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_url
@@ -25,8 +28,8 @@ _NOT_ASKED = "default_factory_not_called"
 
 
 def _sqlite_below_home(name: str) -> Any:
-    def default(data: dict[str, Any]) -> SecretStr:
-        return SecretStr(sqlite_url(data["home"] / name))
+    def default(data: dict[str, Any]) -> Address:
+        return Address(sqlite_url(data["home"] / name))
 
     return default
 
@@ -44,7 +47,7 @@ class Settings(BaseSettings):
         description="Folder of everything this installation writes. Default: the nearest .mer of the current folder or above, "
         "else mer in the user's data folder.",
     )
-    database_url: SecretStr = Field(
+    database_url: Address = Field(
         default_factory=_sqlite_below_home("catalogue.db"),
         description="SQLAlchemy URL of the catalogue: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DB.",
     )
@@ -59,17 +62,40 @@ class Settings(BaseSettings):
         description="Address of the S3 server of corpora in buckets that name none (http://HOST:PORT); none: that of the object "
         "store, if it is in S3, else AWS.",
     )
-    mlflow_tracking_uri: SecretStr = Field(
+    mlflow_tracking_uri: Address = Field(
         default_factory=_sqlite_below_home("mlflow/mlflow.db"),
         description="MLflow tracking server (http://HOST:PORT) or database (sqlite:///PATH).",
     )
-    prefect_api_url: str | None = Field(
+    prefect_api_url: Address | None = Field(
         default=None,
         validation_alias=AliasChoices("MER_PREFECT_API_URL", "PREFECT_API_URL"),
         description="API of a Prefect server (http://HOST:PORT/api), also from Prefect's own PREFECT_API_URL; "
         "none: a local one is started.",
     )
-    optuna_storage_url: SecretStr = Field(
+    prefect_auth_string: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MER_PREFECT_AUTH_STRING", "PREFECT_API_AUTH_STRING"),
+        description="USER:PASSWORD for that Prefect server, also from Prefect's own PREFECT_API_AUTH_STRING; not for the local "
+        "one, whose password the home holds.",
+    )
+    mlflow_username: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MER_MLFLOW_USERNAME", "MLFLOW_TRACKING_USERNAME"),
+        description="User for that MLflow server, also from MLflow's own MLFLOW_TRACKING_USERNAME; none: mer.",
+    )
+    mlflow_password: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MER_MLFLOW_PASSWORD", "MLFLOW_TRACKING_PASSWORD"),
+        description="Password for that MLflow server, also from MLflow's own MLFLOW_TRACKING_PASSWORD.",
+    )
+    prefect_timeout_seconds: float = Field(
+        default=90.0,
+        gt=0,
+        le=3600,
+        description="Longest time in seconds that a run goes on while the Prefect server does not answer; a local one is started "
+        "again meanwhile.",
+    )
+    optuna_storage_url: Address = Field(
         default_factory=_sqlite_below_home("optuna.db"), description="SQLAlchemy URL of Optuna's storage."
     )
     data_folder: Path = Field(
@@ -100,6 +126,12 @@ class Settings(BaseSettings):
     task_cluster: str | None = Field(
         default=None, description="Address of a Dask scheduler or Ray head; none: a local cluster is started."
     )
+    worker_timeout_seconds: float = Field(
+        default=1800.0,
+        gt=0,
+        le=7 * 86400,
+        description="Longest time in seconds that tasks wait where no `mer worker` runs (MER_TASK_RUNNER=workers).",
+    )
     store_timeout_seconds: float = Field(
         default=45.0,
         gt=0,
@@ -108,6 +140,29 @@ class Settings(BaseSettings):
     )
     catalogue_timeout_seconds: float = Field(
         default=30.0, gt=0, le=600, description="Longest time in seconds to wait for a locked catalogue."
+    )
+    retention_days: float = Field(
+        default=30.0,
+        ge=0,
+        le=36_500,
+        description="Days that what no run uses any more is kept (artifacts, rows, logs, old runs); it must be longer than the "
+        "longest run. 0: nothing is ever removed.",
+    )
+    retention_versions: int = Field(
+        default=5,
+        ge=2,
+        le=10_000,
+        description="Champions of a model, the present one first, whose artifacts stay whatever their age: how far a rollback "
+        "reaches.",
+    )
+    retention_grace_hours: float = Field(
+        default=24.0,
+        gt=0,
+        le=8760,
+        description="Hours in which nothing that was written is removed, whoever refers to it.",
+    )
+    retention_log_megabytes: float = Field(
+        default=16.0, gt=0, le=100_000, description="Length in MB to which logs of local servers are cut."
     )
 
     @field_validator("home", "data_folder")
@@ -120,15 +175,35 @@ class Settings(BaseSettings):
 
     @field_validator("prefect_api_url")
     @classmethod
-    def _http(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("expected http://HOST:PORT/api")
+    def _http(cls, url: Address | None) -> Address | None:
+        if url is not None:
+            text = url.get_secret_value()
+            if not text.startswith(("http://", "https://")) or "?" in text or "#" in text:
+                raise ValueError("expected http://[USER:PASSWORD@]HOST:PORT/api")
+        return url
+
+    @field_validator("object_store_url", "s3_endpoint", "task_cluster")
+    @classmethod
+    def _without_secrets(cls, url: str | None) -> str | None:
+        if url is not None and shown_address(url) != url:
+            raise ValueError(
+                "expected an address without user, password or key (MER_S3_ACCESS_KEY and MER_S3_SECRET_KEY hold keys)"
+            )
         return url
 
     @field_validator("face_detector")
     @classmethod
     def _set_or_not(cls, detector: str | None) -> str | None:
         return (detector or "").strip() or None
+
+    @model_validator(mode="after")
+    def _hidden_everywhere(self) -> Settings:
+        values = [getattr(self, name) for name in type(self).model_fields]
+        for value in values:
+            if isinstance(value, SecretStr):
+                text = value.get_secret_value()
+                hide(secrets_of(text) if isinstance(value, Address) else [text])
+        return self
 
     @property
     def cache_folder(self) -> Path:
@@ -139,6 +214,11 @@ class Settings(BaseSettings):
     def checkpoint_folder(self) -> Path:
         """Epoch checkpoints of running stages, named by stage key."""
         return self.home / "checkpoints"
+
+    @property
+    def backup_folder(self) -> Path:
+        """Backups of the catalogue."""
+        return self.home / "backups"
 
     @property
     def weights_folder(self) -> Path:
@@ -154,6 +234,11 @@ class Settings(BaseSettings):
     def services_folder(self) -> Path:
         """State, logs and data of local servers."""
         return self.home / "services"
+
+    @property
+    def logs_folder(self) -> Path:
+        """Tracebacks of errors that no message explains."""
+        return self.home / "logs"
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -175,6 +260,8 @@ def _problem(item: Any) -> str:
     name = str(item["loc"][0]) if item["loc"] else ""
     field = Settings.model_fields.get(name)
     variable = name if name.startswith((PREFIX, "PREFECT_")) else f"{PREFIX}{name.upper()}"
-    secret = field is not None and "Secret" in str(field.annotation)
-    found = "" if secret else f", found {shown_address(str(item['input']))[:80]!r}"
+    secret = field is not None and "SecretStr" in str(field.annotation)
+    value = item["input"]
+    text = value.get_secret_value() if isinstance(value, Address) else str(value)
+    found = "" if secret else f", found {shown_address(text)[:80]!r}"
     return f"{variable}: {item['msg'].removeprefix('Value error, ')}{found}"

@@ -22,9 +22,14 @@ def shown_address(text: str) -> str:
     return _USER_WITHOUT_SCHEME.sub(f"{_HIDDEN}@", text)
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether a value of this name in a query, or in a header, is one that nobody may see."""
+    return _SECRET.search(name) is not None
+
+
 def _shown_value(match: re.Match[str]) -> str:
     separator, name, value = match.groups()
     plain = unquote(value)
-    if _SECRET.search(unquote(name)) or (plain != value and shown_address(plain) != plain):
+    if is_secret_name(unquote(name)) or (plain != value and shown_address(plain) != plain):
         value = _HIDDEN
     return f"{separator}{name}={value}"

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from infra.catalogue.database import parse_url
 from infra.settings import Settings
+from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_file
 
 MAX_RETRIES = 3
@@ -109,7 +110,7 @@ def open_study(
 def dashboard_command(settings: Settings) -> str:
     """Command that opens Optuna's dashboard on this installation's studies; a password in the address is masked."""
     url = parse_url(settings.optuna_storage_url.get_secret_value())
-    return f"optuna-dashboard {shlex.quote(url.render_as_string(hide_password=True))}"
+    return f"optuna-dashboard {shlex.quote(shown_address(url.render_as_string(hide_password=False)))}"
 
 
 def settle_terms(study: Any, terms: str) -> str:

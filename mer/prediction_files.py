@@ -64,7 +64,13 @@ def from_table(text: str) -> list[Prediction]:
     Raises:
         ConfigError: other columns, or a row that is no prediction.
     """
-    rows = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return _rows_of(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise ConfigError(f"table of predictions: {error}") from error
+
+
+def _rows_of(rows: csv.DictReader[str]) -> list[Prediction]:
     columns = tuple(rows.fieldnames or ())
     classes = columns[len(TABLE_COLUMNS) : -len(TABLE_COLUMNS_AFTER)]
     expected = (*TABLE_COLUMNS, *classes, *TABLE_COLUMNS_AFTER)
@@ -151,8 +157,13 @@ def read_predictions(path: str | Path) -> list[Prediction]:
     view = view_of(path)
     if not path.is_file():
         raise ConfigError(f"predictions: expected a file, found none at {path}")
-    with path.open(encoding="utf-8", newline="") as file:
-        return view.read(file.read())
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"predictions: expected what `mer predict` writes, found no UTF-8 in {path.name} (byte {error.start})"
+        ) from error
+    return view.read(text)
 
 
 def _of_row(row: Mapping[str, str], classes: Sequence[str]) -> Prediction:

@@ -7,12 +7,19 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr
 
 from infra.services import s3_credentials, start, stop_all
+from infra.services.home_secrets import mlflow_credentials, prefect_auth_string
 from infra.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    import httpx
+
+_OUTSIDE = ("MER_", "PREFECT_API_", "MLFLOW_TRACKING_")
 
 if (
     "PYTEST_XDIST_WORKER" in os.environ
@@ -22,10 +29,15 @@ if (
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     for name in os.environ:
-        if name.startswith("MER_") or name == "PREFECT_API_URL":
+        if name.startswith(_OUTSIDE):
             monkeypatch.delenv(name)
+    if "mlflow_server" in request.fixturenames:  # for clients in the test, and in processes that it starts
+        known = mlflow_credentials(request.getfixturevalue("server_settings"))
+        assert known is not None
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", known[0])
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", known[1].get_secret_value())
 
 
 @pytest.fixture
@@ -97,10 +109,62 @@ def mlflow_server(server_settings: Settings) -> str:
     return start("mlflow", server_settings)
 
 
+@pytest.fixture(scope="session")
+def prefect_auth(server_settings: Settings, prefect_server: str) -> tuple[str, str]:
+    """User and password of the session's Prefect server."""
+    known = prefect_auth_string(server_settings, prefect_server)
+    assert known is not None
+    user, _, password = known.get_secret_value().partition(":")
+    return user, password
+
+
+@pytest.fixture(scope="session")
+def mlflow_auth(server_settings: Settings, mlflow_server: str) -> tuple[str, str]:
+    """User and password of the session's MLflow server."""
+    known = mlflow_credentials(server_settings, mlflow_server)
+    assert known is not None
+    return known[0], known[1].get_secret_value()
+
+
 @pytest.fixture
-def mlflow_settings(settings: Settings, mlflow_server: str) -> Settings:
-    """This test's home with the session's MLflow server."""
-    return settings.model_copy(update={"mlflow_tracking_uri": SecretStr(mlflow_server)})
+def prefect_api(prefect_server: str, server_settings: Settings) -> Iterator[httpx.Client]:
+    """A client of the session's Prefect API."""
+    from prefect_client import prefect_client
+
+    with prefect_client(prefect_server, server_settings) as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def server_addresses(
+    prefect_server: str, mlflow_server: str, prefect_auth: tuple[str, str], mlflow_auth: tuple[str, str]
+) -> dict[str, str]:
+    """Environment that points at the session's servers, with their passwords (they belong to another home)."""
+    user, password = mlflow_auth
+    return {
+        "MER_PREFECT_API_URL": f"{prefect_server}/api",
+        "MER_PREFECT_AUTH_STRING": ":".join(prefect_auth),
+        "MER_MLFLOW_TRACKING_URI": mlflow_server,
+        "MER_MLFLOW_USERNAME": user,
+        "MER_MLFLOW_PASSWORD": password,
+    }
+
+
+@pytest.fixture
+def mlflow_settings(
+    settings: Settings, mlflow_server: str, mlflow_auth: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """This test's home with the session's MLflow server, to which MLflow's client in this process may speak too."""
+    user, password = mlflow_auth
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+    return settings.model_copy(
+        update={
+            "mlflow_tracking_uri": SecretStr(mlflow_server),
+            "mlflow_username": user,
+            "mlflow_password": SecretStr(password),
+        }
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from flows.cli.backup import register as register_backup
 from flows.cli.check import check, check_before
 from flows.cli.generations import generations
 from flows.cli.group import Commands, everywhere, interruptible, is_verbose
@@ -38,6 +39,7 @@ from flows.cli.options import (
 from flows.cli.outcome import EXIT_CODES
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 from flows.cli.predict import register as register_predict
+from flows.cli.prune import prune
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
 
@@ -242,7 +244,9 @@ def models(
 app.command()(quality)
 app.command()(check)
 app.command()(recipes)
+app.command()(prune)
 register(app)
+register_backup(app)
 app.add_typer(generations, name="generations")
 
 
@@ -254,6 +258,9 @@ def _run_flow(flow: str, options: FlowOptions) -> None:
     options.load_recipe()
     if options.corpus:
         check_before(options, trains=flow not in _WITHOUT_LABELS)
+    from tasks.stage.workspace import existing_workspace
+
+    existing_workspace()  # stores that cannot be used are said before any server is started
     started = _servers()
     from flows.upkeep import put_right
 
@@ -263,10 +270,12 @@ def _run_flow(flow: str, options: FlowOptions) -> None:
         from flows.console_handler import use_console_handler
 
         use_console_handler()
+    from flows.supervision.watched_run import run_watched
+
     module, _, function = flow.partition(":")
     run = getattr(import_module(module), function)
     _addresses(started)
-    run(options)
+    run_watched(run, options)
 
 
 def _fail(message: str) -> None:
@@ -277,7 +286,9 @@ def _fail(message: str) -> None:
 def main() -> NoReturn:
     """Entry point: how a command ends, see `flows.cli.outcome`."""
     from flows.terminal import BROKEN_PIPE, close_output, finish_output, in_utf8, print_any_name
+    from infra.modes import be_private
 
+    be_private()
     in_utf8()
     print_any_name()
     code: Any = 0

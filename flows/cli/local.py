@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from flows.cli.worker import worker
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (status, up, down, deploy, worker):
+    for command in (status, up, down, password, deploy, worker):
         app.command()(command)
 
 
@@ -19,9 +21,18 @@ def status() -> None:
 
 
 def up() -> None:
-    """Start the local Prefect and MLflow servers in the background (`mer down` stops them)."""
-    show_addresses(servers())
+    """Start the local Prefect and MLflow servers in the background (`mer down` stops them).
+
+    What MLflow refused before is sent once more.
+    """
+    started = servers()
+    show_addresses(started)
+    typer.echo("their pages ask for a password once: `mer password` shows it")
     from flows.upkeep import put_right
+    from infra.settings import load_settings
+    from infra.tracking import Tracker
+
+    Tracker(load_settings()).retry_refused()
 
     for line in put_right():
         typer.echo(line)
@@ -36,6 +47,13 @@ def down() -> None:
     typer.echo(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 
+def password() -> None:
+    """Show user and password of the local Prefect and MLflow pages, on a terminal only."""
+    from flows.passwords import show_passwords
+
+    show_passwords()
+
+
 def deploy() -> None:
     """Register the deployments of prefect.yaml and start a worker in the background."""
     started = servers()
@@ -45,21 +63,17 @@ def deploy() -> None:
     show_addresses(started)
 
 
-def worker() -> None:
-    """Take tasks of flows that run with MER_TASK_RUNNER=workers, one at a time; start one per core or GPU."""
-    servers()
-    from prefect.task_worker import serve
-
-    from flows.runners import all_tasks
-
-    serve(*all_tasks(), limit=1)
-
-
 def servers() -> dict[str, str]:
-    """Start what is not running and give the addresses by name."""
+    """Start what is not running, and what watches over it; gives the addresses by name."""
     from flows.servers import ensure_servers
+    from flows.supervision.client_retries import be_patient
+    from flows.supervision.supervisor import ensure_supervisor
+    from infra.settings import load_settings
 
-    return ensure_servers()
+    started = ensure_servers()
+    be_patient(load_settings())
+    ensure_supervisor(load_settings())
+    return started
 
 
 def show_addresses(started: dict[str, str]) -> None:

@@ -14,11 +14,11 @@ import os
 import sys
 import tempfile
 import time
-import traceback
 from pathlib import Path
 
 from flows.explained_errors import explained
 from infra.errors import InfraError
+from infra.hidden_secrets import hidden, traceback_of
 
 FAILED, UNUSABLE_INPUTS, INTERRUPTED = 1, 3, 130
 EXIT_CODES = (
@@ -31,10 +31,10 @@ def failure(error: BaseException, verbose: bool = False) -> str:
     """The message for an error that ended a command; of a bug the whole traceback is written to a file that it names."""
     if (said := explained(error)) is not None:
         return said
-    text = "".join(traceback.format_exception(error))
+    text = traceback_of(error)
     if verbose:
         print(text, file=sys.stderr, end="")  # noqa: T201
-    first = str(error).strip().splitlines() or [""]
+    first = hidden(str(error)).strip().splitlines() or [""]
     return (
         f"an unexpected error, which is a bug: {type(error).__name__}: {first[0][:300]}\n"
         f"  its traceback is in {_written(text)}; please report it with that file"

@@ -53,6 +53,7 @@ def quality(
     from rich.console import Console
     from rich.progress import Progress
 
+    from infra.modes import as_the_user_writes
     from tasks.data.face_detectors import detector_line, settled_detector
     from tasks.data.quality_report import catalogued_corpus, check_quality_file, corpus_quality, write_quality
     from tasks.stage.workspace import workspace
@@ -76,7 +77,8 @@ def quality(
     console = Console(highlight=False)
     show_quality(console, report, worst)
     if out is not None:
-        write_quality(report, out)
+        with as_the_user_writes():
+            write_quality(report, out)
         console.print(f"{len(report.measured)} rows in {out}", markup=False, soft_wrap=True)
     for clip, reason in report.unmeasured.items():
         typer.echo(f"not measured: {clip}: {reason}", err=True)

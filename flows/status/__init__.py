@@ -11,12 +11,19 @@ from types import MappingProxyType
 from rich.markup import escape
 
 from flows.explained_errors import explained
+from flows.status.catalogue import catalogue
 from flows.status.corpora import corpora
+from flows.status.disk import disk
 from flows.status.mixed_features import mixed_features
+from flows.status.models import models
+from flows.status.runs import runs
+from flows.status.schedules import schedules
 from flows.status.servers import servers
 from flows.status.tracking import tracking
 from flows.status.unfinished_work import unfinished_work
+from flows.status.workers import workers
 from flows.terminal import console
+from infra.errors import InfraError
 from infra.settings import load_settings
 from tasks.stage.workspace import Workspace, existing_workspace
 
@@ -24,10 +31,16 @@ __all__ = ["show_status"]
 
 _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType(
     {
+        "catalogue": catalogue,
+        "models": models,
         "corpora": corpora,
         "features": mixed_features,
+        "runs": runs,
+        "schedules": schedules,
         "unfinished work": unfinished_work,
+        "workers": workers,
         "tracking": tracking,
+        "disk": disk,
     }
 )
 """What to call a section that cannot be read, and what gives its lines (rich markup; escape what users named)."""
@@ -36,11 +49,17 @@ _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType
 def show_status() -> None:
     """Home and servers; then, where anything was written, each section in its order."""
     settings = load_settings()
-    space = existing_workspace()
-    empty = ": nothing is there yet, `mer run` makes it" if space is None else ""
+    refused: InfraError | None = None
+    try:
+        space = existing_workspace()
+    except InfraError as error:
+        space, refused = None, error
+    empty = ": nothing is there yet, `mer run` makes it" if space is None and refused is None else ""
     console.print(f"[bold]home[/] {escape(str(settings.home))}{empty}", soft_wrap=True)
     for line in servers(settings):
         console.print(line)
+    if refused is not None:
+        raise refused
     if space is None:
         return
     for name, section in _SECTIONS.items():

@@ -8,6 +8,7 @@ from infra.catalogue.clips import ClipCatalogue, ClipRow, ClipUpsert, KnownFile
 from infra.catalogue.corpora import CorpusCatalogue, CorpusRow
 from infra.catalogue.database import Database, parse_url
 from infra.catalogue.features import FeatureCatalogue
+from infra.catalogue.identity import IdentityCatalogue, StoreIdentityRow
 from infra.catalogue.labels import (
     SET_ASIDE,
     GenerationFacts,
@@ -21,8 +22,12 @@ from infra.catalogue.models import ModelCatalogue, ModelVersionRow, PromotionRow
 from infra.catalogue.quality import QualityCatalogue, QualityRow
 from infra.catalogue.quarantine import QuarantineCatalogue, QuarantinedFile
 from infra.catalogue.records import ArtifactRecord, ArtifactRecords
+from infra.catalogue.retention import RetentionCatalogue
+from infra.catalogue.run_processes import RunProcessCatalogue, RunProcessRow
 from infra.catalogue.schema import migrate
 from infra.catalogue.snapshots import SnapshotCatalogue, SnapshotMemberRow, SnapshotRow
+from infra.catalogue.task_queue import ProcessRole, TakenTask, TaskProcessRow, TaskQueueCatalogue, TaskState
+from infra.catalogue.uses import UseCatalogue
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_file
 
@@ -39,14 +44,21 @@ __all__ = [
     "KnownFile",
     "Lease",
     "ModelVersionRow",
+    "ProcessRole",
     "PromotionRow",
     "PseudoLabelRow",
     "QualityRow",
     "QuarantinedFile",
+    "RunProcessRow",
     "SnapshotMemberRow",
     "SnapshotRow",
+    "StoreIdentityRow",
+    "TakenTask",
+    "TaskProcessRow",
+    "TaskState",
     "has_catalogue",
     "open_catalogue",
+    "open_database",
 ]
 
 
@@ -59,13 +71,19 @@ class Catalogue(
     QualityCatalogue,
     SnapshotCatalogue,
     ArtifactRecords,
+    UseCatalogue,
     ModelCatalogue,
     LeaseCatalogue,
+    RunProcessCatalogue,
+    IdentityCatalogue,
+    RetentionCatalogue,
+    TaskQueueCatalogue,
 ):
     """All concerns over one database, one module each. Open one per process; safe among threads."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
+        LeaseCatalogue.__init__(self, database)  # keeps what it has seen, beside the database that all have
         self.database = database
 
     def close(self) -> None:
@@ -82,7 +100,7 @@ class Catalogue(
 def has_catalogue(settings: Settings) -> bool:
     """False where the catalogue's file was not made yet; a database server's is made by whoever asks for it."""
     file = sqlite_file(parse_url(settings.database_url.get_secret_value()))
-    return file is None or file.is_file()
+    return file is None or file.exists()
 
 
 def open_catalogue(where: Settings | SecretStr | str, timeout_seconds: float | None = None) -> Catalogue:
@@ -95,15 +113,23 @@ def open_catalogue(where: Settings | SecretStr | str, timeout_seconds: float | N
         SettingsError: not the URL of a supported database.
         CatalogueUnavailable: it does not answer.
         CatalogueError: its schema was written by a newer version of this code.
+        CatalogueDamaged: what lies there is no catalogue.
+        HomeUnusable: this user may not write its file.
     """
+    return Catalogue(open_database(where, timeout_seconds))
+
+
+def open_database(where: Settings | SecretStr | str, timeout_seconds: float | None = None) -> Database:
+    """The database of a catalogue with its schema brought up to date: see `open_catalogue`, also for what it raises."""
+    backups = None
     if isinstance(where, Settings):
-        timeout_seconds = timeout_seconds or where.catalogue_timeout_seconds
+        timeout_seconds, backups = timeout_seconds or where.catalogue_timeout_seconds, where.backup_folder
         where = where.database_url
     url = where.get_secret_value() if isinstance(where, SecretStr) else where
-    database = Database(url, timeout_seconds or 30.0)
+    database = Database(url, timeout_seconds or 30.0, backups)
     try:
         migrate(database)
     except BaseException:
         database.close()
         raise
-    return Catalogue(database)
+    return database

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from sqlite3 import Connection as SqliteConnection
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -15,7 +16,17 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from infra.errors import CatalogueError, CatalogueUnavailable, SettingsError, StoreFull
+from infra.catalogue.backups import backups_in
+from infra.catalogue.damage import is_damage
+from infra.errors import (
+    CatalogueDamaged,
+    CatalogueError,
+    CatalogueUnavailable,
+    HomeUnusable,
+    SettingsError,
+    StoreFull,
+)
+from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_file
 
 _LEAST_BYTES = 64 << 10
@@ -25,18 +36,37 @@ _LEAST_BYTES = 64 << 10
 class Database:
     """An engine and its two kinds of transactions."""
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
-        """`timeout_seconds`: longest wait for a lock or a connection."""
+    def __init__(self, url: str, timeout_seconds: float, backups: Path | None = None) -> None:
+        """`timeout_seconds`: longest wait for a lock or a connection; `backups`: the folder of backups, for messages."""
         self._url = parse_url(url)
         self._timeout_seconds = timeout_seconds
+        self.backups = backups
         self.is_postgres = self._url.get_backend_name() == "postgresql"
         self.engine = self._create_engine()
         self._writer = self.engine.execution_options(mer_writes=True)
 
     @property
     def shown_url(self) -> str:
-        """The address without its password."""
-        return self._url.render_as_string(hide_password=True)
+        """The address without its secrets."""
+        return shown_address(self._url.render_as_string(hide_password=False))
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database."""
+        return sqlite_file(self._url)
+
+    def newest_backup_text(self) -> str:
+        """` (PATH)` of the newest backup, or that there is none."""
+        known = backups_in(self.backups) if self.backups is not None else []
+        return f" ({known[-1].path})" if known else " (there is none in the home)"
+
+    def damaged(self, cause: str) -> CatalogueDamaged:
+        """The error for a database that cannot be read as a catalogue."""
+        return CatalogueDamaged(
+            f"the catalogue at {self.shown_url} is damaged: {cause}. `mer restore` puts the newest backup back"
+            f"{self.newest_backup_text()}, `mer rebuild` makes the catalogue anew from the object store; both set aside what is "
+            "there now"
+        )
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -71,13 +101,8 @@ class Database:
                     "options": f"-c lock_timeout={milliseconds} -c timezone=UTC",
                 },
             )
-        if (file := sqlite_file(self._url)) is not None:
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise CatalogueUnavailable(
-                    f"cannot create the folder of {self.shown_url}: {error}"
-                ) from error
+        if self.file is not None:
+            self._prepare(self.file)
         engine = create_engine(
             self._url, connect_args={"timeout": self._timeout_seconds}, json_serializer=finite_json
         )
@@ -87,17 +112,41 @@ class Database:
 
     def _is_full(self) -> bool:
         """Whether the disk of an SQLite file is full, which SQLite may call an I/O error."""
-        file = sqlite_file(self._url)
-        if file is None:
+        if self.file is None:
             return False
         try:
-            space = os.statvfs(file.parent)
+            space = os.statvfs(self.file.parent)
         except OSError:
             return False
         return space.f_bavail * space.f_frsize < _LEAST_BYTES
 
+    def _prepare(self, file: Path) -> None:
+        """Make the file's folder, and refuse what cannot be a database or cannot be written."""
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CatalogueUnavailable(f"cannot create the folder of {self.shown_url}: {error}") from error
+        if file.exists() and not file.is_file():
+            raise self.damaged("expected a file, found something else (a folder?)")
+        for path in (file if file.exists() else file.parent, file.parent):
+            if not os.access(path, os.R_OK | os.W_OK):
+                raise HomeUnusable(
+                    f"the catalogue at {self.shown_url}: this user may not read and write {path}; give it these permissions, or "
+                    "set MER_HOME to a home of this user"
+                )
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error, ValueError) as error:
+            if is_damage(error):
+                raise self.damaged(_cause(error)) from error
+            with self._explained():
+                raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
         try:
             yield
         except (OperationalError, InterfaceError, PoolTimeoutError) as error:
@@ -124,10 +173,11 @@ def parse_url(url: str) -> URL:
     """SQLAlchemy URL of a supported database; `postgresql://` means psycopg 3."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):  # their texts show the URL, or what stands at the place of its port
         raise SettingsError(
-            "the database URL cannot be read: expected sqlite:///PATH or postgresql://..."
-        ) from error
+            "the database URL cannot be read: expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/DB, with %XX for "
+            "special characters of the password"
+        ) from None
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("postgresql+psycopg", "sqlite"):
@@ -154,7 +204,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _configure_sqlite(connection: SqliteConnection, _record: Any) -> None:
+def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # no implicit BEGIN by the driver: `_begin_sqlite` says when
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")

@@ -3,6 +3,10 @@
 A lease alone does not stop a holder that was paused past its end: so whoever writes what is to be protected
 takes the token along, and `require_current` checks it inside the same transaction. Tokens grow over all
 leases, so that a token alone says which lease it belongs to.
+
+No clock that anybody sets decides who holds a lease. On one machine its end is told by the seconds since boot, and a
+holder that has ended, or was of an earlier boot, holds nothing. A holder on another machine (by way of Postgres) must be
+seen to let its whole time pass without a renewal, by the clock of whoever waits: who asks for the first time waits that long.
 """
 
 from __future__ import annotations
@@ -11,17 +15,18 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, Row, func, select, text, update
 
 from infra.catalogue.bulk import upsert
 from infra.catalogue.database import Database
 from infra.catalogue.tables import Lease as LeaseTable
 from infra.errors import CatalogueUnavailable, LeaseHeld, LeaseLost
+from infra.machine import ProcessName, boot_id, has_ended, seconds_since_boot, this_process
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +43,25 @@ class Lease:
     token: int
 
 
+class _Seen(NamedTuple):
+    """What a lease looked like, and when that was first seen."""
+
+    token: int
+    beat: int
+    expires_at: float
+    since: float
+
+
 class LeaseCatalogue:
     """Leases by name, e.g. `retrain/ravdess`."""
 
-    clock: Callable[[], float] | None = None
-    """Seconds since the epoch; None: the database server's clock, so that machines need not agree."""
+    clock: Callable[[], float] = staticmethod(seconds_since_boot)
+    """Seconds of a clock that is never set."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._seen: dict[str, _Seen] = {}
+        """Leases whose end no clock here tells, as they were last seen."""
 
     def acquire_lease(
         self, name: str, ttl_seconds: float = DEFAULT_TTL_SECONDS, holder: str | None = None
@@ -59,13 +75,20 @@ class LeaseCatalogue:
         with self._database.writing() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _TOKEN_LOCK})
-            query = select(LeaseTable.holder, LeaseTable.expires_at).where(LeaseTable.name == name)
+            query = select(LeaseTable.__table__).where(LeaseTable.name == name)
             row = connection.execute(query.with_for_update()).first()
-            now = self._now(connection)
-            if row is not None and row.expires_at > now:
-                raise LeaseHeld(name, row.holder, row.expires_at - now)
+            if row is not None and (left := self._seconds_left(row)) > 0:
+                raise LeaseHeld(name, row.holder, left)
             token = (connection.scalar(select(func.max(LeaseTable.token))) or 0) + 1
-            values = {"name": name, "holder": holder, "token": token, "expires_at": now + ttl_seconds}
+            process = this_process()
+            values = {
+                "name": name,
+                "holder": holder,
+                "token": token,
+                "boot": boot_id(),
+                "process": None if process is None else str(process),
+                **self._renewed(0, ttl_seconds),
+            }
             upsert(connection, LeaseTable, [values])
         return Lease(name, holder, token)
 
@@ -73,12 +96,15 @@ class LeaseCatalogue:
         """Extend the lease; one that ran out but was not taken over is still ours. Raises LeaseLost."""
         with self._database.writing() as connection:
             require_current(connection, lease.token)
-            self._set_expiry(connection, lease, self._now(connection) + ttl_seconds)
+            ours = LeaseTable.token == lease.token
+            beat = connection.scalar(select(LeaseTable.beat).where(ours)) or 0
+            connection.execute(update(LeaseTable).where(ours).values(self._renewed(beat + 1, ttl_seconds)))
 
     def release_lease(self, lease: Lease) -> None:
         """Give the lease back; no error if it was lost."""
         with self._database.writing() as connection:
-            self._set_expiry(connection, lease, 0.0)
+            ours = LeaseTable.token == lease.token
+            connection.execute(update(LeaseTable).where(ours).values(expires_at=0.0))
 
     @contextmanager
     def hold_lease(self, name: str, ttl_seconds: float = DEFAULT_TTL_SECONDS) -> Iterator[Lease]:
@@ -108,17 +134,28 @@ class LeaseCatalogue:
             thread.join()
             self.release_lease(lease)
 
-    def _set_expiry(self, connection: Connection, lease: Lease, expires_at: float) -> None:
-        ours = LeaseTable.token == lease.token
-        connection.execute(update(LeaseTable).where(ours).values(expires_at=expires_at))
+    def _renewed(self, beat: int, ttl_seconds: float) -> dict[str, Any]:
+        return {"beat": beat, "ttl_seconds": ttl_seconds, "expires_at": self.clock() + ttl_seconds}
 
-    def _now(self, connection: Connection) -> float:
-        if self.clock is not None:
-            return self.clock()
-        if connection.dialect.name == "postgresql":
-            seconds = text("SELECT extract(epoch FROM clock_timestamp())")
-            return float(connection.execute(seconds).scalar_one())
-        return time.time()
+    def _seconds_left(self, row: Row[Any]) -> float:
+        """How long the lease of this row is still held unless it is renewed; 0: it is free."""
+        if row.expires_at == 0:
+            return 0.0
+        process = ProcessName.parse(row.process or "")
+        if process is not None and has_ended(process):
+            return 0.0
+        if row.boot is not None and row.boot == boot_id():
+            return max(0.0, float(row.expires_at) - self.clock())
+        if row.boot is not None and boot_id() is not None and not self._database.is_postgres:
+            return 0.0  # a database file is of one machine, which has been started anew since
+        return self._unrenewed(row)
+
+    def _unrenewed(self, row: Row[Any]) -> float:
+        """What is left of its time since it was first seen as it is now, by the clock of whoever waits for it."""
+        now, seen = self.clock(), self._seen.get(row.name)
+        if seen is None or (seen.token, seen.beat, seen.expires_at) != (row.token, row.beat, row.expires_at):
+            seen = self._seen[row.name] = _Seen(row.token, row.beat, row.expires_at, now)
+        return max(0.0, seen.since + (row.ttl_seconds or DEFAULT_TTL_SECONDS) - now)
 
 
 def require_current(connection: Connection, token: int) -> None:

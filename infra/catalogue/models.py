@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from infra.artifacts import ArtifactRef
 from infra.catalogue.bulk import upsert
@@ -32,7 +32,11 @@ class ModelVersionRow:
     snapshot_id: str | None
     metrics: dict[str, Any]
     idempotency_key: str
+    registration: int | None
+    """Grows over all models."""
     created_at: datetime
+    retired_at: datetime | None = None
+    """When its artifacts were given up to retention; None: they are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +80,21 @@ class ModelCatalogue:
         with self._database.writing() as connection:
             latest = _lock_model(connection, name, create=True)
             same = (ModelVersion.name == name) & (ModelVersion.idempotency_key == idempotency_key)
-            existing = connection.scalar(select(ModelVersion.version).where(same))
+            existing = connection.execute(
+                select(ModelVersion.version, ModelVersion.retired_at).where(same)
+            ).first()
             if existing is not None:
-                return existing
+                if existing.retired_at is not None:  # it was made again
+                    values = {
+                        "retired_at": None,
+                        "artifact": artifact.model_dump(),
+                        "evaluation": None if evaluation is None else evaluation.model_dump(),
+                        "snapshot_id": snapshot,
+                    }
+                    connection.execute(update(ModelVersion).where(same).values(values))
+                return int(existing.version)
             connection.execute(update(Model).where(Model.name == name).values(latest_version=latest + 1))
+            registered = connection.scalar(select(func.max(ModelVersion.registration))) or 0
             connection.execute(
                 insert(ModelVersion).values(
                     name=name,
@@ -89,6 +104,7 @@ class ModelCatalogue:
                     snapshot_id=snapshot,
                     metrics=dict(metrics),
                     idempotency_key=idempotency_key,
+                    registration=registered + 1,
                     created_at=utc_now(),
                 )
             )
@@ -118,7 +134,7 @@ class ModelCatalogue:
             _lock_model(connection, name)
             if fencing_token is not None:
                 require_current(connection, fencing_token)
-            audit = _audit(connection, name, alias)
+            audit = audit_of(connection, name, alias)
             done = [
                 row for row in audit if idempotency_key is not None and row.idempotency_key == idempotency_key
             ]
@@ -141,16 +157,33 @@ class ModelCatalogue:
             }
             return _move_alias(connection, name, alias, entry)
 
-    def rollback(self, name: str, reason: str, *, alias: str = CHAMPION) -> PromotionRow:
+    def rollback_version(self, name: str, *, alias: str = CHAMPION) -> int:
+        """The version that a rollback would go to. Raises CatalogueError if there is none."""
+        with self._database.reading() as connection:
+            return _earlier(connection, name, alias)[-2]
+
+    def rollback(
+        self, name: str, reason: str, *, alias: str = CHAMPION, expected: int | None = None
+    ) -> PromotionRow:
         """Point `alias` back to what it was before; a second rollback goes one further back.
 
-        Raises CatalogueError if there is nothing to go back to.
+        Args:
+            name: of the model.
+            reason: for the audit.
+            alias: which alias.
+            expected: the version to go back to, where it was looked at before; None: whichever it is.
+
+        Raises:
+            CatalogueError: there is nothing to go back to, or somebody else has moved the alias since `expected` was read.
         """
         with self._database.writing() as connection:
             _lock_model(connection, name)
-            history = _history(_audit(connection, name, alias))
-            if len(history) < 2:
-                raise CatalogueError(f"{name!r} has no earlier {alias} to go back to")
+            history = _earlier(connection, name, alias)
+            if expected not in (None, history[-2]):
+                raise CatalogueError(
+                    f"{alias} of {name!r} was moved by somebody else just now: expected to go back to version {expected}, "
+                    f"found {history[-2]}; run it again"
+                )
             entry = {
                 "version": history[-2],
                 "previous_version": history[-1],
@@ -171,6 +204,16 @@ class ModelCatalogue:
             row = connection.execute(query.where(ModelAlias.name == name, ModelAlias.alias == alias)).first()
         return None if row is None else _version(row)
 
+    def aliases(self) -> dict[str, dict[str, int]]:
+        """Model -> alias -> version, of all models that have any."""
+        aliases: dict[str, dict[str, int]] = {}
+        with self._database.reading() as connection:
+            for name, alias, version in connection.execute(
+                select(ModelAlias.name, ModelAlias.alias, ModelAlias.version)
+            ):
+                aliases.setdefault(name, {})[alias] = version
+        return aliases
+
     def champion(self, name: str) -> ModelVersionRow | None:
         """The version in use."""
         return self.aliased(name, CHAMPION)
@@ -178,7 +221,7 @@ class ModelCatalogue:
     def decision_on(self, name: str, version: int, *, against: int | None) -> str | None:
         """Why `version` stayed challenger against champion `against`, if that was decided before."""
         with self._database.reading() as connection:
-            audit = _audit(connection, name, CHALLENGER)
+            audit = audit_of(connection, name, CHALLENGER)
         lost = [row.reason for row in audit if (row.version, row.champion_version) == (version, against)]
         return lost[-1] if lost else None
 
@@ -203,7 +246,7 @@ class ModelCatalogue:
     def promotions(self, name: str, alias: str | None = CHAMPION) -> list[PromotionRow]:
         """Audit of an alias (None: of all), oldest first."""
         with self._database.reading() as connection:
-            return _audit(connection, name, alias)
+            return audit_of(connection, name, alias)
 
 
 def _lock_model(connection: Connection, name: str, *, create: bool = False) -> int:
@@ -216,7 +259,8 @@ def _lock_model(connection: Connection, name: str, *, create: bool = False) -> i
     return latest
 
 
-def _audit(connection: Connection, name: str, alias: str | None) -> list[PromotionRow]:
+def audit_of(connection: Connection, name: str, alias: str | None) -> list[PromotionRow]:
+    """Changes of an alias (None: of all), oldest first."""
     query = select(Promotion.__table__).where(Promotion.name == name).order_by(Promotion.id)
     if alias is not None:
         query = query.where(Promotion.alias == alias)
@@ -225,9 +269,15 @@ def _audit(connection: Connection, name: str, alias: str | None) -> list[Promoti
 
 def _move_alias(connection: Connection, name: str, alias: str, entry: Mapping[str, Any]) -> PromotionRow:
     version = entry["version"]
-    known = select(ModelVersion.version).where(ModelVersion.name == name, ModelVersion.version == version)
-    if connection.scalar(known) is None:
+    same = select(ModelVersion.retired_at).where(ModelVersion.name == name, ModelVersion.version == version)
+    known = connection.execute(same).first()
+    if known is None:
         raise CatalogueError(f"no version {version} of model {name!r}: alias {alias!r} stays where it is")
+    if known.retired_at is not None:
+        raise CatalogueError(
+            f"version {version} of model {name!r} was given up to retention on {known.retired_at:%Y-%m-%d} "
+            f"(MER_RETENTION_VERSIONS says how many champions are kept): alias {alias!r} stays; choose a later version"
+        )
     upsert(connection, ModelAlias, [{"name": name, "alias": alias, "version": version}])
     statement = insert(Promotion).values(name=name, alias=alias, created_at=utc_now(), **entry)
     number = connection.execute(statement.returning(Promotion.id)).scalar_one()
@@ -240,7 +290,15 @@ def _aliased_version(connection: Connection, name: str, alias: str) -> int | Non
     return connection.scalar(select(ModelAlias.version).where(same))
 
 
-def _history(audit: Sequence[PromotionRow]) -> list[int]:
+def _earlier(connection: Connection, name: str, alias: str) -> list[int]:
+    """Versions the alias came through; at least two. Raises CatalogueError."""
+    history = champion_history(audit_of(connection, name, alias))
+    if len(history) < 2:
+        raise CatalogueError(f"{name!r} has no earlier {alias} to go back to")
+    return history
+
+
+def champion_history(audit: Sequence[PromotionRow]) -> list[int]:
     """Versions the alias came through, the present one last, with what was rolled back taken out."""
     history: list[int] = []
     for row in audit:

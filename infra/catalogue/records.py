@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, text
 
 from infra.artifacts import ArtifactRef
 from infra.catalogue.bulk import upsert
 from infra.catalogue.database import Database
 from infra.catalogue.tables import Artifact, utc_now
+
+STORE_LOCK = 0x73746F72
+"""Number of the advisory lock that keeps the recording of commits and the removal of blobs apart on Postgres."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +46,15 @@ class ArtifactRecords:
             "code_version": code_version,
             "libraries": dict(libraries or {}),
             "created_at": utc_now(),
+            "used_at": None,
         }
         with self._database.writing() as connection:
+            if (
+                self._database.is_postgres
+            ):  # whoever removes blobs holds it alone (`infra.catalogue.retention`)
+                connection.execute(
+                    text("SELECT pg_advisory_xact_lock_shared(:number)"), {"number": STORE_LOCK}
+                )
             upsert(connection, Artifact, [row])
 
     def artifacts(self, stage: str | None = None) -> list[ArtifactRecord]:

@@ -34,6 +34,8 @@ def alembic_config() -> Config:
 def migrate(database: Database) -> None:
     """Upgrade to the newest revision; of several processes that open at once one does the work.
 
+    What was there before is backed up first, where the database has a folder for that.
+
     Raises CatalogueError if the database is of a revision that this code does not know.
     """
     with database.reading() as connection:
@@ -56,6 +58,11 @@ def migrate(database: Database) -> None:
             )
         if current is not None:
             _announce(script, current, database.shown_url)
+            if database.backups is not None:
+                from infra.catalogue.backing_up import back_up_within, forget_old
+
+                back_up_within(connection, database.backups)
+                forget_old(database.backups)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from infra.catalogue.bulk import upsert
 from infra.catalogue.clips import ClipRow
@@ -55,6 +55,7 @@ class SnapshotCatalogue:
         """Record exactly these clips with these labels; equal members give the same snapshot."""
         snapshot_id = membership_hash(clips)
         labelled = sum(clip.emotion is not None for clip in clips)
+        now = utc_now()
         columns = (Snapshot.id, Snapshot.clip_count, Snapshot.labelled_count, Snapshot.created_at)
         query = select(*columns).where(Snapshot.id == snapshot_id)
         with self._database.writing() as connection:
@@ -63,7 +64,8 @@ class SnapshotCatalogue:
                 "corpus_id": corpus_id(connection, corpus),
                 "clip_count": len(clips),
                 "labelled_count": labelled,
-                "created_at": utc_now(),
+                "created_at": now,
+                "used_at": now,
             }
             known = connection.execute(query).mappings().first()
             if known is None:
@@ -71,6 +73,8 @@ class SnapshotCatalogue:
                 members = [{"snapshot_id": snapshot_id, **_member(clip)} for clip in clips]
                 upsert(connection, SnapshotMember, members, update=False)
                 known = connection.execute(query).mappings().one()
+            else:  # in the transaction that found it: it is not removed in between
+                connection.execute(update(Snapshot).where(Snapshot.id == snapshot_id).values(used_at=now))
         return SnapshotRow(corpus=corpus, **known)
 
     def snapshot_corpus(self, snapshot_id: str) -> str | None:

@@ -212,6 +212,8 @@ class Artifact(Base):
     libraries: Mapped[dict[str, str] | None] = mapped_column(JSON)
     """Distribution -> version of what computed it; None of artifacts recorded before this was."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When a stage looked it up last, to the day; None: not since it was made."""
 
 
 class ClipQuality(Base):
@@ -261,6 +263,8 @@ class Snapshot(Base):
     clip_count: Mapped[int] = mapped_column(Integer)
     labelled_count: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When a run took it last, to the day; None: not since it was made."""
 
 
 class SnapshotMember(Base):
@@ -302,7 +306,11 @@ class ModelVersion(Base):
     snapshot_id: Mapped[str | None] = mapped_column(ForeignKey("snapshots.id"))
     metrics: Mapped[dict[str, Any]] = mapped_column(JSON)
     idempotency_key: Mapped[str] = mapped_column(String(200))
+    registration: Mapped[int | None] = mapped_column(BigInteger)
+    """Grows over all models: which was registered later, whatever the clock said."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    retired_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When its artifacts were given up to retention; None: they are kept."""
 
 
 class ModelAlias(Base):
@@ -351,4 +359,43 @@ class Lease(Base):
     holder: Mapped[str] = mapped_column(String(200))
     token: Mapped[int] = mapped_column(BigInteger, unique=True)
     expires_at: Mapped[float] = mapped_column(Float)
-    """Seconds since the epoch, by the clock of the database (0: released)."""
+    """Seconds since the boot `boot` of its holder's machine (0: released)."""
+    boot: Mapped[str | None] = mapped_column(String(64))
+    """None where the holder's system does not name its boots, and of leases older than this column."""
+    process: Mapped[str | None] = mapped_column(String(200))
+    """The holder, as `infra.machine` names processes."""
+    beat: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Grows with every renewal."""
+    ttl_seconds: Mapped[float | None] = mapped_column(Float)
+    """How long it lives without being renewed."""
+
+
+class StoreIdentity(Base):
+    """The object store that the artifacts of this catalogue lie in: one row."""
+
+    __tablename__ = "store_identity"
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    identity: Mapped[str] = mapped_column(String(32))
+    """Random (hex); the same as in the store's object."""
+    address: Mapped[str] = mapped_column(Text)
+    """Where the store was when the two met, for messages; it may have moved since."""
+    is_in_store: Mapped[bool] = mapped_column(Boolean)
+    """False until the store's object is known to be written: only then does its absence say that this is another store."""
+
+
+class RunProcess(Base):
+    """A process that executes a flow run, recorded before the run is shown as running and removed when its end is recorded."""
+
+    __tablename__ = "run_processes"
+
+    key: Mapped[str] = mapped_column(String(32), primary_key=True)
+    flow: Mapped[str] = mapped_column(String(100))
+    host: Mapped[str] = mapped_column(Text)
+    process: Mapped[str] = mapped_column(String(200), index=True)
+    """As `infra.machine` names processes."""
+    flow_run: Mapped[str | None] = mapped_column(String(36))
+    tracked_run: Mapped[str | None] = mapped_column(Text)
+    beat: Mapped[int] = mapped_column(BigInteger)
+    unrecorded: Mapped[bool] = mapped_column(Boolean)
+    started_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)

@@ -10,7 +10,7 @@ from infra.objects.folder import FolderStore
 from infra.objects.interface import ObjectStore, check_key
 from infra.settings import Settings
 
-__all__ = ["FolderStore", "ObjectStore", "check_key", "open_store"]
+__all__ = ["FolderStore", "ObjectStore", "check_key", "open_store", "unprepared_store"]
 
 
 def open_store(settings: Settings) -> ObjectStore:
@@ -32,3 +32,14 @@ def open_store(settings: Settings) -> ObjectStore:
         "expected MER_OBJECT_STORE_URL as file:///FOLDER or s3://BUCKET?endpoint=URL, "
         f"found scheme {parts.scheme!r}"
     )
+
+
+def unprepared_store(settings: Settings) -> ObjectStore:
+    """An S3 store to look into: no bucket is made, nothing is tried out.
+
+    Raises:
+        SettingsError: no S3 address, or no credentials.
+    """
+    from infra.objects.s3 import s3_store
+
+    return s3_store(settings)

@@ -22,6 +22,7 @@ CORPORA_FOLDER = "corpora"
 STATE_FOLDER = ".state"
 """Folder beside the copies: journals, owners, locks, and files on their way. No bucket is called so."""
 
+_KEYS = "MER_S3_ACCESS_KEY and MER_S3_SECRET_KEY hold keys"
 _AWS = "https://s3.amazonaws.com"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _ENDPOINT = re.compile(r"https?://[^/?#\s]+")
@@ -30,6 +31,19 @@ _ENDPOINT = re.compile(r"https?://[^/?#\s]+")
 def is_bucket_address(text: str) -> bool:
     """Whether a corpus, or a path of clips, is given as a folder in a bucket."""
     return text.startswith(SCHEME)
+
+
+def check_no_secret(text: str) -> str:
+    """The path or address, which is stored with the runs that read it, and so may hold no password or key.
+
+    Raises:
+        ValueError: it holds one.
+    """
+    if is_bucket_address(text) and shown_address(text) != text:
+        raise ValueError(
+            f"expected an address without user, password or key, found {shown_address(text)!r}; {_KEYS}"
+        )
+    return text
 
 
 def folder_name(text: str) -> str:
@@ -76,6 +90,10 @@ class BucketAddress:
         if not _ENDPOINT.fullmatch(endpoint):
             raise SettingsError(
                 f"{shown_address(text)!r}: expected ?endpoint=http://HOST:PORT, found {shown_address(endpoint)!r}"
+            )
+        if shown_address(text) != text:
+            raise SettingsError(
+                f"expected an address without user, password or key, found {shown_address(text)!r}; {_KEYS}"
             )
         return cls(bucket, prefix, endpoint, query.get("region", [default_region])[0])
 

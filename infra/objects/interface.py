@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +35,17 @@ def check_key(key: str) -> str:
     return key
 
 
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a listing shows it."""
+
+    key: str
+    size: int
+    """Bytes."""
+    modified: float
+    """When it was written last, in seconds since the epoch, by the clock of the store."""
+
+
 class ObjectStore(Protocol):
     """A flat store of immutable-by-convention objects.
 
@@ -62,3 +74,15 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; a missing one is no error."""
+
+    def listed(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Objects whose keys begin with `prefix`, as `keys` lists them."""
+
+    def found(self, key: str) -> StoredObject | None:
+        """The object as a listing would show it; None: there is none."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys that begin with `prefix`, a folder of keys such as `manifests/` (or empty: all), in no order.
+
+        What is written or deleted meanwhile may be among them or not. A store that was never made has none.
+        """

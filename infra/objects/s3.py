@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -25,7 +26,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import S3Store as ObstoreS3
 
 from infra.errors import ObjectMissing, SettingsError, StoreUnavailable, StoreUnsuitable
-from infra.objects.interface import CHUNK_BYTES, check_key
+from infra.objects.interface import CHUNK_BYTES, StoredObject, check_key
 from infra.objects.streamed_file import write_streamed
 from infra.settings import Settings
 from infra.shown_address import shown_address
@@ -43,6 +44,8 @@ _FATAL = {
     "InvalidBucketName",
     "AuthorizationHeaderMalformed",
 }
+_PAGE = 1000
+"""Keys listed at a time."""
 _BULK_BYTES = 8 << 20
 """From here on a file goes up in parts (by minio)."""
 
@@ -85,22 +88,39 @@ def open_s3_store(settings: Settings) -> S3Store:
         StoreUnavailable: no answer within `store_timeout_seconds`.
         StoreUnsuitable: the server ignores `If-None-Match`.
     """
+    with _refused(settings):
+        store = s3_store(settings)
+        store.prepare()
+    return store
+
+
+def s3_store(settings: Settings) -> S3Store:
+    """The bucket as it is; nothing is made in it.
+
+    Raises:
+        SettingsError: URL or keys are missing or refused.
+    """
     if settings.s3_access_key is None or settings.s3_secret_key is None:
         raise SettingsError("an S3 object store needs MER_S3_ACCESS_KEY and MER_S3_SECRET_KEY")
     address = S3Address.parse(settings.object_store_url)
-    try:
-        store = S3Store(
+    with _refused(settings):
+        return S3Store(
             address,
             settings.s3_access_key.get_secret_value(),
             settings.s3_secret_key.get_secret_value(),
             settings.store_timeout_seconds,
         )
-        store.prepare()
-    except ValueError as error:  # what the clients say of a bucket or endpoint that cannot be one
+
+
+@contextlib.contextmanager
+def _refused(settings: Settings) -> Iterator[None]:
+    """What the clients say of a bucket or endpoint that cannot be one."""
+    try:
+        yield
+    except ValueError as error:
         raise SettingsError(
             f"MER_OBJECT_STORE_URL={shown_address(settings.object_store_url)}: {error}"
         ) from error
-    return store
 
 
 class S3Store:
@@ -133,8 +153,8 @@ class S3Store:
         try:
             if not self.put(key, b"first", if_absent=True) or self.put(key, b"second", if_absent=True):
                 raise StoreUnsuitable(
-                    f"the S3 server at {self._address.endpoint} ignores If-None-Match: two writers of one artifact could "
-                    "both win; use one that honours it (MinIO, SeaweedFS, AWS)"
+                    f"the S3 server at {shown_address(self._address.endpoint)} ignores If-None-Match: two writers of one "
+                    "artifact could both win; use one that honours it (MinIO, SeaweedFS, AWS)"
                 )
         finally:
             with contextlib.suppress(StoreUnavailable):
@@ -203,6 +223,44 @@ class S3Store:
         with contextlib.suppress(ObjectMissing):
             self._persistently(f"delete {key}", lambda: self._minio.remove_object(self._address.bucket, name))
 
+    def listed(self, prefix: str = "") -> Iterator[StoredObject]:
+        """See `ObjectStore.listed`. A listing that breaks off is taken up behind the last key that it gave."""
+        above = f"{self._address.prefix}/" if self._address.prefix else ""
+        last = ""
+
+        def page() -> list[Any]:
+            return self._page(above + prefix, last)
+
+        while entries := self._persistently(f"list {prefix}", page):
+            yield from (_stored(entry, str(entry.object_name).removeprefix(above)) for entry in entries)
+            last = str(entries[-1].object_name)
+
+    def found(self, key: str) -> StoredObject | None:
+        """See `ObjectStore.found`."""
+        name = self._name(key)
+        try:
+            entry = self._persistently(
+                f"look up {key}", lambda: self._minio.stat_object(self._address.bucket, name)
+            )
+        except ObjectMissing:
+            return None
+        return _stored(entry, key)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """See `ObjectStore.keys`."""
+        return (item.key for item in self.listed(prefix))
+
+    def _page(self, prefix: str, last: str) -> list[Any]:
+        listed = self._minio.list_objects(
+            self._address.bucket, prefix, recursive=True, start_after=last or None
+        )
+        try:
+            return list(islice(listed, _PAGE))
+        except S3Error as error:
+            if error.code == "NoSuchBucket":
+                return []
+            raise
+
     def _name(self, key: str) -> str:
         check_key(key)
         return f"{self._address.prefix}/{key}" if self._address.prefix else key
@@ -248,6 +306,12 @@ class S3Store:
 
     def _unavailable(self, action: str, error: Exception) -> StoreUnavailable:
         return _unavailable(action, error, self._address.endpoint, self._timeout_seconds)
+
+
+def _stored(entry: Any, key: str) -> StoredObject:
+    return StoredObject(
+        key, int(entry.size or 0), entry.last_modified.timestamp() if entry.last_modified else 0.0
+    )
 
 
 class EmptyRange(Exception):

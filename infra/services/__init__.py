@@ -7,7 +7,8 @@ loopback.
     start("postgres", settings)  -> postgresql://postgres:PASSWORD@127.0.0.1:PORT/postgres
     stop_all(settings)
 
-State, logs and data lie below `<home>`. Starting what runs already returns its address.
+State, logs and data lie below `<home>`. Starting what runs already returns its address. Prefect and MLflow let only the owner of
+the home in (`infra.services.home_secrets`, `infra.services.guard`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from infra.errors import ServiceFailed
+from infra.home import prepare_home
 from infra.services.postgres import postgres_server
 from infra.services.process import ServiceProcess, inherited_environment
 from infra.services.servers import Server, free_port, mlflow_server, prefect_server, s3_credentials, s3_server
@@ -28,6 +30,8 @@ from infra.shown_address import shown_address
 __all__ = [
     "SERVICES",
     "ServiceStatus",
+    "environment_of",
+    "running_address",
     "s3_credentials",
     "start",
     "start_all",
@@ -65,10 +69,12 @@ def start(name: str, settings: Settings | None = None) -> str:
     """Start a local server unless it runs, wait until it is ready, and return its address.
 
     Raises:
+        HomeUnusable: the home cannot be made or written to.
         ServiceFailed: unknown name, early exit or not ready in time; the message ends with its log.
     """
     settings = settings or load_settings()
     process = _process(name, settings)
+    prepare_home(settings.home)
     with process.exclusively():
         state = process.state()
         port = state.port if state is not None else None
@@ -76,7 +82,9 @@ def start(name: str, settings: Settings | None = None) -> str:
             server = _SERVERS[name](settings, port or 0)
             with suppress(ServiceFailed):  # half dead (a start that was killed): stopped, then started anew
                 process.wait_ready(server.ready, _PATIENCE_SECONDS)
-                return state.address
+                if server.is_guarded(process.environment()):
+                    return state.address
+                process.stop()  # started before servers asked for a password: started anew, at the same address
         for attempt in range(_ATTEMPTS):
             # The known port again after a failure too: it may have been one of the server's inner ports that was taken.
             server = _SERVERS[name](settings, free_port(port if attempt < _ATTEMPTS - 1 else None))
@@ -104,6 +112,18 @@ def start_all(names: Sequence[str], settings: Settings | None = None) -> dict[st
     settings = settings or load_settings()
     with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
         return dict(zip(names, pool.map(lambda name: start(name, settings), names), strict=True))
+
+
+def stop(name: str, settings: Settings | None = None) -> bool:
+    """Stop a local server or command; returns whether it ran. Raises ServiceFailed if something of it survives."""
+    process = ServiceProcess(name, (settings or load_settings()).services_folder)
+    with process.exclusively():
+        return process.stop()
+
+
+def environment_of(name: str, settings: Settings | None = None) -> Mapping[str, str] | None:
+    """The environment that a local server or command was started with; None: it does not run."""
+    return ServiceProcess(name, (settings or load_settings()).services_folder).environment() or None
 
 
 def stop_all(settings: Settings | None = None) -> list[str]:
@@ -134,6 +154,7 @@ def start_command(
     """
     settings = settings or load_settings()
     process = ServiceProcess(name, settings.services_folder)
+    prepare_home(settings.home)
     with process.exclusively():
         if process.members():
             return False
@@ -153,6 +174,13 @@ def status(settings: Settings | None = None) -> list[ServiceStatus]:
         address = shown_address(state.address) if state is not None and members else None
         statuses.append(ServiceStatus(name, address, len(members), memory))
     return statuses
+
+
+def running_address(name: str, settings: Settings) -> str | None:
+    """Address of a local server of this home, as it was started; None: it does not run."""
+    process = _process(name, settings)
+    state = process.state()
+    return state.address if state is not None and process.members() else None
 
 
 def _process(name: str, settings: Settings) -> ServiceProcess:

@@ -1,8 +1,19 @@
-"""Postgres out of a wheel, listening on a loopback port with a made-up password."""
+"""Postgres out of a wheel, listening on a loopback port with a made-up password.
+
+Postgres refuses to run as root. Started by root it runs as `nobody`, to whom its data belong, and who may pass neither through
+the home (0700) nor, often, through folders above it. Nothing is opened for that: root goes into the folder of the data before it
+becomes `nobody`, and the data are named by `/proc/self/cwd`, which leads to that folder without passing through those above
+it; every process of the server inherits it. (Mount and user namespaces would do it too, but many containers forbid them.) The
+programs are read where they are installed; where `nobody` cannot read them, that is an error that says so. Started by anybody
+else, Postgres runs as that user, and its data are named by their path.
+
+The password goes to `initdb` through a pipe: it is in no file but the home's secret, and in no argument.
+"""
 
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import stat
@@ -11,26 +22,31 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from infra.errors import ServiceFailed
+from infra.services.home_secrets import made_up_secret
 from infra.services.process import inherited_environment, run_as
-from infra.services.servers import LOOPBACK, Server, made_up_secret
+from infra.services.servers import LOOPBACK, Server
 from infra.settings import Settings
-from infra.whole_files import write_whole
 
 _SUPERUSER = "postgres"
 _UNPRIVILEGED = "nobody"
-"""Postgres refuses to run as root: then it runs as this user, who must be able to reach its folder and binaries."""
+"""Who runs Postgres for root."""
+_HERE = "/proc/self/cwd"
 
 
 def postgres_server(settings: Settings, port: int) -> Server:
-    """A cluster below `services/postgres`, made on first use."""
+    """A cluster below `services/postgres`, made on first use.
+
+    Raises:
+        ServiceFailed: the wheel is not installed, or for root: its programs cannot be read by others.
+    """
     binaries = _binaries()
     data = settings.services_folder / "postgres"
     password = made_up_secret(settings, "postgres")
-    user = _system_user(data, binaries)
+    user = _system_user(binaries)
     if not (data / "PG_VERSION").exists():
         _make_cluster(binaries, data, password, user)
     command = (
-        str(binaries / "postgres"), "-D", str(data), "-h", LOOPBACK, "-p", str(port),
+        str(binaries / "postgres"), "-D", _named(data, user), "-h", LOOPBACK, "-p", str(port),
         "-c", "unix_socket_directories=", "-c", "max_connections=200",
     )  # fmt: skip
     address = f"postgresql://{_SUPERUSER}:{password}@{LOOPBACK}:{port}/postgres"
@@ -60,38 +76,48 @@ def _binaries() -> Path:
 
 
 def _make_cluster(binaries: Path, data: Path, password: str, user: str | None) -> None:
-    passwords = data.with_suffix(".password")
     partial = data.with_suffix(".partial")  # initdb that was killed leaves a cluster that does not start
     shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(0o700, parents=True)
+    reading, writing = os.pipe()
     try:
-        partial.mkdir(parents=True)
-        write_whole(passwords, password.encode(), mode=0o600)
+        with os.fdopen(writing, "w", encoding="ascii") as pipe:
+            pipe.write(f"{password}\n")
         if user is not None:
-            shutil.chown(partial, user)
-            shutil.chown(passwords, user)
+            account = pwd.getpwnam(user)
+            os.chown(partial, account.pw_uid, account.pw_gid)
+            os.fchown(reading, account.pw_uid, account.pw_gid)
         subprocess.run(
             [
-                binaries / "initdb", "-D", partial, "-U", _SUPERUSER, "--auth=scram-sha-256",
-                f"--pwfile={passwords}", "--encoding=utf8", "--no-sync",
+                binaries / "initdb", "-D", _named(partial, user), "-U", _SUPERUSER, "--auth=scram-sha-256",
+                "--pwfile=/dev/stdin", "--encoding=utf8", "--no-sync",
             ],
-            check=True, capture_output=True, cwd=partial, timeout=120, **run_as(user),
+            check=True, stdin=reading, capture_output=True, cwd=partial, timeout=120, **run_as(user),
         )  # fmt: skip
         shutil.rmtree(data, ignore_errors=True)
         partial.rename(data)
     except subprocess.CalledProcessError as error:
         raise ServiceFailed(f"postgres: initdb failed: {error.stderr.decode(errors='replace')}") from error
     finally:
-        passwords.unlink(missing_ok=True)
+        os.close(reading)
 
 
-def _system_user(data: Path, binaries: Path) -> str | None:
+def _named(data: Path, user: str | None) -> str:
+    """What the folder of the data, which is the working directory, is called by the user who runs Postgres."""
+    return str(data) if user is None else _HERE
+
+
+def _system_user(binaries: Path) -> str | None:
     if os.geteuid() != 0:
         return None
-    data.parent.mkdir(parents=True, exist_ok=True)
-    for folder in {*data.parents, *binaries.parents}:
-        mode = folder.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            folder.chmod(mode | stat.S_IXOTH)  # to pass through, not to list
+    programs = binaries.parent
+    for folder in (binaries, programs, *programs.parents):
+        if not folder.stat().st_mode & stat.S_IXOTH:
+            raise ServiceFailed(
+                f"postgres: root cannot run it, so the user {_UNPRIVILEGED!r} does, who may not pass through {folder} to its "
+                f"programs in {programs}: install the environment where all users may read it, run as another user than root, or "
+                "set MER_DATABASE_URL"
+            )
     return _UNPRIVILEGED
 
 

@@ -26,6 +26,7 @@ import psutil
 from infra.errors import UNREADABLE, ServiceFailed
 from infra.locking import locked
 from infra.loopback import without_proxy
+from infra.modes import umask_of
 from infra.whole_files import write_whole
 
 MARK = "MER_SERVICE_MARK"
@@ -73,7 +74,7 @@ class ServiceProcess:
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[None]:
         """Starters and stoppers of one service wait for each other. Raises HomeUnusable where files cannot be locked."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(0o700, parents=True, exist_ok=True)
         with locked(self._lock):
             yield
 
@@ -88,6 +89,15 @@ class ServiceProcess:
         """Its living processes."""
         state = self.state()
         return [] if state is None or not state.mark else _with_mark(state.mark)
+
+    def environment(self) -> dict[str, str]:
+        """The environment that its leader was started with; empty where it does not run."""
+        state = self.state()
+        for member in self.members() if state is not None else ():
+            with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile
+                if state is not None and member.pid == state.pid:
+                    return dict(member.environ())
+        return {}
 
     def launch(
         self,
@@ -108,7 +118,7 @@ class ServiceProcess:
         state = ServiceState(self.name, address, port, 0, mark, time.time(), int(stop_signal))
         self._write(state)
         cwd.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
             try:
                 process = subprocess.Popen(
                     list(command),
@@ -118,6 +128,7 @@ class ServiceProcess:
                     cwd=cwd,
                     env={**environment, MARK: mark},
                     start_new_session=True,
+                    umask=umask_of(self._folder.parent),
                     **run_as(user),
                 )
             except OSError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
+import os
 import secrets
 import signal
 import socket
@@ -15,10 +17,11 @@ from urllib.request import ProxyHandler, build_opener
 
 from pydantic import SecretStr
 
+from infra.address import request_to
+from infra.services import home_secrets
 from infra.services.process import inherited_environment
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_url
-from infra.whole_files import write_whole
 
 LOOPBACK = "127.0.0.1"
 _LISTENING = range(20_000, 32_000)
@@ -42,12 +45,20 @@ class Server:
     start_seconds: float = 120.0
     stop_signal: int = signal.SIGTERM
     """What makes its first process end all of them in good order."""
+    passwords: tuple[str, ...] = ()
+    """Variables of `environment` by which it is told whom to let in."""
+
+    def is_guarded(self, running: Mapping[str, str]) -> bool:
+        """True if a server with the environment `running` asks for the passwords that this one would ask for."""
+        return all(running.get(name) == self.environment[name] for name in self.passwords)
 
 
 def prefect_server(settings: Settings, port: int) -> Server:
     """Prefect's API and UI over an SQLite database of its own."""
     home = settings.home / "prefect"
-    environment = inherited_environment(without=("PREFECT_",)) | {
+    auth = home_secrets.prefect_auth_string(settings) or SecretStr("")
+    environment = _own_modules(inherited_environment(without=("PREFECT_",))) | {
+        "MER_HOME": str(settings.home),
         "PREFECT_HOME": str(home),
         "PREFECT_API_DATABASE_CONNECTION_URL": sqlite_url(home / "prefect.db", "sqlite+aiosqlite"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -55,29 +66,60 @@ def prefect_server(settings: Settings, port: int) -> Server:
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_API_AUTH_STRING": auth.get_secret_value(),
     }
-    command = (sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port))
     address = f"http://{LOOPBACK}:{port}"
-    return Server(command, port, address, lambda: answers(f"{address}/api/health"), home, environment)
+    return Server(
+        _guarded("prefect", port),
+        port,
+        address,
+        lambda: answers(f"{address}/api/health"),
+        home,
+        environment,
+        passwords=("PREFECT_SERVER_API_AUTH_STRING",),
+    )
 
 
 def mlflow_server(settings: Settings, port: int) -> Server:
-    """MLflow's API and UI over an SQLite database of its own; what it serves as artifacts is figures only."""
+    """MLflow's API and UI over the configured database (SQLite below the home); what it serves as artifacts is figures only."""
     home = settings.home / "mlflow"
-    environment = inherited_environment(without=("MLFLOW_",)) | {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # otherwise 22 processes and 3 GB
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
+    database = settings.mlflow_tracking_uri.get_secret_value()
+    if database.startswith("http"):
+        database = sqlite_url(home / "mlflow.db")
+    user, password = home_secrets.mlflow_credentials(settings) or ("", SecretStr(""))
+    environment = _own_modules(inherited_environment(without=("MLFLOW_",))) | {
+        "MER_HOME": str(settings.home),
+        "MER_MLFLOW_TRACKING_URI": database,
+        "MER_MLFLOW_USERNAME": user,
+        "MER_MLFLOW_PASSWORD": password.get_secret_value(),
     }
-    command = (
-        sys.executable, "-m", "mlflow", "server",
-        "--backend-store-uri", sqlite_url(home / "mlflow.db"),
-        "--artifacts-destination", (home / "artifacts").as_uri(),
-        "--host", LOOPBACK, "--port", str(port), "--workers", "1",
-        "--allowed-hosts", f"{LOOPBACK}:{port},localhost:{port}",
-    )  # fmt: skip
     address = f"http://{LOOPBACK}:{port}"
-    return Server(command, port, address, lambda: answers(f"{address}/health"), home, environment)
+    return Server(
+        _guarded("mlflow", port),
+        port,
+        address,
+        lambda: answers(f"{address}/health"),
+        home,
+        environment,
+        passwords=("MER_MLFLOW_USERNAME", "MER_MLFLOW_PASSWORD"),
+    )
+
+
+def _guarded(name: str, port: int) -> tuple[str, ...]:
+    hosts = f"{LOOPBACK}:{port},localhost:{port}"
+    return (
+        sys.executable, "-m", "infra.services.guarded", name,
+        "--host", LOOPBACK, "--port", str(port), "--hosts", hosts,
+    )  # fmt: skip
+
+
+def _own_modules(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child in another working directory, which must find these modules too."""
+    root = Path(__file__).resolve().parents[2]
+    if root.name in ("site-packages", "dist-packages"):
+        return dict(environment)
+    known = [folder for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    return {**environment, "PYTHONPATH": os.pathsep.join([*known, str(root)])}
 
 
 def s3_server(settings: Settings, port: int) -> Server:
@@ -108,14 +150,7 @@ def s3_credentials(settings: Settings) -> tuple[SecretStr, SecretStr]:
     """Access and secret key of the local S3 server: those of the settings, or made up once."""
     if settings.s3_access_key is not None and settings.s3_secret_key is not None:
         return settings.s3_access_key, settings.s3_secret_key
-    return SecretStr("mer"), SecretStr(made_up_secret(settings, "s3"))
-
-
-def made_up_secret(settings: Settings, name: str) -> str:
-    """A random secret of this home, the same at every call; its file is for its owner only."""
-    path = settings.services_folder / f"{name}.secret"
-    write_whole(path, secrets.token_hex(16).encode(), mode=0o600, if_absent=True)
-    return path.read_text(encoding="ascii")
+    return SecretStr("mer"), SecretStr(home_secrets.made_up_secret(settings, "s3"))
 
 
 def free_port(preferred: int | None = None) -> int:
@@ -134,17 +169,30 @@ def free_port(preferred: int | None = None) -> int:
 
 def answers(url: str, timeout_seconds: float = 2.0) -> bool:
     """True if a GET of `url` succeeds; proxies of the environment are not used."""
+    status = status_of(url, timeout_seconds=timeout_seconds)
+    return status is not None and 200 <= status < 300
+
+
+def status_of(url: str, credentials: SecretStr | None = None, *, timeout_seconds: float = 2.0) -> int | None:
+    """HTTP status of a GET of `url` with USER:PASSWORD, asked directly; None: no answer."""
+    request = request_to(url)
+    if credentials is not None:
+        token = base64.b64encode(credentials.get_secret_value().encode()).decode("ascii")
+        request.add_unredirected_header("Authorization", f"Basic {token}")
     try:
-        with build_opener(ProxyHandler({})).open(url, timeout=timeout_seconds) as response:
-            return 200 <= int(response.status) < 300
+        with build_opener(ProxyHandler({})).open(request, timeout=timeout_seconds) as response:
+            return int(response.status)
+    except HTTPError as error:
+        with error:
+            return error.code
     except (URLError, OSError, http.client.HTTPException):
-        return False
+        return None
 
 
 def reachable(url: str, timeout_seconds: float = 10.0) -> bool:
     """True if anything answers a GET of `url`, a refusal too; asked as clients do, through a proxy where one is set."""
     try:
-        with build_opener().open(url, timeout=timeout_seconds):
+        with build_opener().open(request_to(url), timeout=timeout_seconds):
             return True
     except HTTPError:
         return True

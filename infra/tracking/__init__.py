@@ -1,75 +1,52 @@
-"""Tracking: what a run did, in MLflow, without ever stopping the run.
+"""Tracking: what a run did, and which model versions there are, in MLflow, without ever stopping the run.
 
-Every record is an event that is written to the spool and then sent. If MLflow does not answer, the event
-stays and is sent before the next one, or by `replay` (`mer up`). MLflow is imported only when
-something is sent (it takes seconds).
+Runs are events that are written to the spool and then sent. If MLflow does not answer, an event stays and is sent before the next
+one, or by `replay`, with which every start begins. The model registry is no matter of events: it is derived from the
+catalogue, see `infra.tracking.registry`. MLflow is imported only when something is sent (it takes seconds).
 """
 
 from __future__ import annotations
 
-import base64
-import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
-from infra.artifacts import ArtifactRef, manifest_uri
+from infra.locking import locked_now
+from infra.services.home_secrets import mlflow_credentials
 from infra.settings import Settings
+from infra.tracking.events import RunRecord, Status, run_event, stage_event
+from infra.tracking.mlflow_rest import MlflowRest
 from infra.tracking.mlflow_sink import MlflowSink
-from infra.tracking.spool import Spool
+from infra.tracking.registry import Mirrored, MirroredModel, Registry, RegistryModel, mirror
+from infra.tracking.registry_rest import RestRegistry
+from infra.tracking.server_address import server_address
+from infra.tracking.spool import EventRefused, Refused, Spool, TrackingDown, Waiting
 
-__all__ = ["RunRecord", "Tracker"]
+__all__ = ["RunRecord", "Tracker", "stage_event"]
 
 EXPERIMENT = "mer"
-Status = Literal["FINISHED", "FAILED"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """What a run did, for people who look at it in MLflow."""
-
-    name: str
-    """Shown name."""
-    params: Mapping[str, Any] = field(default_factory=dict)
-    """Configuration."""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    """Final figures; NaN and infinities are left out."""
-    history: Sequence[Mapping[str, float]] = ()
-    """Figures by epoch; the step is `epoch` where given, else the position."""
-    figures: Mapping[str, bytes] = field(default_factory=dict)
-    """PNG images by file name."""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """Further tags."""
-    seconds: float = 0.0
-    """How long it took."""
-    status: Status | None = "FINISHED"
-    """How it ended; None: it goes on."""
+_PAUSE = 10.0
+"""A failed attempt to send is not repeated until this many times its duration: a silent server costs a run a tenth."""
+_PROBE_SECONDS = 3.0
+_LOADING_SECONDS = 5.0
+"""What MLflow's client takes to be loaded."""
 
 
 class Tracker:
     """Runs by name: a parent run for a flow run, stage runs below it."""
 
     def __init__(self, settings: Settings, experiment: str = EXPERIMENT) -> None:
+        self._settings = settings
+        self._experiment = experiment
         self._spool = Spool(settings.spool_folder)
-        self._sink = MlflowSink(settings.mlflow_tracking_uri.get_secret_value(), experiment)
-        self._store_url = settings.object_store_url
+        uri = settings.mlflow_tracking_uri.get_secret_value()
+        self._sink = MlflowSink(uri, experiment, mlflow_credentials(settings, uri))
+        self._next_attempt = 0.0
 
-    def log_stage(
-        self,
-        *,
-        parent: str,
-        idempotency_key: str,
-        record: RunRecord,
-    ) -> None:
-        """Record a stage as a finished run nested in the run `parent`.
-
-        Args:
-            parent: name of the parent run, which must be unique (a flow run's).
-            idempotency_key: the same key below the same parent is the same run.
-            record: what the stage did.
-        """
-        self._record(_run_event(f"{parent}/{idempotency_key}", record, parent=parent))
+    def log_stage(self, *, parent: str, idempotency_key: str, record: RunRecord) -> None:
+        """Record a stage as a finished run nested in the run `parent`, see `stage_event`."""
+        self.record(stage_event(parent, idempotency_key, record))
 
     def log_run(
         self,
@@ -98,29 +75,21 @@ class Tracker:
             tags=tags or {},
             status=status,
         )
-        self._record(_run_event(name, record, dataset=described))
+        self.record(run_event(name, record, dataset=described))
 
-    def register_version(
-        self, name: str, version: int, ref: ArtifactRef, *, parent: str | None, metrics: Mapping[str, float]
-    ) -> None:
-        """Mirror a version of the catalogue in MLflow's registry: address and sha256, no weights."""
-        self._record(
-            {
-                "type": "model_version",
-                "name": name,
-                "version": version,
-                "kind": ref.kind,
-                "artifact_key": ref.key,
-                "uri": manifest_uri(self._store_url, ref),
-                "sha256": ref.sha256,
-                "run": parent,
-                "metrics": {key: value for key, value in metrics.items() if math.isfinite(value)},
-            }
-        )
+    def record(self, event: Mapping[str, Any]) -> None:
+        """Put an event of `infra.tracking.events` into the spool, and send what waits there if MLflow answers."""
+        self._spool.add(event)
+        started = time.monotonic()
+        if started < self._next_attempt:
+            return
+        self._spool.drain(self._sink.send)
+        if self._spool.waiting():
+            self._next_attempt = time.monotonic() + _PAUSE * (time.monotonic() - started)
 
-    def set_alias(self, name: str, alias: str, version: int, *, order: int) -> None:
-        """Mirror an alias of the catalogue; `order` (id of its audit row) keeps a late replay harmless."""
-        self._record({"type": "alias", "name": name, "alias": alias, "version": version, "order": order})
+    def hold(self, event: Mapping[str, Any]) -> None:
+        """Put an event into the spool for `replay`."""
+        self._spool.add(event)
 
     def replay(self) -> int:
         """Send what an earlier process could not; returns how many events were sent."""
@@ -130,43 +99,77 @@ class Tracker:
         """Events not sent yet."""
         return self._spool.waiting()
 
+    def backlog(self) -> Waiting | None:
+        """What waits to be sent, since when and why; None: nothing."""
+        return self._spool.backlog()
+
+    def refused(self) -> list[Refused]:
+        """Events that MLflow refused, which are kept."""
+        return self._spool.refused()
+
+    def retry_refused(self) -> int:
+        """Let the next `replay` send refused events once more; returns how many."""
+        return self._spool.retry_refused()
+
     def reachable(self) -> bool:
         """True if MLflow answers now."""
         return self._sink.reachable()
 
-    def _record(self, event: Mapping[str, Any]) -> None:
-        self._spool.add(event)
-        self._spool.drain(self._sink.send)
+    def mirror(self, models: Callable[[], Sequence[RegistryModel]], *, seconds: float = 120.0) -> Mirrored:
+        """Make the model registry equal to the catalogue; what is equal costs two requests.
 
+        Args:
+            models: reads the catalogue; called again after changes, until it says nothing new.
+            seconds: longest time to spend on it. Where it is short (below 5), a database without a server is left alone, since
+                loading MLflow takes that long.
+        """
+        if not models():
+            return Mirrored()
+        deadline = time.monotonic() + seconds
+        changed: list[str] = []
+        try:
+            if not self._sink.reachable(min(_PROBE_SECONDS, seconds)):
+                raise TrackingDown("MLflow does not answer")
+            with self._mirroring(deadline):
+                registry = self._registry(deadline)
+                while True:
+                    before = models()
+                    done = mirror(registry, before)
+                    changed += done.changed
+                    if models() == before:
+                        return Mirrored(changed, done.refused)
+        except TrackingDown as error:
+            return Mirrored(changed, (), str(error))
+        except EventRefused as error:
+            return Mirrored(changed, (str(error),))
 
-def _run_event(
-    key: str, record: RunRecord, *, parent: str | None = None, dataset: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    now_ms = time.time_ns() // 1_000_000
-    return {
-        "type": "run",
-        "key": key,
-        "name": record.name,
-        "parent": parent,
-        "start_ms": now_ms - int(record.seconds * 1000),
-        "end_ms": now_ms,
-        "metrics": _points(record.metrics, record.history),
-        "params": {name: str(value) for name, value in record.params.items()},
-        "figures": {
-            name: base64.b64encode(content).decode("ascii") for name, content in record.figures.items()
-        },
-        "tags": {name: str(value) for name, value in record.tags.items()},
-        "dataset": dataset,
-        "status": record.status,
-    }
+    def mirrored(self, seconds: float = 1.0) -> dict[str, MirroredModel]:
+        """The registry as it is, from a server alone. Raises TrackingDown or EventRefused."""
+        address = server_address(self._settings)
+        if address is None:
+            raise TrackingDown("no MLflow server runs")
+        return RestRegistry(MlflowRest(address, seconds), self._experiment).read()
 
+    def _registry(self, deadline: float) -> Registry:
+        left = deadline - time.monotonic()
+        if (address := server_address(self._settings)) is not None:
+            return RestRegistry(MlflowRest(address, left), self._experiment)
+        if left < _LOADING_SECONDS:
+            raise TrackingDown("no MLflow server runs")
+        from infra.tracking.registry_database import DatabaseRegistry
 
-def _points(
-    metrics: Mapping[str, float], history: Sequence[Mapping[str, float]]
-) -> list[tuple[str, float, int]]:
-    """(name, value, step) of every finite figure."""
-    points = [(name, float(value), 0) for name, value in metrics.items()]
-    for position, entry in enumerate(history):
-        step = int(entry.get("epoch", position))
-        points += [(name, float(value), step) for name, value in entry.items() if name != "epoch"]
-    return [point for point in points if math.isfinite(point[1])]
+        return DatabaseRegistry(self._sink)
+
+    @contextmanager
+    def _mirroring(self, deadline: float) -> Iterator[None]:
+        """One process of the home at a time."""
+        folder = self._settings.spool_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            with locked_now(folder / "registry.lock") as ours:
+                if ours:
+                    yield
+                    return
+            if time.monotonic() > deadline:
+                raise TrackingDown("another process writes to the registry")
+            time.sleep(0.05)

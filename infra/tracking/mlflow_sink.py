@@ -1,8 +1,5 @@
-"""Sends tracking events to MLflow. Sending an event again changes nothing: runs and versions are found by a
-key in their tags, metrics carry the time of the event (MLflow keeps equal points once), parameters and
-figures are overwritten with the same.
-
-Weights never go to MLflow: a model version there holds the address and sha256 of the artifact.
+"""Sends tracking events to MLflow. Sending an event again changes nothing: runs are found by a key in their tags, metrics
+carry the time of the event (MLflow keeps equal points once), parameters and figures are overwritten with the same.
 """
 
 from __future__ import annotations
@@ -11,11 +8,15 @@ import base64
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
+from infra.hidden_secrets import hidden
 from infra.services.servers import answers
 from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_file
@@ -40,40 +41,49 @@ _ENVIRONMENT = {
 class MlflowSink:
     """One tracking server or database, one experiment."""
 
-    def __init__(self, uri: str, experiment: str) -> None:
+    def __init__(self, uri: str, experiment: str, credentials: tuple[str, SecretStr] | None = None) -> None:
+        """`credentials`: user and password for the server; None: those in its address, or none."""
         self._uri = uri
         self._experiment = experiment
+        self._credentials = credentials
         self._opened: tuple[Any, str] | None = None
 
-    def reachable(self) -> bool:
-        """True if the server answers now (a database file always does)."""
-        return not self._uri.startswith("http") or answers(f"{self._uri.rstrip('/')}/health", _PROBE_SECONDS)
+    def reachable(self, seconds: float = _PROBE_SECONDS) -> bool:
+        """True if the server answers within `seconds` (a database file always does)."""
+        if not self._uri.startswith("http"):
+            return True
+        return answers(f"{self._uri.rstrip('/')}/health", seconds)
 
     def send(self, event: Mapping[str, Any]) -> None:
         """Apply one event. Raises TrackingDown or EventRefused."""
         if not self.reachable():
             raise TrackingDown(f"no answer from {shown_address(self._uri)}")
-        from mlflow.exceptions import MlflowException
-        from requests.exceptions import RequestException
-
-        try:
+        with _explained():
             _HANDLERS[event["type"]](self, event)
-        except MlflowException as error:
-            if error.error_code in _FOR_GOOD:
-                raise EventRefused(shown_address(str(error))) from error
-            raise TrackingDown(shown_address(str(error))) from error
-        except (RequestException, OSError) as error:
-            raise TrackingDown(shown_address(str(error))) from error
+
+    @contextmanager
+    def client(self) -> Iterator[tuple[Any, str]]:
+        """MLflow's client and the id of the experiment; what fails in the block is raised as TrackingDown or EventRefused."""
+        with _explained():
+            yield self._client()
 
     def run_id(self, key: str) -> str | None:
         """MLflow's id of the run with this key."""
         client, experiment = self._client()
-        runs = client.search_runs(
-            [experiment], filter_string=f"tags.`{KEY_TAG}` = '{_quoted(key)}'", max_results=1
+        # MLflow's filters have no escape for a quote: it stands for any character, and the exact one is chosen from what is found
+        asked = (
+            f"tags.`{KEY_TAG}` LIKE '{key.replace(chr(39), '_')}'"
+            if "'" in key
+            else f"tags.`{KEY_TAG}` = '{key}'"
         )
-        return str(runs[0].info.run_id) if runs else None
+        runs = client.search_runs([experiment], filter_string=asked, max_results=100)
+        return next((str(run.info.run_id) for run in runs if run.data.tags[KEY_TAG] == key), None)
 
     def _client(self) -> tuple[Any, str]:
+        if self._credentials is not None:  # MLflow's client takes them from the environment, at each request
+            user, password = self._credentials
+            os.environ["MLFLOW_TRACKING_USERNAME"] = user
+            os.environ["MLFLOW_TRACKING_PASSWORD"] = password.get_secret_value()
         if self._opened is None:
             for name, value in _ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
@@ -108,10 +118,10 @@ class MlflowSink:
 
         client, _ = self._client()
         run_id = self._find_or_create(event["key"], event["name"], event["start_ms"], event["parent"])
-        metrics = [Metric(_name(k), v, event["end_ms"], step) for k, v, step in event["metrics"]]
+        metrics = [Metric(metric_name(k), v, event["end_ms"], step) for k, v, step in event["metrics"]]
         for batch in _batches(metrics, _BATCH_METRICS):
             client.log_batch(run_id, metrics=batch)
-        params = [Param(_name(k), str(v)[:_VALUE_CHARACTERS]) for k, v in event["params"].items()]
+        params = [Param(metric_name(k), str(v)[:_VALUE_CHARACTERS]) for k, v in event["params"].items()]
         for batch in _batches(params, _BATCH_PARAMS):
             client.log_batch(run_id, params=batch)
         tags = [RunTag(k, str(v)) for k, v in event["tags"].items()]
@@ -145,72 +155,36 @@ class MlflowSink:
         )
         client.log_inputs(run_id, [DatasetInput(described, [InputTag("mlflow.data.context", "training")])])
 
-    def _model_version(self, event: Mapping[str, Any]) -> None:
-        client, _ = self._client()
-        name = event["name"]
-        if self._mirrored(name, event["version"]) is not None:
-            return
-        _create_model(client, name)
-        run_id = None if event["run"] is None else self.run_id(event["run"])
-        # A scheme of our own: MLflow's server refuses local files as source, and must never load any.
-        client.create_model_version(
-            name,
-            source=f"mer-artifact://{event['kind']}/{event['artifact_key']}",
-            run_id=run_id,
-            tags={
-                "mer.version": str(event["version"]),
-                "mer.uri": event["uri"],
-                "mer.sha256": event["sha256"],
-                **{f"metric.{_name(k)}": str(v) for k, v in event["metrics"].items()},
-            },
-        )
-
-    def _alias(self, event: Mapping[str, Any]) -> None:
-        client, _ = self._client()
-        name, alias = event["name"], event["alias"]
-        order_tag = f"mer.order.{alias}"
-        _create_model(client, name)
-        if int(client.get_registered_model(name).tags.get(order_tag, -1)) >= event["order"]:
-            return  # a later change came first
-        mirrored = self._mirrored(name, event["version"])
-        if mirrored is None:
-            raise EventRefused(f"version {event['version']} of {name!r} is not in MLflow's registry")
-        client.set_registered_model_alias(name, alias, mirrored)
-        client.set_registered_model_tag(name, order_tag, str(event["order"]))
-
-    def _mirrored(self, name: str, version: int) -> str | None:
-        """MLflow's number of our version (its own count may differ)."""
-        client, _ = self._client()
-        for registered in client.search_model_versions(f"name = '{_quoted(name)}'"):
-            if registered.tags.get("mer.version") == str(version):
-                return str(registered.version)
-        return None
+    def _superseded(self, event: Mapping[str, Any]) -> None:
+        """An event of an earlier version: the registry is derived from the catalogue now (`infra.tracking.registry`)."""
 
 
 _HANDLERS: Mapping[str, Any] = {
     "run": MlflowSink._run,
-    "model_version": MlflowSink._model_version,
-    "alias": MlflowSink._alias,
+    "model_version": MlflowSink._superseded,
+    "alias": MlflowSink._superseded,
 }
 
 
-def _create_model(client: Any, name: str) -> None:
+@contextmanager
+def _explained() -> Iterator[None]:
     from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        client.create_registered_model(name)
+        yield
     except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
+        if error.error_code in _FOR_GOOD:
+            raise EventRefused(hidden(str(error))) from error
+        raise TrackingDown(hidden(str(error))) from error
+    except (RequestException, SQLAlchemyError, OSError) as error:
+        raise TrackingDown(hidden(str(error))) from error
 
 
-def _name(text: str) -> str:
+def metric_name(text: str) -> str:
     """MLflow takes letters, digits and `_-. /` in names."""
     return re.sub(r"[^A-Za-z0-9_\-. /]", "_", text)[:250]
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterable[Sequence[Any]]:

@@ -83,7 +83,7 @@ def _begins_like_emobox(path: Path) -> bool:
     try:
         with path.open("rb") as lines:
             first = json.loads(lines.readline(1 << 20))
-    except (OSError, ValueError):  # no JSON, or no UTF-8
+    except (OSError, ValueError, RecursionError):  # no JSON, no UTF-8, or brackets alone
         return False
     return isinstance(first, dict) and first.keys() >= _NEEDED
 
@@ -100,7 +100,7 @@ def _read(path: Path, clips: _Clips) -> None:
             continue
         try:
             line = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CorpusError(f"{path.name}, line {number}: no JSON ({error})") from error
         if not isinstance(line, dict) or not line.keys() >= _NEEDED:
             raise CorpusError(

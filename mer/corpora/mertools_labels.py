@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from mer.corpora.contained_reader import read_contained
 from mer.corpora.options import LabelMap
-from mer.corpora.restricted_pickle import npz_members, read_npz
+from mer.corpora.restricted_pickle import npz_members
 from mer.emotions import MER_EMOTIONS
 from mer.errors import CorpusError
 
@@ -69,7 +70,7 @@ def read_labels(root: Path, emotions: Sequence[str], label_map: LabelMap) -> Mer
             form, or classes given as numbers whose order nobody said.
     """
     file = _choose(label_files(root), len(emotions))
-    subsets = read_npz(file)
+    subsets = read_contained("npz", file)
     labels = [
         _label(file, subset, name, label)
         for subset, clips in subsets.items()

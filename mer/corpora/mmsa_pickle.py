@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.corpora.restricted_pickle import read_pickle
+from mer.corpora.contained_reader import read_contained
 from mer.errors import CorpusError
 
 PICKLE_SUFFIX = ".pkl"
@@ -126,7 +126,7 @@ def read_mmsa(path: Path) -> MmsaPickle:
     """Read a pickle, or take it from memory.
 
     Raises:
-        CorpusError: refused (see `read_pickle`), or not of MMSA's form; says what was expected.
+        CorpusError: refused (see `read_contained`), or not of MMSA's form; says what was expected.
     """
     status = path.stat()
     with _lock:  # of several threads that want it, one reads
@@ -135,7 +135,7 @@ def read_mmsa(path: Path) -> MmsaPickle:
 
 @lru_cache(maxsize=2)
 def _read(path: Path, _size: int, _mtime_ns: int) -> MmsaPickle:
-    held = read_pickle(path)
+    held = read_contained("pickle", path)
     contents = {mode: held[mode] for mode in _MODES if mode in held} if isinstance(held, dict) else {}
     if not contents:
         raise _unexpected(path, "a dict with train, valid, test", held)

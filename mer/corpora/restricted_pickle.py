@@ -5,14 +5,16 @@ arrays, and stands its own functions in for the five names of numpy that such fi
 on a file's word; a file that asks for anything else is refused, and the error says for what.
 
 Python's own unpickler (not the C one) is the base: its instruction table can be cut down to an allow list, and
-a lying memo index costs it nothing.
+a lying memo index costs it nothing. What a length in the file says is never taken before the file is known to be as long.
+
+Corpora read such files through `contained_reader`, in a process that has limited time and memory: keys that collide, and
+arrays that are only referred to again and again, cannot be told from good data by looking at single instructions.
 """
 
 from __future__ import annotations
 
 import io
 import lzma
-import math
 import pickle  # noqa: TID251  (the restricted reader of the house rules)
 import struct
 import zipfile
@@ -23,16 +25,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.lib import format as npy
 
 from mer.corpora.pickled_arrays import STAND_INS
 from mer.errors import CorpusError
+from mer.npy_header import read_npy_header
 
 MAX_NPZ_BYTES = 256 << 20
 """Largest label file, unpacked: the largest known one, 132,171 clips, takes about 10 MiB."""
 MAX_PICKLE_BYTES = 64 << 30
 """Largest pickle of features."""
-MAX_INSTRUCTIONS = 20_000_000
+MAX_INSTRUCTIONS = 10_000_000
 """Instructions of one pickle: each may make an object, so this bounds memory beside the arrays."""
 
 _DAMAGED_ARCHIVE = (
@@ -92,20 +94,17 @@ def npz_members(path: Path) -> tuple[str, ...]:
 
 def _read_npy(stream: BinaryIO, name: str) -> Any:
     try:
-        version = npy.read_magic(stream)
-        if version not in {(1, 0), (2, 0)}:
-            raise ValueError(f"npy version {version}")
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, column_major, dtype = read(stream)
-    except (ValueError, EOFError) as error:
+        header = read_npy_header(stream)
+    except ValueError as error:
         raise CorpusError(f"{name}: expected an npy array: {error}") from error
+    shape, dtype = header.shape, header.dtype
     if dtype.hasobject:
         held = _load(stream, name)
         return held.item() if isinstance(held, np.ndarray) and shape == () and held.shape == () else held
     raw = stream.read()
-    if len(raw) != math.prod(shape) * dtype.itemsize:  # before anything is allocated on the header's word
-        raise CorpusError(f"{name}: expected {math.prod(shape) * dtype.itemsize} bytes, found {len(raw)}")
-    return np.frombuffer(raw, dtype=dtype).reshape(shape, order="F" if column_major else "C")
+    if len(raw) != header.size * dtype.itemsize:  # before anything is allocated on the header's word
+        raise CorpusError(f"{name}: expected {header.size * dtype.itemsize} bytes, found {len(raw)}")
+    return np.frombuffer(raw, dtype=dtype).reshape(shape, order="F" if header.fortran else "C")
 
 
 def _load(stream: BinaryIO, name: str) -> Any:
@@ -170,7 +169,7 @@ class _Instructions(dict[int, Callable[[Any], None]]):
 
     def __init__(self) -> None:
         known = pickle._Unpickler.dispatch
-        super().__init__({code: known[code] for code in _CODES})
+        super().__init__({code: known[code] for code in _CODES} | {pickle.BYTEARRAY8[0]: _load_bytearray})
         self._left = MAX_INSTRUCTIONS
 
     def __getitem__(self, code: int) -> Callable[[Any], None]:
@@ -184,11 +183,40 @@ class _Instructions(dict[int, Callable[[Any], None]]):
         raise _Refused(f"the instruction {names[0] if names else hex(code)}")
 
 
+def _load_bytearray(unpickler: Any) -> None:
+    """Python's own makes the array by the length that the file states, and reads then."""
+    (length,) = struct.unpack("<Q", unpickler.read(8))
+    unpickler.append(bytearray(unpickler.read(length)))
+
+
+class _Bounded:
+    """A stream that is asked for no more bytes than it has left: a buffered file makes room for all that it is asked for."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        at = stream.tell()
+        self._left = stream.seek(0, io.SEEK_END) - at
+        stream.seek(at)
+
+    def read(self, size: int) -> bytes:
+        if size < 0 or size > self._left:
+            raise EOFError(f"{size} bytes announced, {self._left} are left")
+        self._left -= size
+        return self._stream.read(size)
+
+    def readline(self) -> bytes:
+        line = self._stream.readline()
+        self._left -= len(line)
+        return line
+
+
 class _RestrictedUnpickler(pickle._Unpickler):
     """Python's unpickler without the means to reach anything outside the file."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        super().__init__(stream, encoding="latin1")  # what toolkits of the field give for Python 2 files
+        super().__init__(
+            _Bounded(stream), encoding="latin1"
+        )  # what toolkits of the field give for Python 2 files
         self.dispatch = _Instructions()  # type: ignore[misc]  # per instance: the count is per file
 
     def find_class(self, module: str, name: str) -> Any:

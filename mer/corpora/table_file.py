@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mer.corpora.contained_reader import read_contained
 from mer.corpora.table_text import decoded
-from mer.corpora.workbook import workbook_rows
 from mer.errors import CorpusError
 
 MAX_TABLE_BYTES = 1 << 30
@@ -52,7 +52,7 @@ def read_cells(path: Path) -> Cells:
     if suffix == ".parquet":
         cells = _read_parquet(path)
     elif suffix == ".xlsx":
-        rows, notes = workbook_rows(path)
+        rows, notes = read_contained("workbook", path)
         cells = _cells(path.name, enumerate(rows, start=1), notes)
     else:
         cells = _read_text(path)
@@ -109,18 +109,6 @@ def _delimiter(text: str) -> str:
 
 
 def _read_parquet(path: Path) -> Cells:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise CorpusError(f"{path.name} is not a Parquet table: {error}") from error
-    columns = tuple(str(column).strip().lower() for column in table.column_names)
-    values = [[_as_text(value) for value in column.to_pylist()] for column in table.columns]
+    names, values = read_contained("parquet", path)
+    columns = tuple(name.strip().lower() for name in names)
     return Cells(columns, [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)])
-
-
-def _as_text(value: object) -> str:
-    """Parquet's ways of saying "nothing here" (null, and NaN in a float column) are the empty cell."""
-    return "" if value is None or value != value else str(value).strip()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mer.errors import MediaError, QuarantineReason
+from mer.npy_header import NpyHeader, read_npy_header
 from mer.validation.magnitude import MAX_MAGNITUDE, first_unbearable, is_bearable
 
 MAX_BYTES = 256 << 20
@@ -75,28 +73,13 @@ def read_features(path: Path) -> NDArray[np.float32]:
     return values
 
 
-@dataclass(frozen=True)
-class _Header:
-    shape: tuple[int, ...]
-    fortran: bool
-    dtype: np.dtype[Any]
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-
-def _read_header(stream: BinaryIO) -> _Header | str:
+def _read_header(stream: BinaryIO) -> NpyHeader | str:
     """Header of an npy file of floats, or what was found instead."""
     try:
-        version = npy.read_magic(stream)
-        if version not in {(1, 0), (2, 0)}:
-            return f"npy version {version}"
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-    except (ValueError, EOFError) as error:
+        header = read_npy_header(stream)
+    except ValueError as error:
         return str(error)
-    return _Header(shape, fortran, dtype) if dtype.kind == "f" else f"values of type {dtype}"
+    return header if header.dtype.kind == "f" else f"values of type {header.dtype}"
 
 
 def _first_widths(paths: Iterable[Path]) -> Iterable[int]:

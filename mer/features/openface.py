@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL import Image
 
 from mer.clips import Clip
 from mer.errors import MediaError, QuarantineReason
 from mer.media.faces import FaceCrops
+from mer.npy_header import read_npy_header
 
 FOLDER = "openface_face"
 PICTURES = frozenset({".bmp", ".jpg", ".jpeg", ".png"})
@@ -68,12 +68,14 @@ def _frame_indices(count: int, frames: int | Literal["all"]) -> list[int]:
 def _open_array(path: Path) -> NDArray[Any]:
     """Map the file: only the frames chosen are read. A header that lies about the file's size is refused."""
     try:
-        with path.open(
-            "rb"
-        ) as stream:  # np.load would also open archives, and report those that are damaged in other ways
-            npy.read_magic(stream)
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as stream:
+            header = read_npy_header(stream)
+            if header.dtype != np.uint8 or header.fortran:
+                raise _bad(path, "uint8 (frames, height, width, 3)", f"{header.dtype} {header.shape}")
+            array: NDArray[Any] = np.memmap(
+                path, dtype=np.uint8, mode="r", offset=stream.tell(), shape=header.shape
+            )
+    except (OSError, ValueError, OverflowError) as error:
         raise _bad(path, "an npy file of crops", str(error)) from error
     sound = (
         isinstance(array, np.ndarray)

@@ -23,10 +23,12 @@ from tasks.data.noise import clip_noises, noisy_contents, noisy_key
 from tasks.data.passing_failures import RUNS, failed_too_often
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
+from tasks.stage.finding import commit, gone, lookup_used, lookup_verified
 from tasks.stage.library_versions import library_versions
 from tasks.stage.references import ExtractionPlan, FeatureSetRef, ShardPlan
-from tasks.stage.run import StageResult, digest, lookup_verified
+from tasks.stage.run import StageResult, digest
 from tasks.stage.work_folder import alone_in, clear_if_abandoned
+from tasks.stage.work_record import WorkRecord, describe_work
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
@@ -176,8 +178,9 @@ def commit_shard(
         clear_if_abandoned(folder)
     else:
         with alone_in(folder):
-            ref = space.artifacts.lookup(SHARD_KIND, key)  # another process may have been faster
+            ref = lookup_used(space, SHARD_KIND, key)  # another process may have been faster
             if ref is None:
+                describe_work(folder, WorkRecord.of(SHARD_KIND, None, code))
                 with computing(space.settings) as waited:
                     features = compute()
                 given_up = _given_up(space, feature_key, contents, features, names or {})
@@ -189,10 +192,8 @@ def commit_shard(
                 write_shard(folder, contents, features)
                 files = {name: folder / name for name in (INDEX, VALUES)}
                 meta: dict[str, Scalar] = {"clips": len(contents), **facts()}
-                ref, ran = space.artifacts.commit(SHARD_KIND, key, files, meta=meta), True
-                space.catalogue.record_artifact(
-                    ref, stage=SHARD_KIND, code_version=code, libraries=library_versions()
-                )
+                made_by = code, library_versions()
+                ref, ran = commit(space, (SHARD_KIND, key), files, meta, made_by), True
             shutil.rmtree(folder, ignore_errors=True)
     space.catalogue.register_features(feature_key, ref, list(contents))
     if passing:
@@ -259,7 +260,12 @@ def _tried_again(passing: Sequence[str]) -> MediaError:
 def missing_contents(space: Workspace, feature_key: str, contents: Sequence[str]) -> list[str]:
     """Contents without features under `feature_key`, sorted; shards that fail verification count as missing."""
     have = space.catalogue.features_of(feature_key, contents)
-    for ref in set(have.values()):
+    shards = list(dict.fromkeys(have.values()))
+    removed = set(gone(space, shards))
+    have = {content: shard for content, shard in have.items() if shard not in removed}
+    for ref in shards:
+        if ref in removed:
+            continue
         try:
             space.artifacts.verify(ref)
         except (ArtifactCorrupt, ArtifactMissing) as error:

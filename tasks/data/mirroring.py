@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from infra.objects.bucket_address import BucketAddress
+from infra.objects.mirror import RemoteObject  # at run time too: workers read the types that tasks declare
 from infra.settings import load_settings
 
 if TYPE_CHECKING:
-    from infra.objects.mirror import BucketMirror, RemoteObject
+    from infra.objects.mirror import BucketMirror
 
 SHARD_OBJECTS, SHARD_BYTES = 512, 256 << 20
 """Most objects, and bytes beyond which no further object is added, that one task fetches."""

@@ -6,10 +6,12 @@ import json
 from dataclasses import dataclass
 
 from infra.catalogue import PromotionRow
-from infra.errors import CatalogueError
+from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.errors import ConfigError
 from tasks.serve.comparison import compare_versions
+from tasks.serve.complete_versions import require_complete
 from tasks.serve.library import version_of
+from tasks.serve.registry import mirror_soon
 from tasks.stage.workspace import reading_workspace
 
 CHAMPION = "champion"
@@ -22,6 +24,8 @@ class HandPromotion:
     audit: PromotionRow
     evidence: tuple[str, ...]
     """What is known of the version, a line each."""
+    remark: str
+    """What MLflow does not know yet; empty: nothing."""
 
 
 def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion:
@@ -35,12 +39,14 @@ def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion
     Raises:
         LookupError: no such model or version.
         ConfigError: it is the champion already.
+        CatalogueError: something of it is gone or damaged.
     """
     space = reading_workspace()
     chosen = version_of(space, model, version)
     champion = space.catalogue.champion(model)
     if champion is not None and champion.version == version:
         raise ConfigError(f"{model} version {version} is the champion already")
+    require_complete(space, chosen)
     lines = [_scores(chosen.metrics)]
     figures: dict[str, object] = {"metrics": chosen.metrics}
     if champion is None:
@@ -48,7 +54,7 @@ def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion
     else:
         try:
             compared = compare_versions(space, chosen, champion)
-        except (ConfigError, LookupError) as error:
+        except (ConfigError, LookupError, ArtifactMissing, ArtifactCorrupt) as error:
             lines.append(f"not comparable with the champion, version {champion.version}: {error}")
         else:
             waf = next(row for row in compared.scores if row.name == "WAF")
@@ -71,22 +77,22 @@ def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion
         f"promoted by hand{f' ({reason})' if reason else ''}: {'; '.join(lines)}",
         evidence=json.dumps(figures, sort_keys=True),
     )
-    space.tracker.set_alias(model, CHAMPION, version, order=audit.id)
-    return HandPromotion(audit, tuple(lines))
+    return HandPromotion(audit, tuple(lines), mirror_soon(space))
 
 
-def roll_back(model: str) -> PromotionRow:
-    """Put the previous champion back.
+def roll_back(model: str) -> HandPromotion:
+    """Put the previous champion back, also where MLflow does not answer.
 
     Raises:
-        CatalogueError: there is none.
+        CatalogueError: there is none, or something of it is gone or damaged: nothing is changed then.
     """
     space = reading_workspace()
     if space.catalogue.champion(model) is None:
         raise CatalogueError(f"{model!r} has no champion to take back")
-    audit = space.catalogue.rollback(model, "rolled back from the command line")
-    space.tracker.set_alias(model, CHAMPION, audit.version, order=audit.id)
-    return audit
+    target = space.catalogue.rollback_version(model)
+    require_complete(space, space.catalogue.model_version(model, target))
+    audit = space.catalogue.rollback(model, "rolled back from the command line", expected=target)
+    return HandPromotion(audit, (), mirror_soon(space))
 
 
 def _scores(metrics: dict[str, object]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from infra.catalogue import ModelVersionRow
 from infra.errors import ArtifactMissing
+from infra.modes import as_the_user_writes
 from mer.clips import Clip
 from mer.label_shift.config import LabelShiftConfig
 from mer.predictor.package import ModelPackage
@@ -62,8 +63,9 @@ def write_summary(analysis: ShiftAnalysis | NoAnalysis, out: Path | None) -> str
         data.unlink(missing_ok=True)
         page.unlink(missing_ok=True)
         return shift_line(summary)
-    write_whole(data, (json.dumps(summary, indent=1) + "\n").encode(), sweep=True)
-    write_whole(page, shift_page(summary, f"Label shift of {out.name}").encode(), sweep=True)
+    with as_the_user_writes():
+        write_whole(data, (json.dumps(summary, indent=1) + "\n").encode(), sweep=True)
+        write_whole(page, shift_page(summary, f"Label shift of {out.name}").encode(), sweep=True)
     return f"{shift_line(summary)}; see {page}"
 
 

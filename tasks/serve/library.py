@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from infra.catalogue import ModelVersionRow
 from mer.library.sources import RegisteredModel
+from tasks.serve.complete_versions import fetch_package
 from tasks.stage.workspace import Workspace, reading_workspace, workspace
 
 
@@ -54,7 +55,7 @@ def model_named(space: Workspace, name: str) -> str:
             "`mer models` says more of them"
         )
     last = max(promoted, key=promoted.__getitem__)
-    newest = max(versions, key=lambda row: row.created_at)
+    newest = max(versions, key=lambda row: row.registration or 0)
     if newest.name not in promoted:
         raise LookupError(
             f"expected the name of a model (--model): {last} was promoted last, and {newest.name}, registered after it, was "
@@ -143,9 +144,10 @@ def registered_version(name: str, version: int | None = None) -> RegisteredModel
 
     Raises:
         LookupError: the catalogue of this `MER_HOME` has no such model or version.
+        ArtifactMissing, ArtifactCorrupt: something of its package is gone or damaged.
     """
     space = reading_workspace()
     chosen, remark, _ = answering_version(space, name, version)
     if remark:
         logging.getLogger(__name__).warning("%s", remark)
-    return RegisteredModel(space.artifacts.fetch(chosen.artifact), space.weights, chosen.version)
+    return RegisteredModel(fetch_package(space, chosen), space.weights, chosen.version)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.catalogue import ModelVersionRow
+from infra.modes import as_the_user_writes
 from infra.objects.local_copies import local_paths
 from mer.clips import Clip
 from mer.corpora.clip_texts import read_texts, with_words
@@ -21,6 +22,7 @@ from mer.media.sniff import printable
 from mer.prediction_files import VIEWS, view_of
 from mer.predictions import Prediction, flag_counts
 from tasks.serve.answer_names import answer_names
+from tasks.serve.complete_versions import fetch_package
 from tasks.serve.destination import Destination
 from tasks.serve.label_shift import analyse_predictions, write_summary
 from tasks.serve.library import answering_version, model_named
@@ -157,7 +159,8 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
     )
     answers = Answers(report, tuple(rows), tuple(predictor.package.recipe.emotions), submission)
     if destination is not None:
-        destination.write(answers.text(destination.path.suffix.lower()))
+        with as_the_user_writes():
+            destination.write(answers.text(destination.path.suffix.lower()))
     if shift is not None:
         line = write_summary(shift, destination.path if destination is not None else None)
         answers = replace(answers, report=replace(report, label_shift=line))
@@ -174,7 +177,8 @@ def _destination(request: PredictionRequest) -> Destination | None:
         raise ConfigError(
             f"submission: expected a file named *.csv, found {out.name!r}; a submission is a table"
         )
-    return Destination(out)
+    with as_the_user_writes():
+        return Destination(out)
 
 
 def _requested(space: Workspace, request: PredictionRequest, requested: Candidates | None) -> RequestedMedia:
@@ -198,7 +202,7 @@ def _scored(
     from mer.predictor.predictor import Predictor
 
     with computing(space.settings):
-        predictor = Predictor(space.artifacts.fetch(version.artifact), space.weights, version.version)
+        predictor = Predictor(fetch_package(space, version), space.weights, version.version)
         if alone and clips and predictor.package.runs_encoders:
             from mer.encoders.lean_import import import_lean
 

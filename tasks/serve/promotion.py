@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from infra.artifacts import ArtifactRef
+from infra.errors import ArtifactCorrupt, ArtifactMissing
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
 from mer.media.detector_choice import detector_file
@@ -29,6 +31,7 @@ from tasks.learn.ensemble import load_ensemble
 from tasks.selftrain.pseudo_labels import standing_generations
 from tasks.serve.comparison import held_out, snapshot_of
 from tasks.serve.evaluation import PSEUDO_MARK
+from tasks.serve.registry import mirror_after_change
 from tasks.serve.unseen import of_other_corpus, with_unseen
 from tasks.stage.references import (
     DatasetRef,
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from mer.examples import Examples
     from mer.posteriors import Posteriors
 
+logger = logging.getLogger(__name__)
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -149,8 +153,7 @@ def register(
         metrics=metrics,
         idempotency_key=package.ref.key,
     )
-    if package.ran and view.parent_run is not None:
-        space.tracker.register_version(model, version, package.ref, parent=view.parent_run, metrics=metrics)
+    mirror_after_change(space)
     return ModelVersion(name=model, version=version, ref=package.ref, metrics=metrics)
 
 
@@ -229,7 +232,7 @@ def gate_and_promote(
             f"`mer models {challenger.name} --promote {challenger.version}` makes it champion by hand"
         )
     alias = CHAMPION if decision.promote else CHALLENGER
-    audit = space.catalogue.set_alias(
+    space.catalogue.set_alias(
         challenger.name,
         alias,
         challenger.version,
@@ -237,7 +240,7 @@ def gate_and_promote(
         evidence=decision.to_json(),
         fencing_token=fencing_token,
     )
-    space.tracker.set_alias(challenger.name, alias, challenger.version, order=audit.id)
+    mirror_after_change(space)
     return Promotion(
         decision="promoted" if decision.promote else "rejected",
         reason=reason,
@@ -255,7 +258,12 @@ def require_same_classes(model: str, emotions: Sequence[str]) -> None:
     champion = space.catalogue.champion(model)
     if champion is None:
         return
-    served = ModelPackage.parse(space.artifacts.read(champion.artifact, RECORD)).recipe.emotions
+    try:
+        served = ModelPackage.parse(space.artifacts.read(champion.artifact, RECORD)).recipe.emotions
+    except (ArtifactMissing, ArtifactCorrupt) as error:
+        # The run that trained it is what makes it whole again, so it must not be kept from starting.
+        logger.warning("%s version %d, the champion, is not complete: %s", model, champion.version, error)
+        return
     if tuple(served) == tuple(emotions):
         return
     new, gone = (

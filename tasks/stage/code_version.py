@@ -23,6 +23,7 @@ LIBRARY = "mer"
 MACHINERY = __name__.rpartition(".")[0]
 """This package: how a stage is run decides nothing about its result."""
 LOCALS = "<locals>"
+_roots: dict[str, tuple[str, ...]] = {}
 
 
 def code_version(*computes: Callable[..., Any], implementations: Iterable[str] = ()) -> str:
@@ -48,7 +49,14 @@ def root_of(compute: Callable[..., Any]) -> str:
 @cache
 def version_of(roots: tuple[str, ...]) -> str:
     """Version of the code that these roots (`module:qualified name`) may run."""
-    return hashlib.sha256(closure_of(roots).digest().encode()).hexdigest()[:16]
+    version = hashlib.sha256(closure_of(roots).digest().encode()).hexdigest()[:16]
+    _roots[version] = roots
+    return version
+
+
+def roots_of(version: str) -> tuple[str, ...]:
+    """The roots of a version that this process computed; none of another."""
+    return _roots.get(version, ())
 
 
 def closure_of(roots: Iterable[str]) -> Closure:

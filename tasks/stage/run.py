@@ -2,7 +2,8 @@
 
 A stage's key is the hash of its kind, its inputs (artifact hashes and membership digests), its configuration and the version of
 the code that computes it. If a verified artifact exists under the key, nothing runs. Otherwise the stage runs in a work folder
-named by the key, where its checkpoints survive a kill, and commits its files with a manifest written last.
+named by the key, where its checkpoints survive a kill, and commits its files with a manifest written last. What is recorded of
+it besides (`tasks.stage.stage_record`) lies in the folder before the commit, so that a kill after it loses nothing.
 """
 
 from __future__ import annotations
@@ -13,22 +14,28 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.artifacts import ArtifactRef
-from infra.errors import ArtifactCorrupt, ArtifactMissing
-from infra.tracking import RunRecord
+from infra.tracking import RunRecord, stage_event
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
+from tasks.stage.finding import commit, lookup_used, lookup_verified
 from tasks.stage.library_versions import library_versions, tell_other_libraries
+from tasks.stage.patient_client import be_patient_from_the_start
+from tasks.stage.stage_record import StageRecord, settle
 from tasks.stage.work_folder import alone_in, clear_if_abandoned
+from tasks.stage.work_record import WorkRecord, describe_work
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from mer.training.checkpoint import Checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
+
+be_patient_from_the_start()  # here, since every process that executes tasks loads this module
 
 
 @dataclass(frozen=True)
@@ -122,59 +129,43 @@ def run_stage(
     key = stage_key(kind, inputs, config, code)
     folder = space.work / kind / key
     if (existing := lookup_verified(space, kind, key)) is not None:
-        clear_if_abandoned(folder)
+        clear_if_abandoned(folder, partial(settle, space, folder, existing))
         tell_other_libraries(space.catalogue.artifact_record(existing), library_versions(implementations))
         return StageResult(ref=existing, ran=False, seconds=time.monotonic() - started)
     with alone_in(folder):
-        if (existing := space.artifacts.lookup(kind, key)) is not None:  # another process was faster
+        if (existing := lookup_used(space, kind, key)) is not None:  # another process was faster
+            settle(space, folder, existing)
             shutil.rmtree(folder, ignore_errors=True)
             return StageResult(ref=existing, ran=False, seconds=time.monotonic() - started)
+        describe_work(folder, WorkRecord.of(label or kind, parent_run, code))
         with computing(space.settings) as waited:
             produced = produce(StageRun(space=space, folder=folder))
-        ref = space.artifacts.commit(kind, key, produced.files, meta=dict(produced.meta))
-        space.catalogue.record_artifact(
-            ref, stage=kind, code_version=code, libraries=library_versions(implementations)
-        )
-        seconds = time.monotonic() - started - waited
+        computed = time.monotonic() - started - waited
+        tracked = None
         if parent_run is not None:
-            _track(space, label or kind, parent_run, ref, config, produced, seconds)
+            tracked = _tracked(label or kind, parent_run, key, config, produced, computed)
+        made_by = code, library_versions(implementations)
+        StageRecord(kind, *made_by, tracked).write(folder)
+        ref = commit(space, (kind, key), produced.files, produced.meta, made_by)
+        settle(space, folder, ref)
+        seconds = time.monotonic() - started - waited
         shutil.rmtree(folder, ignore_errors=True)
     return StageResult(ref=ref, ran=True, seconds=seconds)
 
 
-def lookup_verified(space: Workspace, kind: str, key: str) -> ArtifactRef | None:
-    """The committed artifact, or None; one that fails verification is discarded so that it is computed again."""
-    ref = space.artifacts.lookup(kind, key)
-    if ref is None:
-        return None
-    try:
-        space.artifacts.verify(ref)
-    except (ArtifactCorrupt, ArtifactMissing):
-        space.artifacts.discard(ref)
-        return None
-    return ref
-
-
-def _track(
-    space: Workspace,
-    label: str,
-    parent_run: str,
-    ref: ArtifactRef,
-    config: Mapping[str, Any],
-    produced: Produced,
-    seconds: float,
-) -> None:
-    space.tracker.log_stage(
-        parent=parent_run,
-        idempotency_key=ref.key,
-        record=RunRecord(
+def _tracked(
+    label: str, parent_run: str, key: str, config: Mapping[str, Any], produced: Produced, seconds: float
+) -> dict[str, Any]:
+    return stage_event(
+        parent_run,
+        key,
+        RunRecord(
             name=label,
             params=flatten(config),
             metrics={**produced.metrics, "stage_seconds": seconds},
             seconds=seconds,
             history=produced.history,
             figures=produced.figures,
-            tags={"artifact": f"{ref.kind}/{ref.key}", "artifact_sha256": ref.sha256},
         ),
     )
 

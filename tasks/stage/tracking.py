@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from prefect import task
 
+from infra.catalogue.run_processes import executing_process
+from infra.errors import InfraError
 from mer.recipes import Recipe
 from tasks.stage.references import View
 from tasks.stage.run import StageResult, flatten
@@ -60,9 +62,17 @@ def close_tracked_studies(view: View, recipe: Recipe, studies: Sequence[StageRes
 
 @contextmanager
 def tracked(parent_run: str) -> Iterator[None]:
-    """Mark the parent run failed if the block fails, so that it is not shown as running."""
+    """Mark the parent run failed if the block fails, so that it is not shown as running.
+
+    The run is noted beside the process: of one that is killed meanwhile the supervisor marks it.
+    """
+    space = workspace()
+    space.catalogue.set_tracked_run(executing_process(), parent_run)
     try:
         yield
     except BaseException:
-        workspace().tracker.log_run(parent_run, status="FAILED")
+        space.tracker.log_run(parent_run, status="FAILED")
         raise
+    finally:
+        with suppress(InfraError):  # an error on its way says more
+            space.catalogue.set_tracked_run(executing_process(), None)

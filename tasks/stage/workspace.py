@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.artifacts import ArtifactStore
-from infra.catalogue import Catalogue, has_catalogue, open_catalogue
+from infra.catalogue import Catalogue, has_catalogue, open_database
 from infra.home import prepare_home
 from infra.loopback import ask_loopback_directly
 from infra.objects import open_store
+from infra.records import RecordingCatalogue
 from infra.settings import Settings, load_settings
+from infra.store_identity import belong_together, require_unused
 from infra.tracking import Tracker
 
 _lock = threading.Lock()
@@ -46,28 +48,40 @@ def workspace() -> Workspace:
 
     Raises:
         SettingsError, HomeUnusable, CatalogueUnavailable, StoreUnavailable: it cannot be opened.
+        CatalogueDamaged, CatalogueIncomplete, StoreMismatch: catalogue and object store cannot be used together.
     """
     settings = load_settings()
     with _lock:
         if settings not in _open:
             prepare_home(settings.home)
             ask_loopback_directly()
-            _open[settings] = Workspace(
-                settings=settings,
-                catalogue=open_catalogue(settings),
-                artifacts=ArtifactStore(open_store(settings), cache=settings.cache_folder),
-                tracker=Tracker(settings),
-            )
+            _open[settings] = _opened(settings)
         return _open[settings]
+
+
+def _opened(settings: Settings) -> Workspace:
+    database = open_database(settings)
+    try:
+        store = open_store(settings)
+        catalogue = RecordingCatalogue(database, store)
+        belong_together(catalogue, store, settings.object_store_url)
+    except BaseException:
+        database.close()
+        raise
+    artifacts = ArtifactStore(store, cache=settings.cache_folder)
+    return Workspace(settings=settings, catalogue=catalogue, artifacts=artifacts, tracker=Tracker(settings))
 
 
 def existing_workspace() -> Workspace | None:
     """The workspace for a command that only reads: None where nothing was written yet, and then nothing is made.
 
-    Raises:
-        SettingsError, HomeUnusable, CatalogueUnavailable, StoreUnavailable: it cannot be opened.
+    Raises: see `workspace`.
     """
-    return workspace() if has_catalogue(load_settings()) else None
+    settings = load_settings()
+    if has_catalogue(settings):
+        return workspace()
+    require_unused(settings)
+    return None
 
 
 def reading_workspace() -> Workspace:
@@ -75,7 +89,7 @@ def reading_workspace() -> Workspace:
 
     Raises:
         LookupError: nothing was written yet.
-        SettingsError, HomeUnusable, CatalogueUnavailable, StoreUnavailable: it cannot be opened.
+        Others: see `workspace`.
     """
     if (space := existing_workspace()) is None:
         raise LookupError(

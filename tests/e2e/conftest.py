@@ -16,12 +16,6 @@ def demo_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate_demo(tmp_path_factory.mktemp("demo") / "corpus", DemoConfig(clips=CLIPS, seed=5))
 
 
-@pytest.fixture(scope="session")
-def server_addresses(prefect_server: str, mlflow_server: str) -> dict[str, str]:
-    """Environment that points at the session's servers."""
-    return {"MER_PREFECT_API_URL": f"{prefect_server}/api", "MER_MLFLOW_TRACKING_URI": mlflow_server}
-
-
 @pytest.fixture
 def installation(tmp_path: Path, demo_corpus: Path, server_addresses: dict[str, str]) -> Installation:
     """A fresh home on SQLite and folders."""

@@ -1,13 +1,23 @@
-"""Deployments of prefect.yaml: every flow is there, and the cron really gets scheduled runs."""
+"""Deployments of prefect.yaml, with the servers of the home itself: every flow is there, the cron really gets scheduled runs, the
+worker runs one, and what lets it in is written nowhere but in the home's files of secrets.
+"""
 
 from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from e2e_installation import Installation
+from invariants import secrets_found
+from prefect_client import prefect_client
+
+from infra.services import start
+from infra.services.home_secrets import made_up_secret
+from infra.settings import Settings
 
 pytestmark = pytest.mark.slow
 FLOWS = {
@@ -22,16 +32,17 @@ FLOWS = {
     "refresh",
     "search",
     "predict",
+    "prune",
 }
 
 
-def test_cron_schedules_runs_and_a_worker_executes_one(
-    installation: Installation, prefect_server: str
-) -> None:
+def test_cron_schedules_runs_and_a_worker_executes_one(tmp_path: Path, demo_corpus: Path) -> None:
+    installation = Installation(tmp_path / "home", demo_corpus)
     clients = ExitStack()
     try:
         installation.mer("deploy")
-        api = clients.enter_context(httpx.Client(base_url=f"{prefect_server}/api", timeout=30))
+        settings = installation.settings()
+        api = clients.enter_context(prefect_client(start("prefect", settings), settings))
         deployments = {
             item["name"]: item for item in api.post("/deployments/filter", json={}).raise_for_status().json()
         }
@@ -45,13 +56,27 @@ def test_cron_schedules_runs_and_a_worker_executes_one(
         options = {"recipe": "demo", "corpus": str(installation.corpus), "corpus_name": "worker"}
         body = {"parameters": {"options": options}}
         api.post(f"/deployments/{deployments['ingest']['id']}/create_flow_run", json=body).raise_for_status()
-        done = _wait(lambda: _runs(api, deployments["ingest"]["id"], "COMPLETED"), 150)
+        done = _wait(lambda: _runs(api, deployments["ingest"]["id"], "COMPLETED"), 240)
         assert done, "the worker did not complete an ingest run"
         with installation.catalogue() as catalogue:
             assert catalogue.clips("worker")
+        assert not _command_lines(_passwords(settings))
     finally:
         clients.close()
         installation.mer("down")
+    canaries = [form for password in _passwords(settings) for form in (password, f"mer:{password}")]
+    assert list(secrets_found(settings.home, canaries)) == [], "also in Prefect's database and all logs"
+
+
+def _passwords(settings: Settings) -> list[str]:
+    return [made_up_secret(settings, name) for name in ("prefect", "mlflow")]
+
+
+def _command_lines(passwords: list[str]) -> list[str]:
+    """Command lines of this machine that hold a password."""
+    lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+    assert any("worker start" in line for line in lines)
+    return [line for line in lines if any(password in line for password in passwords)]
 
 
 def _runs(api: httpx.Client, deployment: str, state: str) -> list[dict[str, object]]:

@@ -13,6 +13,7 @@ from e2e_installation import TINY, Installation
 
 from infra.artifacts import ArtifactStore
 from infra.objects import open_store
+from infra.settings import Settings
 
 pytestmark = pytest.mark.slow
 WORDS = "你怎么又来了我不喜欢他们都走件事情跟没有关系别生气"
@@ -36,7 +37,7 @@ def in_chinese(corpus: Path, root: Path) -> Path:
 
 
 def test_parts_are_scored_and_unknown_texts_are_said(
-    installation: Installation, demo_corpus: Path, tmp_path: Path, mlflow_server: str
+    installation: Installation, demo_corpus: Path, tmp_path: Path, mlflow_settings: Settings
 ) -> None:
     root = in_chinese(demo_corpus, tmp_path / "chinese")
     arguments = ("run", "--recipe", str(TINY), "--corpus", str(root), "--name", "chinese")
@@ -54,7 +55,7 @@ def test_parts_are_scored_and_unknown_texts_are_said(
     store = ArtifactStore(open_store(installation.settings()), cache=tmp_path / "cache")
     report = json.loads(store.read(evaluation, "report.json"))
     assert [report["holdout_parts"][part]["clips"] for part in ("test1", "test2")] == [3, 3]
-    client = mlflow.MlflowClient(mlflow_server)
+    client = mlflow.MlflowClient(mlflow_settings.mlflow_tracking_uri.get_secret_value())
     runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
     sent = {name for run in runs for name in run.data.metrics}
     assert {"holdout.test1.waf", "texts.unknown_share", "texts.indistinguishable"} <= sent

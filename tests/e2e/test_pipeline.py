@@ -56,8 +56,11 @@ def test_equal_files_are_answered_under_both_names(finished: Installation, tmp_p
     assert one.model_copy(update={"name": "two", "path": two.path}) == two
 
 
-def test_runs_are_tracked_under_one_parent(finished: Installation, mlflow_server: str) -> None:
-    answer = httpx.get(f"{mlflow_server}/api/2.0/mlflow/registered-models/search", timeout=30)
+def test_runs_are_tracked_under_one_parent(
+    finished: Installation, mlflow_server: str, mlflow_auth: tuple[str, str]
+) -> None:
+    url = f"{mlflow_server}/api/2.0/mlflow/registered-models/search"
+    answer = httpx.get(url, auth=mlflow_auth, timeout=30)
     found = answer.raise_for_status().json()
     assert "tiny" in [model["name"] for model in found["registered_models"]]
 

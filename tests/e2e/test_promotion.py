@@ -106,9 +106,11 @@ def test_what_a_search_found_is_a_recipe_that_can_be_run(serving: Installation, 
     assert "WAF" in compared and "95 %" in compared
 
 
-def test_the_search_is_in_mlflow_with_its_figures(found: Path, mlflow_server: str) -> None:
+def test_the_search_is_in_mlflow_with_its_figures(
+    found: Path, mlflow_server: str, mlflow_auth: tuple[str, str]
+) -> None:
     api = f"{mlflow_server}/api/2.0/mlflow"
-    with httpx.Client(timeout=30) as client:
+    with httpx.Client(timeout=30, auth=mlflow_auth) as client:
         experiment = client.get(f"{api}/experiments/get-by-name", params={"experiment_name": "mer"}).json()
         body = {
             "experiment_ids": [experiment["experiment"]["experiment_id"]],

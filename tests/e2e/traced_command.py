@@ -97,6 +97,7 @@ def main() -> None:
     report = Path(sys.argv[1])
     # Prefect reads it when it is imported, which the command line itself does only after it has set it
     os.environ["PREFECT_API_URL"] = os.environ["MER_PREFECT_API_URL"]
+    os.environ["PREFECT_API_AUTH_STRING"] = os.environ["MER_PREFECT_AUTH_STRING"]
     _import_everything()
     from mer.encoders.weights import resolve_weights
     from mer.features.readers import reader_implementations

@@ -25,6 +25,7 @@ from infra.artifacts import ArtifactStore, Manifest
 from infra.catalogue import Catalogue, open_catalogue
 from infra.errors import ArtifactCorrupt, ArtifactMissing, ObjectMissing
 from infra.objects import ObjectStore, open_store
+from infra.services.home_secrets import prefect_auth_string
 from infra.settings import Settings
 
 HELD: Counter[str] = Counter()
@@ -68,7 +69,7 @@ def check_invariants(
     if canaries:
         found.add("I8", secrets_found(settings.home, canaries))
     if prefect_api is not None:
-        found.add("I7", _running(prefect_api))
+        found.add("I7", _running(settings, prefect_api))
     assert not found.violations, "\n".join(found.violations)
     HELD.update(found.checked)
 
@@ -226,14 +227,15 @@ def _leftovers(settings: Settings) -> Iterator[str]:
     yield from (f"{path} is left" for path in settings.checkpoint_folder.glob("*/*"))
 
 
-def _running(prefect_api: str) -> Iterator[str]:
+def _running(settings: Settings, prefect_api: str) -> Iterator[str]:
     """No flow or task run is shown as running."""
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.objects import StateType
 
     running = FlowRunFilter.model_validate({"state": {"type": {"any_": [StateType.RUNNING]}}})
-    with SyncPrefectClient(prefect_api) as client:
+    auth = prefect_auth_string(settings, prefect_api)
+    with SyncPrefectClient(prefect_api, auth_string=auth and auth.get_secret_value()) as client:
         for run in client.read_flow_runs(flow_run_filter=running):
             yield f"flow run {run.name} is shown as running"
 

@@ -55,7 +55,8 @@ def _forget_audit(settings: Settings) -> None:
 def _double_version(settings: Settings) -> None:
     _execute(
         settings,
-        "INSERT INTO model_versions SELECT name, 3, artifact, evaluation, snapshot_id, metrics, 'again', created_at "
+        "INSERT INTO model_versions (name, version, artifact, evaluation, snapshot_id, metrics, idempotency_key, created_at) "
+        "SELECT name, 3, artifact, evaluation, snapshot_id, metrics, 'again', created_at "
         "FROM model_versions WHERE version = 2",
     )
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
-from flows.runners import all_tasks, configured_task_runner
+from flows.runners import configured_task_runner
+from flows.workers.serve import all_tasks
+from flows.workers.task_runner import WorkersTaskRunner
 from infra.errors import SettingsError
 from infra.settings import Settings, load_settings
 
@@ -25,6 +27,9 @@ def test_a_worker_serves_every_task() -> None:
 def test_threads_unless_asked_otherwise(tmp_path: Path) -> None:
     assert isinstance(configured_task_runner(load_settings(home=tmp_path)), ThreadPoolTaskRunner)
     assert isinstance(configured_task_runner(asking_for("processes", tmp_path)), ProcessPoolTaskRunner)
+    runner = configured_task_runner(asking_for("workers", tmp_path))
+    assert isinstance(runner, WorkersTaskRunner)
+    assert isinstance(runner.duplicate(), WorkersTaskRunner)
 
 
 @pytest.mark.parametrize("engine", ["dask", "ray"])

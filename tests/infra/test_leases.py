@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from sqlalchemy import text
 
 from infra.catalogue import Catalogue, Lease
 from infra.errors import LeaseHeld, LeaseLost
@@ -111,3 +112,18 @@ def test_holding_renews_in_the_background_and_releases(catalogue: Catalogue) -> 
             catalogue.acquire_lease("l", 60)
         catalogue.renew_lease(lease, 1.5)
     catalogue.acquire_lease("l", 60)
+
+
+def test_a_lease_of_before_this_column_is_waited_for(catalogue: Catalogue, clock: Clock) -> None:
+    """A home whose lease was written by an older version, in seconds since the epoch."""
+    lease = catalogue.acquire_lease("l", 60)
+    with catalogue.database.writing() as connection:
+        connection.execute(
+            text("UPDATE leases SET boot = NULL, process = NULL, ttl_seconds = NULL, expires_at = :at"),
+            {"at": 1.9e9},
+        )
+    with pytest.raises(LeaseHeld) as caught:
+        catalogue.acquire_lease("l", 60)
+    assert caught.value.seconds_left == 60
+    clock.now += 61
+    assert catalogue.acquire_lease("l", 60).token > lease.token

@@ -39,6 +39,16 @@ def test_put_get_exists_delete(store: ObjectStore, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["source", "target"]
 
 
+def test_keys_below_a_folder_of_keys(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.objects.s3._PAGE", 2)
+    written = {f"records/audit/{number:04d}.json" for number in range(5)}
+    for key in (*written, "records/models/a.json", "identity.json"):
+        store.put(key, b"x")
+    assert sorted(store.keys("records/audit/")) == sorted(written)
+    assert set(store.keys("")) >= written | {"records/models/a.json", "identity.json"}
+    assert not list(store.keys("records/none/"))
+
+
 def test_empty_object(store: ObjectStore) -> None:
     store.put("empty", b"")
     assert store.get("empty") == b""

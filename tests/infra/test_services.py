@@ -11,11 +11,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from infra.errors import ServiceFailed
 from infra.services import start, start_command, status, stop_all
+from infra.services.home_secrets import made_up_secret
 from infra.services.process import MARK, ServiceProcess, inherited_environment
-from infra.services.servers import answers, free_port
+from infra.services.servers import answers, free_port, status_of
 from infra.settings import Settings
 
 SLEEPER = """
@@ -157,7 +159,8 @@ def test_a_real_server_starts_answers_and_leaves_no_process(server_home: Setting
     health = {"prefect": "/api/health", "mlflow": "/health"}
     if name in health:
         assert answers(addresses[0] + health[name])
-        assert answers(addresses[0] + "/"), "the UI"
+        owner = SecretStr(f"mer:{made_up_secret(server_home, name)}")
+        assert status_of(addresses[0] + "/", owner) == 200, "the UI"
     (running,) = [service for service in status(server_home) if service.processes]
     assert running.name == name
     assert "@" not in str(running.address).replace("//***@", "//"), "neither user nor password"

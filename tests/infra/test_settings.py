@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.address import Address
 from infra.errors import SettingsError
 from infra.settings import load_settings
 
@@ -38,9 +39,9 @@ def test_environment_and_overrides(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_prefects_own_address_counts_and_ours_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().prefect_api_url is None
     monkeypatch.setenv("PREFECT_API_URL", "http://theirs/api")
-    assert load_settings().prefect_api_url == "http://theirs/api"
+    assert load_settings().prefect_api_url == Address("http://theirs/api")
     monkeypatch.setenv("MER_PREFECT_API_URL", "http://ours/api")
-    assert load_settings().prefect_api_url == "http://ours/api"
+    assert load_settings().prefect_api_url == Address("http://ours/api")
 
 
 def test_no_secret_in_repr_or_json(monkeypatch: pytest.MonkeyPatch) -> None:

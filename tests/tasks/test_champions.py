@@ -261,7 +261,7 @@ def test_a_version_is_promoted_by_hand_with_its_evidence_and_rolled_back(
         promote_by_hand("first", 2)
     with pytest.raises(LookupError, match="has no version 9"):
         promote_by_hand("first", 9)
-    assert roll_back("first").version == 1
+    assert roll_back("first").audit.version == 1
 
 
 def test_other_classes_than_the_champions_are_refused_before_training(

@@ -1,0 +1,42 @@
+"""The models: which version is served, since when and why, which ones wait, and whether MLflow says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.markup import escape
+
+from infra.catalogue import PromotionRow
+from infra.tracking.registry import RegistryModel
+from tasks.serve.registry import registry_lines, registry_models
+from tasks.stage.workspace import Workspace
+
+
+def models(space: Workspace) -> Iterator[str]:
+    """A line for each model, and one of what MLflow has of it."""
+    listed = registry_models(space)
+    said = registry_lines(space, listed) if listed else {}
+    for model in listed:
+        yield f"[bold]model {escape(model.name)}[/] {_served(space, model)}{_waiting(model)}"
+        yield f"  {escape(said[model.name])}"
+
+
+def _served(space: Workspace, model: RegistryModel) -> str:
+    audit = space.catalogue.promotions(model.name)
+    if "champion" not in model.aliases or not audit:
+        return f"no champion, {len(model.versions)} versions"
+    last = audit[-1]
+    return f"champion is version {last.version} since {last.created_at:%Y-%m-%d %H:%M} UTC, {_action(last)}"
+
+
+def _action(row: PromotionRow) -> str:
+    if row.action == "rollback":
+        return "by a rollback"
+    return "promoted by hand" if row.reason.startswith("promoted by hand") else "promoted by the gate"
+
+
+def _waiting(model: RegistryModel) -> str:
+    challenger = model.aliases.get("challenger")
+    if challenger is None or challenger == model.aliases.get("champion"):
+        return ""
+    return f"; challenger: version {challenger}"

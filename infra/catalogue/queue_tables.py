@@ -1,0 +1,49 @@
+"""Tables of the task queue: who is alive, and what waits for a task worker or runs on one.
+
+Rows are short-lived: a flow's tasks go with it. Text columns hold JSON whose bytes must come back as they were written.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Integer, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from infra.catalogue.tables import Base, UtcTime, utc_now
+
+
+class TaskProcess(Base):
+    """A process that hands out tasks (a flow) or runs them (a worker), with its heartbeat."""
+
+    __tablename__ = "task_processes"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    role: Mapped[str] = mapped_column(String(10))
+    """`flow` or `worker`."""
+    label: Mapped[str] = mapped_column(String(200))
+    """Host and process, for people."""
+    beat: Mapped[int] = mapped_column(BigInteger)
+    """Grows by one every second of its life."""
+    seen_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    """For people only: no clock decides who is alive."""
+
+
+class QueuedTask(Base):
+    """A task that a flow wants run, until the flow has its outcome."""
+
+    __tablename__ = "queued_tasks"
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    """Tasks are taken in this order."""
+    id: Mapped[str] = mapped_column(String(36), unique=True)
+    flow: Mapped[str] = mapped_column(String(36), index=True)
+    name: Mapped[str] = mapped_column(String(300))
+    parameters: Mapped[str] = mapped_column(Text)
+    worker: Mapped[str | None] = mapped_column(String(36), index=True)
+    """Who runs it; None: it waits."""
+    taken: Mapped[int] = mapped_column(Integer, default=0)
+    """How often it was taken: an outcome of an earlier time is refused."""
+    losses: Mapped[int] = mapped_column(Integer, default=0)
+    """How often its worker ended before it did."""
+    outcome: Mapped[str | None] = mapped_column(Text)

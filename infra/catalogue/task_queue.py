@@ -1,0 +1,199 @@
+"""The queue of tasks for workers: a flow adds tasks, a worker takes one at a time, the flow collects its outcome.
+
+A task that was taken stays the row of its flow. If the worker ends, the row waits again (`end_process`, `return_lost`); an
+outcome counts only from the worker that holds the task now. What runs twice is harmless: stages commit once for a key.
+
+Who is alive nobody can tell from a row: whoever wants to know watches the heartbeats for some time by a clock of its own (see
+`flows.workers.liveness`), so that clocks of machines need not agree and may jump.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from infra.catalogue.bulk import upsert
+from infra.catalogue.database import Database
+from infra.catalogue.queue_tables import QueuedTask, TaskProcess
+from infra.catalogue.tables import utc_now
+
+
+class ProcessRole(StrEnum):
+    """What a process does with tasks."""
+
+    FLOW = "flow"
+    WORKER = "worker"
+
+
+@dataclass(frozen=True)
+class TaskProcessRow:
+    """A process that beats, or did until it died."""
+
+    id: str
+    role: ProcessRole
+    label: str
+    """Host and process id."""
+    beat: int
+    seen_at: datetime
+    """For people."""
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """Where a task is."""
+
+    id: str
+    name: str
+    worker: str | None
+    """Id of the worker that runs it; None: it waits."""
+    losses: int
+    """How often its worker ended before it did."""
+    finished: bool
+
+
+@dataclass(frozen=True)
+class TakenTask:
+    """A task as a worker takes it."""
+
+    id: str
+    name: str
+    parameters: str
+    """JSON."""
+    worker: str
+    taken: int
+
+
+class TaskQueueCatalogue:
+    """Tasks and the processes that hand them out and run them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def beat(self, process: str, role: ProcessRole, label: str, number: int) -> None:
+        """Note that the process is alive; `number` grows from beat to beat. A row that was removed is written again."""
+        values = {"id": process, "role": str(role), "label": label[:200], "beat": number}
+        with self._database.writing() as connection:
+            upsert(connection, TaskProcess, [{**values, "seen_at": utc_now()}])
+
+    def task_processes(self) -> list[TaskProcessRow]:
+        """All that beat, and those that died unseen."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(TaskProcess.__table__).order_by(TaskProcess.id)).all()
+        return [
+            TaskProcessRow(row.id, ProcessRole(row.role), row.label, row.beat, row.seen_at) for row in rows
+        ]
+
+    def end_process(self, process: str, beat: int | None = None) -> bool:
+        """Remove a process: a worker's task waits again, a flow's tasks go.
+
+        Args:
+            process: its id.
+            beat: only if this is its last beat still; None: in any case.
+
+        Returns:
+            False if it is not there, or has beaten since.
+        """
+        with self._database.writing() as connection:
+            dead = delete(TaskProcess).where(TaskProcess.id == process)
+            if beat is not None:
+                dead = dead.where(TaskProcess.beat == beat)
+            if not connection.execute(dead).rowcount:
+                return False
+            connection.execute(delete(QueuedTask).where(QueuedTask.flow == process))
+            _let_wait(connection, process)
+        return True
+
+    def add_task(
+        self, flow: str, name: str, parameters: str, task: str | None = None, losses: int = 0
+    ) -> str:
+        """Let a task of `flow` wait for a worker; returns its id.
+
+        Args:
+            flow: id of the process that hands it out.
+            name: by which workers know it.
+            parameters: JSON.
+            task: id of a task that is added again; None: a new one.
+            losses: how often it was lost already.
+        """
+        task = task or str(uuid.uuid4())
+        with self._database.writing() as connection:
+            row = insert(QueuedTask).values(
+                id=task, flow=flow, name=name, parameters=parameters, taken=0, losses=losses
+            )
+            connection.execute(row)
+        return task
+
+    def take_task(self, worker: str, flows: Collection[str]) -> TakenTask | None:
+        """Take the task of these flows that has waited longest; None if none waits."""
+        waits = (
+            select(QueuedTask.number)
+            .where(QueuedTask.worker.is_(None), QueuedTask.outcome.is_(None), QueuedTask.flow.in_(flows))
+            .order_by(QueuedTask.number)
+            .limit(1)
+        )
+        with self._database.reading() as connection:  # workers look often: without the lock of a writer
+            if connection.scalar(waits) is None:
+                return None
+        with self._database.writing() as connection:
+            number = connection.scalar(waits.with_for_update(skip_locked=True))
+            if number is None:
+                return None
+            values = {"worker": worker, "taken": QueuedTask.taken + 1}
+            connection.execute(update(QueuedTask).where(QueuedTask.number == number).values(values))
+            row = connection.execute(select(QueuedTask.__table__).where(QueuedTask.number == number)).one()
+        return TakenTask(row.id, row.name, row.parameters, worker, row.taken)
+
+    def finish_task(self, task: TakenTask, outcome: str) -> bool:
+        """Write what came of a task (JSON); False if it is another worker's by now, or nobody's who waits for it."""
+        ours = (
+            QueuedTask.id == task.id,
+            QueuedTask.worker == task.worker,
+            QueuedTask.taken == task.taken,
+            QueuedTask.outcome.is_(None),
+        )
+        with self._database.writing() as connection:
+            return bool(connection.execute(update(QueuedTask).where(*ours).values(outcome=outcome)).rowcount)
+
+    def return_lost(self, task: str, worker: str) -> bool:
+        """Let a task wait again whose worker is gone; False if it is another's by now, or finished."""
+        with self._database.writing() as connection:
+            return _let_wait(connection, worker, task)
+
+    def tasks_of(self, flow: str) -> list[TaskState]:
+        """Where a flow's tasks are, oldest first."""
+        columns = (QueuedTask.id, QueuedTask.name, QueuedTask.worker, QueuedTask.losses)
+        query = select(*columns, QueuedTask.outcome.is_not(None).label("finished")).where(
+            QueuedTask.flow == flow
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(QueuedTask.number)).all()
+        return [TaskState(row.id, row.name, row.worker, row.losses, bool(row.finished)) for row in rows]
+
+    def queued_tasks(self) -> list[TaskState]:
+        """All tasks that wait or run, of every flow."""
+        columns = (QueuedTask.id, QueuedTask.name, QueuedTask.worker, QueuedTask.losses)
+        query = select(*columns).where(QueuedTask.outcome.is_(None)).order_by(QueuedTask.number)
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return [TaskState(row.id, row.name, row.worker, row.losses, finished=False) for row in rows]
+
+    def collect_outcomes(self, tasks: Sequence[str]) -> dict[str, str]:
+        """Take outcomes (JSON) of finished tasks out of the queue, by task."""
+        finished = (QueuedTask.id.in_(tasks), QueuedTask.outcome.is_not(None))
+        with self._database.writing() as connection:
+            rows = connection.execute(select(QueuedTask.id, QueuedTask.outcome).where(*finished)).all()
+            connection.execute(delete(QueuedTask).where(*finished))
+        return {row.id: str(row.outcome) for row in rows}
+
+
+def _let_wait(connection: Connection, worker: str, task: str | None = None) -> bool:
+    unfinished = update(QueuedTask).where(QueuedTask.worker == worker, QueuedTask.outcome.is_(None))
+    if task is not None:
+        unfinished = unfinished.where(QueuedTask.id == task)
+    lost = unfinished.values(worker=None, losses=QueuedTask.losses + 1)
+    return bool(connection.execute(lost).rowcount)

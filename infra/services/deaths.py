@@ -1,0 +1,29 @@
+"""What is known of services of this home without looking for their processes, and whether one ended without being stopped."""
+
+from __future__ import annotations
+
+from infra.services.process import ServiceProcess
+from infra.settings import Settings
+
+
+def was_started(name: str, settings: Settings) -> bool:
+    """True where the service was started last and not stopped since, whether or not it still runs."""
+    state = ServiceProcess(name, settings.services_folder).state()
+    return state is not None and bool(state.mark)
+
+
+def address_of(name: str, settings: Settings) -> str | None:
+    """Address of a local server that was started and not stopped."""
+    state = ServiceProcess(name, settings.services_folder).state()
+    return state.address if state is not None and state.mark else None
+
+
+def is_served_by(name: str, url: str, settings: Settings) -> bool:
+    """True where `url` is an address of this home's own server, running or not."""
+    state = ServiceProcess(name, settings.services_folder).state()
+    return state is not None and bool(state.address) and url.startswith(f"{state.address}/")
+
+
+def has_died(name: str, settings: Settings) -> bool:
+    """True where the service was started, not stopped, and none of its processes lives."""
+    return was_started(name, settings) and not ServiceProcess(name, settings.services_folder).members()
