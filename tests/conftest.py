@@ -126,6 +126,12 @@ def mlflow_auth(server_settings: Settings, mlflow_server: str) -> tuple[str, str
     return known[0], known[1].get_secret_value()
 
 
+@pytest.fixture(scope="session")
+def mlflow_address(mlflow_server: str, mlflow_auth: tuple[str, str]) -> str:
+    """Address of the session's MLflow server, with the user and password that it asks for."""
+    return mlflow_server.replace("http://", f"http://{':'.join(mlflow_auth)}@")
+
+
 @pytest.fixture
 def prefect_api(prefect_server: str, server_settings: Settings) -> Iterator[httpx.Client]:
     """A client of the session's Prefect API."""

@@ -23,10 +23,16 @@ from typing import Any
 from sqlalchemy import JSON, Connection, MetaData, Table, inspect, select, text
 
 from infra.catalogue.database import finite_json
+from infra.catalogue.queue_tables import QueuedTask, TaskProcess
+from infra.catalogue.tables import Base, RunProcess
 from infra.errors import BackupUnusable, StoreFull, StoreUnavailable
 
 FORMAT, VERSION = "mer catalogue", 1
 ALEMBIC = "alembic_version"
+_OURS = frozenset(Base.metadata.tables)
+"""A database may hold tables of others; names of tables do not change."""
+OF_THE_MOMENT = frozenset(table.__tablename__ for table in (RunProcess, TaskProcess, QueuedTask))
+"""Tables whose rows mean something while their processes live: put back later, tasks of then would run again."""
 ROWS_AT_ONCE = 1000
 """Rows written by one statement."""
 
@@ -37,7 +43,7 @@ def dump(connection: Connection, path: Path) -> int:
     Raises:
         StoreFull, StoreUnavailable: it cannot be written; nothing is left then.
     """
-    tables = reflected(connection)
+    tables = [table for table in reflected(connection) if table.name not in OF_THE_MOMENT]
     revision = connection.execute(text(f"SELECT version_num FROM {ALEMBIC}")).scalar_one()
     header = {
         "format": FORMAT,
@@ -93,16 +99,6 @@ def reflected(connection: Connection) -> list[Table]:
             if isinstance(column.type, JSON):
                 column.type.none_as_null = True  # nothing is stored as NULL, not as JSON's null
     return list(metadata.sorted_tables)
-
-
-def _our_names() -> frozenset[str]:
-    from infra.catalogue.tables import Base
-
-    return frozenset(Base.metadata.tables)
-
-
-_OURS = _our_names()
-"""A database may hold tables of others; names of tables do not change."""
 
 
 def _json(value: Any) -> Any:

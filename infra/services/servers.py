@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from infra.address import request_to
 from infra.services import home_secrets
 from infra.services.process import inherited_environment
+from infra.services.retention import prefect_retention
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_url
 
@@ -68,6 +69,7 @@ def prefect_server(settings: Settings, port: int) -> Server:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_API_AUTH_STRING": auth.get_secret_value(),
     }
+    environment |= prefect_retention(settings)
     address = f"http://{LOOPBACK}:{port}"
     return Server(
         _guarded("prefect", port),

@@ -6,7 +6,6 @@ those that run elsewhere, and for who does not want to wait.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -31,11 +30,6 @@ def sweep_flow_runs(flows: Sequence[str], window: Window, cleanup: Cleanup) -> N
         cleanup: how, and what came of it.
     """
     removed = cleanup.kind("flow runs")
-    if "PREFECT_API_URL" not in os.environ:
-        cleanup.notes.append(
-            "flow runs are left: no Prefect server runs (it removes them by itself when it does)"
-        )
-        return
     with get_client(sync_client=True) as client:
         offset = 0
         while runs := old_runs(client, flows, window.used_before, offset):
@@ -61,9 +55,7 @@ def old_runs(client: SyncPrefectClient, flows: Sequence[str], before: datetime, 
 
 
 def at_work(but: Sequence[str] = ("prune",)) -> bool:
-    """Whether a flow run is at work at the server, other than those of the flows `but`; False without a server."""
-    if "PREFECT_API_URL" not in os.environ:
-        return False
+    """Whether a flow run is at work at the server, other than those of the flows `but`."""
     filters = {"state": {"type": {"any_": [StateType.RUNNING]}}}
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(filters), limit=BATCH)

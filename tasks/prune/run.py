@@ -7,6 +7,7 @@ clips. A clean-up that was killed is finished by the next one.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from tasks.prune.files import sweep_bucket_copies, sweep_copies, sweep_logs, swe
 from tasks.prune.mlflow_runs import sweep_tracked_runs
 from tasks.prune.report import Cleanup, OutOfTime
 from tasks.prune.window import Window, window
+from tasks.stage.stage_record import settle_killed_stages
 from tasks.stage.workspace import Workspace
 
 LOCK = "prune.lock"
@@ -58,6 +60,8 @@ def prune(space: Workspace, plan: PrunePlan) -> Cleanup:
     cleanup = Cleanup(plan.dry_run, deadline)
     with _alone(space), contextlib.suppress(OutOfTime):
         cleanup.finished = False
+        if not plan.dry_run:
+            settle_killed_stages(space)  # their folders are swept
         _sweep(space, plan, cleanup)
         cleanup.finished = True
     return cleanup
@@ -111,7 +115,12 @@ def _rows_of_clips(space: Workspace, cleanup: Cleanup) -> None:
 
 
 def _flow_runs(plan: PrunePlan, old: Window, cleanup: Cleanup) -> bool:
-    """Remove old flow runs; returns whether no flow is at work."""
+    """Remove old flow runs; returns whether no flow is at work (without a server, whether one is, is seen by its stages)."""
+    if "PREFECT_API_URL" not in os.environ:
+        cleanup.notes.append(
+            "flow runs are left: no Prefect server runs (it removes them by itself when it does)"
+        )
+        return True
     from tasks.prune.flow_runs import at_work, sweep_flow_runs  # Prefect takes two seconds to import
 
     sweep_flow_runs(plan.flows, old, cleanup)
