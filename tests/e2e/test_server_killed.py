@@ -14,6 +14,7 @@ from e2e_installation import TINY, Installation
 from prefect_runs import ShownRuns, wait_until
 
 from infra.services import start, stop_all
+from infra.services.home_secrets import prefect_auth_string
 from infra.services.process import ServiceProcess
 from infra.settings import Settings, load_settings
 
@@ -23,9 +24,10 @@ TIMEOUT_SECONDS = 20.0
 
 
 @pytest.fixture
-def alone(tmp_path: Path, demo_corpus: Path, mlflow_server: str) -> Iterator[Installation]:
+def alone(tmp_path: Path, demo_corpus: Path, server_addresses: dict[str, str]) -> Iterator[Installation]:
     """A home with a Prefect server of its own."""
-    home = Installation(tmp_path / "home", demo_corpus, {"MER_MLFLOW_TRACKING_URI": mlflow_server})
+    mlflow = {name: value for name, value in server_addresses.items() if "MLFLOW" in name}
+    home = Installation(tmp_path / "home", demo_corpus, mlflow)
     yield home
     stop_all(load_settings(home=home.home))
 
@@ -38,7 +40,7 @@ def test_a_run_outlives_the_death_of_its_local_server(
     _wait_for_line(output, moment, process)
     address = _kill_server(alone.settings())
     assert process.wait(timeout=500) == 0, output.read_text()[-3000:]
-    shown = ShownRuns(f"{address}/api")
+    shown = ShownRuns(alone, f"{address}/api")
     (run,) = shown.flow_runs(("COMPLETED",))
     wait_until(lambda: not shown.task_runs(str(run["id"])), 60)
     assert not shown.flow_runs()
@@ -51,12 +53,15 @@ def test_a_server_that_stays_away_ends_the_run_in_one_line_and_the_same_command_
 ) -> None:
     server = load_settings(home=tmp_path / "server")
     api = f"{start('prefect', server)}/api"
+    password = prefect_auth_string(server)
+    assert password is not None
     home = Installation(
         installation.home,
         installation.corpus,
         {
             **installation.environment,
             "MER_PREFECT_API_URL": api,
+            "MER_PREFECT_AUTH_STRING": password.get_secret_value(),
             "MER_PREFECT_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS),
         },
     )
@@ -75,7 +80,7 @@ def test_a_server_that_stays_away_ends_the_run_in_one_line_and_the_same_command_
         start("prefect", server)
         home.run()
         assert home.results() == finished.results()
-        shown = ShownRuns(api)
+        shown = ShownRuns(home)
         wait_until(lambda: not shown.flow_runs(), 30)
         assert sorted(run["state_type"] for run in shown.flow_runs(("COMPLETED", "CRASHED"))) == [
             "COMPLETED",
