@@ -5,22 +5,30 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 export MER_HOME ?= $(CURDIR)/.mer
-STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+LOCKS := requirements.lock requirements-extras.lock
+HASHES ?= yes
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt $(LOCKS) | cksum | cut -d' ' -f1)
 RECIPE ?=
 ARGS ?=
 BENCH ?= ravdess.adapted
 
-.PHONY: help setup run-flow test test-slow test-fault test-nightly test-processors test-all check format up down deploy bench lock clean
+.PHONY: help setup run-flow test test-slow test-fault test-nightly test-processors test-all check format up down deploy bench lock hashes clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## Create the environment (.venv) with the locked versions, if absent or out of date
 
-# torch goes first and alone: an index without CUDA wheels then gives its CPU build, and nothing else pulls another one.
+# First everything whose files the locks know, verified by sha256. torch comes after it and alone: an index without CUDA wheels then
+# gives its CPU build, and nothing else pulls another one. The last step finds all there, but for what only this platform needs.
 $(STAMP):
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked versions into $(VENV) (a few minutes the first time)"
+ifneq ($(HASHES),no)
+	@$(BIN)/python -m pip install -q --no-warn-script-location --no-deps --require-hashes $(LOCKS:%=-r %) || { \
+	  echo "expected the files that $(LOCKS) list, and a release of each for this platform: an index with builds of its own, or a" \
+	  "platform that lacks one, needs 'make setup HASHES=no', which installs the same versions and does not verify them"; exit 1; }
+endif
 	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt torch
 	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,dask,ray,xlsx,dev]'
 	@rm -f $(VENV)/.installed-*; touch $(STAMP)
@@ -70,6 +78,22 @@ bench: setup  ## Run a benchmark in its quick form; BENCH=ravdess.adapted (bench
 lock: setup  ## Write constraints.txt from the environment as it is
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed -e 's/+cpu$$//' \
 	  | grep -v -i -E '^(mer-pipeline|pip|setuptools)\b' | sort -f; } > constraints.new && mv constraints.new constraints.txt
+	@$(MAKE) --no-print-directory hashes
+
+# uv lists the files of a release for all platforms, which pip cannot. Left out: torch, of which each kind of machine has another
+# build, and atheris, which not every platform has.
+UV := $(VENV)-lock/bin/uv
+COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --no-header --no-annotate
+
+hashes:  ## Write requirements.lock (what the pipeline needs) and requirements-extras.lock (the rest of constraints.txt)
+	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/python -m pip install -q 'uv>=0.13,<0.14'
+	@$(COMPILE) --no-deps --no-emit-package torch --no-emit-package atheris constraints.txt > all.new
+	@$(COMPILE) -c constraints.txt pyproject.toml | sed 's/[ ;].*//' | grep -Fx -f - all.new > needed.new
+	@grep -vFx -f needed.new all.new > extras.new
+	@for name in needed:requirements.lock extras:requirements-extras.lock; do \
+	  { echo '# sha256 of every file of these releases, for all platforms. Written by make hashes from constraints.txt.'; \
+	    $(COMPILE) --no-deps --generate-hashes $${name%%:*}.new; } > $${name#*:}; done
+	@rm -rf all.new needed.new extras.new $(VENV)-lock
 
 clean: down  ## Remove the home in this checkout (.mer): corpora made by us, artifacts, catalogue, runs
 	@rm -rf .mer

@@ -24,6 +24,7 @@ _OF_THE_SYSTEM = {
 }
 _CLIENTS = {"httpx", "httpcore", "websockets"}
 """Packages by which Prefect asks its server."""
+_UNAUTHENTICATED = {401, 403}
 _UNREACHED = "Failed to reach API"
 """Begin of the text that Prefect raises as RuntimeError."""
 
@@ -64,6 +65,12 @@ def _of_the_machine(error: BaseException) -> str | None:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "not enough memory: close other programs, or choose a smaller batch, model or MER_TASK_WORKERS, and run it again"
     package = type(error).__module__.partition(".")[0]
+    if package in {*_CLIENTS, "prefect"} and _status(error) in _UNAUTHENTICATED:
+        api = shown_address(os.environ.get("PREFECT_API_URL", ""))
+        return (
+            f"the Prefect server at {api} refuses the password: the same command asks with the present one and goes on where it "
+            "stopped; for a server elsewhere set MER_PREFECT_AUTH_STRING to USER:PASSWORD"
+        )
     if package in _CLIENTS or (isinstance(error, RuntimeError) and str(error).startswith(_UNREACHED)):
         api = shown_address(os.environ.get("PREFECT_API_URL", ""))
         return (
@@ -71,3 +78,9 @@ def _of_the_machine(error: BaseException) -> str | None:
             "command goes on where it stopped"
         )
     return None
+
+
+def _status(error: BaseException) -> int | None:
+    """Status of the answer that a client's error is about."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from flows.prefect_address import tell_prefect
 from flows.supervision.local_worker import renew_worker
 from infra.address import without_user
 from infra.errors import ServiceFailed
@@ -59,9 +60,7 @@ def _log_in(settings: Settings, api: str) -> str:
     """
     url, _ = without_user(api)
     auth = prefect_auth_string(settings, api)
-    os.environ["PREFECT_API_URL"] = url  # Prefect prints it, with the address of a run's page
-    if auth is not None:
-        os.environ["PREFECT_API_AUTH_STRING"] = auth.get_secret_value()
+    tell_prefect(url, auth)
     if status_of(f"{url.rstrip('/')}/admin/version", auth, timeout_seconds=10.0) in (401, 403):
         found = "none" if auth is None else "one that it refuses"
         raise ServiceFailed(

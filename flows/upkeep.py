@@ -16,6 +16,7 @@ from flows.explained_errors import explained
 from flows.supervision.dead_runs import Observer, settle
 from infra.catalogue import has_catalogue, open_catalogue
 from infra.hidden_secrets import hidden
+from infra.leftovers import sweep_home
 from infra.prefect_api import PrefectApi
 from infra.services.home_secrets import prefect_auth_string
 from infra.settings import Settings, load_settings
@@ -75,6 +76,11 @@ def _remove_what_nobody_uses(settings: Settings) -> str | None:
     )
 
 
+def _sweep_leftovers(settings: Settings) -> str | None:
+    removed = sweep_home(settings)
+    return f"removed {removed} temporary files of writers that were killed" if removed else None
+
+
 _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
     {
         "dead runs": _end_dead_runs,
@@ -83,6 +89,7 @@ _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
         "MLflow's registry": _mirror_models,  # after the runs that its versions are linked to
         "records of the catalogue": write_records,
         "backup of the catalogue": back_up_once_a_day,
+        "temporary files": _sweep_leftovers,
         "what nobody uses": _remove_what_nobody_uses,
     }
 )

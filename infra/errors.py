@@ -32,6 +32,11 @@ from __future__ import annotations
 
 from typing import Any
 
+UNREADABLE = (
+    OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError,
+)  # fmt: skip
+"""What reading a record may raise that is damaged or made on purpose: any JSON, of any depth, in place of what is expected."""
+
 
 class InfraError(Exception):
     """Base of all errors of stores and servers."""

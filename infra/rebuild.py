@@ -117,7 +117,7 @@ def rebuild(
         )
     for version in catalogue.model_versions():
         for ref in (version.artifact, version.evaluation):
-            if ref is not None and ref not in manifests:
+            if ref is not None and ref not in manifests and version.retired_at is None:
                 done.losses.append(
                     f"{version.name} version {version.version}: its {ref.kind} is not in the store any more"
                 )
@@ -184,6 +184,7 @@ def _add_artifacts(connection: Connection, manifests: Mapping[ArtifactRef, Manif
             "code_version": UNKNOWN,
             "libraries": None,
             "created_at": utc_now(),
+            "used_at": utc_now(),
         }
         for ref in manifests
         if (ref.kind, ref.key) not in known
@@ -224,6 +225,7 @@ def _add_snapshots(connection: Connection, store: ObjectStore, done: Rebuilt) ->
             "clip_count": len(members),
             "labelled_count": sum(member["emotion"] is not None for member in members),
             "created_at": utc_now(),
+            "used_at": utc_now(),
         }
         upsert(connection, Snapshot, [header], update=False)
         rows = [{"snapshot_id": record["id"], **member} for member in members]
@@ -244,7 +246,11 @@ def _add_versions(connection: Connection, store: ObjectStore, done: Rebuilt) -> 
         if record["snapshot_id"] is not None and record["snapshot_id"] not in snapshots:
             done.losses.append(f"{name} version {version}: the data set that it was trained on")
             record["snapshot_id"] = None
-        values = {**record, "created_at": datetime.fromisoformat(record["created_at"])}
+        values = {
+            **record,
+            "created_at": datetime.fromisoformat(record["created_at"]),
+            "retired_at": record.get("retired_at") and datetime.fromisoformat(record["retired_at"]),
+        }
         connection.execute(insert(ModelVersion).values(values))
         done.count("model versions", 1)
     highest = select(ModelVersion.name, func.max(ModelVersion.version)).group_by(ModelVersion.name)

@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -93,6 +93,25 @@ class RecordingCatalogue(Catalogue):
     def release_generation(self, key: str, reason: str = "") -> GenerationRow:
         """See `LabelCatalogue.release_generation`."""
         return self._recorded(super().release_generation(key, reason))
+
+    def retire_versions(self, versions: int, before: datetime, *, dry_run: bool) -> int:
+        """See `RetentionCatalogue.retire_versions`."""
+        earlier = {(row.name, row.version) for row in self.model_versions() if row.retired_at is not None}
+        count = super().retire_versions(versions, before, dry_run=dry_run)
+        for row in self.model_versions() if count and not dry_run else ():
+            if row.retired_at is not None and (row.name, row.version) not in earlier:
+                self._record(lambda store, row=row: _write_version(self, store, row))
+        return count
+
+    def remove_rejected_generations(
+        self, before: datetime, used: Collection[tuple[str, str]], *, dry_run: bool
+    ) -> int:
+        """See `RetentionCatalogue.remove_rejected_generations`."""
+        earlier = {row.key for row in self.generations()}
+        count = super().remove_rejected_generations(before, used, dry_run=dry_run)
+        for key in earlier - {row.key for row in self.generations()} if count and not dry_run else ():
+            self._record(lambda store, key=key: store.delete(generation_record(key)))
+        return count
 
     def _recorded(self, row: GenerationRow) -> GenerationRow:
         self._record(lambda store: _write_generation(self, store, row))

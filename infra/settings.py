@@ -202,7 +202,7 @@ class Settings(BaseSettings):
         for value in values:
             if isinstance(value, SecretStr):
                 text = value.get_secret_value()
-                hide(secrets_of(text) if isinstance(value, Address) else [text])
+                hide(secrets_of(text) if isinstance(value, Address) else [text, text.partition(":")[2]])
         return self
 
     @property

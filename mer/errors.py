@@ -18,6 +18,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+UNREADABLE = (
+    OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError,
+)  # fmt: skip
+"""What reading a record may raise that is damaged or made on purpose: any JSON, of any depth, in place of what is expected."""
+
 
 class QuarantineReason(StrEnum):
     """Why a clip was set aside instead of ingested (stored in the catalogue as the code)."""

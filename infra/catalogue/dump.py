@@ -14,7 +14,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +22,17 @@ from typing import Any
 from sqlalchemy import JSON, Connection, MetaData, Table, inspect, select, text
 
 from infra.catalogue.database import finite_json
-from infra.errors import BackupUnusable, StoreFull, StoreUnavailable
+from infra.catalogue.queue_tables import QueuedTask, TaskProcess
+from infra.catalogue.tables import Base, RunProcess
+from infra.errors import BackupUnusable
+from infra.whole_files import write_whole
 
 FORMAT, VERSION = "mer catalogue", 1
 ALEMBIC = "alembic_version"
+_OURS = frozenset(Base.metadata.tables)
+"""A database may hold tables of others; names of tables do not change."""
+OF_THE_MOMENT = frozenset(table.__tablename__ for table in (RunProcess, TaskProcess, QueuedTask))
+"""Tables whose rows mean something while their processes live: put back later, tasks of then would run again."""
 ROWS_AT_ONCE = 1000
 """Rows written by one statement."""
 
@@ -35,9 +41,9 @@ def dump(connection: Connection, path: Path) -> int:
     """Write all rows as this transaction sees them to a file that is not there yet, for this user alone; returns how many.
 
     Raises:
-        StoreFull, StoreUnavailable: it cannot be written; nothing is left then.
+        StoreFull, WriteFailed: it cannot be written; nothing is left then.
     """
-    tables = reflected(connection)
+    tables = [table for table in reflected(connection) if table.name not in OF_THE_MOMENT]
     revision = connection.execute(text(f"SELECT version_num FROM {ALEMBIC}")).scalar_one()
     header = {
         "format": FORMAT,
@@ -45,12 +51,12 @@ def dump(connection: Connection, path: Path) -> int:
         "revision": revision,
         "tables": {table.name: [column.name for column in table.columns] for table in tables},
     }
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     rows, digest = 0, hashlib.sha256()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch(mode=0o600)
-        with gzip.GzipFile(partial, "wb", compresslevel=6, mtime=0) as sink:
+
+    def fill(temporary: Path) -> None:
+        nonlocal rows
+        temporary.touch(mode=0o600)
+        with gzip.GzipFile(temporary, "wb", compresslevel=6, mtime=0) as sink:
 
             def write(value: Any, *, checked: bool = True) -> None:
                 line = finite_json(value).encode() + b"\n"
@@ -64,13 +70,8 @@ def dump(connection: Connection, path: Path) -> int:
                     write([table.name, [_json(value) for value in row]])
                     rows += 1
             write({"rows": rows, "sha256": digest.hexdigest()}, checked=False)
-        partial.replace(path)
-    except OSError as error:
-        if error.errno in (28, 122):  # no space, no quota
-            raise StoreFull(str(path), None) from error
-        raise StoreUnavailable(f"cannot write the backup {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+    write_whole(path, fill, mode=0o600, sweep=True)
     return rows
 
 
@@ -93,16 +94,6 @@ def reflected(connection: Connection) -> list[Table]:
             if isinstance(column.type, JSON):
                 column.type.none_as_null = True  # nothing is stored as NULL, not as JSON's null
     return list(metadata.sorted_tables)
-
-
-def _our_names() -> frozenset[str]:
-    from infra.catalogue.tables import Base
-
-    return frozenset(Base.metadata.tables)
-
-
-_OURS = _our_names()
-"""A database may hold tables of others; names of tables do not change."""
 
 
 def _json(value: Any) -> Any:

@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.errors import InvalidKey, ObjectMissing, StoreFull, StoreUnavailable
+from infra.machine import ProcessName, has_ended, this_process
 from infra.objects.interface import CHUNK_BYTES, StoredObject, check_key
 from infra.objects.streamed_file import write_streamed
 
 STAGING = ".staging"
 STAGING_TTL_SECONDS = 3600.0
 """A staging file this old belongs to a dead writer."""
+_PARTS = "~"
+"""Between the parts of a staging file's name."""
 
 
 class FolderStore:
@@ -37,7 +40,7 @@ class FolderStore:
         target = self._path(key)
         if if_absent and target.is_file():
             return False
-        staged = self._staging / uuid.uuid4().hex
+        staged = self._staging / _staging_name()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _write_synced(staged, data)
@@ -56,7 +59,8 @@ class FolderStore:
             size = len(data) if isinstance(data, bytes) else _size_of(data)
             raise _translated(error, target, size) from error
         finally:
-            staged.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what is stored is stored; a leftover is swept
+                staged.unlink(missing_ok=True)
         return True
 
     def stream(self, key: str) -> Iterator[bytes]:
@@ -118,17 +122,42 @@ class FolderStore:
         return (item.key for item in self.listed(prefix))
 
     def sweep_staging(self, older_than_seconds: float = STAGING_TTL_SECONDS) -> int:
-        """Remove staging files of dead writers; returns how many."""
+        """Remove staging files of dead writers; returns how many.
+
+        A file's age counts only where nothing else tells whether its writer lives (it is of another machine): the clock may have
+        been set since, and then the file of a living writer is old, or that of a dead one will be young for years.
+        """
         removed = 0
         for path in self._staging.iterdir():
             with contextlib.suppress(FileNotFoundError):  # its writer, or another sweeper, was faster
-                if time.time() - path.stat().st_mtime > older_than_seconds:
+                lives = _writer_lives(path.name)
+                if lives is None:
+                    lives = time.time() - path.stat().st_mtime <= older_than_seconds
+                if not lives:
                     path.unlink()
                     removed += 1
         return removed
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
+
+
+def _staging_name() -> str:
+    """A name that no other write has, which says whose it is, where the system tells."""
+    process = this_process()
+    writer = (
+        [] if process is None else [process.boot, process.namespace, str(process.number), str(process.start)]
+    )
+    return _PARTS.join([uuid.uuid4().hex, *writer])
+
+
+def _writer_lives(name: str) -> bool | None:
+    """Whether the writer of a staging file lives; None: it is not of this machine, or nobody knows."""
+    _, *writer = name.split(_PARTS)
+    process, here = ProcessName.parse("/".join(writer)), this_process()
+    if process is None or here is None or process[:2] != here[:2]:
+        return None
+    return not has_ended(process)
 
 
 def _unless_gone(error: OSError) -> None:

@@ -289,7 +289,7 @@ class BucketMirror:
         known: dict[str, tuple[str, int]] = {}
         with contextlib.suppress(FileNotFoundError):
             for line in (journal or self._journal).read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(ValueError):
+                with contextlib.suppress(ValueError, TypeError, RecursionError):
                     key, etag, size = json.loads(line)
                     known[key] = (etag, size)
         return known

@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from infra.errors import ServiceFailed
+from infra.errors import UNREADABLE, ServiceFailed
 from infra.locking import locked
 from infra.loopback import without_proxy
 from infra.modes import umask_of
@@ -52,6 +52,15 @@ class ServiceState:
     stop_signal: int = signal.SIGTERM
 
 
+def _state_of(values: dict[str, Any]) -> ServiceState:
+    """The state of a record. Raises TypeError where it is none."""
+    state = ServiceState(**values)
+    texts, numbers = (state.name, state.address, state.mark), (state.port, state.pid, state.stop_signal)
+    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
+        raise TypeError("expected texts and whole numbers")
+    return state
+
+
 class ServiceProcess:
     """The process group of one service, below one folder."""
 
@@ -72,8 +81,8 @@ class ServiceProcess:
     def state(self) -> ServiceState | None:
         """State of the process that was started last, running or not; None if there is none."""
         try:
-            return ServiceState(**json.loads(self._state.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
+            return _state_of(json.loads(self._state.read_text(encoding="utf-8")))
+        except UNREADABLE:
             return None
 
     def members(self) -> list[psutil.Process]:

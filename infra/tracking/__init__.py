@@ -75,6 +75,8 @@ class Tracker:
             tags=tags or {},
             status=status,
         )
+        if status is not None:
+            self._next_attempt = 0.0  # the last event of a run: nothing sends what waits after it
         self.record(run_event(name, record, dataset=described))
 
     def record(self, event: Mapping[str, Any]) -> None:
@@ -116,7 +118,7 @@ class Tracker:
         return self._sink.reachable()
 
     def mirror(self, models: Callable[[], Sequence[RegistryModel]], *, seconds: float = 120.0) -> Mirrored:
-        """Make the model registry equal to the catalogue; what is equal costs two requests.
+        """Make the model registry equal to the catalogue, after what waits was sent; what is equal costs two requests.
 
         Args:
             models: reads the catalogue; called again after changes, until it says nothing new.
@@ -130,7 +132,9 @@ class Tracker:
         try:
             if not self._sink.reachable(min(_PROBE_SECONDS, seconds)):
                 raise TrackingDown("MLflow does not answer")
-            with self._mirroring(deadline):
+            if seconds >= _LOADING_SECONDS:
+                self.replay()  # versions are linked to the runs that made them
+            with self._mirroring(deadline), _understood():
                 registry = self._registry(deadline)
                 while True:
                     before = models()
@@ -148,17 +152,21 @@ class Tracker:
         address = server_address(self._settings)
         if address is None:
             raise TrackingDown("no MLflow server runs")
-        return RestRegistry(MlflowRest(address, seconds), self._experiment).read()
+        with _understood():
+            return self._at_server(address, seconds).read()
 
     def _registry(self, deadline: float) -> Registry:
         left = deadline - time.monotonic()
         if (address := server_address(self._settings)) is not None:
-            return RestRegistry(MlflowRest(address, left), self._experiment)
+            return self._at_server(address, left)
         if left < _LOADING_SECONDS:
             raise TrackingDown("no MLflow server runs")
         from infra.tracking.registry_database import DatabaseRegistry
 
         return DatabaseRegistry(self._sink)
+
+    def _at_server(self, address: str, seconds: float) -> RestRegistry:
+        return RestRegistry(MlflowRest(address, seconds), self._experiment)
 
     @contextmanager
     def _mirroring(self, deadline: float) -> Iterator[None]:
@@ -173,3 +181,14 @@ class Tracker:
             if time.monotonic() > deadline:
                 raise TrackingDown("another process writes to the registry")
             time.sleep(0.05)
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Another program may listen where MLflow is expected: what it answers is no reason to stop."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise TrackingDown(
+            f"expected answers of MLflow's, found others ({type(error).__name__}: {error})"
+        ) from error

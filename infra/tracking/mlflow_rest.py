@@ -13,6 +13,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, build_opener
 
+from pydantic import SecretStr
+
 from infra.address import without_user
 from infra.hidden_secrets import hidden
 from infra.tracking.spool import EventRefused, TrackingDown
@@ -33,9 +35,17 @@ class MlflowAnswer(EventRefused):
 class MlflowRest:
     """One server, for a limited time."""
 
-    def __init__(self, uri: str, seconds: float = 120.0) -> None:
-        """`seconds`: how long all requests together may take."""
-        self._base, self._headers = _address_and_credentials(uri)
+    def __init__(
+        self, uri: str, seconds: float = 120.0, credentials: tuple[str, SecretStr] | None = None
+    ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            uri: address of the server.
+            seconds: how long all requests together may take.
+            credentials: user and password; None: those of the address, or of MLflow's variables, or none.
+        """
+        self._base, self._headers = _address_and_credentials(uri, credentials)
         self._deadline = time.monotonic() + seconds
         self._opener = build_opener()
 
@@ -84,9 +94,13 @@ def _refusal(error: HTTPError, base: str) -> Exception:
     return TrackingDown(f"{base} answers {error.code}: {hidden(message)}")
 
 
-def _address_and_credentials(uri: str) -> tuple[str, dict[str, str]]:
-    """The address without user and password, and the header that holds them, also from MLflow's variables."""
+def _address_and_credentials(
+    uri: str, credentials: tuple[str, SecretStr] | None
+) -> tuple[str, dict[str, str]]:
+    """The address without user and password, and the header that holds them."""
     base, user = without_user(uri)
+    if credentials is not None:
+        user = f"{credentials[0]}:{credentials[1].get_secret_value()}"
     if user is None and (name := os.environ.get("MLFLOW_TRACKING_USERNAME")):
         user = f"{name}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")

@@ -34,6 +34,10 @@ _REASON = ".reason.txt"
 _UNKNOWN = "the reason was not recorded"
 
 
+_NO_EVENT = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What a file that holds something else makes of its reader."""
+
+
 class EventRefused(Exception):
     """The tracking server will never take this event (it is set aside, the others go on)."""
 
@@ -129,7 +133,7 @@ class Spool:
                     )
                     _say(self._why_waiting, str(error))
                     break
-                except (EventRefused, ValueError, LookupError, TypeError) as error:
+                except (EventRefused, *_NO_EVENT) as error:
                     logger.error("MLflow refused %s, set aside in %s: %s", path.name, self._refused, error)
                     self._set_aside(
                         path, f"{error}" if isinstance(error, EventRefused) else f"damaged: {error!r}"

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from mer.adaptation.adapted_block import Adaptation, AdaptedBlock
 from mer.adaptation.block import Block, BlockEncoder
 from mer.adaptation.config import AdaptationConfig
-from mer.errors import WeightsError
+from mer.errors import UNREADABLE, WeightsError
 from mer.tensor_files import write_tensors
 from mer.whole_files import write_whole
 
@@ -66,9 +66,13 @@ def load_adapter(folder: Path, encoder: BlockEncoder, base_identity: str) -> Ada
         tensors = load_file(folder / TENSORS)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"adapter {folder}: {TENSORS} cannot be read: {error}") from error
-    block = Block(start=record["block"]["start"], stop=record["block"]["stop"])
-    config = AdaptationConfig.model_validate(record["config"])
-    adapted = AdaptedBlock(encoder, block, config, int(record["class_count"]))
+    try:
+        block = Block(start=record["block"]["start"], stop=record["block"]["stop"])
+        config = AdaptationConfig.model_validate(record["config"])
+        class_count = int(record["class_count"])
+    except UNREADABLE as error:
+        raise WeightsError(f"adapter {folder}: {RECORD} cannot be read: {error!r}") from error
+    adapted = AdaptedBlock(encoder, block, config, class_count)
     adapted.layers.precision = "fp32"  # what it was trained in saves time; what is read of it should be exact
     adapted.load_small_tensors(tensors)
     return adapted.eval()
@@ -77,8 +81,8 @@ def load_adapter(folder: Path, encoder: BlockEncoder, base_identity: str) -> Ada
 def _read_record(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"adapter {folder}: {RECORD} cannot be read: {error}") from error
+    except UNREADABLE as error:
+        raise WeightsError(f"adapter {folder}: {RECORD} cannot be read: {error!r}") from error
     needed = {"base_identity", "block", "config", "class_count", "sha256"}
     if not isinstance(record, dict) or record.get("format") != FORMAT or not needed <= record.keys():
         raise WeightsError(f"adapter {folder}: expected {RECORD} of format {FORMAT}, found something else")

@@ -19,7 +19,7 @@ from torch import Tensor
 from mer.alignment.aligned_model import Alignment, AlignmentShape
 from mer.alignment.config import AlignmentConfig, named_as_today
 from mer.alignment.trunk import resolved_encoder
-from mer.errors import WeightsError
+from mer.errors import UNREADABLE, WeightsError
 from mer.tensor_files import write_tensors
 from mer.whole_files import write_whole
 
@@ -99,7 +99,7 @@ def load_alignment(folder: Path, weights: Path | None = None) -> Alignment:
             best_epoch=int(record["best_epoch"]),
             weights=weights,
         )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (*UNREADABLE, SafetensorError) as error:
         raise WeightsError(f"alignment {folder}: cannot be read: {error}") from error
 
 

@@ -150,7 +150,7 @@ def _recorded(manifest: Path) -> str | None:
     """Identity in a manifest; None where there is none that can be read."""
     try:
         facts = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     identity = facts.get("identity") if isinstance(facts, dict) else None
     return identity if isinstance(identity, str) else None

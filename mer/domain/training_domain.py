@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.domain.gaussian import Gaussian
-from mer.errors import WeightsError
+from mer.errors import UNREADABLE, WeightsError
 from mer.stream_tables import FeatureTable, Level, StreamTable
 from mer.tensor_files import write_arrays
 from mer.whole_files import write_whole
@@ -107,7 +107,7 @@ class TrainingDomain:
                 for number, one in enumerate(record["tables"])
             }
             return cls(record["level"], tables, tuple(record["class_shares"]), record["valence"])
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (*UNREADABLE, SafetensorError) as error:
             raise WeightsError(
                 f"{folder}: expected the domain of a training set ({RECORD}, {ARRAYS}), found files that cannot be read: {error}"
             ) from error

@@ -27,6 +27,7 @@ from mer.encoders.placement import Placement, Precision, choose_placement
 from mer.encoders.processor import processor_kind
 from mer.encoders.trials import Trials
 from mer.encoders.weights import ResolvedWeights
+from mer.errors import UNREADABLE
 from mer.whole_files import write_whole
 
 LEAST_COSINE = 0.999
@@ -120,7 +121,7 @@ def remembered_proof(
         known = json.loads(record.read_text(encoding="utf-8"))
         if {field: known.get(field) for field in about} == about:
             return Bf16Proof(**{field.name: known[field.name] for field in dataclasses.fields(Bf16Proof)})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except UNREADABLE:
         pass  # never proved, or the record is damaged: prove again
     proof = prove(trials, resolved, placement)
     if proof is not None:

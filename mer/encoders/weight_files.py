@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mer.errors import WeightsError
+from mer.errors import UNREADABLE, WeightsError
 from mer.whole_files import write_whole
 
 WEIGHT_PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model")
@@ -130,7 +130,7 @@ def sha256_remembered(path: Path, cache: Path) -> str:
         known = json.loads(record.read_text(encoding="utf-8"))
         if isinstance(known, dict) and {name: known.get(name) for name in stamp} == stamp:
             return str(known["sha256"])
-    except (OSError, ValueError, KeyError):
+    except UNREADABLE:
         pass  # never hashed, or the record is damaged: hash again
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()

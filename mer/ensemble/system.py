@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mer.ensemble.config import CombinationConfig
 from mer.ensemble.ensemble import Ensemble, fit_ensemble
 from mer.ensemble.valence import ValenceLabels, class_mean_valence
-from mer.errors import ConfigError, WeightsError
+from mer.errors import UNREADABLE, ConfigError, WeightsError
 from mer.posteriors import Posteriors
 from mer.stream_tables import Level, LevelTables
 from mer.systems.abilities import Abilities
@@ -180,7 +180,7 @@ class EnsembleKind(SystemKind[EnsembleOptions]):
         path = folder / RULE_FILE
         try:
             rule = Ensemble.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        except UNREADABLE as error:
             raise WeightsError(f"{path}: expected a fitted combination, found none ({error})") from error
         members = {
             name: load_system(folder / MEMBERS_FOLDER / str(number))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from mer.errors import WeightsError
+from mer.errors import UNREADABLE, WeightsError
 from mer.fusion.config import FusionConfig
 from mer.fusion.interface import FusionModel, FusionShape, build_fusion
 from mer.fusion.streams import Standardisation
@@ -71,7 +72,15 @@ def load_fusion(folder: Path) -> FittedFusion:
     loaded = Checkpoint(folder / WEIGHTS_FILE).load()
     if loaded is None:
         raise WeightsError(f"{folder / WEIGHTS_FILE}: expected a fusion model, found none or a damaged file")
-    tensors, record = loaded
+    try:
+        return _fitted(*loaded)
+    except UNREADABLE as error:
+        raise WeightsError(
+            f"{folder / WEIGHTS_FILE}: expected a fusion model, found the record of something else: {error!r}"
+        ) from error
+
+
+def _fitted(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> FittedFusion:
     widths = {name: int(width) for name, width in record["widths"]}
     return FittedFusion(
         config=FusionConfig.model_validate(record["config"]),

@@ -19,6 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from mer.ensemble.ensemble import Ensemble
+from mer.errors import UNREADABLE, WeightsError
 from mer.media.detector_choice import YUNET_PREFIX, content_of
 from mer.names import STORED
 from mer.predictor.earlier_package import is_earlier, translated
@@ -107,11 +108,24 @@ class ModelPackage(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> ModelPackage:
-        """Read the record of a package folder."""
-        return cls.parse((folder / RECORD).read_text(encoding="utf-8"))
+        """Read the record of a package folder. Raises WeightsError."""
+        try:
+            record = (folder / RECORD).read_bytes()
+        except OSError as error:
+            raise WeightsError(f"{folder}: expected a model package, found no {RECORD}: {error}") from error
+        return cls.parse(record)
 
     @classmethod
     def parse(cls, record: str | bytes) -> ModelPackage:
-        """The package of a record's text, of this or an earlier form."""
-        values = json.loads(record)
-        return cls.model_validate(translated(values) if is_earlier(values) else values, context=STORED)
+        """The package of a record's text, of this or an earlier form.
+
+        Raises:
+            WeightsError: it is none.
+        """
+        try:
+            values = json.loads(record)
+            return cls.model_validate(translated(values) if is_earlier(values) else values, context=STORED)
+        except UNREADABLE as error:
+            raise WeightsError(
+                f"{RECORD}: expected the record of a model package, found something else: {error}"
+            ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mer.errors import WeightsError
+from mer.errors import UNREADABLE, WeightsError
 from mer.whole_files import write_whole
 
 RECORD = "system.json"
@@ -34,8 +34,8 @@ def recorded_kind(folder: Path) -> str:
         )
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{path}: expected JSON, found {error}; save the system again") from error
+    except UNREADABLE as error:
+        raise WeightsError(f"{path}: expected JSON, found {error!r}; save the system again") from error
     if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
         raise WeightsError(f'{path}: expected {{"kind": NAME}}, found {record!r}; save the system again')
     return str(record["kind"])

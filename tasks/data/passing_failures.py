@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from infra.errors import UNREADABLE
 from infra.locking import locked
 from infra.whole_files import write_whole
 
@@ -55,7 +56,7 @@ def _is_of_the_machine(failed: Collection[str], tried: int) -> bool:
 
 def _read(path: Path) -> dict[str, int]:
     """The counts; none where there is no file, or one that cannot be read: then clips are tried more often."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(*UNREADABLE):
         counts = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(counts, dict):
             return {str(content): count for content, count in counts.items() if isinstance(count, int)}

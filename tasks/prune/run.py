@@ -22,6 +22,7 @@ from tasks.prune.files import sweep_bucket_copies, sweep_copies, sweep_logs, swe
 from tasks.prune.mlflow_runs import sweep_tracked_runs
 from tasks.prune.report import Cleanup, OutOfTime
 from tasks.prune.window import Window, window
+from tasks.stage.stage_record import settle_killed_stages
 from tasks.stage.workspace import Workspace
 
 LOCK = "prune.lock"
@@ -59,6 +60,8 @@ def prune(space: Workspace, plan: PrunePlan) -> Cleanup:
     cleanup = Cleanup(plan.dry_run, deadline)
     with _alone(space), contextlib.suppress(OutOfTime):
         cleanup.finished = False
+        if not plan.dry_run:
+            settle_killed_stages(space)  # their folders are swept
         _sweep(space, plan, cleanup)
         cleanup.finished = True
     return cleanup

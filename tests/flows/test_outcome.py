@@ -17,6 +17,12 @@ from infra.errors import InfraError
 from mer.errors import ConfigError
 
 
+def refused(status: int) -> httpx.HTTPStatusError:
+    """An answer of a Prefect server, as its clients raise it."""
+    request = httpx.Request("GET", "http://h/api")
+    return httpx.HTTPStatusError("refused", request=request, response=httpx.Response(status))
+
+
 @pytest.mark.parametrize(
     ("error", "ours"),
     [
@@ -46,6 +52,8 @@ def test_what_our_message_says_alone_is_told_from_a_bug(error: Exception, ours: 
         (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
         (MemoryError(), "not enough memory"),
         (httpx.ConnectError("refused"), "the Prefect server at http://h/api does not answer (ConnectError)"),
+        (refused(401), "the Prefect server at http://h/api refuses the password"),
+        (refused(500), "the Prefect server at http://h/api does not answer (HTTPStatusError)"),
         (
             RuntimeError("Failed to reach API at http://h/api"),
             "the Prefect server at http://h/api does not answer",

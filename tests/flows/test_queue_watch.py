@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import pickle  # noqa: TID251
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
 from flows.workers import liveness, watch
+from flows.workers.messages import outcome_from_text
 from flows.workers.watch import QueueWatch
 from infra.catalogue import Catalogue, ProcessRole, TakenTask, open_catalogue
-from infra.errors import CatalogueUnavailable, NoWorker, WorkerLost
+from infra.errors import CatalogueUnavailable, NotAReference, NoWorker, WorkerLost
+from tasks.learn.fusion import fuse_view
 
 NAME = "tasks.learn.fusion.fuse_view"
 
@@ -234,3 +239,39 @@ def test_the_end_of_a_flow_leaves_nothing(catalogue: Catalogue) -> None:
         outcome.result(5)
     assert catalogue.queued_tasks() == []
     assert catalogue.task_processes() == []
+
+
+def test_two_flows_share_workers_and_not_their_outcomes(catalogue: Catalogue, queue: QueueWatch) -> None:
+    with QueueWatch(catalogue, timeout_seconds=30.0, patience_seconds=1.0) as other:
+        outcomes = {name: waiting_for(flow, name) for name, flow in (("a", queue), ("b", other))}
+        soon(lambda: len(catalogue.queued_tasks()) == 2)
+        both = [queue.identity, other.identity]
+        taken = [catalogue.take_task(Worker(catalogue, name).name, both) for name in ("w1", "w2")]
+        for task in taken:
+            assert task is not None
+            assert catalogue.finish_task(task, f"of {task.name}")
+        assert {name: outcome.result(5) for name, outcome in outcomes.items()} == {"a": "of a", "b": "of b"}
+
+
+def test_a_planted_pickle_is_refused_by_the_flow(
+    catalogue: Catalogue, queue: QueueWatch, tmp_path: Path
+) -> None:
+    canary = tmp_path / "ran"
+    outcome = waiting_for(queue)
+    soon(lambda: bool(catalogue.queued_tasks()))
+    planted = base64.b64encode(pickle.dumps(Planted(canary))).decode()
+    with catalogue.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE queued_tasks SET outcome = ?", (planted,))
+    with pytest.raises(NotAReference, match="nothing of it is used"):
+        outcome_from_text(fuse_view.fn, outcome.result(5))
+    assert not canary.exists()
+
+
+class Planted:
+    """A pickle of it makes a file where it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return (Path.touch, (self.path,))

@@ -34,6 +34,9 @@ READ = {"prefect": "/api/admin/version", "mlflow": "/api/2.0/mlflow/registered-m
 WRITTEN = {"prefect": "/api/deployments/", "mlflow": "/api/2.0/mlflow/experiments/create"}
 
 
+ALSO_NIGHTLY = ["prefect", pytest.param("mlflow", marks=pytest.mark.nightly)]
+
+
 @pytest.fixture(params=["prefect", "mlflow"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -171,6 +174,7 @@ def old_server(name: str, settings: Settings, port: int) -> tuple[list[str], dic
     ], {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ALSO_NIGHTLY)
 def test_a_server_of_an_older_version_is_closed_at_the_next_start_and_keeps_its_runs(
     name: str, server_home: Settings
 ) -> None:

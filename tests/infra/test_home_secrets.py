@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from infra.errors import ServiceFailed
+from infra.services import guarded
 from infra.services.home_secrets import (
     made_up_secret,
     mlflow_credentials,
@@ -15,6 +16,7 @@ from infra.services.home_secrets import (
     secret_file,
 )
 from infra.services.process import ServiceProcess
+from infra.services.servers import mlflow_server, prefect_server
 from infra.settings import Settings, load_settings
 
 
@@ -112,3 +114,36 @@ def test_passwords_of_servers_elsewhere_are_settings(
     settings = load_settings()
     assert getattr(settings, field).get_secret_value() == "mer:planted"
     assert "planted" not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["prefect", "mlflow"])
+def test_a_server_is_told_its_password_in_the_environment_only(name: str, settings: Settings) -> None:
+    make = {"prefect": prefect_server, "mlflow": mlflow_server}[name]
+    server, secret = make(settings, 4200), made_up_secret(settings, name)
+    assert not [word for word in server.command if secret in word]
+    assert server.is_guarded(server.environment)
+    assert secret in "".join(server.environment[variable] for variable in server.passwords)
+    for variable in server.passwords:
+        assert not server.is_guarded({**server.environment, variable: "mer:another"}), "a changed password"
+        assert not server.is_guarded({})
+
+
+def test_the_local_mlflow_server_shows_the_configured_database(settings: Settings) -> None:
+    """Its URL may hold a password, so it is no argument."""
+    url = "postgresql://mer:planted@h/mlflow"
+    server = mlflow_server(settings.model_copy(update={"mlflow_tracking_uri": SecretStr(url)}), 5000)
+    assert server.environment["MER_MLFLOW_TRACKING_URI"] == url
+    assert not [word for word in server.command if "planted" in word]
+    elsewhere = settings.model_copy(update={"mlflow_tracking_uri": SecretStr("http://h:5000")})
+    assert mlflow_server(elsewhere, 5000).environment["MER_MLFLOW_TRACKING_URI"].startswith("sqlite:")
+
+
+@pytest.mark.parametrize("name", ["prefect", "mlflow"])
+def test_a_server_without_a_password_does_not_start(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (name, "--host", "127.0.0.1", "--port", "1", "--hosts", "127.0.0.1:1")
+    for known in ("", "mer:"):
+        monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", known)
+        assert guarded.main(arguments) == 1
+        assert "PASSWORD" in capsys.readouterr().err

@@ -34,11 +34,15 @@ FEATURE = "f" * 64
 CONTENTS = tuple(f"{number:064x}" for number in range(4))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+POSTGRES = pytest.param("postgres", marks=pytest.mark.slow)
+HOW = [("sqlite", how) for how in ("gone", "empty", "random", "folder")]
+
+
+@pytest.fixture
 def space(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A home with a corpus, its features in two shards, three versions of a model, and a generation of pseudo-labels."""
     monkeypatch.setenv("MER_HOME", str(tmp_path / "home"))
-    if request.param == "postgres":
+    if getattr(request, "param", "sqlite") == "postgres":
         fresh: Callable[[], str] = request.getfixturevalue("fresh_postgres")
         monkeypatch.setenv("MER_DATABASE_URL", fresh())
     return filled(workspace())
@@ -108,7 +112,11 @@ def lose(settings: Settings, how: str) -> None:
         file.mkdir()
 
 
-@pytest.mark.parametrize("how", ["gone", "empty", "random", "folder"])
+@pytest.mark.parametrize(
+    ("space", "how"),
+    [*HOW, pytest.param("postgres", "gone", marks=pytest.mark.slow)],
+    indirect=["space"],
+)
 def test_it_is_made_anew_from_the_store(space: Workspace, how: str) -> None:
     before, settings = models(space), space.settings
     token = space.catalogue.acquire_lease("retrain/m").token
@@ -131,6 +139,7 @@ def test_it_is_made_anew_from_the_store(space: Workspace, how: str) -> None:
     assert rebuild_home(settings).rebuilt.counts.get("model versions", 0) == 0  # again: nothing to do
 
 
+@pytest.mark.parametrize("space", ["sqlite", POSTGRES], indirect=True)
 def test_the_newest_whole_backup_is_put_back(space: Workspace) -> None:
     settings = space.settings
     before = models(space)
