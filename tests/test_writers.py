@@ -32,8 +32,6 @@ ALLOWED = {
     "infra/tracking/spool.py _set_aside": "moves an event that is whole",
     "infra/tracking/spool.py retry_refused": "moves an event that is whole",
     "infra/catalogue/migrations/__main__.py ": "for developers: in the system's temporary folder",
-    "infra/catalogue/dump.py dump": "fills a temporary file of `write_whole`",
-    "tasks/stage/backup.py _copy_objects": "into an object store of its own, by a temporary file",
     "tasks/stage/backup.py _set_aside": "moves a damaged catalogue out of the way",
     "infra/locking.py _taken": "locks are empty files",
     "infra/modes.py mark": "an empty file",
