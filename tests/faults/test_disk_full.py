@@ -23,8 +23,8 @@ from infra.catalogue import open_catalogue
 from infra.errors import StoreFull
 from infra.objects import open_store
 from infra.objects.bucket_address import BucketAddress
+from infra.services.home_secrets import made_up_secret
 from infra.services.process import ServiceProcess, ServiceState
-from infra.services.servers import made_up_secret
 from infra.settings import Settings, load_settings
 from infra.tracking.spool import Spool
 from infra.whole_files import is_temporary
