@@ -159,7 +159,7 @@ UNMOUNTED = {"catalogue"}
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    with small_disk(tmp_path / "disk", kilobytes=512) as mounted:
+    with small_disk(tmp_path / "disk", kilobytes=4096) as mounted:
         yield mounted
 
 
