@@ -14,7 +14,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +24,8 @@ from sqlalchemy import JSON, Connection, MetaData, Table, inspect, select, text
 from infra.catalogue.database import finite_json
 from infra.catalogue.queue_tables import QueuedTask, TaskProcess
 from infra.catalogue.tables import Base, RunProcess
-from infra.errors import BackupUnusable, StoreFull, StoreUnavailable
+from infra.errors import BackupUnusable
+from infra.whole_files import write_whole
 
 FORMAT, VERSION = "mer catalogue", 1
 ALEMBIC = "alembic_version"
@@ -41,7 +41,7 @@ def dump(connection: Connection, path: Path) -> int:
     """Write all rows as this transaction sees them to a file that is not there yet, for this user alone; returns how many.
 
     Raises:
-        StoreFull, StoreUnavailable: it cannot be written; nothing is left then.
+        StoreFull, WriteFailed: it cannot be written; nothing is left then.
     """
     tables = [table for table in reflected(connection) if table.name not in OF_THE_MOMENT]
     revision = connection.execute(text(f"SELECT version_num FROM {ALEMBIC}")).scalar_one()
@@ -51,33 +51,27 @@ def dump(connection: Connection, path: Path) -> int:
         "revision": revision,
         "tables": {table.name: [column.name for column in table.columns] for table in tables},
     }
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    rows, digest = 0, hashlib.sha256()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch(mode=0o600)
-        with gzip.GzipFile(partial, "wb", compresslevel=6, mtime=0) as sink:
+    written = 0
 
-            def write(value: Any, *, checked: bool = True) -> None:
+    def fill(file: Path) -> None:
+        nonlocal written
+        digest = hashlib.sha256()
+        with gzip.GzipFile(file, "wb", compresslevel=6, mtime=0) as sink:
+
+            def write(value: Any) -> None:
                 line = finite_json(value).encode() + b"\n"
-                if checked:
-                    digest.update(line)
+                digest.update(line)
                 sink.write(line)
 
             write(header)
             for table in tables:
                 for row in connection.execute(select(table).execution_options(yield_per=ROWS_AT_ONCE)):
                     write([table.name, [_json(value) for value in row]])
-                    rows += 1
-            write({"rows": rows, "sha256": digest.hexdigest()}, checked=False)
-        partial.replace(path)
-    except OSError as error:
-        if error.errno in (28, 122):  # no space, no quota
-            raise StoreFull(str(path), None) from error
-        raise StoreUnavailable(f"cannot write the backup {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return rows
+                    written += 1
+            write({"rows": written, "sha256": digest.hexdigest()})
+
+    write_whole(path, fill, mode=0o600)
+    return written
 
 
 def check_dump(path: Path) -> dict[str, Any]:
