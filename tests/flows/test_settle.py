@@ -212,7 +212,9 @@ def test_a_run_that_completed_is_never_crashed(
     completed = [history for history in histories if "COMPLETED" in history]
     assert len(completed) >= completions / 2 and len(histories) == completions
     for history in completed:
-        assert history[history.index("COMPLETED") :] == ["COMPLETED"], history
+        assert set(history[history.index("COMPLETED") :]) == {"COMPLETED"}, (
+            history
+        )  # twice where a 503 was asked again
 
 
 def test_the_next_run_of_a_deployment_limited_to_one_is_not_refused_for_a_dead_one(
