@@ -26,8 +26,8 @@ _OTHERS, _GROUP = 0o007, 0o070
 MARK = ".private"
 """File in a home whose modes were seen to."""
 _OURS = (
-    "cache", "catalogue.db*", "checkpoints", "data", "logs", "mlflow", "objects", "optuna.db*", "prefect", "services", "spool",
-    "weights", "worker",
+    "backups", "cache", "catalogue.db*", "checkpoints", "data", "logs", "mlflow", "objects", "optuna.db*", "prefect", "services",
+    "spool", "supervisor", "weights", "worker*",
 )  # fmt: skip
 """What we write in a home: `MER_HOME` may name a folder that holds other things, which are none of our business."""
 

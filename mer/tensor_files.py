@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ def write_tensors(
 
     stored = {name: tensor.contiguous() for name, tensor in tensors.items()}
     about = dict(metadata) if metadata is not None else None
-    size = sum(tensor.nbytes for tensor in stored.values())
+    size = sum(tensor.nbytes for tensor in stored.values()) + _header_bytes(stored, about)
     write_whole(path, lambda temporary: save_file(stored, temporary, metadata=about), size=size)
 
 
@@ -38,5 +39,10 @@ def write_arrays(
 
     stored = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     about = dict(metadata) if metadata is not None else None
-    size = sum(array.nbytes for array in stored.values())
+    size = sum(array.nbytes for array in stored.values()) + _header_bytes(stored, about)
     write_whole(path, lambda temporary: save_file(stored, temporary, metadata=about), size=size)
+
+
+def _header_bytes(names: Collection[str], metadata: Mapping[str, str] | None) -> int:
+    """About how long the header is: for messages."""
+    return 8 + sum(len(name) + 80 for name in names) + len(json.dumps(metadata))

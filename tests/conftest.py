@@ -33,7 +33,12 @@ def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, request: pyte
     for name in os.environ:
         if name.startswith(_OUTSIDE):
             monkeypatch.delenv(name)
-    if "mlflow_server" in request.fixturenames:  # for clients in the test, and in processes that it starts
+    # For clients in the test, and in processes that it starts.
+    if "prefect_server" in request.fixturenames:
+        auth = prefect_auth_string(request.getfixturevalue("server_settings"))
+        assert auth is not None
+        monkeypatch.setenv("PREFECT_API_AUTH_STRING", auth.get_secret_value())
+    if "mlflow_server" in request.fixturenames:
         known = mlflow_credentials(request.getfixturevalue("server_settings"))
         assert known is not None
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", known[0])

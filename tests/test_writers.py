@@ -26,6 +26,7 @@ ALLOWED = {
     "infra/objects/mirror.py _download": "fills a temporary file of `write_whole`",
     "infra/objects/mirror.py _fetch": "a journal grows by lines; one that is cut off is passed over",
     "infra/services/postgres.py _make_cluster": "a whole cluster, made by initdb under a temporary name",
+    "infra/services/postgres.py _readable_programs": "programs, copied under a temporary name in the system's temporary folder",
     "infra/services/process.py launch": "a log",
     "infra/tracking/mlflow_sink.py _figures": "MLflow takes files: in the system's temporary folder",
     "infra/tracking/spool.py _set_aside": "moves an event that is whole",

@@ -29,6 +29,9 @@ from infra.errors import (
 from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_file
 
+_LEAST_BYTES = 64 << 10
+"""A disk with less space than this is full: SQLite writes pages, and a journal of them."""
+
 
 class Database:
     """An engine and its two kinds of transactions."""
@@ -107,6 +110,16 @@ class Database:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
 
+    def _is_full(self) -> bool:
+        """Whether the disk of an SQLite file is full, which SQLite may call an I/O error."""
+        if self.file is None:
+            return False
+        try:
+            space = os.statvfs(self.file.parent)
+        except OSError:
+            return False
+        return space.f_bavail * space.f_frsize < _LEAST_BYTES
+
     def _prepare(self, file: Path) -> None:
         """Make the file's folder, and refuse what cannot be a database or cannot be written."""
         try:
@@ -137,7 +150,7 @@ class Database:
         try:
             yield
         except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-            if "disk is full" in str(error) or "No space left" in str(error):
+            if _says_full(str(error)) or ("locked" not in str(error) and self._is_full()):
                 raise StoreFull(self.shown_url, None) from error
             raise CatalogueUnavailable(
                 f"the catalogue at {self.shown_url} does not answer: {_cause(error)}"
@@ -150,6 +163,10 @@ class Database:
                     f"the catalogue at {self.shown_url} broke off: {_cause(error)}"
                 ) from error
             raise
+
+
+def _says_full(message: str) -> bool:
+    return "disk is full" in message or "No space left" in message
 
 
 def parse_url(url: str) -> URL:

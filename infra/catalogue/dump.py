@@ -51,27 +51,28 @@ def dump(connection: Connection, path: Path) -> int:
         "revision": revision,
         "tables": {table.name: [column.name for column in table.columns] for table in tables},
     }
-    written = 0
+    rows, digest = 0, hashlib.sha256()
 
-    def fill(file: Path) -> None:
-        nonlocal written
-        digest = hashlib.sha256()
-        with gzip.GzipFile(file, "wb", compresslevel=6, mtime=0) as sink:
+    def fill(temporary: Path) -> None:
+        nonlocal rows
+        temporary.touch(mode=0o600)
+        with gzip.GzipFile(temporary, "wb", compresslevel=6, mtime=0) as sink:
 
-            def write(value: Any) -> None:
+            def write(value: Any, *, checked: bool = True) -> None:
                 line = finite_json(value).encode() + b"\n"
-                digest.update(line)
+                if checked:
+                    digest.update(line)
                 sink.write(line)
 
             write(header)
             for table in tables:
                 for row in connection.execute(select(table).execution_options(yield_per=ROWS_AT_ONCE)):
                     write([table.name, [_json(value) for value in row]])
-                    written += 1
-            write({"rows": written, "sha256": digest.hexdigest()})
+                    rows += 1
+            write({"rows": rows, "sha256": digest.hexdigest()}, checked=False)
 
-    write_whole(path, fill, mode=0o600)
-    return written
+    write_whole(path, fill, mode=0o600, sweep=True)
+    return rows
 
 
 def check_dump(path: Path) -> dict[str, Any]:

@@ -4,20 +4,24 @@ Postgres refuses to run as root. Started by root it runs as `nobody`, to whom it
 the home (0700) nor, often, through folders above it. Nothing is opened for that: root goes into the folder of the data before it
 becomes `nobody`, and the data are named by `/proc/self/cwd`, which leads to that folder without passing through those above
 it; every process of the server inherits it. (Mount and user namespaces would do it too, but many containers forbid them.) The
-programs are read where they are installed; where `nobody` cannot read them, that is an error that says so. Started by anybody
-else, Postgres runs as that user, and its data are named by their path.
+programs are read where they are installed, or, where `nobody` may not pass through a folder above them, from a copy in the
+system's temporary folder that belongs to root and that only root can write. Started by anybody else, Postgres runs as that user,
+and its data are named by their path.
 
 The password goes to `initdb` through a pipe: it is in no file but the home's secret, and in no argument.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import pwd
 import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,12 +41,14 @@ def postgres_server(settings: Settings, port: int) -> Server:
     """A cluster below `services/postgres`, made on first use.
 
     Raises:
-        ServiceFailed: the wheel is not installed, or for root: its programs cannot be read by others.
+        ServiceFailed: the wheel is not installed, or initdb failed.
     """
     binaries = _binaries()
     data = settings.services_folder / "postgres"
     password = made_up_secret(settings, "postgres")
-    user = _system_user(binaries)
+    user = _UNPRIVILEGED if os.geteuid() == 0 else None
+    if user is not None:
+        binaries = _readable_programs(binaries.parent) / "bin"
     if not (data / "PG_VERSION").exists():
         _make_cluster(binaries, data, password, user)
     command = (
@@ -107,18 +113,35 @@ def _named(data: Path, user: str | None) -> str:
     return str(data) if user is None else _HERE
 
 
-def _system_user(binaries: Path) -> str | None:
-    if os.geteuid() != 0:
-        return None
-    programs = binaries.parent
-    for folder in (binaries, programs, *programs.parents):
-        if not folder.stat().st_mode & stat.S_IXOTH:
-            raise ServiceFailed(
-                f"postgres: root cannot run it, so the user {_UNPRIVILEGED!r} does, who may not pass through {folder} to its "
-                f"programs in {programs}: install the environment where all users may read it, run as another user than root, or "
-                "set MER_DATABASE_URL"
-            )
-    return _UNPRIVILEGED
+def _readable_programs(programs: Path) -> Path:
+    """The installation's folder, or a copy of it that every user can read.
+
+    Raises:
+        ServiceFailed: something that is not ours, or that others can write, lies where the copy should.
+    """
+    if all(
+        folder.stat().st_mode & stat.S_IXOTH for folder in (programs / "bin", programs, *programs.parents)
+    ):
+        return programs
+    version = hashlib.sha256(
+        f"{programs} {(programs / 'bin/postgres').stat().st_mtime_ns}".encode()
+    ).hexdigest()
+    copy = Path(tempfile.gettempdir()) / f"mer-postgres-{version[:16]}"
+    if not copy.exists():
+        made = Path(tempfile.mkdtemp(prefix="mer-postgres-", dir=copy.parent))
+        shutil.copytree(programs, made / copy.name)
+        for path in (made / copy.name, *(made / copy.name).rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+        with contextlib.suppress(OSError):  # another start was faster
+            (made / copy.name).rename(copy)
+        shutil.rmtree(made, ignore_errors=True)
+    found = copy.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise ServiceFailed(
+            f"postgres: expected its programs in {copy}, a folder that only we can write to, found something else: remove it"
+        )
+    return copy
 
 
 def _accepts(address: str) -> bool:

@@ -19,6 +19,7 @@ from infra.whole_files import swept
 from tasks.data.passing_failures import FOLDER as FAILURES
 from tasks.prune.report import Cleanup
 from tasks.prune.window import Window
+from tasks.stage.stage_record import settle
 from tasks.stage.work_folder import clear_if_abandoned, in_use, work_folders
 from tasks.stage.work_record import Prospect, prospect, read_record
 from tasks.stage.workspace import Workspace
@@ -103,8 +104,18 @@ def sweep_work(space: Workspace, window: Window, cleanup: Cleanup) -> None:
         if in_use(folder) or not _is_left(space, window, folder):
             continue
         size = folder_size(folder)
-        if cleanup.dry_run or clear_if_abandoned(folder, partial(_is_left, space, window, folder)):
+        if cleanup.dry_run or clear_if_abandoned(folder, partial(_may_go, space, window, folder)):
             removed.add(size)
+
+
+def _may_go(space: Workspace, window: Window, folder: Path) -> bool:
+    """The same, asked once nobody else can begin to work there; what a stage that was killed after its commit left to be recorded
+    is recorded first.
+    """
+    if not _is_left(space, window, folder):
+        return False
+    ref = space.artifacts.lookup(folder.parent.name, folder.name)
+    return ref is None or settle(space, folder, ref)
 
 
 def _is_left(space: Workspace, window: Window, folder: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from infra.objects.layout import BLOBS, IDENTITY, PROBES
 from infra.records import write_missing
 from infra.settings import Settings
 from infra.store_identity import belong_together
+from infra.whole_files import sweep_beside, temporary_name
 
 OBJECTS = "objects"
 """Folder beside a backup that holds a copy of the object store."""
@@ -80,13 +80,17 @@ def _copy_objects(store: ObjectStore, folder: Path) -> int:
     target = FolderStore(folder)
     keys = sorted(store.keys(""), key=lambda key: (not key.startswith(BLOBS), key == IDENTITY, key))
     copied = 0
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+    sweep_beside(folder)
+    scratch = folder.with_name(temporary_name(folder.name))
+    try:
         for key in keys:
             if key.startswith(PROBES) or (key.startswith(BLOBS) and target.exists(key)):
                 continue
-            store.get_file(key, Path(scratch) / "object")
-            target.put(key, Path(scratch) / "object")
+            store.get_file(key, scratch)
+            target.put(key, scratch)
             copied += 1
+    finally:
+        scratch.unlink(missing_ok=True)
     return copied
 
 

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from e2e_installation import Installation
+
 from infra.prefect_api import PrefectApi
+from infra.services.home_secrets import prefect_auth_string
 
 OPEN = ("PENDING", "RUNNING", "CANCELLING")
 
@@ -14,8 +17,14 @@ OPEN = ("PENDING", "RUNNING", "CANCELLING")
 class ShownRuns:
     """Runs of one flow, or of one home where the server is its own."""
 
-    def __init__(self, url: str) -> None:
-        self.api = PrefectApi(url)
+    def __init__(self, home: Installation, url: str | None = None) -> None:
+        """Of the server that `home` reports to; its own, where none is configured and `url` is that server's API."""
+        settings = home.settings()
+        if settings.prefect_api_url is not None:
+            url = settings.prefect_api_url.get_secret_value()
+        assert url is not None
+        self.url = url
+        self.api = PrefectApi(url, auth=prefect_auth_string(settings, url))
 
     def flow_runs(self, states: Sequence[str] = OPEN, **filters: Any) -> list[dict[str, Any]]:
         query = {"flow_runs": {"state": {"type": {"any_": list(states)}}, **filters}, "limit": 200}

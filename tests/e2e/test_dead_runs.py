@@ -16,9 +16,12 @@ SECONDS = 120.0
 
 
 def test_a_killed_run_is_crashed_with_its_tasks_and_failed_in_mlflow(
-    installation: Installation, prefect_server: str, mlflow_server: str
+    installation: Installation,
+    mlflow_server: str,
+    mlflow_auth: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shown = ShownRuns(f"{prefect_server}/api")
+    shown = ShownRuns(installation)
     process = _started(installation)
     run = _running(installation)
     wait_until(lambda: shown.task_runs(run), 200, 0.05)
@@ -27,6 +30,8 @@ def test_a_killed_run_is_crashed_with_its_tasks_and_failed_in_mlflow(
     took = wait_until(lambda: shown.state(run) == "CRASHED", SECONDS)
     wait_until(lambda: not shown.task_runs(run), SECONDS - took)
     assert shown.history(run)[-2:] == ["RUNNING", "CRASHED"]
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", mlflow_auth[0])
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", mlflow_auth[1])
     name = f"retrain {shown.api.flow_run(run)['name']}"  # type: ignore[index]
     wait_until(lambda: _mlflow_status(mlflow_server, name) == "FAILED", SECONDS - took)
     wait_until(lambda: not _records(installation), 60)
@@ -35,9 +40,9 @@ def test_a_killed_run_is_crashed_with_its_tasks_and_failed_in_mlflow(
 
 
 def test_a_run_killed_with_everything_of_its_home_is_crashed_by_the_next_start(
-    installation: Installation, prefect_server: str
+    installation: Installation,
 ) -> None:
-    shown = ShownRuns(f"{prefect_server}/api")
+    shown = ShownRuns(installation)
     process = _started(installation)
     run = _running(installation)
     supervisor = installation.settings().services_folder / "supervisor.json"
@@ -53,10 +58,10 @@ def test_a_run_killed_with_everything_of_its_home_is_crashed_by_the_next_start(
 
 
 def test_a_computation_that_lets_no_thread_of_its_process_run_is_not_dead(
-    installation: Installation, prefect_server: str
+    installation: Installation,
 ) -> None:
     """A stopped process (SIGSTOP) stands for one that holds the interpreter's lock: neither beats."""
-    shown = ShownRuns(f"{prefect_server}/api")
+    shown = ShownRuns(installation)
     process = _started(installation)
     run = _running(installation)
     wait_until(lambda: shown.state(run) == "RUNNING", 60)

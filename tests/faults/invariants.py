@@ -223,7 +223,7 @@ def _pseudo_labels(catalogue: Catalogue) -> Iterator[str]:
 def _leftovers(settings: Settings) -> Iterator[str]:
     """After a run that ended well nothing temporary is left below the home, and no stage's folder or lock."""
     for pattern in _TEMPORARY:
-        yield from (f"{path} is left" for path in settings.home.rglob(pattern) if path.is_file())
+        yield from (f"{path} is left" for path in settings.home.rglob(pattern))
     yield from (f"{path} is left" for path in settings.checkpoint_folder.glob("*/*"))
 
 

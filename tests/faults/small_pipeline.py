@@ -109,6 +109,7 @@ def run(corpus: str) -> dict[str, Any]:
 
 def without_servers() -> None:
     """MLflow is there, but takes nothing: events wait in the spool, and the gate may promote."""
+    from infra.tracking import Mirrored, Tracker
     from infra.tracking.mlflow_sink import MlflowSink
     from infra.tracking.spool import TrackingDown
 
@@ -117,6 +118,7 @@ def without_servers() -> None:
 
     MlflowSink.send = down  # type: ignore[method-assign]
     MlflowSink.reachable = lambda *_: True  # type: ignore[method-assign]
+    Tracker.mirror = lambda *_, **__: Mirrored()  # type: ignore[method-assign]
 
 
 def counting_commits() -> list[str]:

@@ -23,6 +23,7 @@ from refresh_corpus import RECIPE, make_corpus
 from infra.errors import PrefectUnavailable
 from infra.prefect_api import ENDED
 from infra.services import stop_all
+from infra.services.home_secrets import prefect_auth_string
 from infra.services.process import ServiceProcess
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
@@ -43,7 +44,7 @@ class Deployed:
         state = ServiceProcess("prefect", home.settings().services_folder).state()
         assert state is not None
         self.url = f"{state.address}/api"
-        self.shown = ShownRuns(self.url)
+        self.shown = ShownRuns(home, self.url)
         found = self.shown.api.deployments(["mer-cpu"])
         self.deployment = next(str(item["id"]) for item in found if item["name"] == "retrain")
 
@@ -96,10 +97,11 @@ class Deployed:
 
 
 @pytest.fixture
-def deployed(tmp_path: Path, mlflow_server: str) -> Iterator[Deployed]:
+def deployed(tmp_path: Path, server_addresses: dict[str, str]) -> Iterator[Deployed]:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     corpus = make_corpus(tmp_path / "corpus")
-    environment = {"MER_MLFLOW_TRACKING_URI": mlflow_server, "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    mlflow = {name: value for name, value in server_addresses.items() if "MLFLOW" in name}
+    environment = {**mlflow, "PREFECT_WORKER_QUERY_SECONDS": "2"}
     home = Installation(tmp_path / "home", corpus, environment)
     try:
         yield Deployed(home)
@@ -126,12 +128,18 @@ def test_killed_runs_heal(kills: int, deployed: Deployed, tmp_path: Path, faults
         check_invariants(deployed.home.settings(), recovered=False, prefect_api=deployed.url)
     run = deployed.begin()
     wait_until(partial(deployed.is_in, run, tuple(ENDED)), 2 * SECONDS)
-    assert deployed.is_in(run, ("COMPLETED",))
+    assert deployed.is_in(run, ("COMPLETED",)), deployed.shown.api.flow_run(run)
     settings = deployed.home.settings()
     wait_until(lambda: deployed.process(run) is None, 30)
     check_invariants(settings, recovered=True, prefect_api=deployed.url)
 
-    environment = {**deployed.home.environment, "MER_PREFECT_API_URL": deployed.url}
+    password = prefect_auth_string(settings)
+    assert password is not None
+    environment = {
+        **deployed.home.environment,
+        "MER_PREFECT_API_URL": deployed.url,
+        "MER_PREFECT_AUTH_STRING": password.get_secret_value(),
+    }
     undisturbed = Installation(tmp_path / "undisturbed", deployed.home.corpus, environment)
     undisturbed.mer(
         "run",

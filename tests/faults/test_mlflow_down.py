@@ -38,7 +38,7 @@ def gate(mlflow_address: str) -> Iterator[Gate]:
 
 
 @pytest.fixture
-def installation(tmp_path: Path, prefect_server: str, gate: Gate) -> Installation:
+def installation(tmp_path: Path, server_addresses: dict[str, str], gate: Gate) -> Installation:
     """A home whose MLflow is behind the gate, and a corpus of vectors that tell two emotions apart."""
     corpus = tmp_path / f"corpus-{tmp_path.name}"
     emotions = {f"clip{number:02d}": ("angry", "happy")[number % 2] for number in range(40)}
@@ -52,7 +52,7 @@ def installation(tmp_path: Path, prefect_server: str, gate: Gate) -> Installatio
         vector = generator.normal(0, 0.3, 4) + (1 if emotion == "happy" else -1)
         np.save(folder / f"{name}.npy", vector.astype(np.float32))
     (tmp_path / "recipe.yaml").write_text(RECIPE.replace("NAME", tmp_path.name.replace("_", "-")))
-    environment = {"MER_PREFECT_API_URL": f"{prefect_server}/api", "MER_MLFLOW_TRACKING_URI": gate.address}
+    environment = {**server_addresses, "MER_MLFLOW_TRACKING_URI": gate.address}
     return Installation(home=tmp_path / "home", corpus=corpus, environment=environment)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra.services import start, stop_all
+from infra.services.home_secrets import prefect_auth_string
 from infra.settings import Settings, load_settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
@@ -28,7 +29,7 @@ def test_old_runs_go_by_the_api_and_then_by_the_server_itself(
 ) -> None:
     from prefect import flow, task
     from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
     from prefect.states import Completed, Running
 
     from tasks.prune.flow_runs import at_work, sweep_flow_runs
@@ -52,8 +53,12 @@ def test_old_runs_go_by_the_api_and_then_by_the_server_itself(
     window = Window(used_before=month_ago, written_before=time.time())
     try:
         address = start("prefect", home)
-        monkeypatch.setenv("PREFECT_API_URL", f"{address}/api")
-        with temporary_settings({PREFECT_API_URL: f"{address}/api"}), get_client(sync_client=True) as client:
+        api = f"{address}/api"
+        auth = prefect_auth_string(home, api)
+        assert auth is not None
+        monkeypatch.setenv("PREFECT_API_URL", api)
+        known = {PREFECT_API_URL: api, PREFECT_API_AUTH_STRING: auth.get_secret_value()}
+        with temporary_settings(known), get_client(sync_client=True) as client:
             ours()
             other()
             client.create_flow_run(ours, name="still at work", state=Running())

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from flows.supervision.dead_runs import Observer, settle
 from infra.catalogue import Catalogue, open_catalogue
@@ -30,8 +31,8 @@ DEAD = ALIVE._replace(start=ALIVE.start - 1)
 class Server:
     """A real server, and what a flow's process tells it."""
 
-    def __init__(self, url: str) -> None:
-        self.url, self.api = url, PrefectApi(url)
+    def __init__(self, url: str, auth: SecretStr) -> None:
+        self.api = PrefectApi(url, auth=auth)
         self.flow = self.ask("/flows/", {"name": f"flow-{uuid.uuid4().hex[:8]}"})["id"]
 
     def ask(self, path: str, body: Any) -> Any:
@@ -72,8 +73,8 @@ class Server:
 
 
 @pytest.fixture
-def server(prefect_server: str) -> Server:
-    return Server(f"{prefect_server}/api")
+def server(prefect_server: str, prefect_auth: tuple[str, str]) -> Server:
+    return Server(f"{prefect_server}/api", SecretStr(":".join(prefect_auth)))
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_a_run_that_completed_is_never_crashed(
         while not done.wait(0.01):
             for run in runs[-2:]:
                 with suppress(PrefectUnavailable):  # two at once can be much for SQLite: it says 503 then
-                    PrefectApi(server.url).propose_flow_state(run, "CRASHED", "a late heartbeat")
+                    server.api.propose_flow_state(run, "CRASHED", "a late heartbeat")
 
     settler = threading.Thread(target=settle_late)
     settler.start()

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -185,14 +186,24 @@ def test_state_and_log_of_a_server_are_private_from_their_first_byte(
     assert mode(tmp_path / "cwd" / "made") == 0o600
 
 
-def test_root_opens_nothing_to_run_postgres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs = tmp_path / "root" / "env" / "pg" / "bin"
-    programs.mkdir(parents=True)
+def test_programs_below_a_closed_folder_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No folder is opened, and nothing is run that somebody else could have put there."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    programs = tmp_path / "root" / "env" / "pg"
+    (programs / "bin").mkdir(parents=True)
+    (programs / "bin" / "postgres").write_text("program")
+    (programs / "bin" / "postgres").chmod(0o700)
     (tmp_path / "root").chmod(0o700)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    with pytest.raises(ServiceFailed, match=r"may not pass through .*/root to its programs"):
-        postgres_module._system_user(programs)
+    copy = postgres_module._readable_programs(programs)
+    assert copy.parent == tmp_path / "tmp"
+    assert (copy / "bin" / "postgres").read_text() == "program"
+    assert [mode(path) for path in (copy, copy / "bin", copy / "bin" / "postgres")] == [0o755] * 3
     assert mode(tmp_path / "root") == 0o700
+    assert postgres_module._readable_programs(programs) == copy
+    copy.chmod(0o777)
+    with pytest.raises(ServiceFailed, match="only we can write"):
+        postgres_module._readable_programs(programs)
 
 
 @pytest.mark.slow

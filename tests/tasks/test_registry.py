@@ -43,6 +43,11 @@ def up(mlflow_address: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], lis
     return start
 
 
+def of_registry(lines: list[str]) -> list[str]:
+    """What was put right of MLflow's registry."""
+    return [line for line in lines if line.startswith("MLflow's registry")]
+
+
 def killed_after(work: str, method: str) -> None:
     """Do something in a process that is killed as soon as the catalogue's method has committed."""
     code = (
@@ -75,7 +80,7 @@ def test_what_was_changed_without_mlflow_or_by_a_killed_process_reaches_it(
     assert there["versions"] == {
         row.version: row.artifact.sha256 for row in space.catalogue.model_versions(name)
     }
-    assert put_right() == [], "nothing is done twice"
+    assert of_registry(put_right()) == [], "nothing is done twice"
     assert in_registry(mlflow_address, name)["count"] == 3
 
 
@@ -135,7 +140,7 @@ def test_a_lost_database_is_filled_again(
         assert put_right()
         client = MlflowClient(url, url)
         assert client.get_model_version_by_alias(name, "champion").tags["mer.version"] == "2"
-        assert put_right() == []
+        assert of_registry(put_right()) == []
         assert len(client.search_model_versions(f"name = '{name}'")) == 2
 
 
@@ -144,7 +149,7 @@ def test_a_model_that_mlflow_does_not_take_keeps_no_other_from_it(
 ) -> None:
     register_versions(space, "a:b", 1)
     register_versions(space, "taken", 1)
-    (line,) = up()
+    (line,) = of_registry(up())
     assert "refused: a:b: " in line
     assert in_registry(mlflow_address, "taken")["versions"].keys() == {1}
 
