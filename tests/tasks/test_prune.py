@@ -350,3 +350,11 @@ def test_readers_and_the_clean_up_of_copies_do_not_meet(space: Workspace) -> Non
         stop.set()
         reader.join()
     assert not wrong
+
+
+def test_a_work_folder_that_a_kill_left_empty_is_looked_at(space: Workspace) -> None:
+    with alone_in(space.work / "test" / "key"):
+        pass
+    assert (space.work / "test" / "key").is_dir() and not list((space.work / "test" / "key").iterdir())
+    prune(space, MONTH)
+    assert (space.work / "test" / "key").is_dir(), "it is young"
