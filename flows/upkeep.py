@@ -7,18 +7,15 @@ said in one line and tried again at the next start. `mer up` and every flow, on 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from flows.catalogue_care import back_up_once_a_day, write_records
 from flows.explained_errors import explained
-from flows.supervision.dead_runs import Observer, settle
+from flows.supervision.dead_runs import Observer, Settling
 from infra.catalogue import has_catalogue, open_catalogue
 from infra.hidden_secrets import hidden
 from infra.leftovers import sweep_home
-from infra.prefect_api import PrefectApi
-from infra.services.home_secrets import prefect_auth_string
 from infra.settings import Settings, load_settings
 from infra.tracking import Tracker
 from tasks.serve.registry import mirror_registry
@@ -41,12 +38,11 @@ def _send_what_waits(settings: Settings) -> str | None:
 
 
 def _end_dead_runs(settings: Settings) -> str | None:
-    if (api := os.environ.get("PREFECT_API_URL")) is None or not has_catalogue(settings):
+    if not has_catalogue(settings):
         return None
     with open_catalogue(settings) as catalogue:
         rows = catalogue.run_processes()
-        prefect = PrefectApi(api, auth=prefect_auth_string(settings, api))
-        crashed = settle(Observer().dead(rows), rows, catalogue, prefect, Tracker(settings))
+        crashed = Settling(settings, catalogue).settle(Observer().dead(rows), rows)
     names = ", ".join(f"{row.flow} of process {row.process.number}" for row in crashed)
     return f"marked as crashed, since their processes are dead: {names}" if crashed else None
 

@@ -32,6 +32,7 @@ ALLOWED = {
     "infra/tracking/spool.py _set_aside": "moves an event that is whole",
     "infra/tracking/spool.py retry_refused": "moves an event that is whole",
     "infra/catalogue/migrations/__main__.py ": "for developers: in the system's temporary folder",
+    "tasks/stage/backup.py _set_aside": "moves a damaged catalogue out of the way",
     "infra/locking.py _taken": "locks are empty files",
     "infra/modes.py mark": "an empty file",
     "mer/corpora/contained_reader.py read_contained": "hands over what was read: in the system's temporary folder",

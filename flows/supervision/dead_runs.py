@@ -12,8 +12,11 @@ import time
 from collections.abc import Callable, Collection, Iterable
 
 from infra.catalogue import Catalogue, RunProcessRow
+from infra.errors import PrefectUnavailable
 from infra.machine import has_ended, this_process
-from infra.prefect_api import ENDED, PrefectApi
+from infra.prefect_api import ENDED, PrefectApi, PrefectRefused
+from infra.services.home_secrets import prefect_auth_string
+from infra.settings import Settings
 from infra.tracking import Tracker
 
 logger = logging.getLogger(__name__)
@@ -55,55 +58,59 @@ def is_here(row: RunProcessRow) -> bool:
     return here is not None and (here.boot, here.namespace) == (row.process.boot, row.process.namespace)
 
 
-def settle(
-    dead: Collection[RunProcessRow],
-    rows: Iterable[RunProcessRow],
-    catalogue: Catalogue,
-    api: PrefectApi,
-    tracker: Tracker,
-) -> list[RunProcessRow]:
-    """Bring what Prefect and MLflow show of dead processes' runs to an end; returns those whose flow run was marked as crashed.
+class Settling:
+    """Brings what Prefect and MLflow show of dead processes' runs to an end."""
 
-    A record is removed once there is nothing left to change: the ends of task runs may reach the server after their process' end.
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        self._settings, self._catalogue = settings, catalogue
+        self._tracker = Tracker(settings)
 
-    Raises:
-        PrefectUnavailable: the server does not answer; what is left is done next time.
-    """
-    keys = {row.key for row in dead}
-    alive = {row.flow_run for row in rows if row.key not in keys}
-    crashed: list[RunProcessRow] = []
-    for row in dead:
-        changed = False
-        if row.flow_run is not None and row.flow_run not in alive:  # else it was started again
-            changed, is_crashed = _end_in_prefect(row, row.flow_run, api)
-            if is_crashed:
-                crashed.append(row)
-        if row.tracked_run is not None:
-            tracker.log_run(row.tracked_run, status="FAILED")
-            catalogue.set_tracked_run(row.process, None)
+    def settle(self, dead: Collection[RunProcessRow], rows: Iterable[RunProcessRow]) -> list[RunProcessRow]:
+        """End what is left of the `dead` among all records `rows`; returns those whose flow run was marked as crashed.
+
+        A record is removed once there is nothing left to change: ends of task runs may reach the server after their process' end.
+
+        Raises:
+            PrefectUnavailable, PrefectRefused: a server does not answer; what is left is done next time.
+        """
+        keys = {row.key for row in dead}
+        alive = {row.flow_run for row in rows if row.key not in keys}
+        crashed: list[RunProcessRow] = []
+        failed: Exception | None = None
+        for row in dead:
+            try:
+                if row.flow_run is None or row.flow_run in alive:  # it did not begin, or was begun again
+                    self._catalogue.remove_run_process(row.key)
+                elif self._end(row, row.flow_run):
+                    crashed.append(row)
+            except (PrefectUnavailable, PrefectRefused) as error:
+                failed = error
+        if failed is not None:
+            raise failed
+        return crashed
+
+    def _end(self, row: RunProcessRow, flow_run: str) -> bool:
+        """End one; True where its flow run became a crashed one now."""
+        api = PrefectApi(row.server, auth=prefect_auth_string(self._settings, row.server))
+        found = api.flow_run(flow_run)
+        state = None if found is None else str(found["state_type"])
+        is_crashed = False
+        if state in _OPEN:
+            end = "CANCELLED" if state == "CANCELLING" else "CRASHED"
+            why = f"its process {row.process.number} on {row.host} ended without a word"
+            if not api.propose_flow_state(flow_run, end, why):
+                return False  # it ended in this moment: the next look sees how
+            logger.info("%s %s: %s", row.flow, end.lower(), why)
+            state, is_crashed = end, end == "CRASHED"
+        changed = is_crashed
+        if state in ENDED:
+            # Where the flow run completed so did its tasks: the server was away when they ended.
+            end = "COMPLETED" if state == "COMPLETED" else "CRASHED"
+            for task_run in api.open_task_runs(flow_run):
+                changed |= api.propose_task_state(task_run, end, f"the flow run is {state}")
+        if row.tracked_run is not None and state != "COMPLETED":
+            self._tracker.log_run(row.tracked_run, status="FAILED")
+            self._catalogue.set_tracked_run(row.process, None)
         if not changed:
-            catalogue.remove_run_process(row.key)
-    return crashed
-
-
-def _end_in_prefect(row: RunProcessRow, flow_run: str, api: PrefectApi) -> tuple[bool, bool]:
-    """Whether anything was changed, and whether the flow run became a crashed one."""
-    found = api.flow_run(flow_run)
-    if found is None:
-        return False, False
-    state, is_crashed = str(found["state_type"]), False
-    if state in _OPEN:
-        end = "CANCELLED" if state == "CANCELLING" else "CRASHED"
-        why = f"its process {row.process.number} on {row.host} ended without a word"
-        if not api.propose_flow_state(flow_run, end, why):
-            return True, False  # it ended in this moment: the next look sees how
-        logger.info("%s %s: %s", row.flow, end.lower(), why)
-        state, is_crashed = end, end == "CRASHED"
-    if state not in ENDED:
-        return False, False
-    # Where the flow run completed so did its tasks: the server was away when they ended.
-    end = "COMPLETED" if state == "COMPLETED" else "CRASHED"
-    changed = is_crashed
-    for task_run in api.open_task_runs(flow_run):
-        changed |= api.propose_task_state(task_run, end, f"the flow run is {state.lower()}")
-    return changed, is_crashed
+            self._catalogue.remove_run_process(row.key)
+        return is_crashed

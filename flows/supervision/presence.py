@@ -31,9 +31,10 @@ class Presence:
 
     def __init__(self, settings: Settings, catalogue: Catalogue, flow_run: str | None = None) -> None:
         self._settings, self._catalogue = settings, catalogue
-        self._watch = ServerWatch(settings, os.environ["PREFECT_API_URL"])
+        server = os.environ["PREFECT_API_URL"]
+        self._watch = ServerWatch(settings, server)
         self._done = threading.Event()
-        self._key = catalogue.add_run_process(executing_process(), flow_run)
+        self._key = catalogue.add_run_process(executing_process(), server, flow_run)
         self._thread = threading.Thread(target=self._keep, name="presence", daemon=True)
         self._thread.start()
 
@@ -93,7 +94,7 @@ def present_if_deployed() -> None:
     """The same for a process that a worker started: called while its flow is loaded, before the run is shown as running."""
     global _deployed
     flow_run = os.environ.get(_DEPLOYED)
-    if flow_run is None or _deployed is not None or "PREFECT_API_URL" not in os.environ:
+    if not flow_run or _deployed is not None or "PREFECT_API_URL" not in os.environ:
         return
     from tasks.stage.workspace import workspace
 

@@ -11,18 +11,16 @@ import sys
 import time
 from pathlib import Path
 
-from flows.supervision.dead_runs import Observer, is_here, settle
+from flows.supervision.dead_runs import Observer, Settling, is_here
 from flows.supervision.local_worker import WORKER, start_worker
 from flows.supervision.server_watch import ServerWatch
 from infra.catalogue import has_catalogue, open_catalogue
 from infra.errors import InfraError
 from infra.locking import is_locked, locked_now
-from infra.prefect_api import PrefectApi, PrefectRefused
+from infra.prefect_api import PrefectRefused
 from infra.services import start_command
 from infra.services.deaths import has_died, was_started
-from infra.services.home_secrets import prefect_auth_string
 from infra.settings import Settings, load_settings
-from infra.tracking import Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +61,9 @@ def supervise(settings: Settings) -> None:
 
 class _Supervisor:
     def __init__(self, settings: Settings, url: str) -> None:
-        self._settings, self._url = settings, url
+        self._settings = settings
         self._watch = ServerWatch(settings, url)
-        self._observer, self._tracker = Observer(), Tracker(settings)
+        self._observer = Observer()
 
     def run(self) -> None:
         last_busy = time.monotonic()
@@ -98,8 +96,7 @@ class _Supervisor:
             keys = {row.key for row in dead}
             catalogue.beat_run_processes([row.key for row in rows if is_here(row) and row.key not in keys])
             if dead:
-                api = PrefectApi(self._url, auth=prefect_auth_string(self._settings, self._url))
-                settle(dead, rows, catalogue, api, self._tracker)
+                Settling(self._settings, catalogue).settle(dead, rows)
         return bool(rows)
 
 
@@ -108,5 +105,9 @@ def _lock(settings: Settings) -> Path:
 
 
 if __name__ == "__main__":
+    for name in [name for name in os.environ if name.startswith("PREFECT__")]:
+        del os.environ[
+            name
+        ]  # a run that started it says there which run it is: a worker that is started here is another
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     supervise(load_settings())

@@ -30,6 +30,8 @@ class RunProcessRow:
     host: str
     """Name of its machine, for people."""
     process: ProcessName
+    server: str
+    """API of the Prefect server that it reports to, without user."""
     flow_run: str | None
     """Id of its flow run in Prefect; None before it has one."""
     tracked_run: str | None
@@ -52,14 +54,18 @@ class RunProcessCatalogue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add_run_process(self, process: ProcessName, flow_run: str | None = None) -> str:
-        """Record a process of this machine that is about to execute a flow run; returns the key of the record."""
+    def add_run_process(self, process: ProcessName, server: str, flow_run: str | None = None) -> str:
+        """Record a process of this machine that is about to execute a flow run; returns the key of the record.
+
+        `server`: address of the API that it reports to, without user.
+        """
         key = uuid.uuid4().hex
         values = {
             "key": key,
             "flow": "",
             "host": socket.gethostname(),
             "process": str(process),
+            "server": server,
             "flow_run": flow_run,
             "beat": 0,
             "unrecorded": False,
@@ -78,6 +84,7 @@ class RunProcessCatalogue:
                 row.flow,
                 row.host,
                 process,
+                row.server,
                 row.flow_run,
                 row.tracked_run,
                 row.beat,

@@ -394,6 +394,8 @@ class RunProcess(Base):
     host: Mapped[str] = mapped_column(Text)
     process: Mapped[str] = mapped_column(String(200), index=True)
     """As `infra.machine` names processes."""
+    server: Mapped[str] = mapped_column(Text)
+    """API of the Prefect server that it reports to, without user."""
     flow_run: Mapped[str | None] = mapped_column(String(36))
     tracked_run: Mapped[str | None] = mapped_column(Text)
     beat: Mapped[int] = mapped_column(BigInteger)

@@ -29,7 +29,9 @@ class Clock:
 
 
 def _row(process: ProcessName, beat: int = 0) -> RunProcessRow:
-    return RunProcessRow("key", "retrain", "host", process, "id", None, beat, False, datetime.now(UTC))
+    return RunProcessRow(
+        "key", "retrain", "host", process, "http://a/api", "id", None, beat, False, datetime.now(UTC)
+    )
 
 
 def test_a_living_process_of_this_machine_is_never_dead_however_silent() -> None:

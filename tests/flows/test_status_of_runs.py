@@ -21,6 +21,8 @@ from infra.locking import locked
 from infra.prefect_api import PrefectApi
 from infra.settings import Settings
 
+SERVER = "http://127.0.0.1:4200/api"
+
 
 @pytest.fixture
 def catalogue(settings: Settings) -> Iterator[Catalogue]:
@@ -32,8 +34,10 @@ def test_runs_at_work_and_dead_ones(settings: Settings, catalogue: Catalogue) ->
     space = cast(Any, SimpleNamespace(settings=settings, catalogue=catalogue))
     assert list(runs(space)) == []
     here = executing_process()
-    catalogue.set_flow_run(catalogue.add_run_process(here), "retrain", "one")
-    catalogue.set_flow_run(catalogue.add_run_process(here._replace(start=here.start - 1)), "ingest", "two")
+    catalogue.set_flow_run(catalogue.add_run_process(here, SERVER), "retrain", "one")
+    catalogue.set_flow_run(
+        catalogue.add_run_process(here._replace(start=here.start - 1), SERVER), "ingest", "two"
+    )
     at_work, dead, advice = list(runs(space))
     assert at_work.startswith("at work: run of retrain since ") and f"process {here.number} on " in at_work
     assert dead.startswith("dead: run of ingest since ")

@@ -54,7 +54,9 @@ def test_a_listing_says_how_large_an_object_is_and_when_it_was_written(store: Ob
     store.put("blobs/aa/one", b"12345")
     again = store.found("blobs/aa/one")
     assert again is not None
-    assert again.modified > one.modified, "an equal content that is written again is new: a commit relies on it"
+    assert again.modified > one.modified, (
+        "an equal content that is written again is new: a commit relies on it"
+    )
 
 
 def test_keys_below_a_folder_of_keys(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:

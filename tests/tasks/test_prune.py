@@ -353,6 +353,14 @@ def test_readers_and_the_clean_up_of_copies_do_not_meet(space: Workspace) -> Non
     assert not wrong
 
 
+def test_a_work_folder_that_a_kill_left_empty_is_looked_at(space: Workspace) -> None:
+    with alone_in(space.work / "test" / "key"):
+        pass
+    assert (space.work / "test" / "key").is_dir() and not list((space.work / "test" / "key").iterdir())
+    prune(space, MONTH)
+    assert (space.work / "test" / "key").is_dir(), "it is young"
+
+
 @pytest.mark.slow
 def test_a_bucket_is_cleaned_up_like_a_folder(
     s3_settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("flow", sa.String(length=100), nullable=False),
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("process", sa.String(length=200), nullable=False),
+        sa.Column("server", sa.Text(), nullable=False),
         sa.Column("flow_run", sa.String(length=36), nullable=True),
         sa.Column("tracked_run", sa.Text(), nullable=True),
         sa.Column("beat", sa.BigInteger(), nullable=False),
