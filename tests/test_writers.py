@@ -32,8 +32,6 @@ ALLOWED = {
     "infra/tracking/spool.py _set_aside": "moves an event that is whole",
     "infra/tracking/spool.py retry_refused": "moves an event that is whole",
     "infra/catalogue/migrations/__main__.py ": "for developers: in the system's temporary folder",
-    "infra/catalogue/dump.py dump": "fills a temporary file of `write_whole`",
-    "tasks/stage/backup.py _copy_objects": "into an object store of its own, by a temporary file",
     "tasks/stage/backup.py _set_aside": "moves a damaged catalogue out of the way",
     "infra/locking.py _taken": "locks are empty files",
     "infra/modes.py mark": "an empty file",
@@ -47,7 +45,6 @@ ALLOWED = {
     "tasks/prune/files.py sweep_bucket_copies": "moves a folder out of everybody's way, to remove it",
     "tasks/prune/files.py cut_log": "its server has the log open: it must stay the same file",
     "flows/cli/outcome.py _written": "the traceback of a bug: must go somewhere, whatever fails",
-    "tasks/stage/backup.py _set_aside": "moves a damaged database out of the way",
     "flows/terminal.py close_output": "the null device",
 }
 """`path function` -> why it may write by itself."""

@@ -22,7 +22,7 @@ def back_up(database: Database, folder: Path) -> Path:
 
     Raises:
         CatalogueDamaged: an SQLite database does not pass its own check: a backup of it would be none.
-        StoreFull, StoreUnavailable: it cannot be written.
+        StoreFull, WriteFailed: it cannot be written.
     """
     with database.reading() as connection:
         if database.is_postgres:

@@ -51,28 +51,27 @@ def dump(connection: Connection, path: Path) -> int:
         "revision": revision,
         "tables": {table.name: [column.name for column in table.columns] for table in tables},
     }
-    rows, digest = 0, hashlib.sha256()
+    written = 0
 
-    def fill(temporary: Path) -> None:
-        nonlocal rows
-        temporary.touch(mode=0o600)
-        with gzip.GzipFile(temporary, "wb", compresslevel=6, mtime=0) as sink:
+    def fill(file: Path) -> None:
+        nonlocal written
+        digest = hashlib.sha256()
+        with gzip.GzipFile(file, "wb", compresslevel=6, mtime=0) as sink:
 
-            def write(value: Any, *, checked: bool = True) -> None:
+            def write(value: Any) -> None:
                 line = finite_json(value).encode() + b"\n"
-                if checked:
-                    digest.update(line)
+                digest.update(line)
                 sink.write(line)
 
             write(header)
             for table in tables:
                 for row in connection.execute(select(table).execution_options(yield_per=ROWS_AT_ONCE)):
                     write([table.name, [_json(value) for value in row]])
-                    rows += 1
-            write({"rows": rows, "sha256": digest.hexdigest()}, checked=False)
+                    written += 1
+            write({"rows": written, "sha256": digest.hexdigest()})
 
-    write_whole(path, fill, mode=0o600, sweep=True)
-    return rows
+    write_whole(path, fill, mode=0o600)
+    return written
 
 
 def check_dump(path: Path) -> dict[str, Any]:

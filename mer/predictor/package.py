@@ -127,5 +127,5 @@ class ModelPackage(BaseModel):
             return cls.model_validate(translated(values) if is_earlier(values) else values, context=STORED)
         except UNREADABLE as error:
             raise WeightsError(
-                f"{RECORD}: expected the record of a model package, found something else: {error}"
+                f"{RECORD}: expected the record of a model package, found something else: {' '.join(str(error).split())[:1000]}"
             ) from error

@@ -189,7 +189,7 @@ def _size(path: Path) -> int:
 
 def _newest(path: Path) -> float:
     """When a file, or what lies below a folder, was written last, in seconds since the epoch (0: it is gone)."""
-    return max(_modified(path), *map(_modified, _files(path)))
+    return max((_modified(path), *map(_modified, _files(path))))
 
 
 def _modified(path: Path) -> float:

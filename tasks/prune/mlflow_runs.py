@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from infra.services.home_secrets import mlflow_credentials
 from infra.settings import Settings
@@ -82,7 +82,7 @@ def sweep_tracked_runs(space: Workspace, window: Window, cleanup: Cleanup) -> No
 def _in_database(file: Path, before_ms: int, kept: Collection[tuple[str, str]]) -> list[Run]:
     """Old runs by MLflow's database itself, without the seconds that importing MLflow takes."""
     with contextlib.closing(
-        sqlite3.connect(f"file:{file.as_posix()}?mode=ro", uri=True, timeout=10)
+        sqlite3.connect(f"file:{quote(file.as_posix())}?mode=ro", uri=True, timeout=10)
     ) as database:
         try:
             runs = database.execute(_OLD_RUNS, (PARENT_TAG, EXPERIMENT, before_ms)).fetchall()
@@ -102,7 +102,7 @@ def _at_server(settings: Settings, before_ms: int, kept: Collection[tuple[str, s
     found = _pages(
         lambda token: client.search_runs(
             [experiment.experiment_id],
-            filter_string=f"attributes.start_time < {before_ms}",
+            filter_string=f"attributes.start_time < {max(before_ms, 0)}",
             max_results=1000,
             page_token=token,
         )

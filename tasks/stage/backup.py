@@ -57,7 +57,7 @@ def back_up_home(settings: Settings, out: Path | None, *, with_objects: bool) ->
 
     Raises:
         LookupError: there is no catalogue.
-        CatalogueDamaged, CatalogueUnavailable, StoreUnavailable, StoreFull: it cannot be made.
+        CatalogueDamaged, CatalogueUnavailable, StoreUnavailable, StoreFull, WriteFailed: it cannot be made.
     """
     if not has_catalogue(settings):
         raise LookupError(

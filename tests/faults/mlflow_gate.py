@@ -29,7 +29,8 @@ def gate_before(upstream: str) -> Iterator[Gate]:
     """A gate at an address of its own, open at first."""
     gate = Gate(upstream)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(gate))
-    gate.address = f"http://127.0.0.1:{server.server_address[1]}"
+    user = f"{gate.upstream.netloc.rpartition('@')[0]}@" if gate.upstream.username else ""
+    gate.address = f"http://{user}127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

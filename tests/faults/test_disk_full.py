@@ -23,8 +23,8 @@ from infra.catalogue import open_catalogue
 from infra.errors import StoreFull
 from infra.objects import open_store
 from infra.objects.bucket_address import BucketAddress
+from infra.services.home_secrets import made_up_secret
 from infra.services.process import ServiceProcess, ServiceState
-from infra.services.servers import made_up_secret
 from infra.settings import Settings, load_settings
 from infra.tracking.spool import Spool
 from infra.whole_files import is_temporary
@@ -159,7 +159,7 @@ UNMOUNTED = {"catalogue"}
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    with small_disk(tmp_path / "disk", kilobytes=512) as mounted:
+    with small_disk(tmp_path / "disk", kilobytes=4096) as mounted:
         yield mounted
 
 

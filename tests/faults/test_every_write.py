@@ -15,7 +15,7 @@ from io_faults import FOR_GOOD, KILL, LIMIT_SECONDS, ONCE, Pipeline, recovered_r
 from infra.settings import load_settings
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(4 * 3600)]
-IN_CI = 6
+IN_CI = 5
 """Operations of a mode that CI breaks, spread over all; the night breaks each."""
 CHUNKS = 8
 """Of the night, so that processes share it."""

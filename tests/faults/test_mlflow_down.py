@@ -32,8 +32,8 @@ gate: {min_clips: 20}
 
 
 @pytest.fixture
-def gate(mlflow_server: str) -> Iterator[Gate]:
-    with gate_before(mlflow_server) as made:
+def gate(mlflow_address: str) -> Iterator[Gate]:
+    with gate_before(mlflow_address) as made:
         yield made
 
 
@@ -62,7 +62,7 @@ def run(installation: Installation) -> str:
 
 
 def test_mlflow_down_at_the_start(
-    installation: Installation, gate: Gate, mlflow_server: str, faults: Faults
+    installation: Installation, gate: Gate, mlflow_address: str, faults: Faults
 ) -> None:
     faults.row, faults.injected = "MLflow down", 1
     gate.is_open = False
@@ -78,11 +78,11 @@ def test_mlflow_down_at_the_start(
     said = run(installation)
     assert gate.refused, "it was asked while it was away"
     assert "promoted" in said, said[-1500:]
-    check_all_came_once(installation, mlflow_server)
+    check_all_came_once(installation, mlflow_address)
 
 
 def test_mlflow_down_in_mid_run(
-    installation: Installation, gate: Gate, mlflow_server: str, faults: Faults
+    installation: Installation, gate: Gate, mlflow_address: str, faults: Faults
 ) -> None:
     faults.row, faults.injected = "MLflow down", 1
     gate.closes_with = "/runs/log-batch"
@@ -95,7 +95,7 @@ def test_mlflow_down_in_mid_run(
     gate.closes_with, gate.is_open = None, True
     again = run(installation)
     assert "sent " in again and "promoted" in again
-    check_all_came_once(installation, mlflow_server)
+    check_all_came_once(installation, mlflow_address)
 
 
 def test_mlflow_down_for_good(installation: Installation, gate: Gate, faults: Faults) -> None:

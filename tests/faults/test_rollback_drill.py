@@ -37,7 +37,7 @@ def stopped(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_rollback_drill(
-    stopped: str, tmp_path: Path, mlflow_server: str, monkeypatch: pytest.MonkeyPatch, faults: Faults
+    stopped: str, tmp_path: Path, mlflow_address: str, monkeypatch: pytest.MonkeyPatch, faults: Faults
 ) -> None:
     faults.row, faults.injected = "rollback drill", TIMES
     monkeypatch.setenv("MER_HOME", str(tmp_path / "home"))
@@ -63,7 +63,7 @@ def test_rollback_drill(
         champion = space.catalogue.champion(name)
         assert champion is not None and champion.version == version
     check_invariants(space.settings, recovered=True)
-    monkeypatch.setenv("MER_MLFLOW_TRACKING_URI", mlflow_server)
+    monkeypatch.setenv("MER_MLFLOW_TRACKING_URI", mlflow_address)
     put_right()
-    there = in_registry(mlflow_server, name)
+    there = in_registry(mlflow_address, name)
     assert (there["aliases"], sorted(there["versions"])) == ({"champion": 1}, versions)

@@ -60,7 +60,8 @@ class Crew:
                     if going():
                         self.kill_one(draw)
                         killed += 1
-                    due = len(begun) + draw.randint(0, TASKS_OF_A_RUN // times)
+                    most = TASKS_OF_A_RUN // times
+                    due = len(begun) + draw.randint(most // 2, most)
                 time.sleep(0.05)
         return killed
 

@@ -160,7 +160,7 @@ def test_a_real_server_starts_answers_and_leaves_no_process(server_home: Setting
     if name in health:
         assert answers(addresses[0] + health[name])
         owner = SecretStr(f"mer:{made_up_secret(server_home, name)}")
-        assert status_of(addresses[0] + "/", owner) == 200, "the UI"
+        assert status_of(addresses[0] + "/", owner, timeout_seconds=60.0) == 200, "the UI"
     (running,) = [service for service in status(server_home) if service.processes]
     assert running.name == name
     assert "@" not in str(running.address).replace("//***@", "//"), "neither user nor password"

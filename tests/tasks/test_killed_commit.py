@@ -95,23 +95,23 @@ def runs_of(parent: str, address: str) -> list[Any]:
 
 
 def test_its_figures_come_once_with_the_next_run_of_the_stage(
-    stages: Callable[[], list[str]], tmp_path: Path, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+    stages: Callable[[], list[str]], tmp_path: Path, mlflow_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert stages() == ["ran", "found", "found", "found"]
-    check_tracked_once(POINTS, tmp_path, mlflow_server, monkeypatch)
+    check_tracked_once(POINTS, tmp_path, mlflow_address, monkeypatch)
     assert not [path for path in workspace().work.rglob("*") if path.is_file()], (
         "work folders were left behind"
     )
 
 
 def test_its_figures_come_once_with_the_next_start_of_any_flow(
-    stages: Callable[[], list[str]], tmp_path: Path, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+    stages: Callable[[], list[str]], tmp_path: Path, mlflow_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_tracked_once(POINTS[1:], tmp_path, mlflow_server, monkeypatch)
+    check_tracked_once(POINTS[1:], tmp_path, mlflow_address, monkeypatch)
     (unfinished,) = workspace().work.glob("*/*/*.json")
     unfinished.write_text(json.dumps(["half"]))
     assert stages() == ["ran", "found", "found", "found"], "a damaged record stops nothing"
-    check_tracked_once(POINTS, tmp_path, mlflow_server, monkeypatch)
+    check_tracked_once(POINTS, tmp_path, mlflow_address, monkeypatch)
 
 
 def check_tracked_once(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mer.errors import WeightsError
 from mer.predictor.package import ModelPackage, ServedStream
 from mer.recipes import LexicalStream, Recipe
 from mer.recipes.loading import parse_recipe
@@ -98,7 +99,7 @@ def test_an_alignment_that_was_not_packaged_is_not_looked_for(record: dict[str, 
 
 
 def test_an_option_that_never_was_is_still_refused(record: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="layer_read"):
+    with pytest.raises(WeightsError, match="layer_read"):
         ModelPackage.parse(json.dumps(record | {"layer_read": 3}))
 
 
