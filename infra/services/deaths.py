@@ -25,7 +25,7 @@ def is_served_by(name: str, url: str, settings: Settings) -> bool:
 
 
 def was_not_stopped(name: str, settings: Settings) -> bool:
-    """`was_started`, once whoever stops or starts it now has done so: one that is being stopped looks like one that died."""
+    """`was_started`, after whoever stops or starts it now has done so: one that is being stopped looks like one that died."""
     with ServiceProcess(name, settings.services_folder).exclusively():
         return was_started(name, settings)
 
