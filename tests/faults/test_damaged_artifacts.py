@@ -60,7 +60,9 @@ def objects(space: Workspace) -> list[Path]:
 
 
 def cached(space: Workspace) -> list[Path]:
-    return sorted(path for path in space.settings.cache_folder.rglob("*") if path.is_file())
+    return sorted(
+        path for path in space.settings.cache_folder.rglob("*") if path.is_file() and path.stat().st_size
+    )
 
 
 def truncate(path: Path, generator: random.Random) -> None:

@@ -60,7 +60,7 @@ def broken_network(
 
 def _strike(proxy: FaultProxy, fault: str) -> None:
     if fault == "slow":
-        proxy.delay_seconds = 0.1
+        proxy.delay_seconds = 0.03
     elif fault == "reset in mid-body":
         proxy.cut_after, proxy.cuts_left = 60, 3
     else:
