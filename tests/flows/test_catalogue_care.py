@@ -6,7 +6,7 @@ import pytest
 from catalogue_rows import clip, generation, label
 
 from flows.catalogue_care import write_records
-from infra.catalogue import Catalogue, open_catalogue
+from infra.catalogue import Catalogue, PseudoLabelRow, open_catalogue
 from infra.objects import open_store
 from infra.objects.layout import GENERATION_RECORDS
 from infra.settings import Settings
@@ -30,8 +30,14 @@ def test_a_start_reads_no_labels_of_generations_that_were_recorded(
 ) -> None:
     assert "wrote 2 records" in str(write_records(home))
     assert write_records(home) is None
-    read, labels = [], Catalogue.pseudo_labels
-    monkeypatch.setattr(Catalogue, "pseudo_labels", lambda self, key: read.append(key) or labels(self, key))
+    read: list[str] = []
+    labels = Catalogue.pseudo_labels
+
+    def noted(self: Catalogue, key: str) -> list[PseudoLabelRow]:
+        read.append(key)
+        return labels(self, key)
+
+    monkeypatch.setattr(Catalogue, "pseudo_labels", noted)
     assert write_records(home) is None
     assert read == []
 
