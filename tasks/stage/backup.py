@@ -10,7 +10,7 @@ from infra.catalogue import Catalogue, has_catalogue, open_database
 from infra.catalogue.backing_up import back_up
 from infra.catalogue.backups import backups_in
 from infra.catalogue.database import Database
-from infra.catalogue.dump import check_dump
+from infra.catalogue.dump import check_dump, holds_something
 from infra.catalogue.loading import load
 from infra.errors import (
     ArtifactCorrupt,
@@ -171,8 +171,10 @@ def _usable(settings: Settings, file: Path | None) -> tuple[Path, list[str]]:
             check_dump(backup.path)
         except BackupUnusable as error:
             skipped.append(str(error))
-        else:
+            continue
+        if holds_something(backup.path):
             return backup.path, skipped
+        skipped.append(f"the backup {backup.path} is of an empty catalogue")
     found = f"; {skipped[0]}" if skipped else ""
     raise BackupUnusable(
         f"expected a backup in {settings.backup_folder}, found none that can be used{found}; name one (`mer restore FILE`), or "

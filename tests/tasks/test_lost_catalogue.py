@@ -293,3 +293,15 @@ def test_a_version_that_was_given_up_lacks_nothing(space: Workspace) -> None:
     path = back_up_home(space.settings, None, with_objects=False).path
     lose(space.settings, "random")
     assert restore_home(space.settings, path, anyway=False).remark == ""
+
+
+def test_an_empty_backup_is_passed_over(space: Workspace) -> None:
+    path, before = back_up_home(space.settings, None, with_objects=False).path, models(space)
+    lose(space.settings, "empty")
+    open_catalogue(space.settings).close()
+    newer = back_up_home(space.settings, None, with_objects=False).path
+    lose(space.settings, "gone")
+    report = restore_home(space.settings, None, anyway=False)
+    assert (report.path, report.remark) == (path, "")
+    assert report.skipped == (f"the backup {newer} is of an empty catalogue",)
+    assert models(reopened()) == before
