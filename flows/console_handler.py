@@ -11,8 +11,6 @@ from prefect.logging.handlers import PrefectConsoleHandler
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 SERVICE_LOGGERS = ("prefect.events", "prefect.concurrency")
 """What Prefect says of its own threads, of which none decides how a run ends: a server that is away is waited for."""
-_INTERNAL = "PREFECT_INTERNAL_LOGGING_LEVEL"
-"""Of the same threads' other logger, which writes through a handler of its own."""
 _CLASS = "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS"
 """Prefect reads its logging configuration from variables of such names, here in all processes that tasks run in."""
 
@@ -35,4 +33,3 @@ def said_by_the_command_line(record: logging.LogRecord) -> bool:
 def use_console_handler() -> None:
     """Let Prefect write through `ConsoleHandler`; must run before `prefect` is imported."""
     os.environ[_CLASS] = f"{__name__}.{ConsoleHandler.__name__}"
-    os.environ.setdefault(_INTERNAL, "CRITICAL")

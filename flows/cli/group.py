@@ -76,6 +76,7 @@ def everywhere(
         import logging
 
         os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
+        os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "ERROR")
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
         for name in ("mer", "infra", "tasks", "flows"):
             logging.getLogger(name).setLevel(logging.INFO)

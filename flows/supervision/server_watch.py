@@ -11,7 +11,7 @@ from collections.abc import Callable
 from infra.errors import InfraError
 from infra.prefect_api import PrefectApi
 from infra.services import start
-from infra.services.deaths import has_died, is_served_by, was_started
+from infra.services.deaths import has_died, is_served_by, was_not_stopped, was_started
 from infra.settings import Settings
 from infra.shown_address import shown_address
 
@@ -71,6 +71,8 @@ class ServerWatch:
 
     def _start(self) -> None:
         try:
+            if not was_not_stopped("prefect", self._settings):
+                return
             address = start("prefect", self._settings)
         except (InfraError, OSError) as error:
             logger.warning("the Prefect server could not be started again: %s", str(error).splitlines()[0])

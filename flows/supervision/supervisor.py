@@ -19,7 +19,7 @@ from infra.errors import InfraError
 from infra.locking import is_locked, locked_now
 from infra.prefect_api import PrefectRefused
 from infra.services import start_command
-from infra.services.deaths import has_died, was_started
+from infra.services.deaths import has_died, was_not_stopped, was_started
 from infra.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def is_supervised(settings: Settings) -> bool:
 
 def keep_supervisor(settings: Settings) -> None:
     """Start it again if it died; where it was stopped (`mer down`) it stays so."""
-    if not is_supervised(settings) and was_started(NAME, settings):
+    if not is_supervised(settings) and was_not_stopped(NAME, settings):
         ensure_supervisor(settings)
 
 
@@ -83,7 +83,7 @@ class _Supervisor:
         works = was_started(WORKER, self._settings)
         if serves:
             self._watch.look()
-        if works and has_died(WORKER, self._settings):
+        if works and has_died(WORKER, self._settings) and was_not_stopped(WORKER, self._settings):
             start_worker(self._settings)
         return self._look_at_runs() or serves or works
 

@@ -24,6 +24,12 @@ def is_served_by(name: str, url: str, settings: Settings) -> bool:
     return state is not None and bool(state.address) and url.startswith(f"{state.address}/")
 
 
+def was_not_stopped(name: str, settings: Settings) -> bool:
+    """`was_started`, after whoever stops or starts it now has done so: one that is being stopped looks like one that died."""
+    with ServiceProcess(name, settings.services_folder).exclusively():
+        return was_started(name, settings)
+
+
 def has_died(name: str, settings: Settings) -> bool:
     """True where the service was started, not stopped, and none of its processes lives."""
     return was_started(name, settings) and not ServiceProcess(name, settings.services_folder).members()

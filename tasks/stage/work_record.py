@@ -73,6 +73,6 @@ def prospect(record: WorkRecord | None) -> Prospect:
         return Prospect.UNKNOWN
     try:
         same = version_of(record.roots) == record.code
-    except (ModuleNotFoundError, LookupError, SyntaxError):  # what computed it is gone
+    except (OSError, ModuleNotFoundError, LookupError, SyntaxError):  # what computed it is gone
         same = False
     return Prospect.RESUMABLE if same else Prospect.STALE

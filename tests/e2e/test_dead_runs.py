@@ -10,7 +10,7 @@ import pytest
 from e2e_installation import TINY, Installation
 from prefect_runs import ShownRuns, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 SECONDS = 120.0
 

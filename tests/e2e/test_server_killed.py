@@ -18,7 +18,7 @@ from infra.services.home_secrets import prefect_auth_string
 from infra.services.process import ServiceProcess
 from infra.settings import Settings, load_settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 TIMEOUT_SECONDS = 20.0
 

@@ -47,7 +47,15 @@ def server() -> Iterator[HTTPServer]:
 
 def _state(settings: Settings, address: str, mark: str) -> None:
     settings.services_folder.mkdir(parents=True)
-    state = {"name": "prefect", "address": address, "port": 1, "pid": 0, "mark": mark, "started": 0.0}
+    state = {
+        "name": "prefect",
+        "address": address,
+        "port": 1,
+        "pid": 0,
+        "mark": mark,
+        "started": 0.0,
+        "stop_signal": 15,
+    }
     (settings.services_folder / "prefect.json").write_text(json.dumps(state))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,25 @@ def test_put_get_exists_delete(store: ObjectStore, tmp_path: Path) -> None:
     with pytest.raises(ObjectMissing):
         store.get_file("a/c.bin", tmp_path / "never")
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["source", "target"]
+
+
+def test_a_listing_says_how_large_an_object_is_and_when_it_was_written(store: ObjectStore) -> None:
+    began = time.time()
+    store.put("blobs/aa/one", b"12345")
+    store.put("blobs/bb/two", b"1234567")
+    listed = {item.key: item for item in store.listed("blobs/")}
+    assert {key: item.size for key, item in listed.items()} == {"blobs/aa/one": 5, "blobs/bb/two": 7}
+    one = store.found("blobs/aa/one")
+    assert one == listed["blobs/aa/one"]
+    assert began - 2 <= one.modified <= time.time() + 2
+    assert store.found("blobs/aa/three") is None
+    time.sleep(1.1)  # servers tell whole seconds
+    store.put("blobs/aa/one", b"12345")
+    again = store.found("blobs/aa/one")
+    assert again is not None
+    assert again.modified > one.modified, (
+        "an equal content that is written again is new: a commit relies on it"
+    )
 
 
 def test_keys_below_a_folder_of_keys(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from aged_home import DAY, pass_days
 
 from infra.artifacts import ArtifactRef
 from infra.errors import CatalogueError
+from infra.settings import Settings
 from tasks.prune.files import cut_log
 from tasks.prune.report import Cleanup
 from tasks.prune.run import PruneAtWork, PrunePlan, prune
@@ -358,3 +359,32 @@ def test_a_work_folder_that_a_kill_left_empty_is_looked_at(space: Workspace) -> 
     assert (space.work / "test" / "key").is_dir() and not list((space.work / "test" / "key").iterdir())
     prune(space, MONTH)
     assert (space.work / "test" / "key").is_dir(), "it is young"
+
+
+@pytest.mark.slow
+def test_a_bucket_is_cleaned_up_like_a_folder(
+    s3_settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert s3_settings.s3_access_key is not None
+    assert s3_settings.s3_secret_key is not None
+    for name, value in (
+        ("HOME", str(tmp_path / "home")),
+        ("OBJECT_STORE_URL", s3_settings.object_store_url),
+        ("S3_ACCESS_KEY", s3_settings.s3_access_key.get_secret_value()),
+        ("S3_SECRET_KEY", s3_settings.s3_secret_key.get_secret_value()),
+        ("RETENTION_GRACE_HOURS", "0.0000001"),  # the clock of a bucket cannot be moved
+    ):
+        monkeypatch.setenv(f"MER_{name}", value)
+    space = workspace()
+    old, used = _stage("old").ref, _stage("used").ref
+    time.sleep(1.5)
+    for _ in range(4):
+        pass_days(space.settings, 10)
+        _stage("used")
+        _stage(os.urandom(4).hex())
+    cleanup = prune(space, MONTH)
+    assert _removed(cleanup, "artifacts") == 1
+    assert _removed(cleanup, "blobs") == 1
+    assert space.artifacts.lookup("test", old.key) is None
+    space.artifacts.verify(used)
+    assert _stage("old").ran
