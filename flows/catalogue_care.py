@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 from infra.catalogue import Catalogue, has_catalogue, open_database
 from infra.catalogue.backing_up import back_up_daily
 from infra.objects import open_store
 from infra.records import write_missing
 from infra.settings import Settings
 from infra.store_identity import belong_together
+from infra.whole_files import write_whole
+
+_CURRENT = "records-of-generations.json"
+"""File of the cache: a start takes no longer for the labels that there are."""
 
 
 def back_up_once_a_day(settings: Settings) -> str | None:
@@ -28,5 +34,18 @@ def write_records(settings: Settings) -> str | None:
     store = open_store(settings)
     with Catalogue(open_database(settings)) as catalogue:
         belong_together(catalogue, store, settings.object_store_url)
-        written = write_missing(catalogue, store)
+        before = _current_records(settings)
+        current = dict(before)
+        written = write_missing(catalogue, store, current)
+    if current != before:
+        write_whole(settings.cache_folder / _CURRENT, json.dumps(current, sort_keys=True).encode())
     return f"wrote {written} records of the catalogue that the object store lacked" if written else None
+
+
+def _current_records(settings: Settings) -> dict[str, str]:
+    """What `write_missing` found equal at earlier starts."""
+    try:
+        found = json.loads((settings.cache_folder / _CURRENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -26,8 +26,8 @@ _OTHERS, _GROUP = 0o007, 0o070
 MARK = ".private"
 """File in a home whose modes were seen to."""
 _OURS = (
-    "backups", "cache", "catalogue.db*", "checkpoints", "data", "logs", "mlflow", "objects", "optuna.db*", "prefect", "services",
-    "spool", "supervisor", "weights", "worker*",
+    "backups", "cache", "catalogue.db*", "checkpoints", "data", "failures", "logs", "mlflow", "objects", "optuna.db*", "prefect",
+    "services", "spool", "supervisor", "weights", "worker*",
 )  # fmt: skip
 """What we write in a home: `MER_HOME` may name a folder that holds other things, which are none of our business."""
 
@@ -79,7 +79,7 @@ def tighten(home: Path) -> None:
         return
     with contextlib.suppress(OSError):
         entries = list(home.iterdir())
-        ours = [path for path in entries if any(path.match(pattern) for pattern in _OURS)]
+        ours = [path for path in entries if is_ours(path)]
         closing = umask_of(home)
         changed = sum(_closed(path, closing) for path in ours)
         if ours and len(ours) == len(entries):  # else the folder is not ours alone
@@ -92,6 +92,11 @@ def tighten(home: Path) -> None:
                 changed,
             )
         mark(home)
+
+
+def is_ours(path: Path) -> bool:
+    """True for what we write in a home, by its name: `path` lies in the home itself."""
+    return any(path.match(pattern) for pattern in _OURS)
 
 
 def mark(home: Path) -> None:

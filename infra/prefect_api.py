@@ -19,7 +19,7 @@ from urllib.request import Request, build_opener
 
 from pydantic import SecretStr
 
-from infra.errors import PrefectUnavailable
+from infra.errors import InfraError, PrefectUnavailable
 from infra.shown_address import shown_address
 
 AUTH_VARIABLE = "PREFECT_API_AUTH_STRING"
@@ -132,15 +132,23 @@ class PrefectApi:
             said = error.read(2000).decode("utf-8", errors="replace")
             if error.code >= 500:
                 raise PrefectUnavailable(self._message(f"HTTP {error.code}")) from error
-            raise PrefectRefused(error.code, self._message(f"HTTP {error.code}: {said[:300]}")) from error
+            raise PrefectRefused(error.code, self._refusal(error.code, said)) from error
         except (URLError, OSError, http.client.HTTPException, ValueError) as error:
             raise PrefectUnavailable(self._message(type(error).__name__)) from error
+
+    def _refusal(self, status: int, said: str) -> str:
+        do = (
+            ": it asks for another password (MER_PREFECT_AUTH_STRING), or is another program's by now"
+            if status in (401, 403)
+            else ""
+        )
+        return f"the Prefect server at {shown_address(self._url)} refuses (HTTP {status}: {said[:300]}){do}"
 
     def _message(self, what: str) -> str:
         return f"the Prefect server at {shown_address(self._url)} does not answer ({what})"
 
 
-class PrefectRefused(Exception):
+class PrefectRefused(InfraError):
     """The server answered that it will not do that."""
 
     def __init__(self, status: int, message: str) -> None:

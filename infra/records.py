@@ -22,6 +22,7 @@ from infra.catalogue import Catalogue, GenerationFacts, GenerationRow, ModelVers
 from infra.catalogue.database import Database, finite_json
 from infra.errors import CatalogueIncomplete, InfraError, ObjectMissing
 from infra.objects import ObjectStore
+from infra.objects.interface import StoredObject
 from infra.objects.layout import (
     AUDIT_RECORDS,
     GENERATION_RECORDS,
@@ -124,8 +125,14 @@ class RecordingCatalogue(Catalogue):
             logger.warning("a record of the catalogue is written by the next start: %s", error)
 
 
-def write_missing(catalogue: Catalogue, store: ObjectStore) -> int:
+def write_missing(catalogue: Catalogue, store: ObjectStore, current: dict[str, str] | None = None) -> int:
     """Write the records that are not there, and those of generations that stand elsewhere now; returns how many.
+
+    Args:
+        catalogue: what is recorded.
+        store: where.
+        current: generations whose record was found equal before -> row and object of then; brought up to date here. To compare a
+            record all labels are written out, which is done again where row or object changed. None: all are compared.
 
     Raises StoreUnavailable, StoreFull, CatalogueUnavailable: what is missing stays so until the next start.
     """
@@ -142,9 +149,32 @@ def write_missing(catalogue: Catalogue, store: ObjectStore) -> int:
     for feature_key, shard in catalogue.feature_shards():
         if shard_record(feature_key, shard.key) not in there:
             written += _write_shard(store, feature_key, shard)
-    for generation in catalogue.generations():
-        written += _write_generation(catalogue, store, generation)
+    return written + _write_generations(catalogue, store, {} if current is None else current)
+
+
+def _write_generations(catalogue: Catalogue, store: ObjectStore, current: dict[str, str]) -> int:
+    written, before = 0, dict(current)
+    current.clear()
+    there = {item.key: item for item in store.listed(GENERATION_RECORDS)}
+    for row in catalogue.generations():
+        record = generation_record(row.key)
+        stamp = _stamp(row, there.get(record))
+        if stamp is None or before.get(record) != stamp:
+            written += _write_generation(catalogue, store, row)
+            stamp = _stamp(row, store.found(record))
+        if stamp is not None:
+            current[record] = stamp
     return written
+
+
+def _stamp(row: GenerationRow, item: StoredObject | None) -> str | None:
+    """The row, without its labels, which never change, and when and how long the record was written; None: there is none."""
+    if item is None:
+        return None
+    text = finite_json(
+        _plain({**asdict(row), "artifact": row.artifact.sha256, "selections": sorted(row.selections)})
+    )
+    return f"{hashlib.sha256(text.encode()).hexdigest()} {item.size} {item.modified!r}"
 
 
 def require_known(catalogue: Catalogue, store: ObjectStore) -> None:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime, timedelta
 
 from infra.catalogue import Catalogue, RunProcessRow
 from infra.errors import PrefectUnavailable
 from infra.machine import has_ended, this_process
 from infra.prefect_api import ENDED, PrefectApi, PrefectRefused
+from infra.services.deaths import is_served_by
 from infra.services.home_secrets import prefect_auth_string
 from infra.settings import Settings
 from infra.tracking import Tracker
@@ -23,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 SILENT_SECONDS = 75.0
 """A process on another machine whose beat stands still for so long is dead; it beats every ten seconds, from two processes."""
+GIVEN_UP_AFTER = timedelta(days=30)
+"""So long after its start a dead run is looked after where its server does not answer."""
 _OPEN = frozenset({"PENDING", "RUNNING", "CANCELLING"})
 """States of a run that a living process works on: paused and scheduled runs have none."""
 
@@ -69,6 +73,7 @@ class Settling:
         """End what is left of the `dead` among all records `rows`; returns those whose flow run was marked as crashed.
 
         A record is removed once there is nothing left to change: ends of task runs may reach the server after their process' end.
+        A server that does not answer is asked once, however many runs it has: a start waits for this.
 
         Raises:
             PrefectUnavailable, PrefectRefused: a server does not answer; what is left is done next time.
@@ -77,7 +82,10 @@ class Settling:
         alive = {row.flow_run for row in rows if row.key not in keys}
         crashed: list[RunProcessRow] = []
         failed: Exception | None = None
+        silent: set[str] = set()
         for row in dead:
+            if row.server in silent and row.flow_run is not None and row.flow_run not in alive:
+                continue
             try:
                 if row.flow_run is None or row.flow_run in alive:  # it did not begin, or was begun again
                     self._catalogue.remove_run_process(row.key)
@@ -85,9 +93,18 @@ class Settling:
                     crashed.append(row)
             except (PrefectUnavailable, PrefectRefused) as error:
                 failed = error
+                silent.add(row.server)
+                if self._is_given_up(row):
+                    logger.info("%s at %s is not asked for any more: no answer", row.flow, row.server)
+                    self._catalogue.remove_run_process(row.key)
         if failed is not None:
             raise failed
         return crashed
+
+    def _is_given_up(self, row: RunProcessRow) -> bool:
+        """True for an old run of a server that is not this home's: it may be gone for good."""
+        old = datetime.now(UTC) - row.started_at > GIVEN_UP_AFTER
+        return old and not is_served_by("prefect", f"{row.server}/", self._settings)
 
     def _end(self, row: RunProcessRow, flow_run: str) -> bool:
         """End one; True where its flow run became a crashed one now."""

@@ -23,7 +23,7 @@ from sqlalchemy import JSON, Connection, MetaData, Table, inspect, select, text
 
 from infra.catalogue.database import finite_json
 from infra.catalogue.queue_tables import QueuedTask, TaskProcess
-from infra.catalogue.tables import Base, RunProcess
+from infra.catalogue.tables import Artifact, Base, Corpus, Model, RunProcess
 from infra.errors import BackupUnusable
 from infra.whole_files import write_whole
 
@@ -33,6 +33,8 @@ _OURS = frozenset(Base.metadata.tables)
 """A database may hold tables of others; names of tables do not change."""
 OF_THE_MOMENT = frozenset(table.__tablename__ for table in (RunProcess, TaskProcess, QueuedTask))
 """Tables whose rows mean something while their processes live: put back later, tasks of then would run again."""
+_FIRST = frozenset(table.__tablename__ for table in (Corpus, Artifact, Model))
+"""Tables of which one has a row in any catalogue that is not empty."""
 ROWS_AT_ONCE = 1000
 """Rows written by one statement."""
 
@@ -81,6 +83,11 @@ def check_dump(path: Path) -> dict[str, Any]:
         if number == 0:
             header = value
     return header
+
+
+def holds_something(path: Path) -> bool:
+    """Whether anything was catalogued when a dump was written. Raises BackupUnusable."""
+    return any(isinstance(value, list) and value[0] in _FIRST for value in lines(path))
 
 
 def reflected(connection: Connection) -> list[Table]:

@@ -31,6 +31,8 @@ from infra.machine import ProcessName, boot_id, has_ended, seconds_since_boot, t
 logger = logging.getLogger(__name__)
 
 DEFAULT_TTL_SECONDS = 60.0
+_EARLIER_TTL_SECONDS = 30.0
+"""For how long runs of versions to 0.4.0, which did not write it down, held their lease between two renewals."""
 _TOKEN_LOCK = 0x6C656173  # "leas", the number of the advisory lock that orders tokens on Postgres
 
 
@@ -155,7 +157,7 @@ class LeaseCatalogue:
         now, seen = self.clock(), self._seen.get(row.name)
         if seen is None or (seen.token, seen.beat, seen.expires_at) != (row.token, row.beat, row.expires_at):
             seen = self._seen[row.name] = _Seen(row.token, row.beat, row.expires_at, now)
-        return max(0.0, seen.since + (row.ttl_seconds or DEFAULT_TTL_SECONDS) - now)
+        return max(0.0, seen.since + (row.ttl_seconds or _EARLIER_TTL_SECONDS) - now)
 
 
 def require_current(connection: Connection, token: int) -> None:

@@ -56,6 +56,8 @@ def migrate(database: Database) -> None:
                 f"the catalogue at {database.shown_url} has schema revision {current}, newer than this code "
                 f"(which knows up to {head}): update the code"
             )
+        if current == head:  # another process was faster while this one waited
+            return
         if current is not None:
             _announce(script, current, database.shown_url)
             if database.backups is not None:

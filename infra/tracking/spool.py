@@ -134,10 +134,10 @@ class Spool:
                     _say(self._why_waiting, str(error))
                     break
                 except (EventRefused, *_NO_EVENT) as error:
-                    logger.error("MLflow refused %s, set aside in %s: %s", path.name, self._refused, error)
-                    self._set_aside(
-                        path, f"{error}" if isinstance(error, EventRefused) else f"damaged: {error!r}"
-                    )
+                    reason = f"{error}" if isinstance(error, EventRefused) else f"damaged: {error!r}"
+                    who = "MLflow refused" if isinstance(error, EventRefused) else "no event is in"
+                    logger.error("%s %s, set aside in %s: %s", who, path.name, self._refused, reason)
+                    self._set_aside(path, reason)
                 else:
                     path.unlink()
                     sent += 1

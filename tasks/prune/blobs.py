@@ -6,9 +6,10 @@ looked at before anything is removed, and a commit that is recorded after looks 
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
 from infra.artifacts import Manifest, blob_key, manifest_key
 from infra.errors import ArtifactCorrupt, ObjectMissing
@@ -21,6 +22,8 @@ from tasks.stage.workspace import Workspace
 
 BATCH = 64
 """Blobs removed while commits wait."""
+LONGEST_SECONDS = 3.0
+"""And how long these wait at most, where the store is slow: others give the catalogue up after some time."""
 _AT_ONCE = 8
 """Manifests read side by side."""
 
@@ -54,13 +57,13 @@ def sweep_blobs(space: Workspace, window: Window, staying: Collection[Name], cle
     except UnreadableManifest as error:
         cleanup.notes.append(f"no blob is removed: {error}")
         return
-    unlisted = iter([item for item in candidates if item.key not in listed])
-    while batch := list(islice(unlisted, BATCH)):
+    unlisted = deque(item for item in candidates if item.key not in listed)
+    if cleanup.dry_run:
+        for item in unlisted:
+            removed.add(item.size)
+        return
+    while unlisted:
         cleanup.check_time()
-        if cleanup.dry_run:
-            for item in batch:
-                removed.add(item.size)
-            continue
         with space.catalogue.store_kept_still() as now:
             new = [name for name, sha256 in now.items() if recorded.get(name) != sha256]
             try:
@@ -69,10 +72,14 @@ def sweep_blobs(space: Workspace, window: Window, staying: Collection[Name], cle
                 cleanup.notes.append(f"no more blobs are removed: {error}")
                 return
             recorded = now
-            for item in batch:
+            until = time.monotonic() + LONGEST_SECONDS
+            for _ in range(min(BATCH, len(unlisted))):
+                item = unlisted.popleft()
                 if item.key not in listed and _is_still_old(space, item, window):
                     space.artifacts.objects.delete(item.key)
                     removed.add(item.size)
+                if time.monotonic() > until:
+                    break
 
 
 def count_others(space: Workspace, cleanup: Cleanup) -> None:

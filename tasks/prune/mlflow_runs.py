@@ -1,4 +1,5 @@
-"""Tracked runs that are out of retention: deleted and purged, with their figures. Those of kept model versions stay.
+"""Tracked runs that are out of retention: deleted and purged, with their figures. Those of kept model versions stay, and those of
+versions that this catalogue does not know: several homes may track to one server.
 
 What MLflow's registry says of versions is small and stays, as the catalogue's rows do.
 """
@@ -19,12 +20,12 @@ from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_file
 from infra.tracking import EXPERIMENT
 from infra.tracking.mlflow_sink import PARENT_TAG, MlflowSink
+from infra.tracking.registry import SHA256_TAG, VERSION_TAG
 from tasks.prune.files import folder_size
 from tasks.prune.report import Cleanup
 from tasks.prune.window import Window
 from tasks.stage.workspace import Workspace
 
-_VERSION_TAG = "mer.version"
 _OLD_RUNS = """
     SELECT runs.run_uuid, runs.artifact_uri, parent.value
     FROM runs
@@ -33,12 +34,17 @@ _OLD_RUNS = """
     WHERE experiments.name = ? AND runs.start_time < ?
 """
 _VERSION_RUNS = """
-    SELECT model_versions.run_id, model_versions.name, tag.value
+    SELECT model_versions.run_id, model_versions.name, number.value, sha256.value
     FROM model_versions
-    JOIN model_version_tags AS tag ON tag.name = model_versions.name AND tag.version = model_versions.version
-    WHERE tag.key = ? AND model_versions.run_id IS NOT NULL
+    LEFT JOIN model_version_tags AS number
+        ON number.name = model_versions.name AND number.version = model_versions.version AND number.key = ?
+    LEFT JOIN model_version_tags AS sha256
+        ON sha256.name = model_versions.name AND sha256.version = model_versions.version AND sha256.key = ?
+    WHERE model_versions.run_id IS NOT NULL
 """
 
+Version = tuple[str, str, str]
+"""Name of a model, number and sha256 of a version."""
 Run = tuple[str, str, str | None]
 """Id, address of its figures, id of its parent."""
 
@@ -48,8 +54,10 @@ def sweep_tracked_runs(space: Workspace, window: Window, cleanup: Cleanup) -> No
     removed = cleanup.kind("tracked runs", 0, 0)
     uri = space.settings.mlflow_tracking_uri.get_secret_value()
     before_ms = int(window.seconds * 1000)
-    kept = {
-        (row.name, str(row.version)) for row in space.catalogue.model_versions() if row.retired_at is None
+    given_up = {
+        (row.name, str(row.version), row.artifact.sha256)
+        for row in space.catalogue.model_versions()
+        if row.retired_at is not None
     }
     file = sqlite_file(uri) if uri.startswith("sqlite:") else None
     if file is not None and not file.is_file():
@@ -60,9 +68,9 @@ def sweep_tracked_runs(space: Workspace, window: Window, cleanup: Cleanup) -> No
         cleanup.notes.append(f"tracked runs are left: no answer from {shown_address(uri)}")
         return
     runs = (
-        _in_database(file, before_ms, kept)
+        _in_database(file, before_ms, given_up)
         if file is not None
-        else _at_server(space.settings, before_ms, kept)
+        else _at_server(space.settings, before_ms, given_up)
     )
     if not runs:
         return
@@ -79,26 +87,30 @@ def sweep_tracked_runs(space: Workspace, window: Window, cleanup: Cleanup) -> No
         cleanup.notes.append("tracked runs were deleted at the MLflow server; its `mlflow gc` purges them")
 
 
-def _in_database(file: Path, before_ms: int, kept: Collection[tuple[str, str]]) -> list[Run]:
+def _in_database(file: Path, before_ms: int, given_up: Collection[Version]) -> list[Run]:
     """Old runs by MLflow's database itself, without the seconds that importing MLflow takes."""
     with contextlib.closing(
         sqlite3.connect(f"file:{quote(file.as_posix())}?mode=ro", uri=True, timeout=10)
     ) as database:
         try:
             runs = database.execute(_OLD_RUNS, (PARENT_TAG, EXPERIMENT, before_ms)).fetchall()
-            versions = database.execute(_VERSION_RUNS, (_VERSION_TAG,)).fetchall()
+            versions = database.execute(_VERSION_RUNS, (VERSION_TAG, SHA256_TAG)).fetchall()
         except sqlite3.OperationalError:  # nothing was tracked yet
             return []
-    return _unless_kept(runs, {run for run, name, version in versions if (name, version) in kept})
+    return _unless_kept(runs, {run for run, *version in versions if tuple(version) not in given_up})
 
 
-def _at_server(settings: Settings, before_ms: int, kept: Collection[tuple[str, str]]) -> list[Run]:
+def _at_server(settings: Settings, before_ms: int, given_up: Collection[Version]) -> list[Run]:
     client = _client(settings)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         return []
     versions = _pages(lambda token: client.search_model_versions(page_token=token))
-    protected = {item.run_id for item in versions if (item.name, item.tags.get(_VERSION_TAG)) in kept}
+    protected = {
+        item.run_id
+        for item in versions
+        if (item.name, item.tags.get(VERSION_TAG), item.tags.get(SHA256_TAG)) not in given_up
+    }
     found = _pages(
         lambda token: client.search_runs(
             [experiment.experiment_id],

@@ -52,7 +52,11 @@ def fetch_package(space: Workspace, row: ModelVersionRow) -> Path:
 
 def _instead(space: Workspace, row: ModelVersionRow) -> str:
     champion = space.catalogue.champion(row.name)
-    others = [other for other in space.catalogue.model_versions(row.name) if other not in (row, champion)]
+    others = [
+        other
+        for other in space.catalogue.model_versions(row.name)
+        if other not in (row, champion) and other.retired_at is None
+    ]
     complete = _first_complete(space, reversed(others))
     again = "the run that trained it makes it again"
     if complete is None:

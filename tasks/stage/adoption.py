@@ -17,7 +17,7 @@ from infra.records import require_known, write_missing
 from infra.settings import Settings
 from infra.shown_address import shown_address
 from infra.store_identity import identity_bytes, stored_identity
-from tasks.stage.backup import readable_database
+from tasks.stage.backup import readable_database, referred_artifacts
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,7 @@ def adopt_store(settings: Settings, *, anyway: bool) -> AdoptionReport:
                 f"the object store at {shown} belongs to another catalogue, which will refuse it once this one has adopted it: "
                 "expected a copy made for this catalogue; if it is one, `mer adopt --anyway`"
             )
-        refs = {record.ref for record in catalogue.artifacts()}
-        refs |= {version.artifact for version in catalogue.model_versions()}
-        refs |= {shard for _, shard in catalogue.feature_shards()}
+        refs = referred_artifacts(catalogue)
         missing = sum(artifacts.lookup(ref.kind, ref.key) is None for ref in refs)
         if missing and not anyway:
             raise CatalogueError(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.artifacts import ArtifactStore
+from infra.artifacts import ArtifactRef, ArtifactStore
 from infra.catalogue import Catalogue, has_catalogue, open_database
 from infra.catalogue.backing_up import back_up
 from infra.catalogue.backups import backups_in
 from infra.catalogue.database import Database
-from infra.catalogue.dump import check_dump
+from infra.catalogue.dump import check_dump, holds_something
 from infra.catalogue.loading import load
 from infra.errors import (
     ArtifactCorrupt,
@@ -26,7 +26,8 @@ from infra.objects import FolderStore, ObjectStore, open_store
 from infra.objects.layout import BLOBS, IDENTITY, PROBES
 from infra.records import write_missing
 from infra.settings import Settings
-from infra.store_identity import belong_together
+from infra.shown_address import shown_address
+from infra.store_identity import belong_together, stored_identity
 from infra.whole_files import sweep_beside, temporary_name
 
 OBJECTS = "objects"
@@ -134,7 +135,30 @@ def restore_home(settings: Settings, file: Path | None, *, anyway: bool) -> Rest
         rows = load(database, path)
     finally:
         database.close()
+    _pair_again(settings)
     return RestoreReport(path, rows, tuple(skipped), set_aside, before, _remark(settings))
+
+
+def _pair_again(settings: Settings) -> None:
+    """A backup of before catalogues had an identity (every home has one such, made before its schema was changed) belongs to the
+    home's store if that holds all that it refers to.
+    """
+    store = open_store(settings)
+    artifacts = ArtifactStore(store, settings.cache_folder)
+    with Catalogue(open_database(settings)) as catalogue:
+        if catalogue.store_identity() is not None or catalogue.is_empty():
+            return
+        refs = referred_artifacts(catalogue)
+        stored = stored_identity(store, settings.object_store_url)
+        if stored is not None and refs and all(artifacts.lookup(ref.kind, ref.key) == ref for ref in refs):
+            catalogue.replace_identity(stored, shown_address(settings.object_store_url))
+
+
+def referred_artifacts(catalogue: Catalogue) -> set[ArtifactRef]:
+    """Every artifact that the catalogue knows."""
+    refs = {record.ref for record in catalogue.artifacts()}
+    refs |= {version.artifact for version in catalogue.model_versions() if version.retired_at is None}
+    return refs | {shard for _, shard in catalogue.feature_shards()}
 
 
 def _usable(settings: Settings, file: Path | None) -> tuple[Path, list[str]]:
@@ -147,8 +171,10 @@ def _usable(settings: Settings, file: Path | None) -> tuple[Path, list[str]]:
             check_dump(backup.path)
         except BackupUnusable as error:
             skipped.append(str(error))
-        else:
+            continue
+        if holds_something(backup.path):
             return backup.path, skipped
+        skipped.append(f"the backup {backup.path} is of an empty catalogue")
     found = f"; {skipped[0]}" if skipped else ""
     raise BackupUnusable(
         f"expected a backup in {settings.backup_folder}, found none that can be used{found}; name one (`mer restore FILE`), or "
@@ -227,6 +253,8 @@ def _remark(settings: Settings) -> str:
             return str(error)
         missing = []
         for version in catalogue.model_versions():
+            if version.retired_at is not None:
+                continue
             try:
                 artifacts.verify(version.artifact)
             except (ArtifactMissing, ArtifactCorrupt) as error:

@@ -46,6 +46,18 @@ def _home_with_runs(space: Workspace) -> None:
         connection.exec_driver_sql("UPDATE model_versions SET retired_at = created_at WHERE version = 2")
 
 
+def _of_another_catalogue(space: Workspace) -> None:
+    """A version of the same model, which another home tracks to the same MLflow."""
+    _run(space, "of another home")
+    with space.tracker._sink.client() as (client, experiment):
+        [run] = [
+            run for run in client.search_runs([experiment]) if run.data.tags["mer.key"] == "of another home"
+        ]
+        client.create_model_version(
+            "m", "mer-artifact://model/x", run.info.run_id, tags={"mer.version": "2", "mer.sha256": "f" * 64}
+        )
+
+
 def _keys(space: Workspace) -> set[str]:
     with space.tracker._sink.client() as (client, experiment):
         return {run.data.tags["mer.key"].partition("/")[0] for run in client.search_runs([experiment])}
@@ -56,25 +68,28 @@ def test_runs_in_a_database_are_purged(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("MER_HOME", str(tmp_path / "home"))
     space = workspace()
     _home_with_runs(space)
+    _of_another_catalogue(space)
     pass_days(space.settings, 40)
     _run(space, "of today")
     figures = space.settings.home / "mlflow" / "artifacts"
-    assert len(list(figures.rglob("curve.png"))) == 4
+    assert len(list(figures.rglob("curve.png"))) == 5
     counted = Cleanup(dry_run=True)
     sweep_tracked_runs(space, _window(30), counted)
     assert counted.total == 4
     assert counted.total_bytes == 2 * len(b"a picture")
-    assert _keys(space) == {"served", "given-up", "experiment", "of today"}
+    assert _keys(space) == {"served", "given-up", "experiment", "of today", "of another home"}
     cleanup = Cleanup(dry_run=False)
     sweep_tracked_runs(space, _window(30), cleanup)
     assert (cleanup.total, cleanup.total_bytes) == (counted.total, counted.total_bytes)
-    assert _keys(space) == {"served", "of today"}
-    assert len(list(figures.rglob("curve.png"))) == 2
+    assert _keys(space) == {"served", "of today", "of another home"}
+    assert len(list(figures.rglob("curve.png"))) == 3
     rows = row_counts(space.settings.home / "mlflow" / "mlflow.db")
-    assert rows["runs"] == 4
-    assert rows["inputs"] == rows["datasets"] == 2
+    assert rows["runs"] == 6
+    assert rows["inputs"] == rows["datasets"] == 3
     mirror_registry(space)
-    assert _keys(space) == {"served", "of today"}, "the mirror of the registry makes none of them again"
+    assert _keys(space) == {"served", "of today", "of another home"}, (
+        "the mirror of the registry makes none of them again"
+    )
 
 
 @pytest.mark.slow

@@ -78,6 +78,15 @@ def test_no_version_is_complete(space: Workspace) -> None:
         roll_back("m")
 
 
+def test_a_version_that_was_given_up_is_not_recommended(space: Workspace) -> None:
+    """Its files may still be there; it cannot be promoted all the same."""
+    with space.catalogue.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE model_versions SET retired_at = created_at WHERE version = 1")
+    spoil(space, 2)
+    with pytest.raises(CatalogueError, match="no other version of m is complete"):
+        roll_back("m")
+
+
 def test_an_incomplete_champion_answers_with_one_line(space: Workspace) -> None:
     spoil(space, 3)
     row = space.catalogue.champion("m")

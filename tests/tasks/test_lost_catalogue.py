@@ -261,3 +261,47 @@ def test_a_store_that_does_not_answer_keeps_no_promotion_back(
 
     assert "wrote 1 records" in str(write_records(space.settings))
     assert write_records(space.settings) is None
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_backup_of_before_identities_is_paired_with_the_store_that_holds_all_of_it(
+    whole: bool, space: Workspace
+) -> None:
+    """The one that an update makes of a home of 0.4.0 is the only one on its first day."""
+    with space.catalogue.database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM store_identity")
+    path = back_up_home(space.settings, None, with_objects=False).path
+    before = models(space)
+    if not whole:
+        space.artifacts.discard(space.catalogue.model_versions()[0].artifact)
+    lose(space.settings, "random")
+    report = restore_home(space.settings, path, anyway=False)
+    if whole:
+        assert report.remark == ""
+        assert models(reopened()) == before
+    else:
+        assert "belongs to another catalogue" in report.remark
+
+
+def test_a_version_that_was_given_up_lacks_nothing(space: Workspace) -> None:
+    """Neither a copied store nor a backup is refused or remarked on for what the clean-up removed."""
+    given_up = space.catalogue.model_versions()[0]
+    space.artifacts.discard(given_up.artifact)
+    with space.catalogue.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE model_versions SET retired_at = created_at WHERE version = 1")
+    assert adopt_store(space.settings, anyway=False).missing == 0
+    path = back_up_home(space.settings, None, with_objects=False).path
+    lose(space.settings, "random")
+    assert restore_home(space.settings, path, anyway=False).remark == ""
+
+
+def test_an_empty_backup_is_passed_over(space: Workspace) -> None:
+    path, before = back_up_home(space.settings, None, with_objects=False).path, models(space)
+    lose(space.settings, "empty")
+    open_catalogue(space.settings).close()
+    newer = back_up_home(space.settings, None, with_objects=False).path
+    lose(space.settings, "gone")
+    report = restore_home(space.settings, None, anyway=False)
+    assert (report.path, report.remark) == (path, "")
+    assert report.skipped == (f"the backup {newer} is of an empty catalogue",)
+    assert models(reopened()) == before
