@@ -93,9 +93,10 @@ _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
 
 
 def put_right(settings: Settings | None = None) -> list[str]:
-    """Run every step; returns a line for each that repaired something, or could not."""
+    """Run every step; returns a line for each that repaired something, and one for each reason why others could not."""
     settings = settings or load_settings()
     lines: list[str] = []
+    hindered: dict[str, list[str]] = {}
     for name, step in _STEPS.items():
         try:
             line = step(settings)
@@ -103,7 +104,8 @@ def put_right(settings: Settings | None = None) -> list[str]:
             if (said := explained(error)) is None:
                 logger.exception("%s: could not be put right", name)
                 said = hidden(f"{type(error).__name__}: {error}")
-            line = f"{name}: not put right yet: {said}"
+            hindered.setdefault(said, []).append(name)
+            continue
         if line is not None:
             lines.append(line)
-    return lines
+    return [*lines, *(f"{', '.join(names)}: not put right yet: {said}" for said, names in hindered.items())]
