@@ -24,7 +24,6 @@ from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.finding import commit, lookup_used, lookup_verified
 from tasks.stage.library_versions import library_versions, tell_other_libraries
-from tasks.stage.patient_client import be_patient_from_the_start
 from tasks.stage.stage_record import StageRecord, settle
 from tasks.stage.work_folder import alone_in, clear_if_abandoned
 from tasks.stage.work_record import WorkRecord, describe_work
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from mer.training.checkpoint import Checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
-
-be_patient_from_the_start()  # here, since every process that executes tasks loads this module
 
 
 @dataclass(frozen=True)

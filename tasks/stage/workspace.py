@@ -18,6 +18,7 @@ from infra.records import RecordingCatalogue
 from infra.settings import Settings, load_settings
 from infra.store_identity import belong_together, require_unused
 from infra.tracking import Tracker
+from tasks.stage.patient_client import be_patient_from_the_start
 
 _lock = threading.Lock()
 _open: dict[Settings, Workspace] = {}
@@ -55,6 +56,7 @@ def workspace() -> Workspace:
         if settings not in _open:
             prepare_home(settings.home)
             ask_loopback_directly()
+            be_patient_from_the_start()  # here, since every process that executes tasks comes by
             _open[settings] = _opened(settings)
         return _open[settings]
 

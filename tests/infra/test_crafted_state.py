@@ -66,4 +66,4 @@ def test_an_event_that_is_none_is_set_aside_and_the_others_are_sent(content: byt
     (tmp_path / "00000-crafted.json").write_bytes(content)
     spool.drain(lambda event: sent.append(event["type"].upper()))
     assert sent == ["RUN"] and spool.waiting() == 0
-    assert [path.name for path in (tmp_path / "refused").iterdir()] == ["00000-crafted.json"]
+    assert [path.name for path in (tmp_path / "refused").glob("*.json")] == ["00000-crafted.json"]

@@ -65,6 +65,8 @@ class Ingested(NamedTuple):
 
 
 TIMES = {"mtime_ns", "expires_at"}
+OF_THE_HOME = {"store_identity"}
+"""Tables that tell homes apart."""
 LONG_AGO = 1_600_000_000
 
 
@@ -118,6 +120,8 @@ def tables(space: Workspace) -> dict[str, list[tuple[Any, ...]]]:
     found = {}
     with space.catalogue.database.reading() as connection:
         for table in Base.metadata.sorted_tables:
+            if table.name in OF_THE_HOME:
+                continue
             columns = [
                 column
                 for column in table.columns
