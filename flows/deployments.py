@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 
+import yaml
+
 from flows.supervision.local_worker import POOL, PREFECT, ROOT, start_worker, worker_environment
 from infra.hidden_secrets import hidden
 from infra.settings import load_settings
 
 
-def deploy_all(worker: bool = True) -> None:
-    """Create the work pool, register every deployment, and start a process worker in the background.
+def deploy_all(worker: bool = True) -> list[str]:
+    """Create the work pool, register every deployment, and start a process worker; returns the deployments' names.
 
     Raises:
         RuntimeError: Prefect refused; the message ends with what it said.
@@ -22,6 +24,8 @@ def deploy_all(worker: bool = True) -> None:
     _run([*PREFECT, "deploy", "--all"], environment)
     if worker:
         start_worker(settings)
+    described = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    return [str(item["name"]) for item in described["deployments"]]
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:

@@ -87,7 +87,7 @@ def tighten(home: Path) -> None:
         if changed:
             logger.warning(
                 "the home %s could be read by others: what is in it is for its owner only from now on (%d files and folders; "
-                "open it again for a group by `chmod`, which is left as it is)",
+                "to share it with a group give it group bits by `chmod`: they are left as they are)",
                 home,
                 changed,
             )

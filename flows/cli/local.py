@@ -14,7 +14,9 @@ def register(app: typer.Typer) -> None:
 
 
 def status() -> None:
-    """Show the data folder, servers, corpora, quarantine and unfinished stages."""
+    """Show servers, models, corpora, runs, schedules, unfinished work, task workers, what waits for MLflow, and the disk.
+
+    Starts and changes nothing."""
     from flows.status import show_status
 
     show_status()
@@ -55,12 +57,19 @@ def password() -> None:
 
 
 def deploy() -> None:
-    """Register the deployments of prefect.yaml and start a worker in the background."""
+    """Register the deployments of prefect.yaml and start a worker in the background.
+
+    The nightly ones (retrain, prune) then run by themselves; each can be started as a form of the Prefect page.
+    """
     started = servers()
     from flows.deployments import deploy_all
 
-    deploy_all()
+    names = deploy_all()
     show_addresses(started)
+    typer.echo(f"registered: {', '.join(names)}")
+    typer.echo(
+        "a worker runs in the background: `mer status` shows it and the next scheduled runs, `mer down` stops it"
+    )
 
 
 def servers() -> dict[str, str]:

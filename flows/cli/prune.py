@@ -76,5 +76,8 @@ def _show(cleanup: Cleanup, dry_run: bool) -> None:
             typer.echo(f"{item.count:8d}  {item.kind:<36}{size}".rstrip())
     for note in cleanup.notes:
         typer.echo(f"  {note}")
+    if not cleanup.total:
+        typer.echo("nothing to remove: everything is in use, or was used too recently")
+        return
     verb = "would be removed" if dry_run else "removed"
     typer.echo(f"{cleanup.total} things, {cleanup.total_bytes / 1e6:.1f} MB {verb}")

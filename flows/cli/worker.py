@@ -8,8 +8,9 @@ import os
 def worker() -> None:
     """Take tasks of flows that run with MER_TASK_RUNNER=workers, one at a time; start one per core or GPU.
 
-    It needs the home or the catalogue and object store of the flows (MER_HOME; MER_DATABASE_URL, MER_OBJECT_STORE_URL), and no
-    Prefect server. A worker that ends loses no task: another one runs it again.
+    It needs what the flows have: the same MER_HOME, or MER_DATABASE_URL and MER_OBJECT_STORE_URL. It needs no Prefect server.
+
+    A worker that ends loses no task: another one runs it again.
     """
     from infra.home import prepare_home
     from infra.settings import load_settings

@@ -54,7 +54,7 @@ def show_status() -> None:
         space = existing_workspace()
     except InfraError as error:
         space, refused = None, error
-    empty = ": nothing is there yet, `mer run` makes it" if space is None and refused is None else ""
+    empty = ": no corpus and no model yet, `mer run` makes them" if space is None and refused is None else ""
     console.print(f"[bold]home[/] {escape(str(settings.home))}{empty}", soft_wrap=True)
     for line in servers(settings):
         console.print(line)

@@ -13,5 +13,8 @@ from tasks.stage.workspace import Workspace
 def catalogue(space: Workspace) -> Iterator[str]:
     """One line."""
     known = backups_in(space.settings.backup_folder)
-    newest = f"newest {escape(known[-1].path.name)}" if known else "none yet, `mer backup` makes one"
-    yield f"backups of the catalogue: {len(known)}, {newest}"
+    yield "backups of the catalogue: " + (
+        f"{len(known)}, newest {escape(known[-1].path.name)}"
+        if known
+        else "none yet; the next run makes one, or `mer backup`"
+    )

@@ -23,8 +23,9 @@ def models(space: Workspace) -> Iterator[str]:
 
 def _served(space: Workspace, model: RegistryModel) -> str:
     audit = space.catalogue.promotions(model.name)
+    count = len(model.versions)
     if "champion" not in model.aliases or not audit:
-        return f"no champion, {len(model.versions)} versions"
+        return f"no champion, {count} version{'' if count == 1 else 's'}"
     last = audit[-1]
     return f"champion is version {last.version} since {last.created_at:%Y-%m-%d %H:%M} UTC, {_action(last)}"
 

@@ -1,4 +1,4 @@
-"""The local servers of the home: where they are, and what they cost."""
+"""The servers: local ones of the home, with what they cost, and those that the settings name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,41 @@ from collections.abc import Iterator
 
 from rich.markup import escape
 
+from flows.supervision.local_worker import WORKER
 from infra.services import status as service_status
+from infra.services.deaths import has_died, was_started
 from infra.settings import Settings
+from infra.shown_address import shown_address
+
+_NEEDED = ("prefect", "mlflow")
+"""Servers that every run talks to."""
 
 
 def servers(settings: Settings) -> Iterator[str]:
-    """A line for each that runs."""
+    """A line for Prefect and MLflow each, wherever they are; for others that run; for the worker where deployments have one."""
+    elsewhere = _elsewhere(settings)
     for service in service_status(settings):
         if service.address:
             memory = service.memory_bytes / 2**20
-            yield f"  {service.name}: {escape(service.address)} ({service.processes} processes, {memory:.0f} MiB)"
+            processes = "1 process" if service.processes == 1 else f"{service.processes} processes"
+            yield f"  {service.name}: {escape(service.address)} ({processes}, {memory:.0f} MiB)"
+        elif service.name in elsewhere:
+            yield f"  {service.name}: {escape(elsewhere[service.name])}"
+        elif service.name in _NEEDED:
+            yield f"  {service.name}: does not run (`mer up` starts it, and so does a run)"
+    if was_started(WORKER, settings):
+        if has_died(WORKER, settings):
+            yield "  worker of the deployments: died; `mer deploy` starts it again"
+        else:
+            yield "  worker of the deployments: runs (`mer deploy` started it)"
+
+
+def _elsewhere(settings: Settings) -> dict[str, str]:
+    """Name of a server that the settings name -> its address, and by which variable."""
+    api, tracking = settings.prefect_api_url, settings.mlflow_tracking_uri.get_secret_value()
+    named = (
+        {"mlflow": f"{shown_address(tracking)} (MER_MLFLOW_TRACKING_URI)"}
+        if tracking.startswith("http")
+        else {}
+    )
+    return named if api is None else named | {"prefect": f"{api} (MER_PREFECT_API_URL)"}

@@ -11,12 +11,14 @@ from rich.markup import escape
 
 from infra.artifacts import manifest_key
 from tasks.stage.work_folder import in_use, work_folders
-from tasks.stage.work_record import Prospect, prospect, read_record
+from tasks.stage.work_record import Prospect, WorkRecord, prospect, read_record
 from tasks.stage.workspace import Workspace
 
 
 def unfinished_work(space: Workspace) -> Iterator[str]:
-    """One line for all stages at work, one for each that a run can go on from, one for all that none will."""
+    """One line for all stages at work, one for each that a run can go on from, one for all that nobody can tell, one for all that
+    no run goes on from.
+    """
     folders = work_folders(space.settings.checkpoint_folder)
     running = {folder for folder in folders if in_use(folder)}
     if running:
@@ -24,13 +26,19 @@ def unfinished_work(space: Workspace) -> Iterator[str]:
         shown = ", ".join(f"{count} {kind}" for kind, count in counts.items())
         yield f"at work now, or waiting for their turn: {shown}"
     stale: Counter[str] = Counter()
+    undescribed: Counter[str] = Counter()
     for folder in folders:
         if folder in running or not folder.is_dir():
             continue
         if _is_stale(space, folder):
             stale[folder.parent.name] += 1
+        elif (record := read_record(folder)) is None:
+            undescribed[folder.parent.name] += 1
         else:
-            yield _line(folder)
+            yield _line(folder, record)
+    if undescribed:
+        shown = ", ".join(f"{count} {kind}" for kind, count in undescribed.items())
+        yield f"unfinished: {shown} (of an earlier version: a run with the same code and recipe goes on from them)"
     if stale:
         shown = ", ".join(f"{count} {kind}" for kind, count in stale.items())
         yield (
@@ -45,12 +53,8 @@ def _is_stale(space: Workspace, folder: Path) -> bool:
     return committed or prospect(read_record(folder)) is Prospect.STALE
 
 
-def _line(folder: Path) -> str:
-    record = read_record(folder)
-    what = folder.parent.name if record is None else record.label
-    shown = f"unfinished: {escape(what)} {folder.name[:12]}"
-    if record is None:
-        return f"{shown} (of an earlier version: a run with the same code and recipe goes on from it)"
+def _line(folder: Path, record: WorkRecord) -> str:
+    shown = f"unfinished: {escape(record.label)} {folder.name[:12]}"
     begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started))
     run = f" of {escape(record.run)}" if record.run else ""
     return f"{shown}{run}, begun {begun} (the next equal run goes on from its checkpoint)"

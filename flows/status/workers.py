@@ -25,5 +25,6 @@ def workers(space: Workspace) -> Iterator[str]:
         yield f"task worker {escape(row.label)}: {escape(state)}"
     waiting = sum(task.worker is None for task in queued)
     if waiting:
+        tasks = "1 task waits" if waiting == 1 else f"{waiting} tasks wait"
         start = "" if crew else "; none is there: start some with `mer worker`"
-        yield f"{waiting} tasks wait for a worker{start}"
+        yield f"{tasks} for a worker{start}"

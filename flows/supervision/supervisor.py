@@ -67,12 +67,17 @@ class _Supervisor:
 
     def run(self) -> None:
         last_busy = time.monotonic()
+        said = ""
         while self._settings.services_folder.is_dir():
             try:
                 if self._look():
                     last_busy = time.monotonic()
             except (InfraError, PrefectRefused, OSError) as error:
-                logger.warning("not done yet: %s", str(error).splitlines()[0])
+                if str(error) != said:  # once, not every few seconds for as long as it lasts
+                    said = str(error)
+                    logger.warning("not done yet: %s", said.partition("\n")[0])
+            else:
+                said = ""
             if time.monotonic() - last_busy > IDLE_SECONDS:
                 return
             time.sleep(LOOK_SECONDS)

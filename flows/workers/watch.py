@@ -190,7 +190,7 @@ class QueueWatch:
         if alone > SAID_AFTER_SECONDS and not self._said:
             self._said = True
             logger.warning(
-                "no worker is running, and %d tasks wait for one: start some with `mer worker`, one for each core or GPU, with "
+                "no worker is running, and %d task(s) wait for one: start some with `mer worker`, one for each core or GPU, with "
                 "the MER_ variables of this run; it ends after %.0f s without one (MER_WORKER_TIMEOUT_SECONDS)",
                 waiting,
                 self._timeout_seconds,

@@ -181,7 +181,9 @@ def parse_url(url: str) -> URL:
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("postgresql+psycopg", "sqlite"):
-        raise SettingsError(f"expected a sqlite or postgresql database, found {parsed.drivername!r}")
+        raise SettingsError(
+            f"MER_DATABASE_URL: expected an address sqlite:///... or postgresql://..., found scheme {parsed.drivername!r}"
+        )
     if parsed.drivername == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise SettingsError(
             "expected a database file: an SQLite database in memory is lost with its connection"

@@ -39,6 +39,7 @@ def guarded_prefect(hosts: Sequence[str], settings: Settings) -> Application:
     os.environ |= {
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origins,
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_UI_API_URL": "/api",  # of the host that the page came from, whichever of them it is
     }
     from prefect.server.api.server import create_app

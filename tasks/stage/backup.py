@@ -58,6 +58,7 @@ def back_up_home(settings: Settings, out: Path | None, *, with_objects: bool) ->
 
     Raises:
         LookupError: there is no catalogue.
+        CatalogueIncomplete: the catalogue is empty and the store is not.
         CatalogueDamaged, CatalogueUnavailable, StoreUnavailable, StoreFull, WriteFailed: it cannot be made.
     """
     if not has_catalogue(settings):
@@ -68,6 +69,8 @@ def back_up_home(settings: Settings, out: Path | None, *, with_objects: bool) ->
     artifacts = ArtifactStore(store, settings.cache_folder)
     folder = settings.backup_folder if out is None else out
     with Catalogue(open_database(settings)) as catalogue:
+        if catalogue.is_empty():  # one that was lost must not become the newest backup
+            belong_together(catalogue, store, settings.object_store_url)
         write_missing(catalogue, store)
         path = back_up(catalogue.database, folder)
         refs = [record.ref for record in catalogue.artifacts()]

@@ -122,7 +122,11 @@ def test_commands_that_need_a_home_say_which_one_is_empty(
     [
         ("MER_TASK_RUNNER", "spark", "MER_TASK_RUNNER"),
         ("MER_COMPUTE_THREADS", "-1", "MER_COMPUTE_THREADS"),
-        ("MER_DATABASE_URL", "mysql://x/y", "expected a sqlite or postgresql database"),
+        (
+            "MER_DATABASE_URL",
+            "mysql://x/y",
+            "MER_DATABASE_URL: expected an address sqlite:///... or postgresql://...",
+        ),
         ("MER_DATABASE_URL", "nonsense", "database URL cannot be read"),
         ("MER_DATABASE_URL", "postgresql://127.0.0.1:1/x", "does not answer"),
         ("MER_PREFECT_API_URL", "localhost", "MER_PREFECT_API_URL: expected http"),

@@ -45,10 +45,11 @@ def test_what_a_run_goes_on_from_is_told_from_what_none_will(space: Workspace) -
     current = WorkRecord.of("fused", "run", code_version(_broken))
     _left(space, "a", replace(current, code="0" * 16))
     _left(space, "b", replace(current, roots=("tasks.gone:produce",)))
-    _left(space, "c", None)
+    for name in ("c", "e"):
+        _left(space, name, None)
     lines = list(unfinished_work(space))
     assert sum("fused fold0" in line and "of retrain x" in line and "goes on" in line for line in lines) == 1
-    assert sum("of an earlier version" in line for line in lines) == 1
+    assert sum(line.startswith("unfinished: 2 fusion (of an earlier version") for line in lines) == 1
     assert sum(line.startswith("stale: 2 fusion") and "`mer prune`" in line for line in lines) == 1
     assert len(lines) == 3
 

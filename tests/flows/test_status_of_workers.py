@@ -26,7 +26,7 @@ def lines(catalogue: Catalogue) -> list[str]:
 def test_workers_and_what_waits(catalogue: Catalogue) -> None:
     assert lines(catalogue) == []
     catalogue.add_task("f", "tasks.learn.fusion.fuse_view", "{}")
-    assert lines(catalogue) == ["1 tasks wait for a worker; none is there: start some with `mer worker`"]
+    assert lines(catalogue) == ["1 task waits for a worker; none is there: start some with `mer worker`"]
     for name in ("w1", "w2", "w3"):
         catalogue.beat(name, ProcessRole.WORKER, f"host:{name}", 1)
     catalogue.beat("f", ProcessRole.FLOW, "host:f", 1)
@@ -37,4 +37,4 @@ def test_workers_and_what_waits(catalogue: Catalogue) -> None:
     first, second, third, last = lines(catalogue)
     assert (first, second) == ("task worker host:w1: runs fuse view", "task worker host:w2: waits for a task")
     assert third.startswith("task worker host:w3: not heard of for ")
-    assert last == "1 tasks wait for a worker"
+    assert last == "1 task waits for a worker"

@@ -173,6 +173,18 @@ def test_an_old_backup_says_what_it_lacks_and_is_completed(space: Workspace) -> 
     assert models(reopened()) == before
 
 
+def test_an_empty_catalogue_beside_a_full_store_is_no_backup(space: Workspace) -> None:
+    """It would be the newest one, which `mer restore` puts back."""
+    settings = space.settings
+    whole = back_up_home(settings, None, with_objects=False).path
+    lose(settings, "empty")
+    for _ in range(2):
+        with pytest.raises(CatalogueIncomplete, match=r"is empty, and the object store .* `mer restore`"):
+            back_up_home(settings, None, with_objects=False)
+    assert [backup.path for backup in backups_in(settings.backup_folder)] == [whole]
+    assert restore_home(settings, None, anyway=False).path == whole
+
+
 def test_no_backup_to_put_back(space: Workspace) -> None:
     with pytest.raises(BackupUnusable, match="mer rebuild"):
         restore_home(space.settings, None, anyway=True)
