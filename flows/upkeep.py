@@ -7,12 +7,14 @@ said in one line and tried again at the next start. `mer up` and every flow, on 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from flows.catalogue_care import back_up_once_a_day, write_records
 from flows.explained_errors import explained
 from flows.supervision.dead_runs import Observer, Settling
+from flows.supervision.earlier_runs import end_earlier_runs
 from infra.catalogue import has_catalogue, open_catalogue
 from infra.hidden_secrets import hidden
 from infra.leftovers import sweep_home
@@ -45,6 +47,17 @@ def _end_dead_runs(settings: Settings) -> str | None:
         crashed = Settling(settings, catalogue).settle(Observer().dead(rows), rows)
     names = ", ".join(f"{row.flow} of process {row.process.number}" for row in crashed)
     return f"marked as crashed, since their processes are dead: {names}" if crashed else None
+
+
+def _end_earlier_runs(settings: Settings) -> str | None:
+    if settings.prefect_api_url is not None or (api := os.environ.get("PREFECT_API_URL")) is None:
+        return None  # no server of our own, or none was started
+    ended = end_earlier_runs(settings, api)
+    return (
+        f"marked {ended} runs of an earlier version as crashed: their processes cannot report any more"
+        if ended
+        else None
+    )
 
 
 def _mirror_models(settings: Settings) -> str | None:
@@ -80,6 +93,7 @@ def _sweep_leftovers(settings: Settings) -> str | None:
 _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
     {
         "dead runs": _end_dead_runs,
+        "runs of earlier versions": _end_earlier_runs,
         "stages killed after their commit": _settle_killed_stages,
         "what waits for MLflow": _send_what_waits,
         "MLflow's registry": _mirror_models,  # after the runs that its versions are linked to

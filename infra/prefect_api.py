@@ -12,6 +12,7 @@ import json
 import os
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
@@ -60,6 +61,17 @@ class PrefectApi:
                 return None
             raise
         return found
+
+    def running_since_before(self, moment: datetime) -> list[str]:
+        """Ids of flow runs that are shown at work and began before `moment` (a page of them; ask again when these have ended)."""
+        query = {
+            "flow_runs": {
+                "state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}},
+                "start_time": {"before_": moment.isoformat()},
+            },
+            "limit": _PAGE,
+        }
+        return [str(run["id"]) for run in self._ask("POST", "/flow_runs/filter", query)]
 
     def propose_flow_state(self, flow_run: str, state: str, message: str) -> bool:
         """Propose a state; True if the server took it, False if its rules forbid it (the run has ended)."""

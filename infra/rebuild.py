@@ -32,8 +32,8 @@ from infra.catalogue.tables import (
     PseudoLabel,
     Snapshot,
     SnapshotMember,
-    utc_now,
 )
+from infra.catalogue.utc_time import utc_now
 from infra.errors import ArtifactCorrupt, ArtifactMissing, ObjectMissing, StoreMismatch
 from infra.objects import ObjectStore
 from infra.objects.layout import (

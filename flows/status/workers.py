@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from flows.workers.liveness import SILENT_SECONDS
 from infra.catalogue import ProcessRole
-from infra.catalogue.tables import utc_now
+from infra.catalogue.utc_time import utc_now
 from tasks.stage.workspace import Workspace
 
 

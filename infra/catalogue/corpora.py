@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from infra.catalogue.database import Database
-from infra.catalogue.tables import Corpus, utc_now
+from infra.catalogue.tables import Corpus
+from infra.catalogue.utc_time import utc_now
 from infra.errors import CatalogueError
 
 

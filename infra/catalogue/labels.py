@@ -15,7 +15,8 @@ from infra.catalogue.bulk import upsert
 from infra.catalogue.clips import has_file
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
-from infra.catalogue.tables import Clip, Corpus, Generation, GoldLabel, PseudoLabel, utc_now
+from infra.catalogue.tables import Clip, Corpus, Generation, GoldLabel, PseudoLabel
+from infra.catalogue.utc_time import utc_now
 from infra.errors import CatalogueError
 
 

@@ -13,7 +13,8 @@ from infra.artifacts import ArtifactRef
 from infra.catalogue.bulk import upsert
 from infra.catalogue.database import Database
 from infra.catalogue.leases import require_current
-from infra.catalogue.tables import Model, ModelAlias, ModelVersion, Promotion, utc_now
+from infra.catalogue.tables import Model, ModelAlias, ModelVersion, Promotion
+from infra.catalogue.utc_time import utc_now
 from infra.errors import CatalogueError
 
 CHAMPION = "champion"

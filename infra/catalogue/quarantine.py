@@ -12,7 +12,8 @@ from infra.catalogue.bulk import upsert
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
 from infra.catalogue.stored_path import stored_path
-from infra.catalogue.tables import MediaFile, Quarantine, utc_now
+from infra.catalogue.tables import MediaFile, Quarantine
+from infra.catalogue.utc_time import utc_now
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from infra.catalogue.tables import Base, UtcTime, utc_now
+from infra.catalogue.tables import Base
+from infra.catalogue.utc_time import UtcTime, utc_now
 
 
 class TaskProcess(Base):

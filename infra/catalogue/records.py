@@ -12,7 +12,8 @@ from sqlalchemy import Row, select, text
 from infra.artifacts import ArtifactRef
 from infra.catalogue.bulk import upsert
 from infra.catalogue.database import Database
-from infra.catalogue.tables import Artifact, utc_now
+from infra.catalogue.tables import Artifact
+from infra.catalogue.utc_time import utc_now
 
 STORE_LOCK = 0x73746F72
 """Number of the advisory lock that keeps the recording of commits and the removal of blobs apart on Postgres."""

@@ -34,9 +34,9 @@ from infra.catalogue.tables import (
     Snapshot,
     SnapshotMember,
     Transcript,
-    utc_now,
 )
 from infra.catalogue.uses import last_use
+from infra.catalogue.utc_time import utc_now
 
 Version = tuple[str, int]
 """Name of a model and number of the version."""

@@ -14,7 +14,8 @@ from infra.catalogue.bulk import upsert
 from infra.catalogue.clips import ClipRow
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
-from infra.catalogue.tables import Corpus, Snapshot, SnapshotMember, utc_now
+from infra.catalogue.tables import Corpus, Snapshot, SnapshotMember
+from infra.catalogue.utc_time import utc_now
 
 
 @dataclass(frozen=True, kw_only=True)

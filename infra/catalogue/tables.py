@@ -7,15 +7,13 @@ schema come with a migration.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -24,29 +22,14 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
-    TypeDecorator,
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from infra.catalogue.utc_time import UtcTime, utc_now
+
 Content = String(64)
 """sha256 (hex)."""
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """Time zone aware on both databases (SQLite drops the zone)."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Say what SQLite forgot: stored times are UTC."""
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-
-def utc_now() -> datetime:
-    """Now, time zone aware."""
-    return datetime.now(UTC)
 
 
 class Base(DeclarativeBase):

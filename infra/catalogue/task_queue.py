@@ -20,7 +20,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from infra.catalogue.bulk import upsert
 from infra.catalogue.database import Database
 from infra.catalogue.queue_tables import QueuedTask, TaskProcess
-from infra.catalogue.tables import utc_now
+from infra.catalogue.utc_time import utc_now
 
 
 class ProcessRole(StrEnum):

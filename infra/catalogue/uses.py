@@ -16,7 +16,8 @@ from sqlalchemy import Connection, func, select, update
 from infra.artifacts import ArtifactRef
 from infra.catalogue.bulk import upsert
 from infra.catalogue.database import Database
-from infra.catalogue.tables import Artifact, utc_now
+from infra.catalogue.tables import Artifact
+from infra.catalogue.utc_time import utc_now
 
 STAMPED_EVERY = timedelta(days=1)
 """How old a stamp gets before a use renews it; one this far in the future (a clock that was set back) is renewed too."""

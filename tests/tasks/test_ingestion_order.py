@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Integer, select
 
-from infra.catalogue.tables import Base, UtcTime
+from infra.catalogue.tables import Base
+from infra.catalogue.utc_time import UtcTime
 from mer.emotions import MER_EMOTIONS
 from mer.recipes import Recipe
 from tasks.data.dataset import load_examples, load_partitions, snapshot_dataset

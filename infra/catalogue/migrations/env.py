@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from alembic import context
 
-from infra.catalogue.tables import Base, UtcTime
+from infra.catalogue.tables import Base
+from infra.catalogue.utc_time import UtcTime
 
 
 def render_item(kind: str, item: Any, _autogen_context: Any) -> str | Literal[False]:
