@@ -29,6 +29,7 @@ from infra.objects.local_copies import local_paths
 from infra.objects.mirror import BucketMirror, MirrorPlan
 from infra.objects.s3 import S3Address
 from infra.settings import Settings
+from infra.whole_files import is_temporary
 
 CONTENT = {
     "labels.csv": b"name,emotion\na,sad\n",
@@ -85,7 +86,12 @@ def brought_up_to_date(mirror: BucketMirror) -> MirrorPlan:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    found = (path for path in root.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in found
+        if not any(map(is_temporary, path.relative_to(root).parts))  # hidden, and swept
+    }
 
 
 @pytest.mark.slow
