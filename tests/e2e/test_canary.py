@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -243,7 +244,10 @@ def test_a_planted_secret_is_nowhere_after_a_whole_run(
 
 def _run_deployed(api_url: str, corpus: str) -> None:
     """An ingest run by the worker that `mer deploy` started."""
+    name = uuid.uuid4().hex
     with httpx.Client(base_url=api_url, timeout=30) as api:
+        token = api.get("/csrf-token", params={"client": name}).raise_for_status().json()["token"]
+        api.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": name})
         named = api.post("/deployments/filter", json={}).raise_for_status().json()
         (ingest,) = [item["id"] for item in named if item["name"] == "ingest"]
         options = {"recipe": "demo", "corpus": corpus, "corpus_name": "deployed"}
