@@ -29,6 +29,12 @@ if (
 
 
 @pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's password may be a word of another test's messages."""
+    monkeypatch.setattr("infra.hidden_secrets._known", ())
+
+
+@pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     for name in os.environ:
         if name.startswith(_OUTSIDE):

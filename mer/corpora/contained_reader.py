@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from mer.errors import CorpusError
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _ATTEMPTS = 2
 """A reader that somebody killed, or a system short of memory, is no fault of the file's."""
+_REMEMBERED_BYTES = 16 << 20
 _PATIENCE = 6
 """Seconds of the clock for one of processor time, on a busy machine."""
 
@@ -58,7 +60,19 @@ def read_contained(kind: str, path: Path, limits: ReaderLimits | None = None) ->
     """
     if kind not in READERS:
         raise ValueError(f"expected one of {', '.join(READERS)}, found {kind!r}")
-    limits = limits or ReaderLimits.of(path)
+    status = path.stat()
+    if limits is None and status.st_size <= _REMEMBERED_BYTES:
+        return _remembered(kind, path.absolute(), (status.st_ino, status.st_size, status.st_mtime_ns))
+    return _read(kind, path, limits or ReaderLimits.of(path))
+
+
+@lru_cache(maxsize=4)
+def _remembered(kind: str, path: Path, _state: tuple[int, int, int]) -> Any:
+    """A small file is read twice where a corpus is looked at and then ingested; nobody changes what was read."""
+    return _read(kind, path, ReaderLimits.of(path))
+
+
+def _read(kind: str, path: Path, limits: ReaderLimits) -> Any:
     with tempfile.TemporaryDirectory(prefix="mer-reading-") as folder:
         for attempt in range(_ATTEMPTS):
             status, said = _run(kind, path, Path(folder), limits)

@@ -20,7 +20,7 @@ from mer.corpora.plain_data import write_plain
 from mer.corpora.restricted_pickle import read_npz, read_pickle
 from mer.corpora.workbook import workbook_rows
 from mer.errors import CorpusError
-from mer.media.contained_worker import limit_memory
+from mer.media.process_limits import limit_memory
 
 READERS: Mapping[str, Callable[[Path], Any]] = MappingProxyType(
     {"pickle": read_pickle, "npz": read_npz, "parquet": parquet_columns, "workbook": workbook_rows}

@@ -8,10 +8,8 @@ data. The process ends with its standard input.
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +23,7 @@ from mer.media.audio import decode_audio
 from mer.media.frames import sample_frames
 from mer.media.opening import MediaLimits
 from mer.media.probe import probe
+from mer.media.process_limits import limit_memory, limit_processor_time
 
 _READERS: dict[str, Callable[..., NDArray[Any]]] = {
     "decode_audio": decode_audio,
@@ -66,27 +65,6 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         if values is not None:
             answers.write(values.data.cast("B") if values.size else b"")
         answers.flush()
-
-
-def limit_memory(extra_bytes: int) -> None:
-    """Let this process map `extra_bytes` beyond what it has now (Linux), and write no core files."""
-    if sys.platform == "linux":
-        import resource
-
-        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + extra_bytes, mapped + extra_bytes))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def limit_processor_time(seconds: float) -> None:
-    """End this process (SIGXCPU) after twice as much more processor time: for a codec that never comes back to be asked."""
-    if sys.platform == "linux":
-        import resource
-
-        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        soft = math.ceil(time.process_time() + 2 * seconds) + 1
-        if hard == resource.RLIM_INFINITY or soft < hard:
-            resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 def main() -> None:

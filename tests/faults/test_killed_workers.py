@@ -71,7 +71,8 @@ def home(tmp_path: Path, corpus: Path, servers: dict[str, str]) -> Installation:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("kills", [5, pytest.param(30, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("kills", [5, 30])
 def test_killed_workers(
     kills: int, undisturbed: Installation, home: Installation, faults: Faults, tmp_path: Path
 ) -> None:

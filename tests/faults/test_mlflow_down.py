@@ -101,6 +101,7 @@ def test_mlflow_down_in_mid_run(
     check_all_came_once(installation, mlflow_address)
 
 
+@pytest.mark.nightly
 def test_mlflow_down_for_good(installation: Installation, gate: Gate, faults: Faults) -> None:
     faults.row, faults.injected = "MLflow down", 1
     gate.is_open = False

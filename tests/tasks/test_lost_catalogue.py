@@ -11,6 +11,7 @@ import pytest
 from catalogued import catalogue_clips
 
 from infra.catalogue import open_catalogue
+from infra.catalogue.backing_up import back_up
 from infra.catalogue.backups import backups_in
 from infra.errors import (
     BackupUnusable,
@@ -310,8 +311,10 @@ def test_a_version_that_was_given_up_lacks_nothing(space: Workspace) -> None:
 def test_an_empty_backup_is_passed_over(space: Workspace) -> None:
     path, before = back_up_home(space.settings, None, with_objects=False).path, models(space)
     lose(space.settings, "empty")
-    open_catalogue(space.settings).close()
-    newer = back_up_home(space.settings, None, with_objects=False).path
+    with open_catalogue(space.settings) as empty:
+        newer = back_up(
+            empty.database, space.settings.backup_folder
+        )  # as versions did that asked no questions
     lose(space.settings, "gone")
     report = restore_home(space.settings, None, anyway=False)
     assert (report.path, report.remark) == (path, "")
