@@ -27,7 +27,9 @@ from password_proxy import password_proxy
 from psycopg import sql
 
 from infra.services import start, stop_all
+from infra.services.home_secrets import USER, secret_file
 from infra.settings import Settings, load_settings
+from infra.whole_files import write_whole
 
 pytestmark = pytest.mark.slow
 SECRET_FILES = tuple(
@@ -129,20 +131,22 @@ def stores(tmp_path: Path, postgres_server: str) -> Iterator[Planted]:
 
 @pytest.fixture
 def planted(
-    stores: Planted, demo_corpus: Path, prefect_server: str, mlflow_server: str, server_settings: Settings
+    stores: Planted, tmp_path: Path, demo_corpus: Path, mlflow_server: str, server_settings: Settings
 ) -> Iterator[Planted]:
-    """With servers behind proxies that ask for the planted passwords."""
-    with (
-        password_proxy(
-            prefect_server, "canary", VALUES["prefect"], _credentials(server_settings, "prefect")
-        ) as prefect,
-        password_proxy(
-            mlflow_server, "canary", VALUES["mlflow"], _credentials(server_settings, "mlflow")
-        ) as mlflow,
-    ):
+    """With a Prefect server whose password is planted, and MLflow behind a proxy that asks for the planted one.
+
+    (A proxy's password would do for Prefect's requests, not for its events: the server compares what clients say inside of them.)
+    """
+    prefect_home = load_settings(home=tmp_path / "prefect")
+    write_whole(secret_file(prefect_home, "prefect"), VALUES["prefect"].encode(), mode=0o600)
+    address = start("prefect", prefect_home)
+    known = _credentials(server_settings, "mlflow")
+    with ExitStack() as stack:
+        stack.callback(stop_all, prefect_home)
+        mlflow = stack.enter_context(password_proxy(mlflow_server, "canary", VALUES["mlflow"], known))
         environment = {
             **stores.installation.environment,
-            "MER_PREFECT_API_URL": f"http://canary:{quoted('prefect')}@127.0.0.1:{prefect}/api",
+            "MER_PREFECT_API_URL": f"http://{USER}:{quoted('prefect')}@{address.removeprefix('http://')}/api",
             "MER_MLFLOW_TRACKING_URI": f"http://canary:{quoted('mlflow')}@127.0.0.1:{mlflow}",
         }
         yield Planted(Installation(stores.installation.home, demo_corpus, environment), stores.search)
@@ -161,6 +165,7 @@ def _search_everywhere(planted: Planted, s3_home: Path, servers: Path, postgres:
     for name in ("prefect", "mlflow", "services"):
         if name != "services" or (servers / name).is_dir():
             search.folder(servers / name, [file.removeprefix("services/") for file in SECRET_FILES])
+    search.folder(s3_home.with_name("prefect"), SECRET_FILES)
     for name in ("canary_catalogue", "canary_optuna"):
         search.database(f"{postgres.rpartition('/')[0]}/{name}")
 
@@ -253,7 +258,7 @@ def _run_deployed(api_url: str, corpus: str) -> None:
         options = {"recipe": "demo", "corpus": corpus, "corpus_name": "deployed"}
         body = {"parameters": {"options": options}}
         created = api.post(f"/deployments/{ingest}/create_flow_run", json=body).raise_for_status().json()
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             state = api.get(f"/flow_runs/{created['id']}").raise_for_status().json()["state"]
             if state["type"] in ("COMPLETED", "FAILED", "CRASHED"):
