@@ -244,7 +244,9 @@ def test_a_planted_secret_is_nowhere_after_a_whole_run(
     assert not list((planted.installation.home / "spool").glob("*.json")), "MLflow was not reached"
     _search_everywhere(planted, tmp_path / "s3", server_settings.home, postgres_server)
     assert planted.search.searched_bytes > 1 << 20
-    assert planted.search.hits == []
+    # SeaweedFS writes into its own log (0600) which user sends requests, by the access key: its name, not its secret
+    named = ("s3key in", "/s3/services/s3.log:")
+    assert [hit for hit in planted.search.hits if not all(part in hit for part in named)] == []
 
 
 def _run_deployed(api_url: str, corpus: str) -> None:
