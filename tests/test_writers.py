@@ -35,7 +35,7 @@ ALLOWED = {
     "tasks/stage/backup.py _set_aside": "moves a damaged catalogue out of the way",
     "infra/locking.py _taken": "locks are empty files",
     "infra/modes.py mark": "an empty file",
-    "mer/corpora/contained_reader.py read_contained": "hands over what was read: in the system's temporary folder",
+    "mer/corpora/contained_reader.py _read": "hands over what was read: in the system's temporary folder",
     "mer/corpora/contained_reader_worker.py main": "a pipe",
     "mer/corpora/plain_data.py write_plain": "hands over what was read: in the system's temporary folder",
     "mer/media/contained_worker.py main": "a pipe",
