@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+from infra.catalogue import Lease
 from infra.errors import LeaseHeld
 from tasks.stage.workspace import workspace
 
@@ -22,16 +23,16 @@ def exclusively(name: str) -> Iterator[int]:
     Raises:
         LeaseHeld: another run holds it, and went on renewing it while this one waited.
     """
-    _wait_for_a_dead_holder(name)
-    with workspace().catalogue.hold_lease(name, ttl_seconds=LEASE_SECONDS) as lease:
-        yield lease.token
+    with ExitStack() as stack:
+        yield _taken(stack, name).token
 
 
-def _wait_for_a_dead_holder(name: str) -> None:
+def _taken(stack: ExitStack, name: str) -> Lease:
+    """The lease, held until the stack ends; a holder that may be dead is waited for, and so is whoever was faster then."""
     catalogue, deadline, warned = workspace().catalogue, time.monotonic() + PATIENCE_SECONDS, False
     while True:
         try:
-            catalogue.release_lease(catalogue.acquire_lease(name, ttl_seconds=LEASE_SECONDS))
+            return stack.enter_context(catalogue.hold_lease(name, ttl_seconds=LEASE_SECONDS))
         except LeaseHeld as error:
             if time.monotonic() > deadline:
                 raise
@@ -39,5 +40,3 @@ def _wait_for_a_dead_holder(name: str) -> None:
                 logging.getLogger(__name__).warning("%s: waiting, in case that run was killed", error)
                 warned = True
             time.sleep(1)
-        else:
-            return
