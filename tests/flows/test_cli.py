@@ -97,4 +97,4 @@ def test_up_sends_what_waited_for_mlflow(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(local, "servers", dict)  # its database is written directly: no server is needed
     assert "sent 1 tracking events" in CliRunner().invoke(app, ["up"]).stdout
     assert Tracker(load_settings()).waiting() == 0
-    assert CliRunner().invoke(app, ["up"]).stdout == ""
+    assert "sent" not in CliRunner().invoke(app, ["up"]).stdout
