@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from flows.upkeep import put_right
+from tasks.stage.stage_record import RECORD
 from tasks.stage.workspace import workspace
 
 pytestmark = pytest.mark.slow
@@ -108,7 +109,7 @@ def test_its_figures_come_once_with_the_next_start_of_any_flow(
     stages: Callable[[], list[str]], tmp_path: Path, mlflow_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_tracked_once(POINTS[1:], tmp_path, mlflow_address, monkeypatch)
-    (unfinished,) = workspace().work.glob("*/*/*.json")
+    (unfinished,) = workspace().work.glob(f"*/*/{RECORD}")
     unfinished.write_text(json.dumps(["half"]))
     assert stages() == ["ran", "found", "found", "found"], "a damaged record stops nothing"
     check_tracked_once(POINTS, tmp_path, mlflow_address, monkeypatch)
