@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ LOOPBACK = "127.0.0.1"
 _LISTENING = range(20_000, 32_000)
 """Below the ports that systems give to outgoing connections: a stopped server finds its own free when it is started again."""
 _DRAWS = 20
+_RELEASE_SECONDS = 10.0
+"""How long the port of a server that ended may stay taken: threads of a killed process close its sockets after it counts as dead."""
 
 
 @dataclass(frozen=True)
@@ -156,17 +159,32 @@ def s3_credentials(settings: Settings) -> tuple[SecretStr, SecretStr]:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """A port nobody listens on: `preferred` (an address one may have open in a browser), else one of `_LISTENING`."""
+    """A port nobody listens on: `preferred` (an address one may have open in a browser), else one of `_LISTENING`.
+
+    `preferred` is waited for: its last server may only just have ended.
+    """
+    if preferred is not None:
+        deadline = time.monotonic() + _RELEASE_SECONDS
+        while (port := _bound(preferred)) is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if port is not None:
+            return port
     drawn = (_LISTENING.start + secrets.randbelow(len(_LISTENING)) for _ in range(_DRAWS))
-    for port in (*([] if preferred is None else [preferred]), *drawn, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+    for candidate in (*drawn, 0):
+        if (port := _bound(candidate)) is not None:
+            return port
     raise OSError("no free port on the loopback interface")
+
+
+def _bound(port: int) -> int | None:
+    """`port` (0: one that the system chooses) if nobody listens on it, else None."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return None
+        return int(probe.getsockname()[1])
 
 
 def answers(url: str, timeout_seconds: float = 2.0) -> bool:

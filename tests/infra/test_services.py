@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -130,13 +131,22 @@ def test_nothing_runs_in_a_new_home(settings: Settings) -> None:
         start("unknown", settings)
 
 
-def test_free_port_prefers_the_one_asked_for() -> None:
+def test_free_port_prefers_the_one_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     assert free_port(port) == port
-    import socket
-
+    monkeypatch.setattr("infra.services.servers._RELEASE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", port)):
         assert free_port(port) != port
+
+
+def test_free_port_waits_for_a_server_that_is_ending() -> None:
+    """A killed server with many threads counts as dead a moment before its sockets are closed."""
+    port = free_port()
+    listener = socket.create_server(("127.0.0.1", port))
+    closing = threading.Timer(0.5, listener.close)
+    closing.start()
+    assert free_port(port) == port
+    closing.join()
 
 
 @pytest.mark.slow
