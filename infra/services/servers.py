@@ -30,7 +30,7 @@ _LISTENING = range(20_000, 32_000)
 """Below the ports that systems give to outgoing connections: a stopped server finds its own free when it is started again."""
 _DRAWS = 20
 _RELEASE_SECONDS = 10.0
-"""How long the port of a server that ended may stay taken: threads of a killed process close its sockets after it counts as dead."""
+"""How long the port of an ended server may stay taken: a killed process with many threads closes its sockets a little late."""
 
 
 @dataclass(frozen=True)
