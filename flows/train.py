@@ -17,21 +17,21 @@ from flows.progress import EVALUATION, FUSION, StepProgress, begin_stage, plan_s
 from flows.reporting import show_remarks
 from flows.result_table import show_systems
 from infra.artifacts import ArtifactRef
-from mer.recipes import Recipe
+from mer.recipes.systems import ENSEMBLE, FUSED, leading_systems, scored_systems, served_name
 from tasks.data.dataset import training_remarks
-from tasks.learn.ensemble import ENSEMBLE, Members, combine_view
+from tasks.learn.ensemble import Members, combine_view
 from tasks.learn.fusion import fuse_view
 from tasks.serve.evaluation import PSEUDO_MARK, evaluate, read_report
 from tasks.stage.references import FusedView, FusionJob
 
-FUSED, PSEUDO = "fused", PSEUDO_MARK
+PSEUDO = PSEUDO_MARK
 PseudoByView = Mapping[str, Sequence[ArtifactRef]]
 """View -> its own selections of pseudo-labels, by generation."""
 
 
 @pipeline_flow("train")
 def train(options: DemoOptions) -> dict[str, Any]:
-    """Train and score the fusion and every single stream, supervised only; returns the evaluation's report."""
+    """Train and score the recipe's systems, supervised only; returns the evaluation's report."""
     recipe = options.load_recipe()
     recipe.require_vectors()
     plan_stages(recipe, EVALUATION)
@@ -40,23 +40,22 @@ def train(options: DemoOptions) -> dict[str, Any]:
     experiment = pretrain_views(extract_streams(Experiment(recipe, dataset)))
     fused = train_systems(experiment)
     begin_stage(EVALUATION)
-    evaluation = evaluate(experiment.served_view, fused, served_system(recipe), recipe.label_shift)
+    evaluation = evaluate(experiment.served_view, fused, served_name(recipe), recipe.label_shift)
     report = read_report(evaluation)
     show_systems(report, dataset)
     return report
 
 
 def train_systems(experiment: Experiment) -> list[FusedView]:
-    """The fusion of all streams, each stream alone for comparison, and the ensemble with its members, if there is one."""
+    """The fusion or the searched system, what is compared with it, and the ensemble with its members, if there is one."""
     recipe = experiment.recipe
     begin_stage(FUSION)
     experiment = extract_frames(experiment)
-    systems: dict[str, tuple[str, ...]] = {FUSED: recipe.reads}
-    if len(recipe.streams) > 1:
-        systems |= {stream: (stream,) for stream in recipe.streams}
     runs = [
-        fuse_view.submit(view, experiment.inputs(view, streams), FusionJob(system, recipe.fusion))
-        for system, streams in systems.items()
+        fuse_view.submit(
+            view, experiment.inputs(view, system.streams), FusionJob(system.name, system.choice, whole=system.whole)
+        )
+        for system in scored_systems(recipe)
         for view in experiment.views
     ]
     return fused_in_turn(runs) + train_ensemble(experiment)
@@ -72,34 +71,29 @@ def fused_in_turn(runs: Sequence[PrefectFuture[FusedView]]) -> list[FusedView]:
     return results
 
 
-def served_system(recipe: Recipe) -> str:
-    """Name of the supervised system that is gated and served."""
-    return ENSEMBLE if recipe.serves_ensemble else FUSED
-
-
 def train_ensemble(experiment: Experiment, pseudo: PseudoByView | None = None) -> list[FusedView]:
-    """Every member on every view, then their combination; empty without an ensemble in the recipe.
+    """Every named member on every view, then their combination; empty without named members in the recipe.
 
     With `pseudo` all names end in `+pseudo`.
     """
     recipe = experiment.recipe
-    if recipe.ensemble is None:
+    choices = recipe.member_choices
+    if recipe.ensemble is None or not choices:
         return []
     mark = "" if pseudo is None else PSEUDO
-    fusions = recipe.member_fusions
     runs = {
         (name, view.name): fuse_view.submit(
             view,
             experiment.inputs(view),
             FusionJob(
                 f"{ENSEMBLE}/{name}{mark}",
-                fusion,
+                choice,
                 pseudo=tuple(pseudo[view.name]) if pseudo is not None else (),
                 self_training=recipe.pseudo_labels,
-                taught=recipe.taught(fusion),
+                taught=recipe.taught(choice),
             ),
         )
-        for name, fusion in fusions.items()
+        for name, choice in choices.items()
         for view in experiment.views
     }
     members = dict(zip(runs, fused_in_turn(list(runs.values())), strict=True))
@@ -107,7 +101,7 @@ def train_ensemble(experiment: Experiment, pseudo: PseudoByView | None = None) -
         combine_view.submit(
             view,
             experiment.inputs(view),
-            Members(recipe.ensemble, fusions, {name: members[name, view.name] for name in fusions}),
+            Members(recipe.ensemble, choices, {name: members[name, view.name] for name in choices}),
             ENSEMBLE + mark,
         )
         for view in experiment.views

@@ -58,8 +58,8 @@ RESERVED_STREAM_NAMES = frozenset(
 """Attributes of torch's containers (`smart_apply` is added by transformers), whose items the streams and modalities of a fusion
 are: none can be called so."""
 
-Level = Literal["utterance", "frames"]
-"""How streams are read: as one vector a clip, or frame by frame where they have frames."""
+Level = Literal["utterance", "frames", "states"]
+"""How streams are read: as one vector a clip, frame by frame where they have frames, or as all variants and hidden states."""
 
 LevelTables = Mapping[Level, Mapping[str, StreamTable]]
 """Level -> stream -> its table; all tables are of the same clips in the same order."""

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from infra.errors import ArtifactMissing
 from mer.recipes import Stream
-from tasks.data.features import feature_table, frame_table
+from tasks.data.features import content_digest, feature_table, frame_table
 from tasks.stage.references import FeatureSetRef, LearntStream, StreamInput, StreamInputs
 from tasks.stage.workspace import Workspace
 
 if TYPE_CHECKING:
     from mer.features.dataset import FeatureTable
     from mer.features.spec import FeatureSpec
-    from mer.stream_tables import Level, StreamTable
+    from mer.stream_tables import Level, LevelTables, StreamTable
+    from mer.systems.choice import SystemChoice
 
 
 def view_streams(
@@ -28,6 +29,23 @@ def view_streams(
         else:
             tables[item.table_name] = _vector(space, item, clip_ids)
     return tables
+
+
+def level_tables(
+    space: Workspace, inputs: StreamInputs, choice: SystemChoice, clip_ids: Sequence[str]
+) -> LevelTables:
+    """The streams at every level that a system of this choice reads."""
+    return {level: view_streams(space, inputs, source, clip_ids) for level, source in choice.sources.items()}
+
+
+def read_identity(inputs: StreamInputs, choice: SystemChoice) -> list[list[str | int | bool | None]]:
+    """Everything that decides what a system of this choice reads, in the order in which it reads the streams."""
+    return [stream_identity(item) for item in inputs.values()]
+
+
+def read_contents(inputs: StreamInputs, clip_ids: Sequence[str]) -> dict[str, str]:
+    """What the clips' names do not say of the features: the media, files and transcripts that lie under them."""
+    return {name: content_digest(item.features, sorted(clip_ids)) for name, item in inputs.items()}
 
 
 def frame_features(stream: Stream, learnt: LearntStream) -> FeatureSpec | None:
