@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mer.encoders.frame_tokens import Tokens
 from mer.encoders.placement import Precision
 from mer.errors import ConfigError
-from mer.features.augmentation import AUGMENTATION_VERSION, AugmentedVariant
+from mer.features.augmentation import AUGMENTATION_VERSION, GREATEST_SPEED, LEAST_SPEED, AugmentedVariant
 from mer.media.detector_choice import OPENFACE, check_detector_name, detector_identity
 from mer.quality.corruption import NoiseView
 from mer.transcription.recogniser import check_source
@@ -46,8 +46,8 @@ class AudioPreparation(_Frozen):
     )
     speed: float = Field(
         default=1.0,
-        ge=0.5,
-        le=2.0,
+        ge=LEAST_SPEED,
+        le=GREATEST_SPEED,
         description="Play the sound this many times as fast (pitch and formants move along), before anything else: "
         "variants of a clip to learn from, see `mer.ensemble`.",
     )

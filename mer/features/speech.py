@@ -5,6 +5,7 @@ windows of similar length go together, and padding enters no mean.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,12 @@ class SpeechReader(EncoderReader):
         self.encoder = load_speech(resolved, placement)
         batches = FittingBatches(GPU_BATCH_SECONDS if placement.on_gpu else 0.0)
         super().__init__(specs, self.encoder.layer_count, batches)
+
+    def beside(self, specs: Sequence[FeatureSpec]) -> SpeechReader:
+        """See `EncoderReader.beside`: other speeds of the same clips, say."""
+        other = copy(self)
+        EncoderReader.__init__(other, specs, self.encoder.layer_count, self.batches)
+        return other
 
     def prepare(self, media: ClipMedia) -> Pieces:
         """Decode and cut into windows; raises MediaError where there is no usable sound."""

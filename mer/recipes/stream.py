@@ -94,6 +94,16 @@ class Stream(BaseModel):
         return None
 
     @property
+    def frozen_speeds(self) -> tuple[float, ...]:
+        """Speeds beside 1 of which the frozen features are extracted too."""
+        return ()
+
+    @property
+    def feature_variants(self) -> tuple[FeatureSpec, ...]:
+        """The frozen features of the clips as they are, then of each of `frozen_speeds`."""
+        return (self.features, *(self.features.at_speed(speed) for speed in self.frozen_speeds))
+
+    @property
     def further_speeds(self) -> tuple[float, ...]:
         """Speeds beside 1 over which the adapted state is averaged."""
         return ()
