@@ -1,6 +1,10 @@
-"""Features of clips as a system reads them: a table a stream, of one vector a clip or one a frame, with who has the stream.
+"""Features of clips as a system reads them: a table a stream, of one vector a clip, one a frame, or several pooled hidden states.
 
 A system that reads several levels gets the tables of each: `{"utterance": {stream: table}, "frames": {stream: table}}`.
+
+At the level "states" values are (clips, variants, states, width): the clip as it is first, then changed in ways that leave the
+emotion alone (played at other speeds); every pooled hidden state of the encoder by itself. A stream without further variants, or
+without an axis of states, has 1 of them. A table (clips, width) is read as one variant and one state.
 """
 
 from __future__ import annotations

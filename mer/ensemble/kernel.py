@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mer.ensemble.family import StreamFamily, posteriors_of, rows_to_learn
+from mer.ensemble.ridge import solve_ridge
 from mer.ensemble.varied import PLAIN, Floats, check_streams
 from mer.examples import Examples
 from mer.posteriors import Posteriors
 
-_SHARPNESS = 10.0
+SHARPNESS = 10.0
 """Scores lie between 0 and 1 or so; times this they are of the size of logits. The temperature is fitted anyway."""
 
 
@@ -73,7 +74,7 @@ class KernelFamily(StreamFamily[KernelMember]):
                     member.penalty,
                     self.classes,
                 )
-                posteriors[name] = posteriors_of(examples, target_rows, _SHARPNESS * scores, len(variants))
+                posteriors[name] = posteriors_of(examples, target_rows, SHARPNESS * scores, len(variants))
         return {name: posteriors[name] for name in candidates}
 
 
@@ -105,12 +106,8 @@ def _ridge_scores(
     classes: int,
 ) -> NDArray[np.float32]:
     """(targets, C) scores from the (T + A, T) kernel; a clip of weight w bends the solution w times as much."""
-    from scipy.linalg import cho_factor, cho_solve
-
     count = len(emotion)
     target = np.eye(classes, dtype=np.float32)[emotion]
     shares = np.average(target, axis=0, weights=weight).astype(np.float32)
-    gram = kernel[:count].copy()
-    gram[np.arange(count), np.arange(count)] += (penalty / weight).astype(np.float32)
-    factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    return np.asarray(kernel[count:] @ cho_solve(factor, target - shares, check_finite=False) + shares)
+    dual = solve_ridge(kernel[:count], target - shares, weight, penalty, bias=0.0)
+    return np.asarray(kernel[count:] @ dual + shares)
