@@ -14,6 +14,7 @@ from flows.reporting import show_coverage, show_remarks
 from flows.terminal import console
 from mer.errors import CorpusError
 from mer.features.spec import FeatureSpec
+from mer.recipes.systems import choices_of
 from mer.training.feasibility import LEAST_CLIPS
 from tasks.data.dataset import clip_ids_of
 from tasks.data.features import extract_shard, plan_features
@@ -89,9 +90,9 @@ def tell_texts(experiment: Experiment, specs: Mapping[str, FeatureSpec]) -> None
 
 
 def extract_frames(experiment: Experiment) -> Experiment:
-    """The frames that the recipe's fusion or a member of its ensemble reads, where any of them reads frames."""
+    """The frames that a system of the recipe reads, where any of them reads frames."""
     recipe = experiment.recipe
-    if all(fusion.level != "frames" for fusion in (recipe.fusion, *recipe.member_fusions.values())):
+    if all("frames" not in choice.levels for choice in choices_of(recipe)):
         return experiment
     specs = {
         frames_name(name, stream, learnt): spec

@@ -17,7 +17,7 @@ from flows.progress import EVALUATION, FUSION, StepProgress, begin_stage, plan_s
 from flows.reporting import show_remarks
 from flows.result_table import show_systems
 from infra.artifacts import ArtifactRef
-from mer.recipes.systems import ENSEMBLE, FUSED, leading_systems, scored_systems, served_name
+from mer.recipes.systems import ENSEMBLE, leading_system, scored_systems, served_name
 from tasks.data.dataset import training_remarks
 from tasks.learn.ensemble import Members, combine_view
 from tasks.learn.fusion import fuse_view
@@ -53,7 +53,11 @@ def train_systems(experiment: Experiment) -> list[FusedView]:
     experiment = extract_frames(experiment)
     runs = [
         fuse_view.submit(
-            view, experiment.inputs(view, system.streams), FusionJob(system.name, system.choice, whole=system.whole)
+            view,
+            experiment.frozen_inputs(view, system.streams)
+            if system.frozen
+            else experiment.inputs(view, system.streams),
+            FusionJob(system.name, system.choice, whole=system.whole),
         )
         for system in scored_systems(recipe)
         for view in experiment.views
@@ -74,13 +78,14 @@ def fused_in_turn(runs: Sequence[PrefectFuture[FusedView]]) -> list[FusedView]:
 def train_ensemble(experiment: Experiment, pseudo: PseudoByView | None = None) -> list[FusedView]:
     """Every named member on every view, then their combination; empty without named members in the recipe.
 
-    With `pseudo` all names end in `+pseudo`.
+    With `pseudo` only the views that it names are trained, and all names end in `+pseudo`.
     """
     recipe = experiment.recipe
     choices = recipe.member_choices
     if recipe.ensemble is None or not choices:
         return []
     mark = "" if pseudo is None else PSEUDO
+    views = [view for view in experiment.views if pseudo is None or view.name in pseudo]
     runs = {
         (name, view.name): fuse_view.submit(
             view,
@@ -94,7 +99,7 @@ def train_ensemble(experiment: Experiment, pseudo: PseudoByView | None = None) -
             ),
         )
         for name, choice in choices.items()
-        for view in experiment.views
+        for view in views
     }
     members = dict(zip(runs, fused_in_turn(list(runs.values())), strict=True))
     combined = [
@@ -104,7 +109,7 @@ def train_ensemble(experiment: Experiment, pseudo: PseudoByView | None = None) -
             Members(recipe.ensemble, choices, {name: members[name, view.name] for name in choices}),
             ENSEMBLE + mark,
         )
-        for view in experiment.views
+        for view in views
     ]
     return [*members.values(), *(run.result() for run in combined)]
 
@@ -112,27 +117,29 @@ def train_ensemble(experiment: Experiment, pseudo: PseudoByView | None = None) -
 def train_with_pseudo_labels(
     experiment: Experiment, supervised: Sequence[FusedView], pseudo: PseudoByView
 ) -> list[FusedView]:
-    """What is served once more with each view's own pseudo-labels: the fusion, or the ensemble's members and their combination.
+    """What is served once more with each view's own pseudo-labels: one system, or the ensemble's members and their combination.
 
     From scratch, or, where the recipe says `start: warm`, from the view's supervised fusion.
     """
     recipe = experiment.recipe
     experiment = extract_frames(experiment)
-    if recipe.serves_ensemble:
+    if recipe.member_choices and recipe.serves_ensemble:
         return train_ensemble(experiment, pseudo)
+    leading = leading_system(recipe)
     warm = recipe.pseudo_labels is not None and recipe.pseudo_labels.start == "warm"
-    models = {item.view: item.model for item in supervised if item.system == FUSED}
+    models = {item.view: item.model for item in supervised if item.system == leading.name}
     runs = [
         fuse_view.submit(
             experiment.view(view),
-            experiment.inputs(experiment.view(view)),
+            experiment.inputs(experiment.view(view), leading.streams),
             FusionJob(
-                FUSED + PSEUDO,
-                recipe.fusion,
+                leading.name + PSEUDO,
+                leading.choice,
                 pseudo=tuple(labels),
                 self_training=recipe.pseudo_labels,
-                taught=recipe.taught(recipe.fusion),
+                taught=recipe.taught(leading.choice),
                 start=models[view] if warm else None,
+                whole=leading.whole,
             ),
         )
         for view, labels in pseudo.items()

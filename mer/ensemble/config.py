@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
-
-from mer.names import check_name, is_stored
+from pydantic import BaseModel, ConfigDict, Field
 
 Weighting = Literal["uniform", "entropy", "stacked", "log_pool"]
 Pruning = Literal["none", "greedy", "backward"]
-
-LEAST_MEMBERS = 2
-"""Members of an ensemble that are named."""
 
 
 class CombinationConfig(BaseModel):
@@ -44,45 +39,3 @@ class CombinationConfig(BaseModel):
         description="Leave out members that do not help the likelihood of the validation clips' labels: chosen one by "
         "one with replacement, or removed one by one.",
     )
-
-
-class EnsembleConfig(CombinationConfig):
-    """Several systems of the same streams, combined on the level of their posteriors: named members, or a search for them."""
-
-    members: dict[str, dict[str, Any]] = Field(
-        default_factory=dict,
-        description="Name of a member -> the options in which its fusion differs from the recipe's `fusion`; or, with `kind: kernel`, "
-        "`linear` or `searched`, options of a system of that kind.",
-    )
-    search: dict[str, Any] | None = Field(
-        default=None,
-        description="In place of members: kernel and linear systems whose streams, weights, widths, penalties and hidden states are "
-        "chosen by inner speaker folds of what each view learns from.",
-    )
-    serve: bool = Field(
-        default=True,
-        description="Gate and serve the ensemble (pseudo-labels are then its own); off: it is only scored, and the one "
-        "fusion of `fusion` is served.",
-    )
-
-    @field_validator("members")
-    @classmethod
-    def _plain_names(
-        cls, value: dict[str, dict[str, Any]], info: ValidationInfo
-    ) -> dict[str, dict[str, Any]]:
-        for name in value if not is_stored(info.context) else ():
-            check_name(name, "name of a member")
-        return value
-
-    @model_validator(mode="after")
-    def _members_or_a_search(self) -> EnsembleConfig:
-        if self.search is not None and self.members:
-            raise ValueError(
-                f"expected `members` or `search`, found both ({', '.join(self.members)}); for a searched system beside other "
-                "members give it as one: `members: {NAME: {kind: searched}}`"
-            )
-        if self.search is None and len(self.members) < LEAST_MEMBERS:
-            raise ValueError(
-                f"members: expected at least {LEAST_MEMBERS}, found {len(self.members)}; name more, or `search: {{}}` in their place"
-            )
-        return self

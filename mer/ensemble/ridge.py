@@ -34,9 +34,7 @@ class LeftOut:
     """(T, K)"""
 
 
-def solve_ridge(
-    kernel: Floats, target: Floats, weight: Floats, penalty: float, bias: float = BIAS
-) -> Floats:
+def solve_ridge(kernel: Floats, target: Floats, weight: Floats, penalty: float, bias: float = BIAS) -> Floats:
     """(T, K) dual coefficients.
 
     Args:

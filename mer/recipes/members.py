@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
 
 from mer.fusion.config import FusionConfig
+from mer.recipes.ensemble import STREAM_OPTIONS
 from mer.systems.choice import SystemChoice
 from mer.systems.kinds import KINDS, system_kind
 
@@ -16,6 +17,8 @@ KIND = "kind"
 """Option of a member that names its kind; without it a member is a neural fusion."""
 NEURAL, LINEAR, SEARCHED = "neural", "linear", "searched"
 """Kinds that recipes name by what they say: fusions, the logistic regression beside every system, and `ensemble.search`."""
+LEARNT = "learnt"
+"""After a stream's name: what a view has learnt of it (adapted, aligned)."""
 _MADE_OF_MEMBERS = "ensemble"
 """The kind that no member has: its own members would be named elsewhere."""
 
@@ -43,18 +46,42 @@ def neural_choice(fusion: FusionConfig) -> SystemChoice:
     return SystemChoice(NEURAL, fusion.model_dump(mode="json"), (fusion.level,))
 
 
-def choice_of(kind: str, options: Mapping[str, Any]) -> SystemChoice:
+def choice_of(kind: str, options: Mapping[str, Any], tables: Mapping[str, str]) -> SystemChoice:
     """A system of a kind that is no fusion, with these of its options.
 
+    Args:
+        kind: name of the kind.
+        options: those that differ from its defaults; they call streams by their names in the recipe.
+        tables: name of a stream that is read -> name of its table, which the system is given.
+
     Raises:
-        ValueError: no such kind for a recipe, or options that it cannot have.
+        ValueError: no such kind for a recipe, options that it cannot have, or streams that are not read.
     """
     known = [name for name in KINDS if name != _MADE_OF_MEMBERS]
     if kind not in known:
         raise ValueError(f"kind: expected one of {', '.join(known)}, found {kind!r}")
     implementation = system_kind(kind)
-    checked = implementation.options_type.model_validate(options)
+    checked = implementation.options_type.model_validate(_with_tables(options, tables))
     return SystemChoice(kind, checked.model_dump(mode="json"), implementation.levels(checked))
+
+
+def _with_tables(options: Mapping[str, Any], tables: Mapping[str, str]) -> dict[str, Any]:
+    """The options with tables where they name streams, or what a view has learnt of them (`NAME/learnt`)."""
+
+    def table(name: Any) -> str:
+        stream, _, learnt = str(name).partition("/")
+        if stream not in tables or learnt not in ("", LEARNT):
+            raise ValueError(f"{option}: expected some of {', '.join(tables)}, found {str(name)[:60]!r}")
+        return f"{tables[stream]}/{learnt}" if learnt else tables[stream]
+
+    renamed = dict(options)
+    for option in STREAM_OPTIONS:
+        named = options.get(option)
+        if isinstance(named, Mapping):
+            renamed[option] = {table(name): value for name, value in named.items()}
+        elif isinstance(named, Sequence) and not isinstance(named, str):
+            renamed[option] = [table(name) for name in named]
+    return renamed
 
 
 def member_fusion(fusion: FusionConfig, options: Mapping[str, Any]) -> FusionConfig:
@@ -63,16 +90,20 @@ def member_fusion(fusion: FusionConfig, options: Mapping[str, Any]) -> FusionCon
     return FusionConfig.model_validate({**fusion.model_dump(), **own})
 
 
-def member_choice(fusion: FusionConfig, options: Mapping[str, Any]) -> SystemChoice:
+def member_choice(
+    fusion: FusionConfig, options: Mapping[str, Any], tables: Mapping[str, str]
+) -> SystemChoice:
     """A member of an ensemble as a choice of system.
 
     Args:
         fusion: the recipe's, from which neural members differ.
         options: the member's, `kind` among them where it is no fusion.
+        tables: as of `choice_of`.
 
     Raises:
-        ValueError: no such kind, or options that it cannot have.
+        ValueError: as of `choice_of`.
     """
     if is_neural(options):
         return neural_choice(member_fusion(fusion, options))
-    return choice_of(str(options[KIND]), {name: value for name, value in options.items() if name != KIND})
+    own = {name: value for name, value in options.items() if name != KIND}
+    return choice_of(str(options[KIND]), own, tables)

@@ -6,7 +6,6 @@ misspelt option cannot be silently ignored.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from typing import Any, Literal
 
@@ -20,28 +19,28 @@ from pydantic import (
 )
 
 from mer.emotions import EMOTION_SETS, MER_EMOTIONS
-from mer.ensemble.config import EnsembleConfig
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
 from mer.fusion.config import STRUCTURE, AudioGuidedConfig, FusionConfig
 from mer.label_shift.config import LabelShiftConfig
 from mer.names import check_name, is_stored
 from mer.quality.filters import QualityFilter
-from mer.recipes.members import NEURAL, SEARCHED, choice_of, is_neural, located, member_choice, member_fusion, neural_choice
+from mer.recipes.ensemble import EnsembleConfig
+from mer.recipes.members import (
+    NEURAL,
+    SEARCHED,
+    choice_of,
+    is_neural,
+    located,
+    member_choice,
+    member_fusion,
+    neural_choice,
+)
 from mer.recipes.modalities import MODALITIES, AnyStream, in_fusion_order, with_modality
 from mer.recipes.stream import Stream
+from mer.recipes.stream_names import check_stream_names
 from mer.selftraining.config import SelfTrainingConfig
-from mer.stream_tables import RESERVED_STREAM_NAMES
 from mer.systems.choice import SystemChoice
-
-_STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-RESERVED_NAMES = ("learnt", "statistics", "fused", "ensemble", "logistic", "frozen")
-"""No names of streams: they are those of what is made of streams."""
-
-
-def _alike(name: str) -> str:
-    """What names of folders and of artifacts in the UI tell apart."""
-    return name.lower().replace("_", "-")
 
 
 class _Frozen(BaseModel):
@@ -96,13 +95,18 @@ class Recipe(_Frozen):
     fusion: FusionConfig = Field(default_factory=FusionConfig, description="Fusion model and its training.")
     ensemble: EnsembleConfig | None = Field(
         default=None,
-        description="Several systems whose posteriors are combined, named or searched; scored as the system `ensemble` and served "
-        "(`serve: false`: the one of `fusion` is served).",
+        description="Several systems whose posteriors are combined, named or searched; scored as the system `ensemble` and "
+        "served (`serve: false`: the one of `fusion` is served).",
     )
     comparisons: Literal["none", "modalities", "streams"] = Field(
         default="modalities",
         description="What is scored beside the system that is served, each trained in every view as that is: one system for each "
         "modality, or for each stream (they vote on pseudo-labels too); `none`: nothing, which saves their time.",
+    )
+    compare_frozen: bool = Field(
+        default=False,
+        description="Score a searched system on the frozen features too, as the row `frozen`, and what is served minus it: what "
+        "adapting and aligning are worth.",
     )
     pseudo_labels: SelfTrainingConfig | None = Field(
         default=None, description="Self-training on unlabelled clips; none: supervised only."
@@ -168,7 +172,10 @@ class Recipe(_Frozen):
     def _members_can_be_trained(self) -> Recipe:
         for name, options in self.ensemble.members.items() if self.ensemble is not None else ():
             with located(f"ensemble.members.{name}"):
-                member_choice(self.fusion, options)
+                member_choice(self.fusion, options, self.tables)
+        if self.ensemble is not None and self.ensemble.search is not None:
+            with located("ensemble.search"):
+                _ = self.search
         return self
 
     @model_validator(mode="after")
@@ -192,25 +199,7 @@ class Recipe(_Frozen):
 
     @model_validator(mode="after")
     def _streams_are_named(self) -> Recipe:
-        for name, stream in self.streams.items():
-            if not _STREAM_NAME.fullmatch(name) or name in RESERVED_NAMES:
-                raise ValueError(
-                    f"streams: expected names of 1 to 32 letters, digits, - and _ other than {', '.join(RESERVED_NAMES)}, "
-                    f"found {name[:60]!r}"
-                )
-            if stream.modality in RESERVED_STREAM_NAMES:
-                raise ValueError(
-                    f"streams.{name}.modality: expected another name than {stream.modality}, which torch has for something else"
-                )
-            alike = [other for other in self.streams if other != name and _alike(other) == _alike(name)]
-            if alike:
-                raise ValueError(
-                    f"streams: expected names that differ in more than case, - and _, found {name} and {alike[0]}"
-                )
-            if name in MODALITIES and name != stream.modality:
-                raise ValueError(
-                    f"streams.{name}: expected modality {name}, found {stream.modality}; give the stream another name"
-                )
+        check_stream_names(self.streams)
         return self
 
     @model_validator(mode="after")
@@ -282,13 +271,15 @@ class Recipe(_Frozen):
     @property
     def member_choices(self) -> dict[str, SystemChoice]:
         """Name of an ensemble's member -> its kind and options; empty without named members."""
-        return {name: member_choice(self.fusion, options) for name, options in self._members.items()}
+        return {
+            name: member_choice(self.fusion, options, self.tables) for name, options in self._members.items()
+        }
 
     @property
     def search(self) -> SystemChoice | None:
         """The system that is searched in every view; None: members are named, or there is no ensemble."""
         searched = self.ensemble.search if self.ensemble is not None else None
-        return None if searched is None else choice_of(SEARCHED, searched)
+        return None if searched is None else choice_of(SEARCHED, searched.model_dump(), self.tables)
 
     @property
     def _members(self) -> dict[str, dict[str, Any]]:
@@ -298,7 +289,9 @@ class Recipe(_Frozen):
         """A system's options where it learns from pseudo-labels as well: fusions may have others there."""
         if self.pseudo_labels is None or choice.kind != NEURAL:
             return choice
-        return neural_choice(member_fusion(FusionConfig.model_validate(choice.options), self.pseudo_labels.fusion))
+        return neural_choice(
+            member_fusion(FusionConfig.model_validate(choice.options), self.pseudo_labels.fusion)
+        )
 
     @property
     def recognisers(self) -> tuple[str, ...]:
@@ -340,6 +333,11 @@ class Recipe(_Frozen):
         modality = self.streams[stream].modality
         return stream if stream == modality else f"{modality}/{stream}"
 
+    @property
+    def tables(self) -> dict[str, str]:
+        """Name of every stream that is read -> what systems call it."""
+        return {name: self.table_name(name) for name in self.reads}
+
     def with_stream(self, name: str, **options: Any) -> Recipe:
         """A copy in which options of a stream are others; they are not validated."""
         changed = {**self.streams, name: self.streams[name].model_copy(update=options)}
@@ -351,7 +349,8 @@ class Recipe(_Frozen):
         fused = (
             None if self.fused_streams is None else tuple(name for name in self.fused_streams if name in left)
         )
-        reduced = self.model_copy(update={"streams": left, "fused_streams": fused})
+        ensemble = self.ensemble.without_streams(names) if self.ensemble is not None else None
+        reduced = self.model_copy(update={"streams": left, "fused_streams": fused, "ensemble": ensemble})
         for name, anchor in self.anchors.items():
             if name in left and anchor in names:
                 reduced = reduced.with_stream(name, alignment=None)

@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 def view_streams(
     space: Workspace, inputs: StreamInputs, level: Level, clip_ids: Sequence[str]
 ) -> dict[str, StreamTable]:
-    """Name of a table -> vectors (clips, width), or frames where `level` says so, as this view's encoders give them."""
+    """Name of a table -> vectors (clips, width), frames, or all variants and hidden states (clips, variants, states, width), as
+    `level` says and as this view's encoders give them.
+    """
     tables: dict[str, StreamTable] = {}
     for item in inputs.values():
-        if level == "frames" and frame_features(item.stream, item.learnt) is not None:
+        if level == "states":
+            tables |= _states(space, item, clip_ids)
+        elif level == "frames" and frame_features(item.stream, item.learnt) is not None:
             tables |= _framewise(space, item, clip_ids)
         else:
             tables[item.table_name] = _vector(space, item, clip_ids)
@@ -40,7 +44,10 @@ def level_tables(
 
 def read_identity(inputs: StreamInputs, choice: SystemChoice) -> list[list[str | int | bool | None]]:
     """Everything that decides what a system of this choice reads, in the order in which it reads the streams."""
-    return [stream_identity(item) for item in inputs.values()]
+    if "states" not in choice.sources.values():
+        return [stream_identity(item) for item in inputs.values()]
+    speeds = {name: [features.key for features in item.speeds] for name, item in inputs.items()}
+    return [[*stream_identity(item), "states", *speeds[name]] for name, item in inputs.items()]
 
 
 def read_contents(inputs: StreamInputs, clip_ids: Sequence[str]) -> dict[str, str]:
@@ -139,6 +146,21 @@ def _vector(space: Workspace, item: StreamInput, clip_ids: Sequence[str]) -> Fea
         states = states_read(item.stream, item.learnt.read_layer)
         frozen = read_states(feature_table(space, item.features, clip_ids), states, item.stream, item.name)
     return fused_vector(item.stream, frozen, adapted, aligned)
+
+
+def _states(space: Workspace, item: StreamInput, clip_ids: Sequence[str]) -> dict[str, FeatureTable]:
+    from mer.predictor.states import states_tables
+    from mer.predictor.streams import reads_frozen
+
+    adapted, aligned = adapted_read(item), aligned_read(item)
+    learnt = aligned or adapted
+    frozen = reads_frozen(item.stream, adapted=adapted is not None, aligned=aligned is not None)
+    return states_tables(
+        item.table_name,
+        item.stream,
+        variant_tables(space, item, clip_ids) if frozen else [],
+        feature_table(space, learnt, clip_ids) if learnt is not None else None,
+    )
 
 
 def _framewise(space: Workspace, item: StreamInput, clip_ids: Sequence[str]) -> dict[str, StreamTable]:

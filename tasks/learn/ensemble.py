@@ -11,7 +11,7 @@ import numpy as np
 from prefect import task
 
 from infra.artifacts import ArtifactRef
-from mer.ensemble.config import EnsembleConfig
+from mer.recipes.ensemble import EnsembleConfig
 from mer.recipes.systems import ENSEMBLE
 from mer.systems.choice import SystemChoice
 from tasks.data.dataset import load_view
@@ -94,6 +94,7 @@ def combine_view(view: View, inputs: StreamInputs, members: Members, system: str
         posteriors=result.ref,
         validation_waf=float(result.meta["validation_waf"]),
         members={name: member.model for name, member in members.views.items()},
+        streams=tuple(inputs),
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mer.posteriors import Posteriors
 
 
-@task(name="fuse", task_run_name="fuse {view.name} {job.system}", tags=["gpu"])
+@task(name="fuse", task_run_name="fuse {view.label} {job.system}", tags=["gpu"])
 def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
     """Train a system on a view and predict all clips that it did not learn gold labels of.
 
@@ -87,7 +87,7 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
         },
         produce=train,
         implementations=choice_implementations(choice),
-        label=f"fuse {view.name} {job.system}",
+        label=f"fuse {view.label} {job.system}",
         parent_run=view.parent_run,
     )
     predicted_ids = [examples.clip_ids[i] for i in np.flatnonzero(partition.predicted & ~learning)]
@@ -97,6 +97,7 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
         model=trained.ref,
         posteriors=predict_with(space, inputs, choice, trained.ref, predicted_ids, len(emotions)),
         validation_waf=float(trained.meta.get("validation_waf", nan)),
+        streams=tuple(inputs),
         found=not trained.ran,
     )
 

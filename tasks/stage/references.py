@@ -67,6 +67,14 @@ class View:
     name: str
     parent_run: str | None = None
     """Tracked run that the view's stages belong to; None: they are not tracked."""
+    part: int | None = None
+    """Part of the view's labelled speakers that is held out in place of its validation speakers (see `mer.training.parts`); None:
+    the view as it is."""
+
+    @property
+    def label(self) -> str:
+        """What it is called: its name, and the part."""
+        return self.name if self.part is None else f"{self.name}, part {self.part + 1}"
 
 
 @dataclass(frozen=True)
@@ -201,6 +209,8 @@ class FusedView:
     """Weighted F1 on the view's validation speakers, or on held-out clips of inner folds; NaN where nobody was held out."""
     members: Mapping[str, ArtifactRef] = field(default_factory=dict)
     """Systems that an ensemble combines, by name; empty for a single one."""
+    streams: tuple[str, ...] = ()
+    """Names of the streams that it reads."""
     found: bool = field(default=False, compare=False)
     """True where the model was ready and nothing was trained for it now."""
 
