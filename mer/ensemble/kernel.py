@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from mer.ensemble.distance import mean_squared_differences
 from mer.ensemble.family import StreamFamily, posteriors_of, rows_to_learn
 from mer.ensemble.ridge import solve_ridge
 from mer.ensemble.varied import PLAIN, Floats, check_streams
@@ -88,14 +89,7 @@ def squared_distances(train: Floats, target: Floats) -> Floats:
     Returns:
         (T + A, T), not negative.
     """
-    rows = np.concatenate([train, target])
-    norms = np.square(rows).mean(axis=1)
-    # |a - b|^2 = |a|^2 - 2 a.b + |b|^2 costs one product of matrices; small negatives from rounding are cut below
-    products = rows @ train.T
-    products *= np.float32(-2 / train.shape[1])
-    products += norms[:, None]
-    products += norms[None, : len(train)]
-    return np.asarray(np.maximum(products, 0, out=products))
+    return mean_squared_differences(np.concatenate([train, target]), train)
 
 
 def _ridge_scores(
