@@ -28,7 +28,7 @@ SPEECH = Implementations(
         "whisper": "mer.encoders.whisper:load_whisper",
     }
 )
-"""Loaders (weights, placement) of speech encoders; Whisper gives features only."""
+"""Loaders (weights, placement) of speech encoders."""
 PICTURES = Implementations(
     {
         **dict.fromkeys(CLIP_TYPES, "mer.encoders.pictures:load_clip"),
