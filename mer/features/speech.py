@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mer.encoders.acoustic import load_speech
+from mer.encoders.acoustic import load_acoustic
 from mer.encoders.batching import FittingBatches
 from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.trials import sound_trials
@@ -48,7 +48,7 @@ class SpeechReader(EncoderReader):
     def __init__(
         self, specs: Sequence[FeatureSpec], resolved: ResolvedWeights, placement: Placement = ON_CPU
     ) -> None:
-        self.encoder = load_speech(resolved, placement)
+        self.encoder = load_acoustic(resolved, placement)
         batches = FittingBatches(GPU_BATCH_SECONDS if placement.on_gpu else 0.0)
         super().__init__(specs, self.encoder.layer_count, batches)
 

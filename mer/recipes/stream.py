@@ -8,7 +8,7 @@ from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
 from mer.alignment.config import AlignmentConfig
 from mer.features.augmentation import AugmentedVariant
-from mer.features.spec import CROPS_SOURCE, FeatureSpec
+from mer.features.spec import CROPS_SOURCE, SOUND_SOURCE, FeatureSpec
 from mer.layer_study.config import LayerStudyConfig
 from mer.names import is_stored
 from mer.recipes.states import StatesRead
@@ -87,6 +87,11 @@ class Stream(BaseModel):
     def reads_crops(self) -> bool:
         """Whether the features are face crops, which only an alignment turns into vectors."""
         return self.features.source == CROPS_SOURCE
+
+    @property
+    def is_space(self) -> bool:
+        """Whether other streams may be aligned to it where none is named: two figures (loudness and length) are no space."""
+        return self.features.source != SOUND_SOURCE
 
     @property
     def trained_encoder(self) -> str | None:
