@@ -114,8 +114,8 @@ class TrainingDomain:
 
 
 def clip_vectors(table: StreamTable) -> NDArray[np.float64]:
-    """(N, D) one vector a clip: as the table has it, the mean over its frames, or of variants and hidden states the middle state of
-    the clip as it is; zeros where absent.
+    """(N, D) one vector a clip: as the table has it, the mean over its frames, or of variants and hidden states the middle state
+    of the clip as it is; zeros where absent.
     """
     if isinstance(table, FeatureTable):
         if table.values.ndim == 4:

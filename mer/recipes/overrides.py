@@ -8,6 +8,7 @@ from typing import Any
 
 from mer.errors import ConfigError
 from mer.recipes.merging import SHORT_VALUES, STREAMS, full_path
+from mer.recipes.recipe import Recipe
 from mer.recipes.yaml_text import read_yaml
 
 
@@ -56,9 +57,8 @@ def with_overrides(values: Mapping[str, Any], overrides: Sequence[Override]) -> 
 def _of_stream(path: tuple[str, ...], values: Mapping[str, Any]) -> tuple[str, ...]:
     """The path below `streams`, where it begins with the name of a stream that there is and no option has that name."""
     streams = values.get(STREAMS)
-    if len(path) > 1 and path[0] not in values and isinstance(streams, Mapping) and path[0] in streams:
-        return (STREAMS, *path)
-    return path
+    named = isinstance(streams, Mapping) and path[0] in streams and path[0] not in Recipe.model_fields
+    return (STREAMS, *path) if named else path
 
 
 def _with(values: Mapping[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
