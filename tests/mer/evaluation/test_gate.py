@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -117,7 +118,7 @@ def test_a_first_champion_must_beat_chance() -> None:
 def test_every_further_challenger_of_a_champion_must_be_surer() -> None:
     config = GateConfig()
     spent = [1 - config.confidence_after(earlier) for earlier in range(1000)]
-    assert all(later <= earlier for earlier, later in zip(spent, spent[1:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(spent))
     assert sum(spent) <= 0.05 + 1e-9, "whatever depends on what: the budget bounds the sum"
     assert {GateConfig(budget=None).confidence_after(earlier) for earlier in (0, 9)} == {0.97}
     challenger, champion = model_pair(np.random.default_rng(3), 24, 60, 0.02)
