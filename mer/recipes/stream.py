@@ -8,7 +8,7 @@ from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
 from mer.alignment.config import AlignmentConfig
 from mer.features.augmentation import AugmentedVariant
-from mer.features.spec import CROPS_SOURCE, FeatureSpec
+from mer.features.spec import CROPS_SOURCE, SOUND_SOURCE, FeatureSpec
 from mer.layer_study.config import LayerStudyConfig
 from mer.names import is_stored
 from mer.recipes.states import StatesRead
@@ -89,9 +89,24 @@ class Stream(BaseModel):
         return self.features.source == CROPS_SOURCE
 
     @property
+    def is_space(self) -> bool:
+        """Whether other streams may be aligned to it where none is named: two figures (loudness and length) are no space."""
+        return self.features.source != SOUND_SOURCE
+
+    @property
     def trained_encoder(self) -> str | None:
         """Source of the encoder that the alignment trains on the features, if they are pictures."""
         return None
+
+    @property
+    def frozen_speeds(self) -> tuple[float, ...]:
+        """Speeds beside 1 of which the frozen features are extracted too."""
+        return ()
+
+    @property
+    def feature_variants(self) -> tuple[FeatureSpec, ...]:
+        """The frozen features of the clips as they are, then of each of `frozen_speeds`."""
+        return (self.features, *(self.features.at_speed(speed) for speed in self.frozen_speeds))
 
     @property
     def further_speeds(self) -> tuple[float, ...]:

@@ -45,6 +45,24 @@ def frames_name(name: str, stream: Stream, learnt: LearntStream) -> str:
     return f"{name} frames" + (f" of layer {'+'.join(map(str, states))}" if states else "")
 
 
+def speed_name(name: str, speed: float) -> str:
+    """Key of a stream's features at a further speed among the feature references."""
+    return f"{name} at {speed:g}"
+
+
+def speed_features(name: str, stream: Stream) -> dict[str, FeatureSpec]:
+    """Specs of a stream's features at its further speeds, by `speed_name`."""
+    names = [speed_name(name, speed) for speed in stream.frozen_speeds]
+    return dict(zip(names, stream.feature_variants[1:], strict=True))
+
+
+def variant_tables(space: Workspace, item: StreamInput, clip_ids: Sequence[str]) -> list[FeatureTable]:
+    """A stream's frozen features of these clips as they are, then at each further speed: (clips, states, width) each, or
+    (clips, width) where the features have no axis of states.
+    """
+    return [feature_table(space, features, clip_ids) for features in item.variants]
+
+
 def stream_identity(item: StreamInput) -> list[str | int | bool | None]:
     """Everything that decides what a fusion reads of a stream, for the keys of what is trained on it."""
     from mer.predictor.streams import states_read
