@@ -22,7 +22,7 @@ from tasks.data.dataset import training_remarks
 from tasks.learn.ensemble import Members, combine_view
 from tasks.learn.fusion import fuse_view
 from tasks.serve.evaluation import PSEUDO_MARK, evaluate, read_report
-from tasks.stage.references import FusedView, FusionJob
+from tasks.stage.references import FusedView, FusionJob, view_label
 
 PSEUDO = PSEUDO_MARK
 PseudoByView = Mapping[str, Sequence[ArtifactRef]]
@@ -71,7 +71,8 @@ def fused_in_turn(runs: Sequence[PrefectFuture[FusedView]]) -> list[FusedView]:
     results = []
     for run in runs:
         results.append(run.result())
-        progress.advance(f"{results[-1].system}, {results[-1].view}", found=results[-1].found)
+        done = results[-1]
+        progress.advance(f"{done.system}, {view_label(done.view, done.part)}", found=done.found)
     return results
 
 

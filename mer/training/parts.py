@@ -16,7 +16,7 @@ from mer.training.partition import Partition, of_content, of_speakers, speakers_
 
 ENOUGH_SPEAKERS = 4
 """Validation speakers by which two systems can be compared: with fewer a resample of speakers says little."""
-MOST_PARTS = 5
+MOST_PARTS = 3
 """Each part trains the compared systems anew."""
 
 

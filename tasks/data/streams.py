@@ -35,6 +35,18 @@ def view_streams(
     return tables
 
 
+def vector_level(inputs: StreamInputs) -> Level:
+    """Level at which every stream has a table that `mer.domain.training_domain.clip_vectors` turns into a vector a clip.
+
+    One vector a clip where hidden states were chosen; where none was studied, all of them side by side.
+    """
+    unread = (
+        item.stream.features.layered and item.learnt.read_layer is None and item.stream.read.start is None
+        for item in inputs.values()
+    )
+    return "states" if any(unread) else "utterance"
+
+
 def level_tables(
     space: Workspace, inputs: StreamInputs, choice: SystemChoice, clip_ids: Sequence[str]
 ) -> LevelTables:

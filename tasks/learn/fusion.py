@@ -98,6 +98,7 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
         posteriors=predict_with(space, inputs, choice, trained.ref, predicted_ids, len(emotions)),
         validation_waf=float(trained.meta.get("validation_waf", nan)),
         streams=tuple(inputs),
+        part=view.part,
         found=not trained.ran,
     )
 

@@ -74,7 +74,12 @@ class View:
     @property
     def label(self) -> str:
         """What it is called: its name, and the part."""
-        return self.name if self.part is None else f"{self.name}, part {self.part + 1}"
+        return view_label(self.name, self.part)
+
+
+def view_label(name: str, part: int | None) -> str:
+    """What a view, or a part of one, is called."""
+    return name if part is None else f"{name}, part {part + 1}"
 
 
 @dataclass(frozen=True)
@@ -211,6 +216,8 @@ class FusedView:
     """Systems that an ensemble combines, by name; empty for a single one."""
     streams: tuple[str, ...] = ()
     """Names of the streams that it reads."""
+    part: int | None = None
+    """Part of the view that it held out (see `View.part`)."""
     found: bool = field(default=False, compare=False)
     """True where the model was ready and nothing was trained for it now."""
 
