@@ -19,7 +19,7 @@ from tasks.data.dataset import clip_ids_of
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.kept_extractor import let_go
 from tasks.data.missing import absent_streams, count_missing, require_feature_files
-from tasks.data.streams import frame_features, frames_name
+from tasks.data.streams import encoded_features, encoded_name, frame_features, frames_name
 from tasks.data.text_coverage import cover_texts
 from tasks.stage.references import FeatureSetRef
 
@@ -37,11 +37,13 @@ def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
 
 
 def extract_streams(experiment: Experiment) -> Experiment:
-    """All streams of the recipe over all clips of the snapshot."""
-    specs = {name: stream.features for name, stream in experiment.recipe.streams.items()}
+    """All streams of the recipe over all clips of the snapshot, and of face crops what their encoder gives as it is."""
+    streams = experiment.recipe.streams
+    specs = {name: stream.features for name, stream in streams.items()}
+    encoded = {encoded_name(name): encoded_features(stream) for name, stream in streams.items()}
     begin_stage(FEATURES)
     tell_texts(experiment, specs)
-    features = extract(experiment, specs)
+    features = extract(experiment, specs | {name: spec for name, spec in encoded.items() if spec is not None})
     require_feature_files(features, clip_ids_of(experiment.dataset))
     return _without_absent(experiment.with_features(features))
 
@@ -53,7 +55,7 @@ def _without_absent(experiment: Experiment) -> Experiment:
         CorpusError: no stream is left to learn from.
     """
     clip_ids = clip_ids_of(experiment.dataset)
-    absent = absent_streams(experiment.features, clip_ids)
+    absent = absent_streams({name: experiment.features[name] for name in experiment.recipe.streams}, clip_ids)
     if not absent:
         return experiment
     recipe = experiment.recipe.without_streams(absent)

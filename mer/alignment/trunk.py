@@ -90,9 +90,10 @@ def prepare_encoder(encoder: nn.Module, trunk: Trunk, rank: int, alpha: float) -
         return
     encoder.requires_grad_(False)
     if trunk == "lora":
+        targets = _linear_maps(encoder)
         from peft import LoraConfig, inject_adapter_in_model  # slow to import: only where used
 
-        options = LoraConfig(r=rank, lora_alpha=alpha, target_modules=_linear_maps(encoder), bias="none")
+        options = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, bias="none")
         inject_adapter_in_model(options, encoder)
     encoder.eval()
 

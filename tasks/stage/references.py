@@ -140,6 +140,13 @@ class StreamInput:
     learnt: LearntStream = LearntStream()
     frames: FeatureSetRef | None = None
     """Its frames, where a fusion of level `frames` reads some."""
+    encoded: FeatureSetRef | None = None
+    """Of face crops: what the alignment's encoder gives as its source has it, where a fusion reads that."""
+
+    @property
+    def unaligned(self) -> FeatureSetRef:
+        """Frozen features that a fusion reads."""
+        return self.encoded or self.features
 
     @property
     def alignable(self) -> FeatureSetRef:
