@@ -17,7 +17,7 @@ from mer.clips import Clip
 from mer.posteriors import Posteriors
 from mer.predictor.predictor import Predictor
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1800)]
 VIEWS = 3
 
 
