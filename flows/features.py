@@ -20,7 +20,7 @@ from tasks.data.dataset import clip_ids_of
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.kept_extractor import let_go
 from tasks.data.missing import absent_streams, count_missing, require_feature_files
-from tasks.data.streams import frame_features, frames_name, speed_features
+from tasks.data.streams import encoded_features, encoded_name, frame_features, frames_name, speed_features
 from tasks.data.text_coverage import cover_texts
 from tasks.stage.references import FeatureSetRef
 
@@ -38,15 +38,19 @@ def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
 
 
 def extract_streams(experiment: Experiment) -> Experiment:
-    """All streams of the recipe over all clips of the snapshot, and their further speeds out of the same decoding."""
+    """All streams of the recipe over all clips of the snapshot, and out of the same decoding their further speeds, and of face
+    crops what their encoder gives as it is.
+    """
     streams = experiment.recipe.streams
     specs = {name: stream.features for name, stream in streams.items()}
-    speeds = {
+    further = {
         key: spec for name, stream in streams.items() for key, spec in speed_features(name, stream).items()
     }
+    encoded = {encoded_name(name): encoded_features(stream) for name, stream in streams.items()}
+    further |= {name: spec for name, spec in encoded.items() if spec is not None}
     begin_stage(FEATURES)
     tell_texts(experiment, specs)
-    features = extract(experiment, specs | speeds)
+    features = extract(experiment, specs | further)
     require_feature_files({name: features[name] for name in streams}, clip_ids_of(experiment.dataset))
     return _without_absent(experiment.with_features(features))
 

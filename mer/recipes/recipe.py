@@ -375,7 +375,9 @@ class Recipe(_Frozen):
             ConfigError: face crops without an alignment, or without the encoder that it trains.
         """
         for name, stream in self.streams.items():
-            if not stream.reads_crops or (name in self.anchors and stream.trained_encoder is not None):
+            if stream.unaligned_features is not None or (
+                name in self.anchors and stream.trained_encoder is not None
+            ):
                 continue
             raise ConfigError(
                 f"recipe {self.name}: streams.{name}: expected face crops with an `alignment` and the `encoder` that it trains, "

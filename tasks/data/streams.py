@@ -100,6 +100,16 @@ def variant_tables(space: Workspace, item: StreamInput, clip_ids: Sequence[str])
     return [feature_table(space, features, clip_ids) for features in item.variants]
 
 
+def encoded_features(stream: Stream) -> FeatureSpec | None:
+    """Spec of a stream's further feature set, what the alignment's encoder gives of face crops as it is; None: not read."""
+    return stream.unaligned_features if stream.reads_crops else None
+
+
+def encoded_name(name: str) -> str:
+    """Key of that feature set among the feature references."""
+    return f"{name} encoded"
+
+
 def stream_identity(item: StreamInput) -> list[str | int | bool | None]:
     """Everything that decides what a fusion reads of a stream, for the keys of what is trained on it."""
     from mer.predictor.streams import states_read
@@ -107,7 +117,7 @@ def stream_identity(item: StreamInput) -> list[str | int | bool | None]:
     stream, adapted, aligned = item.stream, adapted_read(item), aligned_read(item)
     return [
         item.table_name,
-        item.features.key,
+        item.unaligned.key,
         adapted.key if adapted else None,
         aligned.key if aligned else None,
         stream.keep_frozen,
@@ -156,7 +166,7 @@ def _vector(space: Workspace, item: StreamInput, clip_ids: Sequence[str]) -> Fea
     frozen = None
     if reads_frozen(item.stream, adapted=adapted is not None, aligned=aligned is not None):
         states = states_read(item.stream, item.learnt.read_layer)
-        frozen = read_states(feature_table(space, item.features, clip_ids), states, item.stream, item.name)
+        frozen = read_states(feature_table(space, item.unaligned, clip_ids), states, item.stream, item.name)
     return fused_vector(item.stream, frozen, adapted, aligned)
 
 
