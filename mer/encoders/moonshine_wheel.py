@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.encoders.weight_files import check_folder, read_json, sha256_remembered, wheel_folder
+from mer.encoders.conversion import RECORD, is_unchanged, write_record
+from mer.encoders.weight_files import check_folder, sha256_remembered, wheel_folder
 from mer.errors import WeightsError
 from mer.tensor_files import write_arrays
 from mer.whole_files import write_folder, write_whole
@@ -31,7 +32,7 @@ GRAPH = Path("assets/tiny-en/encoder_model.ort")
 
 LAYERS = 6
 
-TENSORS, RECORD = "model.safetensors", "conversion.json"
+TENSORS = "model.safetensors"
 
 CONFIG: dict[str, Any] = {
     "architectures": ["MoonshineEncoder"], "model_type": "moonshine", "dtype": "float32",
@@ -85,7 +86,7 @@ def converted_moonshine(cache: Path) -> tuple[Path, str]:
         "sha256:" + hashlib.sha256(f"{digest} moonshine-converter {CONVERTER_VERSION}".encode()).hexdigest()
     )
     folder = cache / f"moonshine-tiny-{digest[:12]}-v{CONVERTER_VERSION}"
-    if not _is_whole(folder, cache):
+    if not is_unchanged(folder, TENSORS, cache):
         _convert(graph, folder)
     check_folder(folder)
     return folder, identity
@@ -157,13 +158,6 @@ def _nodes(graph: Any) -> Iterator[tuple[str, str, list[str]]]:
         yield node.OpType().decode(), node.Name().decode(), inputs
 
 
-def _is_whole(folder: Path, cache: Path) -> bool:
-    """Whether the folder is a finished conversion whose tensors are as they were written."""
-    if not (folder / TENSORS).is_file() or not (folder / RECORD).is_file():
-        return False
-    return read_json(folder / RECORD).get("sha256") == sha256_remembered(folder / TENSORS, cache)
-
-
 def _convert(graph: Path, folder: Path) -> None:
     """Write the converted weights, the record last."""
     tensors = read_encoder(graph)
@@ -171,8 +165,6 @@ def _convert(graph: Path, folder: Path) -> None:
     def fill(within: Path) -> None:
         write_arrays(within / TENSORS, tensors, {"format": "pt"})
         write_whole(within / "config.json", json.dumps(CONFIG, indent=1, sort_keys=True).encode())
-        with (within / TENSORS).open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        write_whole(within / RECORD, json.dumps({"sha256": digest}).encode())
+        write_record(within, TENSORS)
 
     write_folder(folder, fill, last=RECORD)
