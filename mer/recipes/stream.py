@@ -137,6 +137,11 @@ class Stream(BaseModel):
         """A word for each class that the adapted classifier starts from."""
         return None
 
+    @property
+    def other_encoder(self) -> str | None:
+        """Source of the encoder that reads what is of another language than `features.source` is made for."""
+        return None
+
     @model_validator(mode="after")
     def _something_to_adapt(self, info: ValidationInfo) -> Stream:
         if self.block is not None and not 0 <= self.block[0] < self.block[1]:
