@@ -107,8 +107,9 @@ class Stream(BaseModel):
 
     @property
     def feature_variants(self) -> tuple[FeatureSpec, ...]:
-        """The frozen features of the clips as they are, then of each of `frozen_speeds`."""
-        return (self.features, *(self.features.at_speed(speed) for speed in self.frozen_speeds))
+        """The frozen features that are read of the clips as they are, then of each of `frozen_speeds`."""
+        plain = self.unaligned_features or self.features
+        return (plain, *(plain.at_speed(speed) for speed in self.frozen_speeds))
 
     @property
     def unaligned_features(self) -> FeatureSpec | None:
@@ -135,6 +136,11 @@ class Stream(BaseModel):
     @property
     def class_words(self) -> tuple[str, ...] | None:
         """A word for each class that the adapted classifier starts from."""
+        return None
+
+    @property
+    def other_encoder(self) -> str | None:
+        """Source of the encoder that reads what is of another language than `features.source` is made for."""
         return None
 
     @model_validator(mode="after")

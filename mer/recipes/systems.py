@@ -98,7 +98,7 @@ def compared_streams(recipe: Recipe) -> dict[str, tuple[str, ...]]:
 
 def frozen_systems(recipe: Recipe) -> tuple[ScoredSystem, ...]:
     """A searched system on the frozen features of the streams that have some, where the recipe asks for it."""
-    streams = tuple(name for name in recipe.reads if not recipe.streams[name].reads_crops)
+    streams = tuple(name for name in recipe.reads if recipe.streams[name].unaligned_features is not None)
     if not recipe.compare_frozen or not streams:
         return ()
     return (ScoredSystem(FROZEN, choice_of(SEARCHED, {}, {}), streams, whole=True, frozen=True),)

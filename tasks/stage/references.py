@@ -160,8 +160,8 @@ class StreamInput:
 
     @property
     def variants(self) -> tuple[FeatureSetRef, ...]:
-        """The features of the clips as they are, then of each further speed."""
-        return (self.features, *self.speeds)
+        """The frozen features that are read of the clips as they are, then those of each further speed."""
+        return (self.unaligned, *self.speeds)
 
     @property
     def unaligned(self) -> FeatureSetRef:
