@@ -9,8 +9,8 @@ takes every eighth. The network says one of seven classes; nothing is fitted her
 Figures: `accuracy`, `accuracy_low` and `accuracy_high` (95 %, Wilson), `macro_f1`, `recall_<class>` of each class, `faces`;
 `probe_accuracy`: a logistic regression on the output's 135 figures, fitted on one half of the faces and scored on the other;
 `milliseconds`: processor time a picture of 64 x 64 in pieces of 32 (`milliseconds_of_six` in a clip of six), one thread;
-`milliseconds_trained`: of a step forth and back; `parameters`; `megabytes`: the largest memory of the process less that before the
-encoder was loaded (with torch's own buffers).
+`milliseconds_trained`: of a step forth and back; `parameters`; `megabytes`: the largest memory of the process less that before
+the encoder was loaded (with torch's own buffers).
 """
 
 from __future__ import annotations
