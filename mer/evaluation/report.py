@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.evaluation.calibration import expected_calibration_error, fit_temperature, reliability_bins
+from mer.evaluation.calibration import (
+    cross_fitted_probabilities,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_bins,
+)
 from mer.evaluation.figures import confusion_figure, reliability_figure
 from mer.evaluation.intervals import bootstrap_interval, resampled_units
 from mer.evaluation.metrics import (
@@ -39,6 +44,7 @@ class EvaluationReport:
     holdout_parts: dict[str, dict[str, Any]]
     """The same for every named part of the holdout (a challenge's test1, test2, ...); empty where the corpus names none."""
     calibration: dict[str, float]
+    """Expected calibration error before and after, the latter with temperatures that are fitted on the other folds."""
     temperature: float
     chance: float
     """Accuracy of always naming the most frequent class."""
@@ -91,9 +97,11 @@ def evaluate_systems(
     )
     served_posteriors, truth = out_of_fold[served], _truth(examples, out_of_fold[served])
     temperature = fit_temperature(served_posteriors.logits, truth)
+    folds = examples.fold[_rows(examples, served_posteriors)]
+    calibrated = cross_fitted_probabilities(served_posteriors.logits, truth, folds)
     calibration = {
         "ece_before": expected_calibration_error(served_posteriors.probabilities(), truth),
-        "ece_after": expected_calibration_error(served_posteriors.probabilities(temperature), truth),
+        "ece_after": expected_calibration_error(calibrated, truth),
         "temperature": temperature,
     }
     held = _scores(examples, holdout, emotions) if len(holdout) else None
@@ -105,9 +113,7 @@ def evaluate_systems(
     counts = confusion(truth, served_posteriors.predicted, len(emotions))
     figures = {
         "confusion_matrix.png": confusion_figure(counts, emotions),
-        "reliability.png": reliability_figure(
-            reliability_bins(served_posteriors.probabilities(temperature), truth)
-        ),
+        "reliability.png": reliability_figure(reliability_bins(calibrated, truth)),
     }
     row = next(row for row in rows if row["system"] == served)
     headline = _figures(row, "") | _figures(held or {}, "holdout_")

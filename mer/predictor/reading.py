@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mer.clips import Clip
 from mer.features.clip_feature import ClipFeature
 from mer.features.dataset import FeatureTable, RaggedTable, ragged_of, table_of
-from mer.features.extract import extract_clips
+from mer.features.extract import extract_clips, extract_clips_of_each
 from mer.features.spec import FeatureSpec
 from mer.predictor.loaded import LoadedParts
 from mer.predictor.streams import (
@@ -93,6 +93,19 @@ class BatchReading:
             self._features[spec] = extract_clips(self._parts.extractor(spec), self._heard(spec))
         return self._features[spec]
 
+    def _read_together(self, specs: tuple[FeatureSpec, ...]) -> None:
+        """Read several variants of one feature out of one decoding of each clip; `_read` then has them."""
+        if len(specs) == 1 or all(spec in self._features for spec in specs):
+            return
+        each = extract_clips_of_each(self._parts.extractors(specs), self._heard(specs[0]))
+        self._features.update(zip(specs, each, strict=True))
+
+    def variants(self, name: str) -> list[FeatureTable]:
+        """A stream's frozen features as its spec gives them, then at each further speed: (N, states, width) or (N, width)."""
+        specs = self._package.recipe.streams[name].feature_variants
+        self._read_together(specs)
+        return [self._table(name, spec) for spec in specs]
+
     def _framewise(self, name: str) -> dict[str, StreamTable]:
         """A stream's frames and its learnt vector; empty where it has no frames."""
         stream, served = self._package.recipe.streams[name], self._package.served(name)
@@ -124,7 +137,7 @@ class BatchReading:
         """The frozen vector, of these hidden states alone: only they are computed, their places in the table count from 0."""
         stream = self._package.recipe.streams[name]
         if states is None:
-            return read_states(self._table(name, stream.features), None, stream)
+            return read_states(self._table(name, stream.unaligned_features or stream.features), None, stream)
         held = stream.features.layers
         layers = tuple(held[index] for index in states) if isinstance(held, tuple) else tuple(states)
         table = self._table(name, stream.features.reading(layers))
@@ -137,6 +150,7 @@ class BatchReading:
         assert served.block is not None
         prefix = stream.features.prefix(served.block[0])
         specs = (prefix, *(prefix.at_speed(speed) for speed in stream.further_speeds))
+        self._read_together(specs)
         block = self._parts.block(name)
         return averaged([adapted_features(block, self._frames(name, spec)) for spec in specs])
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from mer.features.spec import CROPS_SOURCE, FILES_PREFIX
+from mer.features.spec import CROPS_SOURCE, FILES_PREFIX, SOUND_SOURCE
 from mer.media.detector_choice import AUTO, HAAR, OPENFACE
 from mer.recipes.allowed_values import allowed_values
 from mer.recipes.fields import models_in
@@ -22,7 +22,7 @@ SOURCE_OPTIONS = ("source", "encoder", "recogniser", "detector", "multilingual")
 """Options that name weights or files."""
 
 _HERE_PREFIXES = ("wheel:", "seed:")
-_HERE = (CROPS_SOURCE, AUTO, HAAR, OPENFACE)
+_HERE = (CROPS_SOURCE, SOUND_SOURCE, AUTO, HAAR, OPENFACE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -366,7 +366,9 @@ class Recipe(_Frozen):
             ConfigError: face crops without an alignment, or without the encoder that it trains.
         """
         for name, stream in self.streams.items():
-            if not stream.reads_crops or (name in self.anchors and stream.trained_encoder is not None):
+            if stream.unaligned_features is not None or (
+                name in self.anchors and stream.trained_encoder is not None
+            ):
                 continue
             raise ConfigError(
                 f"recipe {self.name}: streams.{name}: expected face crops with an `alignment` and the `encoder` that it trains, "
@@ -375,10 +377,11 @@ class Recipe(_Frozen):
             )
 
     def _speech(self, besides: str = "") -> tuple[str, ...]:
+        """Acoustic streams; with `besides`, those that this one may be aligned to."""
         return tuple(
             name
             for name, stream in self.streams.items()
-            if stream.modality == MODALITIES[0] and name != besides
+            if stream.modality == MODALITIES[0] and name != besides and (not besides or stream.is_space)
         )
 
     @property

@@ -365,9 +365,11 @@ def frame_table(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[st
 def _reads(spec: FeatureSpec) -> tuple[object, ...]:
     """What an extractor must be shown of a clip: features that differ in it are not extracted together.
 
-    Nor are variants of a clip's sound: each is a pass of its own, and an extractor of several would hold an encoder for each.
+    Pooled features of several speeds are: one decoding, one encoder in memory. Frames of each variant of the sound (another
+    speed, or as augmentation drew it) are a pass of their own: together they would fill the memory.
     """
-    return spec.modality, spec.noise, spec.recogniser, spec.audio.speed, spec.audio.augmented
+    speed = spec.audio.speed if spec.pooling == "frames" else 1.0
+    return spec.modality, spec.noise, spec.recogniser, speed, spec.audio.augmented
 
 
 def representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> list[str]:

