@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mer.encoders import resolve_weights
-from mer.features.extract import Extractor, build_extractor
+from mer.features.extract import Extractor, build_extractor, build_extractors
 from mer.features.layered import adaptation_placement, base_identity, load_layers
 from mer.features.spec import FeatureSpec
 from mer.media.detector_choice import require_content
@@ -16,6 +16,7 @@ from mer.predictor.package import ModelPackage, detector_path
 if TYPE_CHECKING:
     from mer.adaptation.finetune import AdaptedBlock
     from mer.alignment.pretrain import Alignment
+    from mer.features.multi import MultiExtractor
     from mer.transcription.recogniser import Recogniser
 
 
@@ -33,6 +34,7 @@ class LoadedParts:
         self._folder = folder
         self._weights = weights
         self._extractors: dict[FeatureSpec, Extractor] = {}
+        self._several: dict[tuple[FeatureSpec, ...], MultiExtractor] = {}
         self._recognisers: dict[str, Recogniser] = {}
         self._blocks: dict[str, AdaptedBlock] = {}
         self._alignments: dict[str, Alignment] = {}
@@ -44,6 +46,13 @@ class LoadedParts:
                 self._packaged(spec), self._weights, inspector=ContentInspector()
             )
         return self._extractors[spec]
+
+    def extractors(self, specs: tuple[FeatureSpec, ...]) -> MultiExtractor:
+        """The extractor of variants of one feature (speeds): one decoding of a clip, one encoder in memory."""
+        if specs not in self._several:
+            packaged = [self._packaged(spec) for spec in specs]
+            self._several[specs] = build_extractors(packaged, self._weights, inspector=ContentInspector())
+        return self._several[specs]
 
     def _packaged(self, spec: FeatureSpec) -> FeatureSpec:
         """The spec with the face detector whose file the package holds; a file that is not there is looked for in the weights."""
