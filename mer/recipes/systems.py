@@ -43,7 +43,7 @@ def scored_systems(recipe: Recipe) -> tuple[ScoredSystem, ...]:
 
 def leading_systems(recipe: Recipe) -> tuple[ScoredSystem, ...]:
     """The recipe's fusion, unless a searched system is served in its place, and that system."""
-    searched = recipe.search
+    searched = recipe.searched_choice
     systems = []
     if searched is None or not recipe.serves_ensemble:
         systems.append(ScoredSystem(FUSED, neural_choice(recipe.fusion), recipe.reads))
@@ -59,7 +59,7 @@ def leading_system(recipe: Recipe) -> ScoredSystem:
 
 def compared_systems(recipe: Recipe) -> tuple[ScoredSystem, ...]:
     """One system for each modality or stream, of the kind that is served; of a named ensemble the recipe's fusion."""
-    searched = recipe.search if recipe.serves_ensemble else None
+    searched = recipe.searched_choice if recipe.serves_ensemble else None
     choice, whole = (neural_choice(recipe.fusion), False) if searched is None else (searched, True)
     return tuple(
         ScoredSystem(name, _reading(choice, recipe, streams), streams, whole)
@@ -109,7 +109,7 @@ def logistic_system(recipe: Recipe) -> ScoredSystem:
 
     Beside fusions it reads their one vector a clip, beside searched systems the hidden states that these read.
     """
-    searched = recipe.search is not None and recipe.serves_ensemble
+    searched = recipe.searched_choice is not None and recipe.serves_ensemble
     return ScoredSystem(
         LOGISTIC, replace(choice_of(LINEAR, {}, {}), vectors=not searched), recipe.reads, whole=True
     )
@@ -117,7 +117,7 @@ def logistic_system(recipe: Recipe) -> ScoredSystem:
 
 def served_choices(recipe: Recipe) -> tuple[SystemChoice, ...]:
     """What is served: one system, or the members that are combined."""
-    if recipe.serves_ensemble and recipe.search is None:
+    if recipe.serves_ensemble and recipe.searched_choice is None:
         return tuple(recipe.member_choices.values())
     return (leading_system(recipe).choice,)
 
