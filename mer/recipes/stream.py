@@ -73,11 +73,13 @@ class Stream(BaseModel):
     )
     keep_unaligned: bool = Field(
         default=False,
-        description="Give the fusion the unaligned vector beside the aligned one (vectors only, with `alignment`).",
+        description="Give the fusion the unaligned vector beside the aligned one (with `alignment`): of face crops the output of "
+        "the alignment's `encoder` as its source gives it, vectors and frames.",
     )
     keep_aligned: bool = Field(
         default=True,
-        description="Give the fusion the aligned vector; off: the unaligned one alone (vectors only, with `alignment`).",
+        description="Give the fusion the aligned vector; off: the unaligned one alone (with `alignment`; of face crops only with "
+        "`keep_unaligned`).",
     )
 
     @property
@@ -112,8 +114,21 @@ class Stream(BaseModel):
 
     @property
     def feature_variants(self) -> tuple[FeatureSpec, ...]:
-        """The frozen features of the clips as they are, then of each of `frozen_speeds`."""
-        return (self.features, *(self.features.at_speed(speed) for speed in self.frozen_speeds))
+        """The frozen features that are read of the clips as they are, then of each of `frozen_speeds`."""
+        plain = self.unaligned_features or self.features
+        return (plain, *(plain.at_speed(speed) for speed in self.frozen_speeds))
+
+    @property
+    def unaligned_features(self) -> FeatureSpec | None:
+        """What the fusion may read unaligned: the features, or of face crops what the alignment's encoder gives as it is.
+
+        None: pixels alone, since `keep_unaligned` is off or there is no encoder.
+        """
+        if not self.reads_crops:
+            return self.features
+        if self.trained_encoder is None or not self.keep_unaligned:
+            return None
+        return self.features.model_copy(update={"source": self.trained_encoder, "layers": "output"})
 
     @property
     def further_speeds(self) -> tuple[float, ...]:
@@ -128,6 +143,11 @@ class Stream(BaseModel):
     @property
     def class_words(self) -> tuple[str, ...] | None:
         """A word for each class that the adapted classifier starts from."""
+        return None
+
+    @property
+    def other_encoder(self) -> str | None:
+        """Source of the encoder that reads what is of another language than `features.source` is made for."""
         return None
 
     @model_validator(mode="after")
@@ -170,6 +190,8 @@ class Stream(BaseModel):
 
     @model_validator(mode="after")
     def _something_to_read(self) -> Stream:
-        if not self.keep_aligned and self.reads_crops:
-            raise ValueError("keep_aligned: face crops are read through their alignment only")
+        if not self.keep_aligned and self.reads_crops and not self.keep_unaligned:
+            raise ValueError(
+                "keep_aligned: face crops are read through their alignment, or with `keep_unaligned` as its encoder gives them"
+            )
         return self

@@ -198,7 +198,7 @@ def _stream_choices(recipe: Recipe, name: str) -> dict[str, tuple[str, ...]]:
     if name in recipe.anchors:
         both, plain = "unaligned+aligned", "unaligned"
         choices["alignment"] = (both, plain) if framewise else (both, "aligned", plain)
-        if stream.reads_crops:  # pixels are read through the alignment only
+        if stream.unaligned_features is None:  # pixels are read through the alignment only
             choices["alignment"] = ("aligned",)
     return choices
 

