@@ -168,6 +168,16 @@ LabelShiftOption = Annotated[
         show_default=False,
     ),
 ]
+PriorsOption = Annotated[
+    str,
+    typer.Option(
+        "--priors",
+        metavar="<CLASS=SHARE,...>",
+        help="How often each class comes among these clips, where that is known: neutral=.2,angry=.3,... for every class. "
+        "Answers are those under these priors; with --label-shift report only what they would change is said.",
+        show_default=False,
+    ),
+]
 AgainstOption = Annotated[
     str,
     typer.Option(

@@ -16,6 +16,7 @@ from flows.cli.options import (
     JsonOption,
     LabelShiftOption,
     ModelOption,
+    PriorsOption,
     TranscriptsOption,
 )
 from flows.cli.outcome import UNUSABLE_INPUTS
@@ -52,6 +53,7 @@ def register(app: typer.Typer) -> None:
             str, typer.Option("--name", help="Corpus that candidates are clips of, where no PATHS are given.")
         ] = "",
         label_shift: LabelShiftOption = "",
+        priors: PriorsOption = "",
     ) -> None:
         """Predict emotion and valence of clips with the champion: all class probabilities, what was read, what is odd.
 
@@ -74,6 +76,7 @@ def register(app: typer.Typer) -> None:
             _usage(f"no such file or folder: {', '.join(missing)}")
         gc.set_threshold(_OBJECTS, 20, 20)
         file = "" if out == STANDARD_OUTPUT else out or ("" if piped else DEFAULT_FILE)
+        from mer.label_shift.given import parse_priors
         from tasks.serve.prediction import PredictionRequest, answer
 
         plain = [path if is_bucket_address(path) else str(Path(path)) for path in paths or []]
@@ -86,6 +89,7 @@ def register(app: typer.Typer) -> None:
             candidates=str(candidates or ""),
             corpus=name,
             label_shift=label_shift,
+            priors=parse_priors(priors),
             transcripts=str(transcripts or ""),
             alone=True,
         )
