@@ -74,12 +74,12 @@ def test_what_is_learnt_is_a_table_of_its_own() -> None:
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
     folder, draw = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
-    for number in range(12):
+    for number in range(8):
         noise = draw.standard_normal(int(16_000 * (0.6 + 0.05 * number))) * (0.02 + 0.2 * (number % 2))
         soundfile.write(folder / f"c{number}.wav", noise, 16_000)
     return [
         Clip(content=f"c{number}", name=f"c{number}", path=folder / f"c{number}.wav", corpus_root=folder)
-        for number in range(12)
+        for number in range(8)
     ]
 
 
@@ -97,12 +97,12 @@ def test_a_searched_system_is_served_as_it_was_trained(clips: list[Clip], tmp_pa
     assert {name: one.values.shape[1:3] for name, one in trained.items()} == {
         "acoustic": (2, 2), "acoustic/sound": (1, 1),
     }  # fmt: skip
-    emotion = np.arange(12) % 2
+    emotion = np.arange(8) % 2
     examples = Examples(
-        names, emotion, np.full(12, np.nan, np.float32), tuple(f"s{row // 4}" for row in range(12)), emotion * 0,
-        np.ones(12, np.float32),
+        names, emotion, np.full(8, np.nan, np.float32), tuple(f"s{row // 2}" for row in range(8)), emotion * 0,
+        np.ones(8, np.float32),
     )  # fmt: skip
-    everyone = np.ones(12, dtype=bool)
+    everyone = np.ones(8, dtype=bool)
     choice = recipe.searched_choice
     assert choice is not None and choice.levels == ("states",)
     system = fit_system(
@@ -117,5 +117,5 @@ def test_a_searched_system_is_served_as_it_was_trained(clips: list[Clip], tmp_pa
         np.testing.assert_allclose(read[name].values, one.values, rtol=1e-5, atol=1e-6)
     answered, wanted = predictor.posteriors(clips), system.posteriors({"states": trained})
     np.testing.assert_allclose(answered.logits, wanted.logits, atol=1e-3)
-    assert [one.discrete for one in predictor.predict(clips)] == [CLASSES[row] for row in wanted.predicted]
-    assert predictor.explain(clips[:2]).confidence_lost is not None
+    lost = predictor.explain(clips[:2]).confidence_lost
+    assert lost is not None and lost.streams == system.streams
