@@ -18,6 +18,7 @@ from flows.reporting import show_remarks
 from flows.result_table import show_systems
 from infra.artifacts import ArtifactRef
 from mer.recipes.systems import ENSEMBLE, leading_system, scored_systems, served_name
+from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import training_remarks
 from tasks.learn.ensemble import Members, combine_view
 from tasks.learn.fusion import fuse_view
@@ -62,6 +63,7 @@ def train_systems(experiment: Experiment) -> list[FusedView]:
         )
         for system in scored_systems(recipe)
         for view in experiment.views
+        if not (system.scored_only and view.name == FINAL_VIEW)
     ]
     return fused_in_turn(runs) + train_ensemble(experiment)
 

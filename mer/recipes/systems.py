@@ -15,6 +15,10 @@ FUSED, ENSEMBLE, LOGISTIC, FROZEN = "fused", "ensemble", "logistic", "frozen"
 searched system on the frozen features."""
 
 
+_LOGISTIC = {"variants": False, "folds": 3}
+"""Of the row alone: the clips as they are, and a penalty by few inner folds, so that it costs little."""
+
+
 @dataclass(frozen=True)
 class ScoredSystem:
     """A system that is trained on every view."""
@@ -28,6 +32,8 @@ class ScoredSystem:
     """It learns from a view's validation clips too: it chooses by inner folds, or has nothing to choose."""
     frozen: bool = False
     """It reads the frozen features alone, nothing of what a view has learnt of a stream."""
+    scored_only: bool = False
+    """It neither is served nor votes: the view that is served goes without it."""
 
 
 def served_name(recipe: Recipe) -> str:
@@ -101,7 +107,9 @@ def frozen_systems(recipe: Recipe) -> tuple[ScoredSystem, ...]:
     streams = tuple(name for name in recipe.reads if recipe.streams[name].unaligned_features is not None)
     if not recipe.compare_frozen or not streams:
         return ()
-    return (ScoredSystem(FROZEN, choice_of(SEARCHED, {}, {}), streams, whole=True, frozen=True),)
+    return (
+        ScoredSystem(FROZEN, choice_of(SEARCHED, {}, {}), streams, whole=True, frozen=True, scored_only=True),
+    )
 
 
 def logistic_system(recipe: Recipe) -> ScoredSystem:
@@ -111,7 +119,11 @@ def logistic_system(recipe: Recipe) -> ScoredSystem:
     """
     searched = recipe.searched_choice is not None and recipe.serves_ensemble
     return ScoredSystem(
-        LOGISTIC, replace(choice_of(LINEAR, {}, {}), vectors=not searched), recipe.reads, whole=True
+        LOGISTIC,
+        replace(choice_of(LINEAR, _LOGISTIC, {}), vectors=not searched),
+        recipe.reads,
+        whole=True,
+        scored_only=True,
     )
 
 
