@@ -78,6 +78,13 @@ class Experiment:
         """Streams as a view has them; none named: all that the recipe's fusions read."""
         return {name: self.input(name, view) for name in streams or self.recipe.reads}
 
+    def frozen_inputs(self, view: View, streams: Sequence[str]) -> StreamInputs:
+        """Streams as their encoders give them, without what the view has learnt of them."""
+        return {
+            name: replace(item, learnt=LearntStream(read_layer=item.learnt.read_layer))
+            for name, item in self.inputs(view, streams).items()
+        }
+
     def pair(self, stream: str, view: View) -> StreamPair:
         """A stream that is aligned, with its anchor."""
         return StreamPair(self.input(stream, view), self.input(self.recipe.anchors[stream], view))

@@ -14,6 +14,7 @@ from flows.reporting import show_remarks, show_text_encoder
 from flows.terminal import console
 from mer.errors import CorpusError
 from mer.features.spec import FeatureSpec
+from mer.recipes.systems import choices_of
 from mer.recipes.text_encoders import with_text_encoders
 from mer.training.feasibility import LEAST_CLIPS
 from tasks.data.dataset import clip_ids_of
@@ -102,9 +103,9 @@ def settle_texts(experiment: Experiment, streams: Collection[str] | None = None)
 
 
 def extract_frames(experiment: Experiment) -> Experiment:
-    """The frames that the recipe's fusion or a member of its ensemble reads, where any of them reads frames."""
+    """The frames that a system of the recipe reads, where any of them reads frames."""
     recipe = experiment.recipe
-    if all(fusion.level != "frames" for fusion in (recipe.fusion, *recipe.member_fusions.values())):
+    if all("frames" not in choice.levels for choice in choices_of(recipe)):
         return experiment
     specs = {
         frames_name(name, stream, learnt): spec

@@ -12,7 +12,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from flows.terminal import console
 from mer.recipes import Recipe
-from mer.recipes.layer_reading import has_states_to_choose
+from mer.recipes.studies import studied_streams
 from tasks.stage.run import StageResult
 
 INGEST, FEATURES, FUSION, PSEUDO_LABELS, EVALUATION, REGISTRATION = (
@@ -124,10 +124,7 @@ def duration(seconds: float) -> str:
 def _stages(recipe: Recipe) -> Iterator[str]:
     yield INGEST
     yield FEATURES
-    for name, stream in recipe.streams.items():
-        chooses_block = stream.adaptation is not None and stream.named_block is None
-        if has_states_to_choose(stream) or chooses_block:
-            yield layer_study(name)
+    yield from map(layer_study, studied_streams(recipe))
     yield from map(adaptation, recipe.adapts)
     yield from map(alignment, recipe.anchors)
     yield FUSION

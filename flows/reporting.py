@@ -217,10 +217,27 @@ def show_selection(
     )
 
 
-def show_verdict(state: str, reason: str, findings: Sequence[Mapping[str, Any]]) -> None:
-    """Print the state a round ended in, with the reason and the guards' findings."""
+def show_verdict(
+    state: str, reason: str, findings: Sequence[Mapping[str, Any]], verdicts: Mapping[str, StageResult]
+) -> None:
+    """Print the state a round ended in, with the reason and the guards' findings, and what each view's own speakers say."""
     _print_findings(findings)
     console.print(f"  {'kept' if state == 'live' else state}: {reason}", markup=False)
+    console.print(
+        f"  weighted F1 on each view's own held-out speakers: {verdict_line(verdicts)}", markup=False
+    )
+
+
+def verdict_line(verdicts: Mapping[str, StageResult]) -> str:
+    """Score before and after the round, and whether the view keeps its labels; one entry a view."""
+    said = []
+    for view, verdict in verdicts.items():
+        before, after = verdict.meta["before"], verdict.meta["after"]
+        scores = (
+            "nobody is held out" if before is None else f"{points(float(before))} -> {points(float(after))}"
+        )
+        said.append(f"{view} {scores} ({'kept' if verdict.meta['kept'] else 'not kept'})")
+    return ", ".join(said)
 
 
 def _print_findings(findings: Sequence[Mapping[str, Any]]) -> None:

@@ -94,9 +94,10 @@ def search_machines(lesson: Lesson, options: SearchedOptions, tick: Callable[[],
     tick()
     machines = {name: fitted.get(name) or _fitted(lesson, specs[name]) for name in rule.members}
     tick()
+    judged = compared.subset(np.flatnonzero(compared.judged))
     figures = {
-        "validation_waf": held_out_waf(compared, procedure),
-        "validation_accuracy": held_out_accuracy(compared, procedure),
+        "validation_waf": held_out_waf(judged, procedure),
+        "validation_accuracy": held_out_accuracy(judged, procedure),
         "candidates": float(len(specs)),
         "members": float(len(rule.members)),
     }
@@ -142,6 +143,7 @@ def kernel_members(lesson: Lesson, chosen: Chosen, options: SearchedOptions) -> 
         varied = {
             f"{name}, varied": replace(of, varied=True, penalty=VARIED_PENALTY * of.penalty)
             for name, of in members.items()
+            if any(lesson.features[stream].shape[0] > 1 for stream in of.readings)
         }
     plain = members | {
         "kernel, streams alike": replace(best, readings=alike, width=ALONE_WIDTH),

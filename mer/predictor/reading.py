@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from mer.features.dataset import FeatureTable, RaggedTable, ragged_of, table_of
 from mer.features.extract import extract_clips, extract_clips_of_each
 from mer.features.spec import FeatureSpec
 from mer.predictor.loaded import LoadedParts
+from mer.predictor.states import states_tables
 from mer.predictor.streams import (
     averaged,
     frame_spec,
@@ -57,14 +58,17 @@ class BatchReading:
         self._present: dict[tuple[str, Level], NDArray[np.bool_]] = {}
 
     def streams(self, level: Level) -> dict[str, StreamTable]:
-        """Stream name -> vectors, or frames where the stream has some and `level` asks for them."""
+        """Stream name -> vectors, frames where the stream has some, or variants and hidden states, as `level` asks."""
         tables: dict[str, StreamTable] = {}
         recipe = self._package.recipe
         for name in recipe.reads:
-            frames = self._framewise(name) if level == "frames" else {}
-            read = frames or {recipe.table_name(name): self._vector(name)}
+            if level == "states":
+                read: Mapping[str, StreamTable] = self._states(name)
+            else:
+                frames = self._framewise(name) if level == "frames" else {}
+                read = frames or {recipe.table_name(name): self._vector(name)}
             self._present[name, level] = np.logical_or.reduce([table.present for table in read.values()])
-            tables |= read
+            tables.update(read)
         return tables
 
     def findings(self) -> Findings:
@@ -105,6 +109,22 @@ class BatchReading:
         specs = self._package.recipe.streams[name].feature_variants
         self._read_together(specs)
         return [self._table(name, spec) for spec in specs]
+
+    def _states(self, name: str) -> dict[str, FeatureTable]:
+        """A stream's variants and hidden states, and its learnt vector."""
+        stream, served = self._package.recipe.streams[name], self._package.served(name)
+        is_adapted, is_aligned = (
+            served.adapter is not None and stream.keep_adapted,
+            served.alignment is not None,
+        )
+        learnt: FeatureTable | None = None
+        if is_aligned:
+            learnt = self._aligned(name)
+        elif is_adapted:
+            learnt = self._adapted(name)
+        frozen = reads_frozen(stream, adapted=is_adapted, aligned=is_aligned)
+        variants = self.variants(name) if frozen else []
+        return states_tables(self._package.recipe.table_name(name), stream, variants, learnt)
 
     def _framewise(self, name: str) -> dict[str, StreamTable]:
         """A stream's frames and its learnt vector; empty where it has no frames."""

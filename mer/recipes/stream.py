@@ -107,8 +107,9 @@ class Stream(BaseModel):
 
     @property
     def feature_variants(self) -> tuple[FeatureSpec, ...]:
-        """The frozen features of the clips as they are, then of each of `frozen_speeds`."""
-        return (self.features, *(self.features.at_speed(speed) for speed in self.frozen_speeds))
+        """The frozen features that are read of the clips as they are, then of each of `frozen_speeds`."""
+        plain = self.unaligned_features or self.features
+        return (plain, *(plain.at_speed(speed) for speed in self.frozen_speeds))
 
     @property
     def unaligned_features(self) -> FeatureSpec | None:

@@ -16,7 +16,7 @@ from prefect import task
 from infra.artifacts import ArtifactRef, Scalar
 from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.clips import Clip
-from mer.errors import MediaError, QuarantineReason
+from mer.errors import ConfigError, MediaError, QuarantineReason, WeightsError
 from mer.features.spec import FeatureSpec
 from tasks.data.kept_extractor import cached_extractor
 from tasks.data.noise import clip_noises, noisy_contents, noisy_key
@@ -54,7 +54,12 @@ def plan_features(
     space = workspace()
     features = {}
     for name, spec in specs.items():
-        key = feature_key(space.weights, spec)
+        try:
+            key = feature_key(space.weights, spec)
+        except (ConfigError, WeightsError) as error:
+            raise type(error)(
+                f"stream {name}: {error}; `--set {name}.features.source=FOLDER` says where it lies"
+            ) from error
         features[name] = FeatureSetRef(
             stream=name, key=noisy_key(space, corpus, spec, key), spec=spec, corpus=corpus
         )

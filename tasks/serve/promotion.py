@@ -44,6 +44,7 @@ from tasks.stage.references import (
     View,
 )
 from tasks.stage.run import Produced, StageResult, StageRun, run_stage
+from tasks.stage.saved_files import files_below
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
@@ -123,9 +124,7 @@ def register(
         folders |= {f"{STREAMS_FOLDER}/{folder_name}": ref for folder_name, ref in parts.items()}
         folders[DOMAIN_FOLDER] = domain
         for folder, ref in folders.items():
-            files |= {
-                f"{folder}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())
-            }
+            files |= files_below(run.space.artifacts.fetch(ref), folder)
         return Produced(files=files, meta={"system": served.system})
 
     package = run_stage(
