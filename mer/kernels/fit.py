@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mer.ensemble.landmarks import landmark_ridge
 from mer.ensemble.logistic import fit_path
-from mer.ensemble.ridge import leave_groups_out
+from mer.ensemble.ridge import LeftOut, leave_groups_out
 from mer.kernels.lesson import Lesson
 from mer.kernels.machines import (
     SHARPNESS,
@@ -47,11 +49,29 @@ class LogisticSpec:
     iterations: int = 1000
 
 
-def learnt_exponent(lesson: Lesson, readings: Readings, varied: bool) -> Floats:
-    """(V * N, V * N) weighted squared distances of the clips to each other."""
+def learnt_exponents(lesson: Lesson, machines: Sequence[Readings], varied: bool) -> list[Floats]:
+    """(V * N, V * M) weighted squared distances of the clips to those that kernel machines keep (`Lesson.kept`), by machine."""
     variants = lesson.variants if varied else 1
-    features = {name: lesson.features[name][:variants] for name in readings}
-    return exponents(features, features, [readings], variants)[0]
+    read = dict.fromkeys(name for readings in machines for name in readings)
+    features = {name: lesson.features[name][:variants] for name in read}
+    kept = features
+    if len(lesson.kept) < len(lesson):
+        kept = {name: values[:, lesson.kept] for name, values in features.items()}
+    return exponents(features, kept, machines, variants)
+
+
+def fit_kernels(lesson: Lesson, specs: Sequence[KernelSpec]) -> list[tuple[KernelMachine, Posteriors]]:
+    """`fit_kernel` of several machines, which share their distances."""
+    fitted: dict[int, tuple[KernelMachine, Posteriors]] = {}
+    for varied in (False, True):
+        places = [place for place, spec in enumerate(specs) if (spec.varied and lesson.may_vary) is varied]
+        distinct = {repr(specs[place].readings): specs[place].readings for place in places}
+        if distinct:
+            sums = learnt_exponents(lesson, list(distinct.values()), varied)
+            found = dict(zip(distinct, sums, strict=True))
+            for place in places:
+                fitted[place] = fit_kernel(lesson, specs[place], found[repr(specs[place].readings)])
+    return [fitted[place] for place in range(len(specs))]
 
 
 def fit_kernel(
@@ -62,36 +82,35 @@ def fit_kernel(
     Args:
         lesson: the clips.
         spec: what is fitted.
-        exponent: of `learnt_exponent`, where it is known already.
+        exponent: of `learnt_exponents`, where it is known already.
 
     Returns:
         The machine, and the posteriors of all N clips out of fold.
     """
+    spec = replace(spec, varied=spec.varied and lesson.may_vary)
     variants = lesson.variants if spec.varied else 1
     if exponent is None:
-        exponent = learnt_exponent(lesson, spec.readings, spec.varied)
+        (exponent,) = learnt_exponents(lesson, [spec.readings], spec.varied)
     kernel = kernel_of(exponent, spec.width)
     if len(kernel) <= _DOUBLE:
         kernel = kernel.astype(np.float64)
-    weight, fold = np.tile(lesson.examples.weight, variants), np.tile(lesson.fold, variants)
     classes = lesson.target.shape[1]
     target = np.tile(lesson.target - 1 / classes, (variants, 1))
     valence, known, mean = _valence(lesson, variants)
     both = known.all()
     if both:
         target = np.hstack([target, valence[:, None]])
-    left_out = leave_groups_out(kernel, target, weight, spec.penalty, fold)
-    of_valence: Floats = np.zeros(len(kernel), np.float32)
+    everyone = np.ones(len(kernel), dtype=bool)
+    left_out = _left_out(lesson, kernel, target, spec.penalty, everyone)
+    of_valence: Floats = np.zeros(kernel.shape[1], np.float32)
     valence_answers: Floats = np.full(len(kernel), np.nan, np.float32)
     if both:
         of_valence = left_out.dual[:, -1].astype(np.float32)
         valence_answers = (left_out.answers[:, -1] + mean).astype(np.float32)
     elif known.any():
-        rows = np.flatnonzero(known)
-        own = leave_groups_out(
-            kernel[np.ix_(rows, rows)], valence[rows, None], weight[rows], spec.penalty, fold[rows]
-        )
-        of_valence[rows], valence_answers[rows] = own.dual[:, 0], own.answers[:, 0] + mean
+        own = _left_out(lesson, kernel, valence[:, None], spec.penalty, known)
+        of_valence = own.dual[:, 0].astype(np.float32)
+        valence_answers[known] = own.answers[known, 0] + mean
     machine = KernelMachine(
         spec.readings,
         spec.width,
@@ -102,6 +121,33 @@ def fit_kernel(
     )
     scores = SHARPNESS * (left_out.answers[:, :classes] + 1 / classes)
     return machine, _posteriors(lesson, scores, valence_answers, variants)
+
+
+def _left_out(
+    lesson: Lesson,
+    kernel: NDArray[np.floating],
+    target: NDArray[np.float64],
+    penalty: float,
+    used: NDArray[np.bool_],
+) -> LeftOut:
+    """Ridge regression on the rows that are used; 0 in the coefficients and answers of the others."""
+    variants = len(kernel) // len(lesson)
+    weight, fold = np.tile(lesson.examples.weight, variants), np.tile(lesson.fold, variants)
+    dual = np.zeros((kernel.shape[1], target.shape[1]))
+    answers = np.zeros(target.shape)
+    rows = np.flatnonzero(used)
+    if len(kernel) == kernel.shape[1]:
+        square = kernel if len(rows) == len(kernel) else kernel[np.ix_(rows, rows)]
+        found = leave_groups_out(square, target[rows], weight[rows], penalty, fold[rows])
+        dual[rows], answers[rows] = found.dual, found.answers
+        return LeftOut(dual, answers)
+    columns = np.flatnonzero(used[lesson.kept])
+    places = np.searchsorted(rows, lesson.kept[columns])  # of the landmarks among the used rows
+    found = landmark_ridge(
+        kernel[np.ix_(rows, columns)], places, target[rows], weight[rows], penalty, fold[rows]
+    )
+    dual[columns], answers[rows] = found.dual, found.answers
+    return LeftOut(dual, answers)
 
 
 def fit_logistic_machine(lesson: Lesson, spec: LogisticSpec) -> LogisticMachine:

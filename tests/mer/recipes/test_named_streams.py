@@ -187,9 +187,11 @@ def test_an_alignment_that_leads_nowhere_is_refused(streams: dict[str, Any], com
 
 
 @pytest.mark.parametrize("lacking", ["alignment", "encoder"])
-def test_face_crops_are_fused_only_where_an_alignment_makes_vectors_of_them(lacking: str) -> None:
-    load_recipe("demo").require_vectors()
-    recipe = load_recipe("demo", [f"visual.{lacking}=null"])
+def test_face_crops_are_fused_only_where_an_encoder_makes_vectors_of_them(lacking: str) -> None:
+    """Through the alignment that trains it or, with `keep_unaligned`, as its source gives it."""
+    load_recipe("acoustic_adaptation").require_vectors()
+    load_recipe("acoustic_adaptation", ["visual.alignment=null"]).require_vectors()
+    recipe = load_recipe("acoustic_adaptation", ["visual.keep_unaligned=false", f"visual.{lacking}=null"])
     with pytest.raises(ConfigError, match=rf"streams\.visual: expected face crops .* found no {lacking};"):
         recipe.require_vectors()
 
