@@ -85,7 +85,7 @@ def narrowed(recipe: Recipe, folds: Sequence[FoldChoice]) -> Recipe:
     if not any(changes["weights"]):
         changes["weights"] = search.weights
     options = SearchedOptions.model_validate({**search.model_dump(), **changes, "streams": ()})
-    kept = {"ensemble": ensemble.model_copy(update={"search": options})}
+    kept: dict[str, Any] = {"ensemble": ensemble.model_copy(update={"search": options})}
     if streams and set(streams) < set(recipe.reads):
         kept["fused_streams"] = tuple(name for name in recipe.reads if name in streams)
     return recipe.model_copy(update=kept)
