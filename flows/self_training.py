@@ -68,7 +68,9 @@ def refresh_pseudo_labels(
     show_generation(row, standing)
     if rounds.ended.state == "live":
         return [*supervised, *_served_of(refresh, rounds)], served_name(recipe) + PSEUDO
-    if not (standing.taught or leads_whole(recipe)):  # what was tried is reported beside what it would replace
+    if not (
+        standing.taught or leads_whole(recipe)
+    ):  # what was tried is reported beside what it would replace
         systems += rounds.ended.systems
     return systems, served
 

@@ -74,7 +74,7 @@ def fused_in_turn(runs: Sequence[PrefectFuture[FusedView]]) -> list[FusedView]:
     results = []
     with listening(PartProgress("fusion")):
         for run in runs:
-            results.append(run.result())
+            results.append(progress.awaited(run))
             done = results[-1]
             progress.advance(f"{done.system}, {view_label(done.view, done.part)}", found=done.found)
     return results

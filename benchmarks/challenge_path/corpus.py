@@ -13,9 +13,9 @@ from benchmarks.fusion.joint_worlds import CLASS_DEVIATION, CLASS_VALENCE, SHARE
 from mer.emotions import MER_EMOTIONS
 
 LABELLED, CANDIDATES = 7_369, 20_000
-WIDTHS = {"hubert-large-UTT": 1024, "clip-large-UTT": 1024, "baichuan-13b-UTT": 4096}
-"""Feature set -> features; float32."""
-STRENGTH = {"hubert-large-UTT": 0.11, "clip-large-UTT": 0.07, "baichuan-13b-UTT": 0.045}
+WIDTHS = {"acoustic": 1024, "visual": 1024, "lexical": 4096}
+"""Feature set, a folder as the recipe `precomputed` names it -> features; float32."""
+STRENGTH = {"acoustic": 0.11, "visual": 0.07, "lexical": 0.045}
 """How far a class' direction stands out of the noise of one feature."""
 TRUTH = "classes_of_candidates.txt"
 """What was drawn for the candidates; no table that a reader looks for."""
