@@ -141,7 +141,7 @@ def extract(
     for shard, running in shards:
         names = " + ".join(feature.stream for feature in shard.features[:MOST_NAMES])
         names += f" and {more} more" if (more := len(shard.features) - MOST_NAMES) > 0 else ""
-        progress.advance(f"{names} in {running.result().seconds:.1f} s")
+        progress.advance(f"{names} in {progress.awaited(running).seconds:.1f} s")
     let_go()
     touched = {feature.stream for shard in plan.shards for feature in shard.features}
     for line in count_missing({name: plan.features[name] for name in touched}, requested) if touched else []:

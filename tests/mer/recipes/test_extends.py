@@ -23,7 +23,7 @@ visual:
   keep_unaligned: true
 lexical:
   features: {modality: lexical, source: "wheel:all-minilm-l6-v2", pooling: mean}
-fusion: {model: attention}
+fusion: {model: attention, learning_rate: 0.001}
 pseudo_labels: {}
 shard_clips: 32
 """
@@ -59,10 +59,11 @@ def test_clips_is_demo_with_a_face_detector() -> None:
 
 def test_audio_guided_and_best_state_no_stream_twice() -> None:
     guided, demo = load_recipe("audio_guided"), load_recipe("demo")
-    assert guided.adapts == ("acoustic", "lexical"), "system B fine-tunes its text encoder"
-    frozen = {"adaptation": None, "block": None}
-    assert guided.with_stream("lexical", **frozen).streams == demo.streams
     best, adapted = load_recipe("best"), load_recipe("acoustic_adaptation")
+    assert guided.adapts == ("acoustic", "lexical"), "system B fine-tunes its text encoder"
+    frozen = guided.with_stream("lexical", adaptation=None, block=None)
+    assert [frozen.streams[name] == demo.streams[name] for name in demo.streams] == [True, False, True]
+    assert guided.streams["visual"] == adapted.streams["visual"], "and its face encoder, by the alignment"
     assert best.streams["visual"] == adapted.streams["visual"]
     speech = adapted.streams["acoustic"].model_copy(update={"adaptation_variants": None, "keep_frozen": True})
     assert best.streams["acoustic"] == speech
