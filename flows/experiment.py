@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from mer.recipes import Recipe
 from mer.training.partition import FINAL_VIEW
-from tasks.data.streams import encoded_name, frames_name
+from tasks.data.streams import encoded_name, frames_name, speed_name
 from tasks.stage.references import (
     DatasetRef,
     FeatureSetRef,
@@ -28,7 +28,9 @@ class Experiment:
     parent_run: str | None = None
     """Tracked run that all stages belong to; None: they are not tracked."""
     features: Mapping[str, FeatureSetRef] = field(default_factory=dict)
-    """Feature sets of all clips, by stream, frames by `frames_name`, and what encoders give of crops by `encoded_name`."""
+    """Feature sets of all clips, by stream, frames by `frames_name`, further speeds by `speed_name`, and what encoders give of
+    crops by `encoded_name`.
+    """
     learnt: Mapping[str, Mapping[str, LearntStream]] = field(default_factory=dict)
     """Stream -> view -> what the view has learnt of it."""
 
@@ -61,20 +63,27 @@ class Experiment:
     def input(self, stream: str, view: View) -> StreamInput:
         """A stream as a view has it."""
         options, learnt = self.recipe.stream(stream), self.learnt_of(stream, view)
-        frames = self.features.get(frames_name(stream, options, learnt))
         return StreamInput(
             stream,
             self.recipe.table_name(stream),
             options,
             self.features[stream],
             learnt,
-            frames,
-            self.features.get(encoded_name(stream)),
+            frames=self.features.get(frames_name(stream, options, learnt)),
+            speeds=tuple(self.features[speed_name(stream, speed)] for speed in options.frozen_speeds),
+            encoded=self.features.get(encoded_name(stream)),
         )
 
     def inputs(self, view: View, streams: Sequence[str] | None = None) -> StreamInputs:
         """Streams as a view has them; none named: all that the recipe's fusions read."""
         return {name: self.input(name, view) for name in streams or self.recipe.reads}
+
+    def frozen_inputs(self, view: View, streams: Sequence[str]) -> StreamInputs:
+        """Streams as their encoders give them, without what the view has learnt of them."""
+        return {
+            name: replace(item, learnt=LearntStream(read_layer=item.learnt.read_layer))
+            for name, item in self.inputs(view, streams).items()
+        }
 
     def pair(self, stream: str, view: View) -> StreamPair:
         """A stream that is aligned, with its anchor."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from flows.experiment import Experiment
@@ -10,17 +10,19 @@ from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.pipeline_flow import pipeline_flow
 from flows.progress import FEATURES, StepProgress, begin_stage, plan_stages, replan_stages
-from flows.reporting import show_coverage, show_remarks
+from flows.reporting import show_remarks, show_text_encoder
 from flows.terminal import console
 from mer.errors import CorpusError
 from mer.features.spec import FeatureSpec
+from mer.recipes.systems import choices_of
+from mer.recipes.text_encoders import with_text_encoders
 from mer.training.feasibility import LEAST_CLIPS
 from tasks.data.dataset import clip_ids_of
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.kept_extractor import let_go
 from tasks.data.missing import absent_streams, count_missing, require_feature_files
-from tasks.data.streams import encoded_features, encoded_name, frame_features, frames_name
-from tasks.data.text_coverage import cover_texts
+from tasks.data.streams import encoded_features, encoded_name, frame_features, frames_name, speed_features
+from tasks.data.text_coverage import cover_texts, text_encoders
 from tasks.stage.references import FeatureSetRef
 
 MOST_NAMES = 3
@@ -37,14 +39,20 @@ def features(options: DemoOptions) -> dict[str, FeatureSetRef]:
 
 
 def extract_streams(experiment: Experiment) -> Experiment:
-    """All streams of the recipe over all clips of the snapshot, and of face crops what their encoder gives as it is."""
+    """All streams of the recipe over all clips of the snapshot, and out of the same decoding their further speeds, and of face
+    crops what their encoder gives as it is.
+    """
+    begin_stage(FEATURES)
+    experiment = settle_texts(experiment)
     streams = experiment.recipe.streams
     specs = {name: stream.features for name, stream in streams.items()}
+    further = {
+        key: spec for name, stream in streams.items() for key, spec in speed_features(name, stream).items()
+    }
     encoded = {encoded_name(name): encoded_features(stream) for name, stream in streams.items()}
-    begin_stage(FEATURES)
-    tell_texts(experiment, specs)
-    features = extract(experiment, specs | {name: spec for name, spec in encoded.items() if spec is not None})
-    require_feature_files(features, clip_ids_of(experiment.dataset))
+    further |= {name: spec for name, spec in encoded.items() if spec is not None}
+    features = extract(experiment, specs | further)
+    require_feature_files({name: features[name] for name in streams}, clip_ids_of(experiment.dataset))
     return _without_absent(experiment.with_features(features))
 
 
@@ -55,7 +63,8 @@ def _without_absent(experiment: Experiment) -> Experiment:
         CorpusError: no stream is left to learn from.
     """
     clip_ids = clip_ids_of(experiment.dataset)
-    absent = absent_streams({name: experiment.features[name] for name in experiment.recipe.streams}, clip_ids)
+    features = {name: experiment.features[name] for name in experiment.recipe.streams}
+    absent = absent_streams(features, clip_ids)
     if not absent:
         return experiment
     recipe = experiment.recipe.without_streams(absent)
@@ -77,18 +86,26 @@ def _without_absent(experiment: Experiment) -> Experiment:
     return replace(experiment, recipe=recipe)
 
 
-def tell_texts(experiment: Experiment, specs: Mapping[str, FeatureSpec]) -> None:
-    """Say of every feature set that reads texts how much of them its encoder knows; a warning where that is too little."""
-    dataset = experiment.dataset
+def settle_texts(experiment: Experiment, streams: Collection[str] | None = None) -> Experiment:
+    """Say of every stream of texts how much of them its encoder knows, and settle which encoder reads them.
+
+    Args:
+        experiment: its recipe may name an encoder for other languages (`multilingual`).
+        streams: those to settle; None: all.
+    """
+    dataset, recipe = experiment.dataset, experiment.recipe
+    specs = {name: recipe.stream(name).features for name in streams or recipe.streams}
     covered = cover_texts(dataset.corpus, specs, clip_ids_of(dataset), experiment.parent_run)
-    for name, coverage in covered.items():
-        show_coverage(name, specs[name].source, coverage)
+    encoders = text_encoders(recipe, covered)
+    for encoder in encoders.values():
+        show_text_encoder(encoder)
+    return replace(experiment, recipe=with_text_encoders(recipe, encoders))
 
 
 def extract_frames(experiment: Experiment) -> Experiment:
-    """The frames that the recipe's fusion or a member of its ensemble reads, where any of them reads frames."""
+    """The frames that a system of the recipe reads, where any of them reads frames."""
     recipe = experiment.recipe
-    if all(fusion.level != "frames" for fusion in (recipe.fusion, *recipe.member_fusions.values())):
+    if all("frames" not in choice.levels for choice in choices_of(recipe)):
         return experiment
     specs = {
         frames_name(name, stream, learnt): spec
@@ -124,7 +141,7 @@ def extract(
     for shard, running in shards:
         names = " + ".join(feature.stream for feature in shard.features[:MOST_NAMES])
         names += f" and {more} more" if (more := len(shard.features) - MOST_NAMES) > 0 else ""
-        progress.advance(f"{names} in {running.result().seconds:.1f} s")
+        progress.advance(f"{names} in {progress.awaited(running).seconds:.1f} s")
     let_go()
     touched = {feature.stream for shard in plan.shards for feature in shard.features}
     for line in count_missing({name: plan.features[name] for name in touched}, requested) if touched else []:

@@ -85,7 +85,7 @@ def transcribe_missing(corpus: str, recogniser: str, shard_clips: int) -> None:
     shards = plan_transcription(corpus, recogniser, shard_clips)
     progress = StepProgress("transcripts", len(shards))
     for running in [transcribe_shard.submit(corpus, recogniser, shard) for shard in shards]:
-        progress.advance(f"{running.result()} clips by {recogniser}")
+        progress.advance(f"{progress.awaited(running)} clips by {recogniser}")
 
 
 def measure_quality(corpus: str, recipe: Recipe) -> None:
@@ -94,7 +94,7 @@ def measure_quality(corpus: str, recipe: Recipe) -> None:
     shards = plan_quality(corpus, recipe.shard_clips, detector)
     progress = StepProgress("quality", len(shards))
     for running in [measure_shard.submit(corpus, shard, detector) for shard in shards]:
-        progress.advance(f"{running.result()} clips")
+        progress.advance(f"{progress.awaited(running)} clips")
 
 
 def show_detectors(recipe: Recipe) -> None:

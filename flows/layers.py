@@ -7,7 +7,7 @@ from dataclasses import replace
 from prefect.runtime import flow_run
 
 from flows.experiment import Experiment
-from flows.features import extract, tell_texts
+from flows.features import extract, settle_texts
 from flows.ingest import ingest_corpus
 from flows.options import LayerOptions
 from flows.pipeline_flow import pipeline_flow
@@ -37,11 +37,10 @@ def layers(options: LayerOptions) -> dict[str, dict[str, LearntStream]]:
     parent_run = f"layers {flow_run.name or recipe.name}"
     with tracked(parent_run):
         dataset, _ = ingest_corpus(recipe, options)
-        experiment = Experiment(recipe, dataset, parent_run)
-        tell_texts(experiment, {stream: recipe.stream(stream).features for stream in streams})
+        experiment = settle_texts(Experiment(recipe, dataset, parent_run), streams)
         results = {stream: study_views(experiment, stream) for stream in streams}
         studies = [study for views in results.values() for study in views.values()]
-        close_tracked_studies(experiment.served_view, recipe, studies)
+        close_tracked_studies(experiment.served_view, experiment.recipe, studies)
     return {stream: _learnt(experiment, stream, views) for stream, views in results.items()}
 
 

@@ -16,6 +16,7 @@ from mer.corpora.label_map import parse_label_map
 from mer.corpora.options import ReadingOptions
 from mer.corpora.valence_scale import parse_valence_scale
 from mer.errors import ConfigError
+from mer.label_shift.given import parse_priors
 from mer.names import check_folder_name, check_name, check_study_name
 from mer.recipes import Recipe, load_recipe, recipe_names
 from mer.recipes.problems import problems_of
@@ -294,6 +295,16 @@ class PredictOptions(BaseModel):
         default="",
         description="What to do about class priors that differ from the training clips'. Empty: as the version's recipe says.",
     )
+    priors: str = Field(
+        default="",
+        description="How often each class comes among these clips, where that is known: neutral=.2,angry=.3,... for every class. "
+        "Answers are those under these priors; with label shift `report` only what they would change is said. Empty: not known.",
+    )
+    speaker_clips: tuple[str, ...] = Field(
+        default=(),
+        description="Files, or folders of them, of the one new speaker whose clips these are: answers are those of a speaker who "
+        "lies where the training speakers do. One clip helps little, ten most of the way; no labels are read.",
+    )
     transcripts: str = Field(
         default="",
         description="Table of what is spoken in the clips (.csv, .tsv, .parquet, .jsonl): names or paths, and texts. Empty: the "
@@ -305,10 +316,19 @@ class PredictOptions(BaseModel):
     def _plain_model(cls, value: str) -> str:
         return check_name(value, "name of a model") if value else value
 
-    @field_validator("paths")
+    @field_validator("paths", "speaker_clips")
     @classmethod
     def _without_secrets(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(check_no_secret, paths))
+
+    @field_validator("priors")
+    @classmethod
+    def _readable_priors(cls, text: str) -> str:
+        try:
+            parse_priors(text)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return text
 
     @model_validator(mode="after")
     def _has_clips(self) -> PredictOptions:

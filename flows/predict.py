@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flows.options import PredictOptions
 from flows.pipeline_flow import pipeline_flow
+from mer.label_shift.given import parse_priors
 from tasks.serve.prediction import PredictionReport, PredictionRequest
 from tasks.serve.prediction_task import predict_files
 
@@ -20,6 +21,8 @@ def predict(options: PredictOptions) -> PredictionReport:
             candidates=options.candidates,
             corpus=options.corpus_name,
             label_shift=options.label_shift,
+            priors=parse_priors(options.priors),
+            speaker_clips=options.speaker_clips,
             transcripts=options.transcripts,
         )
     )

@@ -23,6 +23,7 @@ from mer.errors import ConfigError, CorpusError
 from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe
 from mer.recipes.layer_reading import has_states_to_choose
+from mer.recipes.studies import studied_streams
 from tasks.data.dataset import labelled_clip_ids
 from tasks.learn.adaptation import adapt_view, embed_adapted
 from tasks.learn.alignment import align_view, embed_aligned
@@ -79,12 +80,11 @@ def pretrain_views(experiment: Experiment) -> Experiment:
 
 
 def study_if_needed(experiment: Experiment, stream: str) -> Experiment:
-    """Study the layers of a stream whose features are several hidden states, or whose block to adapt is not named."""
+    """Study the layers of a stream of which one hidden state is read, or whose block to adapt is not named."""
     options = experiment.recipe.stream(stream)
-    chooses_block = options.adaptation is not None and options.named_block is None
-    if has_states_to_choose(options) or chooses_block:
+    if stream in studied_streams(experiment.recipe):
         return study_layers(experiment, stream)
-    if options.features.layered:  # there is one state to read
+    if options.features.layered and not has_states_to_choose(options):  # there is one state to read
         return experiment.with_learnt(
             stream, {view.name: LearntStream(read_layer=0) for view in experiment.views}
         )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from typing import TypeVar
 from uuid import UUID
 
 import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.futures import PrefectFuture
 
 from flows.terminal import console
 from mer.recipes import Recipe
-from mer.recipes.layer_reading import has_states_to_choose
+from mer.recipes.studies import studied_streams
 from tasks.stage.run import StageResult
 
 INGEST, FEATURES, FUSION, PSEUDO_LABELS, EVALUATION, REGISTRATION = (
@@ -20,6 +22,10 @@ INGEST, FEATURES, FUSION, PSEUDO_LABELS, EVALUATION, REGISTRATION = (
 )  # fmt: skip
 TOLD_SECONDS = 20.0
 """Less time left than that is not told."""
+QUIET_SECONDS = 60.0
+"""After so long without a finished part a line says that one is under way."""
+
+Value = TypeVar("Value")
 
 _plan: tuple[str, ...] = ()
 
@@ -80,6 +86,19 @@ class StepProgress:
         self._first = 0.0
         """When the first part was computed: what was loaded before it is loaded once."""
 
+    def awaited(self, part: PrefectFuture[Value]) -> Value:
+        """Result of the next part; while it is computed, a line now and then says for how long: it is not stuck."""
+        began = self._clock()
+        while True:
+            asked = self._clock()
+            part.wait(timeout=QUIET_SECONDS)
+            if self._clock() - asked < QUIET_SECONDS:  # it has ended
+                return part.result()
+            under_way = duration(self._clock() - began)
+            console.print(
+                f"  [dim]{self._step}[/] {self._unit} {self._done + 1}/{self._parts}: under way for {under_way}"
+            )
+
     def advance(self, what: str, *, found: bool = False) -> None:
         """Count one finished part; `what` it was, for people. `found`: it was ready, nothing was computed."""
         self._done += 1
@@ -114,6 +133,30 @@ class StepProgress:
         return f" (about {duration(seconds)} left)"
 
 
+class PartProgress:
+    """Lines for what computes for long: how far it is, and the time left, at most one every `TOLD_SECONDS`.
+
+    Called from the threads that compute, for each with its own name.
+    """
+
+    def __init__(self, step: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._step, self._clock = step, clock
+        self._began: dict[str, tuple[float, int]] = {}
+        self._last = clock()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Count `done` of `total` steps of `what`."""
+        now = self._clock()
+        began, first = self._began.setdefault(what, (now, done))
+        if done >= total or done <= first or now - self._last < TOLD_SECONDS:
+            return
+        self._last = now
+        left = (now - began) / (done - first) * (total - done)
+        console.print(
+            f"  [dim]{self._step}[/] {what}: {100 * done / total:.0f} % (about {duration(left)} left)"
+        )
+
+
 def duration(seconds: float) -> str:
     """A duration for people: seconds below two minutes, minutes below two hours, then hours."""
     if seconds < 120:
@@ -124,10 +167,7 @@ def duration(seconds: float) -> str:
 def _stages(recipe: Recipe) -> Iterator[str]:
     yield INGEST
     yield FEATURES
-    for name, stream in recipe.streams.items():
-        chooses_block = stream.adaptation is not None and stream.named_block is None
-        if has_states_to_choose(stream) or chooses_block:
-            yield layer_study(name)
+    yield from map(layer_study, studied_streams(recipe))
     yield from map(adaptation, recipe.adapts)
     yield from map(alignment, recipe.anchors)
     yield FUSION

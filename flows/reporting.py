@@ -17,7 +17,7 @@ from rich.table import Table
 from flows.result_table import points
 from flows.terminal import console, print_once
 from infra.catalogue import GenerationRow
-from mer.features.text_coverage import TextCoverage
+from mer.recipes.text_encoders import TextEncoder
 from mer.training.partition import FINAL_VIEW
 from tasks.data.ingestion import IngestReport
 from tasks.stage.references import ModelVersion, Promotion, Standing
@@ -52,17 +52,18 @@ def show_remarks(remarks: Sequence[str]) -> None:
         console.print(f"  [yellow]note[/] {escape(line)}")
 
 
-def show_coverage(name: str, encoder: str, coverage: TextCoverage) -> None:
-    """Print how much of the texts of a feature set its encoder knows; a warning where that is too little."""
-    if not coverage.texts:
+def show_text_encoder(encoder: TextEncoder) -> None:
+    """Print how much of the texts of a stream its encoder knows, and which one reads them; a warning where that is too little."""
+    if not encoder.coverage.texts:
         return  # clips without a transcript are counted where the stream is
-    said = coverage.line(name, encoder)
-    if not coverage.too_little:
-        console.print(f"  texts of {said}", markup=False)
+    if not encoder.warns:
+        console.print(f"  texts of {encoder.line}", markup=False)
         return
     console.print("[yellow]warning[/]: texts of ", end="")
-    console.print(said, markup=False)
-    create_markdown_artifact(f"**Warning**: texts of {said}", key=artifact_key("texts", name))
+    console.print(encoder.line, markup=False)
+    create_markdown_artifact(
+        f"**Warning**: texts of {encoder.line}", key=artifact_key("texts", encoder.stream)
+    )
 
 
 def show_layers(studies: Mapping[str, StageResult], stream: str) -> None:
@@ -216,10 +217,27 @@ def show_selection(
     )
 
 
-def show_verdict(state: str, reason: str, findings: Sequence[Mapping[str, Any]]) -> None:
-    """Print the state a round ended in, with the reason and the guards' findings."""
+def show_verdict(
+    state: str, reason: str, findings: Sequence[Mapping[str, Any]], verdicts: Mapping[str, StageResult]
+) -> None:
+    """Print the state a round ended in, with the reason and the guards' findings, and what each view's own speakers say."""
     _print_findings(findings)
     console.print(f"  {'kept' if state == 'live' else state}: {reason}", markup=False)
+    console.print(
+        f"  weighted F1 on each view's own held-out speakers: {verdict_line(verdicts)}", markup=False
+    )
+
+
+def verdict_line(verdicts: Mapping[str, StageResult]) -> str:
+    """Score before and after the round, and whether the view keeps its labels; one entry a view."""
+    said = []
+    for view, verdict in verdicts.items():
+        before, after = verdict.meta["before"], verdict.meta["after"]
+        scores = (
+            "nobody is held out" if before is None else f"{points(float(before))} -> {points(float(after))}"
+        )
+        said.append(f"{view} {scores} ({'kept' if verdict.meta['kept'] else 'not kept'})")
+    return ", ".join(said)
 
 
 def _print_findings(findings: Sequence[Mapping[str, Any]]) -> None:

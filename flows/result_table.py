@@ -35,6 +35,8 @@ def print_systems(report: Mapping[str, Any], title: str) -> None:
         f"* the system that is registered; 95 % interval of WAF by bootstrap over {resampled_line(rows[0])}; "
         f"chance accuracy {report['chance']:.3f}"
     )
+    for difference in report.get("differences", ()):
+        console.print(difference_line(difference), markup=False)
     if report.get("holdout"):
         console.print(f"holdout of true labels {_holdout_line(report['holdout'])}")
     for part, scores in report.get("holdout_parts", {}).items():
@@ -45,6 +47,15 @@ def print_systems(report: Mapping[str, Any], title: str) -> None:
         console.print(f"{clips} clips, {label_shift_line(summary)}", markup=False)
     for note in report.get("notes", ()):
         console.print(f"[dim]{note}[/]")
+
+
+def difference_line(difference: Mapping[str, Any]) -> str:
+    """The served system minus another one, with 95 % intervals."""
+    said = ", ".join(
+        f"{label} {difference[name]:+.3f} ({difference[f'{name}_low']:+.3f} to {difference[f'{name}_high']:+.3f})"
+        for name, label in (("accuracy", "accuracy"), ("waf", "WAF"))
+    )
+    return f"{difference['system']} minus {difference['minus']}: {said}"
 
 
 def folds_line(scores: Mapping[str, Any]) -> str:

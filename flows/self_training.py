@@ -1,7 +1,8 @@
 """Self-training (system B): unlabelled clips -> vote -> pseudo-labels -> retrain -> true labels decide -> a generation.
 
-Each outer fold votes with its own models, so no test label reaches a pseudo-label. Generations add up: a refresh votes on the
-clips that no generation has considered, and a round is kept only if it helps on the validation speakers' true labels.
+Each view votes with its own models and decides by its own held-out speakers whether it learns from the round, so no test label
+reaches a pseudo-label or a decision of an outer fold. Generations add up: a refresh votes on the clips that no generation has
+considered. The decision of the served view is the generation's.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flows.experiment import Experiment
+from flows.judged import Judged, leads_whole, supervised_views, teach
 from flows.progress import PSEUDO_LABELS, begin_stage
 from flows.reporting import show_generation, show_selection, show_verdict
 from flows.terminal import console
-from flows.train import PSEUDO, served_system, train_with_pseudo_labels
-from mer.recipes import Recipe
+from flows.train import PSEUDO, train_with_pseudo_labels
+from mer.recipes.systems import served_name
 from mer.selftraining.config import SelfTrainingConfig
 from mer.training.partition import FINAL_VIEW
 from tasks.selftrain.guards import check_selection, read_findings, watch_canary
 from tasks.selftrain.pseudo_labels import judge, record_generation, select_view, standing_generations
-from tasks.selftrain.rounds import Round
+from tasks.selftrain.rounds import JudgedPair, Round
 from tasks.stage.references import FusedView, Standing
+from tasks.stage.run import StageResult
 
 
 def refresh_pseudo_labels(
@@ -28,10 +31,10 @@ def refresh_pseudo_labels(
 ) -> tuple[list[FusedView], str]:
     """Rounds of vote, training and verdict on the clips that are new; returns all systems, and the name of the one to serve.
 
-    What would be served leads the vote, the fusion or the ensemble; every single stream votes with it.
+    What would be served leads the vote; every system that is compared with it (a modality's, a stream's) votes with it.
     """
     recipe = experiment.recipe
-    served = served_system(recipe)
+    served = served_name(recipe)
     if recipe.pseudo_labels is None:
         return list(supervised), served
     begin_stage(PSEUDO_LABELS)
@@ -39,33 +42,36 @@ def refresh_pseudo_labels(
         console.print("  no unlabelled clip to learn from")
         return list(supervised), served
     standing = standing_generations(experiment.dataset, recipe.name)
-    systems, leaders = list(supervised), _of(supervised, served)
+    systems = list(supervised)
+    gold = supervised_views(experiment, supervised)
+    judged = gold
     if standing.taught:
-        taught = train_with_pseudo_labels(experiment, supervised, standing.live)
-        systems, served = [*systems, *taught], served + PSEUDO
-        leaders = _of(taught, served)
-    gold = _of(supervised, served_system(recipe))[FINAL_VIEW]
-    watched = [gold] if gold == leaders[FINAL_VIEW] else [gold, leaders[FINAL_VIEW]]
+        labels = {label: standing.live[one.view.name] for label, one in gold.items()}
+        taught = teach(experiment, supervised, gold, labels)
+        judged = {
+            label: replace(one, leader=taught.leaders.get(label, one.leader)) for label, one in gold.items()
+        }
+        live = {view: refs for view, refs in standing.live.items() if refs}
+        standing_systems = (
+            train_with_pseudo_labels(experiment, supervised, live) if leads_whole(recipe) else taught.systems
+        )
+        systems += _for_all_views(experiment, supervised, standing_systems)
+        served += PSEUDO
+    watched = [gold[FINAL_VIEW].leader]
+    watched += [leader for leader in (judged[FINAL_VIEW].leader,) if leader not in watched]
     refresh = Refresh(experiment, recipe.pseudo_labels, supervised, standing, watched)
-    best: Round | None = None
-    last: Round | None = None
-    for number in range(1, recipe.pseudo_labels.rounds + 1):
-        last = self_train(refresh, number, leaders)
-        if last is None or last.state != "live":
-            break
-        best, leaders = last, _of(last.systems, served_system(recipe) + PSEUDO)
-    ended = best or last
-    if best is not None and last is not None and last.state != "live":
-        ended = replace(best, reason=f"{best.reason}; {last.reason} ({last.state})")
-    if ended is None:
+    rounds = run_rounds(refresh, judged)
+    if rounds.ended is None:
         show_generation(None, standing)
         return systems, served
-    row = record_generation(experiment.served_view, recipe.name, recipe.pseudo_labels, ended, standing)
+    row = record_generation(experiment.served_view, recipe.name, recipe.pseudo_labels, rounds.ended, standing)
     show_generation(row, standing)
-    if best is not None:
-        return [*supervised, *best.systems], served_system(recipe) + PSEUDO
-    if not standing.taught:  # what was tried is reported beside what is served
-        systems += ended.systems
+    if rounds.ended.state == "live":
+        return [*supervised, *_served_of(refresh, rounds)], served_name(recipe) + PSEUDO
+    if not (
+        standing.taught or leads_whole(recipe)
+    ):  # what was tried is reported beside what it would replace
+        systems += rounds.ended.systems
     return systems, served
 
 
@@ -81,68 +87,137 @@ class Refresh:
     """The served view's models that the canary is compared with."""
 
 
-def self_train(refresh: Refresh, number: int, leaders: Mapping[str, FusedView]) -> Round | None:
-    """One round: all views vote, guards look at the labels, the views learn from them, true labels compare both.
+@dataclass(frozen=True)
+class Rounds:
+    """How the rounds of a refresh ended."""
+
+    ended: Round | None
+    """The last round whose labels the served view keeps, or the one that it does not; None: nothing was voted for."""
+    kept: Mapping[str, StageResult]
+    """View -> the selection that it learns from in the end."""
+    taught: Sequence[FusedView]
+    """Systems of the views that keep their labels, as they were compared."""
+
+
+def run_rounds(refresh: Refresh, judged: Judged) -> Rounds:
+    """Rounds until the served view does not keep one; a view that does not keep one takes part in no further round."""
+    kept: dict[str, StageResult] = {}
+    taught: dict[str, list[FusedView]] = {}
+    best: Round | None = None
+    last: Round | None = None
+    for number in range(1, refresh.config.rounds + 1):
+        last, leaders = self_train(refresh, number, judged)
+        if last is None or last.state != "live":
+            break
+        best = last
+        kept |= last.selected
+        for view in last.selected:
+            taught[view] = [one for one in last.systems if one.view == view]
+        judged = {
+            label: replace(one, leader=leaders[label])
+            for label, one in judged.items()
+            if one.view.name in last.selected
+        }
+    ended = best or last
+    if best is not None and last is not None and last.state != "live":
+        ended = replace(best, reason=f"{best.reason}; {last.reason} ({last.state})")
+    if best is not None and ended is not None:
+        ended = replace(ended, selected=dict(kept))
+    return Rounds(ended, kept, [one for systems in taught.values() for one in systems])
+
+
+def self_train(refresh: Refresh, number: int, judged: Judged) -> tuple[Round | None, Mapping[str, FusedView]]:
+    """One round: all views vote, guards look at the labels, the views learn from them, each view's true labels compare both.
 
     Args:
         refresh: what the rounds share.
         number: of the round, from 1.
-        leaders: view -> the model that leads its vote.
+        judged: the views that take part, with the models of before.
 
     Returns:
-        None where there is nothing to learn from.
+        The round and the models that it taught, by label; no round where there is nothing to learn from. A live round's
+        selections are those of the views that keep theirs.
     """
     experiment, config, standing = refresh.experiment, refresh.config, refresh.standing
-    recipe, final = experiment.recipe, experiment.served_view
-    voters = {
-        view: [leader, *_single_streams(refresh.supervised, recipe, view)] for view, leader in leaders.items()
-    }
+    final = experiment.served_view
     ballots = {
-        view: select_view.submit(
-            experiment.view(view),
-            experiment.inputs(experiment.view(view)),
-            config,
-            view_voters,
-            standing,
-        )
-        for view, view_voters in voters.items()
+        label: select_view.submit(one.view, experiment.inputs(one.view), config, one.voters, standing)
+        for label, one in judged.items()
     }
-    selected = {view: ballot.result() for view, ballot in ballots.items()}
+    selections = {label: ballot.result() for label, ballot in ballots.items()}
+    selected = {one.view.name: selections[label] for label, one in judged.items() if one.view.part is None}
     if not int(selected[FINAL_VIEW].meta["selected"]):
-        return None
+        return None, {}
+    before = judged[FINAL_VIEW]
     checks = check_selection(
-        final, experiment.inputs(final), config, leaders[FINAL_VIEW], selected[FINAL_VIEW], standing
+        final, experiment.inputs(final), config, before.leader, selected[FINAL_VIEW], standing
     )
-    labelled = Round(
-        number=number, selected=selected, voters=voters[FINAL_VIEW], findings=read_findings(checks)
-    )
+    labelled = Round(number=number, selected=selected, voters=before.voters, findings=read_findings(checks))
     show_selection(number, selected, labelled.findings)
     if (stop := checks.meta["stop"]) is not None:
-        return replace(labelled, state="stopped", reason=f"round {number}, before training: {stop}")
-    pseudo = {view: (*standing.live[view], result.ref) for view, result in selected.items()}
-    systems = train_with_pseudo_labels(experiment, refresh.supervised, pseudo)
-    after = _of(systems, served_system(recipe) + PSEUDO)
-    canary = watch_canary(final, config, refresh.watched, after[FINAL_VIEW])
-    verdict = judge(final, config, recipe.seed, list(leaders.values()), list(after.values()))
-    state, reason = ("live" if verdict.meta["kept"] else "rejected"), verdict.meta["reason"]
+        return replace(labelled, state="stopped", reason=f"round {number}, before training: {stop}"), {}
+    labels = {label: (*standing.live[one.view.name], selections[label].ref) for label, one in judged.items()}
+    taught = teach(experiment, refresh.supervised, judged, labels)
+    leaders = taught.leaders
+    canary = watch_canary(final, config, refresh.watched, leaders[FINAL_VIEW])
+    verdicts = _verdicts(refresh, judged, leaders)
+    state, reason = (
+        ("live" if verdicts[FINAL_VIEW].meta["kept"] else "rejected"),
+        verdicts[FINAL_VIEW].meta["reason"],
+    )
     if (stop := canary.meta["stop"]) is not None:
         state, reason = "stopped", stop
+    if state == "live":
+        selected = {view: result for view, result in selected.items() if verdicts[view].meta["kept"]}
     trained = replace(
         labelled,
+        selected=selected,
         findings=[*labelled.findings, *read_findings(canary)],
-        systems=systems,
+        systems=taught.systems,
         state=state,
         reason=f"round {number}: {reason}",
     )
-    show_verdict(trained.state, trained.reason, read_findings(canary))
-    return trained
+    show_verdict(trained.state, trained.reason, read_findings(canary), verdicts)
+    return trained, leaders
 
 
-def _of(systems: Sequence[FusedView], name: str) -> dict[str, FusedView]:
-    """A system's models by view."""
-    return {item.view: item for item in systems if item.system == name}
+def _verdicts(refresh: Refresh, judged: Judged, leaders: Mapping[str, FusedView]) -> dict[str, StageResult]:
+    """View -> what its own held-out speakers say, over its parts where it has some."""
+    seed, config = refresh.experiment.recipe.seed, refresh.config
+    running = {}
+    for name, view in ((one.view.name, one.view) for one in judged.values() if one.view.part is None):
+        of_view = {label: one for label, one in judged.items() if one.view.name == name}
+        parts = {label: one for label, one in of_view.items() if one.view.part is not None} or of_view
+        pairs = [JudgedPair(one.view, one.leader, leaders[label]) for label, one in parts.items()]
+        running[name] = judge.submit(view, config, seed, pairs)
+    return {name: verdict.result() for name, verdict in running.items()}
 
 
-def _single_streams(supervised: Sequence[FusedView], recipe: Recipe, view: str) -> list[FusedView]:
-    """The supervised models of single streams: they stay supervised, so that not everyone who votes learns from the votes."""
-    return [item for item in supervised if item.view == view and item.system in recipe.reads]
+def _served_of(refresh: Refresh, rounds: Rounds) -> list[FusedView]:
+    """What is served, in every view: taught where the view keeps its labels, as it was before where not."""
+    experiment, live = refresh.experiment, refresh.standing.live
+    taught = list(rounds.taught)
+    if leads_whole(experiment.recipe):  # what was compared held speakers out
+        labels = {view: (*live[view], result.ref) for view, result in rounds.kept.items()}
+        taught = train_with_pseudo_labels(experiment, refresh.supervised, labels)
+    done = {one.view for one in taught}
+    before = {view: labels for view, labels in live.items() if labels and view not in done}
+    if before:
+        taught += train_with_pseudo_labels(experiment, refresh.supervised, before)
+    return _for_all_views(experiment, refresh.supervised, taught)
+
+
+def _for_all_views(
+    experiment: Experiment, supervised: Sequence[FusedView], taught: Sequence[FusedView]
+) -> list[FusedView]:
+    """Systems that learnt from pseudo-labels, completed by the supervised ones of the views that learn from none."""
+    done = {one.view for one in taught}
+    names = {one.system.removesuffix(PSEUDO) for one in taught}
+    return [
+        *taught,
+        *(
+            replace(one, system=one.system + PSEUDO)
+            for one in supervised
+            if one.system in names and one.view not in done and one.view in experiment.dataset.views
+        ),
+    ]

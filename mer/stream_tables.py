@@ -1,6 +1,10 @@
-"""Features of clips as a system reads them: a table a stream, of one vector a clip or one a frame, with who has the stream.
+"""Features of clips as a system reads them: a table a stream, of one vector a clip, one a frame, or several pooled hidden states.
 
 A system that reads several levels gets the tables of each: `{"utterance": {stream: table}, "frames": {stream: table}}`.
+
+At the level "states" values are (clips, variants, states, width): the clip as it is first, then changed in ways that leave the
+emotion alone (played at other speeds); every pooled hidden state of the encoder by itself. A stream without further variants, or
+without an axis of states, has 1 of them. A table (clips, width) is read as one variant and one state.
 """
 
 from __future__ import annotations
@@ -58,8 +62,8 @@ RESERVED_STREAM_NAMES = frozenset(
 """Attributes of torch's containers (`smart_apply` is added by transformers), whose items the streams and modalities of a fusion
 are: none can be called so."""
 
-Level = Literal["utterance", "frames"]
-"""How streams are read: as one vector a clip, or frame by frame where they have frames."""
+Level = Literal["utterance", "frames", "states"]
+"""How streams are read: as one vector a clip, frame by frame where they have frames, or as all variants and hidden states."""
 
 LevelTables = Mapping[Level, Mapping[str, StreamTable]]
 """Level -> stream -> its table; all tables are of the same clips in the same order."""

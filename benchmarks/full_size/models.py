@@ -1,7 +1,8 @@
 """The encoders of the full-size recipes: their published shapes with random weights, and what they cost by their shapes.
 
-Known: the published configurations (TencentGameMate/chinese-hubert-large, openai/clip-vit-large-patch14,
-Qwen/Qwen2.5-7B, baichuan-inc/Baichuan-13B-Base), as far as they decide shapes. Reconstruction: the blocks (the paper
+Known: the published configurations (TencentGameMate/chinese-hubert-large and chinese-wav2vec2-large,
+openai/clip-vit-large-patch14, facebook/dinov2-large, Qwen/Qwen2.5-7B, baichuan-inc/Baichuan-13B-Base), as far as they
+decide shapes. Reconstruction: the blocks (the paper
 names layers 16-21 of HuBERT-large; for the others a quarter of the layers at the top, as for label words) and the size
 of a typical clip.
 """
@@ -22,8 +23,8 @@ from mer.adaptation.block import Block
 from mer.encoders.layer_tap import layers_of, run_tapped
 from mer.encoders.placement import Placement
 
-SECONDS, PICTURES, TOKENS = 5.0, 8, 64
-"""A typical clip: of speech, pictures of it, and tokens of its transcript under a prompt."""
+SECONDS, PICTURES, SIDE, TOKENS = 5.0, 8, 224, 64
+"""A typical clip: of speech, pictures of it and their side in pixels, and tokens of its transcript under a prompt."""
 
 CLASSES = 6
 
@@ -65,17 +66,30 @@ def _frozen(model: Any) -> Any:
     return model.eval().requires_grad_(False)
 
 
+def _speech_options(layers: int) -> dict[str, Any]:
+    return {
+        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": layers, "num_attention_heads": 16,
+        "do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True,
+    }  # fmt: skip
+
+
 def _hubert(layers: int, placement: Placement) -> Any:
     from transformers import HubertConfig, HubertModel
 
     from mer.encoders.wav2vec_family import LayeredWav2Vec
 
-    options: dict[str, Any] = {
-        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": layers, "num_attention_heads": 16,
-        "do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True,
-    }  # fmt: skip
     with made_at(placement):
-        model = _frozen(HubertModel(HubertConfig(**options)))
+        model = _frozen(HubertModel(HubertConfig(**_speech_options(layers))))
+    return LayeredWav2Vec(model, normalise=True, placement=placement)
+
+
+def _wav2vec2(layers: int, placement: Placement) -> Any:
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    from mer.encoders.wav2vec_family import LayeredWav2Vec
+
+    with made_at(placement):
+        model = _frozen(Wav2Vec2Model(Wav2Vec2Config(**_speech_options(layers))))
     return LayeredWav2Vec(model, normalise=True, placement=placement)
 
 
@@ -104,16 +118,29 @@ def _clip(layers: int, placement: Placement) -> Any:
 
     config = CLIPVisionConfig(
         hidden_size=1024, intermediate_size=4096, num_hidden_layers=layers, num_attention_heads=16,
-        image_size=224, patch_size=14, projection_dim=768,
+        image_size=SIDE, patch_size=14, projection_dim=768,
     )  # fmt: skip
     with made_at(placement):
         model = _frozen(CLIPVisionModel(config))
     return PictureLayers(model, 1, 257, placement=placement)
 
 
+def _dinov2(layers: int, placement: Placement) -> Any:
+    from transformers import Dinov2Config, Dinov2Model
+
+    from mer.encoders.picture_layers import PictureLayers
+
+    config = Dinov2Config(
+        hidden_size=1024, mlp_ratio=4, num_hidden_layers=layers, num_attention_heads=16, image_size=518, patch_size=14,
+    )  # fmt: skip
+    with made_at(placement):
+        model = _frozen(Dinov2Model(config))
+    return PictureLayers(model, 1, 257, placement=placement)
+
+
 def _shown(encoder: Any, state: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    pixels = torch.randn(PICTURES, 3, 224, 224, generator=generator)
+    pixels = torch.randn(PICTURES, 3, SIDE, SIDE, generator=generator)
     module, placement = encoder.module, encoder.placement
     with torch.inference_mode():
         pixels = pixels.to(placement.device, placement.dtype)
@@ -122,7 +149,7 @@ def _shown(encoder: Any, state: int, seed: int) -> Tensor:
 
 
 def _clip_front(config: Any) -> float:
-    patches = float((config.image_size // config.patch_size) ** 2)
+    patches = float((SIDE // config.patch_size) ** 2)
     return 2.0 * PICTURES * patches * 3 * float(config.patch_size**2 * config.hidden_size)
 
 
@@ -141,14 +168,26 @@ def _qwen(layers: int, placement: Placement) -> Any:
 
 
 def _baichuan(layers: int, placement: Placement) -> Any:
-    from mer.encoders.baichuan import BaichuanModel, baichuan_config
-    from mer.encoders.text_layers import TextLayers
-
     values = {
         "vocab_size": 64_000, "hidden_size": 5120, "intermediate_size": 13_696, "num_hidden_layers": layers,
         "num_attention_heads": 40, "model_max_length": 4096,
     }  # fmt: skip
-    config, alibi = baichuan_config(values, "Baichuan-13B")
+    return _causal(values, "Baichuan-13B", placement)
+
+
+def _baichuan2(layers: int, placement: Placement) -> Any:
+    values = {
+        "vocab_size": 125_696, "hidden_size": 4096, "intermediate_size": 11_008, "num_hidden_layers": layers,
+        "num_attention_heads": 32, "max_position_embeddings": 4096,
+    }  # fmt: skip
+    return _causal(values, "Baichuan2-7B", placement)
+
+
+def _causal(values: dict[str, Any], name: str, placement: Placement) -> Any:
+    from mer.encoders.baichuan import BaichuanModel, baichuan_config
+    from mer.encoders.text_layers import TextLayers
+
+    config, alibi = baichuan_config(values, name)
     config.model_type = "baichuan"
     with made_at(placement):
         model = _frozen(BaichuanModel(config, alibi=alibi))
@@ -183,8 +222,20 @@ MODELS: dict[str, FullSize] = {
         stream="visual", layers=24, block=Block(18, 24), build=_clip, clip=_shown, front_flops=_clip_front,
         span=257,
     ),
+    "chinese-wav2vec2-large": FullSize(
+        stream="acoustic", layers=24, block=Block(15, 21), build=_wav2vec2, clip=_sound,
+        front_flops=_hubert_front, span=None,
+    ),
+    "dinov2-large": FullSize(
+        stream="visual", layers=24, block=Block(18, 24), build=_dinov2, clip=_shown, front_flops=_clip_front,
+        span=257,
+    ),
     "qwen2.5-7b": FullSize(
         stream="lexical", layers=28, block=Block(21, 28), build=_qwen, clip=_told, front_flops=lambda _: 0.0,
+        span=None,
+    ),
+    "baichuan2-7b": FullSize(
+        stream="lexical", layers=32, block=Block(24, 32), build=_baichuan2, clip=_told, front_flops=lambda _: 0.0,
         span=None,
     ),
     "baichuan-13b": FullSize(

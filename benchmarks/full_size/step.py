@@ -132,8 +132,8 @@ def _peak_bytes(placement: Placement) -> int:
 def real_size(name: str, measured: dict[str, Figure]) -> dict[str, Figure]:
     """What the encoder costs at its full depth, with what was measured at the depth checked."""
     model = MODELS[name]
-    found = costs(model, int(_number(measured["rows"])), RANK, CLASSES)
-    kept = _number(measured["kept_bytes_per_layer"]) * model.block.length
+    found = costs(model, int(number(measured["rows"])), RANK, CLASSES)
+    kept = number(measured["kept_bytes_per_layer"]) * model.block.length
     return {
         "layers": model.layers,
         "block": f"{model.block.start + 1}-{model.block.stop}",
@@ -149,13 +149,15 @@ def real_size(name: str, measured: dict[str, Figure]) -> dict[str, Figure]:
     }
 
 
-def _number(value: Figure) -> float:
+def number(value: Figure) -> float:
+    """A figure that is a number."""
     if isinstance(value, int | float):
         return float(value)
     raise TypeError(f"expected a number, found {value!r}")
 
 
-def _in_own_process(name: str, depth: int, device: str) -> dict[str, Figure]:
+def in_own_process(name: str, depth: int, device: str) -> dict[str, Figure]:
+    """`check` in a process of its own, whose memory is the encoder's alone."""
     command = [sys.executable, "-m", "benchmarks.full_size", "--one", name]
     done = subprocess.run(
         [*command, "--depth", str(depth), "--device", device], stdout=subprocess.PIPE, text=True, check=True
@@ -175,9 +177,9 @@ def _show(rows: Sequence[tuple[str, dict[str, Figure], dict[str, Figure]]]) -> N
     )
     for name, step, _ in rows:
         print(
-            f"{name:<22}{step['depth']:>6}{step['precision']:>6}{_number(step['step_seconds']):>9.2f}"
-            f"{_number(step['step_processor_seconds']):>9.2f}{_number(step['peak_bytes']) / 1e9:>9.2f}"
-            f"{_number(step['trainable']) / 1e6:>13.2f}{_number(step['kept_bytes_per_layer']) / 1e6:>17.1f}"
+            f"{name:<22}{step['depth']:>6}{step['precision']:>6}{number(step['step_seconds']):>9.2f}"
+            f"{number(step['step_processor_seconds']):>9.2f}{number(step['peak_bytes']) / 1e9:>9.2f}"
+            f"{number(step['trainable']) / 1e6:>13.2f}{number(step['kept_bytes_per_layer']) / 1e6:>17.1f}"
         )
     print("\nreal sizes (low-rank updates of rank 16 in the block; a typical clip, see full_size_models):")
     heads = (
@@ -194,8 +196,8 @@ def _show(rows: Sequence[tuple[str, dict[str, Figure], dict[str, Figure]]]) -> N
     print(f"{'encoder':<22}{'layers':>8}{'block':>8}" + "".join(f"{head:>10}" for head in heads))
     for name, _, real in rows:
         values = (
-            _number(real["parameters"]) / 1e6, _number(real["block_parameters"]) / 1e6,
-            _number(real["trainable"]) / 1e6, *(_number(real[key]) for key in (
+            number(real["parameters"]) / 1e6, number(real["block_parameters"]) / 1e6,
+            number(real["trainable"]) / 1e6, *(number(real[key]) for key in (
                 "clip_gflops", "step_gflops_per_clip", "weights_gb_bf16", "adapter_and_adam_mb",
                 "kept_mb_per_clip", "cache_mb_per_clip",
             )),
@@ -217,7 +219,7 @@ def main() -> None:
     names = options.only or (QUICK if options.quick else tuple(MODELS))
     rows = []
     for name in names:
-        step = _in_own_process(name, _depth(options.depth, MODELS[name]), options.device)
+        step = in_own_process(name, _depth(options.depth, MODELS[name]), options.device)
         rows.append((name, step, real_size(name, step)))
     _show(rows)
     write_figures(

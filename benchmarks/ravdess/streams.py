@@ -120,16 +120,11 @@ def load_corpus(
 
 
 def loudness_and_length(path: Path) -> Floats:
-    """(2,) logarithms of the root mean square and of the seconds of a recording without the silence at its ends.
-
-    Both are lost to the encoder: its input is scaled to one peak, and pooling forgets how many frames there were.
-    """
+    """(2,) what `sound:` gives of a recording without the silence at its ends, see `mer.features.loudness`."""
+    from mer.features import loudness
     from mer.media.audio import SPEECH_RATE, decode_audio, trim_silence
 
-    sound = trim_silence(decode_audio(path), SPEECH_RATE)
-    return np.log(
-        np.array([np.sqrt(np.square(sound).mean()) + 1e-8, sound.size / SPEECH_RATE], dtype=np.float32)
-    )
+    return loudness.loudness_and_length(trim_silence(decode_audio(path), SPEECH_RATE))
 
 
 def _examples(entries: Sequence[CorpusEntry], classes: Sequence[str]) -> Examples:

@@ -168,6 +168,26 @@ LabelShiftOption = Annotated[
         show_default=False,
     ),
 ]
+SpeakerClipsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--speaker-clips",
+        metavar="<PATH>",
+        help="Clips (a file, or a folder of them; may be given several times) of the one new speaker whose clips these are: what "
+        "they tell of the speaker, without labels, is taken off before the others are answered. 1, 3, 10 clips or more.",
+        show_default=False,
+    ),
+]
+PriorsOption = Annotated[
+    str,
+    typer.Option(
+        "--priors",
+        metavar="<CLASS=SHARE,...>",
+        help="How often each class comes among these clips, where that is known: neutral=.2,angry=.3,... for every class. "
+        "Answers are those under these priors; with --label-shift report only what they would change is said.",
+        show_default=False,
+    ),
+]
 AgainstOption = Annotated[
     str,
     typer.Option(

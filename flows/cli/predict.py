@@ -16,6 +16,8 @@ from flows.cli.options import (
     JsonOption,
     LabelShiftOption,
     ModelOption,
+    PriorsOption,
+    SpeakerClipsOption,
     TranscriptsOption,
 )
 from flows.cli.outcome import UNUSABLE_INPUTS
@@ -52,6 +54,8 @@ def register(app: typer.Typer) -> None:
             str, typer.Option("--name", help="Corpus that candidates are clips of, where no PATHS are given.")
         ] = "",
         label_shift: LabelShiftOption = "",
+        priors: PriorsOption = "",
+        speaker_clips: SpeakerClipsOption = None,
     ) -> None:
         """Predict emotion and valence of clips with the champion: all class probabilities, what was read, what is odd.
 
@@ -65,6 +69,7 @@ def register(app: typer.Typer) -> None:
             *(Path(path) for path in paths or [] if not is_bucket_address(path)),
             *([candidates] if candidates else []),
             *([transcripts] if transcripts else []),
+            *(Path(path) for path in speaker_clips or [] if not is_bucket_address(path)),
         ]
         if not paths and candidates is None:
             _usage("expected PATHS of clips, or --candidates; found neither")
@@ -74,10 +79,12 @@ def register(app: typer.Typer) -> None:
             _usage(f"no such file or folder: {', '.join(missing)}")
         gc.set_threshold(_OBJECTS, 20, 20)
         file = "" if out == STANDARD_OUTPUT else out or ("" if piped else DEFAULT_FILE)
+        from mer.label_shift.given import parse_priors
         from tasks.serve.prediction import PredictionRequest, answer
 
         plain = [path if is_bucket_address(path) else str(Path(path)) for path in paths or []]
         clips = local_paths_with_bar(plain)
+        speakers = [path if is_bucket_address(path) else str(Path(path)) for path in speaker_clips or []]
         request = PredictionRequest(
             paths=clips,
             out=file,
@@ -86,6 +93,8 @@ def register(app: typer.Typer) -> None:
             candidates=str(candidates or ""),
             corpus=name,
             label_shift=label_shift,
+            priors=parse_priors(priors),
+            speaker_clips=local_paths_with_bar(speakers),
             transcripts=str(transcripts or ""),
             alone=True,
         )

@@ -226,6 +226,13 @@ class ModelCatalogue:
         lost = [row.reason for row in audit if (row.version, row.champion_version) == (version, against)]
         return lost[-1] if lost else None
 
+    def challenges(self, name: str, *, against: int) -> list[PromotionRow]:
+        """Decisions by which versions stayed challengers of champion `against`, oldest first, the last one of each version."""
+        with self._database.reading() as connection:
+            audit = audit_of(connection, name, CHALLENGER)
+        last = {row.version: row for row in audit if row.champion_version == against}
+        return sorted(last.values(), key=audit.index)
+
     def model_version(self, name: str, version: int) -> ModelVersionRow:
         """One version. Raises CatalogueError if there is none."""
         query = select(ModelVersion.__table__).where(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mer.alignment.config import AlignmentConfig
 from mer.alignment.contrastive import LearnedTemperature
-from mer.alignment.projectors import AnchorProjector, TrainedProjector
+from mer.alignment.projectors import AnchorMap, AnchorProjector, TrainedProjector
 from mer.alignment.trunk import (
     Trunk,
     crop_encoder,
@@ -41,7 +41,7 @@ class AlignmentShape:
     anchor_features: int
     """Width of the anchor's vector."""
     anchor_components: int
-    anchor_projector: Literal["linear", "whiten"]
+    anchor_projector: AnchorMap
     hidden_size: int
     embedding_size: int
     dropout: float

@@ -50,10 +50,11 @@ class AlignmentConfig(BaseModel):
         le=8192,
         description="Width of the hidden layer of the trained side's projector (features).",
     )
-    anchor_projector: Literal["linear", "whiten"] = Field(
+    anchor_projector: Literal["linear", "whiten", "raw"] = Field(
         default="linear",
-        description="How the fixed embedding of the anchor enters the joint space: a trained linear map, or its "
-        "leading principal components at equal variance, fitted on training clips and then fixed.",
+        description="How the fixed embedding of the anchor enters the joint space: a trained linear map, its "
+        "leading principal components at equal variance (`whiten`), or as it is, standardised (`raw`); these two are "
+        "fitted on training clips and then fixed, and the joint space is as wide as they are.",
     )
     anchor_components: int = Field(
         default=64,
@@ -172,6 +173,13 @@ class AlignmentStudyConfig(BaseModel):
     probe: bool = Field(
         default=True,
         description="Score a linear probe on raw, aligned, and raw + aligned vectors (vectors only, labels used).",
+    )
+    few_speakers: tuple[int, ...] = Field(
+        default=(1, 2, 4, 8),
+        description="Labelled speakers of the probes with few labels (numbers; empty: none), raw against aligned; with `probe`.",
+    )
+    few_draws: int = Field(
+        default=8, ge=1, le=1000, description="Drawings of these speakers, over which a probe is averaged."
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Coverage of the intervals.")
     seed: int = Field(default=0, ge=0, description="Seed of permutations, resampling and gallery.")

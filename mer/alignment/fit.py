@@ -147,7 +147,8 @@ class AlignmentFit:
         # centred data of n clips has at most n - 1 directions
         limit = min(self.anchor.shape[1], len(self.train_rows) - 1)
         components = min(config.anchor_components or limit, limit)
-        embedding_size = config.embedding_size if config.anchor_projector == "linear" else components
+        sizes = {"linear": config.embedding_size, "whiten": components, "raw": self.anchor.shape[1]}
+        embedding_size = sizes[config.anchor_projector]
         width = int(crop_encoder(source, weights).output_width) if crops else self.trained.shape[1]
         shape = AlignmentShape(
             trained_input="crops" if crops else "vectors",

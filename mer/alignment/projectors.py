@@ -4,7 +4,8 @@ Reconstruction. The anchor is the target: its embedding is fixed (no gradient re
 it) and enters the joint space by a linear map alone. That map is needed, not a convenience: of an anchor of
 speech the leading directions are speaker and channel, which no face shows, and the linear map may turn away
 from them; being linear, it cannot invent structure the anchor's space does not have. `whiten` leaves even that
-out. The trained side is free: a trainable encoder of face crops where there is one, then a small MLP.
+out, and `raw` the principal components too: the joint space is then the anchor's own. The trained side is free:
+a trainable encoder of face crops where there is one, then a small MLP.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+AnchorMap = Literal["linear", "whiten", "raw"]
+
 
 class AnchorProjector(nn.Module):
     """Fixed embedding of the anchor -> unit vector of the joint space.
@@ -23,18 +26,18 @@ class AnchorProjector(nn.Module):
         features: width of the anchor's embedding. components: principal components kept; already limited
         by `features` and by the clips they are fitted on. embedding_size: width of the joint space. kind:
         `linear` trains a map of the components; `whiten` uses the components (embedding_size of them) as
-        they are.
+        they are; `raw` the standardised embedding itself (embedding_size is its width).
     """
 
     mean: Tensor
     basis: Tensor
 
-    def __init__(
-        self, features: int, components: int, embedding_size: int, kind: Literal["linear", "whiten"]
-    ) -> None:
+    def __init__(self, features: int, components: int, embedding_size: int, kind: AnchorMap) -> None:
         super().__init__()
+        self.raw = kind == "raw"
         self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("basis", torch.zeros(features, components))
+        # of `raw` the diagonal alone
+        self.register_buffer("basis", torch.ones(features) if self.raw else torch.zeros(features, components))
         self.map: nn.Module = (
             nn.Linear(components, embedding_size, bias=False) if kind == "linear" else nn.Identity()
         )
@@ -42,6 +45,10 @@ class AnchorProjector(nn.Module):
     def fit(self, anchor: Tensor) -> None:
         """Standardise (clips, features), find the principal components and scale each to variance 1."""
         mean, deviation = anchor.mean(dim=0), anchor.std(dim=0, correction=0).clamp(min=1e-6)
+        self.mean.copy_(mean)
+        if self.raw:
+            self.basis.copy_(1 / deviation)
+            return
         standard = (anchor - mean) / deviation
         _, singular, directions = torch.linalg.svd(standard.double(), full_matrices=False)
         components = self.basis.shape[1]
@@ -49,12 +56,14 @@ class AnchorProjector(nn.Module):
         largest = directions[:components].abs().argmax(dim=1, keepdim=True)
         directions = directions[:components] * directions[:components].gather(1, largest).sign()
         scale = len(anchor) ** 0.5 / singular[:components].clamp(min=1e-3)
-        self.mean.copy_(mean)
         self.basis.copy_((directions * scale[:, None]).T.float() / deviation[:, None])
 
     def forward(self, anchor: Tensor) -> Tensor:
         """(batch, features) -> (batch, embedding_size) of unit length."""
-        return functional.normalize(self.map((anchor - self.mean) @ self.basis), dim=-1)
+        centred = anchor - self.mean
+        return functional.normalize(
+            centred * self.basis if self.raw else self.map(centred @ self.basis), dim=-1
+        )
 
 
 class TrainedProjector(nn.Module):

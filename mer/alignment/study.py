@@ -1,4 +1,4 @@
-"""Study of an alignment on unseen speakers: retrieval, geometry, controls on shuffled pairs, linear probes.
+"""Study of an alignment on unseen speakers: retrieval, geometry, controls on shuffled pairs, probes with many, few and no labels.
 
 Known (system A, 3): retrieval at 1, 5 and 10 both ways, visual-only score before and after, a shuffled-pairs
 control that must show no gain. Reconstruction: how that is made a test. Two controls are fitted with the same
@@ -13,7 +13,7 @@ one verdict in twenty is wrong, so a single `above chance` beside many `at chanc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from mer.alignment.paired_clips import PairedClips
 from mer.alignment.pretrain import pretrain_alignment
 from mer.alignment.probing import probed
 from mer.alignment.retrieval import Retrieval, recall_figures, retrieved
+from mer.alignment.transfer import LabelledClips, few_labelled, zero_shot
 from mer.alignment.trunk import TrainedEncoder
 from mer.training.seeding import derive_seed
 
@@ -80,6 +81,12 @@ class ViewStudy:
     """System (`raw`, `aligned`, `raw_aligned`) -> (labelled scored clips,) 1 where a linear probe is right."""
     probe_speaker: list[str | None]
     """Speaker of every such clip."""
+    zero_shot: list[float] = field(default_factory=list)
+    """(labelled scored clips,) 1 where a classifier of the anchor, asked about the trained side, is right."""
+    few: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """Number of labelled speakers -> `raw`, `aligned` -> (labelled scored clips,) share of drawings in which a probe is right."""
+    classes: int = 0
+    """Classes among the labelled clips."""
 
     def to_json(self) -> dict[str, Any]:
         """The study as JSON values."""
@@ -109,6 +116,10 @@ def study_view(
     over_all, within, figures = _measured(clips, alignment, rows, config.permutations, seed)
     names = [clips.pairs.known_groups.speaker[row] for row in rows.tolist()]
     systems, labelled = _probes(clips, alignment) if config.probe else ({}, [])
+    transfer = _Transfer(clips, alignment, config, seed) if systems else None
+    aligned = (
+        aligned_features(alignment, clips.pairs.trained_values) if systems else np.zeros((0, 0), np.float32)
+    )
     return ViewStudy(
         view=view,
         speaker=names,
@@ -118,10 +129,54 @@ def study_view(
         permuted=_rounded(over_all.permuted),
         within_permuted=_rounded(within.permuted),
         figures=figures,
-        controls=_controls(clips, alignment.config, rows, config, progress) if config.control else {},
+        controls=_controls(clips, alignment.config, rows, config, transfer, progress)
+        if config.control
+        else {},
         probe={name: right.astype(float).tolist() for name, right in systems.items()},
         probe_speaker=[clips.pairs.known_groups.speaker[row] for row in labelled],
+        zero_shot=[] if transfer is None else transfer.zero_shot(alignment, aligned).astype(float).tolist(),
+        few={} if transfer is None else transfer.few(aligned, config.few_speakers),
+        classes=0 if transfer is None else transfer.labels.classes,
     )
+
+
+class _Transfer:
+    """Probes with few and no labels of one view's fits; the vectors before the alignment are those of all of them."""
+
+    def __init__(
+        self, clips: StudiedClips, alignment: Alignment, config: AlignmentStudyConfig, seed: int
+    ) -> None:
+        self.clips, self.config, self.seed = clips, config, seed
+        self.raw = raw_vectors(alignment, clips.pairs.trained_values)
+        self.labels = LabelledClips(
+            emotion=clips.emotion,
+            speaker=clips.pairs.known_groups.speaker,
+            known=np.flatnonzero(clips.pairs.train | clips.pairs.validation),
+            scored=np.flatnonzero(clips.scored & (clips.emotion >= 0)),
+        )
+
+    def zero_shot(self, alignment: Alignment, aligned: Vectors) -> NDArray[np.bool_]:
+        """See `mer.alignment.transfer.zero_shot`."""
+        pairs = self.clips.pairs
+        targets = anchor_targets(pairs.anchor_values, pairs.known_groups, alignment.config)
+        return zero_shot(anchor_embeddings(alignment, targets), aligned, self.labels)
+
+    def few(self, aligned: Vectors, counts: Sequence[int]) -> dict[str, dict[str, list[float]]]:
+        """By number of speakers, then raw and aligned; numbers that there are not enough speakers for are left out."""
+        values, found = {"raw": self.raw, "aligned": aligned}, {}
+        for count in counts:
+            seed = derive_seed(self.seed, count) % 2**32
+            if systems := few_labelled(values, self.labels, count, self.config.few_draws, seed):
+                found[str(count)] = {name: np.round(own, 6).tolist() for name, own in systems.items()}
+        return found
+
+    def of_control(self, control: Alignment) -> dict[str, float]:
+        """Figures of a fit on shuffled pairs: its zero-shot score, and what it gains with the fewest labelled speakers."""
+        aligned = aligned_features(control, self.clips.pairs.trained_values)
+        figures = {"zero_shot": float(self.zero_shot(control, aligned).mean())}
+        for count, systems in self.few(aligned, self.config.few_speakers[:1]).items():
+            figures[f"few_{count}_gain"] = float(np.mean(systems["aligned"]) - np.mean(systems["raw"]))
+        return figures
 
 
 def _measured(
@@ -157,6 +212,7 @@ def _controls(
     config: AlignmentConfig,
     rows: NDArray[np.int64],
     study: AlignmentStudyConfig,
+    transfer: _Transfer | None,
     progress: Progress | None,
 ) -> dict[str, list[dict[str, float]]]:
     """Figures of fits on shuffled pairs, by kind; within speakers only where at least two are known to train on."""
@@ -174,8 +230,10 @@ def _controls(
             )
             control = fitted(clips, shuffled)
             figures = _measured(clips, control, rows, 0, 0)[2]
-            if study.probe and (right := _probes(clips, control, ("aligned",))[0]):
+            if transfer is not None:
+                right = _probes(clips, control, ("aligned",))[0]
                 figures["probe_aligned"] = float(right["aligned"].mean())
+                figures |= transfer.of_control(control)
             controls.setdefault(kind, []).append(figures)
             if progress is not None:
                 progress(f"control {kind}, fit {number + 1} of {study.control_seeds}")

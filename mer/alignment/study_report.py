@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mer.alignment.config import AlignmentStudyConfig
 from mer.alignment.retrieval import RANKS
 from mer.alignment.study import SYSTEMS, WITHIN, ViewStudy
+from mer.alignment.study_cells import SHUFFLED, Figures, of_fits, range_text, row, with_interval
+from mer.alignment.transfer_report import transfer_figures, transfer_lines
 from mer.evaluation.clip_means import resampled_mean
 
 GEOMETRY = ("alignment", "strangers_distance", "uniformity_trained", "uniformity_anchor")
-
-SHUFFLED = {"all": "pairs shuffled", "speaker": "shuffled within speakers"}
-
-Figures = dict[str, float]
-
-_LABEL = 26
-"""Columns of what stands before the figures of a row."""
 
 
 def summarised(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figures:
@@ -30,7 +24,10 @@ def summarised(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figu
     resampled), `_p` (share of permuted pairings that do as well), `chance_r<k>`; `control_<kind>_r<k>` with
     `_low`, `_high` (t over fits); `alignment`, `strangers_distance`, `uniformity_trained`, `uniformity_anchor`;
     `probe_<system>` and `probe_<system>_gain` (over raw) with `_low`, `_high` (speakers resampled);
-    `control_<kind>_probe` (of aligned vectors) with `_low`, `_high` (t over fits).
+    `control_<kind>_probe` (of aligned vectors) with `_low`, `_high` (t over fits); `zero_shot` (a classifier of the
+    anchor, asked about the trained side) and `few_<k>_raw`, `few_<k>_aligned`, `few_<k>_gain` (labels of k speakers)
+    with `_low`, `_high` (speakers resampled), `zero_shot_chance`, and of controls `control_<kind>_zero_shot`,
+    `control_<kind>_few_<k>_gain` with `_low`, `_high` (t over fits).
     """
     figures: Figures = {"views": float(len(views))}
     for prefix in ("", WITHIN):
@@ -40,7 +37,7 @@ def summarised(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figu
     clips = [view.figures["retrieval_clips"] for view in views]
     for name in GEOMETRY:
         figures[name] = float(np.average([view.figures[name] for view in views], weights=clips))
-    return figures | _probe(views, config)
+    return figures | _probe(views, config) | transfer_figures(views, config)
 
 
 def _retrieval(views: Sequence[ViewStudy], prefix: str, config: AlignmentStudyConfig) -> Figures:
@@ -61,7 +58,7 @@ def _retrieval(views: Sequence[ViewStudy], prefix: str, config: AlignmentStudyCo
             name = f"{prefix}{way}_r{k}"
             figures[name] = float(np.average([view.figures[name] for view in present], weights=weights))
         recall = resampled_mean(hits[:, column], speakers, seed=config.seed)
-        figures |= _with_interval(f"{prefix}r{k}", recall.point, recall.interval(config.confidence))
+        figures |= with_interval(f"{prefix}r{k}", recall.point, recall.interval(config.confidence))
         as_good = (null[:, column] >= recall.point - 1e-6).sum()
         figures[f"{prefix}r{k}_p"] = float((1 + as_good) / (1 + len(null)))
     return figures
@@ -80,21 +77,10 @@ def _control(views: Sequence[ViewStudy], prefix: str, kind: str, config: Alignme
             continue
         weights = [view.figures[counted] for view in present]
         by_fit = np.array([[(fit[ways[0]] + fit[ways[1]]) / 2 for fit in v.controls[kind]] for v in present])
-        figures |= _of_fits(
+        figures |= of_fits(
             f"control_{kind}_{prefix}r{k}", np.average(by_fit, axis=0, weights=weights), config
         )
     return figures
-
-
-def _of_fits(name: str, values: NDArray[np.float64], config: AlignmentStudyConfig) -> Figures:
-    from scipy.stats import t
-
-    reach = float(t.ppf(1 - (1 - config.confidence) / 2, len(values) - 1)) * float(
-        values.std(ddof=1) / np.sqrt(len(values))
-    )
-    middle = float(values.mean())
-    ends = (max(middle - reach, 0.0), min(middle + reach, 1.0))
-    return {**_with_interval(name, middle, ends), f"{name}_fits": len(values)}
 
 
 def _probe(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figures:
@@ -106,19 +92,15 @@ def _probe(views: Sequence[ViewStudy], config: AlignmentStudyConfig) -> Figures:
     figures: Figures = {"probe_clips": float(len(speakers))}
     for name, values in right.items():
         accuracy = resampled_mean(values, speakers, seed=config.seed)
-        figures |= _with_interval(f"probe_{name}", accuracy.point, accuracy.interval(config.confidence))
+        figures |= with_interval(f"probe_{name}", accuracy.point, accuracy.interval(config.confidence))
         if name != "raw":
             gain = resampled_mean(values - right["raw"], speakers, seed=config.seed)
-            figures |= _with_interval(f"probe_{name}_gain", gain.point, gain.interval(config.confidence))
+            figures |= with_interval(f"probe_{name}_gain", gain.point, gain.interval(config.confidence))
     clips = [len(view.probe_speaker) for view in scored]
     for kind in scored[0].controls:
         by_fit = np.array([[fit["probe_aligned"] for fit in view.controls[kind]] for view in scored])
-        figures |= _of_fits(f"control_{kind}_probe", np.average(by_fit, axis=0, weights=clips), config)
+        figures |= of_fits(f"control_{kind}_probe", np.average(by_fit, axis=0, weights=clips), config)
     return figures
-
-
-def _with_interval(name: str, point: float, interval: tuple[float, float]) -> Figures:
-    return {name: point, f"{name}_low": interval[0], f"{name}_high": interval[1]}
 
 
 def table_lines(
@@ -133,6 +115,7 @@ def table_lines(
         *_retrieval_lines(figures, trained, anchor),
         *_geometry_lines(figures, trained, anchor),
         *_probe_lines(figures),
+        *transfer_lines(figures, trained, anchor),
     ]
 
 
@@ -141,28 +124,20 @@ def _retrieval_lines(figures: Mapping[str, float], trained: str, anchor: str) ->
         if f"{prefix}r1" not in figures:
             yield f"retrieval {title}: speakers unknown, not measured"
             continue
-        yield from _row(f"retrieval, {title}", [f"R@{k}" for k in RANKS])
+        yield from row(f"retrieval, {title}", [f"R@{k}" for k in RANKS])
         for name, shown in (
             ("trained_to_anchor", f"{anchor} by {trained}"),
             ("anchor_to_trained", f"{trained} by {anchor}"),
             ("chance", "chance"),
         ):
-            yield from _row(f"  {shown}", [f"{figures[f'{prefix}{name}_r{k}']:.4f}" for k in RANKS])
-        yield from _row("  both ways (bootstrap)", _cells(figures, f"{prefix}r"))
-        yield from _row("  p against permuted pairs", [f"{figures[f'{prefix}r{k}_p']:.4f}" for k in RANKS])
+            yield from row(f"  {shown}", [f"{figures[f'{prefix}{name}_r{k}']:.4f}" for k in RANKS])
+        yield from row("  both ways (bootstrap)", _cells(figures, f"{prefix}r"))
+        yield from row("  p against permuted pairs", [f"{figures[f'{prefix}r{k}_p']:.4f}" for k in RANKS])
         for kind, shown in SHUFFLED.items():
             if f"control_{kind}_{prefix}r1" in figures:
                 fits = int(figures[f"control_{kind}_{prefix}r1_fits"])
-                yield from _row(f"  {shown} ({fits} fits)", _cells(figures, f"control_{kind}_{prefix}r"))
-                yield from _row("", [_verdict(figures, kind, prefix, k) for k in RANKS])
-
-
-def _row(label: str, cells: Sequence[str], width: int = 18) -> Iterator[str]:
-    """A row of the table; a label that is too long for its column has a line of its own."""
-    if len(label) > _LABEL:
-        yield label
-        label = ""
-    yield f"{label:{_LABEL}}" + "".join(f"{cell:>{width}}" for cell in cells)
+                yield from row(f"  {shown} ({fits} fits)", _cells(figures, f"control_{kind}_{prefix}r"))
+                yield from row("", [_verdict(figures, kind, prefix, k) for k in RANKS])
 
 
 def _cells(figures: Mapping[str, float], name: str) -> list[str]:
@@ -194,17 +169,13 @@ def _geometry_lines(figures: Mapping[str, float], trained: str, anchor: str) -> 
 def _probe_lines(figures: Mapping[str, float]) -> Iterator[str]:
     if "probe_raw" not in figures:
         return
-    yield from _row("linear probe, held-out speakers", ["accuracy", "minus raw"], 27)
+    yield from row("linear probe, held-out speakers", ["accuracy", "minus raw"], 27)
     for name in SYSTEMS:
         gain = f"probe_{name}_gain"
-        change = f"{figures[gain]:+.3f} ({_range(figures, gain)})" if gain in figures else ""
-        accuracy = f"{figures[f'probe_{name}']:.3f} ({_range(figures, f'probe_{name}')})"
-        yield from _row(f"  {name.replace('_', ' + ')}", [accuracy, change], 27)
+        change = f"{figures[gain]:+.3f} ({range_text(figures, gain)})" if gain in figures else ""
+        accuracy = f"{figures[f'probe_{name}']:.3f} ({range_text(figures, f'probe_{name}')})"
+        yield from row(f"  {name.replace('_', ' + ')}", [accuracy, change], 27)
     for kind, shown in SHUFFLED.items():
         if (name := f"control_{kind}_probe") in figures:
-            accuracy = f"{figures[name]:.3f} ({_range(figures, name)})"
-            yield from _row(f"  aligned, {shown}", [accuracy], 27)
-
-
-def _range(figures: Mapping[str, float], name: str) -> str:
-    return f"{figures[f'{name}_low']:.3f} to {figures[f'{name}_high']:.3f}"
+            accuracy = f"{figures[name]:.3f} ({range_text(figures, name)})"
+            yield from row(f"  aligned, {shown}", [accuracy], 27)

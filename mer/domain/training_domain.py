@@ -114,8 +114,12 @@ class TrainingDomain:
 
 
 def clip_vectors(table: StreamTable) -> NDArray[np.float64]:
-    """(N, D) one vector a clip: as the table has it, or the mean over its frames; zeros where absent."""
+    """(N, D) one vector a clip: as the table has it, the mean over its frames, or of variants and hidden states the middle state
+    of the clip as it is; zeros where absent.
+    """
     if isinstance(table, FeatureTable):
+        if table.values.ndim == 4:
+            return table.values[:, 0, table.values.shape[2] // 2].astype(np.float64)
         return table.values.reshape(len(table.clip_ids), -1).astype(np.float64)
     frames = table.values.reshape(len(table.values), -1).astype(np.float64)
     if not table.clip_ids:

@@ -33,7 +33,7 @@ from mer.whole_files import write_whole
 LEAST_COSINE = 0.999
 """Every hidden state must point the way it does in fp32 at least by so much; right kernels gave .9998 and more."""
 
-PROOF_VERSION = 1
+PROOF_VERSION = 2
 """Raised whenever trials or comparison change: verdicts remembered before then count no more."""
 
 FOLDER = "bf16_proofs"

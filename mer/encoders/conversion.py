@@ -29,10 +29,9 @@ class Converter:
     """First part of the folder's name."""
     version: int
     """Raised whenever the same file would be converted into other tensors."""
-    read: Callable[[Path], Mapping[str, NDArray[np.float32]]]
-    """Tensors of a file by the model's names; raises WeightsError where it is another file."""
-    config: Mapping[str, Any]
-    """What `config.json` says of the model."""
+    write: Callable[[Path, Path], None]
+    """Writes of a file (first path) `model.safetensors` and the files beside it into a folder (second path); raises WeightsError
+    where it is another file."""
 
     def converted(self, source: Path, cache: Path) -> tuple[Path, str]:
         """Folder of the converted weights below `cache`, and their identity.
@@ -53,17 +52,36 @@ class Converter:
 
     def _convert(self, source: Path, folder: Path) -> None:
         """Write the converted weights, the record last."""
-        tensors = self.read(source)
 
         def fill(within: Path) -> None:
-            write_arrays(within / TENSORS, tensors, {"format": "pt"})
-            config = json.dumps(dict(self.config), indent=1, sort_keys=True)
-            write_whole(within / "config.json", config.encode())
+            self.write(source, within)
             with (within / TENSORS).open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
             write_whole(within / RECORD, json.dumps({"sha256": digest}).encode())
 
         write_folder(folder, fill, last=RECORD)
+
+
+def writer_of(
+    read: Callable[[Path], Mapping[str, NDArray[np.float32]]], config: Mapping[str, Any]
+) -> Callable[[Path, Path], None]:
+    """A `Converter.write` of tensors and `config.json`.
+
+    Args:
+        read: tensors of a file by the model's names.
+        config: what `config.json` says of the model.
+    """
+
+    def write(source: Path, within: Path) -> None:
+        write_arrays(within / TENSORS, read(source), {"format": "pt"})
+        write_json(within / "config.json", config)
+
+    return write
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write values as JSON, sorted by name."""
+    write_whole(path, json.dumps(dict(values), indent=1, sort_keys=True).encode())
 
 
 def _is_whole(folder: Path, cache: Path) -> bool:

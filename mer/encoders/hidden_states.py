@@ -109,9 +109,13 @@ class LayerStack(ABC):
     linear_names: tuple[str, ...]
     """Names of the linear maps within a layer: attention q, k, v, o and the MLP."""
 
+    def entered(self, waveform: Tensor) -> Tensor:
+        """What the front end is given of a prepared waveform (time,), where the encoder is: the waveform itself."""
+        return self.placement.put(waveform)
+
     @abstractmethod
     def front_end(self, waveform: Tensor) -> Tensor:
-        """Prepared (time,) -> hidden state 0, (1, frames, width)."""
+        """What `entered` gives, the prepared waveform (time,) -> hidden state 0, (1, frames, width)."""
 
     @abstractmethod
     def final_norm(self, hidden: Tensor) -> Tensor:
@@ -144,7 +148,7 @@ class LayerStack(ABC):
         The front end sees one waveform at a time: its norms run over time and would see the padding.
         """
         with torch.inference_mode():
-            fronts = [self.front_end(self.placement.put(waveform))[0] for waveform in waveforms]
+            fronts = [self.front_end(self.entered(waveform))[0] for waveform in waveforms]
             lengths = [front.shape[0] for front in fronts]
             states = {0: torch.nn.utils.rnn.pad_sequence(fronts, batch_first=True)}
             if max(indices) > 0:

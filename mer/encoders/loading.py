@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ def pretrained(
     resolved: ResolvedWeights,
     placement: Placement = ON_CPU,
     unused: tuple[str, ...] = (),
+    names: Mapping[str, str] | None = None,
 ) -> Any:
     """Load `model_class` from the resolved folder: evaluation mode, no gradients.
 
@@ -30,11 +31,14 @@ def pretrained(
         resolved: checked weights.
         placement: device and precision.
         unused: prefixes of parameters that may be missing because they are never used here.
+        names: patterns of names in the checkpoint -> what the model calls them, where it is a part of what was saved.
 
     Raises:
         WeightsError: a weight is missing (it would silently be random), or the files cannot be read.
     """
     options: dict[str, Any] = {"dtype": placement.dtype, "output_loading_info": True, "use_safetensors": True}
+    if names is not None:
+        options["key_mapping"] = dict(names)
     try:
         with _quietly():
             model, report = model_class.from_pretrained(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.encoders.conversion import Converter
+from mer.encoders.conversion import Converter, writer_of
 from mer.encoders.weight_files import wheel_folder
 from mer.errors import WeightsError
 
@@ -70,7 +70,7 @@ def graph_path() -> Path:
 
 def converted_moonshine(cache: Path) -> tuple[Path, str]:
     """Folder of the converted encoder below `cache`, and its identity; see `Converter.converted`."""
-    converter = Converter("moonshine", "moonshine-tiny", CONVERTER_VERSION, read_encoder, CONFIG)
+    converter = Converter("moonshine", "moonshine-tiny", CONVERTER_VERSION, writer_of(read_encoder, CONFIG))
     return converter.converted(graph_path(), cache)
 
 

@@ -38,12 +38,11 @@ _SENTENCE = (
 
 
 def sound_trials(resolved: ResolvedWeights, placement: Placement) -> Iterator[Trial]:
-    """Of an encoder of speech; one that pads all sound to one length (Whisper) is shown one length."""
-    from mer.encoders.acoustic import load_speech
+    """Of an encoder of speech."""
+    from mer.encoders.acoustic import load_acoustic
 
-    encoder = load_speech(resolved, placement)
-    lengths = SECONDS if encoder.longest_seconds == float("inf") else {"medium": SECONDS["medium"]}
-    for name, seconds in lengths.items():
+    encoder = load_acoustic(resolved, placement)
+    for name, seconds in SECONDS.items():
         samples = max(int(seconds * _SAMPLE_RATE), 2 * encoder.minimum_samples)
         sounds = [encoder.prepared(torch.from_numpy(voice(count))) for count in (samples, samples * 2 // 3)]
         states = partial(encoder.states_of_batch, indices=range(encoder.layer_count + 1))

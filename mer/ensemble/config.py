@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-
-from mer.names import check_name, is_stored
+from pydantic import BaseModel, ConfigDict, Field
 
 Weighting = Literal["uniform", "entropy", "stacked", "log_pool"]
 Pruning = Literal["none", "greedy", "backward"]
@@ -41,26 +39,3 @@ class CombinationConfig(BaseModel):
         description="Leave out members that do not help the likelihood of the validation clips' labels: chosen one by "
         "one with replacement, or removed one by one.",
     )
-
-
-class EnsembleConfig(CombinationConfig):
-    """Several fusions of the same streams, combined on the level of their posteriors."""
-
-    members: dict[str, dict[str, Any]] = Field(
-        min_length=2,
-        description="Name of a member -> the options in which its fusion differs from the recipe's `fusion`.",
-    )
-    serve: bool = Field(
-        default=True,
-        description="Gate and serve the ensemble (pseudo-labels are then its own); off: it is only scored, and the one "
-        "fusion of `fusion` is served.",
-    )
-
-    @field_validator("members")
-    @classmethod
-    def _plain_names(
-        cls, value: dict[str, dict[str, Any]], info: ValidationInfo
-    ) -> dict[str, dict[str, Any]]:
-        for name in value if not is_stored(info.context) else ():
-            check_name(name, "name of a member")
-        return value

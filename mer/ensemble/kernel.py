@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from mer.ensemble.distance import mean_squared_differences
 from mer.ensemble.family import StreamFamily, posteriors_of, rows_to_learn
+from mer.ensemble.ridge import solve_ridge
 from mer.ensemble.varied import PLAIN, Floats, check_streams
 from mer.examples import Examples
 from mer.posteriors import Posteriors
 
-_SHARPNESS = 10.0
+SHARPNESS = 10.0
 """Scores lie between 0 and 1 or so; times this they are of the size of logits. The temperature is fitted anyway."""
 
 
@@ -73,7 +75,7 @@ class KernelFamily(StreamFamily[KernelMember]):
                     member.penalty,
                     self.classes,
                 )
-                posteriors[name] = posteriors_of(examples, target_rows, _SHARPNESS * scores, len(variants))
+                posteriors[name] = posteriors_of(examples, target_rows, SHARPNESS * scores, len(variants))
         return {name: posteriors[name] for name in candidates}
 
 
@@ -87,14 +89,7 @@ def squared_distances(train: Floats, target: Floats) -> Floats:
     Returns:
         (T + A, T), not negative.
     """
-    rows = np.concatenate([train, target])
-    norms = np.square(rows).mean(axis=1)
-    # |a - b|^2 = |a|^2 - 2 a.b + |b|^2 costs one product of matrices; small negatives from rounding are cut below
-    products = rows @ train.T
-    products *= np.float32(-2 / train.shape[1])
-    products += norms[:, None]
-    products += norms[None, : len(train)]
-    return np.asarray(np.maximum(products, 0, out=products))
+    return mean_squared_differences(np.concatenate([train, target]), train)
 
 
 def _ridge_scores(
@@ -105,12 +100,8 @@ def _ridge_scores(
     classes: int,
 ) -> NDArray[np.float32]:
     """(targets, C) scores from the (T + A, T) kernel; a clip of weight w bends the solution w times as much."""
-    from scipy.linalg import cho_factor, cho_solve
-
     count = len(emotion)
     target = np.eye(classes, dtype=np.float32)[emotion]
     shares = np.average(target, axis=0, weights=weight).astype(np.float32)
-    gram = kernel[:count].copy()
-    gram[np.arange(count), np.arange(count)] += (penalty / weight).astype(np.float32)
-    factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    return np.asarray(kernel[count:] @ cho_solve(factor, target - shares, check_finite=False) + shares)
+    dual = solve_ridge(kernel[:count], target - shares, weight, penalty, bias=0.0)
+    return np.asarray(kernel[count:] @ dual + shares)

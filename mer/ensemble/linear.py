@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mer.ensemble.family import StreamFamily, posteriors_of, rows_to_learn
+from mer.ensemble.logistic import fit_logistic
 from mer.ensemble.varied import PLAIN, check_streams
 from mer.examples import Examples
 from mer.posteriors import Posteriors
-
-_HIDDEN = -30.0
-"""Logit of a class that no training clip has."""
 
 
 class LinearMember(BaseModel):
@@ -53,8 +51,6 @@ class LinearFamily(StreamFamily[LinearMember]):
         train: NDArray[np.int64],
         target_rows: NDArray[np.int64],
     ) -> Posteriors:
-        from sklearn.linear_model import LogisticRegression
-
         pairs = [
             (factor, self.streams[name].standardised(train, target_rows, member.variants))
             for name, factor in member.streams.items()
@@ -63,9 +59,7 @@ class LinearFamily(StreamFamily[LinearMember]):
         count = len(member.variants)
         # every variant counts 1 / V, so that C means the same with and without variants
         weight = np.tile(examples.weight[train], count) / count
-        model = LogisticRegression(C=member.inverse_penalty, max_iter=member.iterations)
-        model.fit(learnt, np.tile(examples.emotion[train], count), sample_weight=weight)
-        scores = np.full((len(read), self.classes), _HIDDEN)
-        # predict_log_proba, not decision_function: that one has a single column for two classes
-        scores[:, model.classes_] = np.maximum(model.predict_log_proba(read), _HIDDEN)
+        target = np.eye(self.classes)[np.tile(examples.emotion[train], count)]
+        model = fit_logistic(learnt, target, weight, member.inverse_penalty, member.iterations)
+        scores = model.scores(read)
         return posteriors_of(examples, target_rows, scores, count)

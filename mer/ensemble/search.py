@@ -96,7 +96,7 @@ def search_ensemble(
     held_out, models = _out_of_fold(families, visible, rows, fold, progress)
     choose = selection or BaggedSelection()
     truth, speakers = visible.emotion[rows], [visible.speaker[i] for i in rows]
-    procedure = _selected_elsewhere(held_out, truth, speakers, fold, choose)
+    procedure = selected_elsewhere(held_out, truth, speakers, fold, choose)
     return SearchedEnsemble(
         ensemble=weighted_ensemble(held_out, truth, speakers, choose),
         held_out=procedure,
@@ -137,6 +137,7 @@ def weighted_ensemble(
     truth: NDArray[np.int64],
     speakers: Sequence[str | None],
     selection: BaggedSelection,
+    least: float = 0.0,
 ) -> Ensemble:
     """Temperatures, bagged weights and the mixture's temperature, fitted on held-out clips.
 
@@ -145,11 +146,14 @@ def weighted_ensemble(
         truth: (N,) class index, none unlabelled.
         speakers: (N,).
         selection: how weights are selected.
+        least: members of less weight are left out, in [0, 1); the largest stays.
     """
     temperatures = {name: fit_temperature(posteriors.logits, truth) for name, posteriors in held_out.items()}
     calibrated = [tempered(posteriors, temperatures[name]) for name, posteriors in held_out.items()]
     weights = bagged_weights(calibrated, truth, speakers, selection)
-    selected = [(name, weight) for name, weight in zip(held_out, weights.tolist(), strict=True) if weight > 0]
+    kept = np.where(weights >= min(least, weights.max()), weights, 0.0)
+    shares = zip(held_out, (kept / kept.sum()).tolist(), strict=True)
+    selected = [(name, weight) for name, weight in shares if weight > 0]
     uncalibrated = Ensemble(
         weighting="stacked",
         members=tuple(name for name, _ in selected),
@@ -183,13 +187,22 @@ def _out_of_fold(
     }, folds * len(names)
 
 
-def _selected_elsewhere(
+def selected_elsewhere(
     held_out: Mapping[str, Posteriors],
     truth: NDArray[np.int64],
     speakers: Sequence[str | None],
     fold: NDArray[np.int64],
     selection: BaggedSelection,
 ) -> Posteriors:
+    """Each inner fold combined by weights that were selected on the others; arguments as of `weighted_ensemble`.
+
+    Args:
+        held_out: candidate -> posteriors.
+        truth: (N,).
+        speakers: (N,).
+        fold: (N,) inner fold of every clip.
+        selection: how weights are selected.
+    """
     clip_ids = next(iter(held_out.values())).clip_ids
     pieces = []
     for number in range(int(fold.max()) + 1):

@@ -88,6 +88,28 @@ def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> f
     return 2 / (low + high)
 
 
+def cross_fitted_probabilities(
+    logits: NDArray[np.floating], truth: NDArray[np.int64], folds: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(N, C) calibrated probabilities of each fold's clips, at the temperature that is fitted on the clips of the other folds.
+
+    One temperature fitted on all clips is what is served, but its error on the same clips is a flattering figure.
+
+    Args:
+        logits: (N, C) out-of-fold logits.
+        truth: (N,) class index, no -1.
+        folds: (N,) fold of every clip; where there is only one, its clips stay uncalibrated.
+    """
+    scaled = logits.astype(np.float64)
+    for fold in np.unique(folds):
+        inside = folds == fold
+        if not inside.all():
+            scaled[inside] /= fit_temperature(logits[~inside], truth[~inside])
+    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return probabilities
+
+
 def reliability_bins(
     probabilities: NDArray[np.floating], truth: NDArray[np.int64], bins: int = 15
 ) -> ReliabilityBins:

@@ -12,9 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.evaluation.calibration import expected_calibration_error, fit_temperature, reliability_bins
+from mer.evaluation.calibration import (
+    cross_fitted_probabilities,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_bins,
+)
 from mer.evaluation.figures import confusion_figure, reliability_figure
-from mer.evaluation.intervals import bootstrap_interval, resampled_units
+from mer.evaluation.intervals import bootstrap_interval, paired_differences, resampled_units
 from mer.evaluation.metrics import (
     accuracy,
     combined_score,
@@ -22,9 +27,12 @@ from mer.evaluation.metrics import (
     macro_f1,
     per_class_recall,
     valence_mse,
+    waf,
 )
 from mer.examples import Examples
 from mer.posteriors import Posteriors
+
+_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,14 @@ class EvaluationReport:
     served: str
     systems: tuple[dict[str, Any], ...]
     """One row of scores per system, out of fold."""
+    differences: tuple[dict[str, Any], ...]
+    """The served system minus others, with 95 % intervals of the paired differences."""
     holdout: dict[str, Any] | None
     """The served system on the fixed holdout of true labels; None where there is none."""
     holdout_parts: dict[str, dict[str, Any]]
     """The same for every named part of the holdout (a challenge's test1, test2, ...); empty where the corpus names none."""
     calibration: dict[str, float]
+    """Expected calibration error before and after, the latter with temperatures that are fitted on the other folds."""
     temperature: float
     chance: float
     """Accuracy of always naming the most frequent class."""
@@ -52,6 +63,7 @@ class EvaluationReport:
         return {
             "served": self.served,
             "systems": list(self.systems),
+            "differences": list(self.differences),
             "holdout": self.holdout,
             "holdout_parts": self.holdout_parts,
             "calibration": self.calibration,
@@ -69,6 +81,7 @@ def evaluate_systems(
     *,
     served: str,
     parts: Mapping[str, Collection[str]] | None = None,
+    against: Collection[str] = (),
 ) -> EvaluationReport:
     """Score systems on the clips they did not train on.
 
@@ -80,6 +93,7 @@ def evaluate_systems(
         emotions: class names in index order.
         served: the system that will be served; it is calibrated on its out-of-fold logits.
         parts: named parts of the holdout, each with its clips; what no prediction is of is passed over.
+        against: systems that the served one is held against; those that are not among `out_of_fold` are passed over.
     """
     rows = tuple(
         {
@@ -91,9 +105,11 @@ def evaluate_systems(
     )
     served_posteriors, truth = out_of_fold[served], _truth(examples, out_of_fold[served])
     temperature = fit_temperature(served_posteriors.logits, truth)
+    folds = examples.fold[_rows(examples, served_posteriors)]
+    calibrated = cross_fitted_probabilities(served_posteriors.logits, truth, folds)
     calibration = {
         "ece_before": expected_calibration_error(served_posteriors.probabilities(), truth),
-        "ece_after": expected_calibration_error(served_posteriors.probabilities(temperature), truth),
+        "ece_after": expected_calibration_error(calibrated, truth),
         "temperature": temperature,
     }
     held = _scores(examples, holdout, emotions) if len(holdout) else None
@@ -105,17 +121,20 @@ def evaluate_systems(
     counts = confusion(truth, served_posteriors.predicted, len(emotions))
     figures = {
         "confusion_matrix.png": confusion_figure(counts, emotions),
-        "reliability.png": reliability_figure(
-            reliability_bins(served_posteriors.probabilities(temperature), truth)
-        ),
+        "reliability.png": reliability_figure(reliability_bins(calibrated, truth)),
     }
     row = next(row for row in rows if row["system"] == served)
     headline = _figures(row, "") | _figures(held or {}, "holdout_")
     for part, scores in held_parts.items():
         headline |= _figures(scores, f"holdout.{part}.")
+    others = [name for name in out_of_fold if name in against and name != served]
     return EvaluationReport(
         served=served,
         systems=rows,
+        differences=tuple(
+            difference_of(examples, (served, out_of_fold[served]), (name, out_of_fold[name]), len(emotions))
+            for name in others
+        ),
         holdout=held,
         holdout_parts=held_parts,
         calibration=calibration,
@@ -124,6 +143,24 @@ def evaluate_systems(
         headline=headline,
         figures=figures,
     )
+
+
+def difference_of(
+    examples: Examples, served: tuple[str, Posteriors], other: tuple[str, Posteriors], classes: int
+) -> dict[str, Any]:
+    """The served system minus another on the same clips: accuracy and weighted F1 with the ends of their 95 % intervals."""
+    (name, first), (minus, second) = served, other
+    rows = _rows(examples, first)
+    again = second.restricted(first.clip_ids)
+    speakers = [examples.speaker[row] for row in rows]
+    said: dict[str, Any] = {"system": name, "minus": minus, "clips": len(rows)}
+    for label, score in (("accuracy", accuracy), ("waf", waf)):
+        paired = paired_differences(
+            examples.emotion[rows], first.predicted, again.predicted, speakers, classes, score=score
+        )
+        low, high = paired.interval(_CONFIDENCE)
+        said |= {label: paired.point, f"{label}_low": low, f"{label}_high": high}
+    return said
 
 
 def _figures(scores: Mapping[str, Any], prefix: str) -> dict[str, float]:

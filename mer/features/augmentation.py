@@ -26,7 +26,8 @@ AUGMENTATION_VERSION = 1
 """Raised whenever the same options would give other sound: variants made before are then not found."""
 
 Colour = Literal["white", "pink"]
-Speed = Annotated[float, Field(ge=0.5, le=2.0)]
+LEAST_SPEED, GREATEST_SPEED = 0.5, 2.0
+Speed = Annotated[float, Field(ge=LEAST_SPEED, le=GREATEST_SPEED)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 _DECAY_OF_60_DB = float(np.log(1000.0))

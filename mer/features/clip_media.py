@@ -126,8 +126,8 @@ class ClipMedia:
         raw = self._once(("sound", limit), lambda: self._heard(limit + _BEYOND_SECONDS))
         truncated = raw[: round(limit * SPEECH_RATE)]
         flags: tuple[str, ...] = (CUT,) if truncated.size < raw.size else ()
-        if self._inspector is not None:
-            flags = (*flags, *self._inspector.sound(truncated))
+        if (inspector := self._inspector) is not None:
+            flags = (*flags, *self._once(("inspected", limit), lambda: inspector.sound(truncated)))
         waveform = prepare_sound(truncated, preparation)
         if preparation.augmented is not None:
             waveform = preparation.augmented.apply(waveform, self.clip.content)

@@ -1,7 +1,8 @@
 """Several features of a clip out of one decoding and one pass per encoder.
 
 Specs that share modality, source, precision and preparation are read out of one pass (UTT, FRA and several
-layer sets), and all encoders of a clip share its decoding. While clips are encoded, the next ones are decoded.
+layer sets), other preparations of a clip's sound (speeds) are passes of one encoder in memory, and all encoders
+of a clip share its decoding. While clips are encoded, the next ones are decoded.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mer.encoders.placement import Placement, computed_in
 from mer.errors import MediaError
 from mer.features.clip_feature import ClipFeature, media_warning
 from mer.features.clip_media import ClipMedia, FaceDetectors, Inspector
-from mer.features.reader import Reader
+from mer.features.reader import EncoderReader, Reader
 from mer.features.readers import open_reader
 from mer.features.spec import FeatureSpec
 from mer.media.contained import ContainedMedia
@@ -61,10 +62,13 @@ class MultiExtractor:
         groups: dict[Any, list[int]] = {}
         for number, spec in enumerate(self.specs):
             groups.setdefault(_shared(spec), []).append(number)
+        encoders: dict[Any, tuple[Reader, Placement]] = {}
         for spec_numbers in groups.values():
-            reader, placement = open_reader(
-                [self.specs[spec_number] for spec_number in spec_numbers], weights_cache, device
-            )
+            alike = [self.specs[spec_number] for spec_number in spec_numbers]
+            encoder = _encoder(alike[0])
+            opened = _beside(encoders.get(encoder), alike) or open_reader(alike, weights_cache, device)
+            encoders.setdefault(encoder, opened)
+            reader, placement = opened
             self.readers.append(reader)
             self.placements.append(placement)
             self._spec_numbers.append(spec_numbers)
@@ -146,6 +150,21 @@ def _shared(spec: FeatureSpec) -> Any:
         return spec
     preparation = {"acoustic": spec.audio, "visual": spec.frames}.get(spec.modality)
     return spec.modality, spec.source, spec.precision, spec.tokens, spec.prompt, preparation
+
+
+def _encoder(spec: FeatureSpec) -> Any:
+    """What specs that one encoder in memory may serve have in common."""
+    return (spec.modality, spec.source, spec.precision, spec.tokens, spec.prompt) if spec.encoded else spec
+
+
+def _beside(
+    opened: tuple[Reader, Placement] | None, specs: Sequence[FeatureSpec]
+) -> tuple[Reader, Placement] | None:
+    """A reader of another preparation by an encoder that is in memory; None where it has to be loaded."""
+    if opened is None or not isinstance(opened[0], EncoderReader):
+        return None
+    reader = opened[0].beside(specs)
+    return None if reader is None else (reader, opened[1])
 
 
 def _prepared_or_error(reader: Reader, media: ClipMedia) -> Any:

@@ -78,6 +78,10 @@ class EncoderReader(ABC):
         self.batches = batches
         self.states = [state_indices(spec.layers, layer_count) for spec in self.specs]
 
+    def beside(self, specs: Sequence[FeatureSpec]) -> Reader | None:
+        """A reader of specs of another preparation that runs the same encoder in memory; None: this kind has none."""
+        return None
+
     @abstractmethod
     def prepare(self, media: ClipMedia) -> Pieces:
         """See `Reader.prepare`."""

@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING
 from mer.encoders.families import encoder_implementations
 from mer.encoders.placement import Placement, choose_placement
 from mer.encoders.weights import ResolvedWeights, resolve_weights
-from mer.features.spec import CROPS_SOURCE, FeatureSpec
+from mer.features.spec import CROPS_SOURCE, SOUND_SOURCE, FeatureSpec
 from mer.implementations import Implementations
 
 if TYPE_CHECKING:
     from mer.features.reader import Reader
 
-FILES, CROPS = "files", "crops"
+FILES, CROPS, SOUND = "files", "crops", "sound"
 DECODING = "mer.media.contained_worker:answer"
 """What a clip is decoded by, in a process of its own."""
 READERS = Implementations(
     {
         FILES: "mer.features.files:FileReader",
         CROPS: "mer.features.faces:CropReader",
+        SOUND: "mer.features.loudness:SoundReader",
         "acoustic": "mer.features.speech:SpeechReader",
         "visual": "mer.features.faces:FaceReader",
         "lexical": "mer.features.text:TextReader",
     }
 )
-"""Readers (spec) of files and crops, and (specs, weights, placement) of each modality's encoders."""
+"""Readers (spec) of what no encoder gives, and (specs, weights, placement) of each modality's encoders."""
 
 
 def open_reader(specs: Sequence[FeatureSpec], weights_cache: Path, device: str) -> tuple[Reader, Placement]:
@@ -38,7 +39,7 @@ def open_reader(specs: Sequence[FeatureSpec], weights_cache: Path, device: str) 
         ConfigError, WeightsError: see `mer.features.extract.build_extractor`.
     """
     spec, kind = specs[0], _kind(specs[0])
-    if kind in (FILES, CROPS):
+    if not spec.encoded:
         single: Reader = READERS.load(kind)(spec)
         return single, choose_placement(device)
     from mer.encoders.bf16_proof import proved_placement
@@ -60,4 +61,4 @@ def reader_implementations(spec: FeatureSpec, resolved: ResolvedWeights) -> tupl
 def _kind(spec: FeatureSpec) -> str:
     if spec.precomputed:
         return FILES
-    return CROPS if spec.source == CROPS_SOURCE else spec.modality
+    return {CROPS_SOURCE: CROPS, SOUND_SOURCE: SOUND}.get(spec.source, spec.modality)

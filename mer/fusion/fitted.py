@@ -17,6 +17,7 @@ from mer.training.checkpoint import Checkpoint
 
 WEIGHTS_FILE = "fusion.safetensors"
 _MODEL, _MEAN, _SCALE = "model.", "mean.", "scale."
+_POSTERIOR_WEIGHTS = "posterior_valence.weight"
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,9 @@ def _fitted(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> FittedF
         config=FusionConfig.model_validate(record["config"]),
         classes=tuple(record["classes"]),
         widths=widths,
-        tensors={
-            name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)
-        },
+        tensors=_identifiable(
+            {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}
+        ),
         standardisation={
             name: Standardisation(tensors[_MEAN + name], tensors[_SCALE + name]) for name in widths
         },
@@ -97,3 +98,13 @@ def _fitted(tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> FittedF
         best_epoch=int(record["best_epoch"]),
         best_score=float(record["best_score"]),
     )
+
+
+def _identifiable(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters of versions to 0.5, whose joint decoding had weights of the posteriors beside the class valences: their sum says
+    the same, up to rounding.
+    """
+    weights = parameters.pop(_POSTERIOR_WEIGHTS, None)
+    if weights is not None:
+        parameters["class_valence"] = parameters["class_valence"] + weights[0]
+    return parameters

@@ -51,11 +51,12 @@ class FusionModel(nn.Module):
     A missing stream or a padded frame must not change the result, whatever values it holds. Parameters live in `nn.Linear`
     layers only (the seeded initialisation fills those), but for what `add_heads` adds, which starts at zero.
 
-    Heads. Separate: `logits = W_e z`, `valence = w_v z`. Joint decoding (Wang et al. 2023, arXiv 2309.07925; that both are
-    decoded jointly is known, the formula is our reconstruction): `p = softmax(logits)`,
-    `valence = w^T [z; p] + sum_c p_c m_c`. The class valences m are a parameter, not a buffer: initialised to the training
-    classes' means by `start_heads`, then trained, averaged and checkpointed like any other. Where `posterior_gradient` is off,
-    valence reads p but does not train it: few clips with a valence of their own otherwise bend the posteriors toward it.
+    Heads. Separate: `logits = W_e z`, `valence = w_v z + b`. Joint decoding (Wang et al. 2023, arXiv 2309.07925; that both
+    are decoded jointly is known, the formula is our reconstruction): `p = softmax(logits)`, `valence = w^T z + sum_c p_c m_c`. A
+    further `w_p^T p` would say the same as `m`, and a bias too, as p sums to 1: both are left out, so that the class valences m
+    can be read off a fitted model. They are a parameter, not a buffer: initialised to the training classes' means by
+    `start_heads`, then trained, averaged and checkpointed like any other. Where `posterior_gradient` is off, valence reads p but
+    does not train it.
     """
 
     reads_frames = False
@@ -121,7 +122,6 @@ class FusionModel(nn.Module):
         classes = self.shape.classes
         self.posterior_gradient = config.posterior_gradient
         if config.valence_decoding == "joint":
-            self.posterior_valence = nn.Linear(classes, 1, bias=False)
             self.class_valence = nn.Parameter(torch.zeros(classes))
         if config.task_balance != "fixed":
             self.task_balance = nn.Parameter(torch.zeros(2))
@@ -141,8 +141,7 @@ class FusionModel(nn.Module):
         if not self.decodes_jointly:
             return valence
         posteriors = torch.softmax(logits if self.posterior_gradient else logits.detach(), dim=1)
-        of_classes: Tensor = self.posterior_valence(posteriors).squeeze(1) + posteriors @ self.class_valence
-        return valence + of_classes
+        return valence + posteriors @ self.class_valence
 
     @torch.no_grad()
     def start_heads(self, class_means: Tensor) -> None:
@@ -150,9 +149,8 @@ class FusionModel(nn.Module):
         if not self.decodes_jointly:
             return
         self.class_valence.copy_(class_means)
-        for head in (self.valence, self.posterior_valence):
-            for parameter in head.parameters():
-                parameter.zero_()
+        for parameter in self.valence.parameters():
+            parameter.zero_()
 
 
 Builder = Callable[[FusionShape, FusionConfig], FusionModel]

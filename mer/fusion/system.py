@@ -13,8 +13,9 @@ from typing import ClassVar
 import numpy as np
 
 from mer.errors import ConfigError
+from mer.fusion.choice import fit_chosen
 from mer.fusion.config import FusionConfig
-from mer.fusion.fit import FusionResumable, answer_fusion, fit_fusion
+from mer.fusion.fit import FusionResumable, answer_fusion
 from mer.fusion.fitted import FittedFusion, load_fusion, save_fusion
 from mer.fusion.interface import FusionModel
 from mer.fusion.registry import MODELS
@@ -104,7 +105,7 @@ class NeuralKind(SystemKind[FusionConfig]):
         return neural_abilities(options.model)
 
     def fit(self, data: FitData, options: FusionConfig, run: FitRun) -> NeuralSystem:
-        """See `fit_fusion`.
+        """See `fit_chosen`.
 
         Raises:
             ConfigError: as `fit_fusion`, or a start that is no neural system.
@@ -114,7 +115,7 @@ class NeuralKind(SystemKind[FusionConfig]):
                 f"system of kind {NEURAL!r}: expected a system of its kind to start from, found one of kind "
                 f"{run.start.kind!r}"
             )
-        fitted = fit_fusion(
+        fitted = fit_chosen(
             data.tables[options.level],
             data.examples,
             data.train,

@@ -27,7 +27,7 @@ from mer.training.losses import (
     valence_loss,
 )
 
-_HEADS = ("emotion.", "valence.", "posterior_valence.", "class_valence", "task_balance")
+_HEADS = ("emotion.", "valence.", "class_valence", "task_balance")
 _SMALLEST_WEIGHT = 0.01
 
 

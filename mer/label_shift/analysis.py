@@ -20,6 +20,7 @@ from mer.label_shift.calibration import fit_bias_corrected, log_softmax
 from mer.label_shift.clip_sets import CalibrationClips, TargetClips
 from mer.label_shift.config import Estimator, LabelShiftConfig
 from mer.label_shift.intervals import PriorEstimate, estimate_priors
+from mer.label_shift.likelihood import estimate_em
 from mer.label_shift.permutation import ShiftTest, permutation_test
 from mer.label_shift.vote import prior_weighted_vote
 
@@ -41,6 +42,8 @@ class ShiftAnalysis:
     corrected: Floats
     """(N, C) log-posteriors under the estimated priors."""
     calibration_clips: int
+    unpulled: Floats
+    """(C,) priors by EM without a pull toward the training priors: what BBSE is compared with."""
 
     @property
     def shifted(self) -> bool:
@@ -49,8 +52,8 @@ class ShiftAnalysis:
 
     @property
     def disagreement(self) -> float:
-        """L1 distance between the priors by EM and by BBSE with posteriors."""
-        return float(np.abs(self.estimates["em"].prior - self.estimates["bbse_soft"].prior).sum())
+        """L1 distance between the priors by EM, without a pull, and by BBSE with posteriors."""
+        return float(np.abs(self.unpulled - self.estimates["bbse_soft"].prior).sum())
 
     @property
     def consistent(self) -> bool:
@@ -75,13 +78,14 @@ class ShiftAnalysis:
     def to_json(self) -> dict[str, Any]:
         """The summary as JSON values."""
         shares = {
-            "answers_served": _shares(self.served),
-            "answers_corrected": _shares(self.corrected),
+            "answers_served": answered_shares(self.served),
+            "answers_corrected": answered_shares(self.corrected),
         }
         return {
             "available": True,
             "mode": self.config.mode,
             "estimator": self.config.estimator,
+            "pull": self.config.pull,
             "clips": len(self.served),
             "calibration_clips": self.calibration_clips,
             "shifted": self.shifted,
@@ -142,6 +146,7 @@ def analyse_shift(
         resamples=config.resamples,
         confidence=config.confidence,
         seed=config.seed,
+        pull=config.pull,
     )
     training = calibration.shares
     calibrated = fit.calibrated.log_probabilities(target.logits)
@@ -154,6 +159,7 @@ def analyse_shift(
         served=log_softmax(target.logits.astype(np.float64)),
         corrected=prior_weighted_vote([calibrated], training, estimates[config.estimator].prior),
         calibration_clips=len(calibration.truth),
+        unpulled=estimate_em(calibrated, training).prior,
     )
 
 
@@ -184,7 +190,7 @@ def _too_little(
     return None
 
 
-def _shares(log_posteriors: Floats) -> Floats:
+def answered_shares(log_posteriors: Floats) -> Floats:
     """(C,) share of every class among the answers."""
     classes = log_posteriors.shape[1]
     return np.asarray(

@@ -27,6 +27,14 @@ class LabelShiftConfig(BaseModel):
         default="em",
         description="Priors that are corrected to: EM (Saerens), or BBSE with posteriors or predicted classes. All are reported.",
     )
+    pull: float = Field(
+        default=100.0,
+        ge=0.0,
+        le=1e6,
+        description="EM's pull toward the training priors: clips of known classes, shared out as in training, that count beside "
+        "those predicted (a Dirichlet prior). A hundred change nothing among 20,000; among a few hundred they keep noise from "
+        "being corrected for (`python -m benchmarks.label_shift.pull`). 0: none.",
+    )
     alpha: float = Field(
         default=0.01, gt=0.0, lt=1.0, description="The test says shift where its p-value is at most this."
     )

@@ -27,7 +27,7 @@ from mer.label_shift.bbse import (
 from mer.label_shift.calibration import CalibrationFit
 from mer.label_shift.clip_sets import CalibrationClips, TargetClips, drawn_together, summed
 from mer.label_shift.config import Estimator
-from mer.label_shift.likelihood import Expansion, estimate_em, expand, maximise, prior_ratios
+from mer.label_shift.likelihood import Expansion, estimate_em, expand, maximise, prior_ratios, pulled
 
 Floats = NDArray[np.float64]
 
@@ -56,6 +56,14 @@ class _Draws:
     calibration_weights: Floats
 
 
+@dataclass(frozen=True)
+class _Peak:
+    """EM's priors, and how far they were pulled."""
+
+    prior: Floats
+    pull: float
+
+
 def estimate_priors(
     calibration: CalibrationClips,
     target: TargetClips,
@@ -64,6 +72,7 @@ def estimate_priors(
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    pull: float = 0.0,
 ) -> Mapping[Estimator, PriorEstimate]:
     """Target priors by EM and by BBSE, soft and hard, with intervals; the resamples are the same for all three.
 
@@ -74,6 +83,7 @@ def estimate_priors(
         resamples: B.
         confidence: coverage aimed at.
         seed: of the resamples.
+        pull: of EM toward the training priors, see `estimate_em`.
     """
     generator = np.random.default_rng(seed)
     groups = [drawn_together(clips.groups(), generator) for clips in (target, calibration)]
@@ -84,9 +94,9 @@ def estimate_priors(
     draws = _Draws(groups[0], weights[0], groups[1], weights[1])
     known, unknown = (fit.calibrated.log_probabilities(clips.logits) for clips in (calibration, target))
     prior = calibration.shares
-    em = estimate_em(unknown, prior).prior
+    em = estimate_em(unknown, prior, pull=pull).prior
     estimated: dict[Estimator, tuple[Floats, Floats]] = {
-        "em": (em, _em_samples(calibration, target, fit, unknown, em, draws))
+        "em": (em, _em_samples(calibration, target, fit, unknown, _Peak(em, pull), draws))
     }
     kinds: tuple[tuple[Estimator, Prediction], ...] = (("bbse_soft", "soft"), ("bbse_hard", "hard"))
     for name, kind in kinds:
@@ -106,11 +116,11 @@ def _em_samples(
     target: TargetClips,
     fit: CalibrationFit,
     log_posteriors: Floats,
-    em: Floats,
+    peak: _Peak,
     draws: _Draws,
 ) -> Floats:
     """(B, C): the expanded likelihood of every resample of the target, moved by every resample of the calibration."""
-    shares = calibration.shares
+    em, shares = peak.prior, calibration.shares
     groups = expand(prior_ratios(log_posteriors, shares), em, draws.target)
     clips = draws.target_weights @ groups.clips
     classes = len(em)
@@ -122,14 +132,13 @@ def _em_samples(
     effect = _gradient_by_calibration(log_posteriors, shares, em, target.logits.astype(np.float64))
     scale = (clips / groups.clips.sum())[:, None]
     information = draws.target_weights @ groups.information.reshape(len(groups.clips), -1)
-    return maximise(
-        Expansion(
-            at=em,
-            gradient=draws.target_weights @ groups.gradient + scale * (moves @ effect),
-            information=information.reshape(-1, classes, classes),
-            clips=clips,
-        )
+    drawn_likelihood = Expansion(
+        at=em,
+        gradient=draws.target_weights @ groups.gradient + scale * (moves @ effect),
+        information=information.reshape(-1, classes, classes),
+        clips=clips,
     )
+    return maximise(pulled(drawn_likelihood, shares, peak.pull))
 
 
 def _gradient_by_calibration(log_posteriors: Floats, shares: Floats, em: Floats, logits: Floats) -> Floats:

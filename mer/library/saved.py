@@ -1,4 +1,5 @@
-"""A fitted `Fusion` as a folder: `fusion.safetensors` (`mer.fusion.fitted`), and `fusion.json` written last."""
+"""A fitted `Fusion` as a folder: `fusion.safetensors` of a network (`mer.fusion.fitted`), or the folder `system` of a system of
+another kind, and `fusion.json` written last."""
 
 from __future__ import annotations
 
@@ -10,12 +11,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mer.errors import ConfigError, WeightsError
-from mer.fusion.fitted import FittedFusion, load_fusion, save_fusion
+from mer.fusion.fitted import load_fusion, save_fusion
 from mer.fusion.registry import given_builder
+from mer.fusion.system import NeuralSystem
+from mer.library.machines import MACHINES
 from mer.library.options import model_of
+from mer.systems.fitted import FittedSystem
+from mer.systems.kinds import load_system
 from mer.whole_files import write_folder, write_whole
 
 RECORD = "fusion.json"
+SYSTEM = "system"
+"""Folder of a system that is no network."""
 
 
 class SavedFusion(BaseModel):
@@ -31,26 +38,36 @@ class SavedFusion(BaseModel):
     builder: bool = Field(default=False, description="Whether the model was given as a callable.")
     validation_share: float = Field(default=0.2, ge=0.0, le=0.5, description="Option of the estimator.")
     model: str = Field(default="", description="Name of the model; of a callable `module:name`.")
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of a model that is no network; a network's are in its weights.",
+    )
 
 
-def save_estimator(folder: Path, fitted: FittedFusion, record: SavedFusion) -> Path:
-    """Write both files; returns the folder.
+def save_estimator(folder: Path, system: FittedSystem, record: SavedFusion) -> Path:
+    """Write the system and the record; returns the folder.
 
     Raises:
         DiskFull, WriteFailed: they cannot be written; what was saved there before is unchanged.
     """
-    record = record.model_copy(update={"model": fitted.config.model})
+    network = isinstance(system, NeuralSystem)
+    model = system.fitted.config.model if isinstance(system, NeuralSystem) else system.kind
+    record = record.model_copy(update={"model": model})
+    left_out = {"options"} if network else set()  # as earlier versions wrote and read it
 
     def fill(within: Path) -> None:
-        save_fusion(within, fitted)
-        write_whole(within / RECORD, (record.model_dump_json(indent=1) + "\n").encode())
+        if isinstance(system, NeuralSystem):
+            save_fusion(within, system.fitted)
+        else:
+            system.save(within / SYSTEM)
+        write_whole(within / RECORD, (record.model_dump_json(indent=1, exclude=left_out) + "\n").encode())
 
     write_folder(folder, fill, last=RECORD)
     return folder
 
 
-def load_estimator(folder: Path, model: Callable[..., Any] | None) -> tuple[FittedFusion, SavedFusion]:
-    """Read both files.
+def load_estimator(folder: Path, model: Callable[..., Any] | None) -> tuple[FittedSystem, SavedFusion]:
+    """Read both.
 
     Args:
         folder: of `save_estimator`.
@@ -72,9 +89,16 @@ def load_estimator(folder: Path, model: Callable[..., Any] | None) -> tuple[Fitt
         )
     if model is not None and model_of(model)[0] != record.model:
         raise ConfigError(f"{folder}: expected the model {record.model}, found {model_of(model)[0]}")
+    if record.model in MACHINES:
+        system = load_system(folder / SYSTEM)
+        if system.kind != record.model or system.classes != tuple(map(str, record.classes)):
+            raise WeightsError(
+                f"{folder}: expected the files of one fusion, found those of two; save it again"
+            )
+        return system, record
     known = given_builder(record.model, model) if model is not None else nullcontext()
     with known:
         fitted = load_fusion(folder)
     if fitted.classes != tuple(map(str, record.classes)) or fitted.config.model != record.model:
         raise WeightsError(f"{folder}: expected two files of one fusion, found files of two; save it again")
-    return fitted, record
+    return NeuralSystem(fitted), record

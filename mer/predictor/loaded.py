@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mer.encoders import resolve_weights
-from mer.features.extract import Extractor, build_extractor
+from mer.features.extract import Extractor, build_extractor, build_extractors
 from mer.features.layered import adaptation_placement, base_identity, load_layers
 from mer.features.spec import FeatureSpec
 from mer.media.detector_choice import require_content
@@ -14,8 +14,10 @@ from mer.predictor.inspection import ContentInspector
 from mer.predictor.package import ModelPackage, detector_path
 
 if TYPE_CHECKING:
+    from mer.adaptation.cross_fit import CrossFitted
     from mer.adaptation.finetune import AdaptedBlock
     from mer.alignment.pretrain import Alignment
+    from mer.features.multi import MultiExtractor
     from mer.transcription.recogniser import Recogniser
 
 
@@ -33,8 +35,10 @@ class LoadedParts:
         self._folder = folder
         self._weights = weights
         self._extractors: dict[FeatureSpec, Extractor] = {}
+        self._several: dict[tuple[FeatureSpec, ...], MultiExtractor] = {}
         self._recognisers: dict[str, Recogniser] = {}
         self._blocks: dict[str, AdaptedBlock] = {}
+        self._cross_fitted: dict[str, CrossFitted] = {}
         self._alignments: dict[str, Alignment] = {}
 
     def extractor(self, spec: FeatureSpec) -> Extractor:
@@ -44,6 +48,13 @@ class LoadedParts:
                 self._packaged(spec), self._weights, inspector=ContentInspector()
             )
         return self._extractors[spec]
+
+    def extractors(self, specs: tuple[FeatureSpec, ...]) -> MultiExtractor:
+        """The extractor of variants of one feature (speeds): one decoding of a clip, one encoder in memory."""
+        if specs not in self._several:
+            packaged = [self._packaged(spec) for spec in specs]
+            self._several[specs] = build_extractors(packaged, self._weights, inspector=ContentInspector())
+        return self._several[specs]
 
     def _packaged(self, spec: FeatureSpec) -> FeatureSpec:
         """The spec with the face detector whose file the package holds; a file that is not there is looked for in the weights."""
@@ -66,13 +77,24 @@ class LoadedParts:
         from mer.adaptation.finetune import load_adapter
 
         if name not in self._blocks:
-            spec, adapter = self.package.recipe.streams[name].features, self.package.served(name).adapter
-            assert adapter is not None
-            weights = resolve_weights(spec.source, self._weights)
-            placement = adaptation_placement(spec, weights, self._weights)
-            encoder = load_layers(spec, weights, placement)
-            self._blocks[name] = load_adapter(self._folder / adapter, encoder, base_identity(spec, weights))
+            self._blocks[name] = load_adapter(*self._adapter(name))
         return self._blocks[name]
+
+    def cross_fitted(self, name: str) -> CrossFitted:
+        """The cross-fitted adapters of a stream that is read as their posteriors."""
+        from mer.adaptation.cross_fit import load_cross_fitted
+
+        if name not in self._cross_fitted:
+            self._cross_fitted[name] = load_cross_fitted(*self._adapter(name))
+        return self._cross_fitted[name]
+
+    def _adapter(self, name: str) -> tuple[Path, Any, str]:
+        """Folder of a stream's adapter, the encoder it belongs to, and that one's identity."""
+        spec, adapter = self.package.recipe.streams[name].features, self.package.served(name).adapter
+        assert adapter is not None
+        weights = resolve_weights(spec.source, self._weights)
+        placement = adaptation_placement(spec, weights, self._weights)
+        return self._folder / adapter, load_layers(spec, weights, placement), base_identity(spec, weights)
 
     def alignment(self, name: str) -> Alignment:
         """A stream's alignment; the stream has one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from mer.clips import Clip
 from mer.features.clip_feature import ClipFeature
 from mer.features.dataset import FeatureTable, RaggedTable, ragged_of, table_of
-from mer.features.extract import extract_clips
+from mer.features.extract import extract_clips, extract_clips_of_each
 from mer.features.spec import FeatureSpec
 from mer.predictor.loaded import LoadedParts
+from mer.predictor.states import states_tables
 from mer.predictor.streams import (
     averaged,
     frame_spec,
@@ -57,14 +58,17 @@ class BatchReading:
         self._present: dict[tuple[str, Level], NDArray[np.bool_]] = {}
 
     def streams(self, level: Level) -> dict[str, StreamTable]:
-        """Stream name -> vectors, or frames where the stream has some and `level` asks for them."""
+        """Stream name -> vectors, frames where the stream has some, or variants and hidden states, as `level` asks."""
         tables: dict[str, StreamTable] = {}
         recipe = self._package.recipe
         for name in recipe.reads:
-            frames = self._framewise(name) if level == "frames" else {}
-            read = frames or {recipe.table_name(name): self._vector(name)}
+            if level == "states":
+                read: Mapping[str, StreamTable] = self._states(name)
+            else:
+                frames = self._framewise(name) if level == "frames" else {}
+                read = frames or {recipe.table_name(name): self._vector(name)}
             self._present[name, level] = np.logical_or.reduce([table.present for table in read.values()])
-            tables |= read
+            tables.update(read)
         return tables
 
     def findings(self) -> Findings:
@@ -92,6 +96,35 @@ class BatchReading:
         if spec not in self._features:
             self._features[spec] = extract_clips(self._parts.extractor(spec), self._heard(spec))
         return self._features[spec]
+
+    def _read_together(self, specs: tuple[FeatureSpec, ...]) -> None:
+        """Read several variants of one feature out of one decoding of each clip; `_read` then has them."""
+        if len(specs) == 1 or all(spec in self._features for spec in specs):
+            return
+        each = extract_clips_of_each(self._parts.extractors(specs), self._heard(specs[0]))
+        self._features.update(zip(specs, each, strict=True))
+
+    def variants(self, name: str) -> list[FeatureTable]:
+        """A stream's frozen features as its spec gives them, then at each further speed: (N, states, width) or (N, width)."""
+        specs = self._package.recipe.streams[name].feature_variants
+        self._read_together(specs)
+        return [self._table(name, spec) for spec in specs]
+
+    def _states(self, name: str) -> dict[str, FeatureTable]:
+        """A stream's variants and hidden states, and its learnt vector."""
+        stream, served = self._package.recipe.streams[name], self._package.served(name)
+        is_adapted, is_aligned = (
+            served.adapter is not None and stream.keep_adapted,
+            served.alignment is not None,
+        )
+        learnt: FeatureTable | None = None
+        if is_aligned:
+            learnt = self._aligned(name)
+        elif is_adapted:
+            learnt = self._adapted(name)
+        frozen = reads_frozen(stream, adapted=is_adapted, aligned=is_aligned)
+        variants = self.variants(name) if frozen else []
+        return states_tables(self._package.recipe.table_name(name), stream, variants, learnt)
 
     def _framewise(self, name: str) -> dict[str, StreamTable]:
         """A stream's frames and its learnt vector; empty where it has no frames."""
@@ -137,6 +170,12 @@ class BatchReading:
         assert served.block is not None
         prefix = stream.features.prefix(served.block[0])
         specs = (prefix, *(prefix.at_speed(speed) for speed in stream.further_speeds))
+        self._read_together(specs)
+        if stream.adapted_posteriors is not None:
+            variants = [self._frames(name, spec) for spec in specs]
+            return self._parts.cross_fitted(name).log_posteriors(
+                variants, [clip.content for clip in self._clips]
+            )
         block = self._parts.block(name)
         return averaged([adapted_features(block, self._frames(name, spec)) for spec in specs])
 
@@ -148,7 +187,7 @@ class BatchReading:
     def _alignable(self, name: str) -> FeatureTable:
         """The vector that the alignment goes on from: adapted, or of the layer that was studied, or the features as they are."""
         stream, served = self._package.recipe.streams[name], self._package.served(name)
-        if served.adapter is not None:
+        if served.adapter is not None and stream.adapted_posteriors is None:
             return self._adapted(name)
         if served.read_layer is None:
             return self._table(name, stream.features)

@@ -11,18 +11,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from mer.features.spec import CROPS_SOURCE, FILES_PREFIX
+from mer.features.spec import CROPS_SOURCE, FILES_PREFIX, SOUND_SOURCE
 from mer.media.detector_choice import AUTO, HAAR, OPENFACE
 from mer.recipes.allowed_values import allowed_values
 from mer.recipes.fields import models_in
 from mer.recipes.loading import base_of, load_recipe, recipe_names
 from mer.recipes.recipe import Recipe
 
-SOURCE_OPTIONS = ("source", "encoder", "recogniser", "detector")
+SOURCE_OPTIONS = ("source", "encoder", "recogniser", "detector", "multilingual")
 """Options that name weights or files."""
 
 _HERE_PREFIXES = ("wheel:", "seed:")
-_HERE = (CROPS_SOURCE, AUTO, HAAR, OPENFACE)
+_HERE = (CROPS_SOURCE, SOUND_SOURCE, AUTO, HAAR, OPENFACE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from mer.errors import ConfigError
-from mer.features.spec import FeatureSpec
+from mer.features.spec import CROPS_SOURCE, SOUND_SOURCE, FeatureSpec
 from mer.layer_study.config import LayerStudyConfig
 from mer.recipes.recipe import Recipe
 from mer.recipes.stream import Stream
@@ -59,7 +59,8 @@ def _encoder(recipe: Recipe, name: str, stream: Stream) -> str:
         return spec.source
     if stream.reads_crops and stream.trained_encoder is not None:
         return stream.trained_encoder
-    what = "face crops without an encoder" if stream.reads_crops else "precomputed features"
+    kinds = {CROPS_SOURCE: "face crops without an encoder", SOUND_SOURCE: "loudness and length"}
+    what = kinds.get(spec.source, "precomputed features")
     raise ConfigError(
         f"layer study: stream {name} of recipe {recipe.name} has {what} ({spec.source}), which have no layers; expected a "
         f"source that is an encoder, e.g. `{name}: {{modality: {spec.modality}, features: {{source: <model folder>}}}}`"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from mer.adaptation.token_config import PictureAdaptation, TextAdaptation
-from mer.features.augmentation import AugmentedVariant, Speed
+from mer.features.augmentation import GREATEST_SPEED, LEAST_SPEED, AugmentedVariant, Speed
 from mer.features.spec import ENCODED_MODALITIES
 from mer.recipes.stream import Stream
 from mer.recipes.variants import AdaptationVariants
@@ -22,6 +22,12 @@ OTHER = "precomputed"
 class AcousticStream(Stream):
     """Speech: hidden states pooled for the layer study, then PEFT on the chosen block (system A, 1 and 2)."""
 
+    speeds: tuple[Speed, ...] = Field(
+        default=(),
+        description="Extract the frozen features of these further speeds too (times as fast, by resampling: pitch and formants "
+        "move along, Ko et al. 2015), e.g. [0.9, 1.1]. Systems that read hidden states side by side learn from every speed and "
+        "average their answers over them; others read the clip as it is. Each costs another pass of the encoder over every clip.",
+    )
     adaptation_variants: AdaptationVariants | None = Field(
         default=None,
         description="Augmented variants of the labelled clips that the adaptation learns from beside the clips themselves.",
@@ -31,6 +37,11 @@ class AcousticStream(Stream):
         description="Average the adapted state over these further speeds of every clip (times as fast), in training the "
         "fusion and in every prediction; each costs another pass of the encoder over every clip.",
     )
+
+    @property
+    def frozen_speeds(self) -> tuple[float, ...]:
+        """See `Stream.frozen_speeds`."""
+        return self.speeds
 
     @property
     def further_speeds(self) -> tuple[float, ...]:
@@ -47,8 +58,25 @@ class AcousticStream(Stream):
         for option in ("adaptation_variants", "adapted_speeds"):
             if getattr(self, option) and self.adaptation is None:
                 raise ValueError(f"{option}: expected `adaptation` as well, found none")
-        if 1.0 in self.adapted_speeds or len(set(self.adapted_speeds)) != len(self.adapted_speeds):
-            raise ValueError("adapted_speeds: expected different speeds other than 1, which is always read")
+        for option in ("speeds", "adapted_speeds"):
+            speeds = getattr(self, option)
+            if 1.0 in speeds or len(set(speeds)) != len(speeds):
+                raise ValueError(f"{option}: expected different speeds other than 1, which is always read")
+        return self
+
+    @model_validator(mode="after")
+    def _sound_to_play_faster(self) -> AcousticStream:
+        if self.speeds and self.features.precomputed:
+            raise ValueError(
+                f"speeds: expected sound that is decoded here, found precomputed features ({self.features.source}); name an "
+                "encoder, or leave speeds out"
+            )
+        first = self.features.audio.speed
+        if out := [speed for speed in self.speeds if not LEAST_SPEED <= speed * first <= GREATEST_SPEED]:
+            raise ValueError(
+                f"speeds: expected {LEAST_SPEED:g} to {GREATEST_SPEED:g} times as fast as the recording, found {out[0]:g} times "
+                f"{first:g} (features.audio.speed)"
+            )
         return self
 
 
@@ -75,6 +103,14 @@ class LexicalStream(Stream):
     adaptation: TextAdaptation | None = Field(
         default=None, description="PEFT of the encoder's block on labelled clips; none: it stays frozen."
     )
+    multilingual: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Encoder (a source) that reads the texts instead of `features.source` where they are of another language: "
+        "more than 30 % of a corpus' words are no words of its vocabulary, or more than 20 % of the tokens unknown. Settled when "
+        "the recipe meets the corpus, and said; where this encoder is not installed, `features.source` reads them. None: it "
+        "always does.",
+    )
     label_words: tuple[str, ...] | None = Field(
         default=None,
         description="With `adaptation` of a causal model up to its last layer: a word for each emotion, in their order. The "
@@ -85,6 +121,19 @@ class LexicalStream(Stream):
     def class_words(self) -> tuple[str, ...] | None:
         """See `Stream.class_words`."""
         return self.label_words
+
+    @property
+    def other_encoder(self) -> str | None:
+        """See `Stream.other_encoder`."""
+        return self.multilingual if self.multilingual != self.features.source else None
+
+    @model_validator(mode="after")
+    def _texts_to_read(self) -> LexicalStream:
+        if self.multilingual is not None and not self.features.reads_text:
+            raise ValueError(
+                f"multilingual: expected features of an encoder, found {self.features.source!r}; leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _words_to_start_from(self) -> LexicalStream:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mer.errors import ConfigError
-from mer.recipes.merging import SHORT_VALUES, full_path
+from mer.recipes.merging import SHORT_VALUES, STREAMS, full_path
+from mer.recipes.recipe import Recipe
 from mer.recipes.yaml_text import read_yaml
 
 
@@ -25,7 +26,8 @@ class Override:
 def parse_override(text: str) -> Override:
     """Read `PATH=VALUE`.
 
-    PATH is dotted; `acoustic`, `visual` and `lexical` at its beginning are those streams. VALUE is all that follows the first
+    PATH is dotted; `acoustic`, `visual` and `lexical` at its beginning are those streams, as is the name of any other (in
+    `with_overrides`). VALUE is all that follows the first
     `=`, as YAML; `crops:` and `a: b`, which YAML takes for mappings, are the texts that they look like.
 
     Raises:
@@ -48,8 +50,15 @@ def with_overrides(values: Mapping[str, Any], overrides: Sequence[Override]) -> 
     """Normalised values with these options set, one after the other; a mapping that is missing on the way is made."""
     result = dict(values)
     for override in overrides:
-        result = _with(result, override.path, override.value)
+        result = _with(result, _of_stream(override.path, result), override.value)
     return result
+
+
+def _of_stream(path: tuple[str, ...], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The path below `streams`, where it begins with the name of a stream that there is and no option has that name."""
+    streams = values.get(STREAMS)
+    named = isinstance(streams, Mapping) and path[0] in streams and path[0] not in Recipe.model_fields
+    return (STREAMS, *path) if named else path
 
 
 def _with(values: Mapping[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:

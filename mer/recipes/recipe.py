@@ -6,55 +6,41 @@ misspelt option cannot be silently ignored.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from mer.emotions import EMOTION_SETS, MER_EMOTIONS
-from mer.ensemble.config import EnsembleConfig
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
 from mer.fusion.config import STRUCTURE, AudioGuidedConfig, FusionConfig
 from mer.label_shift.config import LabelShiftConfig
 from mer.names import check_name, is_stored
 from mer.quality.filters import QualityFilter
+from mer.recipes.ensemble import EnsembleConfig
+from mer.recipes.members import (
+    NEURAL,
+    SEARCHED,
+    choice_of,
+    is_neural,
+    located,
+    member_choice,
+    member_fusion,
+    neural_choice,
+)
 from mer.recipes.modalities import MODALITIES, AnyStream, in_fusion_order, with_modality
 from mer.recipes.stream import Stream
+from mer.recipes.stream_names import check_stream_names
 from mer.selftraining.config import SelfTrainingConfig
-from mer.stream_tables import RESERVED_STREAM_NAMES
-
-_STREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-RESERVED_NAMES = ("learnt", "statistics", "fused", "ensemble")
-"""No names of streams: they are those of what is made of streams."""
-
-
-@contextmanager
-def _located(path: str) -> Iterator[None]:
-    """Say of problems with options that are validated as others' where they stand."""
-    try:
-        yield
-    except ValidationError as error:
-        problems = (
-            f"{'.'.join((path, *map(str, problem['loc'])))}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
-        raise ValueError("; ".join(problems)) from error
-
-
-def _alike(name: str) -> str:
-    """What names of folders and of artifacts in the UI tell apart."""
-    return name.lower().replace("_", "-")
+from mer.systems.choice import SystemChoice
 
 
 class _Frozen(BaseModel):
@@ -109,8 +95,18 @@ class Recipe(_Frozen):
     fusion: FusionConfig = Field(default_factory=FusionConfig, description="Fusion model and its training.")
     ensemble: EnsembleConfig | None = Field(
         default=None,
-        description="Further fusions whose posteriors are combined, scored as the system `ensemble` and served "
-        "(`serve: false`: the one of `fusion` is served).",
+        description="Several systems whose posteriors are combined, named or searched; scored as the system `ensemble` and "
+        "served (`serve: false`: the one of `fusion` is served).",
+    )
+    comparisons: Literal["none", "modalities", "streams"] = Field(
+        default="modalities",
+        description="What is scored beside the system that is served, each trained in every view as that is: one system for each "
+        "modality, or for each stream (they vote on pseudo-labels too); `none`: nothing, which saves their time.",
+    )
+    compare_frozen: bool = Field(
+        default=False,
+        description="Score a searched system on the frozen features too, as the row `frozen`, and what is served minus it: what "
+        "adapting and aligning are worth.",
     )
     pseudo_labels: SelfTrainingConfig | None = Field(
         default=None, description="Self-training on unlabelled clips; none: supervised only."
@@ -173,10 +169,13 @@ class Recipe(_Frozen):
         return tuple(check_name(emotion, "name of a class") for emotion in value)
 
     @model_validator(mode="after")
-    def _members_are_fusions(self) -> Recipe:
+    def _members_can_be_trained(self) -> Recipe:
         for name, options in self.ensemble.members.items() if self.ensemble is not None else ():
-            with _located(f"ensemble.members.{name}"):
-                FusionConfig.model_validate({**self.fusion.model_dump(), **options})
+            with located(f"ensemble.members.{name}"):
+                member_choice(self.fusion, options, self.table_names)
+        if self.ensemble is not None and self.ensemble.search is not None:
+            with located("ensemble.search"):
+                _ = self.searched_choice
         return self
 
     @model_validator(mode="after")
@@ -194,31 +193,13 @@ class Recipe(_Frozen):
             raise ValueError(
                 f"pseudo_labels.fusion: expected options of training alone, found {', '.join(changed)}"
             )
-        with _located("pseudo_labels.fusion"):
-            _ = self.taught(self.fusion)
+        with located("pseudo_labels.fusion"):
+            _ = self.taught(neural_choice(self.fusion))
         return self
 
     @model_validator(mode="after")
     def _streams_are_named(self) -> Recipe:
-        for name, stream in self.streams.items():
-            if not _STREAM_NAME.fullmatch(name) or name in RESERVED_NAMES:
-                raise ValueError(
-                    f"streams: expected names of 1 to 32 letters, digits, - and _ other than {', '.join(RESERVED_NAMES)}, "
-                    f"found {name[:60]!r}"
-                )
-            if stream.modality in RESERVED_STREAM_NAMES:
-                raise ValueError(
-                    f"streams.{name}.modality: expected another name than {stream.modality}, which torch has for something else"
-                )
-            alike = [other for other in self.streams if other != name and _alike(other) == _alike(name)]
-            if alike:
-                raise ValueError(
-                    f"streams: expected names that differ in more than case, - and _, found {name} and {alike[0]}"
-                )
-            if name in MODALITIES and name != stream.modality:
-                raise ValueError(
-                    f"streams.{name}: expected modality {name}, found {stream.modality}; give the stream another name"
-                )
+        check_stream_names(self.streams)
         return self
 
     @model_validator(mode="after")
@@ -280,15 +261,38 @@ class Recipe(_Frozen):
 
     @property
     def member_fusions(self) -> dict[str, FusionConfig]:
-        """Name of an ensemble's member -> its fusion: the recipe's, with the member's own options; empty without ensemble."""
-        members = self.ensemble.members if self.ensemble is not None else {}
-        base = self.fusion.model_dump()
-        return {name: FusionConfig.model_validate({**base, **options}) for name, options in members.items()}
+        """Name of an ensemble's neural member -> its fusion: the recipe's, with the member's own options."""
+        return {
+            name: member_fusion(self.fusion, options)
+            for name, options in self._members.items()
+            if is_neural(options)
+        }
 
-    def taught(self, fusion: FusionConfig) -> FusionConfig:
-        """A fusion's options where it learns from pseudo-labels as well."""
-        options = self.pseudo_labels.fusion if self.pseudo_labels is not None else {}
-        return FusionConfig.model_validate({**fusion.model_dump(), **options})
+    @property
+    def member_choices(self) -> dict[str, SystemChoice]:
+        """Name of an ensemble's member -> its kind and options; empty without named members."""
+        return {
+            name: member_choice(self.fusion, options, self.table_names)
+            for name, options in self._members.items()
+        }
+
+    @property
+    def searched_choice(self) -> SystemChoice | None:
+        """The system that is searched in every view; None: members are named, or there is no ensemble."""
+        searched = self.ensemble.search if self.ensemble is not None else None
+        return None if searched is None else choice_of(SEARCHED, searched.model_dump(), self.table_names)
+
+    @property
+    def _members(self) -> dict[str, dict[str, Any]]:
+        return self.ensemble.members if self.ensemble is not None else {}
+
+    def taught(self, choice: SystemChoice) -> SystemChoice:
+        """A system's options where it learns from pseudo-labels as well: fusions may have others there."""
+        if self.pseudo_labels is None or choice.kind != NEURAL:
+            return choice
+        return neural_choice(
+            member_fusion(FusionConfig.model_validate(choice.options), self.pseudo_labels.fusion)
+        )
 
     @property
     def recognisers(self) -> tuple[str, ...]:
@@ -330,6 +334,11 @@ class Recipe(_Frozen):
         modality = self.streams[stream].modality
         return stream if stream == modality else f"{modality}/{stream}"
 
+    @property
+    def table_names(self) -> dict[str, str]:
+        """Name of every stream that is read -> what systems call it."""
+        return {name: self.table_name(name) for name in self.reads}
+
     def with_stream(self, name: str, **options: Any) -> Recipe:
         """A copy in which options of a stream are others; they are not validated."""
         changed = {**self.streams, name: self.streams[name].model_copy(update=options)}
@@ -341,7 +350,8 @@ class Recipe(_Frozen):
         fused = (
             None if self.fused_streams is None else tuple(name for name in self.fused_streams if name in left)
         )
-        reduced = self.model_copy(update={"streams": left, "fused_streams": fused})
+        ensemble = self.ensemble.without_streams(names) if self.ensemble is not None else None
+        reduced = self.model_copy(update={"streams": left, "fused_streams": fused, "ensemble": ensemble})
         for name, anchor in self.anchors.items():
             if name in left and anchor in names:
                 reduced = reduced.with_stream(name, alignment=None)
@@ -377,10 +387,11 @@ class Recipe(_Frozen):
             )
 
     def _speech(self, besides: str = "") -> tuple[str, ...]:
+        """Acoustic streams; with `besides`, those that this one may be aligned to."""
         return tuple(
             name
             for name, stream in self.streams.items()
-            if stream.modality == MODALITIES[0] and name != besides
+            if stream.modality == MODALITIES[0] and name != besides and (not besides or stream.is_space)
         )
 
     @property

@@ -6,9 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validat
 
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
+from mer.adaptation.posteriors_config import AdaptedPosteriors
 from mer.alignment.config import AlignmentConfig
 from mer.features.augmentation import AugmentedVariant
-from mer.features.spec import CROPS_SOURCE, FeatureSpec
+from mer.features.spec import CROPS_SOURCE, SOUND_SOURCE, FeatureSpec
 from mer.layer_study.config import LayerStudyConfig
 from mer.names import is_stored
 from mer.recipes.states import StatesRead
@@ -61,6 +62,12 @@ class Stream(BaseModel):
         default=True,
         description="Give the fusion the adapted state; off: only the alignment follows it (with `adaptation`).",
     )
+    adapted_posteriors: AdaptedPosteriors | None = Field(
+        default=None,
+        description="Give the fusion log-posteriors of the adapted classifier in place of the adapted state, cross-fitted: a "
+        "labelled clip's by adapters that were not fitted on its inner fold, a new clip's the mean of all (with `adaptation`, "
+        "fitted folds x seeds times, each to its last epoch). None: the adapted state of one adapter.",
+    )
     alignment: StreamAlignment | None = Field(
         default=None, description="Alignment pre-training toward another stream; none: features as they are."
     )
@@ -91,9 +98,25 @@ class Stream(BaseModel):
         return self.features.source == CROPS_SOURCE
 
     @property
+    def is_space(self) -> bool:
+        """Whether other streams may be aligned to it where none is named: two figures (loudness and length) are no space."""
+        return self.features.source != SOUND_SOURCE
+
+    @property
     def trained_encoder(self) -> str | None:
         """Source of the encoder that the alignment trains on the features, if they are pictures."""
         return None
+
+    @property
+    def frozen_speeds(self) -> tuple[float, ...]:
+        """Speeds beside 1 of which the frozen features are extracted too."""
+        return ()
+
+    @property
+    def feature_variants(self) -> tuple[FeatureSpec, ...]:
+        """The frozen features that are read of the clips as they are, then of each of `frozen_speeds`."""
+        plain = self.unaligned_features or self.features
+        return (plain, *(plain.at_speed(speed) for speed in self.frozen_speeds))
 
     @property
     def unaligned_features(self) -> FeatureSpec | None:
@@ -122,13 +145,19 @@ class Stream(BaseModel):
         """A word for each class that the adapted classifier starts from."""
         return None
 
+    @property
+    def other_encoder(self) -> str | None:
+        """Source of the encoder that reads what is of another language than `features.source` is made for."""
+        return None
+
     @model_validator(mode="after")
     def _something_to_adapt(self, info: ValidationInfo) -> Stream:
         if self.block is not None and not 0 <= self.block[0] < self.block[1]:
             raise ValueError(f"block: expected 0 <= first < second, found {list(self.block)}")
         if self.adaptation is None:
-            if self.block is not None:
-                raise ValueError("block: expected `adaptation` as well, found none")
+            for option in ("block", "adapted_posteriors"):
+                if getattr(self, option) is not None:
+                    raise ValueError(f"{option}: expected `adaptation` as well, found none")
             return self
         if not self.features.encoded:
             raise ValueError(

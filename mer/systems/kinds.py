@@ -25,6 +25,9 @@ KINDS = Implementations(
     {
         "neural": "mer.fusion.system:NeuralKind",
         "ensemble": "mer.ensemble.system:EnsembleKind",
+        "kernel": "mer.kernels.single:KernelKind",
+        "linear": "mer.kernels.single:LinearKind",
+        "searched": "mer.kernels.searched:SearchedKind",
     }
 )
 """Name of a kind -> its class."""

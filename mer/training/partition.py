@@ -91,14 +91,16 @@ def partitions(
     """
     watched = np.zeros(len(examples), dtype=bool) if canary is None else canary & ~holdout
     apart = holdout | watched
-    equal = _of_content(examples, apart)
+    equal = of_content(examples, apart)
     labelled = (examples.emotion >= 0) & (examples.fold >= 0) & ~apart & ~equal
-    unlabelled = (examples.emotion < 0) & ~apart & ~equal & ~_of(examples, _speakers(examples, apart))
+    unlabelled = (
+        (examples.emotion < 0) & ~apart & ~equal & ~of_speakers(examples, speakers_of(examples, apart))
+    )
     nobody = np.zeros(len(examples), dtype=bool)
     views: dict[str, Partition] = {}
     for fold in sorted({int(fold) for fold in examples.fold[labelled]}):
         test = labelled & (examples.fold == fold)
-        training = labelled & ~test & ~_of_content(examples, test)  # published folds may cut a content apart
+        training = labelled & ~test & ~of_content(examples, test)  # published folds may cut a content apart
         whole = Partition(f"fold{fold}", training, nobody, test, unlabelled, watched)
         views[whole.view] = _validated(whole, examples, validation_share, seed)
     whole = Partition(FINAL_VIEW, labelled, nobody, holdout, unlabelled, watched)
@@ -113,23 +115,23 @@ def _validated(whole: Partition, examples: Examples, share: float, seed: int) ->
     )
     train = whole.train & ~validation
     # a corpus of one speaker is validated by clips: then there is nobody to keep apart
-    chosen_by = _speakers(examples, validation) - _speakers(examples, train)
-    usable = whole.unlabelled & ~_of(examples, _speakers(examples, whole.test) | chosen_by)
-    usable &= ~_of_content(examples, whole.test | validation)
+    chosen_by = speakers_of(examples, validation) - speakers_of(examples, train)
+    usable = whole.unlabelled & ~of_speakers(examples, speakers_of(examples, whole.test) | chosen_by)
+    usable &= ~of_content(examples, whole.test | validation)
     return replace(whole, train=train, validation=validation, unlabelled=usable)
 
 
-def _speakers(examples: Examples, clips: NDArray[np.bool_]) -> set[str]:
+def speakers_of(examples: Examples, clips: NDArray[np.bool_]) -> set[str]:
     """Known speakers of these clips."""
     return {speaker for i in np.flatnonzero(clips) if (speaker := examples.speaker[i]) is not None}
 
 
-def _of(examples: Examples, speakers: set[str]) -> NDArray[np.bool_]:
+def of_speakers(examples: Examples, speakers: set[str]) -> NDArray[np.bool_]:
     """(clips,) whose speaker is one of these."""
     return np.array([speaker in speakers for speaker in examples.speaker], dtype=bool)
 
 
-def _of_content(examples: Examples, clips: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def of_content(examples: Examples, clips: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(clips,) whose content is that of one of these clips, these included; unknown contents equal none."""
     if not examples.content:
         return np.zeros(len(examples), dtype=bool)

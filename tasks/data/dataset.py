@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -147,8 +148,24 @@ def labelled_clip_ids(dataset: DatasetRef, views: Iterable[str]) -> tuple[str, .
 
 def load_view(space: Workspace, view: View) -> tuple[Examples, Partition]:
     """The examples with only the labels that the view may see, and its partition."""
-    examples, partition = load_partitions(space, view.dataset)
-    return partition[view.name].visible(examples), partition[view.name]
+    examples, partitions = load_partitions(space, view.dataset)
+    partition = partitions[view.name]
+    if view.part is not None:
+        from mer.training.parts import held_out_part
+
+        partition = held_out_part(partition, examples, view.part, view.dataset.folds.seed)
+    return partition.visible(examples), partition
+
+
+def judging_views(view: View) -> tuple[View, ...]:
+    """Where the systems of a view are compared on its true labels: the view itself, by its validation speakers, or where these
+    are few every part of its labelled speakers in turn.
+    """
+    from mer.training.parts import part_count
+
+    examples, partition = load_view(workspace(), view)
+    count = part_count(partition, examples)
+    return tuple(replace(view, part=part) for part in range(count)) if count else (view,)
 
 
 def load_partitions(space: Workspace, dataset: DatasetRef) -> tuple[Examples, Mapping[str, Partition]]:

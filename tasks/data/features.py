@@ -16,7 +16,7 @@ from prefect import task
 from infra.artifacts import ArtifactRef, Scalar
 from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.clips import Clip
-from mer.errors import MediaError, QuarantineReason
+from mer.errors import ConfigError, MediaError, QuarantineReason, WeightsError
 from mer.features.spec import FeatureSpec
 from tasks.data.kept_extractor import cached_extractor
 from tasks.data.noise import clip_noises, noisy_contents, noisy_key
@@ -54,7 +54,12 @@ def plan_features(
     space = workspace()
     features = {}
     for name, spec in specs.items():
-        key = feature_key(space.weights, spec)
+        try:
+            key = feature_key(space.weights, spec)
+        except (ConfigError, WeightsError) as error:
+            raise type(error)(
+                f"stream {name}: {error}; `--set {name}.features.source=FOLDER` says where it lies"
+            ) from error
         features[name] = FeatureSetRef(
             stream=name, key=noisy_key(space, corpus, spec, key), spec=spec, corpus=corpus
         )
@@ -365,9 +370,11 @@ def frame_table(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[st
 def _reads(spec: FeatureSpec) -> tuple[object, ...]:
     """What an extractor must be shown of a clip: features that differ in it are not extracted together.
 
-    Nor are variants of a clip's sound: each is a pass of its own, and an extractor of several would hold an encoder for each.
+    Pooled features of several speeds are: one decoding, one encoder in memory. Frames of each variant of the sound (another
+    speed, or as augmentation drew it) are a pass of their own: together they would fill the memory.
     """
-    return spec.modality, spec.noise, spec.recogniser, spec.audio.speed, spec.audio.augmented
+    speed = spec.audio.speed if spec.pooling == "frames" else 1.0
+    return spec.modality, spec.noise, spec.recogniser, speed, spec.audio.augmented
 
 
 def representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> list[str]:

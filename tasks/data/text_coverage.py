@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from prefect import task
 
 from mer.features.spec import FeatureSpec
+from mer.recipes import Recipe
 from tasks.stage.run import Produced, StageRun, digest, run_stage
 from tasks.stage.workspace import workspace
 
 if TYPE_CHECKING:
     from mer.features.text_coverage import TextCoverage
+    from mer.recipes.text_encoders import TextEncoder
 
 COVERAGE = "coverage.json"
 
@@ -51,6 +53,7 @@ def _coverage(
             "texts": found.texts,
             "unknown_share": found.unknown_share,
             "indistinguishable": found.indistinguishable,
+            "split_share": found.split_share,
         }
         return Produced(
             files={COVERAGE: json.dumps(facts).encode()},
@@ -68,5 +71,20 @@ def _coverage(
         parent_run=parent_run,
     )
     return TextCoverage(
-        int(result.meta["texts"]), float(result.meta["unknown_share"]), int(result.meta["indistinguishable"])
+        int(result.meta["texts"]),
+        float(result.meta["unknown_share"]),
+        int(result.meta["indistinguishable"]),
+        float(result.meta["split_share"]),
     )
+
+
+def text_encoders(recipe: Recipe, covered: Mapping[str, TextCoverage]) -> dict[str, TextEncoder]:
+    """The encoder of every stream of texts, by what the encoders that the recipe names know of them."""
+    from mer.encoders.weights import resolve_weights
+    from mer.recipes.text_encoders import text_encoder
+
+    weights = workspace().weights
+    return {
+        name: text_encoder(recipe, name, coverage, lambda source: resolve_weights(source, weights))
+        for name, coverage in covered.items()
+    }

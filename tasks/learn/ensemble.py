@@ -11,8 +11,9 @@ import numpy as np
 from prefect import task
 
 from infra.artifacts import ArtifactRef
-from mer.ensemble.config import EnsembleConfig
-from mer.fusion.config import FusionConfig
+from mer.recipes.ensemble import EnsembleConfig
+from mer.recipes.systems import ENSEMBLE
+from mer.systems.choice import SystemChoice
 from tasks.data.dataset import load_view
 from tasks.learn.fusion import load_posteriors, predict_with
 from tasks.stage.references import FusedView, StreamInputs, View
@@ -22,7 +23,6 @@ from tasks.stage.workspace import Workspace, workspace
 if TYPE_CHECKING:
     from mer.ensemble.ensemble import Ensemble
 
-ENSEMBLE = "ensemble"
 FITTED = "ensemble.json"
 
 
@@ -31,8 +31,8 @@ class Members:
     """The trained members of an ensemble on one view, and how they are combined."""
 
     config: EnsembleConfig
-    fusions: Mapping[str, FusionConfig]
-    """Name -> options of the member's fusion."""
+    choices: Mapping[str, SystemChoice]
+    """Name -> kind and options of the member."""
     views: Mapping[str, FusedView]
     """Name -> the trained member."""
 
@@ -49,7 +49,7 @@ def combine_view(view: View, inputs: StreamInputs, members: Members, system: str
     rows = np.flatnonzero(partition.validation)
     clip_ids = [examples.clip_ids[i] for i in rows]
     held_out = {
-        name: predict_with(space, inputs, members.fusions[name], member.model, clip_ids, classes)
+        name: predict_with(space, inputs, members.choices[name], member.model, clip_ids, classes)
         for name, member in members.views.items()
     }
 
@@ -82,7 +82,7 @@ def combine_view(view: View, inputs: StreamInputs, members: Members, system: str
             "members": {name: member.posteriors.sha256 for name, member in members.views.items()},
             "held_out": {name: ref.sha256 for name, ref in held_out.items()},
         },
-        config={"ensemble": config.model_dump(mode="json", exclude={"members", "serve"})},
+        config={"ensemble": config.model_dump(mode="json", exclude={"members", "serve", "search"})},
         produce=produce,
         label=f"combine {view.name} {system}",
         parent_run=view.parent_run,
@@ -94,6 +94,7 @@ def combine_view(view: View, inputs: StreamInputs, members: Members, system: str
         posteriors=result.ref,
         validation_waf=float(result.meta["validation_waf"]),
         members={name: member.model for name, member in members.views.items()},
+        streams=tuple(inputs),
     )
 
 

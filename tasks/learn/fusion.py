@@ -1,40 +1,38 @@
-"""Fusion training on one view, and that model's posteriors on the clips the view may be scored on."""
+"""Training of one system of any kind on one view, and its posteriors on the clips the view may be scored on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 import numpy as np
 from prefect import task
 
 from infra.artifacts import ArtifactRef
-from mer.fusion.config import FusionConfig
-from mer.fusion.registry import fusion_implementations
 from mer.selftraining.training_set import training_set
-from mer.systems.kinds import kind_implementations
+from mer.systems.choice import SystemChoice
 from tasks.data.dataset import load_view
-from tasks.data.features import content_digest
 from tasks.data.selections import load_selections
-from tasks.data.streams import stream_identity, view_streams
+from tasks.data.streams import level_tables, read_contents, read_identity
+from tasks.learn.implementations import choice_implementations
+from tasks.stage.part_progress import told_as
 from tasks.stage.references import FusedView, FusionJob, StreamInputs, View
 from tasks.stage.run import Produced, StageRun, digest, run_stage
+from tasks.stage.saved_files import files_below
 from tasks.stage.workspace import Workspace, workspace
-
-NEURAL = "neural"
-"""Kind of the systems that a recipe's `fusion` is (see `mer.systems.kinds`)."""
 
 if TYPE_CHECKING:
     from mer.posteriors import Posteriors
 
 
-@task(name="fuse", task_run_name="fuse {view.name} {job.system}", tags=["gpu"])
+@task(name="fuse", task_run_name="fuse {view.label} {job.system}", tags=["gpu"])
 def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
-    """Train a fusion on a view and predict all clips that it did not learn gold labels of.
+    """Train a system on a view and predict all clips that it did not learn gold labels of.
 
     Args:
         view: which view.
-        inputs: the streams that are fused.
+        inputs: the streams that are read.
         job: what is trained.
     """
     space = workspace()
@@ -44,28 +42,31 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
         examples, partition, load_selections(space, job.pseudo, examples), job.self_training
     )
     taught = learnt.pseudo_digest
-    start, fusion = (job.start, job.taught or job.fusion) if taught is not None else (None, job.fusion)
-    learnt_ids = [examples.clip_ids[i] for i in np.flatnonzero(learnt.train | partition.validation)]
+    start, choice = (job.start, job.taught or job.choice) if taught is not None else (None, job.choice)
+    learning = learnt.train | partition.validation if job.whole else learnt.train
+    choosing = partition.validation & ~learning
+    learnt_ids = [examples.clip_ids[i] for i in np.flatnonzero(learning | choosing)]
 
     def train(run: StageRun) -> Produced:
         from mer.systems.kinds import FitData, FitRun, fit_system, load_system
 
-        keep = np.flatnonzero(learnt.train | partition.validation)
-        tables = view_streams(run.space, inputs, fusion.level, [examples.clip_ids[i] for i in keep])
+        keep = np.flatnonzero(learning | choosing)
         data = FitData(
-            {fusion.level: tables},
+            level_tables(run.space, inputs, choice, [examples.clip_ids[i] for i in keep]),
             learnt.examples.subset(keep),
-            learnt.train[keep],
-            partition.validation[keep],
+            learning[keep],
+            choosing[keep],
             tuple(emotions),
         )
         earlier = load_system(run.space.artifacts.fetch(start)) if start is not None else None
-        system = fit_system(NEURAL, data, fusion, FitRun(run.checkpoint, start=earlier))
+        steps = FitRun(run.checkpoint, told_as(f"{job.system}, {view.label}"), start=earlier)
+        system = fit_system(choice.kind, data, choice.options, steps)
         folder = run.folder / "fusion"
         system.save(folder)
-        figures = {name: float(value) for name, value in system.figures.items()}
+        # a fit on all labelled clips may say nothing of some figure, and facts of artifacts have no NaN
+        figures = {name: float(value) for name, value in system.figures.items() if isfinite(value)}
         return Produced(
-            files={path.name: path for path in sorted(folder.iterdir())},
+            files=files_below(folder),
             meta=figures,
             metrics=figures,
             history=[dict(step) for step in system.history],
@@ -75,26 +76,31 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
         "fusion",
         inputs={
             "view": partition.digest(examples, unlabelled=False),
-            "streams": [
-                stream_identity(item) for item in inputs.values()
-            ],  # in the order in which they are fused
+            "streams": read_identity(inputs, choice),
             "pseudo": taught,
             **({"start": start.sha256} if start is not None else {}),
-            "contents": _contents(inputs, learnt_ids),
+            "contents": read_contents(inputs, learnt_ids),
         },
-        config={"fusion": fusion.model_dump(mode="json"), "emotions": list(emotions)},
+        config={
+            "kind": choice.kind,
+            "fusion": dict(choice.options),
+            "emotions": list(emotions),
+            **({"whole": True} if job.whole else {}),
+        },
         produce=train,
-        implementations=(*kind_implementations(NEURAL), *fusion_implementations(fusion.model)),
-        label=f"fuse {view.name} {job.system}",
+        implementations=choice_implementations(choice),
+        label=f"fuse {view.label} {job.system}",
         parent_run=view.parent_run,
     )
-    predicted_ids = [examples.clip_ids[i] for i in np.flatnonzero(partition.predicted)]
+    predicted_ids = [examples.clip_ids[i] for i in np.flatnonzero(partition.predicted & ~learning)]
     return FusedView(
         view=view.name,
         system=job.system,
         model=trained.ref,
-        posteriors=predict_with(space, inputs, fusion, trained.ref, predicted_ids, len(emotions)),
-        validation_waf=float(trained.meta["validation_waf"]),
+        posteriors=predict_with(space, inputs, choice, trained.ref, predicted_ids, len(emotions)),
+        validation_waf=float(trained.meta.get("validation_waf", nan)),
+        streams=tuple(inputs),
+        part=view.part,
         found=not trained.ran,
     )
 
@@ -102,12 +108,12 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
 def predict_with(
     space: Workspace,
     inputs: StreamInputs,
-    fusion: FusionConfig,
+    choice: SystemChoice,
     model: ArtifactRef,
     clip_ids: Sequence[str],
     classes: int,
 ) -> ArtifactRef:
-    """Posteriors of a fusion model of these options on these clips, as an artifact."""
+    """Posteriors of a trained system of this choice on these clips, as an artifact."""
 
     def produce(run: StageRun) -> Produced:
         from mer.posteriors import Posteriors
@@ -119,9 +125,9 @@ def predict_with(
             nothing = Posteriors((), np.zeros((0, classes), np.float32), np.zeros(0, np.float32))
             return Produced(files={"posteriors.parquet": nothing.to_parquet()}, meta={"clips": 0})
         system = load_system(run.space.artifacts.fetch(model))
-        tables = view_streams(run.space, inputs, fusion.level, clip_ids)
+        tables = level_tables(run.space, inputs, choice, clip_ids)
         return Produced(
-            files={"posteriors.parquet": system.posteriors({fusion.level: tables}).to_parquet()},
+            files={"posteriors.parquet": system.posteriors(tables).to_parquet()},
             meta={"clips": len(clip_ids)},
         )
 
@@ -129,15 +135,13 @@ def predict_with(
         "posteriors",
         inputs={
             "model": model.sha256,
-            "streams": [
-                stream_identity(item) for item in inputs.values()
-            ],  # in the order in which they are fused
+            "streams": read_identity(inputs, choice),
             "clips": digest(sorted(clip_ids)),
-            "contents": _contents(inputs, clip_ids),
+            "contents": read_contents(inputs, clip_ids),
         },
         config={},
         produce=produce,
-        implementations=(*kind_implementations(NEURAL), *fusion_implementations(fusion.model)),
+        implementations=choice_implementations(choice),
     ).ref
 
 
@@ -146,8 +150,3 @@ def load_posteriors(space: Workspace, ref: ArtifactRef) -> Posteriors:
     from mer.posteriors import Posteriors
 
     return Posteriors.from_parquet(space.artifacts.read(ref, "posteriors.parquet"))
-
-
-def _contents(inputs: StreamInputs, clip_ids: Sequence[str]) -> dict[str, str]:
-    """What the clips' names do not say of the features: the media, files and transcripts that lie under them."""
-    return {name: content_digest(item.features, sorted(clip_ids)) for name, item in inputs.items()}

@@ -14,7 +14,7 @@ from prefect import task
 from mer.selftraining.config import SelfTrainingConfig
 from tasks.data.dataset import load_partitions, load_view
 from tasks.data.selections import load_selections, read_ballot
-from tasks.data.streams import stream_identity, view_streams
+from tasks.data.streams import stream_identity, vector_level, view_streams
 from tasks.learn.fusion import load_posteriors
 from tasks.selftrain.pseudo_labels import held_out_answers
 from tasks.stage.references import DatasetRef, FusedView, Standing, StreamInputs, View
@@ -64,7 +64,7 @@ def check_selection(
             config,
         )
         training = learnt.examples.subset(np.flatnonzero(learnt.train))
-        tables = view_streams(run.space, inputs, "utterance", training.clip_ids)
+        tables = view_streams(run.space, inputs, vector_level(inputs), training.clip_ids)
         where = [sources.get(name) for name in training.clip_ids]
         findings += _contradicted(tables, training, set(chosen.clip_ids), where, config)
         return _produced(findings)
@@ -188,11 +188,12 @@ def _contradicted(
         where: source of every training clip, if known.
         config: its guards are read.
     """
+    from mer.domain.training_domain import clip_vectors
     from mer.selftraining.guards import second_opinion, source_guard
 
     pseudo = np.array([name in chosen for name in training.clip_ids], dtype=bool)
     opinion = second_opinion(
-        {name: np.nan_to_num(np.asarray(table.values)) for name, table in tables.items()},
+        {name: np.nan_to_num(clip_vectors(table)) for name, table in tables.items()},
         training.emotion,
         pseudo,
         where,

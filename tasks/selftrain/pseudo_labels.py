@@ -23,7 +23,7 @@ from tasks.data.equal_contents import equal_contents
 from tasks.data.missing import presence
 from tasks.data.selections import BALLOT, SELECTION, Ballot, ballot_file, load_selections, read_ballot
 from tasks.learn.fusion import load_posteriors
-from tasks.selftrain.rounds import Round
+from tasks.selftrain.rounds import JudgedPair, Round
 from tasks.stage.references import DatasetRef, FusedView, Standing, StreamInputs, View
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
@@ -67,7 +67,7 @@ def standing_generations(dataset: DatasetRef, recipe: str) -> Standing:
     )
 
 
-@task(name="select pseudo-labels", task_run_name="select pseudo-labels {view.name}")
+@task(name="select pseudo-labels", task_run_name="select pseudo-labels {view.label}")
 def select_view(
     view: View,
     inputs: StreamInputs,
@@ -77,7 +77,7 @@ def select_view(
 ) -> StageResult:
     """Vote on the clips of a view that nobody has voted on yet; the first voter leads. Meta: counts, thresholds, precision.
 
-    A voter does not count for clips of which it has no stream.
+    A voter does not count for clips of which it has no stream. No voter has learnt from the view's validation speakers.
     """
     space = workspace()
     emotions, live = view.dataset.emotions, standing.live[view.name]
@@ -137,40 +137,35 @@ def select_view(
         },
         config={"selection": _policy(config), "emotions": list(emotions)},
         produce=produce,
-        label=f"select pseudo-labels {view.name}",
+        label=f"select pseudo-labels {view.label}",
         parent_run=view.parent_run,
     )
 
 
-@task(name="judge round")
-def judge(
-    served: View,
-    config: SelfTrainingConfig,
-    seed: int,
-    before: Sequence[FusedView],
-    after: Sequence[FusedView],
-) -> StageResult:
-    """Compare two systems, given by view, on the validation speakers' true labels; meta: the verdict.
+@task(name="judge round", task_run_name="judge round {view.name}")
+def judge(view: View, config: SelfTrainingConfig, seed: int, pairs: Sequence[JudgedPair]) -> StageResult:
+    """Compare the systems of a view before and after a round on true labels of this view alone; meta: the verdict.
+
+    What other views hold out are test speakers of this one: a view decides by its own held-out speakers.
 
     Args:
-        served: the view that is served; all views of its snapshot are compared.
+        view: whose systems are compared.
         config: when a round is kept.
         seed: of the resamples of speakers.
-        before: models of before the round, one a view.
-        after: models of the round.
+        pairs: systems before and after the round: one pair for the view's validation speakers, or one for each part of its
+            labelled speakers.
     """
     space = workspace()
-    examples, partitions = load_partitions(space, served.dataset)
-    pairs = [(old, new) for old in before for new in after if old.view == new.view]
+    partitions = [load_view(space, pair.view) for pair in pairs]
 
     def produce(run: StageRun) -> Produced:
         from mer.selftraining.judgement import judge_round
 
         answers = [
-            held_out_answers(run.space, examples, partitions[old.view].validation, old, new)
-            for old, new in pairs
+            held_out_answers(run.space, examples, partition.validation, pair.before, pair.after)
+            for pair, (examples, partition) in zip(pairs, partitions, strict=True)
         ]
-        verdict = judge_round(answers, len(served.dataset.emotions), config, seed=seed)
+        verdict = judge_round(answers, len(view.dataset.emotions), config, seed=seed)
         record = {
             name: None if isinstance(value, float) and np.isnan(value) else value
             for name, value in vars(verdict).items()
@@ -185,13 +180,16 @@ def judge(
     return run_stage(
         "pseudo-round",
         inputs={
-            "pairs": [[old.view, old.posteriors.sha256, new.posteriors.sha256] for old, new in pairs],
-            "views": {old.view: partitions[old.view].digest(examples, unlabelled=False) for old, _ in pairs},
+            "pairs": [
+                [pair.view.label, pair.before.posteriors.sha256, pair.after.posteriors.sha256]
+                for pair in pairs
+            ],
+            "views": [partition.digest(examples, unlabelled=False) for examples, partition in partitions],
         },
         config={"least_gain": config.least_gain, "confidence": config.confidence, "seed": seed},
         produce=produce,
-        label="judge round",
-        parent_run=served.parent_run,
+        label=f"judge round {view.name}",
+        parent_run=view.parent_run,
     )
 
 
@@ -289,7 +287,7 @@ def _candidates(
 def _absent(
     space: Workspace, inputs: StreamInputs, voters: Sequence[FusedView], clip_ids: Sequence[str]
 ) -> list[set[str]]:
-    """For each voter the clips that lack its stream, of a fusion all of its streams."""
+    """For each voter the clips that lack all of its streams."""
     lacking = {
         name: {
             clip_id
@@ -298,8 +296,7 @@ def _absent(
         }
         for name, item in inputs.items()
     }
-    nothing = set.intersection(*lacking.values())
-    return [lacking.get(voter.system, nothing) for voter in voters]
+    return [set.intersection(*(lacking[name] for name in voter.streams)) for voter in voters]
 
 
 def _finite(thresholds: Mapping[str, float]) -> dict[str, float | None]:

@@ -6,8 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.stage.references import FusedView
+from tasks.stage.references import FusedView, View
 from tasks.stage.run import StageResult
+
+
+@dataclass(frozen=True)
+class JudgedPair:
+    """A system before and after a round, and the view, or part of one, whose held-out speakers compare them."""
+
+    view: View
+    before: FusedView
+    after: FusedView
 
 
 @dataclass(frozen=True)
@@ -17,13 +26,13 @@ class Round:
     number: int
     """1 for labels by the models of before the refresh, 2 for labels by what round 1 trained, ..."""
     selected: Mapping[str, StageResult]
-    """View -> its selection of pseudo-labels."""
+    """View -> its selection of pseudo-labels; once judged, of the views that learn from theirs."""
     voters: Sequence[FusedView]
     """Of the served view, the leading one first."""
     findings: Sequence[Mapping[str, Any]]
     """What the guards measured."""
     systems: Sequence[FusedView] = ()
-    """What the labels trained, of all views."""
+    """What the labels trained."""
     state: str = "rejected"
     """`live`, `rejected` or `stopped`."""
     reason: str = ""

@@ -10,6 +10,7 @@ import numpy as np
 from prefect import task
 
 from mer.label_shift.config import LabelShiftConfig
+from mer.recipes.systems import FROZEN, LOGISTIC
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import holdout_parts, load_partitions
 from tasks.learn.fusion import load_posteriors
@@ -59,7 +60,13 @@ def evaluate(
         )
         parts = holdout_parts(run.space, dataset)
         report = evaluate_systems(
-            examples, out_of_fold, holdout, dataset.emotions, served=served, parts=parts
+            examples,
+            out_of_fold,
+            holdout,
+            dataset.emotions,
+            served=served,
+            parts=parts,
+            against=(LOGISTIC, FROZEN, served.removesuffix(PSEUDO_MARK)),
         )
         shift: dict[str, Any] = {}
         if label_shift.mode != "off":

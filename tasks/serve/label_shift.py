@@ -11,6 +11,7 @@ from infra.catalogue import ModelVersionRow
 from infra.errors import ArtifactMissing
 from infra.modes import as_the_user_writes
 from mer.clips import Clip
+from mer.errors import ConfigError
 from mer.label_shift.config import LabelShiftConfig
 from mer.predictor.package import ModelPackage
 from mer.whole_files import write_whole
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from mer.label_shift.analysis import NoAnalysis, ShiftAnalysis
     from mer.label_shift.clip_sets import CalibrationClips
+    from mer.label_shift.given import GivenAnalysis
 
 
 def analyse_predictions(
@@ -47,7 +49,37 @@ def analyse_predictions(
     return analyse_shift(calibration, target, package.recipe.emotions, config)
 
 
-def write_summary(analysis: ShiftAnalysis | NoAnalysis, out: Path | None) -> str:
+def correct_for_given(
+    space: Workspace,
+    version: ModelVersionRow,
+    package: ModelPackage,
+    clips: Sequence[Clip],
+    logits: NDArray[np.float64],
+    given: NDArray[np.float64],
+    mode: str,
+) -> GivenAnalysis:
+    """The answers under class priors that were given; with mode `report` only what they would change.
+
+    Raises:
+        ConfigError: the version has no labelled out-of-fold predictions, which training priors and calibration come from.
+    """
+    from mer.label_shift.clip_sets import TargetClips
+    from mer.label_shift.given import analyse_given
+
+    calibration = _calibration_clips(space, version, package)
+    if calibration is None or not len(calibration.truth):
+        raise ConfigError(
+            "priors: expected a version with out-of-fold predictions of labelled clips, which say what its training priors were; "
+            f"version {version.version} has none: leave --priors out, or train one on labels (mer run)"
+        )
+    config = package.recipe.label_shift
+    estimated = analyse_predictions(space, version, package, clips, logits, config)
+    applied = mode != "report"
+    emotions = package.recipe.emotions
+    return analyse_given(calibration, TargetClips(logits), given, estimated, emotions, applied=applied)
+
+
+def write_summary(analysis: ShiftAnalysis | GivenAnalysis | NoAnalysis, out: Path | None) -> str:
     """Write `<out>.label_shift.json` and `.html` beside the table, with or without correction; returns the summary's line.
 
     Where nothing could be estimated, no files are left, not even of an earlier prediction. Without a table there are none.

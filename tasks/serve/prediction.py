@@ -5,8 +5,8 @@ Imports no orchestration, which would take most of the time of one prediction; a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,15 @@ from mer.corpora.clip_texts import read_texts, with_words
 from mer.corpora.submission import Candidates, read_candidates, submission_table
 from mer.errors import ConfigError
 from mer.label_shift.config import LabelShiftConfig
+from mer.label_shift.given import checked_priors
 from mer.media.sniff import printable
 from mer.prediction_files import VIEWS, view_of
 from mer.predictions import Prediction, flag_counts
 from tasks.serve.answer_names import answer_names
 from tasks.serve.complete_versions import fetch_package
 from tasks.serve.destination import Destination
-from tasks.serve.label_shift import analyse_predictions, write_summary
+from tasks.serve.enrolment import enrolled_speaker, speaker_line
+from tasks.serve.label_shift import analyse_predictions, correct_for_given, write_summary
 from tasks.serve.library import answering_version, model_named
 from tasks.serve.predicted_media import (
     Catalogued,
@@ -38,13 +40,20 @@ from tasks.stage.compute import computing
 from tasks.stage.workspace import Workspace, reading_workspace
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mer.domain.speakers import Enrolment
     from mer.label_shift.analysis import NoAnalysis, ShiftAnalysis
+    from mer.label_shift.given import GivenAnalysis
     from mer.predictor.predictor import Predictor, Scores
 
 Progress = Callable[[int, int], None]
 
 NOT_GATED = "not_gated"
 """Flag of every answer of a version that the promotion gate did not let pass."""
+PRIORS_GIVEN = "priors_given"
+"""Flag of every answer that was corrected for class priors given with the request."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,8 @@ class PredictionReport:
     """What is known of the class priors of these clips, in one line; empty where it was not asked for."""
     notes: tuple[str, ...] = ()
     """What was passed over or not used, for people."""
+    speaker: str = ""
+    """What the speaker's own clips changed, in one line; empty where there were none."""
     flags: str = ""
     """How many answers have which flag, in one line; empty where none has one."""
 
@@ -70,7 +81,7 @@ class PredictionReport:
         """Lines for people."""
         done = f"{self.predicted} prediction{'' if self.predicted == 1 else 's'} by {self.model} version {self.version}"
         where = f" in {self.out}" if self.out else ""
-        return "\n".join(line for line in (self.flags, self.label_shift, done + where) if line)
+        return "\n".join(line for line in (self.flags, self.speaker, self.label_shift, done + where) if line)
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,12 @@ class PredictionRequest:
     """Corpus in the catalogue that candidates are clips of, where there are no paths; empty: any."""
     label_shift: str = ""
     """Replaces the mode of the version's recipe; empty: as that says."""
+    priors: Mapping[str, float] = field(default_factory=dict)
+    """Class -> share of the clips that are asked for; answers are those under these priors (with mode `report` only what they
+    would change is said). Empty: none are given."""
+    speaker_clips: Sequence[str] = ()
+    """Files, or folders of them, of the one new speaker whose clips are asked for: what they tell of him, without labels, is
+    taken off before he is answered. Empty: nothing is known of who speaks."""
     transcripts: str = ""
     """Table of what is spoken in the clips; it comes before a text file beside a clip, and before the catalogue."""
     alone: bool = False
@@ -130,20 +147,26 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
         progress: called with (clips done, clips in all) after every batch.
 
     Raises:
-        ConfigError: a file that cannot be written, before anything is read.
+        ConfigError: a file that cannot be written, or priors that are none of the model's classes, before anything is read.
         CorpusError: no clips, or a table that cannot be read.
         LookupError: no such version.
     """
+    if request.priors and request.label_shift == "off":
+        raise ConfigError(
+            "priors: expected a label shift mode other than off with priors, found off; leave one of them out"
+        )
     destination = _destination(request)
-    given = read_texts(Path(request.transcripts)) if request.transcripts else None
+    texts = read_texts(Path(request.transcripts)) if request.transcripts else None
     space = reading_workspace()
     model = model_named(space, request.model)
     chosen, remark, gated = answering_version(space, model, request.version)
     requested = read_candidates(Path(request.candidates)) if request.candidates else None
     media = _requested(space, request, requested)
-    clips, notes = with_words(media.clips, given)
-    predictor, scores = _scored(space, chosen, clips, progress, alone=request.alone)
-    predictions, shift = _answers(space, chosen, predictor, clips, scores, request.label_shift)
+    clips, notes = with_words(media.clips, texts)
+    predictor, given = _predictor(space, chosen, request)
+    enrolled = enrolled_speaker(space, predictor, request.speaker_clips)
+    scores = _scores(space, predictor, clips, progress, enrolled, alone=request.alone)
+    predictions, shift = _answers(space, chosen, predictor, clips, scores, _Shift(request.label_shift, given))
     rows = _rows(media, predictions, (model, chosen.version))
     if not gated:
         rows = [row.model_copy(update={"flags": (*row.flags, NOT_GATED)}) for row in rows]
@@ -155,6 +178,7 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
         model=model,
         version=chosen.version,
         notes=(*((remark,) if remark else ()), *media.notes, *notes),
+        speaker=speaker_line(enrolled, scores, predictor.package.recipe.emotions),
         flags=flag_counts(predictions),
     )
     answers = Answers(report, tuple(rows), tuple(predictor.package.recipe.emotions), submission)
@@ -191,23 +215,34 @@ def _requested(space: Workspace, request: PredictionRequest, requested: Candidat
     return media
 
 
-def _scored(
-    space: Workspace,
-    version: ModelVersionRow,
-    clips: Sequence[Clip],
-    progress: Progress | None,
-    *,
-    alone: bool,
-) -> tuple[Predictor, Scores]:
+def _predictor(
+    space: Workspace, version: ModelVersionRow, request: PredictionRequest
+) -> tuple[Predictor, NDArray[np.float64] | None]:
+    """The version's predictor, and the priors that were given, of its classes, before any clip is read."""
     from mer.predictor.predictor import Predictor
 
     with computing(space.settings):
         predictor = Predictor(fetch_package(space, version), space.weights, version.version)
+    if not request.priors:
+        return predictor, None
+    return predictor, checked_priors(request.priors, predictor.package.recipe.emotions)
+
+
+def _scores(
+    space: Workspace,
+    predictor: Predictor,
+    clips: Sequence[Clip],
+    progress: Progress | None,
+    enrolled: Enrolment | None,
+    *,
+    alone: bool,
+) -> Scores:
+    with computing(space.settings):
         if alone and clips and predictor.package.runs_encoders:
             from mer.encoders.lean_import import import_lean
 
             import_lean()
-        return predictor, predictor.scores(clips, progress)
+        return predictor.scores(clips, progress, enrolment=enrolled)
 
 
 def _rows(
@@ -228,35 +263,55 @@ def _rows(
     ]
 
 
+@dataclass(frozen=True)
+class _Shift:
+    """What is asked about class priors."""
+
+    mode: str
+    """Empty: as the version's recipe says."""
+    given: NDArray[np.float64] | None
+
+
 def _answers(
     space: Workspace,
     version: ModelVersionRow,
     predictor: Predictor,
     clips: Sequence[Clip],
     scores: Scores,
-    mode: str,
-) -> tuple[list[Prediction], ShiftAnalysis | NoAnalysis | None]:
-    """Answers, corrected for label shift only where that is asked for and a test says that there is one.
+    shift: _Shift,
+) -> tuple[list[Prediction], ShiftAnalysis | GivenAnalysis | NoAnalysis | None]:
+    """Answers, corrected for label shift only where priors are given, or where that is asked for and a test says there is one.
 
     Clips whose answers are doubted (nothing to read, out of domain) say nothing of the classes' shares, and are not corrected.
     """
     import numpy as np
 
-    from mer.label_shift.analysis import ShiftAnalysis
+    from mer.label_shift.analysis import NoAnalysis
 
     config = predictor.package.recipe.label_shift
-    if mode:
-        config = LabelShiftConfig.model_validate({**config.model_dump(), "mode": mode})
-    if config.mode == "off":
+    if shift.mode:
+        config = LabelShiftConfig.model_validate({**config.model_dump(), "mode": shift.mode})
+    if config.mode == "off" and shift.given is None:
         return predictor.answers(clips, scores), None
     sure = np.array([one.trust == 1 for one in scores.evidence], dtype=bool)
     judged = [clip for clip, is_sure in zip(clips, sure, strict=True) if is_sure]
-    analysis = analyse_predictions(space, version, predictor.package, judged, scores.logits[sure], config)
-    corrected = None
-    if isinstance(analysis, ShiftAnalysis) and analysis.applied:
-        corrected = scores.logits.copy()
-        corrected[sure] = analysis.corrected
-    return predictor.answers(clips, scores, corrected), analysis
+    asked = (space, version, predictor.package, judged, scores.logits[sure])
+    analysis: ShiftAnalysis | GivenAnalysis | NoAnalysis
+    if shift.given is not None:
+        analysis = correct_for_given(*asked, shift.given, shift.mode)
+    else:
+        analysis = analyse_predictions(*asked, config)
+    if isinstance(analysis, NoAnalysis) or not analysis.applied:
+        return predictor.answers(clips, scores), analysis
+    corrected = scores.logits.copy()
+    corrected[sure] = analysis.corrected
+    answers = predictor.answers(clips, scores, corrected)
+    if shift.given is not None:
+        answers = [
+            answer.model_copy(update={"flags": (*answer.flags, PRIORS_GIVEN)}) if is_sure else answer
+            for answer, is_sure in zip(answers, sure, strict=True)
+        ]
+    return answers, analysis
 
 
 def _submission(

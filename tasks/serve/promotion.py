@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ from tasks.stage.references import (
     View,
 )
 from tasks.stage.run import Produced, StageResult, StageRun, run_stage
+from tasks.stage.saved_files import files_below
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
@@ -122,9 +124,7 @@ def register(
         folders |= {f"{STREAMS_FOLDER}/{folder_name}": ref for folder_name, ref in parts.items()}
         folders[DOMAIN_FOLDER] = domain
         for folder, ref in folders.items():
-            files |= {
-                f"{folder}/{path.name}": path for path in sorted(run.space.artifacts.fetch(ref).iterdir())
-            }
+            files |= files_below(run.space.artifacts.fetch(ref), folder)
         return Produced(files=files, meta={"system": served.system})
 
     package = run_stage(
@@ -219,7 +219,7 @@ def gate_and_promote(
         old = scored_clips(truth, answers)
         if (others := of_other_corpus(space, dataset, challenger.ref, champion)) is not None:
             new, old = new.joined(others[0]), old.joined(others[1])
-        decision = decide(new, old, gate)
+        decision = decide(new, old, gate, _compared_before(space, challenger, champion.version))
     if decision.promote and not space.tracker.reachable():
         # A champion that the registry does not know of would be served unseen; the next run promotes it.
         return Promotion(
@@ -245,6 +245,14 @@ def gate_and_promote(
         decision="promoted" if decision.promote else "rejected",
         reason=reason,
         champion=challenger.version if decision.promote else serving,
+    )
+
+
+def _compared_before(space: Workspace, challenger: ModelVersion, champion: int) -> int:
+    """How many other versions the champion was compared with on enough clips, and beaten by none."""
+    return sum(
+        row.version != challenger.version and bool(json.loads(row.evidence or "{}").get("groups"))
+        for row in space.catalogue.challenges(challenger.name, against=champion)
     )
 
 

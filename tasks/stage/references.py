@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from infra.artifacts import ArtifactRef
 from mer.adaptation.block import Block
 from mer.features.spec import FeatureSpec
-from mer.fusion.config import FusionConfig
 from mer.media.detector_choice import AUTO
 from mer.quality.filters import QualityFilter
 from mer.recipes import FoldPlan, Recipe, Stream
 from mer.recipes.face_detectors import quality_detector
 from mer.selftraining.config import SelfTrainingConfig
+from mer.systems.choice import SystemChoice
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,19 @@ class View:
     name: str
     parent_run: str | None = None
     """Tracked run that the view's stages belong to; None: they are not tracked."""
+    part: int | None = None
+    """Part of the view's labelled speakers that is held out in place of its validation speakers (see `mer.training.parts`); None:
+    the view as it is."""
+
+    @property
+    def label(self) -> str:
+        """What it is called: its name, and the part."""
+        return view_label(self.name, self.part)
+
+
+def view_label(name: str, part: int | None) -> str:
+    """What a view, or a part of one, is called."""
+    return name if part is None else f"{name}, part {part + 1}"
 
 
 @dataclass(frozen=True)
@@ -140,8 +153,15 @@ class StreamInput:
     learnt: LearntStream = LearntStream()
     frames: FeatureSetRef | None = None
     """Its frames, where a fusion of level `frames` reads some."""
+    speeds: tuple[FeatureSetRef, ...] = ()
+    """Its features of all clips at the stream's further speeds, in the order of `Stream.frozen_speeds`."""
     encoded: FeatureSetRef | None = None
     """Of face crops: what the alignment's encoder gives as its source has it, where a fusion reads that."""
+
+    @property
+    def variants(self) -> tuple[FeatureSetRef, ...]:
+        """The frozen features that are read of the clips as they are, then those of each further speed."""
+        return (self.unaligned, *self.speeds)
 
     @property
     def unaligned(self) -> FeatureSetRef:
@@ -149,9 +169,14 @@ class StreamInput:
         return self.encoded or self.features
 
     @property
+    def adapted_state(self) -> FeatureSetRef | None:
+        """Adapted features where they are states: posteriors are no space that anything is aligned to."""
+        return self.learnt.adapted if self.stream.adapted_posteriors is None else None
+
+    @property
     def alignable(self) -> FeatureSetRef:
         """What an alignment goes on from, and leads to: adapted features where there are some."""
-        return self.learnt.adapted or self.features
+        return self.adapted_state or self.features
 
 
 StreamInputs = Mapping[str, StreamInput]
@@ -168,35 +193,43 @@ class StreamPair:
 
 @dataclass(frozen=True)
 class FusionJob:
-    """One fusion to train on a view."""
+    """One system of any kind to train on a view's streams."""
 
     system: str
     """Name of what is trained (see `FusedView.system`)."""
-    fusion: FusionConfig
+    choice: SystemChoice
+    """Its kind and options."""
     pseudo: tuple[ArtifactRef, ...] = ()
     """The view's own pseudo-labels to learn from as well, by generation, oldest first."""
     self_training: SelfTrainingConfig | None = None
     """How pseudo-labels are learnt from."""
-    taught: FusionConfig | None = None
-    """Options where there are pseudo-labels to learn from; None: those of `fusion`."""
+    taught: SystemChoice | None = None
+    """Kind and options where there are pseudo-labels to learn from; None: those of `choice`."""
     start: ArtifactRef | None = None
-    """A fitted fusion of this view to go on from, where there are pseudo-labels; None: from scratch."""
+    """A fitted system of this view to go on from, where there are pseudo-labels; None: from scratch."""
+    whole: bool = False
+    """Learn from the view's validation clips too: for systems that choose by inner folds of what they learn from. Its posteriors
+    then leave these clips out."""
 
 
 @dataclass(frozen=True)
 class FusedView:
-    """A fusion model trained on one view, and its predictions for all clips whose gold labels it did not learn."""
+    """A system trained on one view, and its predictions for all clips whose gold labels it did not learn."""
 
     view: str
     system: str
-    """`fused`, a single stream's name, `ensemble`, or `ensemble/` and a member's name; trained with pseudo-labels:
-    the same and `+pseudo`."""
+    """`fused`, `ensemble`, `ensemble/` and a member's name, `logistic`, a modality's or a single stream's name; trained with
+    pseudo-labels: the same and `+pseudo`."""
     model: ArtifactRef
     posteriors: ArtifactRef
     validation_waf: float
-    """Weighted F1 on the view's validation speakers: what choices are made by."""
+    """Weighted F1 on the view's validation speakers, or on held-out clips of inner folds; NaN where nobody was held out."""
     members: Mapping[str, ArtifactRef] = field(default_factory=dict)
-    """Fusion models that an ensemble combines, by name; empty for a single fusion."""
+    """Systems that an ensemble combines, by name; empty for a single one."""
+    streams: tuple[str, ...] = ()
+    """Names of the streams that it reads."""
+    part: int | None = None
+    """Part of the view that it held out (see `View.part`)."""
     found: bool = field(default=False, compare=False)
     """True where the model was ready and nothing was trained for it now."""
 

@@ -24,6 +24,7 @@ def test_the_table_has_retrieval_controls_and_probes(
     for shown in (
         "retrieval, all held-out clips", "retrieval, within speakers", "p against permuted pairs",
         "pairs shuffled (2 fits)", "shuffled within speakers (2 fits)", "uniformity", "raw + aligned",
+        "labelled speakers", "zero-shot accuracy",
     ):  # fmt: skip
         assert shown in first.stdout
     results = made.results()

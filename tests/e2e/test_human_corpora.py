@@ -19,20 +19,23 @@ pytestmark = pytest.mark.slow
 CASES = {case.id: case for case in (*NAME_CASES, *TABLE_CASES, *LAYOUT_CASES)}
 CHOSEN = (
     "zeros that a spreadsheet lost",
-    "NFD on disk",
     "paths of another machine",
-    "names that begin with -",
     "two rows are near",
     "filename label subject text",
+    "xlsx with numbers for names",
+    "EMO-DB with all its classes, without options",
+)
+AT_NIGHT = (
+    "NFD on disk",
+    "names that begin with -",
     "1 to 9, said",
     "1 to 5, not said",
-    "xlsx with numbers for names",
     "own labels",
     "misspelt labels",
     "URDU",
-    "EMO-DB with all its classes, without options",
     "EmoBox",
 )
+"""Read by the reader's own tests in every run of the suite; here through the command."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, server_addresses: dict[str, s
     return Installation(home=made / "home", corpus=made, environment=server_addresses)
 
 
-@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize(
+    "name", [*CHOSEN, *(pytest.param(name, marks=pytest.mark.nightly) for name in AT_NIGHT)]
+)
 def test_one_command_reads_it(name: str, home: Installation) -> None:
     case = CASES[name]
     folder = re.sub(r"\W+", "-", name)

@@ -19,12 +19,13 @@ def _artifacts(kind: str, count: int) -> Callable[[Catalogue], bool]:
 @pytest.mark.parametrize(
     ("moment", "when"),
     [
-        (
+        pytest.param(
             "after the first clips are catalogued",
             lambda catalogue: any(c.name == "tiny" for c in catalogue.corpora()),
+            marks=pytest.mark.nightly,  # the fault suite kills at every write
         ),
         ("between adapters", _artifacts("adapter", 1)),
-        ("between fusions", _artifacts("fusion", 4)),
+        pytest.param("between fusions", _artifacts("fusion", 4), marks=pytest.mark.nightly),
     ],
 )
 def test_a_killed_run_resumes_to_the_same_result(

@@ -61,6 +61,7 @@ def write_corpus(root: Path, clips: int = 24) -> Path:
 def run(corpus: str) -> dict[str, Any]:
     """The whole pipeline on the home of `MER_HOME`; returns what is served and how many stages ran."""
     from mer.recipes.loading import parse_recipe
+    from mer.recipes.members import neural_choice
     from mer.training.partition import FINAL_VIEW
     from tasks.data.dataset import snapshot_dataset
     from tasks.data.features import cut, extract_shard, plan_features
@@ -89,7 +90,7 @@ def run(corpus: str) -> dict[str, Any]:
         for name in recipe.reads
     }
     views = [View(dataset, name, "run") for name in dataset.views]
-    fused = [fuse_view.fn(view, inputs, FusionJob("fused", recipe.fusion)) for view in views]
+    fused = [fuse_view.fn(view, inputs, FusionJob("fused", neural_choice(recipe.fusion))) for view in views]
     final = next(view for view in views if view.name == FINAL_VIEW)
     evaluation = evaluate.fn(final, fused, "fused", recipe.label_shift)
     domain = training_domain.fn(dataset, {view.name: inputs for view in views}, "utterance")

@@ -109,7 +109,7 @@ def deployed(tmp_path: Path, server_addresses: dict[str, str]) -> Iterator[Deplo
         stop_all(home.settings())
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(30, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.nightly)])
 def test_killed_runs_heal(kills: int, deployed: Deployed, tmp_path: Path, faults: Faults) -> None:
     faults.row = ROW
     draw = random.Random(kills)

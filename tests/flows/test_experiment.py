@@ -12,7 +12,7 @@ from infra.artifacts import ArtifactRef
 from mer.adaptation.block import Block
 from mer.errors import ConfigError
 from mer.recipes import Recipe
-from tasks.data.streams import frames_name
+from tasks.data.streams import frames_name, speed_features
 from tasks.stage.references import DatasetRef, FeatureSetRef, LearntStream, SnapshotPlan
 
 RECIPE = Recipe.model_validate(
@@ -91,6 +91,21 @@ def test_frames_are_those_of_the_state_that_the_view_reads(experiment: Experimen
     for view in learnt:
         frames = whole.input("whisper", whole.view(view)).frames
         assert frames is not None and frames.key == view
+
+
+def test_a_stream_comes_with_its_further_speeds(experiment: Experiment) -> None:
+    varied = replace(experiment, recipe=RECIPE.with_stream("whisper", speeds=(0.9, 1.1)))
+    specs = speed_features("whisper", varied.recipe.streams["whisper"])
+    assert {name: spec.audio.speed for name, spec in specs.items()} == {
+        "whisper at 0.9": 0.9, "whisper at 1.1": 1.1,
+    }  # fmt: skip
+    varied = varied.with_features(
+        {name: FeatureSetRef(name, name, spec, "made") for name, spec in specs.items()}
+    )
+    view = varied.view("fold0")
+    keys = [features.key for features in varied.input("whisper", view).variants]
+    assert keys == ["whisper", "whisper at 0.9", "whisper at 1.1"]
+    assert [one.key for one in varied.input("clip", view).variants] == ["clip"]
 
 
 def test_a_pair_is_a_stream_and_its_anchor_as_one_view_has_them(experiment: Experiment) -> None:

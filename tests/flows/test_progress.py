@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
+from uuid import uuid4
 
 import pytest
+from prefect.futures import PrefectConcurrentFuture
 from rich.console import Console
 
 from flows import progress
@@ -80,6 +84,25 @@ def test_parts_that_are_computed_have_a_line_each_and_the_time_left(shown: Conso
         "  fusion model 4/5: m3 (about 100 s left)",
         "  fusion found: 2 of 5",
     ]
+
+
+def test_a_part_that_takes_long_is_said_to_be_under_way(
+    shown: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.2)
+    steps = StepProgress("fusion", 3, "model")
+    steps.advance("m0")
+    with ThreadPoolExecutor(1) as pool:
+        slow: PrefectConcurrentFuture[str] = PrefectConcurrentFuture(
+            uuid4(), pool.submit(lambda: sleep(0.5) or "m1")
+        )  # type: ignore[func-returns-value]
+        assert steps.awaited(slow) == "m1"
+        assert steps.awaited(PrefectConcurrentFuture(uuid4(), pool.submit(lambda: "m2"))) == "m2"
+    said = lines(shown)
+    assert said[0] == "  fusion model 1/3: m0"
+    assert 1 <= len(said[1:]) <= 3 and set(said[1:]) <= {
+        f"  fusion model 2/3: under way for {seconds} s" for seconds in (0, 1)
+    }
 
 
 @pytest.mark.parametrize(

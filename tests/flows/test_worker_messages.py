@@ -26,6 +26,7 @@ from infra.errors import LeaseHeld, NotAReference, StoreFull
 from mer.errors import CorpusError, MediaError, QuarantineReason
 from mer.fusion.config import FusionConfig
 from mer.recipes.loading import load_recipe, recipe_names
+from mer.recipes.members import neural_choice
 from tasks.learn.fusion import fuse_view
 from tasks.stage.references import (
     DatasetRef,
@@ -92,7 +93,7 @@ def test_every_recipe_crosses_as_it_is(name: str) -> None:
         key: StreamInput(key, f"of {key}", stream, FeatureSetRef(key, "k", stream.features, "c"))
         for key, stream in recipe.streams.items()
     }
-    job = FusionJob("fused", recipe.fusion, (REF,), recipe.pseudo_labels)
+    job = FusionJob("fused", neural_choice(recipe.fusion), (REF,), recipe.pseudo_labels)
     parameters = {"view": a_view(), "inputs": streams, "job": job}
     text = parameters_to_text(fuse_view.fn, parameters)
     back = parameters_from_text(fuse_view.fn, text)

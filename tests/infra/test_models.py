@@ -127,6 +127,7 @@ def test_decisions_are_remembered_by_opponent(catalogue: Catalogue) -> None:
     lost = catalogue.set_alias("demo", "challenger", 2, "2 points worse")
     assert catalogue.set_alias("demo", "challenger", 2, "asked again") == lost
     assert catalogue.decision_on("demo", 2, against=1) == "2 points worse"
+    assert catalogue.challenges("demo", against=1) == [lost]
     catalogue.set_alias("demo", "champion", 3, "new champion")
     assert catalogue.decision_on("demo", 2, against=3) is None
     catalogue.set_alias("demo", "challenger", 2, "worse than 3 as well")

@@ -18,8 +18,9 @@ from mer.recipes.loading import parse_recipe
 from tasks.data.dataset import labelled_clip_ids, load_partitions, snapshot_dataset
 from tasks.data.features import extract_shard, feature_table, frame_table, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
+from tasks.data.streams import speed_features, variant_tables
 from tasks.learn.adaptation import adapt_view, embed_adapted
-from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixVariants, SnapshotPlan, View
+from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixVariants, SnapshotPlan, StreamInput, View
 from tasks.stage.workspace import Workspace, workspace
 
 RECIPE = """
@@ -30,7 +31,8 @@ acoustic:
   adaptation: {rank: 2, epochs: 2, batch_size: 8}
 """
 BLOCK = Block(1, 2)
-PREFIX = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny").prefix(BLOCK.start)
+POOLED = FeatureSpec(modality="acoustic", source="wheel:moonshine-tiny")
+PREFIX = POOLED.prefix(BLOCK.start)
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +110,37 @@ def test_a_take_does_not_depend_on_what_it_was_extracted_with(space: Workspace) 
     np.testing.assert_array_equal(frames(space, spec_of(0), ids[:4]).values, together.values)
 
 
-def test_takes_of_the_sound_are_extracted_apart(space: Workspace) -> None:
-    """Together they would hold an encoder for each."""
+def test_frames_of_takes_of_the_sound_are_extracted_apart_and_pooled_speeds_together(
+    space: Workspace,
+) -> None:
+    """Frames of all of them would fill the memory."""
     specs = {"plain": PREFIX, "deeper": PREFIX.prefix(2), "slow": PREFIX.at_speed(0.9), "noisy": spec_of()}
+    specs |= {"pooled": POOLED, "pooled slow": POOLED.at_speed(0.9), "pooled fast": POOLED.at_speed(1.1)}
     plan = plan_features.fn("demo", specs, clip_ids(space)[:3], 8)
     assert sorted(sorted(one.stream for one in shard.features) for shard in plan.shards) == [
-        ["deeper", "plain"], ["noisy"], ["slow"],
+        ["deeper", "plain", "pooled", "pooled fast", "pooled slow"], ["noisy"], ["slow"],
     ]  # fmt: skip
+
+
+def test_further_speeds_are_kept_and_a_new_clip_costs_only_itself(space: Workspace) -> None:
+    ids, varied = clip_ids(space), STREAM.model_copy(update={"speeds": (0.9, 1.1)})
+    specs = {"acoustic": varied.features, **speed_features("acoustic", varied)}
+    names = ["acoustic", "acoustic at 0.9", "acoustic at 1.1"]
+    assert list(specs) == names
+    assert extracted({"acoustic": varied.features}, ids[:1]) == {"acoustic": ids[:1]}
+    assert extracted(specs, ids[:2]) == {"acoustic": ids[1:2], names[1]: ids[:2], names[2]: ids[:2]}
+    assert extracted(specs, ids[:2]) == {name: [] for name in names}
+    sets = plan_features.fn("demo", specs, ids[:2], 8).features
+    item = StreamInput(
+        "acoustic", "acoustic", varied, sets[names[0]], speeds=(sets[names[1]], sets[names[2]])
+    )
+    plain, slow, fast = variant_tables(space, item, ids[:2])
+    assert plain.values.shape == (2, 7, 576) and plain.present.all()
+    np.testing.assert_array_equal(
+        slow.values, feature_table(space, features(POOLED.at_speed(0.9), ids[:2]), ids[:2]).values
+    )
+    for one, other in ((plain, slow), (plain, fast), (slow, fast)):
+        assert np.abs(one.values - other.values).max() > 1e-2
 
 
 def test_only_clips_whose_labels_the_views_see_are_varied(space: Workspace) -> None:

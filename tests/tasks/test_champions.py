@@ -140,6 +140,20 @@ def test_a_champion_of_other_clips_is_asked_about_these(
     assert evidence["challenger"] > 0.95 and (evidence["champion"] < 0.6) == worse
 
 
+def test_every_challenger_spends_of_the_champions_error_budget(space: Workspace, tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path / "only", 80)
+    assert gated(corpus, version_of(space, "one", corpus, wrong=8)).decision == "promoted"
+    for wrong in (10, 12):
+        assert gated(corpus, version_of(space, "one", corpus, wrong=wrong)).decision == "rejected"
+        assert gated(corpus, version_of(space, "one", corpus, wrong=wrong)).decision == "rejected", (
+            "asked twice"
+        )
+    assert gated(corpus, version_of(space, "one", corpus)).decision == "promoted"
+    assert gated(corpus, version_of(space, "one", corpus, wrong=14)).decision == "rejected"
+    rows = space.catalogue.promotions("one", None)
+    assert [json.loads(row.evidence or "")["earlier"] for row in rows] == [0, 0, 1, 2, 0]
+
+
 def test_two_corpora_of_one_model_do_not_put_their_own_back_for_ever(
     space: Workspace, tmp_path: Path
 ) -> None:

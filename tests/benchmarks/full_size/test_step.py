@@ -39,8 +39,11 @@ def test_flops_of_a_layer_are_those_counted(kind: str) -> None:
     ("name", "millions"),
     [
         ("chinese-hubert-large", 315.4),
+        ("chinese-wav2vec2-large", 315.4),
         ("clip-vit-l14", 303.2),
+        ("dinov2-large", 304.4),
         ("qwen2.5-7b", 7071),
+        ("baichuan2-7b", 6991),
         ("baichuan-13b", 12_937),
     ],
 )

@@ -66,6 +66,7 @@ def same(one: Alignment, other: Alignment) -> bool:
     [
         {},
         {"anchor_projector": "whiten", "anchor_components": 12},
+        {"anchor_projector": "raw"},
         {"cosine_weight": 0.5},
         {"queue": 100},
         {"hard_negatives": "speaker", "hard_negative_run": 8},

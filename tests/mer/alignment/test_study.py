@@ -38,9 +38,18 @@ def test_what_is_shared_is_found_and_the_controls_stay_at_chance() -> None:
         figures["probe_aligned_gain_low"] < figures["probe_aligned_gain"] < figures["probe_aligned_gain_high"]
     )
     assert 0.3 < figures["control_all_probe"] < 1.0 and figures["control_all_probe_fits"] == 4
+    assert figures["zero_shot_chance"] == 0.5 and figures["zero_shot_low"] < figures["zero_shot"]
+    for count in (1, 2, 4, 8):
+        name = f"few_{count}"
+        assert figures[f"{name}_gain"] == pytest.approx(
+            figures[f"{name}_aligned"] - figures[f"{name}_raw"], abs=1e-5
+        )
+    assert figures["few_8_raw"] > figures["few_1_raw"]
+    assert figures["control_all_few_1_gain_low"] < 0.1 and "control_all_few_2_gain" not in figures
     text = "\n".join(table_lines(figures))
     assert "pairs shuffled (4 fits)" in text and "within speakers" in text and "raw + aligned" in text
     assert "aligned, pairs shuffled" in text
+    assert "labelled speakers" in text and "zero-shot accuracy" in text and "1, pairs shuffled" in text
     assert max(map(len, table_lines(figures))) <= 80
 
 

@@ -12,6 +12,7 @@ import torch
 import transformers
 from torch import Tensor
 from transformers.models.moonshine.modeling_moonshine import MoonshineEncoder
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from mer.encoders import LayeredEncoder, load_acoustic, resolve_weights
 from mer.encoders.hidden_states import state_indices
@@ -70,6 +71,21 @@ def moonshine() -> Any:
     return MoonshineEncoder(config)
 
 
+def whisper() -> Any:
+    config = transformers.WhisperConfig(
+        d_model=32,
+        encoder_layers=LAYERS,
+        encoder_attention_heads=4,
+        encoder_ffn_dim=48,
+        encoder_layerdrop=0.5,
+        decoder_layers=0,
+        max_source_positions=200,
+        vocab_size=9,
+        pad_token_id=0,
+    )
+    return WhisperEncoder(config)
+
+
 MODELS: dict[str, Callable[[], Any]] = {
     "moonshine": moonshine,
     "hubert-base": lambda: hubert(False),
@@ -79,6 +95,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "wavlm-base": lambda: wavlm(False),
     "wavlm-large": lambda: wavlm(True),
     "data2vec": data2vec,
+    "whisper": whisper,
 }
 
 
@@ -105,10 +122,21 @@ def assert_close(found: Tensor, expected: Tensor, tolerance: float = 1e-5) -> No
     assert float((found - expected).abs().max()) < tolerance
 
 
+def read_by_transformers(encoder: LayeredEncoder, sound: Tensor) -> Any:
+    """Hidden states by the model's own forward pass; Whisper's takes one length, which here becomes that of the sound."""
+    if encoder.module.config.model_type != "whisper":
+        return encoder.module(sound[None], output_hidden_states=True)
+    model, mel = copy.deepcopy(encoder.module), encoder.entered(sound)
+    frames = mel.shape[-1] // 2
+    model.config.max_source_positions = frames
+    model.embed_positions = torch.nn.Embedding.from_pretrained(encoder.module.embed_positions.weight[:frames])
+    return model(mel, output_hidden_states=True)
+
+
 def test_hidden_states_are_those_of_transformers(encoder: LayeredEncoder) -> None:
     sound = waveform(8000)
     with torch.inference_mode():
-        whole = encoder.module(sound[None], output_hidden_states=True)
+        whole = read_by_transformers(encoder, sound)
     states = encoder.hidden_states(sound)
     assert states.shape[0] == encoder.layer_count + 1 == LAYERS + 1
     for layer in range(LAYERS):
@@ -211,8 +239,11 @@ def test_training_mode_drops_no_layer(encoder: LayeredEncoder) -> None:
 
 def test_shortest_waveform_gives_one_frame(encoder: LayeredEncoder) -> None:
     assert encoder.states(waveform(encoder.minimum_samples), (0,))[0].shape == (1, encoder.width)
-    with pytest.raises(RuntimeError, match=r"(?i)kernel size"):
-        encoder.states(waveform(encoder.minimum_samples - 1), (0,))
+    whisper = (
+        encoder.module.config.model_type == "whisper"
+    )  # half a window of its log-mel frames is the least
+    with pytest.raises(RuntimeError, match=r"(?i)kernel size|padding size"):
+        encoder.states(waveform(200 if whisper else encoder.minimum_samples - 1), (0,))
 
 
 def test_frame_rate(encoder: LayeredEncoder) -> None:

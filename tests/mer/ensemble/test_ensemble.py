@@ -11,7 +11,7 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from mer.ensemble.combine import entropy_weighted, log_pooled, tempered, uniform, weighted
-from mer.ensemble.config import EnsembleConfig, Pruning, Weighting
+from mer.ensemble.config import Pruning, Weighting
 from mer.ensemble.ensemble import Ensemble, fit_ensemble
 from mer.ensemble.pruning import backward_elimination, greedy_selection, mean_log_likelihood, weighted_f1
 from mer.ensemble.stacking import stacked_weights
@@ -19,6 +19,7 @@ from mer.errors import ConfigError
 from mer.evaluation.calibration import fit_temperature, negative_log_likelihood
 from mer.label_shift.vote import prior_weighted_vote
 from mer.posteriors import Posteriors
+from mer.recipes.ensemble import EnsembleConfig
 
 CLASSES = 4
 

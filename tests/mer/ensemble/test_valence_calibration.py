@@ -9,7 +9,6 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from mer.ensemble.combine import entropy_weighted, tempered
-from mer.ensemble.config import EnsembleConfig
 from mer.ensemble.ensemble import Ensemble, fit_ensemble
 from mer.ensemble.valence import (
     ValenceLabels,
@@ -18,6 +17,7 @@ from mer.ensemble.valence import (
     fit_valence_share,
 )
 from mer.posteriors import Posteriors
+from mer.recipes.ensemble import EnsembleConfig
 
 MEANS = np.array([0.0, -2.5, 2.0], np.float32)
 CLIPS = 900

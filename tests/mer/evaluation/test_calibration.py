@@ -6,6 +6,7 @@ from scipy.optimize import minimize_scalar
 
 from mer.errors import ConfigError
 from mer.evaluation.calibration import (
+    cross_fitted_probabilities,
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
@@ -59,3 +60,22 @@ def test_extremes_stay_in_range() -> None:
     assert fit_temperature(sure, np.array([1, 0])) == pytest.approx(20.0)
     with pytest.raises(ConfigError, match="finite"):
         fit_temperature(sure * np.nan, np.array([0, 1]))
+
+
+def test_calibration_is_judged_by_temperatures_of_the_other_folds() -> None:
+    rng = np.random.default_rng(8)
+    folds = np.arange(300) % 3
+    truth = rng.integers(0, 4, 300)
+    logits = 3 * np.eye(4)[truth] + rng.normal(0, 2, (300, 4))
+    logits[folds == 0] *= 5  # a fold that is far too sure: no other fold shows it
+    calibrated = cross_fitted_probabilities(logits, truth, folds)
+    assert np.allclose(calibrated.sum(axis=1), 1)
+    temperature = fit_temperature(logits[folds != 0], truth[folds != 0])
+    own = np.exp(logits[folds == 0] / temperature)
+    assert np.allclose(calibrated[folds == 0], own / own.sum(axis=1, keepdims=True))
+    flattering = np.exp(logits / fit_temperature(logits, truth))
+    flattering /= flattering.sum(axis=1, keepdims=True)
+    assert expected_calibration_error(calibrated, truth) > expected_calibration_error(flattering, truth)
+    assert np.array_equal(calibrated.argmax(axis=1), logits.argmax(axis=1))
+    alone = cross_fitted_probabilities(logits, truth, np.zeros(300, np.int64))
+    assert np.allclose(np.log(alone[:, 0] / alone[:, 1]), logits[:, 0] - logits[:, 1], atol=1e-6)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -112,3 +113,33 @@ def test_a_first_champion_must_beat_chance() -> None:
     ]
     assert np.mean(guesses) <= 0.05
     assert not decide_first(challenger.restricted(challenger.clip_ids[:5]), GateConfig()).promote
+
+
+def test_every_further_challenger_of_a_champion_must_be_surer() -> None:
+    config = GateConfig()
+    spent = [1 - config.confidence_after(earlier) for earlier in range(1000)]
+    assert all(later <= earlier for earlier, later in itertools.pairwise(spent))
+    assert sum(spent) <= 0.05 + 1e-9, "whatever depends on what: the budget bounds the sum"
+    assert {GateConfig(budget=None).confidence_after(earlier) for earlier in (0, 9)} == {0.97}
+    challenger, champion = model_pair(np.random.default_rng(3), 24, 60, 0.02)
+    first, tenth = (decide(challenger, champion, config, earlier) for earlier in (0, 9))
+    assert tenth.lower < first.lower
+    assert (tenth.confidence, tenth.earlier) == (1 - 0.05 / 110, 9)
+    assert "99.955 % lower bound" in tenth.reason and "challenger 10 of this champion" in tenth.reason
+
+
+@pytest.mark.slow
+def test_thirty_nights_of_equal_challengers_seldom_replace_a_champion() -> None:
+    """All nights on the clips of one holdout; without a budget several of a hundred champions would fall."""
+    rng = np.random.default_rng(5)
+
+    def replaced(budget: float | None) -> float:
+        config = GateConfig(resamples=200, budget=budget)
+        fallen = 0
+        for _ in range(60):
+            nights = [model_pair(rng, 24, 20, 0.0) for _ in range(30)]
+            fallen += any(decide(*pair, config, night).promote for night, pair in enumerate(nights))
+        return fallen / 60
+
+    assert replaced(None) > 0.25
+    assert replaced(0.05) <= 0.12

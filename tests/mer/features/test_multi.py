@@ -127,6 +127,21 @@ def test_other_preparations_share_the_decoding_only(
     assert np.abs(normalised.values - plain.values).max() > 1e-3
 
 
+def test_speeds_share_the_decoding_and_the_encoder(
+    clip: Clip, weights_cache: Path, counted: dict[str, int]
+) -> None:
+    specs = (UTT, UTT.at_speed(0.9), UTT.at_speed(1.1))
+    extractor = build_extractors(specs, weights_cache)
+    encoders = {id(reader.encoder.module) for reader in extractor.readers if isinstance(reader, SpeechReader)}  # type: ignore[attr-defined]
+    together = extractor.extract(clip)
+    assert (len(extractor.readers), len(encoders), counted["decode_audio"]) == (3, 1, 1)
+    for spec, found in zip(specs, together, strict=True):
+        alone = build_extractor(spec, weights_cache).extract(clip)
+        np.testing.assert_allclose(found.values, alone.values, rtol=1e-5, atol=1e-6)
+    assert np.abs(together[1].values - together[2].values).max() > 1e-3
+    assert extractor.absent("no_audio")[2].values.shape == together[2].values.shape
+
+
 def test_a_stream_that_fails_masks_its_own_features_only(
     clip: Clip, tmp_path: Path, weights_cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -74,12 +74,29 @@ def test_texts_without_words_are_passed_over(minilm: TextTokenizer, texts: list[
 
 
 def test_a_vocabulary_of_bytes_knows_everything() -> None:
-    assert text_coverage(CHINESE, bytes_tokenizer()) == TextCoverage(len(CHINESE), 0.0, 0)
+    assert text_coverage(CHINESE, bytes_tokenizer()) == TextCoverage(len(CHINESE), 0.0, 0, 1.0)
 
 
 def test_a_prompt_around_the_texts_counts_for_nothing(minilm: TextTokenizer) -> None:
     prompted = PromptedTokenizer(minilm, 'The speaker says: "{text}" and feels')
     assert text_coverage(CHINESE, prompted) == text_coverage(CHINESE, minilm)
+
+
+@pytest.mark.parametrize(
+    ("texts", "share"),
+    [
+        (["who was it", "who WAS it"], 0.0),
+        (["who was Koothrappali"], 1 / 3),
+        (["who who who Koothrappali"], 1 / 4),  # of words as often as they are said, not of different ones
+        (["don't, 12 - it's 5!"], 0.0),  # don, t, it, s: numbers and marks are no words
+        (["狗狗, hello"], 1 / 2),
+        (["मैं तुमसे"], 1 / 2),  # marks belong to the letters before them
+    ],
+)
+def test_words_that_are_no_token_of_their_own_are_counted(
+    minilm: TextTokenizer, texts: list[str], share: float
+) -> None:
+    assert text_coverage(texts, minilm).split_share == pytest.approx(share)
 
 
 def test_what_is_no_text_encoder_is_refused(tmp_path: Path) -> None:

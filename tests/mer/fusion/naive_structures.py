@@ -123,7 +123,6 @@ class Naive:
             posterior = torch.exp(logits) / torch.exp(logits).sum()
             for c, share in enumerate(posterior):
                 valence = valence + share * self.p["class_valence"][c]
-                valence = valence + share * self.p["posterior_valence.weight"][0, c]
         return logits, valence
 
 

@@ -43,8 +43,8 @@ def framewise() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     return inputs, present
 
 
-def utterances() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Five clips, every stream one vector."""
+def utterances(clips: int = 5) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Some clips, every stream one vector."""
     generator = torch.Generator().manual_seed(0)
-    inputs = {name: torch.randn(5, width, generator=generator).double() for name, width in WIDTHS.items()}
-    return inputs, {name: torch.ones(5, dtype=torch.bool) for name in WIDTHS}
+    inputs = {name: torch.randn(clips, width, generator=generator).double() for name, width in WIDTHS.items()}
+    return inputs, {name: torch.ones(clips, dtype=torch.bool) for name in WIDTHS}

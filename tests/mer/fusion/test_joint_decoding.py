@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,9 @@ from stream_batches import CLASSES, built, framewise, utterances
 from torch.nn import functional
 
 from mer.fusion.config import BUILT_IN_MODELS, FusionConfig
-from mer.fusion.interface import FusionOutput
+from mer.fusion.fitted import FittedFusion, load_fusion, save_fusion
+from mer.fusion.interface import FusionOutput, FusionShape, build_fusion
+from mer.fusion.streams import Standardisation
 from mer.fusion.task_balance import (
     TaskLosses,
     after_step,
@@ -20,6 +24,7 @@ from mer.fusion.task_balance import (
     start_model,
     task_losses,
 )
+from mer.training.seeding import initialise
 
 ALL_KNOWN = torch.ones(2, dtype=torch.float64)
 
@@ -28,9 +33,8 @@ ALL_KNOWN = torch.ones(2, dtype=torch.float64)
 def test_with_the_z_path_zeroed_valence_is_the_class_means_under_the_posterior(name: str) -> None:
     model = built(name, valence_decoding="joint")
     with torch.no_grad():
-        for part in (model.valence, model.posterior_valence):
-            for parameter in part.parameters():
-                parameter.zero_()
+        for parameter in model.valence.parameters():
+            parameter.zero_()
     inputs, present = framewise()
     output = model(inputs, present)
     expected = (torch.softmax(output.emotion_logits, dim=1) * model.class_valence).sum(dim=1)
@@ -54,6 +58,45 @@ def test_the_class_valences_are_trained_with_the_rest() -> None:
     model = built("concat", valence_decoding="joint")
     model(*utterances()).valence.sum().backward()
     assert isinstance(model.class_valence, torch.nn.Parameter) and model.class_valence.grad is not None
+
+
+@pytest.mark.parametrize("name", BUILT_IN_MODELS)
+def test_class_valences_can_be_read_off_a_model(name: str) -> None:
+    """Identifiable: nothing else of the heads can do what a change of them does (with weights of the posteriors it could)."""
+    model = built(name, valence_decoding="joint")
+    inputs, present = utterances(clips=200)
+    heads = [value for key, value in model.named_parameters() if "valence" in key.partition(".")[0]]
+    answers = model(inputs, present).valence
+    gradients = [torch.autograd.grad(answer, heads, retain_graph=True) for answer in answers]
+    fused = torch.stack(
+        [torch.cat([part.flatten() for part in parts if part.shape != (CLASSES,)]) for parts in gradients]
+    )
+    classes = torch.stack([next(part for part in parts if part.shape == (CLASSES,)) for parts in gradients])
+    rank = torch.linalg.matrix_rank(
+        fused, rtol=1e-10
+    )  # normalised features sum to 0, so it is not always their number
+    assert torch.linalg.matrix_rank(torch.cat([fused, classes], dim=1), rtol=1e-10) == rank + CLASSES
+
+
+def test_a_file_of_0_5_with_weights_of_the_posteriors_beside_the_class_valences_is_read(
+    tmp_path: Path,
+) -> None:
+    config = FusionConfig(model="concat", hidden=8, valence_decoding="joint")
+    widths = {"acoustic": 3}
+    model = build_fusion(FusionShape(widths, CLASSES), config)
+    initialise(model, torch.Generator().manual_seed(1))
+    weights = torch.tensor([[0.5, -1.0, 2.0, 0.25]])
+    older = {name: value.clone() for name, value in model.state_dict().items()}
+    fitted = FittedFusion(
+        config, ("a", "b", "c", "d"), widths, older | {"posterior_valence.weight": weights},
+        {"acoustic": Standardisation(torch.zeros(3), torch.ones(3))}, True, [], 1, 0.5,
+    )  # fmt: skip
+    save_fusion(tmp_path, fitted)
+    inputs, present = {"acoustic": torch.randn(5, 3)}, {"acoustic": torch.ones(5, dtype=torch.bool)}
+    model.eval()
+    before = model(inputs, present)
+    expected = before.valence + torch.softmax(before.emotion_logits, dim=1) @ weights[0]
+    torch.testing.assert_close(load_fusion(tmp_path).model()(inputs, present).valence, expected)
 
 
 def test_separate_heads_have_no_parameters_of_joint_decoding() -> None:

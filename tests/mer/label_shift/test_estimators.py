@@ -83,6 +83,32 @@ def test_em_is_the_plain_iteration_in_fewer_steps() -> None:
     assert found.ratio == pytest.approx(2 * (likelihood[0] - likelihood[1]))
 
 
+def spoilt_posteriors(prior: np.ndarray, count: int) -> np.ndarray:
+    return drawn(prior, count, seed=11)[0]
+
+
+@pytest.mark.parametrize("pull", [10.0, 100.0, 3000.0])
+def test_a_pull_is_as_many_clips_of_known_classes(pull: float) -> None:
+    posteriors = spoilt_posteriors(SHIFTED, 400)
+    known = np.exp(posteriors)
+    q = TRAINING.copy()
+    for _ in range(4_000):  # plain MAP-EM, as it is written down
+        responsible = known * (q / TRAINING)
+        responsible /= responsible.sum(axis=1, keepdims=True)
+        q = (responsible.sum(axis=0) + pull * TRAINING) / (len(known) + pull)
+    found = estimate_em(posteriors, TRAINING, pull=pull)
+    assert np.abs(found.prior - q).max() < 1e-6 and found.prior.sum() == pytest.approx(1.0)
+
+
+def test_the_pull_leads_from_the_estimate_to_the_training_priors() -> None:
+    posteriors = spoilt_posteriors(SHIFTED, 400)
+    away = [
+        np.abs(estimate_em(posteriors, TRAINING, pull=pull).prior - TRAINING).sum()
+        for pull in (0, 30, 300, 1e6)
+    ]
+    assert away == sorted(away, reverse=True) and away[0] > 0.3 and away[-1] < 1e-3
+
+
 def test_em_finds_a_class_that_is_not_there() -> None:
     present = np.array([0.5, 0.3, 0.2, 0.0, 0.0, 0.0])
     found = estimate_em(drawn(present, 20_000, seed=3)[0], TRAINING).prior

@@ -46,6 +46,15 @@ def test_the_spread_is_that_of_fitting_anew() -> None:
     )
 
 
+def test_a_pull_narrows_the_spread_as_further_clips_would() -> None:
+    own, other = calibration(600), target(SHIFTED, 300)
+    fit = fit_bias_corrected(own.logits, own.truth)
+    free, pulled = (estimate_priors(own, other, fit, resamples=300, pull=pull)["em"] for pull in (0.0, 300.0))
+    assert pulled.samples.std(axis=0).mean() < 0.7 * free.samples.std(axis=0).mean()
+    assert np.abs(pulled.samples.mean(axis=0) - pulled.prior).max() < 0.02
+    assert np.abs(pulled.prior - own.shares).sum() < np.abs(free.prior - own.shares).sum()
+
+
 @pytest.mark.slow
 def test_coverage() -> None:
     inside = {"em": [], "bbse_soft": [], "bbse_hard": []}  # type: ignore[var-annotated]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mer.clips import Clip
-from mer.ensemble.config import EnsembleConfig, Weighting
+from mer.ensemble.config import Weighting
 from mer.ensemble.ensemble import fit_ensemble
 from mer.ensemble.valence import ValenceLabels
 from mer.examples import Examples
@@ -23,6 +23,7 @@ from mer.posteriors import Posteriors
 from mer.predictor.package import FUSION_FOLDER, ModelPackage
 from mer.predictor.predictor import Predictor
 from mer.recipes import Recipe
+from mer.recipes.ensemble import EnsembleConfig
 
 CLIPS, CLASSES = 60, ("angry", "happy", "sad")
 RECORD = Path(__file__).parent / "package_before_ensembles.json"

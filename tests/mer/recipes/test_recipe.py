@@ -139,6 +139,34 @@ def test_readings_that_cannot_work_are_refused(features: str, option: str, compl
         parse_recipe(SPEECH % features + f"  {option}\n", origin="mine.yaml")
 
 
+def test_further_speeds_are_ordinary_features_that_need_no_adaptation() -> None:
+    stream = parse_recipe(SPEECH % "layers: all" + "  speeds: [0.9, 1.1]\n", origin="mine.yaml").streams[
+        "acoustic"
+    ]
+    assert stream.frozen_speeds == (0.9, 1.1) and stream.further_speeds == ()
+    plain, slow, fast = stream.feature_variants
+    assert plain == stream.features
+    assert [one.audio.speed for one in (slow, fast)] == [0.9, 1.1]
+    assert slow == stream.features.at_speed(0.9)
+    assert parse_recipe(SPEECH % "layers: all", origin="x").streams["acoustic"].feature_variants == (plain,)
+
+
+@pytest.mark.parametrize(
+    ("features", "complaint"),
+    [
+        (
+            "{modality: acoustic, source: 'files:hubert-UTT'}",
+            r"expected sound that is decoded here, found .*files:hubert-UTT",
+        ),
+        ("{modality: acoustic, source: s, audio: {speed: 1.9}}", r"0.5 to 2 times .*, found 1.1 times 1.9"),
+    ],
+)
+def test_speeds_that_no_sound_has_are_refused(features: str, complaint: str) -> None:
+    text = f"name: mine\nacoustic:\n  features: {features}\n  speeds: [0.9, 1.1]\n"
+    with pytest.raises(ConfigError, match=complaint):
+        parse_recipe(text, origin="mine.yaml")
+
+
 def test_variants_to_learn_from_are_numbered_through() -> None:
     text = SPEECH % "layers: all" + (
         "  adaptation: {}\n  adapted_speeds: [0.9, 1.1]\n"
@@ -158,9 +186,14 @@ def test_variants_to_learn_from_are_numbered_through() -> None:
     [
         ("adaptation_variants: {}", "adaptation_variants: expected `adaptation` as well"),
         ("adapted_speeds: [0.9]", "adapted_speeds: expected `adaptation` as well"),
+        ("adapted_posteriors: {folds: 3}", "adapted_posteriors: expected `adaptation` as well"),
+        ("adaptation: {}\n  adapted_posteriors: {folds: 1}", "greater than or equal to 2"),
         ("adaptation: {}\n  adapted_speeds: [0.9, 0.9]", "different speeds"),
         ("adaptation: {}\n  adapted_speeds: [1.0]", "different speeds"),
         ("adaptation: {}\n  adapted_speeds: [9]", "less than or equal to 2"),
+        ("speeds: [0.9, 0.9]", "speeds: expected different speeds"),
+        ("speeds: [1]", "speeds: expected different speeds other than 1"),
+        ("speeds: [3]", "less than or equal to 2"),
         ("adaptation: {}\n  adaptation_variants: {augmentations: []}", "at least 1"),
     ],
 )

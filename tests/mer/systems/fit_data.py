@@ -1,4 +1,4 @@
-"""A small corpus as tables at both levels: each stream tells a part of the class, a third of the clips has no face."""
+"""A small corpus as tables at all levels: each stream tells a part of the class, a third of the clips has no face."""
 
 from __future__ import annotations
 
@@ -43,7 +43,13 @@ def fit_data(*, missing: bool = True) -> FitData:
         weight=np.ones(CLIPS, dtype=np.float32),
     )
     speaker = np.arange(CLIPS) % 9
-    return FitData({"utterance": vectors, "frames": frames}, examples, speaker < 6, speaker == 6, CLASSES)
+    return FitData(
+        {"utterance": vectors, "frames": frames, "states": vectors},
+        examples,
+        speaker < 6,
+        speaker == 6,
+        CLASSES,
+    )
 
 
 def with_soft_targets(data: FitData, *, of_classes_0_and_1: float = 0.5) -> FitData:

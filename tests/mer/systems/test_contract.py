@@ -39,6 +39,10 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     **{model: ("neural", {**SMALL, "model": model}) for model in MODELS},
     **{f"{m} by frames": ("neural", {**SMALL, "model": m, "level": "frames"}) for m in MODELS},
     "frames and statistics": ("neural", {**SMALL, "model": "early", "level": "frames", "frame_statistics": True}),
+    "kernel": ("kernel", {}),
+    "linear": ("linear", {"inverse_penalty": 0.1}),
+    "searched": ("searched", {"inverse_penalties": [0.01, 1.0]}),
+    "kernel and network": ("ensemble", {"members": {"a": {"kind": "kernel"}, "b": {"options": SMALL}}}),
     "ensemble": ("ensemble", ENSEMBLE),
     "stacked ensemble": ("ensemble", {**ENSEMBLE, "combination": {"weighting": "stacked", "pruning": "greedy"}}),
 }  # fmt: skip
@@ -53,7 +57,16 @@ def _one_thread() -> Any:
     torch.set_num_threads(threads)
 
 
-QUICK = {*MODELS, "early by frames", "frames and statistics", "ensemble", "stacked ensemble"}
+QUICK = {
+    *MODELS,
+    "kernel",
+    "linear",
+    "searched",
+    "early by frames",
+    "frames and statistics",
+    "ensemble",
+    "stacked ensemble",
+}
 
 
 @pytest.fixture(params=[pytest.param(key, marks=() if key in QUICK else pytest.mark.slow) for key in SYSTEMS])
@@ -150,6 +163,17 @@ def test_it_starts_warm_and_is_resumed(name: str, system: FittedSystem, tmp_path
     """A start changes the fit; a checkpoint of a finished fit ends it where it was; progress never falls."""
     kind, options = SYSTEMS[name]
     data, shares = fit_data(), []
+    if not system.abilities.warm_start:
+        with pytest.raises(ConfigError, match=r"found a fitted system of kind .* to start from"):
+            fit_system(kind, data, options, FitRun(start=system))
+        again = fit_system(
+            kind, data, options, FitRun(progress=lambda done, total: shares.append(done / total))
+        )
+        np.testing.assert_array_equal(
+            again.posteriors(data.tables).logits, system.posteriors(data.tables).logits
+        )
+        assert (shares == sorted(shares) and shares[-1] == 1) or name == "kernel and network"
+        return
     run = FitRun(
         checkpoint=Checkpoint(tmp_path / "run.safetensors"),
         progress=lambda done, total: shares.append(done / total),
@@ -211,11 +235,15 @@ def test_what_is_no_saved_system_is_refused(tmp_path: Path) -> None:
         load_system(tmp_path)
     record = tmp_path / "system.json"
     for content, message in (
-        ('{"kind": "quantum"}', "expected a system of kind neural, ensemble, found 'quantum'"),
+        (
+            '{"kind": "quantum"}',
+            "expected a system of kind neural, ensemble, kernel, linear, searched, found 'quantum'",
+        ),
         ('{"kind": 3}', r'expected \{"kind": NAME\}'),
         ("[", "expected JSON"),
         ('{"kind": "ensemble"}', "expected a fitted combination, found none"),
         ('{"kind": "neural"}', "expected a fusion model, found none"),
+        ('{"kind": "kernel"}', "expected fitted machines"),
     ):
         record.write_text(content, encoding="utf-8")
         with pytest.raises(WeightsError, match=message):
@@ -282,7 +310,9 @@ def test_an_ensemble_cannot_be_exported(tmp_path: Path) -> None:
 
 def test_wrong_arguments_say_what_was_expected() -> None:
     data = fit_data()
-    with pytest.raises(ConfigError, match="expected a kind of neural, ensemble, found 'quantum'"):
+    with pytest.raises(
+        ConfigError, match="expected a kind of neural, ensemble, kernel, linear, searched, found 'quantum'"
+    ):
         fit_system("quantum", data, {})
     with pytest.raises(ConfigError, match="unknown fusion model 'none'"):
         fit_system("neural", data, {"model": "none"})
