@@ -150,8 +150,10 @@ class PartProgress:
         began, first = self._began.setdefault(what, (now, done))
         if done >= total or done <= first or now - self._last < TOLD_SECONDS:
             return
-        self._last = now
         left = (now - began) / (done - first) * (total - done)
+        if left < TOLD_SECONDS:
+            return
+        self._last = now
         console.print(
             f"  [dim]{self._step}[/] {what}: {100 * done / total:.0f} % (about {duration(left)} left)"
         )

@@ -92,7 +92,9 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
         label=f"fuse {view.label} {job.system}",
         parent_run=view.parent_run,
     )
-    predicted_ids = [examples.clip_ids[i] for i in np.flatnonzero(partition.predicted & ~learning)]
+    # pseudo-labelled clips are predicted too: the next round votes on them
+    predicted = partition.predicted & ~partition.validation if job.whole else partition.predicted
+    predicted_ids = [examples.clip_ids[i] for i in np.flatnonzero(predicted)]
     return FusedView(
         view=view.name,
         system=job.system,
