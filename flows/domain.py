@@ -16,13 +16,14 @@ _PREFERRED: tuple[Level, ...] = ("utterance", "states", "frames")
 
 def find_domain(experiment: Experiment) -> ArtifactRef:
     """The domain of the served view; it is measured in vectors, or in what the served system reads where it reads no vectors."""
-    level = _measured(experiment.recipe)
-    if level == "frames":
+    read = _read(experiment.recipe)
+    if "frames" in read:
         experiment = extract_frames(experiment)
     views = {view.name: experiment.inputs(view) for view in experiment.views}
-    return training_domain(experiment.dataset, views, level)
+    return training_domain(experiment.dataset, views, read[0], read)
 
 
-def _measured(recipe: Recipe) -> Level:
+def _read(recipe: Recipe) -> tuple[Level, ...]:
+    """Levels that the served system reads, the one to measure the domain at first."""
     levels = {level for choice in served_choices(recipe) for level in choice.levels}
-    return next((level for level in _PREFERRED if level in levels), "utterance")
+    return tuple(level for level in _PREFERRED if level in levels) or ("utterance",)

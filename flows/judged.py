@@ -111,7 +111,7 @@ def teach(experiment: Experiment, supervised: Sequence[FusedView], judged: Judge
 
 def leads_whole(recipe: Recipe) -> bool:
     """Whether what is served learns from validation speakers too, so that others have to be fitted to be compared on them."""
-    return recipe.serves_ensemble and recipe.search is not None
+    return recipe.serves_ensemble and recipe.searched_choice is not None
 
 
 def _with_parts(views: Sequence[View]) -> tuple[View, ...]:

@@ -300,6 +300,11 @@ class PredictOptions(BaseModel):
         description="How often each class comes among these clips, where that is known: neutral=.2,angry=.3,... for every class. "
         "Answers are those under these priors; with label shift `report` only what they would change is said. Empty: not known.",
     )
+    speaker_clips: tuple[str, ...] = Field(
+        default=(),
+        description="Files, or folders of them, of the one new speaker whose clips these are: answers are those of a speaker who "
+        "lies where the training speakers do. One clip helps little, ten most of the way; no labels are read.",
+    )
     transcripts: str = Field(
         default="",
         description="Table of what is spoken in the clips (.csv, .tsv, .parquet, .jsonl): names or paths, and texts. Empty: the "
@@ -311,7 +316,7 @@ class PredictOptions(BaseModel):
     def _plain_model(cls, value: str) -> str:
         return check_name(value, "name of a model") if value else value
 
-    @field_validator("paths")
+    @field_validator("paths", "speaker_clips")
     @classmethod
     def _without_secrets(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(check_no_secret, paths))

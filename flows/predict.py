@@ -22,6 +22,7 @@ def predict(options: PredictOptions) -> PredictionReport:
             corpus=options.corpus_name,
             label_shift=options.label_shift,
             priors=parse_priors(options.priors),
+            speaker_clips=options.speaker_clips,
             transcripts=options.transcripts,
         )
     )

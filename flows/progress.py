@@ -133,6 +133,30 @@ class StepProgress:
         return f" (about {duration(seconds)} left)"
 
 
+class PartProgress:
+    """Lines for what computes for long: how far it is, and the time left, at most one every `TOLD_SECONDS`.
+
+    Called from the threads that compute, for each with its own name.
+    """
+
+    def __init__(self, step: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._step, self._clock = step, clock
+        self._began: dict[str, tuple[float, int]] = {}
+        self._last = clock()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Count `done` of `total` steps of `what`."""
+        now = self._clock()
+        began, first = self._began.setdefault(what, (now, done))
+        if done >= total or done <= first or now - self._last < TOLD_SECONDS:
+            return
+        self._last = now
+        left = (now - began) / (done - first) * (total - done)
+        console.print(
+            f"  [dim]{self._step}[/] {what}: {100 * done / total:.0f} % (about {duration(left)} left)"
+        )
+
+
 def duration(seconds: float) -> str:
     """A duration for people: seconds below two minutes, minutes below two hours, then hours."""
     if seconds < 120:

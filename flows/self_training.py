@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flows.experiment import Experiment
-from flows.judged import Judged, JudgedView, leads_whole, supervised_views, teach
+from flows.judged import Judged, leads_whole, supervised_views, teach
 from flows.progress import PSEUDO_LABELS, begin_stage
 from flows.reporting import show_generation, show_selection, show_verdict
 from flows.terminal import console
@@ -44,12 +44,18 @@ def refresh_pseudo_labels(
     standing = standing_generations(experiment.dataset, recipe.name)
     systems = list(supervised)
     gold = supervised_views(experiment, supervised)
-    judged = _with_standing(experiment, supervised, gold, standing)
+    judged = gold
     if standing.taught:
-        live = {view: labels for view, labels in standing.live.items() if labels}
-        systems += _for_all_views(
-            experiment, supervised, train_with_pseudo_labels(experiment, supervised, live)
+        labels = {label: standing.live[one.view.name] for label, one in gold.items()}
+        taught = teach(experiment, supervised, gold, labels)
+        judged = {
+            label: replace(one, leader=taught.leaders.get(label, one.leader)) for label, one in gold.items()
+        }
+        live = {view: refs for view, refs in standing.live.items() if refs}
+        standing_systems = (
+            train_with_pseudo_labels(experiment, supervised, live) if leads_whole(recipe) else taught.systems
         )
+        systems += _for_all_views(experiment, supervised, standing_systems)
         served += PSEUDO
     watched = [gold[FINAL_VIEW].leader]
     watched += [leader for leader in (judged[FINAL_VIEW].leader,) if leader not in watched]
@@ -62,7 +68,9 @@ def refresh_pseudo_labels(
     show_generation(row, standing)
     if rounds.ended.state == "live":
         return [*supervised, *_served_of(refresh, rounds)], served_name(recipe) + PSEUDO
-    if not standing.taught:  # what was tried is reported beside what is served
+    if not (
+        standing.taught or leads_whole(recipe)
+    ):  # what was tried is reported beside what it would replace
         systems += rounds.ended.systems
     return systems, served
 
@@ -183,17 +191,6 @@ def _verdicts(refresh: Refresh, judged: Judged, leaders: Mapping[str, FusedView]
         pairs = [JudgedPair(one.view, one.leader, leaders[label]) for label, one in parts.items()]
         running[name] = judge.submit(view, config, seed, pairs)
     return {name: verdict.result() for name, verdict in running.items()}
-
-
-def _with_standing(
-    experiment: Experiment, supervised: Sequence[FusedView], gold: Judged, standing: Standing
-) -> dict[str, JudgedView]:
-    """The views led by models that have learnt from the live generations."""
-    if not standing.taught:
-        return dict(gold)
-    labels = {label: standing.live[one.view.name] for label, one in gold.items()}
-    leaders = teach(experiment, supervised, gold, labels).leaders
-    return {label: replace(one, leader=leaders.get(label, one.leader)) for label, one in gold.items()}
 
 
 def _served_of(refresh: Refresh, rounds: Rounds) -> list[FusedView]:

@@ -13,15 +13,17 @@ from flows.ingest import ingest_corpus
 from flows.options import DemoOptions
 from flows.pipeline_flow import pipeline_flow
 from flows.pretrain import pretrain_views
-from flows.progress import EVALUATION, FUSION, StepProgress, begin_stage, plan_stages
+from flows.progress import EVALUATION, FUSION, PartProgress, StepProgress, begin_stage, plan_stages
 from flows.reporting import show_remarks
 from flows.result_table import show_systems
 from infra.artifacts import ArtifactRef
 from mer.recipes.systems import ENSEMBLE, leading_system, scored_systems, served_name
+from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import training_remarks
 from tasks.learn.ensemble import Members, combine_view
 from tasks.learn.fusion import fuse_view
 from tasks.serve.evaluation import PSEUDO_MARK, evaluate, read_report
+from tasks.stage.part_progress import listening
 from tasks.stage.references import FusedView, FusionJob, view_label
 
 PSEUDO = PSEUDO_MARK
@@ -61,6 +63,7 @@ def train_systems(experiment: Experiment) -> list[FusedView]:
         )
         for system in scored_systems(recipe)
         for view in experiment.views
+        if not (system.scored_only and view.name == FINAL_VIEW)
     ]
     return fused_in_turn(runs) + train_ensemble(experiment)
 
@@ -69,10 +72,11 @@ def fused_in_turn(runs: Sequence[PrefectFuture[FusedView]]) -> list[FusedView]:
     """Results of fusion tasks in their order, each named as soon as it and those before it are there."""
     progress = StepProgress("fusion", len(runs), "model")
     results = []
-    for run in runs:
-        results.append(progress.awaited(run))
-        done = results[-1]
-        progress.advance(f"{done.system}, {view_label(done.view, done.part)}", found=done.found)
+    with listening(PartProgress("fusion")):
+        for run in runs:
+            results.append(progress.awaited(run))
+            done = results[-1]
+            progress.advance(f"{done.system}, {view_label(done.view, done.part)}", found=done.found)
     return results
 
 

@@ -1,7 +1,7 @@
 """Worlds of made features: three streams of clips by many speakers, whose classes a line, or only a curve, divides.
 
-Every clip has 12 hidden values: what its class says, who speaks, and chance. Each stream shows 8 of them through a random matrix into
-as many features as it is wide, with noise of falling size in 24 directions, as features of encoders have it, and a little in each.
+Every clip has 12 hidden values: what its class says, who speaks, and chance. Each stream shows 8 of them through a random matrix,
+with noise of falling size in 24 directions, as features of encoders have it, and a little noise in each feature.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def made_world(form: Form, clips: int, width: int, classes: int, seed: int) -> W
     """A world.
 
     Args:
-        form: `linear`: every class is one cloud; `curved`: three clouds each; `noisy`: linear, a fifth of the labels to learn from
-            wrong; `missing`: linear, the widest stream missing for a third of all clips.
+        form: `linear`: every class is one cloud; `curved`: three clouds each; `noisy`: linear, a fifth of the labels to learn
+            from wrong; `missing`: linear, the widest stream missing for a third of all clips.
         clips: to learn from.
         width: of the widest stream; the others have a quarter and 24 features.
         classes: number of classes.

@@ -160,6 +160,9 @@ def search(
 ) -> None:
     """Search layer block, pooling, streams, fusion model and hyper-parameters with Optuna, judged on validation speakers.
 
+    Of a recipe that serves a searched system (`ensemble: {search: ...}`) streams, kernel weights and members that the folds'
+    training clips choose are proposed, judged on inner folds; options of trials are not read.
+
     Start it several times to share a study between processes; a killed one's trials are tried again by the others.
     Watch it in MLflow, or with `optuna-dashboard`: the command's last line says how.
     """

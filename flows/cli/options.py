@@ -168,6 +168,16 @@ LabelShiftOption = Annotated[
         show_default=False,
     ),
 ]
+SpeakerClipsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--speaker-clips",
+        metavar="<PATH>",
+        help="Clips (a file, or a folder of them; may be given several times) of the one new speaker whose clips these are: what "
+        "they tell of the speaker, without labels, is taken off before the others are answered. 1, 3, 10 clips or more.",
+        show_default=False,
+    ),
+]
 PriorsOption = Annotated[
     str,
     typer.Option(

@@ -17,6 +17,7 @@ from flows.cli.options import (
     LabelShiftOption,
     ModelOption,
     PriorsOption,
+    SpeakerClipsOption,
     TranscriptsOption,
 )
 from flows.cli.outcome import UNUSABLE_INPUTS
@@ -54,6 +55,7 @@ def register(app: typer.Typer) -> None:
         ] = "",
         label_shift: LabelShiftOption = "",
         priors: PriorsOption = "",
+        speaker_clips: SpeakerClipsOption = None,
     ) -> None:
         """Predict emotion and valence of clips with the champion: all class probabilities, what was read, what is odd.
 
@@ -67,6 +69,7 @@ def register(app: typer.Typer) -> None:
             *(Path(path) for path in paths or [] if not is_bucket_address(path)),
             *([candidates] if candidates else []),
             *([transcripts] if transcripts else []),
+            *(Path(path) for path in speaker_clips or [] if not is_bucket_address(path)),
         ]
         if not paths and candidates is None:
             _usage("expected PATHS of clips, or --candidates; found neither")
@@ -81,6 +84,7 @@ def register(app: typer.Typer) -> None:
 
         plain = [path if is_bucket_address(path) else str(Path(path)) for path in paths or []]
         clips = local_paths_with_bar(plain)
+        speakers = [path if is_bucket_address(path) else str(Path(path)) for path in speaker_clips or []]
         request = PredictionRequest(
             paths=clips,
             out=file,
@@ -90,6 +94,7 @@ def register(app: typer.Typer) -> None:
             corpus=name,
             label_shift=label_shift,
             priors=parse_priors(priors),
+            speaker_clips=local_paths_with_bar(speakers),
             transcripts=str(transcripts or ""),
             alone=True,
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from mer.adaptation.adapted_block import Adaptation, AdaptedBlock
 from mer.adaptation.block import Block, BlockEncoder
@@ -48,8 +50,31 @@ def save_adapter(
     write_whole(folder / RECORD, json.dumps(record, indent=1, sort_keys=True).encode())
 
 
+@dataclass(frozen=True)
+class SavedAdapter:
+    """What `save_adapter` wrote."""
+
+    tensors: dict[str, Tensor]
+    block: Block
+    config: AdaptationConfig
+    class_count: int
+
+
 def load_adapter(folder: Path, encoder: BlockEncoder, base_identity: str) -> AdaptedBlock:
     """Put a saved adapter on a copy of its encoder; the encoder itself is unchanged.
+
+    Raises:
+        WeightsError: the files are absent, damaged, or belong to other base weights.
+    """
+    saved = read_adapter(folder, base_identity)
+    adapted = AdaptedBlock(encoder, saved.block, saved.config, saved.class_count)
+    adapted.layers.precision = "fp32"  # what it was trained in saves time; what is read of it should be exact
+    adapted.load_small_tensors(saved.tensors)
+    return adapted.eval()
+
+
+def read_adapter(folder: Path, base_identity: str) -> SavedAdapter:
+    """The saved tensors and options, checked.
 
     Raises:
         WeightsError: the files are absent, damaged, or belong to other base weights.
@@ -72,10 +97,7 @@ def load_adapter(folder: Path, encoder: BlockEncoder, base_identity: str) -> Ada
         class_count = int(record["class_count"])
     except UNREADABLE as error:
         raise WeightsError(f"adapter {folder}: {RECORD} cannot be read: {error!r}") from error
-    adapted = AdaptedBlock(encoder, block, config, class_count)
-    adapted.layers.precision = "fp32"  # what it was trained in saves time; what is read of it should be exact
-    adapted.load_small_tensors(tensors)
-    return adapted.eval()
+    return SavedAdapter(tensors, block, config, class_count)
 
 
 def _read_record(folder: Path) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Whisper's encoder as a stack of layers (Radford et al. 2022): log-mel frames, two convolutions, sinusoidal positions, pre-norm.
 
 A clip is read as it is, not padded to the 30 seconds that Whisper was trained on: log-mel frames of the clip alone, positions
-cut to its length, attention over its own frames. That is faster by the share of padding, and better for emotion
-(`benchmarks.whisper_padding`); transcribing wants the padding, which is not what this is for. Whisper's attention knows no
-mask; here the frames that a batch pads are masked, so that a clip gives the same alone and in a batch.
+cut to its length, attention over its own frames. A clip of 3 seconds then costs a sixteenth, and a cached hidden state is as
+long as the clip (emotion by layer with and without padding: `benchmarks.ravdess.whisper_padding`; transcribing wants the
+padding, which is not what this is for). Whisper's attention knows no mask; here the frames that a batch pads are masked, so
+that a clip gives the same alone and in a batch, but for the order in which sums are rounded.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mer.kernels.config import SearchedOptions
-from mer.kernels.fit import KernelSpec, fit_kernel, learnt_exponent
+from mer.kernels.fit import KernelSpec, fit_kernel, learnt_exponents
 from mer.kernels.grid import (
     ALONE_PENALTIES,
     ALONE_PENALTY,
@@ -51,6 +51,7 @@ class Comparison:
     def __init__(self, lesson: Lesson, options: SearchedOptions, tick: Tick) -> None:
         self.lesson, self.options, self.tick = lesson, options, tick
         self.distances: dict[tuple[str, Window], Floats] = {}
+        self.losses: dict[str, float] = {}
 
     def chosen(self) -> Chosen:
         """Steps 1 to 3 of the written list."""
@@ -89,6 +90,12 @@ class Comparison:
 
     def loss(self, spec: KernelSpec) -> float:
         """Calibrated loss of a machine on the inner folds."""
+        key = repr(replace(spec, readings=dict(sorted(spec.readings.items()))))
+        if key not in self.losses:
+            self.losses[key] = self._computed_loss(spec)
+        return self.losses[key]
+
+    def _computed_loss(self, spec: KernelSpec) -> float:
         total = np.zeros((len(self.lesson), len(self.lesson)), np.float32)
         for name, read in spec.readings.items():
             total += np.float32(read.weight) * self._distance(name, (read.first, read.last))
@@ -141,7 +148,8 @@ class Comparison:
     def _distance(self, name: str, window: Window) -> Floats:
         key = (name, window)
         if key not in self.distances:
-            self.distances[key] = learnt_exponent(self.lesson, {name: Reading(*window, 1.0)}, varied=False)
+            read = {name: Reading(*window, 1.0)}
+            (self.distances[key],) = learnt_exponents(self.lesson, [read], varied=False)
         return self.distances[key]
 
     @staticmethod

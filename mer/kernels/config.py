@@ -98,7 +98,9 @@ class SearchedOptions(BaseModel):
         default=(0.02, 0.05, 0.1, 0.2, 0.5, 1.0), min_length=1, description="Ridge penalties of the kernels."
     )
     inverse_penalties: tuple[float, ...] = Field(
-        default=(0.0001, 0.001, 0.01, 0.1, 1.0), min_length=1, description="`C` of the logistic regressions."
+        default=(0.0001, 0.001, 0.01, 0.1, 1.0, 10.0),
+        min_length=1,
+        description="`C` of the logistic regressions.",
     )
     variants: bool = Field(default=True, description="Members may learn from all variants of a clip.")
     folds: int = Field(default=5, ge=2, le=100, description="Inner folds, whole speakers each.")

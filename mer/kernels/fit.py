@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.ensemble.logistic import fit_path
-from mer.ensemble.ridge import leave_groups_out
+from mer.ensemble.landmarks import landmark_ridge
+from mer.ensemble.logistic import Logistic, Span, fit_path, span_of
+from mer.ensemble.ridge import LeftOut, leave_groups_out
 from mer.kernels.lesson import Lesson
 from mer.kernels.machines import (
     SHARPNESS,
@@ -47,11 +49,29 @@ class LogisticSpec:
     iterations: int = 1000
 
 
-def learnt_exponent(lesson: Lesson, readings: Readings, varied: bool) -> Floats:
-    """(V * N, V * N) weighted squared distances of the clips to each other."""
+def learnt_exponents(lesson: Lesson, machines: Sequence[Readings], varied: bool) -> list[Floats]:
+    """(V * N, V * M) weighted squared distances of the clips to those that kernel machines keep (`Lesson.kept`), by machine."""
     variants = lesson.variants if varied else 1
-    features = {name: lesson.features[name][:variants] for name in readings}
-    return exponents(features, features, [readings], variants)[0]
+    read = dict.fromkeys(name for readings in machines for name in readings)
+    features = {name: lesson.features[name][:variants] for name in read}
+    kept = features
+    if len(lesson.kept) < len(lesson):
+        kept = {name: values[:, lesson.kept] for name, values in features.items()}
+    return exponents(features, kept, machines, variants)
+
+
+def fit_kernels(lesson: Lesson, specs: Sequence[KernelSpec]) -> list[tuple[KernelMachine, Posteriors]]:
+    """`fit_kernel` of several machines, which share their distances."""
+    fitted: dict[int, tuple[KernelMachine, Posteriors]] = {}
+    for varied in (False, True):
+        places = [place for place, spec in enumerate(specs) if (spec.varied and lesson.may_vary) is varied]
+        distinct = {repr(specs[place].readings): specs[place].readings for place in places}
+        if distinct:
+            sums = learnt_exponents(lesson, list(distinct.values()), varied)
+            found = dict(zip(distinct, sums, strict=True))
+            for place in places:
+                fitted[place] = fit_kernel(lesson, specs[place], found[repr(specs[place].readings)])
+    return [fitted[place] for place in range(len(specs))]
 
 
 def fit_kernel(
@@ -62,36 +82,35 @@ def fit_kernel(
     Args:
         lesson: the clips.
         spec: what is fitted.
-        exponent: of `learnt_exponent`, where it is known already.
+        exponent: of `learnt_exponents`, where it is known already.
 
     Returns:
         The machine, and the posteriors of all N clips out of fold.
     """
+    spec = replace(spec, varied=spec.varied and lesson.may_vary)
     variants = lesson.variants if spec.varied else 1
     if exponent is None:
-        exponent = learnt_exponent(lesson, spec.readings, spec.varied)
+        (exponent,) = learnt_exponents(lesson, [spec.readings], spec.varied)
     kernel = kernel_of(exponent, spec.width)
     if len(kernel) <= _DOUBLE:
         kernel = kernel.astype(np.float64)
-    weight, fold = np.tile(lesson.examples.weight, variants), np.tile(lesson.fold, variants)
     classes = lesson.target.shape[1]
     target = np.tile(lesson.target - 1 / classes, (variants, 1))
     valence, known, mean = _valence(lesson, variants)
     both = known.all()
     if both:
         target = np.hstack([target, valence[:, None]])
-    left_out = leave_groups_out(kernel, target, weight, spec.penalty, fold)
-    of_valence: Floats = np.zeros(len(kernel), np.float32)
+    everyone = np.ones(len(kernel), dtype=bool)
+    left_out = _left_out(lesson, kernel, target, spec.penalty, everyone)
+    of_valence: Floats = np.zeros(kernel.shape[1], np.float32)
     valence_answers: Floats = np.full(len(kernel), np.nan, np.float32)
     if both:
         of_valence = left_out.dual[:, -1].astype(np.float32)
         valence_answers = (left_out.answers[:, -1] + mean).astype(np.float32)
     elif known.any():
-        rows = np.flatnonzero(known)
-        own = leave_groups_out(
-            kernel[np.ix_(rows, rows)], valence[rows, None], weight[rows], spec.penalty, fold[rows]
-        )
-        of_valence[rows], valence_answers[rows] = own.dual[:, 0], own.answers[:, 0] + mean
+        own = _left_out(lesson, kernel, valence[:, None], spec.penalty, known)
+        of_valence = own.dual[:, 0].astype(np.float32)
+        valence_answers[known] = own.answers[known, 0] + mean
     machine = KernelMachine(
         spec.readings,
         spec.width,
@@ -104,47 +123,85 @@ def fit_kernel(
     return machine, _posteriors(lesson, scores, valence_answers, variants)
 
 
+def _left_out(
+    lesson: Lesson,
+    kernel: NDArray[np.floating],
+    target: NDArray[np.float64],
+    penalty: float,
+    used: NDArray[np.bool_],
+) -> LeftOut:
+    """Ridge regression on the rows that are used; 0 in the coefficients and answers of the others."""
+    variants = len(kernel) // len(lesson)
+    weight, fold = np.tile(lesson.examples.weight, variants), np.tile(lesson.fold, variants)
+    dual = np.zeros((kernel.shape[1], target.shape[1]))
+    answers = np.zeros(target.shape)
+    rows = np.flatnonzero(used)
+    if len(kernel) == kernel.shape[1]:
+        square = kernel if len(rows) == len(kernel) else kernel[np.ix_(rows, rows)]
+        found = leave_groups_out(square, target[rows], weight[rows], penalty, fold[rows])
+        dual[rows], answers[rows] = found.dual, found.answers
+        return LeftOut(dual, answers)
+    columns = np.flatnonzero(used[lesson.kept])
+    places = np.searchsorted(rows, lesson.kept[columns])  # of the landmarks among the used rows
+    found = landmark_ridge(
+        kernel[np.ix_(rows, columns)], places, target[rows], weight[rows], penalty, fold[rows]
+    )
+    dual[columns], answers[rows] = found.dual, found.answers
+    return LeftOut(dual, answers)
+
+
 def fit_logistic_machine(lesson: Lesson, spec: LogisticSpec) -> LogisticMachine:
     """Fit a logistic regression on all clips."""
-    return fit_logistics(lesson, [spec])[0]
+    span, variants = _span(lesson, spec)
+    everyone = np.arange(len(lesson))
+    ((fitted, coef, mean),) = _fits(lesson, span.coordinates, everyone, [spec])
+    return LogisticMachine(spec.readings, variants > 1, span.in_features(fitted), span.back(coef), mean)
 
 
-def fit_logistics(lesson: Lesson, specs: list[LogisticSpec]) -> list[LogisticMachine]:
-    """Fits that differ in their ascending inverse penalties alone."""
-    spec = specs[0]
-    variants = lesson.variants if spec.varied else 1
-    features = side_by_side(
-        {name: lesson.features[name][:variants] for name in spec.readings}, spec.readings, variants
-    )
-    # every variant counts 1 / V, so that C means the same with and without variants
-    weight = np.tile(lesson.examples.weight, variants) / variants
-    target = np.tile(lesson.target, (variants, 1))
-    values = [one.inverse_penalty for one in specs]
-    fits = fit_path(features, target, weight, values, spec.iterations)
-    return [
-        LogisticMachine(spec.readings, spec.varied, fitted, *_linear_valence(lesson, features, weight, value))
-        for fitted, value in zip(fits, values, strict=True)
-    ]
-
-
-def logistics_out_of_fold(lesson: Lesson, specs: list[LogisticSpec]) -> list[Posteriors]:
-    """Posteriors of every inner fold by fits on the others; as `fit_logistics`."""
-    spec = specs[0]
-    variants = lesson.variants if spec.varied else 1
+def logistics_out_of_fold(lesson: Lesson, specs: Sequence[LogisticSpec]) -> list[Posteriors]:
+    """Posteriors of every inner fold by fits on the others, of regressions that differ in ascending inverse penalties alone."""
+    span, variants = _span(lesson, specs[0])
     count, classes = len(lesson), lesson.target.shape[1]
     scores = np.zeros((len(specs), count, classes), np.float32)
     valence = np.full((len(specs), count), np.nan, np.float32)
     for number in np.unique(lesson.fold):
-        rows = np.flatnonzero(lesson.fold == number)
-        others = lesson.subset(np.flatnonzero(lesson.fold != number))
-        features = side_by_side(
-            {name: lesson.features[name][:variants][:, rows] for name in spec.readings},
-            spec.readings,
-            variants,
-        )
-        for place, machine in enumerate(fit_logistics(others, specs)):
-            scores[place, rows], valence[place, rows] = averaged(machine.scores(features), variants)
+        rows, others = np.flatnonzero(lesson.fold == number), np.flatnonzero(lesson.fold != number)
+        asked = span.coordinates[_in_variants(rows, count, variants)]
+        for place, (fitted, coef, mean) in enumerate(_fits(lesson, span.coordinates, others, specs)):
+            found = fitted.scores(asked).astype(np.float32), (asked @ coef + mean).astype(np.float32)
+            scores[place, rows], valence[place, rows] = averaged(found, variants)
     return [Posteriors(lesson.examples.clip_ids, one, two) for one, two in zip(scores, valence, strict=True)]
+
+
+def _span(lesson: Lesson, spec: LogisticSpec) -> tuple[Span, int]:
+    """All clips in their span, variant after variant, and how many variants these are."""
+    variants = lesson.variants if spec.varied and lesson.may_vary else 1
+    features = {name: lesson.features[name][:variants] for name in spec.readings}
+    return span_of(side_by_side(features, spec.readings, variants)), variants
+
+
+def _fits(
+    lesson: Lesson, coordinates: Floats, clips: NDArray[np.int64], specs: Sequence[LogisticSpec]
+) -> list[tuple[Logistic, NDArray[np.float64], float]]:
+    """Regressions of classes, and of valence (weights and constant; zeros and NaN without any), on these clips."""
+    variants = len(coordinates) // len(lesson)
+    rows = _in_variants(clips, len(lesson), variants)
+    # every variant counts 1 / V, so that C means the same with and without variants
+    weight = np.tile(lesson.examples.weight, variants)[rows] / variants
+    learnt = coordinates[rows]
+    target = np.tile(lesson.target, (variants, 1))[rows]
+    values = [one.inverse_penalty for one in specs]
+    fits = fit_path(learnt, target, weight, values, specs[0].iterations)
+    given = np.tile(lesson.examples.valence.astype(np.float64), variants)[rows]
+    return [
+        (fitted, *_linear_valence(learnt, given, weight, value))
+        for fitted, value in zip(fits, values, strict=True)
+    ]
+
+
+def _in_variants(clips: NDArray[np.int64], count: int, variants: int) -> NDArray[np.int64]:
+    """Rows of these of `count` clips in all variants, one variant after the other."""
+    return np.concatenate([clips + place * count for place in range(variants)])
 
 
 def _valence(lesson: Lesson, variants: int) -> tuple[NDArray[np.float64], NDArray[np.bool_], float]:
@@ -156,16 +213,16 @@ def _valence(lesson: Lesson, variants: int) -> tuple[NDArray[np.float64], NDArra
 
 
 def _linear_valence(
-    lesson: Lesson, features: Floats, weight: NDArray[np.floating], inverse_penalty: float
+    features: Floats, valence: NDArray[np.float64], weight: NDArray[np.floating], inverse_penalty: float
 ) -> tuple[NDArray[np.float64], float]:
     """Ridge weights of valence over the features, and their constant; zeros and NaN without any valence."""
     from sklearn.linear_model import Ridge
 
-    values, known, mean = _valence(lesson, len(features) // len(lesson))
+    known = np.isfinite(valence)
     if not known.any():
         return np.zeros(features.shape[1]), float("nan")
-    model = Ridge(alpha=1 / inverse_penalty).fit(features[known], values[known], sample_weight=weight[known])
-    return model.coef_.astype(np.float64), float(model.intercept_) + mean
+    model = Ridge(alpha=1 / inverse_penalty).fit(features[known], valence[known], sample_weight=weight[known])
+    return model.coef_.astype(np.float64), float(model.intercept_)
 
 
 def _posteriors(

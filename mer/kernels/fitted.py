@@ -20,7 +20,9 @@ class LearntStreams:
     scaling: Mapping[str, Scaling]
     """Stream -> scaling of its (S, D) features."""
     features: Mapping[str, NDArray[np.float16]]
-    """Stream -> (W, T, S, D) standardised; empty where no kernel machine is among the machines."""
+    """Stream -> (W, T, S', D) standardised, of the hidden states that kernel machines read; none of streams that none reads."""
+    first: Mapping[str, int]
+    """Stream -> the first of these hidden states."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 All choices are made on inner folds of the clips that are learnt from, whole speakers each, by the likelihood of the clips' labels
 at the temperature that suits them; kernel machines answer all inner folds exactly from one inverse (`mer.ensemble.ridge`). Where
 there are more clips than `SearchedOptions.compared` (1,500), candidates are compared on that many of them, drawn evenly from the
-inner folds; what is chosen learns from all. Up to the members, clips are compared as they are, without variants.
+inner folds and classes; what is chosen learns from all. Up to the members, clips are compared as they are, without variants; with
+more than 8,000 rows (clips times variants) variants are left out altogether, and more clips than that are learnt through 4,000
+landmarks (`mer.kernels.lesson`).
 
 1. *Hidden states* of every stream that has several, by a kernel machine of that stream alone (width .5, penalty .1): all
    windows of 4 neighbouring states, and all states; then around the best one the windows of 2, 3 and 6 states.
@@ -15,8 +17,9 @@ inner folds; what is chosen learns from all. Up to the members, clips are compar
    - kernel machines: the best one; at half and at twice its width; with all hidden states; all streams alike (width .5); the
      best stream alone (widths .25 .5 1, penalties .05 .1 .3: the best);
    - where clips come in variants: the first four of these learning from all variants, at twice the penalty;
-   - logistic regressions on the same hidden states, for each `C` of the options (.0001 .001 .01 .1 1): streams side by side as
-     they are, and scaled as the best kernel machine weighs them.
+   - logistic regressions on the same hidden states, for each `C` of the options (.0001 .001 .01 .1 1 10): streams side by side as
+     they are, and scaled as the best kernel machine weighs them; where clips come in variants, the best of them all learning
+     from all variants.
    Members under 3 % are left out.
 5. The temperature of the mixture. Its figures are of inner folds that are combined by weights that the other ones chose.
 """
@@ -34,7 +37,9 @@ VARIED_PENALTY = 2.0
 """Factor of the penalty where all variants are learnt from: more clips that say the same."""
 LEAST_SHARE = 0.03
 """Members under this weight are left out."""
-INVERSE_PENALTIES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+COMPARED = 1500
+"""Most clips on which candidates are compared, where options do not say."""
+INVERSE_PENALTIES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0)
 """Of a logistic regression of kind `linear` that is given none."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,15 @@ from numpy.typing import NDArray
 from mer.errors import ConfigError
 from mer.examples import Examples
 from mer.kernels.fitted import LearntStreams
-from mer.kernels.machines import KernelMachine, Machine
+from mer.kernels.machines import KernelMachine, Machine, Reading
 from mer.kernels.states import STATES, Floats, Scaling, fit_scaling, state_tables
 from mer.systems.kinds import FitData
 from mer.training.folds import assign_folds
+
+LARGEST = 8000
+"""Rows (clips times variants) up to which kernel machines are solved exactly; the one rule where there are more: all variants are
+learnt from only where they are no more than these, and more clips than these are learnt through `LANDMARKS` of them."""
+LANDMARKS = 4000
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,29 @@ class Lesson:
     def divided(self) -> bool:
         """Whether something can be held out."""
         return int(self.fold.max()) > 0
+
+    @property
+    def may_vary(self) -> bool:
+        """Whether kernel machines can learn from all variants."""
+        return self.variants > 1 and self.variants * len(self) <= LARGEST
+
+    @cached_property
+    def kept(self) -> NDArray[np.int64]:
+        """Rows of the clips to which kernel machines compare others: all, or the landmarks."""
+        return np.arange(len(self)) if len(self) <= LARGEST else self.spread(LANDMARKS)
+
+    def spread(self, most: int) -> NDArray[np.int64]:
+        """Rows of all clips, or of `most` of them: judged ones first, even over folds and classes."""
+        if len(self) <= most:
+            return np.arange(len(self))
+        key = np.lexsort((self.examples.emotion, self.fold))  # neighbours are of one fold and class
+
+        def even(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+            return rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)] if count else rows[:0]
+
+        judged, others = key[self.judged[key]], key[~self.judged[key]]
+        first = even(judged, min(most, len(judged)))
+        return np.sort(np.concatenate([first, even(others, min(most - len(first), len(others)))]))
 
     def subset(self, rows: NDArray[np.int64]) -> Lesson:
         """The clips at these positions, scaled as before."""
@@ -110,10 +139,19 @@ def read_lesson(data: FitData, streams: Collection[str], folds: int, seed: int) 
 def learnt_streams(lesson: Lesson, machines: Mapping[str, Machine]) -> LearntStreams:
     """What these machines need of the clips that they learnt from."""
     read = dict.fromkeys(name for machine in machines.values() for name in machine.readings)
-    by_likeness = dict.fromkeys(
-        name for one in machines.values() if isinstance(one, KernelMachine) for name in one.readings
-    )
+    windows: dict[str, list[Reading]] = {}
+    for machine in machines.values():
+        if isinstance(machine, KernelMachine):
+            for name, one in machine.readings.items():
+                windows.setdefault(name, []).append(one)
+    first = {name: min(one.first for one in every) for name, every in windows.items()}
+    end = {name: max(one.last for one in every) + 1 for name, every in windows.items()}
+    variants = lesson.variants if any(machine.varied for machine in machines.values()) else 1
     return LearntStreams(
         {name: lesson.scaling[name] for name in read},
-        {name: lesson.features[name].astype(np.float16) for name in by_likeness},
+        {
+            name: lesson.features[name][:variants, lesson.kept, first[name] : end[name]].astype(np.float16)
+            for name in windows
+        },
+        first,
     )

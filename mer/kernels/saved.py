@@ -43,6 +43,7 @@ def save_machines(folder: Path, fitted: FittedMachines) -> None:
         "format": 1,
         "classes": fitted.classes,
         "streams": list(fitted.streams.scaling),
+        "first": dict(fitted.streams.first),
         "machines": records,
         "rule": fitted.rule.to_json(),
         "figures": dict(fitted.figures),
@@ -77,7 +78,7 @@ def load_machines(folder: Path) -> FittedMachines:
         return FittedMachines(
             classes=tuple(about["classes"]),
             known=arrays["known"],
-            streams=LearntStreams(scaling, features),
+            streams=LearntStreams(scaling, features, about["first"]),
             machines={
                 record["name"]: _put_together(record, arrays, f"machine{number}.")
                 for number, record in enumerate(about["machines"])

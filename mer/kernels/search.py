@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mer.ensemble.bagged import BaggedSelection
 from mer.ensemble.ensemble import Ensemble
@@ -17,7 +16,7 @@ from mer.kernels.config import SearchedOptions
 from mer.kernels.fit import (
     KernelSpec,
     LogisticSpec,
-    fit_kernel,
+    fit_kernels,
     fit_logistic_machine,
     logistics_out_of_fold,
 )
@@ -71,16 +70,23 @@ def search_machines(lesson: Lesson, options: SearchedOptions, tick: Callable[[],
         options: of the search.
         tick: called after every one of the `steps`.
     """
-    compared = lesson.subset(compared_rows(lesson, options.compared))
+    compared = lesson.subset(lesson.spread(options.compared))
     whole = len(compared) == len(lesson)
     specs: dict[str, Spec] = {}
     held_out: dict[str, Posteriors] = {}
     fitted: dict[str, Machine] = {}
     chosen = Comparison(compared, options, tick).chosen()
+
+    def loss(name: str) -> float:
+        return calibrated_loss(compared, held_out[name])
+
     if "kernel" in options.kinds:
-        for name, kernel in kernel_members(compared, chosen, options).items():
-            machine, held_out[name] = fit_kernel(compared, kernel)
-            specs[name] = kernel
+        kernels = kernel_members(compared, chosen, options)
+        specs |= kernels
+        for name, (machine, posteriors) in zip(
+            kernels, fit_kernels(compared, list(kernels.values())), strict=True
+        ):
+            held_out[name] = posteriors
             if whole:
                 fitted[name] = machine
         tick()
@@ -89,10 +95,19 @@ def search_machines(lesson: Lesson, options: SearchedOptions, tick: Callable[[],
             for one, posteriors in zip(path, logistics_out_of_fold(compared, path), strict=True):
                 key = f"{name}, C {one.inverse_penalty:g}"
                 specs[key], held_out[key] = one, posteriors
+        if options.variants and lesson.may_vary:
+            best = min((name for name, one in specs.items() if isinstance(one, LogisticSpec)), key=loss)
+            own = replace(specs[best], varied=True)
+            assert isinstance(own, LogisticSpec)
+            specs[f"{best}, varied"], held_out[f"{best}, varied"] = (
+                own,
+                logistics_out_of_fold(compared, [own])[0],
+            )
         tick()
     rule, procedure = _weighted(compared, held_out, options.selection)
     tick()
-    machines = {name: fitted.get(name) or _fitted(lesson, specs[name]) for name in rule.members}
+    fitted |= _fitted(lesson, {name: specs[name] for name in rule.members if name not in fitted})
+    machines = {name: fitted[name] for name in rule.members}
     tick()
     judged = compared.subset(np.flatnonzero(compared.judged))
     figures = {
@@ -107,21 +122,6 @@ def search_machines(lesson: Lesson, options: SearchedOptions, tick: Callable[[],
         for number, name in enumerate(specs)
     ]
     return Searched(machines, rule, figures, history)
-
-
-def compared_rows(lesson: Lesson, most: int) -> NDArray[np.int64]:
-    """Clips on which candidates are compared: all, or `most` of them, judged ones first, spread over folds and classes."""
-    if len(lesson) <= most:
-        return np.arange(len(lesson))
-    key = np.lexsort((lesson.examples.emotion, lesson.fold))  # neighbours are of one fold and class
-
-    def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-        return rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)] if count else rows[:0]
-
-    judged, others = key[lesson.judged[key]], key[~lesson.judged[key]]
-    first = spread(judged, min(most, len(judged)))
-    rest = spread(others, min(most - len(first), len(others)))
-    return np.sort(np.concatenate([first, rest]))
 
 
 def kernel_members(lesson: Lesson, chosen: Chosen, options: SearchedOptions) -> dict[str, KernelSpec]:
@@ -139,7 +139,7 @@ def kernel_members(lesson: Lesson, chosen: Chosen, options: SearchedOptions) -> 
         ),
     }
     varied = {}
-    if options.variants and lesson.variants > 1:
+    if options.variants and lesson.may_vary:
         varied = {
             f"{name}, varied": replace(of, varied=True, penalty=VARIED_PENALTY * of.penalty)
             for name, of in members.items()
@@ -199,8 +199,15 @@ def _weighted(
     return rule, procedure
 
 
-def _fitted(lesson: Lesson, spec: Spec) -> Machine:
-    return fit_kernel(lesson, spec)[0] if isinstance(spec, KernelSpec) else fit_logistic_machine(lesson, spec)
+def _fitted(lesson: Lesson, specs: Mapping[str, Spec]) -> dict[str, Machine]:
+    """Machines on all clips."""
+    kernels = {name: spec for name, spec in specs.items() if isinstance(spec, KernelSpec)}
+    fits = fit_kernels(lesson, list(kernels.values()))
+    machines: dict[str, Machine] = {name: machine for name, (machine, _) in zip(kernels, fits, strict=True)}
+    for name, spec in specs.items():
+        if isinstance(spec, LogisticSpec):
+            machines[name] = fit_logistic_machine(lesson, spec)
+    return machines
 
 
 def _row(lesson: Lesson, spec: Spec, held_out: Posteriors, weight: float, number: int) -> dict[str, float]:

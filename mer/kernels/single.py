@@ -12,7 +12,7 @@ from mer.errors import ConfigError
 from mer.kernels.config import KernelOptions, LinearOptions, StreamOptions
 from mer.kernels.fit import KernelSpec, LogisticSpec, fit_kernel, fit_logistic_machine, logistics_out_of_fold
 from mer.kernels.fitted import FittedMachines
-from mer.kernels.grid import INVERSE_PENALTIES, kernel_penalty
+from mer.kernels.grid import COMPARED, INVERSE_PENALTIES, kernel_penalty
 from mer.kernels.judging import calibrated_loss, held_out_accuracy, held_out_temperature, held_out_waf
 from mer.kernels.lesson import Lesson, learnt_streams, read_lesson
 from mer.kernels.machines import Machine, Reading, Readings
@@ -46,13 +46,13 @@ class KernelKind(SystemKind[KernelOptions]):
             ConfigError: streams or hidden states that are not there, or fewer than two classes.
         """
         lesson = read_lesson(data, options.streams, options.folds, options.seed)
-        varied = options.variants and lesson.variants > 1
+        varied = options.variants and lesson.may_vary
         penalty = options.penalty or kernel_penalty(varied)
         spec = KernelSpec(_readings(lesson, options, total=1.0), options.width, penalty, varied)
         machine, held_out = fit_kernel(lesson, spec)
         if run.progress is not None:
             run.progress(1, 1)
-        return KernelSystem(_fitted(data, lesson, machine, held_out))
+        return KernelSystem(_fitted(data, lesson, machine, lesson, held_out))
 
     def load(self, folder: Path) -> KernelSystem:
         """See `load_machines`."""
@@ -80,16 +80,17 @@ class LinearKind(SystemKind[LinearOptions]):
             ConfigError: as of `KernelKind.fit`.
         """
         lesson = read_lesson(data, options.streams, options.folds, options.seed)
-        varied = options.variants and lesson.variants > 1
+        varied = options.variants and lesson.may_vary
         readings = _readings(lesson, options, total=None)
         values = (options.inverse_penalty,) if options.inverse_penalty is not None else INVERSE_PENALTIES
         specs = [LogisticSpec(readings, value, varied, options.iterations) for value in values]
-        held_out = logistics_out_of_fold(lesson, specs) if lesson.divided else []
-        best = int(np.argmin([calibrated_loss(lesson, one) for one in held_out])) if held_out else 0
+        compared = lesson.subset(lesson.spread(COMPARED))
+        held_out = logistics_out_of_fold(compared, specs) if lesson.divided else []
+        best = int(np.argmin([calibrated_loss(compared, one) for one in held_out])) if held_out else 0
         machine = fit_logistic_machine(lesson, specs[best])
         if run.progress is not None:
             run.progress(1, 1)
-        return LinearSystem(_fitted(data, lesson, machine, held_out[best] if held_out else None))
+        return LinearSystem(_fitted(data, lesson, machine, compared, held_out[best] if held_out else None))
 
     def load(self, folder: Path) -> LinearSystem:
         """See `load_machines`."""
@@ -117,14 +118,16 @@ def _readings(lesson: Lesson, options: StreamOptions, total: float | None) -> Re
     return readings
 
 
-def _fitted(data: FitData, lesson: Lesson, machine: Machine, held_out: Posteriors | None) -> FittedMachines:
+def _fitted(
+    data: FitData, lesson: Lesson, machine: Machine, compared: Lesson, held_out: Posteriors | None
+) -> FittedMachines:
     """One machine as a system at its temperature; 1 where no fold could be held out."""
     figures, temperature = {"validation_waf": float("nan")}, 1.0
     if held_out is not None and lesson.divided:
-        temperature = held_out_temperature(lesson, held_out)
+        temperature = held_out_temperature(compared, held_out)
         figures = {
-            "validation_waf": held_out_waf(lesson, held_out),
-            "validation_accuracy": held_out_accuracy(lesson, held_out),
+            "validation_waf": held_out_waf(compared, held_out),
+            "validation_accuracy": held_out_accuracy(compared, held_out),
         }
     name = "machine"
     return FittedMachines(

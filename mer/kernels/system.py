@@ -18,6 +18,7 @@ from mer.kernels.machines import (
     KernelMachine,
     LogisticMachine,
     Machine,
+    Reading,
     Readings,
     averaged,
     exponents,
@@ -140,7 +141,13 @@ class MachineSystem(FittedSystem):
             }
             if kernels:
                 learnt = self._features if varied else {name: of[:1] for name, of in self._features.items()}
-                sums = exponents(rows, learnt, [one.readings for one in kernels.values()], variants)
+                first = self.fitted.streams.first
+                compared = {
+                    name: rows[name][:, :, first[name] : first[name] + of.shape[2]]
+                    for name, of in learnt.items()
+                }
+                readings = [_counted_from(first, one.readings) for one in kernels.values()]
+                sums = exponents(compared, learnt, readings, variants)
                 for (name, machine), exponent in zip(kernels.items(), sums, strict=True):
                     found[name] = averaged(machine.scores(exponent), variants)
             for name, one in self._machines.items():
@@ -188,3 +195,11 @@ def _shares(
     )
     total = weights.sum(axis=1, keepdims=True)
     return np.asarray(np.divide(weights, total, out=np.zeros_like(weights), where=total > 0))
+
+
+def _counted_from(first: Mapping[str, int], readings: Readings) -> Readings:
+    """The readings with hidden states counted from the first that is stored."""
+    return {
+        name: Reading(read.first - first[name], read.last - first[name], read.weight)
+        for name, read in readings.items()
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mer.encoders import resolve_weights
 from mer.features.extract import Extractor, build_extractor, build_extractors
@@ -14,6 +14,7 @@ from mer.predictor.inspection import ContentInspector
 from mer.predictor.package import ModelPackage, detector_path
 
 if TYPE_CHECKING:
+    from mer.adaptation.cross_fit import CrossFitted
     from mer.adaptation.finetune import AdaptedBlock
     from mer.alignment.pretrain import Alignment
     from mer.features.multi import MultiExtractor
@@ -37,6 +38,7 @@ class LoadedParts:
         self._several: dict[tuple[FeatureSpec, ...], MultiExtractor] = {}
         self._recognisers: dict[str, Recogniser] = {}
         self._blocks: dict[str, AdaptedBlock] = {}
+        self._cross_fitted: dict[str, CrossFitted] = {}
         self._alignments: dict[str, Alignment] = {}
 
     def extractor(self, spec: FeatureSpec) -> Extractor:
@@ -75,13 +77,24 @@ class LoadedParts:
         from mer.adaptation.finetune import load_adapter
 
         if name not in self._blocks:
-            spec, adapter = self.package.recipe.streams[name].features, self.package.served(name).adapter
-            assert adapter is not None
-            weights = resolve_weights(spec.source, self._weights)
-            placement = adaptation_placement(spec, weights, self._weights)
-            encoder = load_layers(spec, weights, placement)
-            self._blocks[name] = load_adapter(self._folder / adapter, encoder, base_identity(spec, weights))
+            self._blocks[name] = load_adapter(*self._adapter(name))
         return self._blocks[name]
+
+    def cross_fitted(self, name: str) -> CrossFitted:
+        """The cross-fitted adapters of a stream that is read as their posteriors."""
+        from mer.adaptation.cross_fit import load_cross_fitted
+
+        if name not in self._cross_fitted:
+            self._cross_fitted[name] = load_cross_fitted(*self._adapter(name))
+        return self._cross_fitted[name]
+
+    def _adapter(self, name: str) -> tuple[Path, Any, str]:
+        """Folder of a stream's adapter, the encoder it belongs to, and that one's identity."""
+        spec, adapter = self.package.recipe.streams[name].features, self.package.served(name).adapter
+        assert adapter is not None
+        weights = resolve_weights(spec.source, self._weights)
+        placement = adaptation_placement(spec, weights, self._weights)
+        return self._folder / adapter, load_layers(spec, weights, placement), base_identity(spec, weights)
 
     def alignment(self, name: str) -> Alignment:
         """A stream's alignment; the stream has one."""

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.clips import Clip
+from mer.domain.speakers import LEAST_SPEAKERS, Enrolment, TrainingSpeakers
 from mer.domain.training_domain import TrainingDomain
 from mer.ensemble.system import EnsembleSystem
+from mer.errors import ConfigError
 from mer.posteriors import Posteriors
 from mer.predictions import Evidence, Prediction
 from mer.predictor.loaded import LoadedParts
@@ -36,6 +38,8 @@ class Scores:
     """(N,) as the model gives it, NaN where it gives none."""
     evidence: tuple[Evidence, ...]
     """(N,) what it had of each clip, and how far the answer is to be trusted."""
+    plain: NDArray[np.float64] | None = None
+    """(N, C) logits without the speaker's enrolment, where there is one."""
 
 
 class Predictor:
@@ -53,6 +57,7 @@ class Predictor:
         self.system = served_system(self.package, folder)
         domain = self.package.domain
         self._domain = TrainingDomain.load(folder / domain) if domain is not None else None
+        self._speakers = TrainingSpeakers.load(folder / domain) if domain is not None else None
         self._parts = LoadedParts(self.package, folder, weights)
 
     def predict(
@@ -61,25 +66,51 @@ class Predictor:
         """Predictions in the order of `clips`; `progress(done, total)` is called after every batch."""
         return self.answers(clips, self.scores(clips, progress, batch_clips))
 
+    def enrol(self, clips: Sequence[Clip]) -> Enrolment:
+        """what a few clips tell of one new speaker; their labels are not known.
+
+        Raises:
+            ConfigError: the model does not know how its training speakers differ.
+        """
+        if self._speakers is None or not self._speakers.spreads:
+            raise ConfigError(
+                f"speaker clips: expected a model of at least {LEAST_SPEAKERS} known training speakers, each with two clips; "
+                f"{self.package.recipe.name} does not know how its speakers differ: leave the speaker's clips out, or train it "
+                "again (mer run) on clips with a speaker column"
+            )
+        reading = BatchReading(self._parts, clips)
+        tables = {level: reading.streams(level) for level in self.system.levels}
+        maskable = self.system.abilities.missing_streams
+        read = weigh(tables, reading.findings(), self.package.recipe, None, maskable=maskable)
+        return self._speakers.enrol(read.tables)
+
     def scores(
-        self, clips: Sequence[Clip], progress: Progress | None = None, batch_clips: int = 64
+        self,
+        clips: Sequence[Clip],
+        progress: Progress | None = None,
+        batch_clips: int = 64,
+        enrolment: Enrolment | None = None,
     ) -> Scores:
-        """Calibrated scores in the order of `clips`."""
+        """Calibrated scores in the order of `clips`; with an enrolment all clips are of that speaker."""
         logits = np.zeros((len(clips), len(self.package.recipe.emotions)))
+        plain = np.zeros_like(logits)
         valence = np.zeros(len(clips), dtype=np.float32)
         evidence: list[Evidence] = []
         for begin in range(0, len(clips), batch_clips):
             batch = clips[begin : begin + batch_clips]
             reading = BatchReading(self._parts, batch)
             read = self._weighed(reading)
-            posteriors = self.system.posteriors(read.tables)
             end = begin + len(batch)
+            posteriors = self.system.posteriors(read.tables)
+            if enrolment is not None:
+                plain[begin:end] = posteriors.logits.astype(np.float64) / self.package.temperature
+                posteriors = self.system.posteriors(enrolment.apply(read.tables))
             logits[begin:end] = posteriors.logits.astype(np.float64) / self.package.temperature
             valence[begin:end] = posteriors.valence
             evidence += read.evidence
             if progress is not None:
                 progress(end, len(clips))
-        return Scores(logits, valence, tuple(evidence))
+        return Scores(logits, valence, tuple(evidence), None if enrolment is None else plain)
 
     def posteriors(self, clips: Sequence[Clip]) -> Posteriors:
         """The system's posteriors of these clips before the last calibration, as they were evaluated: of all that was read.

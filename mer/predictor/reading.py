@@ -171,6 +171,11 @@ class BatchReading:
         prefix = stream.features.prefix(served.block[0])
         specs = (prefix, *(prefix.at_speed(speed) for speed in stream.further_speeds))
         self._read_together(specs)
+        if stream.adapted_posteriors is not None:
+            variants = [self._frames(name, spec) for spec in specs]
+            return self._parts.cross_fitted(name).log_posteriors(
+                variants, [clip.content for clip in self._clips]
+            )
         block = self._parts.block(name)
         return averaged([adapted_features(block, self._frames(name, spec)) for spec in specs])
 
@@ -182,7 +187,7 @@ class BatchReading:
     def _alignable(self, name: str) -> FeatureTable:
         """The vector that the alignment goes on from: adapted, or of the layer that was studied, or the features as they are."""
         stream, served = self._package.recipe.streams[name], self._package.served(name)
-        if served.adapter is not None:
+        if served.adapter is not None and stream.adapted_posteriors is None:
             return self._adapted(name)
         if served.read_layer is None:
             return self._table(name, stream.features)

@@ -172,10 +172,10 @@ class Recipe(_Frozen):
     def _members_can_be_trained(self) -> Recipe:
         for name, options in self.ensemble.members.items() if self.ensemble is not None else ():
             with located(f"ensemble.members.{name}"):
-                member_choice(self.fusion, options, self.tables)
+                member_choice(self.fusion, options, self.table_names)
         if self.ensemble is not None and self.ensemble.search is not None:
             with located("ensemble.search"):
-                _ = self.search
+                _ = self.searched_choice
         return self
 
     @model_validator(mode="after")
@@ -272,14 +272,15 @@ class Recipe(_Frozen):
     def member_choices(self) -> dict[str, SystemChoice]:
         """Name of an ensemble's member -> its kind and options; empty without named members."""
         return {
-            name: member_choice(self.fusion, options, self.tables) for name, options in self._members.items()
+            name: member_choice(self.fusion, options, self.table_names)
+            for name, options in self._members.items()
         }
 
     @property
-    def search(self) -> SystemChoice | None:
+    def searched_choice(self) -> SystemChoice | None:
         """The system that is searched in every view; None: members are named, or there is no ensemble."""
         searched = self.ensemble.search if self.ensemble is not None else None
-        return None if searched is None else choice_of(SEARCHED, searched.model_dump(), self.tables)
+        return None if searched is None else choice_of(SEARCHED, searched.model_dump(), self.table_names)
 
     @property
     def _members(self) -> dict[str, dict[str, Any]]:
@@ -334,7 +335,7 @@ class Recipe(_Frozen):
         return stream if stream == modality else f"{modality}/{stream}"
 
     @property
-    def tables(self) -> dict[str, str]:
+    def table_names(self) -> dict[str, str]:
         """Name of every stream that is read -> what systems call it."""
         return {name: self.table_name(name) for name in self.reads}
 

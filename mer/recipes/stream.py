@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validat
 
 from mer.adaptation.block import Block
 from mer.adaptation.config import AdaptationConfig
+from mer.adaptation.posteriors_config import AdaptedPosteriors
 from mer.alignment.config import AlignmentConfig
 from mer.features.augmentation import AugmentedVariant
 from mer.features.spec import CROPS_SOURCE, SOUND_SOURCE, FeatureSpec
@@ -60,6 +61,12 @@ class Stream(BaseModel):
     keep_adapted: bool = Field(
         default=True,
         description="Give the fusion the adapted state; off: only the alignment follows it (with `adaptation`).",
+    )
+    adapted_posteriors: AdaptedPosteriors | None = Field(
+        default=None,
+        description="Give the fusion log-posteriors of the adapted classifier in place of the adapted state, cross-fitted: a "
+        "labelled clip's by adapters that were not fitted on its inner fold, a new clip's the mean of all (with `adaptation`, "
+        "fitted folds x seeds times, each to its last epoch). None: the adapted state of one adapter.",
     )
     alignment: StreamAlignment | None = Field(
         default=None, description="Alignment pre-training toward another stream; none: features as they are."
@@ -148,8 +155,9 @@ class Stream(BaseModel):
         if self.block is not None and not 0 <= self.block[0] < self.block[1]:
             raise ValueError(f"block: expected 0 <= first < second, found {list(self.block)}")
         if self.adaptation is None:
-            if self.block is not None:
-                raise ValueError("block: expected `adaptation` as well, found none")
+            for option in ("block", "adapted_posteriors"):
+                if getattr(self, option) is not None:
+                    raise ValueError(f"{option}: expected `adaptation` as well, found none")
             return self
         if not self.features.encoded:
             raise ValueError(

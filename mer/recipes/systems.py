@@ -15,6 +15,10 @@ FUSED, ENSEMBLE, LOGISTIC, FROZEN = "fused", "ensemble", "logistic", "frozen"
 searched system on the frozen features."""
 
 
+_LOGISTIC = {"variants": False, "folds": 3}
+"""Of the row alone: the clips as they are, and a penalty by few inner folds, so that it costs little."""
+
+
 @dataclass(frozen=True)
 class ScoredSystem:
     """A system that is trained on every view."""
@@ -28,6 +32,8 @@ class ScoredSystem:
     """It learns from a view's validation clips too: it chooses by inner folds, or has nothing to choose."""
     frozen: bool = False
     """It reads the frozen features alone, nothing of what a view has learnt of a stream."""
+    scored_only: bool = False
+    """It neither is served nor votes: the view that is served goes without it."""
 
 
 def served_name(recipe: Recipe) -> str:
@@ -43,7 +49,7 @@ def scored_systems(recipe: Recipe) -> tuple[ScoredSystem, ...]:
 
 def leading_systems(recipe: Recipe) -> tuple[ScoredSystem, ...]:
     """The recipe's fusion, unless a searched system is served in its place, and that system."""
-    searched = recipe.search
+    searched = recipe.searched_choice
     systems = []
     if searched is None or not recipe.serves_ensemble:
         systems.append(ScoredSystem(FUSED, neural_choice(recipe.fusion), recipe.reads))
@@ -59,7 +65,7 @@ def leading_system(recipe: Recipe) -> ScoredSystem:
 
 def compared_systems(recipe: Recipe) -> tuple[ScoredSystem, ...]:
     """One system for each modality or stream, of the kind that is served; of a named ensemble the recipe's fusion."""
-    searched = recipe.search if recipe.serves_ensemble else None
+    searched = recipe.searched_choice if recipe.serves_ensemble else None
     choice, whole = (neural_choice(recipe.fusion), False) if searched is None else (searched, True)
     return tuple(
         ScoredSystem(name, _reading(choice, recipe, streams), streams, whole)
@@ -101,7 +107,9 @@ def frozen_systems(recipe: Recipe) -> tuple[ScoredSystem, ...]:
     streams = tuple(name for name in recipe.reads if recipe.streams[name].unaligned_features is not None)
     if not recipe.compare_frozen or not streams:
         return ()
-    return (ScoredSystem(FROZEN, choice_of(SEARCHED, {}, {}), streams, whole=True, frozen=True),)
+    return (
+        ScoredSystem(FROZEN, choice_of(SEARCHED, {}, {}), streams, whole=True, frozen=True, scored_only=True),
+    )
 
 
 def logistic_system(recipe: Recipe) -> ScoredSystem:
@@ -109,15 +117,19 @@ def logistic_system(recipe: Recipe) -> ScoredSystem:
 
     Beside fusions it reads their one vector a clip, beside searched systems the hidden states that these read.
     """
-    searched = recipe.search is not None and recipe.serves_ensemble
+    searched = recipe.searched_choice is not None and recipe.serves_ensemble
     return ScoredSystem(
-        LOGISTIC, replace(choice_of(LINEAR, {}, {}), vectors=not searched), recipe.reads, whole=True
+        LOGISTIC,
+        replace(choice_of(LINEAR, _LOGISTIC, {}), vectors=not searched),
+        recipe.reads,
+        whole=True,
+        scored_only=True,
     )
 
 
 def served_choices(recipe: Recipe) -> tuple[SystemChoice, ...]:
     """What is served: one system, or the members that are combined."""
-    if recipe.serves_ensemble and recipe.search is None:
+    if recipe.serves_ensemble and recipe.searched_choice is None:
         return tuple(recipe.member_choices.values())
     return (leading_system(recipe).choice,)
 

@@ -145,13 +145,13 @@ def alignable_table(space: Workspace, item: StreamInput, clip_ids: Sequence[str]
 
     table = feature_table(space, item.alignable, clip_ids)
     layer = item.learnt.read_layer
-    return table if item.learnt.adapted is not None or layer is None else select_layer(table, layer)
+    return table if item.adapted_state is not None or layer is None else select_layer(table, layer)
 
 
 def alignable_key(item: StreamInput) -> str:
     """What decides that space, for keys."""
     layer = item.learnt.read_layer
-    if item.learnt.adapted is not None or layer is None:
+    if item.adapted_state is not None or layer is None:
         return item.alignable.key
     return f"{item.features.key}/{layer}"
 

@@ -4,7 +4,7 @@ system B for pictures and text).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from mer.recipes import Stream
 from tasks.data.arithmetic import read_in
 from tasks.data.dataset import clip_ids_of, load_view
 from tasks.data.features import commit_shard, content_digest, content_ids, cut, frame_table, representatives
+from tasks.learn.cross_fitting import embed_posteriors, open_cross_fitted, produce_cross_fitted
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.references import FeatureSetRef, PrefixVariants, View
@@ -27,13 +28,18 @@ from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from mer.adaptation.finetune import AdaptedBlock
+    from mer.encoders.placement import Placement
     from mer.features.clip_feature import ClipFeature
 
 
 @task(name="adapt", task_run_name="adapt {name} {view.name}", tags=["gpu"])
 def adapt_view(view: View, name: str, stream: Stream, variants: PrefixVariants, block: Block) -> StageResult:
-    """PEFT of the block on the view's training speakers, from the cached frozen prefix and its augmented variants."""
+    """PEFT of the block on the view's training speakers, from the cached frozen prefix and its augmented variants.
+
+    Where the stream is read as posteriors, one fit without each inner fold of the view's labelled speakers.
+    """
     spec, config, words = stream.features, _adaptation(name, stream), stream.class_words
+    posteriors = stream.adapted_posteriors
     emotions = view.dataset.emotions
     examples, partition = load_view(workspace(), view)
     keep = partition.train | partition.validation
@@ -47,8 +53,13 @@ def adapt_view(view: View, name: str, stream: Stream, variants: PrefixVariants, 
         from mer.training.resumable import Resumable
 
         weights = resolve_weights(spec.source, run.space.weights)
+        encoder = load_layers(spec, weights, adaptation_placement(spec, weights, run.space.weights), words)
+        identity = base_identity(spec, weights)
+        if posteriors is not None:
+            labelled, options = examples.subset(np.flatnonzero(keep)), (config, posteriors, len(emotions))
+            return produce_cross_fitted(run, (encoder, identity), block, variants, labelled, options)
         adaptation = adapt(
-            load_layers(spec, weights, adaptation_placement(spec, weights, run.space.weights), words),
+            encoder,
             block,
             LabelledFrames(
                 frame_table(run.space, variants.plain, clip_ids),
@@ -61,7 +72,7 @@ def adapt_view(view: View, name: str, stream: Stream, variants: PrefixVariants, 
             Resumable(run.checkpoint),
         )
         folder = run.folder / "adapter"
-        save_adapter(folder, adaptation, base_identity(spec, weights), block, config)
+        save_adapter(folder, adaptation, identity, block, config)
         best = adaptation.history[adaptation.best_epoch]
         return Produced(
             files={path.name: path for path in sorted(folder.iterdir())},
@@ -89,6 +100,7 @@ def adapt_view(view: View, name: str, stream: Stream, variants: PrefixVariants, 
             "adaptation": config.model_dump(mode="json"),
             "block": [block.start, block.stop],
             "classes": len(emotions),
+            **({"posteriors": posteriors.model_dump(mode="json")} if posteriors is not None else {}),
             **({"label_words": list(words)} if words else {}),
             **({"tokens": spec.tokens} if spec.tokens != "class" else {}),
         },
@@ -106,8 +118,12 @@ def embed_adapted(
     """Adapted features of all clips that lack them, shard by shard; keyed by the adapter, so new clips cost only themselves."""
     space = workspace()
     further = {"speeds": [variant.key for variant in variants.speeds]} if variants.speeds else {}
-    layers = encoder_layers(space, stream.features)
-    code = code_version(open_adapter, _embed, implementations=layers)
+    layers, said = encoder_layers(space, stream.features), stream.adapted_posteriors is not None
+    code = (
+        code_version(open_cross_fitted, embed_posteriors, implementations=layers)
+        if said
+        else code_version(open_adapter, _embed, implementations=layers)
+    )
     key = digest({"adapter": adapter.sha256, "prefix": variants.plain.key, "code": code, **further})
     adapted = FeatureSetRef(stream=name, key=key, spec=None, derived_from=variants.plain)
     missing = representatives(space, adapted, clip_ids_of(view.dataset))
@@ -115,13 +131,11 @@ def embed_adapted(
         with computing(
             space.settings
         ):  # building a block draws from the generators another view may be training with
-            block = open_adapter(space, stream.features, adapter)
+            embed, placement = _embedding(space, stream, variants, adapter)
         for shard in cut(missing, shard_clips):
             contents = list(content_ids(space, adapted, shard).values())
-            facts = partial(_facts, space, block, variants, shard)
-            commit_shard(
-                space, adapted.key, contents, partial(_embed, space, block, variants, shard), code, facts
-            )
+            facts = partial(_facts, space, placement, variants, shard)
+            commit_shard(space, adapted.key, contents, partial(embed, shard), code, facts)
     return adapted
 
 
@@ -155,14 +169,25 @@ def _embed(
     return table_rows(averaged([adapted_features(block, frames) for frames in read]))
 
 
+def _embedding(
+    space: Workspace, stream: Stream, variants: PrefixVariants, adapter: ArtifactRef
+) -> tuple[Callable[[Sequence[str]], list[ClipFeature]], Placement]:
+    """What gives the adapted features of clips, and where it computes."""
+    if stream.adapted_posteriors is not None:
+        fitted = open_cross_fitted(space, stream.features, adapter)
+        return partial(embed_posteriors, space, fitted, variants), fitted.encoder.placement
+    block = open_adapter(space, stream.features, adapter)
+    return partial(_embed, space, block, variants), block.layers.encoder.placement
+
+
 def _facts(
-    space: Workspace, block: AdaptedBlock, variants: PrefixVariants, clip_ids: Sequence[str]
+    space: Workspace, placement: Placement, variants: PrefixVariants, clip_ids: Sequence[str]
 ) -> dict[str, str]:
     """What a shard of adapted features is computed in, and what the frames it reads were."""
     from mer.encoders.placement import computed_in
 
     read = read_in(space, (variants.plain, *variants.speeds), clip_ids)
-    return {**computed_in(block.layers.encoder.placement), "read": read}
+    return {**computed_in(placement), "read": read}
 
 
 def _adaptation(name: str, stream: Stream) -> AdaptationConfig:

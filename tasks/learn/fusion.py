@@ -16,6 +16,7 @@ from tasks.data.dataset import load_view
 from tasks.data.selections import load_selections
 from tasks.data.streams import level_tables, read_contents, read_identity
 from tasks.learn.implementations import choice_implementations
+from tasks.stage.part_progress import told_as
 from tasks.stage.references import FusedView, FusionJob, StreamInputs, View
 from tasks.stage.run import Produced, StageRun, digest, run_stage
 from tasks.stage.saved_files import files_below
@@ -58,7 +59,8 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
             tuple(emotions),
         )
         earlier = load_system(run.space.artifacts.fetch(start)) if start is not None else None
-        system = fit_system(choice.kind, data, choice.options, FitRun(run.checkpoint, start=earlier))
+        steps = FitRun(run.checkpoint, told_as(f"{job.system}, {view.label}"), start=earlier)
+        system = fit_system(choice.kind, data, choice.options, steps)
         folder = run.folder / "fusion"
         system.save(folder)
         # a fit on all labelled clips may say nothing of some figure, and facts of artifacts have no NaN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,9 @@ ViewInputs = Mapping[str, StreamInputs]
 
 
 @task(name="domain")
-def training_domain(dataset: DatasetRef, views: ViewInputs, level: Level) -> ArtifactRef:
+def training_domain(
+    dataset: DatasetRef, views: ViewInputs, level: Level, read: Sequence[Level] = ()
+) -> ArtifactRef:
     """The domain of the served view's training set (`mer.domain`), as an artifact.
 
     What a view has learnt of a stream (an adapter, an alignment) brings its training clips closer together than others. So the
@@ -36,6 +38,8 @@ def training_domain(dataset: DatasetRef, views: ViewInputs, level: Level) -> Art
         dataset: the snapshot.
         views: the served view, and the outer folds.
         level: of the tables that are measured.
+        read: levels that the served system reads: of their tables is kept how the training speakers differ, by which a prediction
+            enrols a new speaker (`mer.domain.speakers`).
     """
     examples, partitions = load_partitions(workspace(), dataset)
     used = {name: partitions[name] for name in views}
@@ -47,6 +51,7 @@ def training_domain(dataset: DatasetRef, views: ViewInputs, level: Level) -> Art
 
     def produce(run: StageRun) -> Produced:
         from mer.domain.fit import fit_tables, held_out_distances, inner_distances
+        from mer.domain.speakers import fit_speakers
         from mer.domain.training_domain import TrainingDomain
 
         held_out = []
@@ -74,6 +79,8 @@ def training_domain(dataset: DatasetRef, views: ViewInputs, level: Level) -> Art
         )
         folder = run.folder / "domain"
         domain.save(folder)
+        by_level = {one: view_streams(run.space, views[FINAL_VIEW], one, clips[FINAL_VIEW]) for one in read}
+        fit_speakers(by_level, known.speaker).save(folder)
         return Produced(
             files={path.name: path for path in sorted(folder.iterdir())},
             meta={"tables": ", ".join(domain.tables), "clips": len(rows)},
@@ -93,6 +100,6 @@ def training_domain(dataset: DatasetRef, views: ViewInputs, level: Level) -> Art
                 for view, inputs in views.items()
             },
         },
-        config={"level": level, "emotions": list(dataset.emotions)},
+        config={"level": level, "read": list(read), "emotions": list(dataset.emotions)},
         produce=produce,
     ).ref

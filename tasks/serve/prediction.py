@@ -25,6 +25,7 @@ from mer.predictions import Prediction, flag_counts
 from tasks.serve.answer_names import answer_names
 from tasks.serve.complete_versions import fetch_package
 from tasks.serve.destination import Destination
+from tasks.serve.enrolment import enrolled_speaker, speaker_line
 from tasks.serve.label_shift import analyse_predictions, correct_for_given, write_summary
 from tasks.serve.library import answering_version, model_named
 from tasks.serve.predicted_media import (
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mer.domain.speakers import Enrolment
     from mer.label_shift.analysis import NoAnalysis, ShiftAnalysis
     from mer.label_shift.given import GivenAnalysis
     from mer.predictor.predictor import Predictor, Scores
@@ -69,6 +71,8 @@ class PredictionReport:
     """What is known of the class priors of these clips, in one line; empty where it was not asked for."""
     notes: tuple[str, ...] = ()
     """What was passed over or not used, for people."""
+    speaker: str = ""
+    """What the speaker's own clips changed, in one line; empty where there were none."""
     flags: str = ""
     """How many answers have which flag, in one line; empty where none has one."""
 
@@ -77,7 +81,7 @@ class PredictionReport:
         """Lines for people."""
         done = f"{self.predicted} prediction{'' if self.predicted == 1 else 's'} by {self.model} version {self.version}"
         where = f" in {self.out}" if self.out else ""
-        return "\n".join(line for line in (self.flags, self.label_shift, done + where) if line)
+        return "\n".join(line for line in (self.flags, self.speaker, self.label_shift, done + where) if line)
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,9 @@ class PredictionRequest:
     priors: Mapping[str, float] = field(default_factory=dict)
     """Class -> share of the clips that are asked for; answers are those under these priors (with mode `report` only what they
     would change is said). Empty: none are given."""
+    speaker_clips: Sequence[str] = ()
+    """Files, or folders of them, of the one new speaker whose clips are asked for: what they tell of the speaker, without labels,
+    is taken off before the answers. Empty: nothing is known of who speaks."""
     transcripts: str = ""
     """Table of what is spoken in the clips; it comes before a text file beside a clip, and before the catalogue."""
     alone: bool = False
@@ -157,7 +164,8 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
     media = _requested(space, request, requested)
     clips, notes = with_words(media.clips, texts)
     predictor, given = _predictor(space, chosen, request)
-    scores = _scores(space, predictor, clips, progress, alone=request.alone)
+    enrolled = enrolled_speaker(space, predictor, request.speaker_clips)
+    scores = _scores(space, predictor, clips, progress, enrolled, alone=request.alone)
     predictions, shift = _answers(space, chosen, predictor, clips, scores, _Shift(request.label_shift, given))
     rows = _rows(media, predictions, (model, chosen.version))
     if not gated:
@@ -170,6 +178,7 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
         model=model,
         version=chosen.version,
         notes=(*((remark,) if remark else ()), *media.notes, *notes),
+        speaker=speaker_line(enrolled, scores, predictor.package.recipe.emotions),
         flags=flag_counts(predictions),
     )
     answers = Answers(report, tuple(rows), tuple(predictor.package.recipe.emotions), submission)
@@ -220,14 +229,20 @@ def _predictor(
 
 
 def _scores(
-    space: Workspace, predictor: Predictor, clips: Sequence[Clip], progress: Progress | None, *, alone: bool
+    space: Workspace,
+    predictor: Predictor,
+    clips: Sequence[Clip],
+    progress: Progress | None,
+    enrolled: Enrolment | None,
+    *,
+    alone: bool,
 ) -> Scores:
     with computing(space.settings):
         if alone and clips and predictor.package.runs_encoders:
             from mer.encoders.lean_import import import_lean
 
             import_lean()
-        return predictor.scores(clips, progress)
+        return predictor.scores(clips, progress, enrolment=enrolled)
 
 
 def _rows(

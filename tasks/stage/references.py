@@ -169,9 +169,14 @@ class StreamInput:
         return self.encoded or self.features
 
     @property
+    def adapted_state(self) -> FeatureSetRef | None:
+        """Adapted features where they are states: posteriors are no space that anything is aligned to."""
+        return self.learnt.adapted if self.stream.adapted_posteriors is None else None
+
+    @property
     def alignable(self) -> FeatureSetRef:
         """What an alignment goes on from, and leads to: adapted features where there are some."""
-        return self.learnt.adapted or self.features
+        return self.adapted_state or self.features
 
 
 StreamInputs = Mapping[str, StreamInput]

@@ -1,4 +1,4 @@
-"""A run on a corpus with two test parts and texts that the encoder cannot read: what is said, kept and sent to MLflow."""
+"""A searched system on a corpus with two test parts and texts that its encoder cannot read: what is said, kept and served."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ import shutil
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
-from e2e_installation import TINY, Installation
+from e2e_installation import Installation
 
-from infra.artifacts import ArtifactStore
+from infra.artifacts import ArtifactRef, ArtifactStore
 from infra.objects import open_store
 from infra.settings import Settings
+from mer.clips import Clip
+from mer.posteriors import Posteriors
+from mer.predictor.predictor import Predictor
 
 pytestmark = pytest.mark.slow
+SEARCHED = Path(__file__).parent / "searched.yaml"
 WORDS = "你怎么又来了我不喜欢他们都走件事情跟没有关系别生气"
 
 
@@ -36,11 +41,35 @@ def in_chinese(corpus: Path, root: Path) -> Path:
     return root
 
 
+def served_as_evaluated(
+    installation: Installation, store: ArtifactStore, evaluation: ArtifactRef, folder: Path
+) -> None:
+    """The package answers the holdout, from the media and through its encoders, as the evaluation did."""
+    held = Posteriors.from_parquet(store.read(evaluation, "holdout.parquet"))
+    with installation.catalogue() as catalogue:
+        (version,) = catalogue.model_versions()
+        rows = {row.name: row for row in catalogue.clips("chinese")}
+        root = catalogue.corpus_root("chinese")
+    predictor = Predictor(store.fetch(version.artifact), installation.settings().weights_folder)
+    clips = [
+        Clip(
+            name=name,
+            content=rows[name].content,
+            path=rows[name].path,
+            corpus_root=root,
+            transcript=rows[name].transcript,
+        )
+        for name in held.clip_ids
+    ]
+    answered = predictor.posteriors(clips)
+    np.testing.assert_allclose(answered.probabilities(), held.probabilities(), atol=1e-4)
+
+
 def test_parts_are_scored_and_unknown_texts_are_said(
     installation: Installation, demo_corpus: Path, tmp_path: Path, mlflow_settings: Settings
 ) -> None:
     root = in_chinese(demo_corpus, tmp_path / "chinese")
-    arguments = ("run", "--recipe", str(TINY), "--corpus", str(root), "--name", "chinese")
+    arguments = ("run", "--recipe", str(SEARCHED), "--corpus", str(root), "--name", "chinese")
     first = installation.mer(*arguments).stdout
     assert "test: test1 3, test2 3" in first
     warning = next(line for line in first.splitlines() if "warning: texts of lexical" in line)
@@ -55,6 +84,16 @@ def test_parts_are_scored_and_unknown_texts_are_said(
     store = ArtifactStore(open_store(installation.settings()), cache=tmp_path / "cache")
     report = json.loads(store.read(evaluation, "report.json"))
     assert [report["holdout_parts"][part]["clips"] for part in ("test1", "test2")] == [3, 3]
+    assert report["served"].startswith("ensemble") and {row["system"] for row in report["systems"]} >= {
+        "ensemble",
+        "logistic",
+    }
+    assert "layer study" not in first, "all hidden states are read: none is chosen"
+    (difference,) = (one for one in report["differences"] if one["minus"] == "logistic")
+    assert difference["accuracy_low"] <= difference["accuracy"] <= difference["accuracy_high"]
+    assert f"{report['served']} minus logistic: accuracy" in " ".join(first.split())
+    assert "own held-out speakers: fold0" in " ".join(first.split())
+    served_as_evaluated(installation, store, evaluation, tmp_path)
     client = mlflow.MlflowClient(mlflow_settings.mlflow_tracking_uri.get_secret_value())
     runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
     sent = {name for run in runs for name in run.data.metrics}

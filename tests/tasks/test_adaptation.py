@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ from catalogued import catalogue_clips
 from mer.adaptation.block import Block
 from mer.errors import DivergedError
 from mer.features.clip_feature import ClipFeature
-from mer.recipes import Recipe
+from mer.recipes import Recipe, Stream
 from mer.validation import magnitude
 from tasks.data.dataset import _write_parquet, load_view
-from tasks.data.features import commit_shard, feature_table
+from tasks.data.features import commit_shard, feature_table, frame_table
 from tasks.learn.adaptation import adapt_view, embed_adapted, open_adapter
+from tasks.learn.cross_fitting import open_cross_fitted
 from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixVariants, View
 from tasks.stage.run import StageResult
 from tasks.stage.workspace import Workspace, workspace
@@ -103,6 +105,46 @@ def test_held_out_speakers_stop_the_fit_and_the_adapter_is_read_again(space: Wor
     assert table.present.all() and np.isfinite(table.values).all()
     # the fit ended for want of a better score, not at its last epoch
     assert int(done.meta["best_epoch"]) + 2 < 11
+
+
+@pytest.mark.slow
+def test_a_stream_read_as_posteriors_is_cross_fitted_over_all_labelled_speakers(space: Workspace) -> None:
+    """Fails where a clip is given posteriors of an adapter that learnt from it, or a new clip those of one fold."""
+    labels = np.random.default_rng(0).integers(0, 3, CLIPS)
+    dataset, prefix = dataset_of(space, labels), prefix_of(space, labels, "sound")
+    view, variants = View(dataset, "fold0"), PrefixVariants(prefix)
+    adaptation = {"rank": 2, "epochs": 3, "batch_size": 6, "head_learning_rate": 1e-2}
+    options = STREAM.model_dump() | {"adaptation": adaptation, "adapted_posteriors": {"folds": 2}}
+    stream = type(STREAM).model_validate(options)
+    done = adapt_view.fn(view, "acoustic", stream, variants, BLOCK)
+    assert done.ran and done.meta["fits"] == 2 and float(done.meta["validation_waf"]) > 0.8
+    assert not adapt_view.fn(view, "acoustic", stream, variants, BLOCK).ran
+    examples, partition = load_view(space, view)
+    fitted = open_cross_fitted(space, stream.features, done.ref)
+    assert set(fitted.fold_of) == set(np.array(examples.clip_ids)[partition.train | partition.validation])
+    folds = {who: {fitted.fold_of.get(name) for name, of in zip(examples.clip_ids, examples.speaker, strict=True) if of == who}
+             for who in examples.speaker}  # fmt: skip
+    assert all(len(of_one) == 1 for of_one in folds.values()), "whole speakers"
+    embedded = embed_adapted.fn(view, "acoustic", stream, variants, done.ref, 20)
+    table = feature_table(space, embedded, examples.clip_ids)
+    assert table.present.all() and table.values.shape == (CLIPS, 3)
+    frames = frame_table(space, prefix, examples.clip_ids)
+    expected = {
+        fold: replace(fitted, fits=fits, folds=len(fits), fold_of={}).log_posteriors([frames], []).values
+        for fold, fits in ((0, fitted.fits[:1]), (1, fitted.fits[1:]), (None, fitted.fits))
+    }
+    for row, name in enumerate(examples.clip_ids):
+        np.testing.assert_allclose(table.values[row], expected[fitted.fold_of.get(name)][row], atol=1e-4)
+    assert not embed_missing(space, view, stream, done, variants)
+
+
+def embed_missing(
+    space: Workspace, view: View, stream: Stream, adapter: StageResult, variants: PrefixVariants
+) -> bool:
+    """Whether anything is computed for features that are there."""
+    before = len(space.catalogue.artifacts("features"))
+    embed_adapted.fn(view, "acoustic", stream, variants, adapter.ref, 20)
+    return len(space.catalogue.artifacts("features")) > before
 
 
 def test_a_broken_prefix_ends_with_the_typed_error_and_registers_nothing(

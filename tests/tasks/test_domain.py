@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from alignment_corpus import RECIPE, write_corpus
 
+from mer.domain.speakers import TrainingSpeakers
 from mer.domain.training_domain import TrainingDomain
 from mer.recipes.loading import parse_recipe
 from tasks.data.dataset import snapshot_dataset
@@ -56,6 +57,24 @@ def test_the_stage_knows_its_training_set(made: tuple[Workspace, DatasetRef, Inp
     far = {name: replace(table, values=10 - table.values) for name, table in tables.items()}
     assert domain.outside(far).all()
     assert np.isfinite([one.threshold for one in domain.tables.values()]).all()
+
+
+def test_what_the_served_system_reads_says_how_its_speakers_differ(
+    made: tuple[Workspace, DatasetRef, Inputs],
+) -> None:
+    space, dataset, views = made
+    plain = training_domain.fn(dataset, views, "utterance")
+    assert TrainingSpeakers.load(space.artifacts.fetch(plain)) == TrainingSpeakers({}), "nothing is read"
+    ref = training_domain.fn(dataset, views, "utterance", ("utterance", "states"))
+    speakers = TrainingSpeakers.load(space.artifacts.fetch(ref))
+    assert speakers is not None and ref.key != plain.key
+    assert set(speakers.spreads) == {
+        (level, name) for level in ("utterance", "states") for name in ("acoustic", "visual")
+    }
+    spread = speakers.spreads["utterance", "acoustic"]
+    assert (spread.within > 0).any() and spread.mean.shape == speakers.spreads[
+        "states", "acoustic"
+    ].mean.shape[-1:]
 
 
 def test_it_is_found_again_and_depends_on_the_streams(made: tuple[Workspace, DatasetRef, Inputs]) -> None:

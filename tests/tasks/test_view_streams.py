@@ -21,6 +21,7 @@ from mer.features.dataset import RaggedTable
 from mer.features.spec import FeatureSpec
 from mer.predictor.streams import frame_spec, states_read
 from mer.recipes import Recipe, Stream
+from mer.systems.choice import SystemChoice
 from tasks.data.features import commit_shard, content_ids, feature_table
 from tasks.data.streams import (
     adapted_read,
@@ -29,6 +30,8 @@ from tasks.data.streams import (
     aligned_read,
     encoded_features,
     frames_name,
+    level_tables,
+    read_identity,
     stream_identity,
     view_streams,
 )
@@ -38,6 +41,7 @@ from tasks.stage.workspace import Workspace, workspace
 
 NAMES = ("c0", "c1", "c2", "c3")
 LAYERED = {"layers": "all", "pooling": "mean_std"}
+LAYERED_SPEC = FeatureSpec.model_validate({"modality": "acoustic", "source": "s", **LAYERED})
 
 
 def stream(modality: str = "acoustic", features: dict[str, Any] | None = None, **options: Any) -> Stream:
@@ -223,6 +227,34 @@ def test_at_the_level_of_frames_what_is_learnt_stands_beside_them(space: Workspa
     np.testing.assert_array_equal(tables["acoustic/whisper"].offsets, [0, 1, 3, 6, 10])  # type: ignore[union-attr]
     with pytest.raises(ArtifactMissing, match="whisper frames: expected the feature set"):
         view_streams(space, {"whisper": replace(given["whisper"], frames=None)}, "frames", NAMES)
+
+
+def test_at_the_level_of_states_all_of_them_are_read(space: Workspace) -> None:
+    given = inputs(space)
+    fast = stored(space, "heard fast", LAYERED_SPEC, (6, 8), absent=(2,))
+    given["moonshine"] = replace(given["moonshine"], speeds=(fast,))
+    tables = view_streams(space, given, "states", NAMES)
+    assert {name: table.values.shape[1:] for name, table in tables.items()} == {
+        "acoustic/moonshine": (2, 6, 8), "acoustic/moonshine/learnt": (1, 1, 2), "acoustic/whisper": (1, 1, 5),
+        "visual/crops/learnt": (1, 1, 2), "visual/face": (1, 1, 3), "visual/face/learnt": (1, 1, 4),
+        "physiology/pulse": (1, 1, 2),
+    }  # fmt: skip
+    heard = tables["acoustic/moonshine"]
+    assert heard.present.tolist() == [True, False, False, True], "c1 lacks the sound, c2 its faster variant"
+    np.testing.assert_array_equal(heard.values[[0, 3], 0], values(space, given["moonshine"].features)[[0, 3]])
+    choice = SystemChoice("kernel", {}, ("states",))
+    keys = read_identity(given, choice)
+    slower = {**given, "moonshine": replace(given["moonshine"], speeds=())}
+    assert keys != read_identity(slower, choice), "what is read at another speed is another reading"
+    vectors = SystemChoice("kernel", {}, ("states",), vectors=True)
+    assert (
+        read_identity(given, vectors)
+        == read_identity(slower, vectors)
+        == [stream_identity(one) for one in given.values()]
+    )
+    assert list(level_tables(space, slower, vectors, NAMES)["states"]) == [
+        one.table_name for one in given.values()
+    ]
 
 
 def test_an_alignment_goes_on_from_what_is_learnt_before_it(space: Workspace) -> None:

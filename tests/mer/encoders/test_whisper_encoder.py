@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mer.clips import Clip
 from mer.encoders.acoustic import load_acoustic
 from mer.encoders.hidden_states import LayeredEncoder
 from mer.encoders.placement import Placement
-from mer.encoders.trials import voice
+from mer.encoders.trials import sound_trials, voice
 from mer.encoders.weights import ResolvedWeights, resolve_weights
 from mer.encoders.windows import windows
 from mer.errors import WeightsError
+from mer.features.extract import build_extractor
+from mer.features.spec import AudioPreparation, FeatureSpec
 
 TINY: dict[str, Any] = {
     "d_model": 16, "encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
@@ -147,6 +151,30 @@ def test_batches_and_windows_of_thirty_seconds(whisper: ResolvedWeights) -> None
     assert encoder.frame_count(480_000) == len(encoder.states(noise(500_000), (0,))[0]) == 1500, (
         "no more is seen at once"
     )
+
+
+def test_a_clip_of_more_than_thirty_seconds_is_read_in_windows(
+    whisper: ResolvedWeights, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "long.wav", noise(35 * 16_000).numpy(), 16_000)
+    spec = FeatureSpec(
+        modality="acoustic",
+        source=str(whisper.folder),
+        layers=(0, 2),
+        pooling="frames",
+        audio=AudioPreparation(trim_silence=False, max_seconds=60),
+    )
+    clip = Clip(content="long", name="long", path=tmp_path / "long.wav", corpus_root=tmp_path)
+    feature = build_extractor(spec, tmp_path / "cache").extract(clip)
+    assert feature.values.shape == (35 * 50, 2, 16) and feature.flags == ()
+
+
+def test_bf16_is_proved_at_every_length(whisper: ResolvedWeights) -> None:
+    """As it was read before, padded to 30 seconds, all lengths were one."""
+    frames = {name: len(states[2]) for name, states in sound_trials(whisper, Placement())}
+    alone = {kind: frames[f"{kind}, single"] for kind in ("short", "medium", "long")}
+    assert alone == {"short": 25, "medium": 165, "long": 800}
+    assert all(frames[f"{kind}, batched"] > count for kind, count in alone.items())
 
 
 def test_the_real_encoder_alone_and_in_a_batch(shared_data: Path, tmp_path: Path) -> None:

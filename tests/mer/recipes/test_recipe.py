@@ -186,6 +186,8 @@ def test_variants_to_learn_from_are_numbered_through() -> None:
     [
         ("adaptation_variants: {}", "adaptation_variants: expected `adaptation` as well"),
         ("adapted_speeds: [0.9]", "adapted_speeds: expected `adaptation` as well"),
+        ("adapted_posteriors: {folds: 3}", "adapted_posteriors: expected `adaptation` as well"),
+        ("adaptation: {}\n  adapted_posteriors: {folds: 1}", "greater than or equal to 2"),
         ("adaptation: {}\n  adapted_speeds: [0.9, 0.9]", "different speeds"),
         ("adaptation: {}\n  adapted_speeds: [1.0]", "different speeds"),
         ("adaptation: {}\n  adapted_speeds: [9]", "less than or equal to 2"),

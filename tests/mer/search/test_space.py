@@ -76,8 +76,12 @@ def test_parts_of_streams_are_chosen_where_there_is_a_choice() -> None:
     assert (speech.keep_frozen, speech.keep_adapted) == (True, False)
     assert (face.keep_unaligned, face.keep_aligned) == (True, False)
     assert speech.read.pooling == "mean"
-    crops = search_space(load_recipe("demo"), MODELS, states={"acoustic": 7}, valence=False)
-    assert "visual.alignment" not in crops.choices, "pixels are read through the alignment only"
+    crops = load_recipe("acoustic_adaptation")
+    assert set(search_space(crops, MODELS, states={}, valence=False).choices["visual.alignment"]) == {
+        "unaligned+aligned", "aligned", "unaligned",
+    }  # fmt: skip
+    pixels = search_space(crops.with_stream("visual", keep_unaligned=False), MODELS, states={}, valence=False)
+    assert "visual.alignment" not in pixels.choices, "pixels are read through the alignment only"
     means = search_space(load_recipe("baseline_attention"), MODELS, states={"acoustic": 7}, valence=False)
     assert "acoustic.pooling" not in means.choices and "acoustic.adaptation" not in means.choices
     demo = load_recipe("demo")
