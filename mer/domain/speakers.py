@@ -192,6 +192,8 @@ def _spread(
 
 
 def _moved(table: StreamTable, offset: Floats, name: str) -> StreamTable:
+    if not table.present.any():  # its width is only guessed
+        return table
     if table.values.shape[-offset.ndim :] != offset.shape:
         raise ConfigError(
             f"stream {name}: expected features of shape {offset.shape}, as the speaker's clips have, found "
