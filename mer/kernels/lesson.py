@@ -126,21 +126,47 @@ def read_lesson(data: FitData, streams: Collection[str], folds: int, seed: int) 
     target = (np.eye(len(data.classes))[learnt.emotion] if soft is None else soft).astype(np.float64)
     read = {name: table.rows(rows) for name, table in tables.items()}
     scaling = {name: fit_scaling(table, learnt.weight) for name, table in read.items()}
-    fold = assign_folds(learnt.speaker, learnt.clip_ids, learnt.emotion, folds, seed, learnt.content)
-    crossed = learnt.fold >= 0
-    if (
-        len(np.unique(fold[crossed])) < 2
-    ):  # one speaker alone has true labels: nothing could be weighed on one part of them
-        crossed = np.ones(len(rows), dtype=bool)
+    judged = learnt.fold >= 0
+    fold = inner_folds(learnt, judged, folds, seed)
+    if len(np.unique(fold[judged])) < 2:
+        # one speaker alone has true labels: nothing could be weighed on one part of them
+        judged = np.ones(len(rows), dtype=bool)
+        fold = inner_folds(learnt, judged, folds, seed)
     return Lesson(
         learnt,
         target,
         fold,
-        crossed,
+        judged,
         scaling,
         {name: np.moveaxis(scaling[name].apply(table), 1, 0) for name, table in read.items()},
         {name: table.present for name, table in read.items()},
     )
+
+
+def inner_folds(learnt: Examples, judged: NDArray[np.bool_], folds: int, seed: int) -> NDArray[np.int64]:
+    """(N,) inner fold of clips, whole speakers and equal contents each; the judged clips are dealt evenly by themselves.
+
+    Dealt all together, a few large speakers of pseudo-labelled clips could leave one fold to all the clips that choices are
+    judged by. A clip that is not judged follows the judged ones of its speaker or content.
+    """
+    if judged.all() or not judged.any():
+        return assign_folds(learnt.speaker, learnt.clip_ids, learnt.emotion, folds, seed, learnt.content)
+    rows = np.flatnonzero(judged)
+    seen = learnt.subset(rows)
+    fold = np.full(len(learnt), -1, dtype=np.int64)
+    fold[rows] = assign_folds(seen.speaker, seen.clip_ids, seen.emotion, folds, seed, seen.content)
+    of_speaker = {learnt.speaker[row]: fold[row] for row in rows if learnt.speaker[row] is not None}
+    of_content = {learnt.content_of(int(row)): fold[row] for row in rows}
+    for row in np.flatnonzero(~judged):
+        same = of_content.get(learnt.content_of(int(row)), -1) if learnt.content_of(int(row)) else -1
+        fold[row] = of_speaker.get(learnt.speaker[row], same)
+    others, count = np.flatnonzero(fold < 0), int(fold.max()) + 1
+    if len(others) < 2 or count < 2:
+        fold[others] = 0
+        return fold
+    rest = learnt.subset(others)
+    fold[others] = assign_folds(rest.speaker, rest.clip_ids, rest.emotion, count, seed, rest.content)
+    return fold
 
 
 def learnt_streams(lesson: Lesson, machines: Mapping[str, Machine]) -> LearntStreams:

@@ -66,7 +66,8 @@ def test_every_choice_is_a_recipe_that_a_run_accepts(name: str) -> None:
 
 
 def test_parts_of_streams_are_chosen_where_there_is_a_choice() -> None:
-    space = search_space(load_recipe("ravdess"), MODELS, states={"acoustic": 7}, valence=False)
+    learnt = ["acoustic.adaptation={}", "visual.alignment={to: acoustic}", "visual.keep_unaligned=true"]
+    space = search_space(load_recipe("ravdess", learnt), MODELS, states={"acoustic": 7}, valence=False)
     assert set(space.choices["acoustic.adaptation"]) == {"frozen+adapted", "frozen", "adapted"}
     assert set(space.choices["visual.alignment"]) == {"unaligned+aligned", "unaligned", "aligned"}
     found = space.recipe_of(
