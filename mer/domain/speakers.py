@@ -1,11 +1,11 @@
 """How speakers differ in each table, and a new speaker brought to where the training speakers are by clips without labels.
 
 Every value of a table varies between speakers (deviation b) and between the clips of one (deviation w; the emotions are part of
-it). From n clips of a new speaker with mean m, his own place is best told as `M + n b^2 / (n b^2 + w^2) (m - M)`, M the mean of
-the training speakers (known: empirical Bayes, best linear unbiased prediction): one clip moves little, ten move most of the way,
-and what tells speakers apart moves more than what tells clips apart. That much is subtracted from the speaker's features, and
-the system that was fitted on all speakers answers as before (reconstruction). Nothing is chosen: b and w are those of the
-training clips. Deviations are left alone, which few clips do not tell.
+it). From n clips of a new speaker with mean m, the speaker's place is best told as `M + n b^2 / (n b^2 + w^2) (m - M)`, with M
+the mean of the training speakers (known: empirical Bayes, best linear unbiased prediction): one clip moves little, ten move most
+of the way, and what tells speakers apart moves more than what tells clips apart. That much is subtracted from the speaker's
+features, and the system that was fitted on all speakers answers as before (reconstruction). Nothing is chosen: b and w are those
+of the training clips. Deviations are left alone, which few clips do not tell.
 """
 
 from __future__ import annotations
@@ -192,6 +192,8 @@ def _spread(
 
 
 def _moved(table: StreamTable, offset: Floats, name: str) -> StreamTable:
+    if not table.present.any():  # its width is only guessed
+        return table
     if table.values.shape[-offset.ndim :] != offset.shape:
         raise ConfigError(
             f"stream {name}: expected features of shape {offset.shape}, as the speaker's clips have, found "

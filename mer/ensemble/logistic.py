@@ -19,7 +19,7 @@ HIDDEN = -30.0
 """Logit of a class that no training clip has, and the least there is."""
 _LEAST_SHARE = 1e-3
 """Shares of a soft target below this are left out."""
-_JITTER = 1e-9
+_JITTER = 1e-5
 """Relative to the mean squared norm of a clip: equal clips span less than there are of them."""
 
 
@@ -39,6 +39,42 @@ class Logistic:
         return np.asarray(np.maximum(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), HIDDEN))
 
 
+@dataclass(frozen=True)
+class Span:
+    """Clips in coordinates of what they span: fits on these, with any of the clips, are those on the features."""
+
+    coordinates: Floats
+    """(N, min(N, D))"""
+    features: Floats
+    """(N, D)"""
+    lower: Floats | None
+    """(N, N) Cholesky factor of the clips' products; none: the coordinates are the features."""
+
+    def in_features(self, fitted: Logistic) -> Logistic:
+        """A regression on coordinates as one on features."""
+        return Logistic(self.back(fitted.coef), fitted.intercept)
+
+    def back(self, coef: Floats) -> NDArray[np.float64]:
+        """(D, C) weights of features from (N, C) ones of coordinates."""
+        from scipy.linalg import solve_triangular
+
+        if self.lower is None:
+            return np.asarray(coef, np.float64)
+        dual = solve_triangular(self.lower, coef, lower=True, trans="T", check_finite=False)
+        return np.asarray(self.features.T @ dual.astype(self.features.dtype), np.float64)
+
+
+def span_of(features: Floats) -> Span:
+    """Coordinates of (N, D) clips in their span; the features themselves where they are no more than the clips."""
+    count, width = features.shape
+    if width <= count:
+        return Span(features, features, None)
+    gram = (features @ features.T).astype(np.float64)
+    gram[np.arange(count), np.arange(count)] += _JITTER * max(float(np.trace(gram)) / count, _JITTER)
+    lower = np.linalg.cholesky(gram)
+    return Span(lower, features, lower)
+
+
 def fit_logistic(
     features: Floats, target: Floats, weight: Floats, inverse_penalty: float, iterations: int = 1000
 ) -> Logistic:
@@ -51,7 +87,8 @@ def fit_logistic(
         inverse_penalty: `C` of scikit-learn.
         iterations: most steps of the solver.
     """
-    return fit_path(features, target, weight, [inverse_penalty], iterations)[0]
+    span = span_of(features)
+    return span.in_features(fit_path(span.coordinates, target, weight, [inverse_penalty], iterations)[0])
 
 
 def fit_path(
@@ -64,10 +101,9 @@ def fit_path(
     """Fits for ascending inverse penalties, each started at the one before; arguments as of `fit_logistic`."""
     from sklearn.linear_model import LogisticRegression
 
-    spanned, back = _within_span(features)
     rows, labels = np.nonzero(target >= _LEAST_SHARE)
     share = target[rows, labels].astype(np.float64) * weight[rows]
-    repeated = spanned if len(rows) == len(spanned) else spanned[rows]
+    repeated = features if len(rows) == len(features) else features[rows]
     if len(classes := np.unique(labels)) == 1:  # nothing to divide: all is of that class
         constant = np.where(np.arange(target.shape[1]) == classes[0], 0.0, HIDDEN)
         return [Logistic(np.zeros((features.shape[1], target.shape[1])), constant) for _ in inverse_penalties]
@@ -80,22 +116,8 @@ def fit_path(
         if len(model.classes_) == 2:  # scikit-learn keeps one column: the second class against the first
             coef, intercept = np.hstack([-coef / 2, coef / 2]), np.array([-0.5, 0.5]) * intercept
         whole = np.zeros((features.shape[1], target.shape[1]))
-        whole[:, model.classes_] = coef if back is None else back @ coef
+        whole[:, model.classes_] = coef
         constant = np.full(target.shape[1], HIDDEN)
         constant[model.classes_] = intercept - intercept.mean()
         fitted.append(Logistic(whole, constant))
     return fitted
-
-
-def _within_span(features: Floats) -> tuple[Floats, Floats | None]:
-    """Coordinates (N, N) of the clips in their span and the way back (D, N); the features themselves where they are fewer."""
-    from scipy.linalg import solve_triangular
-
-    count, width = features.shape
-    if width <= count:
-        return features, None
-    wide = features.astype(np.float64)
-    gram = wide @ wide.T
-    gram[np.arange(count), np.arange(count)] += _JITTER * max(float(np.trace(gram)) / count, _JITTER)
-    lower = np.linalg.cholesky(gram)
-    return lower, wide.T @ solve_triangular(lower, np.eye(count), lower=True).T

@@ -199,6 +199,13 @@ class FusionConfig(BaseModel):
         le=100_000,
         description="Epochs without a better validation score before stopping; 0: never.",
     )
+    patience_steps: int = Field(
+        default=100,
+        ge=0,
+        le=10_000_000,
+        description="Steps without a better validation score before stopping, where that is more than `patience` epochs of them: "
+        "of few clips an epoch is a step or two, which teach next to nothing.",
+    )
     checkpoint_epochs: int = Field(
         default=10, ge=1, le=100_000, description="Epochs between two checkpoints."
     )

@@ -107,8 +107,10 @@ class FusionTraining:
         """Why there is no further epoch: `epochs` or `patience`; empty: there is one."""
         if self.epochs >= self.config.epochs:
             return "epochs"
+        patience, steps = self.config.patience, math.ceil(len(self.data.train) / self.config.batch_size)
         stale = self.epochs - self.state.best_epoch
-        return "patience" if self.config.patience and stale >= self.config.patience else ""
+        impatient = patience and stale >= patience and stale * steps >= self.config.patience_steps
+        return "patience" if impatient else ""
 
     def run_epoch(self) -> None:
         """Train one epoch and judge it on the validation clips.

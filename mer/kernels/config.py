@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from mer.ensemble.bagged import BaggedSelection
 
 MemberKind = Literal["kernel", "linear"]
+
+_SMALLEST, _LARGEST = 1e-6, 1e6
+"""Bounds of what a search chooses from."""
 
 
 class StreamOptions(BaseModel):
@@ -115,7 +118,10 @@ class SearchedOptions(BaseModel):
         description="Most clips on which candidates are compared; members learn from all.",
     )
 
-    @field_validator("weights", "widths", "penalties", "inverse_penalties", mode="before")
+    @field_validator("weights", "widths", "penalties", "inverse_penalties")
     @classmethod
-    def _ascending(cls, value: Any) -> Any:
-        return tuple(sorted(value)) if isinstance(value, (list, tuple)) else value
+    def _ascending(cls, value: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        least, most = (0.0, _LARGEST) if info.field_name == "weights" else (_SMALLEST, _LARGEST)
+        if wrong := [one for one in value if not least <= one <= most]:
+            raise ValueError(f"expected numbers from {least:g} to {most:g}, found {wrong}")
+        return tuple(sorted(set(value)))

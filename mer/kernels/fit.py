@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.ensemble.landmarks import landmark_ridge
-from mer.ensemble.logistic import fit_path
+from mer.ensemble.logistic import Logistic, Span, fit_path, span_of
 from mer.ensemble.ridge import LeftOut, leave_groups_out
 from mer.kernels.lesson import Lesson
 from mer.kernels.machines import (
@@ -152,45 +152,56 @@ def _left_out(
 
 def fit_logistic_machine(lesson: Lesson, spec: LogisticSpec) -> LogisticMachine:
     """Fit a logistic regression on all clips."""
-    return fit_logistics(lesson, [spec])[0]
+    span, variants = _span(lesson, spec)
+    everyone = np.arange(len(lesson))
+    ((fitted, coef, mean),) = _fits(lesson, span.coordinates, everyone, [spec])
+    return LogisticMachine(spec.readings, variants > 1, span.in_features(fitted), span.back(coef), mean)
 
 
-def fit_logistics(lesson: Lesson, specs: list[LogisticSpec]) -> list[LogisticMachine]:
-    """Fits that differ in their ascending inverse penalties alone."""
-    spec = specs[0]
-    variants = lesson.variants if spec.varied else 1
-    features = side_by_side(
-        {name: lesson.features[name][:variants] for name in spec.readings}, spec.readings, variants
-    )
-    # every variant counts 1 / V, so that C means the same with and without variants
-    weight = np.tile(lesson.examples.weight, variants) / variants
-    target = np.tile(lesson.target, (variants, 1))
-    values = [one.inverse_penalty for one in specs]
-    fits = fit_path(features, target, weight, values, spec.iterations)
-    return [
-        LogisticMachine(spec.readings, spec.varied, fitted, *_linear_valence(lesson, features, weight, value))
-        for fitted, value in zip(fits, values, strict=True)
-    ]
-
-
-def logistics_out_of_fold(lesson: Lesson, specs: list[LogisticSpec]) -> list[Posteriors]:
-    """Posteriors of every inner fold by fits on the others; as `fit_logistics`."""
-    spec = specs[0]
-    variants = lesson.variants if spec.varied else 1
+def logistics_out_of_fold(lesson: Lesson, specs: Sequence[LogisticSpec]) -> list[Posteriors]:
+    """Posteriors of every inner fold by fits on the others, of regressions that differ in ascending inverse penalties alone."""
+    span, variants = _span(lesson, specs[0])
     count, classes = len(lesson), lesson.target.shape[1]
     scores = np.zeros((len(specs), count, classes), np.float32)
     valence = np.full((len(specs), count), np.nan, np.float32)
     for number in np.unique(lesson.fold):
-        rows = np.flatnonzero(lesson.fold == number)
-        others = lesson.subset(np.flatnonzero(lesson.fold != number))
-        features = side_by_side(
-            {name: lesson.features[name][:variants][:, rows] for name in spec.readings},
-            spec.readings,
-            variants,
-        )
-        for place, machine in enumerate(fit_logistics(others, specs)):
-            scores[place, rows], valence[place, rows] = averaged(machine.scores(features), variants)
+        rows, others = np.flatnonzero(lesson.fold == number), np.flatnonzero(lesson.fold != number)
+        asked = span.coordinates[_in_variants(rows, count, variants)]
+        for place, (fitted, coef, mean) in enumerate(_fits(lesson, span.coordinates, others, specs)):
+            found = fitted.scores(asked).astype(np.float32), (asked @ coef + mean).astype(np.float32)
+            scores[place, rows], valence[place, rows] = averaged(found, variants)
     return [Posteriors(lesson.examples.clip_ids, one, two) for one, two in zip(scores, valence, strict=True)]
+
+
+def _span(lesson: Lesson, spec: LogisticSpec) -> tuple[Span, int]:
+    """All clips in their span, variant after variant, and how many variants these are."""
+    variants = lesson.variants if spec.varied and lesson.may_vary else 1
+    features = {name: lesson.features[name][:variants] for name in spec.readings}
+    return span_of(side_by_side(features, spec.readings, variants)), variants
+
+
+def _fits(
+    lesson: Lesson, coordinates: Floats, clips: NDArray[np.int64], specs: Sequence[LogisticSpec]
+) -> list[tuple[Logistic, NDArray[np.float64], float]]:
+    """Regressions of classes, and of valence (weights and constant; zeros and NaN without any), on these clips."""
+    variants = len(coordinates) // len(lesson)
+    rows = _in_variants(clips, len(lesson), variants)
+    # every variant counts 1 / V, so that C means the same with and without variants
+    weight = np.tile(lesson.examples.weight, variants)[rows] / variants
+    learnt = coordinates[rows]
+    target = np.tile(lesson.target, (variants, 1))[rows]
+    values = [one.inverse_penalty for one in specs]
+    fits = fit_path(learnt, target, weight, values, specs[0].iterations)
+    given = np.tile(lesson.examples.valence.astype(np.float64), variants)[rows]
+    return [
+        (fitted, *_linear_valence(learnt, given, weight, value))
+        for fitted, value in zip(fits, values, strict=True)
+    ]
+
+
+def _in_variants(clips: NDArray[np.int64], count: int, variants: int) -> NDArray[np.int64]:
+    """Rows of these of `count` clips in all variants, one variant after the other."""
+    return np.concatenate([clips + place * count for place in range(variants)])
 
 
 def _valence(lesson: Lesson, variants: int) -> tuple[NDArray[np.float64], NDArray[np.bool_], float]:
@@ -202,16 +213,16 @@ def _valence(lesson: Lesson, variants: int) -> tuple[NDArray[np.float64], NDArra
 
 
 def _linear_valence(
-    lesson: Lesson, features: Floats, weight: NDArray[np.floating], inverse_penalty: float
+    features: Floats, valence: NDArray[np.float64], weight: NDArray[np.floating], inverse_penalty: float
 ) -> tuple[NDArray[np.float64], float]:
     """Ridge weights of valence over the features, and their constant; zeros and NaN without any valence."""
     from sklearn.linear_model import Ridge
 
-    values, known, mean = _valence(lesson, len(features) // len(lesson))
+    known = np.isfinite(valence)
     if not known.any():
         return np.zeros(features.shape[1]), float("nan")
-    model = Ridge(alpha=1 / inverse_penalty).fit(features[known], values[known], sample_weight=weight[known])
-    return model.coef_.astype(np.float64), float(model.intercept_) + mean
+    model = Ridge(alpha=1 / inverse_penalty).fit(features[known], valence[known], sample_weight=weight[known])
+    return model.coef_.astype(np.float64), float(model.intercept_)
 
 
 def _posteriors(

@@ -34,8 +34,8 @@ class Lesson:
     fold: NDArray[np.int64]
     """(N,) inner fold, whole speakers each; one fold only where the clips cannot be divided."""
     judged: NDArray[np.bool_]
-    """(N,) clips by which choices are judged: those of the cross-validation (`Examples.fold`) where there are some, since what
-    else is learnt from, as pseudo-labels are, is not known to be true."""
+    """(N,) clips by which choices are judged: those of the cross-validation (`Examples.fold`) where several inner folds have
+    some, since what else is learnt from, as pseudo-labels are, is not known to be true."""
     scaling: Mapping[str, Scaling]
     features: Mapping[str, Floats]
     """Stream -> (V, N, S, D) standardised."""
@@ -101,7 +101,7 @@ def read_lesson(data: FitData, streams: Collection[str], folds: int, seed: int) 
 
     Args:
         data: of the fit.
-        streams: names of the streams to read; none: all.
+        streams: names of the streams to read; none: all. One that none of the clips has is left out.
         folds: inner folds.
         seed: of the folds.
 
@@ -119,17 +119,26 @@ def read_lesson(data: FitData, streams: Collection[str], folds: int, seed: int) 
         raise ConfigError(
             f"fit: expected clips of at least two classes to learn from, found {len(rows)} labelled clips that have a stream"
         )
+    # of a stream that no clip has nothing is known, not even its width
+    tables = {name: table for name, table in tables.items() if table.present[rows].any()}
     learnt = examples.subset(rows)
     soft = learnt.distributions(len(data.classes))
     target = (np.eye(len(data.classes))[learnt.emotion] if soft is None else soft).astype(np.float64)
     read = {name: table.rows(rows) for name, table in tables.items()}
     scaling = {name: fit_scaling(table, learnt.weight) for name, table in read.items()}
-    judged = learnt.fold >= 0 if (learnt.fold >= 0).any() else np.ones(len(rows), dtype=bool)
+    crossed = learnt.fold >= 0
+    everyone = np.ones(len(rows), dtype=bool)
+    fold = inner_folds(learnt, crossed if crossed.any() else everyone, folds, seed)
+    if (
+        len(np.unique(fold[crossed])) < 2
+    ):  # one speaker alone has true labels: nothing could be weighed on one part of them
+        crossed = everyone
+        fold = inner_folds(learnt, crossed, folds, seed)
     return Lesson(
         learnt,
         target,
-        inner_folds(learnt, judged, folds, seed),
-        judged,
+        fold,
+        crossed,
         scaling,
         {name: np.moveaxis(scaling[name].apply(table), 1, 0) for name, table in read.items()},
         {name: table.present for name, table in read.items()},

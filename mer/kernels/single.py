@@ -103,9 +103,9 @@ def _readings(lesson: Lesson, options: StreamOptions, total: float | None) -> Re
     Raises:
         ConfigError: hidden states that are not there.
     """
-    weights = options.streams or dict.fromkeys(
-        lesson.features, 1.0 if total is None else total / len(lesson.features)
-    )
+    weights = {name: weight for name, weight in options.streams.items() if name in lesson.features}
+    if not options.streams:
+        weights = dict.fromkeys(lesson.features, 1.0 if total is None else total / len(lesson.features))
     readings = {}
     for name, weight in weights.items():
         last = lesson.features[name].shape[2] - 1

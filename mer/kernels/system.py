@@ -88,13 +88,14 @@ class MachineSystem(FittedSystem):
         return SystemAnswers(self.fitted.rule.combine(answers), PerStream(self.streams, weights))
 
     def _read(self, tables: LevelTables) -> dict[str, StateTable]:
-        """The streams that machines read; one that has no table is absent for all clips."""
+        """The streams that machines read; one that has no table, or that no clip has, is absent for all clips."""
         given = tables[STATES]
         read = state_tables({name: given[name] for name in self.streams if name in given})
         count = len(next(iter(given.values())).clip_ids)
         for name, scaling in self.fitted.streams.scaling.items():
             states, width = scaling.mean.shape
-            if name not in read:
+            # the width of what none of the clips has is only guessed
+            if name not in read or not read[name].present.any():
                 read[name] = StateTable(
                     np.zeros((count, 1, states, width), np.float32), np.zeros(count, bool)
                 )

@@ -67,7 +67,7 @@ class Predictor:
         return self.answers(clips, self.scores(clips, progress, batch_clips))
 
     def enrol(self, clips: Sequence[Clip]) -> Enrolment:
-        """What a few clips of one new speaker tell of him; their labels are not known.
+        """what a few clips tell of one new speaker; their labels are not known.
 
         Raises:
             ConfigError: the model does not know how its training speakers differ.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from infra.errors import ArtifactMissing
@@ -56,10 +56,14 @@ def level_tables(
 
 def read_identity(inputs: StreamInputs, choice: SystemChoice) -> list[list[str | int | bool | None]]:
     """Everything that decides what a system of this choice reads, in the order in which it reads the streams."""
-    if "states" not in choice.sources.values():
-        return [stream_identity(item) for item in inputs.values()]
-    speeds = {name: [features.key for features in item.speeds] for name, item in inputs.items()}
-    return [[*stream_identity(item), "states", *speeds[name]] for name, item in inputs.items()]
+    return [tables_identity(item, list(choice.sources.values())) for item in inputs.values()]
+
+
+def tables_identity(item: StreamInput, levels: Collection[Level]) -> list[str | int | bool | None]:
+    """Everything that decides a stream's tables of these levels (`view_streams`): of `states` the further speeds too."""
+    if "states" not in levels:
+        return stream_identity(item)
+    return [*stream_identity(item), "states", *(features.key for features in item.speeds)]
 
 
 def read_contents(inputs: StreamInputs, clip_ids: Sequence[str]) -> dict[str, str]:
@@ -111,7 +115,7 @@ def encoded_name(name: str) -> str:
 
 
 def stream_identity(item: StreamInput) -> list[str | int | bool | None]:
-    """Everything that decides what a fusion reads of a stream, for the keys of what is trained on it."""
+    """Everything that decides what a fusion reads of a stream as one vector a clip, or as frames; see `tables_identity`."""
     from mer.predictor.streams import states_read
 
     stream, adapted, aligned = item.stream, adapted_read(item), aligned_read(item)

@@ -14,7 +14,7 @@ from prefect import task
 from mer.selftraining.config import SelfTrainingConfig
 from tasks.data.dataset import load_partitions, load_view
 from tasks.data.selections import load_selections, read_ballot
-from tasks.data.streams import stream_identity, vector_level, view_streams
+from tasks.data.streams import tables_identity, vector_level, view_streams
 from tasks.learn.fusion import load_posteriors
 from tasks.selftrain.pseudo_labels import held_out_answers
 from tasks.stage.references import DatasetRef, FusedView, Standing, StreamInputs, View
@@ -43,7 +43,7 @@ def check_selection(
     emotions = view.dataset.emotions
     examples, partition = load_view(space, view)
     sources = _sources(space, view.dataset, examples)
-    earlier = standing.live[view.name]
+    earlier, level = standing.live[view.name], vector_level(inputs)
 
     def produce(run: StageRun) -> Produced:
         from mer.selftraining.guards import class_share_guard, prior_drift_guard
@@ -64,7 +64,7 @@ def check_selection(
             config,
         )
         training = learnt.examples.subset(np.flatnonzero(learnt.train))
-        tables = view_streams(run.space, inputs, vector_level(inputs), training.clip_ids)
+        tables = view_streams(run.space, inputs, level, training.clip_ids)
         where = [sources.get(name) for name in training.clip_ids]
         findings += _contradicted(tables, training, set(chosen.clip_ids), where, config)
         return _produced(findings)
@@ -76,7 +76,7 @@ def check_selection(
             "leader": leader.posteriors.sha256,
             "view": partition.digest(examples, unlabelled=False),
             "live": [ref.sha256 for ref in earlier],
-            "streams": {name: stream_identity(item) for name, item in inputs.items()},
+            "streams": {name: tables_identity(item, (level,)) for name, item in inputs.items()},
             "sources": digest(sources),
         },
         config={

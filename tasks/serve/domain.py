@@ -12,7 +12,7 @@ from infra.artifacts import ArtifactRef
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import load_partitions
 from tasks.data.features import content_digest
-from tasks.data.streams import stream_identity, view_streams
+from tasks.data.streams import tables_identity, view_streams
 from tasks.stage.references import DatasetRef, StreamInputs
 from tasks.stage.run import Produced, StageRun, run_stage
 from tasks.stage.workspace import workspace
@@ -91,7 +91,8 @@ def training_domain(
         inputs={
             "views": {name: one.digest(examples, unlabelled=False) for name, one in used.items()},
             "streams": {
-                view: [stream_identity(item) for item in inputs.values()] for view, inputs in views.items()
+                view: [tables_identity(item, (level, *read)) for item in inputs.values()]
+                for view, inputs in views.items()
             },
             "contents": {
                 view: {

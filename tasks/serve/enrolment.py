@@ -1,4 +1,4 @@
-"""A new speaker's own clips, without labels, before his other clips are answered; and what they changed, for people."""
+"""A new speaker's own clips, without labels, before the other clips are answered; and what they changed, for people."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def speaker_line(enrolled: Enrolment | None, scores: Scores, emotions: Sequence[
         return ""
     before, after = scores.plain.argmax(axis=1), scores.logits.argmax(axis=1)
     count = len(after)
-    line = f"speaker: {enrolled.clips} clip{'' if enrolled.clips == 1 else 's'} of his own, "
+    line = f"speaker: {enrolled.clips} clip{'' if enrolled.clips == 1 else 's'} read, "
     if not enrolled.offsets:
         return line + "of which nothing could be read that the model uses: answers are as without them"
     line += f"{int((before != after).sum())} of {count} answers are others than without them"

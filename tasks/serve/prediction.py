@@ -123,8 +123,8 @@ class PredictionRequest:
     """Class -> share of the clips that are asked for; answers are those under these priors (with mode `report` only what they
     would change is said). Empty: none are given."""
     speaker_clips: Sequence[str] = ()
-    """Files, or folders of them, of the one new speaker whose clips are asked for: what they tell of him, without labels, is
-    taken off before he is answered. Empty: nothing is known of who speaks."""
+    """Files, or folders of them, of the one new speaker whose clips are asked for: what they tell of the speaker, without labels,
+    is taken off before the answers. Empty: nothing is known of who speaks."""
     transcripts: str = ""
     """Table of what is spoken in the clips; it comes before a text file beside a clip, and before the catalogue."""
     alone: bool = False

@@ -12,6 +12,7 @@ from alignment_corpus import RECIPE, write_corpus
 from mer.domain.speakers import TrainingSpeakers
 from mer.domain.training_domain import TrainingDomain
 from mer.recipes.loading import parse_recipe
+from mer.stream_tables import Level
 from tasks.data.dataset import snapshot_dataset
 from tasks.data.features import extract_shard, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
@@ -86,3 +87,18 @@ def test_it_is_found_again_and_depends_on_the_streams(made: tuple[Workspace, Dat
     # without outer folds, clips are held out within the training set, by speaker
     alone = training_domain.fn(dataset, {"final": views["final"]}, "utterance")
     assert TrainingDomain.load(workspace().artifacts.fetch(alone)).tables.keys() == {"acoustic", "visual"}
+
+
+@pytest.mark.parametrize(("level", "read"), [("states", ()), ("utterance", ("states",))])
+def test_it_depends_on_further_speeds_where_hidden_states_are_read(
+    made: tuple[Workspace, DatasetRef, Inputs], level: Level, read: tuple[Level, ...]
+) -> None:
+    _, dataset, views = made
+    twice = {
+        view: {name: replace(item, speeds=(item.features,)) for name, item in inputs.items()}
+        for view, inputs in views.items()
+    }
+    plain = training_domain.fn(dataset, views, level, read)
+    assert training_domain.fn(dataset, twice, level, read).key != plain.key
+    vectors = training_domain.fn(dataset, views, "utterance", ("utterance",))
+    assert training_domain.fn(dataset, twice, "utterance", ("utterance",)).key == vectors.key

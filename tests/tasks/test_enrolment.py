@@ -100,7 +100,7 @@ def test_ten_clips_without_labels_put_the_answers_right(space: Workspace, tmp_pa
     changed = sum(one.discrete != two.discrete for one, two in zip(plain.rows, enrolled.rows, strict=True))
     line = enrolled.report.speaker
     assert line.startswith(
-        f"speaker: 10 clips of his own, {changed} of 40 answers are others than without them (angry 0.0% -> "
+        f"speaker: 10 clips read, {changed} of 40 answers are others than without them (angry 0.0% -> "
     )
     assert line in enrolled.report.summary
 

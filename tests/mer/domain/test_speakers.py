@@ -112,6 +112,8 @@ def test_a_stream_that_the_speakers_clips_lack_is_not_moved() -> None:
     assert set(enrolled.offsets) == {("utterance", "sound")}
     with pytest.raises(ConfigError, match=r"stream sound: expected features of shape \(3,\)"):
         enrolled.apply({"utterance": {"sound": table(values[:2, :2])}})
+    nobody = table(np.zeros((2, 1), np.float32), np.zeros(2, bool))  # its width is only guessed
+    assert enrolled.apply({"utterance": {"sound": nobody}})["utterance"]["sound"] is nobody
 
 
 def test_saved_and_loaded_it_is_the_same_bit_for_bit(tmp_path: Path) -> None:

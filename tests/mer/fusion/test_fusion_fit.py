@@ -180,8 +180,18 @@ def test_without_validation_the_last_epoch_is_kept() -> None:
 
 @pytest.mark.slow
 def test_patience_stops_early() -> None:
-    fitted = fit(CONFIG.model_copy(update={"epochs": 200, "patience": 4}))
+    fitted = fit(CONFIG.model_copy(update={"epochs": 200, "patience": 4, "patience_steps": 0}))
     assert len(fitted.history) == fitted.best_epoch + 4 < 200
+
+
+@pytest.mark.slow
+def test_patience_counts_steps_where_an_epoch_has_few() -> None:
+    _, _, train, _ = corpus()
+    steps = -(-int(train.sum()) // CONFIG.batch_size)
+    waited = 12 * steps - 1  # steps: the twelfth epoch reaches them
+    changes = {"epochs": 200, "patience": 4, "patience_steps": waited, "learning_rate": 0.02}
+    fitted = fit(CONFIG.model_copy(update=changes))
+    assert len(fitted.history) == fitted.best_epoch + 12 < 200
 
 
 def test_clips_of_weight_zero_teach_nothing() -> None:

@@ -217,3 +217,23 @@ def test_out_of_fold_answers_are_those_of_fits_on_the_other_folds() -> None:
         (exponent,) = exponents(features, learnt, [spec.readings], 3)
         expected, _ = averaged(machine.scores(exponent), 3)
         np.testing.assert_allclose(held_out.logits[rows], expected, atol=1e-3 * SHARPNESS)
+
+
+@pytest.mark.parametrize("named", [{}, {"acoustic": 1.0, "visual": 1.0}])
+@BOTH
+def test_the_width_of_what_no_clip_has_is_only_guessed(kind: str, named: dict[str, float]) -> None:
+    data = made()
+    tables = dict(data.tables["states"])
+    guessed = np.zeros((CLIPS, 1, 1, 1), np.float32)
+    tables["visual"] = FeatureTable(data.examples.clip_ids, guessed, np.zeros(CLIPS, dtype=bool))
+    lacking = replace(data, tables={"states": tables})
+    whole, without = fitted(kind, data, streams=named), fitted(kind, lacking, streams=named)
+    np.testing.assert_array_equal(  # answered like clips that lack the stream
+        whole.posteriors({"states": tables}).logits,
+        whole.posteriors(without_stream(data.tables, "visual")).logits,
+    )
+    # fitted on clips of which none has the stream: it is not read, and others may have it
+    assert "visual" not in without.streams
+    np.testing.assert_array_equal(
+        without.posteriors(data.tables).logits, without.posteriors({"states": tables}).logits
+    )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from varied_clips import CLIPS, TELLING, made
 
 from mer.kernels.comparison import Comparison
@@ -130,3 +132,30 @@ def test_kinds_and_streams_of_members_can_be_restricted(kinds: list[str]) -> Non
     system = fit_system("searched", data, {"kinds": kinds, "streams": ["visual"]})
     assert system.streams == ("visual",)
     assert all(("width" in row) == (kinds == ["kernel"]) for row in system.history)
+
+
+@pytest.mark.parametrize("speakers", [1, 2])
+def test_true_labels_of_few_speakers_judge_where_they_can(speakers: int) -> None:
+    fold = np.full(CLIPS, -1)
+    fold[: speakers * 10] = 0
+    data = made(fold=fold)
+    lesson = read_lesson(data, (), 5, 0)
+    assert lesson.judged.sum() == (data.train.sum() if speakers == 1 else 20)
+    assert fit_system("searched", data, {"selection": {"bags": 3}}).figures["validation_accuracy"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("weights", ["a", 1], "valid number"),
+        ("weights", [-1.0], "expected numbers from 0 to"),
+        ("weights", [float("nan")], "expected numbers from 0 to"),
+        ("widths", [0.0], "expected numbers from 1e-06 to"),
+        ("penalties", [0.0], "expected numbers from 1e-06 to"),
+        ("inverse_penalties", [-1.0], "expected numbers from 1e-06 to"),
+    ],
+)
+def test_what_it_chooses_from_is_checked(option: str, value: list[Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        SearchedOptions.model_validate({option: value})
+    assert SearchedOptions.model_validate({option: [2.0, 1.0, 2.0]}).model_dump()[option] == (1.0, 2.0)

@@ -51,7 +51,7 @@ def test_a_value_stands_beside_its_default_range_and_meaning() -> None:
 def test_changed_are_those_that_the_file_states_otherwise_than_the_defaults() -> None:
     changed = {path for path, option in described("demo").items() if option.changed and not option.group}
     given = {
-        "name", "description", "fusion.model", "shard_clips", "streams.acoustic.adaptation.epochs",
+        "name", "description", "fusion.model", "fusion.learning_rate", "shard_clips", "streams.acoustic.adaptation.epochs",
         "streams.visual.features.frames.frames", "streams.visual.features.source", "streams.visual.alignment.epochs",
         "streams.visual.keep_unaligned",
     }  # fmt: skip

@@ -23,7 +23,7 @@ visual:
   keep_unaligned: true
 lexical:
   features: {modality: lexical, source: "wheel:all-minilm-l6-v2", pooling: mean}
-fusion: {model: attention}
+fusion: {model: attention, learning_rate: 0.001}
 pseudo_labels: {}
 shard_clips: 32
 """

@@ -136,7 +136,9 @@ def test_a_candidate_that_is_not_finite_ends_and_touches_no_other() -> None:
 def test_patience_ends_each_model_on_its_own() -> None:
     examples, parts, table = corpus()
     seen = search_view(examples, parts["fold0"], {"acoustic": of_view(table, parts["fold0"])}, CLASSES)
-    changes = [{"patience": 2, "epochs": 40, "learning_rate": rate} for rate in (1e-1, 3e-2)]
+    changes = [
+        {"patience": 2, "patience_steps": 0, "epochs": 40, "learning_rate": rate} for rate in (1e-1, 3e-2)
+    ]
     judged = train_candidates([Candidate(CONFIG.model_copy(update=own), (seen,)) for own in changes])
     assert [one.left for one in judged] == [("patience",), ("patience",)]
     assert all(one.epochs < 40 for one in judged)
