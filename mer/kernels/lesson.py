@@ -151,7 +151,8 @@ def inner_folds(learnt: Examples, judged: NDArray[np.bool_], folds: int, seed: i
     Dealt all together, a few large speakers of pseudo-labelled clips could leave one fold to all the clips that choices are
     judged by. A clip that is not judged follows the judged ones of its speaker or content.
     """
-    if judged.all():
+    speakers = {learnt.speaker[row] for row in np.flatnonzero(judged)}
+    if judged.all() or (len(speakers) == 1 and None not in speakers):
         return assign_folds(learnt.speaker, learnt.clip_ids, learnt.emotion, folds, seed, learnt.content)
     rows = np.flatnonzero(judged)
     seen = learnt.subset(rows)
