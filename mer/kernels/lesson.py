@@ -126,17 +126,19 @@ def read_lesson(data: FitData, streams: Collection[str], folds: int, seed: int) 
     target = (np.eye(len(data.classes))[learnt.emotion] if soft is None else soft).astype(np.float64)
     read = {name: table.rows(rows) for name, table in tables.items()}
     scaling = {name: fit_scaling(table, learnt.weight) for name, table in read.items()}
-    judged = learnt.fold >= 0
-    fold = inner_folds(learnt, judged, folds, seed)
-    if len(np.unique(fold[judged])) < 2:
-        # one speaker alone has true labels: nothing could be weighed on one part of them
-        judged = np.ones(len(rows), dtype=bool)
-        fold = inner_folds(learnt, judged, folds, seed)
+    crossed = learnt.fold >= 0
+    everyone = np.ones(len(rows), dtype=bool)
+    fold = inner_folds(learnt, crossed if crossed.any() else everyone, folds, seed)
+    if (
+        len(np.unique(fold[crossed])) < 2
+    ):  # one speaker alone has true labels: nothing could be weighed on one part of them
+        crossed = everyone
+        fold = inner_folds(learnt, crossed, folds, seed)
     return Lesson(
         learnt,
         target,
         fold,
-        judged,
+        crossed,
         scaling,
         {name: np.moveaxis(scaling[name].apply(table), 1, 0) for name, table in read.items()},
         {name: table.present for name, table in read.items()},
@@ -149,7 +151,8 @@ def inner_folds(learnt: Examples, judged: NDArray[np.bool_], folds: int, seed: i
     Dealt all together, a few large speakers of pseudo-labelled clips could leave one fold to all the clips that choices are
     judged by. A clip that is not judged follows the judged ones of its speaker or content.
     """
-    if judged.all() or not judged.any():
+    speakers = {learnt.speaker[row] for row in np.flatnonzero(judged)}
+    if judged.all() or (len(speakers) == 1 and None not in speakers):
         return assign_folds(learnt.speaker, learnt.clip_ids, learnt.emotion, folds, seed, learnt.content)
     rows = np.flatnonzero(judged)
     seen = learnt.subset(rows)
