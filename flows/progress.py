@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 from uuid import UUID
 
 import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.futures import PrefectFuture
+from prefect.futures import PrefectFuture, as_completed
 
 from flows.terminal import console
 from mer.recipes import Recipe
@@ -94,10 +94,21 @@ class StepProgress:
             part.wait(timeout=QUIET_SECONDS)
             if self._clock() - asked < QUIET_SECONDS:  # it has ended
                 return part.result()
-            under_way = duration(self._clock() - began)
-            console.print(
-                f"  [dim]{self._step}[/] {self._unit} {self._done + 1}/{self._parts}: under way for {under_way}"
-            )
+            self._tell_under_way(self._clock() - began)
+
+    def as_they_end(self, parts: Sequence[PrefectFuture[Value]]) -> Iterator[PrefectFuture[Value]]:
+        """The parts in the order in which they end, lines in between as of `awaited`: a slow one hides no other."""
+        waiting, ended = list(parts), self._clock()
+        began = ended
+        while waiting:
+            try:
+                for part in as_completed(waiting, timeout=QUIET_SECONDS):
+                    waiting.remove(part)
+                    ended = self._clock()
+                    yield part
+            except TimeoutError:
+                if self._clock() - ended >= QUIET_SECONDS:
+                    self._tell_under_way(self._clock() - began)
 
     def advance(self, what: str, *, found: bool = False) -> None:
         """Count one finished part; `what` it was, for people. `found`: it was ready, nothing was computed."""
@@ -122,6 +133,11 @@ class StepProgress:
                 self._artifact = made if isinstance(made, UUID) else None
             else:
                 update_progress_artifact(self._artifact, progress=progress)
+
+    def _tell_under_way(self, seconds: float) -> None:
+        console.print(
+            f"  [dim]{self._step}[/] {self._unit} {self._done + 1}/{self._parts}: under way for {duration(seconds)}"
+        )
 
     def _left(self) -> str:
         """Time left, if the parts to come take as long as those that were computed."""

@@ -69,15 +69,13 @@ def train_systems(experiment: Experiment) -> list[FusedView]:
 
 
 def fused_in_turn(runs: Sequence[PrefectFuture[FusedView]]) -> list[FusedView]:
-    """Results of fusion tasks in their order, each named as soon as it and those before it are there."""
+    """Results of fusion tasks in their order, each named as soon as it is there."""
     progress = StepProgress("fusion", len(runs), "model")
-    results = []
     with listening(PartProgress("fusion")):
-        for run in runs:
-            results.append(progress.awaited(run))
-            done = results[-1]
+        for run in progress.as_they_end(runs):
+            done = run.result()
             progress.advance(f"{done.system}, {view_label(done.view, done.part)}", found=done.found)
-    return results
+    return [run.result() for run in runs]
 
 
 def train_ensemble(experiment: Experiment, pseudo: PseudoByView | None = None) -> list[FusedView]:

@@ -93,9 +93,7 @@ def test_a_part_that_takes_long_is_said_to_be_under_way(
     steps = StepProgress("fusion", 3, "model")
     steps.advance("m0")
     with ThreadPoolExecutor(1) as pool:
-        slow: PrefectConcurrentFuture[str] = PrefectConcurrentFuture(
-            uuid4(), pool.submit(lambda: sleep(0.5) or "m1")
-        )  # type: ignore[func-returns-value]
+        slow: PrefectConcurrentFuture[str] = PrefectConcurrentFuture(uuid4(), pool.submit(after, 0.5, "m1"))
         assert steps.awaited(slow) == "m1"
         assert steps.awaited(PrefectConcurrentFuture(uuid4(), pool.submit(lambda: "m2"))) == "m2"
     said = lines(shown)
@@ -103,6 +101,27 @@ def test_a_part_that_takes_long_is_said_to_be_under_way(
     assert 1 <= len(said[1:]) <= 3 and set(said[1:]) <= {
         f"  fusion model 2/3: under way for {seconds} s" for seconds in (0, 1)
     }
+
+
+def after(seconds: float, name: str) -> str:
+    sleep(seconds)
+    return name
+
+
+def test_a_slow_part_hides_no_other(shown: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.2)
+    steps = StepProgress("fusion", 3, "model")
+    with ThreadPoolExecutor(3) as pool:
+        parts: list[PrefectConcurrentFuture[str]] = [
+            PrefectConcurrentFuture(uuid4(), pool.submit(after, s, name))
+            for s, name in ((0.9, "slow"), (0.01, "m1"), (0.02, "m2"))
+        ]
+        ended = []
+        for part in steps.as_they_end(parts):
+            ended.append(part.result())
+            steps.advance(ended[-1])
+    assert ended[-1] == "slow" and set(ended) == {"slow", "m1", "m2"}
+    assert any(line.startswith("  fusion model 3/3: under way") for line in lines(shown))
 
 
 @pytest.mark.parametrize(
