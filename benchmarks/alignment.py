@@ -90,10 +90,9 @@ def main() -> None:
         corpus.streams[FACE].values[PLAIN],
         corpus.streams[layer(chosen.layer)].values[PLAIN],
         study,
-        seeds=1 if chosen.quick else chosen.seeds,
+        seeds=0 if chosen.inner_only else 1 if chosen.quick else chosen.seeds,
         candidates={name: CANDIDATES[name] for name in (QUICK if chosen.quick else CANDIDATES)},
         splits=1 if chosen.quick else 2,
-        inner_only=chosen.inner_only,
     )
     write_figures(chosen.json, figures)
 
@@ -107,9 +106,8 @@ def measured(
     seeds: int,
     candidates: Mapping[str, AlignmentConfig],
     splits: int,
-    inner_only: bool = False,
 ) -> dict[str, Figure]:
-    """All outer folds, the tables, and the figures."""
+    """All outer folds, the tables, and the figures; without seeds the options are compared on inner speakers alone."""
     from mer.alignment.groups import ClipGroups
     from mer.alignment.paired_clips import PairedClips
     from mer.alignment.study import StudiedClips, fitted, study_view
@@ -137,7 +135,7 @@ def measured(
         choice = max(candidates, key=lambda one: compared[-1][one]["lift"])
         figures[f"chosen_{name}"] = choice
         print(f"{name}: {choice}", flush=True)
-        if inner_only:
+        if not seeds:
             continue
         by_seed = []
         for seed in range(1, seeds + 1):
@@ -150,7 +148,7 @@ def measured(
         own = {key: float(np.mean([fold[one][key] for fold in compared])) for key in compared[0][one]}
         print(f"  {one:<40}{own['lift']:8.2f}{own['zero_shot']:12.3f}{own['few_1_gain']:+12.3f}", flush=True)
         figures |= {f"inner/{one}/{key}": value for key, value in own.items()}
-    if inner_only:
+    if not seeds:
         return {**figures, "clips": len(examples)}
     summary = summarised(studies, study)
     print("\n" + "\n".join(table_lines(summary, "action units", "speech")), flush=True)

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mer.errors import ConfigError
+
 BIAS = 1.0
 """Variance of the constant term; the kernels themselves are 1 on their diagonal."""
 
@@ -69,13 +71,28 @@ def leave_groups_out(
         penalty: positive.
         group: (T,) number of each clip's group.
         bias: as of `solve_ridge`.
+
+    Raises:
+        ConfigError: the penalty is lost in rounding.
     """
+    try:
+        return _left_out(kernel, target, (weight, penalty, bias), group)
+    except np.linalg.LinAlgError as error:
+        if kernel.dtype == np.float64:
+            raise ConfigError(
+                f"ridge regression: expected a penalty that rounding does not swallow, found {penalty:g} with weights up to "
+                f"{weight.max():g} of {len(kernel)} clips; name a larger penalty"
+            ) from error
+    return leave_groups_out(kernel.astype(np.float64), target, weight, penalty, group, bias)
+
+
+def _left_out(
+    kernel: Floats, target: Floats, ridge: tuple[Floats, float, float], group: NDArray[np.int64]
+) -> LeftOut:
     from scipy.linalg import cho_factor, cho_solve, lapack
 
     values = target.astype(kernel.dtype)
-    factor, _ = cho_factor(
-        _regularised(kernel, weight, penalty, bias), lower=True, overwrite_a=True, check_finite=False
-    )
+    factor, _ = cho_factor(_regularised(kernel, *ridge), lower=True, overwrite_a=True, check_finite=False)
     dual = cho_solve((factor, True), values, check_finite=False)
     (invert,) = lapack.get_lapack_funcs(("potri",), (factor,))
     inverse, _ = invert(factor, lower=True, overwrite_c=True)  # its lower triangle

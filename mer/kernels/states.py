@@ -67,11 +67,16 @@ def fit_scaling(table: StateTable, weight: NDArray[np.floating]) -> Scaling:
     held = table.present
     if not held.any():
         return Scaling(np.zeros((states, width), np.float32), np.zeros((states, width), np.float32))
-    values = table.values[held].astype(np.float64).reshape(-1, states, width)
     shares = np.repeat(weight[held].astype(np.float64), table.values.shape[1])
     shares /= shares.sum()
-    mean = np.tensordot(shares, values, axes=1)
-    deviation = np.sqrt(np.tensordot(shares, np.square(values - mean), axes=1))
+    mean, deviation = np.zeros((2, states, width))
+    for state in range(
+        states
+    ):  # one at a time: all in double precision would take several times the table's memory
+        values = table.values[held, :, state].astype(np.float64).reshape(-1, width)
+        mean[state] = shares @ values
+        values -= mean[state]
+        deviation[state] = np.sqrt(shares @ np.square(values, out=values))
     varies = deviation > _SMALLEST_DEVIATION * np.maximum(1.0, np.abs(mean))
     scale = np.where(varies, 1 / np.where(varies, deviation, 1.0), 0.0)
     return Scaling(mean.astype(np.float32), scale.astype(np.float32))

@@ -57,9 +57,10 @@ def plan_features(
         try:
             key = feature_key(space.weights, spec)
         except (ConfigError, WeightsError) as error:
-            raise type(error)(
-                f"stream {name}: {error}; `--set {name}.features.source=FOLDER` says where it lies"
-            ) from error
+            # wheels are installed, and sets that are read beside a stream's own (`NAME at 1.1`, `NAME encoded`) are no streams
+            moved = not spec.source.startswith("wheel:") and " " not in name
+            hint = f"; `--set {name}.features.source=FOLDER` says where it lies" if moved else ""
+            raise type(error)(f"stream {name}: {error}{hint}") from error
         features[name] = FeatureSetRef(
             stream=name, key=noisy_key(space, corpus, spec, key), spec=spec, corpus=corpus
         )

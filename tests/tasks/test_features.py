@@ -12,6 +12,7 @@ import pytest
 from infra.catalogue import ClipUpsert
 from mer.demo import DemoConfig, generate_demo
 from mer.emotions import MER_EMOTIONS
+from mer.errors import ConfigError
 from mer.features.dataset import FeatureTable
 from mer.features.spec import FeatureSpec, FramePreparation
 from mer.quality.corruption import NoiseView
@@ -198,3 +199,19 @@ def test_the_noise_view_is_another_feature_and_always_the_same(space: Workspace)
         space.catalogue.forget_shard(ref)
         space.artifacts.discard(ref)
     np.testing.assert_array_equal(table(space, extract(space, {"noisy": noisy}), "noisy").values, heard)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "said"),
+    [
+        ("whisper", "nowhere/x", r"^stream whisper: .*; `--set whisper.features.source=FOLDER` says"),
+        ("face encoded", "nowhere/x", r"^stream face encoded: .*found neither$"),
+        ("face", "wheel:nothing", r"^stream face: .*files:<name>$"),
+    ],
+)
+def test_an_absent_encoder_is_named_with_its_stream(
+    space: Workspace, name: str, source: str, said: str
+) -> None:
+    spec = FeatureSpec.model_validate({"modality": "visual", "source": source})
+    with pytest.raises(ConfigError, match=said):
+        plan_features.fn("demo", {name: spec}, [], 8)

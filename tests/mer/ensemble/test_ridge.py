@@ -8,6 +8,7 @@ import pytest
 from mer.ensemble.landmarks import landmark_ridge
 from mer.ensemble.logistic import HIDDEN, fit_logistic
 from mer.ensemble.ridge import BIAS, leave_groups_out, solve_ridge
+from mer.errors import ConfigError
 
 ROWS, TARGETS = 60, 3
 
@@ -84,3 +85,13 @@ def test_a_single_class_is_answered_as_that_class() -> None:
     model = fit_logistic(np.random.default_rng(0).normal(size=(5, 2)), np.eye(3)[[1] * 5], np.ones(5), 1.0)
     scores = model.scores(np.zeros((2, 2)))
     np.testing.assert_allclose(scores, [[HIDDEN, 0, HIDDEN]] * 2, atol=1e-9)
+
+
+def test_a_penalty_lost_in_single_precision_is_kept_in_double_and_else_said() -> None:
+    rows = np.tile(np.random.default_rng(3).normal(size=(20, 2)), (10, 1))
+    kernel = np.exp(-0.5 * np.square(rows[:, None] - rows[None]).sum(axis=2))
+    target, weight, group = rows[:, :1], np.ones(len(rows)), np.arange(len(rows)) % 20
+    single = leave_groups_out(kernel.astype(np.float32), target, weight, 1e-9, group)
+    assert np.isfinite(single.answers).all() and single.dual.dtype == np.float64
+    with pytest.raises(ConfigError, match="expected a penalty that rounding does not swallow, found 1e-20"):
+        leave_groups_out(kernel.astype(np.float32), target, weight, 1e-20, group)

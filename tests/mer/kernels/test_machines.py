@@ -14,7 +14,7 @@ from mer.kernels import lesson as lessons
 from mer.kernels.fit import KernelSpec, fit_kernel
 from mer.kernels.lesson import read_lesson
 from mer.kernels.machines import SHARPNESS, Reading
-from mer.stream_tables import FeatureTable, absent_table, without_clips, without_stream
+from mer.stream_tables import FeatureTable, LevelTables, absent_table, without_clips, without_stream
 from mer.systems.fitted import FittedSystem
 from mer.systems.kinds import FitData, fit_system
 
@@ -119,7 +119,7 @@ def test_clips_without_a_stream_are_learnt_from_and_answered(kind: str) -> None:
     np.testing.assert_allclose(weights.values.sum(axis=1), 1)
     # no table, a table of nobody, and masking are the same
     others = {name: one for name, one in data.tables["states"].items() if name != "acoustic"}
-    without = [{"states": others}, without_stream(data.tables, "acoustic")]
+    without: list[LevelTables] = [{"states": others}, without_stream(data.tables, "acoustic")]
     without.append({"states": {**others, "acoustic": absent_table(data.tables["states"]["acoustic"])}})
     answers = [system.posteriors(tables).logits for tables in without]
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-5)

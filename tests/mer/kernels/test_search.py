@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 from varied_clips import CLIPS, TELLING, made
 
+from mer.kernels import lesson as lessons
 from mer.kernels.comparison import Comparison
 from mer.kernels.config import SearchedOptions
 from mer.kernels.grid import nearby_windows, windows
@@ -159,3 +160,13 @@ def test_what_it_chooses_from_is_checked(option: str, value: list[Any], said: st
     with pytest.raises(ValidationError, match=said):
         SearchedOptions.model_validate({option: value})
     assert SearchedOptions.model_validate({option: [2.0, 1.0, 2.0]}).model_dump()[option] == (1.0, 2.0)
+
+
+def test_variants_are_left_out_where_all_clips_have_too_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = made()
+    monkeypatch.setattr(
+        lessons, "LARGEST", 200
+    )  # 90 clips in 3 variants are more, the 50 that are compared are not
+    system = fit_system("searched", data, {"compared": 50, "kinds": ["kernel"], "selection": {"bags": 3}})
+    assert read_lesson(data, (), 5, 0).variants == 1
+    assert isinstance(system, SearchedSystem) and not any(row["varied"] for row in system.history)
