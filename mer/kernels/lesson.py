@@ -126,14 +126,10 @@ def read_lesson(data: FitData, streams: Collection[str], folds: int, seed: int) 
     target = (np.eye(len(data.classes))[learnt.emotion] if soft is None else soft).astype(np.float64)
     read = {name: table.rows(rows) for name, table in tables.items()}
     scaling = {name: fit_scaling(table, learnt.weight) for name, table in read.items()}
-<<<<<<< HEAD
-=======
-    fold = assign_folds(learnt.speaker, learnt.clip_ids, learnt.emotion, folds, seed, learnt.content)
     if (
         variants_of(read) * len(rows) > LARGEST
     ):  # further variants are left out, also where fewer clips are compared
         read = {name: StateTable(table.values[:, :1], table.present) for name, table in read.items()}
->>>>>>> review
     crossed = learnt.fold >= 0
     everyone = np.ones(len(rows), dtype=bool)
     fold = inner_folds(learnt, crossed if crossed.any() else everyone, folds, seed)
