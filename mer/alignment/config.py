@@ -36,7 +36,8 @@ class AlignmentConfig(BaseModel):
     """Symmetric InfoNCE between a clip's embeddings of two streams (system A, 3; reconstruction).
 
     The anchor is the stream whose space is fixed; the trained side is the stream that is aligned to it. Options of
-    records and recipes of versions to 0.2.0, which named the anchor `acoustic`, are read under today's names.
+    records and recipes of versions to 0.2.0, which named the anchor `acoustic`, are read under today's names. The defaults of
+    `hidden_size`, `anchor_components`, `standardise_anchor` and `dropout` were selected on RAVDESS (docs/experiments.md).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,7 +46,7 @@ class AlignmentConfig(BaseModel):
         default=128, ge=8, le=4096, description="Width E of the joint space (features)."
     )
     hidden_size: int = Field(
-        default=256,
+        default=512,
         ge=8,
         le=8192,
         description="Width of the hidden layer of the trained side's projector (features).",
@@ -57,7 +58,7 @@ class AlignmentConfig(BaseModel):
         "fitted on training clips and then fixed, and the joint space is as wide as they are.",
     )
     anchor_components: int = Field(
-        default=64,
+        default=32,
         ge=0,
         le=4096,
         description="Principal components kept of the anchor's embedding before its projector; 0 keeps all.",
@@ -72,12 +73,12 @@ class AlignmentConfig(BaseModel):
         default=16.0, gt=0.0, le=1024.0, description="Scale of the updates of `trunk: lora`, divided by rank."
     )
     standardise_anchor: Literal["none", "speaker", "source"] = Field(
-        default="none",
+        default="speaker",
         description="Standardise the anchor's targets within each speaker (or source) over its clips, labels "
         "unused: who speaks is then no shortcut. Clips of unknown or rare groups take the statistics of all.",
     )
     dropout: float = Field(
-        default=0.2, ge=0.0, lt=1.0, description="Dropout in the trained side's projector (probability)."
+        default=0.5, ge=0.0, lt=1.0, description="Dropout in the trained side's projector (probability)."
     )
     cosine_weight: float = Field(
         default=0.0,

@@ -17,6 +17,7 @@ CONFIG = AlignmentConfig(
     dropout=0.2,
     anchor_components=12,
     patience=5,
+    standardise_anchor="none",  # so that who speaks shows
 )
 SPEAKERS, EACH = 12, 25
 
