@@ -1,5 +1,7 @@
 """Emotion of short sentences in five languages by logistic regression on frozen sentence encoders: MiniLM, multilingual E5.
 
+    python -m benchmarks.text_languages [--quick] [--json PATH]
+
 48 sentences a language (`sentences.py`), six classes, four folds of whole sentences: of each class one that names the emotion and
 one that tells a situation is tested at a time. Figures, for every encoder and language: `<encoder>_<language>` (accuracy, trained
 on the same language), `<encoder>_<language>_from_english` (trained on the English sentences of the other folds), and what decides

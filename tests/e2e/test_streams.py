@@ -128,7 +128,9 @@ def test_one_stream_is_missing_for_some_clips_and_the_answers_are_those_that_wer
 def test_every_stream_is_scored_alone_and_votes(ran: Installation, artifacts: ArtifactStore) -> None:
     with ran.catalogue() as catalogue:
         (generation, *_) = catalogue.generations("several", "several")
-    assert set(generation.voters) == {"ensemble", *STREAMS}
+    assert set(generation.voters) == {"ensemble", "acoustic", "visual", "lexical"}, (
+        "of each modality, by default"
+    )
     assert sum(generation.counts.values()) > 0
 
 

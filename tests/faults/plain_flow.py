@@ -46,8 +46,14 @@ NOBODY = "http://127.0.0.1:9"
 class _Done:
     """A future whose task has run."""
 
+    _final_state = True
+    """As Prefect's `as_completed` asks for it."""
+
     def __init__(self, value: Any) -> None:
         self._value = value
+
+    def wait(self, timeout: float | None = None) -> None:
+        pass
 
     def result(self) -> Any:
         return self._value

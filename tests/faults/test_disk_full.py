@@ -42,6 +42,7 @@ from mer.encoders.weight_files import sha256_remembered
 from mer.errors import WriteFailed
 from mer.features.clip_feature import ClipFeature
 from mer.features.shard import write_shard
+from mer.fusion.system import NeuralSystem
 from mer.library.saved import SavedFusion, save_estimator
 from mer.prediction_files import write_predictions
 from mer.predictor.package import ModelPackage
@@ -74,7 +75,7 @@ def estimator(folder: Path, version: int) -> Any:
         {"acoustic": vectors}, ["a", "b"] * 6, speakers=np.arange(12) // 3
     )
     record = SavedFusion(classes=["a", "b"], framewise={"acoustic": False})
-    return save_estimator(folder / "fusion", fusion.fitted_, record)
+    return save_estimator(folder / "fusion", NeuralSystem(fusion.fitted_), record)
 
 
 def adapter(folder: Path, version: int) -> Any:
