@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 RECORDS = {version: HERE / f"package_{name}.json" for version, name in
            (("0.1.0", "before_ensembles"), ("0.2.0", "of_0_2_0"))}  # fmt: skip
 """As those versions wrote them."""
+# The options of the alignment are the defaults of that time: a record keeps what its version had.
 TOWERS = """
 name: towers
 emotions: [angry, happy, sad]
@@ -31,7 +32,7 @@ visual:
   adaptation: {rank: 2}
   block: [2, 4]
   keep_frozen: false
-  alignment: {epochs: 3}
+  alignment: {epochs: 3, anchor_components: 64, dropout: 0.2, hidden_size: 256, standardise_anchor: none}
   keep_unaligned: true
 lexical:
   features: {source: "wheel:all-minilm-l6-v2", recogniser: "wheel:moonshine-tiny"}
