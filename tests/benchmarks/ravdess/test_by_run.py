@@ -35,7 +35,9 @@ def test_the_table_has_the_folds_and_the_clips_are_files_of_the_corpus(root: Pat
         f"actor_{n:02}" for n in (4, 10, 12, 14)
     }
     clips = [corpus / "audio" / f"{name}.flac" for name in rows]
-    assert all(clip.read_bytes() == b"x" and not clip.is_symlink() for clip in clips), "ingestion follows none"
+    assert all(clip.read_bytes() == b"x" and not clip.is_symlink() for clip in clips), (
+        "ingestion follows none"
+    )
 
 
 def test_streams_that_are_not_of_sound_are_left_out_where_there_are_any() -> None:
