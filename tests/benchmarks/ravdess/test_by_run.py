@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.ravdess.emobox import FOLDS, in_emobox_fold, labels_of, scored, silent_words
+from benchmarks.ravdess.emobox import FOLDS, class_of, in_emobox_fold, labels_of, scored, silent_words
 from benchmarks.ravdess.flow import figures_of, quick_row
 from benchmarks.ravdess.subset import copied_corpus
 
@@ -43,6 +43,11 @@ def test_the_table_has_the_folds_and_the_clips_are_files_of_the_corpus(root: Pat
 def test_streams_that_are_not_of_sound_are_left_out_where_there_are_any() -> None:
     assert silent_words("demo", []) == ["--set", "streams.visual=null", "--set", "streams.lexical=null"]
     assert silent_words("demo", ["lexical=null"]) == ["--set", "streams.visual=null"]
+
+
+def test_labels_are_read_as_ingestion_reads_them() -> None:
+    spelt = ["neutral", "fear", "fearful", "surprise", "Happy"]
+    assert [class_of({"emotion": label}) for label in spelt] == [0, 5, 5, 7, 2]
 
 
 def test_ua_is_the_mean_over_folds_of_the_mean_class_recall() -> None:
