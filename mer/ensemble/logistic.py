@@ -44,7 +44,7 @@ class Span:
     """Clips in coordinates of what they span: fits on these, with any of the clips, are those on the features."""
 
     coordinates: Floats
-    """(N, min(N, D))"""
+    """(N, min(N, D)), of the features' type."""
     features: Floats
     """(N, D)"""
     lower: Floats | None
@@ -72,7 +72,8 @@ def span_of(features: Floats) -> Span:
     gram = (features @ features.T).astype(np.float64)
     gram[np.arange(count), np.arange(count)] += _JITTER * max(float(np.trace(gram)) / count, _JITTER)
     lower = np.linalg.cholesky(gram)
-    return Span(lower, features, lower)
+    # fits read them hundreds of times: half the bytes are five times as fast, and move log-probabilities by about 1e-4
+    return Span(lower.astype(features.dtype), features, lower)
 
 
 def fit_logistic(

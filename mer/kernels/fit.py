@@ -150,12 +150,22 @@ def _left_out(
     return LeftOut(dual, answers)
 
 
-def fit_logistic_machine(lesson: Lesson, spec: LogisticSpec) -> LogisticMachine:
-    """Fit a logistic regression on all clips."""
-    span, variants = _span(lesson, spec)
+def fit_logistic_machines(lesson: Lesson, specs: Sequence[LogisticSpec]) -> list[LogisticMachine]:
+    """Fit logistic regressions on all clips; those that read the same share its span, and start from each other."""
+    groups: dict[str, list[int]] = {}
+    for place, spec in enumerate(specs):
+        groups.setdefault(repr(replace(spec, inverse_penalty=0.0)), []).append(place)
+    fitted: dict[int, LogisticMachine] = {}
     everyone = np.arange(len(lesson))
-    ((fitted, coef, mean),) = _fits(lesson, span.coordinates, everyone, [spec])
-    return LogisticMachine(spec.readings, variants > 1, span.in_features(fitted), span.back(coef), mean)
+    for places in groups.values():
+        ascending = sorted(places, key=lambda place: specs[place].inverse_penalty)
+        span, variants = _span(lesson, specs[ascending[0]])
+        fits = _fits(lesson, span.coordinates, everyone, [specs[place] for place in ascending])
+        for place, (logistic, coef, mean) in zip(ascending, fits, strict=True):
+            fitted[place] = LogisticMachine(
+                specs[place].readings, variants > 1, span.in_features(logistic), span.back(coef), mean
+            )
+    return [fitted[place] for place in range(len(specs))]
 
 
 def logistics_out_of_fold(lesson: Lesson, specs: Sequence[LogisticSpec]) -> list[Posteriors]:

@@ -17,7 +17,7 @@ from mer.kernels.fit import (
     KernelSpec,
     LogisticSpec,
     fit_kernels,
-    fit_logistic_machine,
+    fit_logistic_machines,
     logistics_out_of_fold,
 )
 from mer.kernels.grid import ALONE_WIDTH, LEAST_SHARE, VARIED_PENALTY
@@ -204,9 +204,8 @@ def _fitted(lesson: Lesson, specs: Mapping[str, Spec]) -> dict[str, Machine]:
     kernels = {name: spec for name, spec in specs.items() if isinstance(spec, KernelSpec)}
     fits = fit_kernels(lesson, list(kernels.values()))
     machines: dict[str, Machine] = {name: machine for name, (machine, _) in zip(kernels, fits, strict=True)}
-    for name, spec in specs.items():
-        if isinstance(spec, LogisticSpec):
-            machines[name] = fit_logistic_machine(lesson, spec)
+    logistics = {name: spec for name, spec in specs.items() if isinstance(spec, LogisticSpec)}
+    machines |= zip(logistics, fit_logistic_machines(lesson, list(logistics.values())), strict=True)
     return machines
 
 

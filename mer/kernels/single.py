@@ -10,7 +10,7 @@ import numpy as np
 from mer.ensemble.ensemble import Ensemble
 from mer.errors import ConfigError
 from mer.kernels.config import KernelOptions, LinearOptions, StreamOptions
-from mer.kernels.fit import KernelSpec, LogisticSpec, fit_kernel, fit_logistic_machine, logistics_out_of_fold
+from mer.kernels.fit import KernelSpec, LogisticSpec, fit_kernel, fit_logistic_machines, logistics_out_of_fold
 from mer.kernels.fitted import FittedMachines
 from mer.kernels.grid import COMPARED, INVERSE_PENALTIES, kernel_penalty
 from mer.kernels.judging import calibrated_loss, held_out_accuracy, held_out_temperature, held_out_waf
@@ -87,7 +87,7 @@ class LinearKind(SystemKind[LinearOptions]):
         compared = lesson.subset(lesson.spread(COMPARED))
         held_out = logistics_out_of_fold(compared, specs) if lesson.divided else []
         best = int(np.argmin([calibrated_loss(compared, one) for one in held_out])) if held_out else 0
-        machine = fit_logistic_machine(lesson, specs[best])
+        (machine,) = fit_logistic_machines(lesson, [specs[best]])
         if run.progress is not None:
             run.progress(1, 1)
         return LinearSystem(_fitted(data, lesson, machine, compared, held_out[best] if held_out else None))
