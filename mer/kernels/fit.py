@@ -231,7 +231,9 @@ def _linear_valence(
     known = np.isfinite(valence)
     if not known.any():
         return np.zeros(features.shape[1]), float("nan")
-    model = Ridge(alpha=1 / inverse_penalty).fit(features[known], valence[known], sample_weight=weight[known])
+    # products with the features alone (LSQR): the closed form is a hundred times as dear with thousands of clips, and 1e-5 apart
+    model = Ridge(alpha=1 / inverse_penalty, solver="lsqr", tol=1e-6, max_iter=1000)
+    model.fit(features[known], valence[known], sample_weight=weight[known])
     return model.coef_.astype(np.float64), float(model.intercept_)
 
 
