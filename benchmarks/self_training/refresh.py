@@ -4,8 +4,8 @@
 
 For every published fold and draw a corpus is made: the fold's speakers are its holdout (`split: test`), two women and two men of
 the other speakers keep their labels (`benchmarks.self_training.rounds.labelled_speakers`), the rest have none. `mer run` without
-self-training gives the supervised model, `mer refresh` a candidate with the recipe's (here: `pseudo_labels: {share: 0.8}`, what
-few labels need, docs/self_training.md). Both are versions that a user would be served, scored on the holdout; hidden labels are
+self-training gives the supervised model, `mer refresh` a candidate with the recipe's (here: `pseudo_labels: {share: 0.8,
+confidence: 0.8}`, what few labelled speakers need, docs/self_training.md). Both are versions that a user would be served, scored on the holdout; hidden labels are
 read for nothing else. Where true labels of the four speakers show no gain, the candidate is the supervised model again.
 
 JSON keys: supervised, refreshed (accuracy, all draws and folds), gain, gain_low, gain_high (95 %, speakers resampled), kept (the
@@ -155,7 +155,7 @@ def _versions(chosen: Namespace, corpus: Path, name: str) -> list[Posteriors]:
 
     settings = load_settings(home=chosen.home / "home")
     common = ("--recipe", chosen.recipe, "--corpus", str(corpus), "--name", name, "--set", FOLDS_INSIDE)
-    taught = chosen.set or ["pseudo_labels={share: 0.8}"]
+    taught = chosen.set or ["pseudo_labels={share: 0.8, confidence: 0.8}"]
     _mer(chosen, "run", *common, "--set", "pseudo_labels=null")
     _mer(chosen, "refresh", *common, *(word for one in taught for word in ("--set", one)))
     artifacts = ArtifactStore(open_store(settings), cache=chosen.home / "cache")
