@@ -5,8 +5,9 @@
 For every published fold and draw a corpus is made: the fold's speakers are its holdout (`split: test`), two women and two men of
 the other speakers keep their labels (`benchmarks.self_training.rounds.labelled_speakers`), the rest have none. `mer run` without
 self-training gives the supervised model, `mer refresh` a candidate with the recipe's (here: `pseudo_labels: {share: 0.8,
-confidence: 0.8}`, what few labelled speakers need, docs/self_training.md). Both are versions that a user would be served, scored on the holdout; hidden labels are
-read for nothing else. Where true labels of the four speakers show no gain, the candidate is the supervised model again.
+confidence: 0.8}`, what few labelled speakers need, docs/self_training.md). Both are versions that a user would be served, scored
+on the holdout; hidden labels are read for nothing else. Where true labels of the four speakers show no gain, the candidate is the
+supervised model again.
 
 JSON keys: supervised, refreshed (accuracy, all draws and folds), gain, gain_low, gain_high (95 %, speakers resampled), kept (the
 share of corpora in which a round was kept), waf_supervised, waf_refreshed, processor_minutes.
