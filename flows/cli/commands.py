@@ -279,6 +279,10 @@ def _run_flow(flow: str, options: FlowOptions) -> None:
     run = getattr(import_module(module), function)
     _addresses(started)
     run_watched(run, options)
+    from flows.workers.device_time import device_time
+
+    if (cost := device_time().line()) is not None:
+        typer.echo(cost)
 
 
 def _fail(message: str) -> None:

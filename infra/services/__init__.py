@@ -31,6 +31,7 @@ __all__ = [
     "SERVICES",
     "ServiceStatus",
     "environment_of",
+    "restart_command",
     "running_address",
     "s3_credentials",
     "start",
@@ -51,6 +52,9 @@ _SERVERS: Mapping[str, Callable[[Settings, int], Server]] = MappingProxyType(
     {"prefect": prefect_server, "mlflow": mlflow_server, "s3": s3_server, "postgres": postgres_server}
 )
 SERVICES: tuple[str, ...] = tuple(_SERVERS)
+STORES = ("postgres", "s3")
+"""Services that others keep their data in: started first, stopped last."""
+SERVERS = ("prefect", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ def start(name: str, settings: Settings | None = None) -> str:
     with process.exclusively():
         state = process.state()
         port = state.port if state is not None else None
+        if not process.leader_lives():
+            process.stop()  # what a first process that was killed left behind
         if state is not None and process.members():
             server = _SERVERS[name](settings, port or 0)
             with suppress(ServiceFailed):  # half dead (a start that was killed): stopped, then started anew
@@ -138,7 +144,8 @@ def stop_all(settings: Settings | None = None) -> list[str]:
 
     stopped: list[str] = []
     # What talks to the servers before the servers themselves.
-    for group in ([name for name in known if name not in SERVICES], [n for n in known if n in SERVICES]):
+    commands = [name for name in known if name not in SERVICES]
+    for group in (commands, [n for n in known if n in SERVERS], [n for n in known if n in STORES]):
         with ThreadPoolExecutor(max_workers=max(1, len(group))) as pool:
             results = list(pool.map(stop_one, group))
         stopped += [name for name, ran in zip(group, results, strict=True) if ran]
@@ -158,6 +165,23 @@ def start_command(
     with process.exclusively():
         if process.members():
             return False
+        process.launch(command, {**inherited_environment(), **environment}, settings.home / name)
+    return True
+
+
+def restart_command(
+    name: str, command: Sequence[str], environment: Mapping[str, str], settings: Settings
+) -> bool:
+    """`start_command` for one whose first process has ended: what is left of its group is ended before.
+
+    Returns False if it runs, or was stopped meanwhile.
+    """
+    process = ServiceProcess(name, settings.services_folder)
+    with process.exclusively():
+        state = process.state()
+        if state is None or not state.mark or process.leader_lives():
+            return False
+        process.stop()
         process.launch(command, {**inherited_environment(), **environment}, settings.home / name)
     return True
 

@@ -30,6 +30,11 @@ def was_not_stopped(name: str, settings: Settings) -> bool:
         return was_started(name, settings)
 
 
+def leader_has_died(name: str, settings: Settings) -> bool:
+    """True where the service was started, not stopped, and its first process has ended, whatever lives of its group."""
+    return was_started(name, settings) and not ServiceProcess(name, settings.services_folder).leader_lives()
+
+
 def has_died(name: str, settings: Settings) -> bool:
     """True where the service was started, not stopped, and none of its processes lives."""
     return was_started(name, settings) and not ServiceProcess(name, settings.services_folder).members()

@@ -12,10 +12,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from infra.settings import Settings
 
-_turn = threading.Lock()
+GPU_TAG = "gpu"
+"""Tag of tasks that compute on a GPU where there is one."""
+
+_turn, _counting = threading.Lock(), threading.Lock()
 
 
 @contextmanager
@@ -30,4 +34,39 @@ def computing(settings: Settings) -> Iterator[float]:
     with _turn:
         waited = time.monotonic() - requested_at
         torch.set_num_threads(settings.compute_threads or 1)
-        yield waited
+        began = time.monotonic()
+        try:
+            yield waited
+        finally:
+            _count(time.monotonic() - began)
+
+
+@dataclass
+class _Counted:
+    """Seconds of computation of this process."""
+
+    all: float = 0.0
+    gpu: float = 0.0
+
+
+_counted = _Counted()
+
+
+def computed_seconds() -> float:
+    """How long this process has computed since it began, without waiting for its turn."""
+    return _counted.all
+
+
+def gpu_task_seconds() -> float:
+    """The part of it that tasks tagged `gpu` took which Prefect ran in this process."""
+    return _counted.gpu
+
+
+def _count(seconds: float) -> None:
+    from prefect.context import TaskRunContext  # not where a library's user computes without Prefect
+
+    context = TaskRunContext.get()
+    with _counting:
+        _counted.all += seconds
+        if context is not None and GPU_TAG in context.task.tags:
+            _counted.gpu += seconds

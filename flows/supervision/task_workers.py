@@ -1,0 +1,46 @@
+"""Task workers as services of the home (`mer worker --background`, `mer up --profile full`): one that dies is started again."""
+
+from __future__ import annotations
+
+from flows.workers.crew import worker_command
+from flows.workers.gpus import own_devices, visible_gpus
+from flows.workers.pool_choice import PoolChoice
+from infra.services import restart_command, start_command
+from infra.services.deaths import leader_has_died, was_not_stopped, was_started
+from infra.settings import Settings
+
+_PREFIX = "task-worker"
+
+
+def start_task_workers(settings: Settings, pool: PoolChoice, count: int) -> list[str]:
+    """See that `count` workers of a pool run; returns the names of all of them. Raises ServiceFailed."""
+    names = [f"{_PREFIX}-{pool.value}-{number + 1}" for number in range(count)]
+    for name in names:
+        start_command(name, worker_command(pool), _environment(settings, name), settings)
+    return names
+
+
+def task_workers(settings: Settings) -> list[str]:
+    """Names of those that were started and not stopped, whether or not they live."""
+    found = sorted(path.stem for path in settings.services_folder.glob(f"{_PREFIX}-*.json"))
+    return [name for name in found if was_started(name, settings)]
+
+
+def replace_dead(settings: Settings) -> list[str]:
+    """Start those again that died, in the place of what is left of their process groups; returns their names."""
+    dead = [name for name in task_workers(settings) if leader_has_died(name, settings)]
+    replaced = [name for name in dead if was_not_stopped(name, settings)]
+    for name in replaced:
+        restart_command(name, worker_command(_pool(name)), _environment(settings, name), settings)
+    return replaced
+
+
+def _pool(name: str) -> PoolChoice:
+    return PoolChoice(name.split("-")[-2])
+
+
+def _environment(settings: Settings, name: str) -> dict[str, str]:
+    pool = _pool(name)
+    gpus = visible_gpus() if pool is PoolChoice.GPU else ()
+    devices = own_devices(pool, int(name.rpartition("-")[2]) - 1, gpus)
+    return {"MER_HOME": str(settings.home), **devices}
