@@ -16,8 +16,6 @@ from flows.cli.check import check, check_before
 from flows.cli.generations import generations
 from flows.cli.group import Commands, everywhere, interruptible, is_verbose
 from flows.cli.local import register
-from flows.cli.local import servers as _servers
-from flows.cli.local import show_addresses as _addresses
 from flows.cli.options import (
     AdaptStreamOption,
     AgainstOption,
@@ -42,6 +40,8 @@ from flows.cli.predict import register as register_predict
 from flows.cli.prune import prune
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
+from flows.cli.started_servers import servers as _servers
+from flows.cli.started_servers import show_addresses as _addresses
 
 if TYPE_CHECKING:
     from flows.options import FlowOptions
@@ -261,8 +261,11 @@ def _run_flow(flow: str, options: FlowOptions) -> None:
     options.load_recipe()
     if options.corpus:
         check_before(options, trains=flow not in _WITHOUT_LABELS)
+    from infra.services.stores import start_stores
+    from infra.settings import load_settings
     from tasks.stage.workspace import existing_workspace
 
+    start_stores(load_settings())
     existing_workspace()  # stores that cannot be used are said before any server is started
     started = _servers()
     from flows.upkeep import put_right

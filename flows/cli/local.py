@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Annotated
+
 import typer
 
+from flows.cli.started_servers import servers, show_addresses
 from flows.cli.worker import worker
+
+
+class Profile(StrEnum):
+    """What `mer up` makes of a new home."""
+
+    FULL = "full"
 
 
 def register(app: typer.Typer) -> None:
@@ -22,11 +32,33 @@ def status() -> None:
     show_status()
 
 
-def up() -> None:
-    """Start the local Prefect and MLflow servers in the background (`mer down` stops them).
+def up(
+    profile: Annotated[
+        Profile | None,
+        typer.Option(
+            help="`full`: the home keeps its data in Postgres and S3 servers of its own, and its tasks run on workers of both "
+            "pools; only for a new home, which stays so. Left out: what the home is."
+        ),
+    ] = None,
+    cpu_workers: Annotated[
+        int | None, typer.Option(min=0, max=1024, help="Workers of pool mer-cpu of a full home; default: 1.")
+    ] = None,
+    gpu_workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1024,
+            help="Workers of pool mer-gpu of a full home; default: one for each GPU, on a machine without one a single one.",
+        ),
+    ] = None,
+) -> None:
+    """Start the local servers in the background (`mer down` stops them): Prefect and MLflow, of a full home all it has.
 
-    What MLflow refused before is sent once more.
+    Those that die are started again. What MLflow refused before is sent once more.
     """
+    from flows.profiles import choose_profile
+
+    choose_profile(profile is Profile.FULL, cpu_workers, gpu_workers)
     started = servers()
     show_addresses(started)
     typer.echo("their pages ask for a password once: `mer password` shows it")
@@ -70,24 +102,3 @@ def deploy() -> None:
     typer.echo(
         "a worker runs in the background: `mer status` shows it and the next scheduled runs, `mer down` stops it"
     )
-
-
-def servers() -> dict[str, str]:
-    """Start what is not running, and what watches over it; gives the addresses by name."""
-    from flows.servers import ensure_servers
-    from flows.supervision.client_retries import be_patient
-    from flows.supervision.supervisor import ensure_supervisor
-    from infra.settings import load_settings
-
-    started = ensure_servers()
-    be_patient(load_settings())
-    ensure_supervisor(load_settings())
-    return started
-
-
-def show_addresses(started: dict[str, str]) -> None:
-    """Print them, without passwords."""
-    from infra.shown_address import shown_address
-
-    for name, address in started.items():
-        typer.echo(f"{name:<8} {shown_address(address)}")

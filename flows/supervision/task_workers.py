@@ -5,7 +5,8 @@ from __future__ import annotations
 from flows.workers.crew import worker_command
 from flows.workers.gpus import own_devices, visible_gpus
 from flows.workers.pool_choice import PoolChoice
-from infra.services import restart_command, start_command
+from infra.profile import full_profile
+from infra.services import restart_command, start_command, stop
 from infra.services.deaths import leader_has_died, was_not_stopped, was_started
 from infra.settings import Settings
 
@@ -18,6 +19,27 @@ def start_task_workers(settings: Settings, pool: PoolChoice, count: int) -> list
     for name in names:
         start_command(name, worker_command(pool), _environment(settings, name), settings)
     return names
+
+
+def ensure_task_workers(settings: Settings) -> list[str]:
+    """See that the workers of a full home run, as many as it shall have; returns their names. Raises ServiceFailed."""
+    profile = full_profile(settings.home)
+    if profile is None or settings.task_runner != "workers":
+        return []
+    gpus = max(1, len(visible_gpus())) if profile.gpu_workers is None else profile.gpu_workers
+    cpu = start_task_workers(settings, PoolChoice.CPU, profile.cpu_workers)
+    return cpu + start_task_workers(settings, PoolChoice.GPU, gpus)
+
+
+def stop_surplus(settings: Settings, pool: PoolChoice, count: int) -> list[str]:
+    """Stop workers of a pool whose number is above `count`; returns their names. Raises ServiceFailed."""
+    numbered = [
+        (name, int(name.rpartition("-")[2])) for name in task_workers(settings) if _pool(name) is pool
+    ]
+    surplus = [name for name, number in numbered if number > count]
+    for name in surplus:
+        stop(name, settings)
+    return surplus
 
 
 def task_workers(settings: Settings) -> list[str]:

@@ -31,6 +31,7 @@ __all__ = [
     "SERVICES",
     "ServiceStatus",
     "environment_of",
+    "is_healthy",
     "restart_command",
     "running_address",
     "s3_credentials",
@@ -198,6 +199,13 @@ def status(settings: Settings | None = None) -> list[ServiceStatus]:
         address = shown_address(state.address) if state is not None and members else None
         statuses.append(ServiceStatus(name, address, len(members), memory))
     return statuses
+
+
+def is_healthy(name: str, settings: Settings | None = None) -> bool:
+    """True if a local server that was started answers now."""
+    settings = settings or load_settings()
+    state = _process(name, settings).state()
+    return state is not None and bool(state.mark) and _SERVERS[name](settings, state.port).ready()
 
 
 def running_address(name: str, settings: Settings) -> str | None:
