@@ -88,7 +88,11 @@ def password() -> None:
     show_passwords()
 
 
-def deploy() -> None:
+def deploy(
+    worker: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Start the worker of whole flows (pool mer-cpu) too.")
+    ] = True,
+) -> None:
     """Register the deployments of prefect.yaml and start a worker in the background.
 
     The nightly ones (retrain, prune) then run by themselves; each can be started as a form of the Prefect page.
@@ -96,9 +100,10 @@ def deploy() -> None:
     started = servers()
     from flows.deployments import deploy_all
 
-    names = deploy_all()
+    names = deploy_all(worker)
     show_addresses(started)
     typer.echo(f"registered: {', '.join(names)}")
-    typer.echo(
-        "a worker runs in the background: `mer status` shows it and the next scheduled runs, `mer down` stops it"
-    )
+    if worker:
+        typer.echo(
+            "a worker runs in the background: `mer status` shows it and the next scheduled runs, `mer down` stops it"
+        )
