@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Collection
+
 from flows.workers.crew import worker_command
 from flows.workers.gpus import own_devices, visible_gpus
 from flows.workers.pool_choice import PoolChoice
+from infra.catalogue import ProcessRole, has_catalogue, open_catalogue
 from infra.profile import full_profile
 from infra.services import restart_command, start_command, stop
-from infra.services.deaths import leader_has_died, was_not_stopped, was_started
+from infra.services.deaths import leader_has_died, leader_number, was_not_stopped, was_started
 from infra.settings import Settings
 
 _PREFIX = "task-worker"
@@ -49,12 +53,27 @@ def task_workers(settings: Settings) -> list[str]:
 
 
 def replace_dead(settings: Settings) -> list[str]:
-    """Start those again that died, in the place of what is left of their process groups; returns their names."""
+    """Start those again that died, in the place of what is left of their process groups; returns their names.
+
+    Raises:
+        CatalogueUnavailable: it could not be noted that they died; all the same they were started again.
+    """
     dead = [name for name in task_workers(settings) if leader_has_died(name, settings)]
     replaced = [name for name in dead if was_not_stopped(name, settings)]
+    labels = {f"{socket.gethostname()}:{leader_number(name, settings)}" for name in replaced}
     for name in replaced:
         restart_command(name, worker_command(_pool(name)), _environment(settings, name), settings)
+    if replaced and has_catalogue(settings):
+        _note_dead(settings, labels)
     return replaced
+
+
+def _note_dead(settings: Settings, labels: Collection[str]) -> None:
+    """Let what they ran wait again at once: their hearts, which would say so, may have ended with them."""
+    with open_catalogue(settings) as catalogue:
+        for row in catalogue.task_processes():
+            if row.role is ProcessRole.WORKER and row.label in labels:
+                catalogue.end_process(row.id)
 
 
 def _pool(name: str) -> PoolChoice:

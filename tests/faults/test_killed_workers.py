@@ -79,7 +79,7 @@ def test_killed_workers(
     faults.row = "kill -9 of task workers at random"
     draw = random.Random(kills)
     said = tmp_path / "run.log"
-    with said.open("wb") as log, Crew(home, 2) as crew, within(RUN_SECONDS):
+    with said.open("wb") as log, Crew(home, ["gpu", "gpu", "cpu"]) as crew, within(RUN_SECONDS):
         run = subprocess.Popen(
             home.command(*arguments(home.corpus)), env=home.variables(), stdout=log, stderr=subprocess.STDOUT
         )
