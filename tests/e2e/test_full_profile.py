@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 SERVERS = ("postgres", "s3", "prefect", "mlflow")
 WORKERS = ("task-worker-cpu-1", "task-worker-gpu-1", "task-worker-gpu-2")
-REPLACED_SECONDS = 120.0
+REPLACED_SECONDS = 300.0
 
 
 @pytest.fixture(scope="module")
