@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flows.workers.pools import GPU
 from infra.catalogue import WorkDone
-from tasks.stage.compute import gpu_task_seconds
+from tasks.stage.computed_time import gpu_task_seconds
 from tasks.stage.workspace import workspace
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from flows.workers.pool_choice import PoolChoice
-from tasks.stage.compute import GPU_TAG
+from tasks.stage.computed_time import GPU_TAG
 
 CPU, GPU = "mer-cpu", "mer-gpu"
 

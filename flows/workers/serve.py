@@ -31,7 +31,7 @@ from flows.workers.pools import GPU, pools_of, pools_text
 from flows.workers.watch import process_label
 from infra.catalogue import Catalogue, ProcessRole, TakenTask, WorkDone
 from infra.errors import CatalogueUnavailable, NotAReference
-from tasks.stage.compute import computed_seconds
+from tasks.stage.computed_time import computed_seconds
 from tasks.stage.workspace import workspace
 
 logger = logging.getLogger(__name__)

@@ -8,18 +8,62 @@ wait for each other were 3 to 11 times slower than one (measured; docs/experimen
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
 
 from infra.settings import Settings
+from tasks.stage.computed_time import counted
 
-GPU_TAG = "gpu"
-"""Tag of tasks that compute on a GPU where there is one."""
 
-_turn, _counting = threading.Lock(), threading.Lock()
+class Turns:
+    """Turns of threads: in the order in which they ask, but who follows on something goes before all who begin.
+
+    Fits and predictions of many tasks would otherwise go in two rows, and no task would end before the last fit.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: list[tuple[bool, int]] = []
+        self._asked, self._taken = 0, False
+
+    @contextmanager
+    def turn(self, *, follows: bool) -> Iterator[None]:
+        """Wait for a turn and keep it; `follows`: goes first."""
+        with self._changed:
+            own = (not follows, self._asked)
+            self._asked += 1
+            heapq.heappush(self._waiting, own)
+            try:
+                self._changed.wait_for(lambda: not self._taken and self._waiting[0] == own)
+            finally:  # also of a thread that is interrupted as it waits
+                self._waiting.remove(own)
+                heapq.heapify(self._waiting)
+                self._changed.notify_all()
+            self._taken = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken = False
+                self._changed.notify_all()
+
+
+_turns = Turns()
+_following: ContextVar[bool] = ContextVar("_following", default=False)
+
+
+@contextmanager
+def following() -> Iterator[None]:
+    """What computes in here ends what its task has begun, and goes before what other tasks begin."""
+    before = _following.set(True)
+    try:
+        yield
+    finally:
+        _following.reset(before)
 
 
 @contextmanager
@@ -31,42 +75,8 @@ def computing(settings: Settings) -> Iterator[float]:
     import torch
 
     requested_at = time.monotonic()
-    with _turn:
+    with _turns.turn(follows=_following.get()):
         waited = time.monotonic() - requested_at
         torch.set_num_threads(settings.compute_threads or 1)
-        began = time.monotonic()
-        try:
+        with counted():
             yield waited
-        finally:
-            _count(time.monotonic() - began)
-
-
-@dataclass
-class _Counted:
-    """Seconds of computation of this process."""
-
-    all: float = 0.0
-    gpu: float = 0.0
-
-
-_counted = _Counted()
-
-
-def computed_seconds() -> float:
-    """How long this process has computed since it began, without waiting for its turn."""
-    return _counted.all
-
-
-def gpu_task_seconds() -> float:
-    """The part of it that tasks tagged `gpu` took which Prefect ran in this process."""
-    return _counted.gpu
-
-
-def _count(seconds: float) -> None:
-    from prefect.context import TaskRunContext  # not where a library's user computes without Prefect
-
-    context = TaskRunContext.get()
-    with _counting:
-        _counted.all += seconds
-        if context is not None and GPU_TAG in context.task.tags:
-            _counted.gpu += seconds

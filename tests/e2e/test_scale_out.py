@@ -63,7 +63,15 @@ def who_ran(installation: Installation) -> dict[str, set[str]]:
     return tags
 
 
-@pytest.mark.parametrize("runner", ["processes", "workers", "dask", "ray"])
+@pytest.mark.parametrize(
+    "runner",
+    [
+        "processes",
+        "workers",
+        pytest.param("dask", marks=pytest.mark.nightly),
+        pytest.param("ray", marks=pytest.mark.nightly),
+    ],
+)
 def test_features_are_the_same_bytes(
     runner: str,
     by_threads: dict[tuple[str, str], str],
