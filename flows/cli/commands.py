@@ -16,6 +16,8 @@ from flows.cli.check import check, check_before
 from flows.cli.generations import generations
 from flows.cli.group import Commands, everywhere, interruptible, is_verbose
 from flows.cli.local import register
+from flows.cli.local import servers as _servers
+from flows.cli.local import show_addresses as _addresses
 from flows.cli.options import (
     AdaptStreamOption,
     AgainstOption,
@@ -40,8 +42,7 @@ from flows.cli.predict import register as register_predict
 from flows.cli.prune import prune
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
-from flows.cli.started_servers import servers as _servers
-from flows.cli.started_servers import show_addresses as _addresses
+from flows.cli.worker import worker
 
 if TYPE_CHECKING:
     from flows.options import FlowOptions
@@ -249,6 +250,7 @@ app.command()(check)
 app.command()(recipes)
 app.command()(prune)
 register(app)
+app.command()(worker)
 register_backup(app)
 app.add_typer(generations, name="generations")
 

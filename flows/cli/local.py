@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.started_servers import servers, show_addresses
-from flows.cli.worker import worker
-
 
 class Profile(StrEnum):
     """What `mer up` makes of a new home."""
@@ -19,7 +16,7 @@ class Profile(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (status, up, down, password, deploy, worker):
+    for command in (status, up, down, password, deploy):
         app.command()(command)
 
 
@@ -107,3 +104,27 @@ def deploy(
         typer.echo(
             "a worker runs in the background: `mer status` shows it and the next scheduled runs, `mer down` stops it"
         )
+
+
+def servers() -> dict[str, str]:
+    """Start what is not running, and what watches over it; gives the addresses by name."""
+    from flows.servers import ensure_servers
+    from flows.supervision.client_retries import be_patient
+    from flows.supervision.supervisor import ensure_supervisor
+    from flows.supervision.task_workers import ensure_task_workers
+    from infra.settings import load_settings
+
+    started = ensure_servers()
+    settings = load_settings()
+    be_patient(settings)
+    ensure_task_workers(settings)
+    ensure_supervisor(settings)
+    return started
+
+
+def show_addresses(started: dict[str, str]) -> None:
+    """Print them, without passwords."""
+    from infra.shown_address import shown_address
+
+    for name, address in started.items():
+        typer.echo(f"{name:<8} {shown_address(address)}")

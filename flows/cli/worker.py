@@ -52,7 +52,7 @@ def worker(
     gpus = visible_gpus() if pool is PoolChoice.GPU else ()
     number = count or max(1, len(gpus))
     if background:
-        from flows.cli.started_servers import servers
+        from flows.cli.local import servers
         from flows.supervision.task_workers import start_task_workers
 
         servers()
