@@ -18,7 +18,7 @@ from infra.services.trigram_indexes import without_trigrams
         ("CREATE EXTENSION vector", "CREATE EXTENSION vector"),
         (
             "CREATE INDEX CONCURRENTLY\n trgm_ix_flow_name\n ON flow USING gin (name gin_trgm_ops);",
-            "CREATE INDEX CONCURRENTLY\n trgm_ix_flow_name\n ON flow (name);",
+            "CREATE INDEX CONCURRENTLY\n trgm_ix_flow_name\n ON flow (left(name, 200));",
         ),
         ("CREATE INDEX ix ON flow USING gin (tags)", "CREATE INDEX ix ON flow USING gin (tags)"),
         ("SELECT name FROM flow WHERE name = 'pg_trgm'", "SELECT name FROM flow WHERE name = 'pg_trgm'"),
