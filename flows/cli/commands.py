@@ -284,9 +284,10 @@ def _run_flow(flow: str, options: FlowOptions) -> None:
     run = getattr(import_module(module), function)
     _addresses(started)
     run_watched(run, options)
+    from flows.terminal import shows_last_line_only
     from flows.workers.device_time import device_time
 
-    if (cost := device_time().line()) is not None:
+    if (cost := device_time().line()) is not None and not shows_last_line_only():
         typer.echo(cost)
 
 

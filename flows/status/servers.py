@@ -11,7 +11,7 @@ from flows.supervision.task_workers import task_workers
 from infra.profile import full_profile
 from infra.services import is_healthy
 from infra.services import status as service_status
-from infra.services.deaths import has_died, leader_has_died, was_started
+from infra.services.deaths import has_died, is_served_by, leader_has_died, was_started
 from infra.settings import Settings
 from infra.shown_address import shown_address
 
@@ -50,7 +50,7 @@ def _elsewhere(settings: Settings) -> dict[str, str]:
     api, tracking = settings.prefect_api_url, settings.mlflow_tracking_uri.get_secret_value()
     named = (
         {"mlflow": f"{shown_address(tracking)} (MER_MLFLOW_TRACKING_URI)"}
-        if tracking.startswith("http")
+        if tracking.startswith("http") and not is_served_by("mlflow", f"{tracking}/", settings)
         else {}
     )
     return named if api is None else named | {"prefect": f"{api} (MER_PREFECT_API_URL)"}
