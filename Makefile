@@ -10,6 +10,7 @@ ALONE := fer
 HASHES ?= yes
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt $(LOCKS) | cksum | cut -d' ' -f1)
 RECIPE ?=
+PROFILE ?=
 ARGS ?=
 BENCH ?= ravdess.adapted
 
@@ -66,8 +67,8 @@ check: setup  ## Lint, format, strict types, layer contracts
 format: setup  ## Format and sort imports
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-up: setup  ## Start the local Prefect and MLflow servers in the background
-	@$(BIN)/mer up
+up: setup  ## Start the local servers in the background; PROFILE=full: Postgres, S3, Prefect, MLflow and workers of both pools
+	@$(BIN)/mer up $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
 down:  ## Stop the local servers
 	@test ! -x $(BIN)/mer || $(BIN)/mer down

@@ -13,6 +13,7 @@ from flows.options import LayerOptions
 from flows.pipeline_flow import pipeline_flow
 from flows.progress import begin_stage, layer_study, tell_found
 from flows.reporting import show_layers
+from flows.workers.device_time import device_time_tracked
 from mer.adaptation.block import Block
 from mer.errors import ConfigError
 from mer.recipes import Recipe
@@ -35,7 +36,7 @@ def layers(options: LayerOptions) -> dict[str, dict[str, LearntStream]]:
         recipe = with_study_pooling(recipe, stream, options.pooling)
         states_to_study(recipe, stream)  # a stream without layers is an error before anything is read
     parent_run = f"layers {flow_run.name or recipe.name}"
-    with tracked(parent_run):
+    with tracked(parent_run), device_time_tracked(parent_run):
         dataset, _ = ingest_corpus(recipe, options)
         experiment = settle_texts(Experiment(recipe, dataset, parent_run), streams)
         results = {stream: study_views(experiment, stream) for stream in streams}
@@ -83,7 +84,9 @@ def _states(experiment: Experiment, stream: str) -> tuple[FeatureSetRef, ...]:
         return (experiment.features[stream],)
     if spec.pooling != "frames":
         return (extract(experiment, {f"{stream} layers": spec})[f"{stream} layers"],)
-    studied = spec.layers if isinstance(spec.layers, tuple) else range(count_hidden_states(spec))
+    studied = (
+        spec.layers if isinstance(spec.layers, tuple) else range(count_hidden_states.submit(spec).result())
+    )
     names = [f"{stream} frames of layer {state}" for state in studied]
     specs = {name: spec.prefix(state) for state, name in zip(studied, names, strict=True)}
     # a shard holds every state's frames in memory until it is written

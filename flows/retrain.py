@@ -22,6 +22,7 @@ from flows.reporting import show_promotion, show_remarks
 from flows.result_table import show_systems
 from flows.self_training import refresh_pseudo_labels
 from flows.train import train_systems
+from flows.workers.device_time import device_time_tracked
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import training_remarks
 from tasks.serve.evaluation import evaluate, read_report
@@ -58,7 +59,11 @@ def retrained(options: RetrainOptions) -> RetrainReport:
         options.catalogue_name(options.corpus) if options.corpus else "", recipe.name
     )
     require_same_classes(model, recipe.emotions)
-    with exclusively(f"retrain/{model}") as fencing_token, tracked(parent_run):
+    with (
+        exclusively(f"retrain/{model}") as fencing_token,
+        tracked(parent_run),
+        device_time_tracked(parent_run),
+    ):
         dataset, _ = ingest_corpus(recipe, options)
         show_remarks(training_remarks(dataset, recipe.gate.min_clips))
         experiment = extract_streams(Experiment(recipe, dataset, parent_run))

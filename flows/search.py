@@ -58,7 +58,7 @@ def search(options: SearchOptions) -> SearchReport | MachineReport:
         fresh_seeds=options.fresh_seeds,
     )
     inputs = {view.name: experiment.inputs(view) for view in experiment.views}
-    report = search_fusion(dataset, experiment.recipe, inputs, plan)
+    report = search_fusion.submit(dataset, experiment.recipe, inputs, plan).result()
     console.print(
         f"[bold]study {report.study}[/]: {report.trials} trials, {report.models_trained} models and {report.models_again} "
         f"trained again with fresh seeds; best mean WAF on validation speakers {report.best_value:.3f} when chosen, "

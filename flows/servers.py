@@ -11,8 +11,10 @@ from infra.errors import ServiceFailed
 from infra.home import prepare_home
 from infra.loopback import ask_loopback_directly
 from infra.services import start_all
+from infra.services.deaths import is_served_by
 from infra.services.home_secrets import prefect_auth_string
 from infra.services.servers import reachable, status_of
+from infra.services.stores import start_stores
 from infra.settings import Settings, load_settings
 
 
@@ -27,6 +29,8 @@ def ensure_servers() -> dict[str, str]:
     """
     settings = load_settings()
     prepare_home(settings.home)
+    start_stores(settings)
+    settings = load_settings()  # as the stores of a full home were started now
     ask_loopback_directly()
     os.environ["MER_HOME"] = str(settings.home)  # processes started elsewhere take the same one
     api = settings.prefect_api_url
@@ -38,7 +42,10 @@ def ensure_servers() -> dict[str, str]:
         )
     to_start = [
         name
-        for name, needed in (("prefect", api is None), ("mlflow", not tracking.startswith("http")))
+        for name, needed in (
+            ("prefect", api is None),
+            ("mlflow", not tracking.startswith("http") or is_served_by("mlflow", f"{tracking}/", settings)),
+        )
         if needed
     ]
     started = start_all(to_start, settings)

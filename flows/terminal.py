@@ -78,6 +78,11 @@ def show_last_line_only() -> None:
     console.width = _UNWRAPPED
 
 
+def shows_last_line_only() -> bool:
+    """True for a command with --quiet: what it ends with is its answer, and nothing may come after that."""
+    return isinstance(sys.stdout, LastLine)
+
+
 def data_output() -> BinaryIO:
     """Standard output as bytes, for answers that another program reads: nothing of it is kept back."""
     stream = sys.stdout._stream if isinstance(sys.stdout, LastLine) else sys.stdout

@@ -19,19 +19,46 @@ from infra.address import Address, secrets_of
 from infra.errors import SettingsError
 from infra.hidden_secrets import hide
 from infra.home import default_home
+from infra.profile import own_stores
 from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_url
 
 PREFIX = "MER_"
+OWN_ACCESS_KEY = "mer"
+"""Access key of a home's own object store."""
 _NOT_ASKED = "default_factory_not_called"
 """Type of pydantic's complaint about defaults below a home that was refused."""
 
 
-def _sqlite_below_home(name: str) -> Any:
+def _database(name: str, file: str) -> Any:
+    """Default address of a database: `name` of a full home's Postgres, or SQLite's `file` below a plain home."""
+
     def default(data: dict[str, Any]) -> Address:
-        return Address(sqlite_url(data["home"] / name))
+        stores = own_stores(data["home"])
+        return Address(stores.database(name) if stores else sqlite_url(data["home"] / file))
 
     return default
+
+
+def _object_store(data: dict[str, Any]) -> str:
+    stores = own_stores(data["home"])
+    return stores.objects if stores else (data["home"] / "objects").as_uri()
+
+
+def _object_key(name: str) -> Any:
+    def default(data: dict[str, Any]) -> SecretStr | None:
+        stores = own_stores(data["home"])
+        if stores is None or data.get("object_store_url") != stores.objects:
+            return None
+        return SecretStr(OWN_ACCESS_KEY if name == "access" else stores.object_secret)
+
+    return default
+
+
+def _tracking(data: dict[str, Any]) -> Address:
+    stores = own_stores(data["home"])
+    own = stores.tracking if stores else None
+    return Address(own or sqlite_url(data["home"] / "mlflow/mlflow.db"))
 
 
 class Settings(BaseSettings):
@@ -48,22 +75,26 @@ class Settings(BaseSettings):
         "else mer in the user's data folder.",
     )
     database_url: Address = Field(
-        default_factory=_sqlite_below_home("catalogue.db"),
+        default_factory=_database("mer", "catalogue.db"),
         description="SQLAlchemy URL of the catalogue: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DB.",
     )
     object_store_url: str = Field(
-        default_factory=lambda data: (data["home"] / "objects").as_uri(),
+        default_factory=_object_store,
         description="file:///FOLDER or s3://BUCKET[/PREFIX]?endpoint=http://HOST:PORT[&region=NAME].",
     )
-    s3_access_key: SecretStr | None = Field(default=None, description="Access key of the S3 object store.")
-    s3_secret_key: SecretStr | None = Field(default=None, description="Secret key of the S3 object store.")
+    s3_access_key: SecretStr | None = Field(
+        default_factory=_object_key("access"), description="Access key of the S3 object store."
+    )
+    s3_secret_key: SecretStr | None = Field(
+        default_factory=_object_key("secret"), description="Secret key of the S3 object store."
+    )
     s3_endpoint: str | None = Field(
         default=None,
         description="Address of the S3 server of corpora in buckets that name none (http://HOST:PORT); none: that of the object "
         "store, if it is in S3, else AWS.",
     )
     mlflow_tracking_uri: Address = Field(
-        default_factory=_sqlite_below_home("mlflow/mlflow.db"),
+        default_factory=_tracking,
         description="MLflow tracking server (http://HOST:PORT) or database (sqlite:///PATH).",
     )
     prefect_api_url: Address | None = Field(
@@ -96,7 +127,7 @@ class Settings(BaseSettings):
         "again meanwhile.",
     )
     optuna_storage_url: Address = Field(
-        default_factory=_sqlite_below_home("optuna.db"), description="SQLAlchemy URL of Optuna's storage."
+        default_factory=_database("optuna", "optuna.db"), description="SQLAlchemy URL of Optuna's storage."
     )
     data_folder: Path = Field(
         default_factory=lambda data: data["home"] / "data",
@@ -114,8 +145,9 @@ class Settings(BaseSettings):
         description="Threads of one compute task; none: 1, which gives the same bytes everywhere.",
     )
     task_runner: Literal["threads", "processes", "workers", "dask", "ray"] = Field(
-        default="threads",
-        description="Where a flow's tasks run; workers are started by `mer worker`; dask and ray need the extras of these names.",
+        default_factory=lambda data: "workers" if own_stores(data["home"]) else "threads",
+        description="Where a flow's tasks run; default: threads, in a home of profile full its workers. Others are started by "
+        "`mer worker`; dask and ray need the extras of these names.",
     )
     task_workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1,

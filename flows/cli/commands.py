@@ -42,6 +42,7 @@ from flows.cli.predict import register as register_predict
 from flows.cli.prune import prune
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
+from flows.cli.worker import worker
 
 if TYPE_CHECKING:
     from flows.options import FlowOptions
@@ -249,6 +250,7 @@ app.command()(check)
 app.command()(recipes)
 app.command()(prune)
 register(app)
+app.command()(worker)
 register_backup(app)
 app.add_typer(generations, name="generations")
 
@@ -261,8 +263,11 @@ def _run_flow(flow: str, options: FlowOptions) -> None:
     options.load_recipe()
     if options.corpus:
         check_before(options, trains=flow not in _WITHOUT_LABELS)
+    from infra.services.stores import start_stores
+    from infra.settings import load_settings
     from tasks.stage.workspace import existing_workspace
 
+    start_stores(load_settings())
     existing_workspace()  # stores that cannot be used are said before any server is started
     started = _servers()
     from flows.upkeep import put_right
@@ -279,6 +284,11 @@ def _run_flow(flow: str, options: FlowOptions) -> None:
     run = getattr(import_module(module), function)
     _addresses(started)
     run_watched(run, options)
+    from flows.terminal import shows_last_line_only
+    from flows.workers.device_time import device_time
+
+    if (cost := device_time().line()) is not None and not shows_last_line_only():
+        typer.echo(cost)
 
 
 def _fail(message: str) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Annotated
+
 import typer
 
-from flows.cli.worker import worker
+
+class Profile(StrEnum):
+    """What `mer up` makes of a new home."""
+
+    FULL = "full"
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (status, up, down, password, deploy, worker):
+    for command in (status, up, down, password, deploy):
         app.command()(command)
 
 
@@ -22,11 +29,33 @@ def status() -> None:
     show_status()
 
 
-def up() -> None:
-    """Start the local Prefect and MLflow servers in the background (`mer down` stops them).
+def up(
+    profile: Annotated[
+        Profile | None,
+        typer.Option(
+            help="`full`: the home keeps its data in Postgres and S3 servers of its own, and its tasks run on workers of both "
+            "pools; only for a new home, which stays so. Left out: what the home is."
+        ),
+    ] = None,
+    cpu_workers: Annotated[
+        int | None, typer.Option(min=0, max=1024, help="Workers of pool mer-cpu of a full home; default: 1.")
+    ] = None,
+    gpu_workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1024,
+            help="Workers of pool mer-gpu of a full home; default: one for each GPU, on a machine without one a single one.",
+        ),
+    ] = None,
+) -> None:
+    """Start the local servers in the background (`mer down` stops them): Prefect and MLflow, of a full home all it has.
 
-    What MLflow refused before is sent once more.
+    Those that die are started again. What MLflow refused before is sent once more.
     """
+    from flows.profiles import choose_profile
+
+    choose_profile(profile is Profile.FULL, cpu_workers, gpu_workers)
     started = servers()
     show_addresses(started)
     typer.echo("their pages ask for a password once: `mer password` shows it")
@@ -56,7 +85,11 @@ def password() -> None:
     show_passwords()
 
 
-def deploy() -> None:
+def deploy(
+    worker: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Start the worker of whole flows (pool mer-cpu) too.")
+    ] = True,
+) -> None:
     """Register the deployments of prefect.yaml and start a worker in the background.
 
     The nightly ones (retrain, prune) then run by themselves; each can be started as a form of the Prefect page.
@@ -64,12 +97,13 @@ def deploy() -> None:
     started = servers()
     from flows.deployments import deploy_all
 
-    names = deploy_all()
+    names = deploy_all(worker)
     show_addresses(started)
     typer.echo(f"registered: {', '.join(names)}")
-    typer.echo(
-        "a worker runs in the background: `mer status` shows it and the next scheduled runs, `mer down` stops it"
-    )
+    if worker:
+        typer.echo(
+            "a worker runs in the background: `mer status` shows it and the next scheduled runs, `mer down` stops it"
+        )
 
 
 def servers() -> dict[str, str]:
@@ -77,11 +111,14 @@ def servers() -> dict[str, str]:
     from flows.servers import ensure_servers
     from flows.supervision.client_retries import be_patient
     from flows.supervision.supervisor import ensure_supervisor
+    from flows.supervision.task_workers import ensure_task_workers
     from infra.settings import load_settings
 
     started = ensure_servers()
-    be_patient(load_settings())
-    ensure_supervisor(load_settings())
+    settings = load_settings()
+    be_patient(settings)
+    ensure_task_workers(settings)
+    ensure_supervisor(settings)
     return started
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from flows.supervision.dead_runs import Observer, Settling, is_here
 from flows.supervision.local_worker import WORKER, start_worker
 from flows.supervision.server_watch import ServerWatch
+from flows.supervision.task_workers import replace_dead, task_workers
 from infra.catalogue import has_catalogue, open_catalogue
 from infra.errors import InfraError
 from infra.locking import is_locked, locked_now
 from infra.prefect_api import PrefectRefused
-from infra.services import start_command
-from infra.services.deaths import has_died, was_not_stopped, was_started
+from infra.services import start, start_command
+from infra.services.deaths import has_died, leader_has_died, was_not_stopped, was_started
 from infra.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ LOOK_SECONDS = 5.0
 """How often the dead are looked for."""
 IDLE_SECONDS = 60.0
 """Without anything to watch over it goes on for so long."""
+_KEPT = ("postgres", "s3", "mlflow")
+"""Servers beside Prefect's, which runs and the supervisor watch together (`server_watch`)."""
 
 
 def ensure_supervisor(settings: Settings) -> None:
@@ -85,12 +88,22 @@ class _Supervisor:
     def _look(self) -> bool:
         """Whether there was anything to watch over."""
         serves = self._watch.is_local and was_started("prefect", self._settings)
-        works = was_started(WORKER, self._settings)
+        works = was_started(WORKER, self._settings) or bool(task_workers(self._settings))
+        self._keep_servers()
         if serves:
             self._watch.look()
         if works and has_died(WORKER, self._settings) and was_not_stopped(WORKER, self._settings):
             start_worker(self._settings)
+        for name in replace_dead(self._settings):
+            logger.info("%s was started again", name)
         return self._look_at_runs() or serves or works
+
+    def _keep_servers(self) -> None:
+        """Start servers again that died: those that others keep their data in first."""
+        for name in _KEPT:
+            if leader_has_died(name, self._settings) and was_not_stopped(name, self._settings):
+                start(name, self._settings)
+                logger.info("%s was started again", name)
 
     def _look_at_runs(self) -> bool:
         if not has_catalogue(self._settings):

@@ -9,12 +9,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import walk_packages
 from typing import Any
 
 from prefect import Task
 
+from flows.workers.gpus import device_name
 from flows.workers.heartbeat import FIRST_BEATS
 from flows.workers.liveness import BEAT_SECONDS, Liveness
 from flows.workers.messages import (
@@ -24,9 +26,12 @@ from flows.workers.messages import (
     parameters_from_text,
     value_to_text,
 )
+from flows.workers.pool_choice import PoolChoice
+from flows.workers.pools import GPU, pools_of, pools_text
 from flows.workers.watch import process_label
-from infra.catalogue import Catalogue, ProcessRole, TakenTask
+from infra.catalogue import Catalogue, ProcessRole, TakenTask, WorkDone
 from infra.errors import CatalogueUnavailable, NotAReference
+from tasks.stage.computed_time import computed_seconds
 from tasks.stage.workspace import workspace
 
 logger = logging.getLogger(__name__)
@@ -51,28 +56,45 @@ def all_tasks() -> list[Task[..., Any]]:
     return [named[name] for name in sorted(named)]
 
 
-def serve(say: Callable[[str], None]) -> None:
+def serve(say: Callable[[str], None], pool: PoolChoice = PoolChoice.ALL) -> None:
     """Run tasks of flows until the process is ended; `say` gets a line for each.
 
     Raises:
         CatalogueUnavailable: what came of a task could not be written.
     """
     functions = {function_name(task.fn): task.fn for task in all_tasks()}
-    identity = str(uuid.uuid4())
     catalogue = workspace().catalogue
-    catalogue.beat(identity, ProcessRole.WORKER, process_label(), 0)
-    with Heart(identity):
-        say(f"worker {process_label()} waits for tasks; Ctrl-C ends it, and its task runs on another one")
-        queue = TaskTaker(catalogue, identity)
+    device = "cpu" if pool is PoolChoice.CPU else device_name()
+    me = WorkerRow(str(uuid.uuid4()), process_label(), pools_of(pool), device)
+    catalogue.beat(me.id, ProcessRole.WORKER, me.label, 0, me.pools, me.device)
+    with Heart(me):
+        if pool is PoolChoice.GPU and device == "cpu":
+            say(f"no GPU was found on this machine: tasks of pool {GPU} run on device cpu here")
+        say(
+            f"worker {me.label} of pool {pools_text(me.pools)} (device {device}) waits for tasks; Ctrl-C ends it, and its task "
+            "runs on another one"
+        )
+        queue = TaskTaker(catalogue, me)
         while True:
             task = queue.next_task()
-            started = time.monotonic()
+            started, before = time.monotonic(), computed_seconds()
             outcome, ended = run_taken(functions, task)
-            in_time = _written(catalogue, task, outcome)
+            done = WorkDone(me.label, device, computed_seconds() - before)
+            in_time = _written(catalogue, task, outcome, done)
             late = "" if in_time else " (too late: another worker has it, or its flow is gone)"
             say(
                 f"{task.name.rpartition('.')[2].replace('_', ' ')}: {ended} in {time.monotonic() - started:.1f} s{late}"
             )
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """What the catalogue holds of this worker."""
+
+    id: str
+    label: str
+    pools: tuple[str, ...]
+    device: str
 
 
 def run_taken(functions: Mapping[str, Function], task: TakenTask) -> tuple[str, str]:
@@ -92,9 +114,9 @@ def run_taken(functions: Mapping[str, Function], task: TakenTask) -> tuple[str, 
 class TaskTaker:
     """Looks for tasks of flows that are alive."""
 
-    def __init__(self, catalogue: Catalogue, identity: str) -> None:
+    def __init__(self, catalogue: Catalogue, me: WorkerRow) -> None:
         self._catalogue = catalogue
-        self._identity = identity
+        self._me = me
         self._liveness = Liveness()
         self._looked_at = float("-inf")
 
@@ -120,14 +142,14 @@ class TaskTaker:
             for dead in self._liveness.dead():
                 self._catalogue.end_process(dead.id, dead.beat)
         flows = [row.id for row in self._liveness.alive() if row.role is ProcessRole.FLOW]
-        return self._catalogue.take_task(self._identity, flows) if flows else None
+        return self._catalogue.take_task(self._me.id, flows, self._me.pools) if flows else None
 
 
 class Heart:
     """Keeps the worker's heartbeat process going (see `flows.workers.heartbeat`)."""
 
-    def __init__(self, identity: str) -> None:
-        self._identity = identity
+    def __init__(self, me: WorkerRow) -> None:
+        self._me = me
         self._done = threading.Event()
         self._begins = 0
         self._beating = self._start()
@@ -145,9 +167,14 @@ class Heart:
         self._beating.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "flows.workers.heartbeat", self._identity, process_label()]
+        me = self._me
+        facts = [me.id, me.label, str(self._begins), ",".join(me.pools), me.device]
         # in a session of its own: whoever kills this worker's group leaves it, and it notes that the worker is gone
-        return subprocess.Popen([*command, str(self._begins)], stdin=subprocess.PIPE, start_new_session=True)
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.workers.heartbeat", *facts],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     def _keep(self) -> None:
         while not self._done.is_set():
@@ -157,11 +184,11 @@ class Heart:
                 self._beating = self._start()
 
 
-def _written(catalogue: Catalogue, task: TakenTask, outcome: str) -> bool:
+def _written(catalogue: Catalogue, task: TakenTask, outcome: str, done: WorkDone) -> bool:
     for _ in range(TRIES - 1):
         try:
-            return catalogue.finish_task(task, outcome)
+            return catalogue.finish_task(task, outcome, done)
         except CatalogueUnavailable as error:
             logger.warning("%s; the outcome of %s is written again", error, task.name)
             time.sleep(1.0)
-    return catalogue.finish_task(task, outcome)
+    return catalogue.finish_task(task, outcome, done)

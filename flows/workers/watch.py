@@ -8,12 +8,14 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 from flows.workers.liveness import BEAT_SECONDS, Liveness
-from infra.catalogue import Catalogue, ProcessRole, TaskProcessRow, TaskState
+from flows.workers.pools import CPU, GPU, start_command
+from infra.catalogue import Catalogue, FinishedTask, ProcessRole, TaskState
 from infra.errors import CatalogueUnavailable, NoWorker, WorkerLost
 
 logger = logging.getLogger(__name__)
@@ -32,8 +34,20 @@ class _Waiting:
 
     name: str
     parameters: str
-    outcome: Future[str]
+    pool: str
+    outcome: Future[FinishedTask]
     losses: int = 0
+
+
+@dataclass
+class _Unserved:
+    """A pool without a worker."""
+
+    since: float
+    said: bool = False
+
+
+_HOW_MANY = {GPU: "which starts one for each GPU", CPU: "one for each core"}
 
 
 class QueueWatch:
@@ -51,9 +65,8 @@ class QueueWatch:
         self._liveness = Liveness()
         self._beats = 0
         self._beat_at = float("-inf")
-        self._served_at = time.monotonic()
-        """When a worker was alive, or nothing waited for one."""
-        self._said = False
+        self._unserved: dict[str, _Unserved] = {}
+        """Pools of which no worker is alive while tasks wait for one."""
         self._ended: BaseException | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="task queue", daemon=True)
@@ -74,16 +87,16 @@ class QueueWatch:
         ) as error:  # workers see that this flow beats no more, and remove what is left
             logger.warning("tasks of this flow stay in the queue for now: %s", error)
 
-    def run(self, name: str, parameters: str) -> str:
-        """Let a worker run a task and wait for it; returns its outcome (JSON).
+    def run(self, name: str, parameters: str, pool: str) -> FinishedTask:
+        """Let a worker of a pool run a task and wait for it; returns its outcome (JSON), and who gave it.
 
         Raises:
-            NoWorker: none came within the stated time.
+            NoWorker: none of the pool came within the stated time.
             WorkerLost: its workers ended before it did, again and again.
             CatalogueUnavailable: the queue does not answer any more.
         """
         task = str(uuid.uuid4())
-        waiting = _Waiting(name, parameters, Future())
+        waiting = _Waiting(name, parameters, pool, Future())
         with self._lock:
             if self._ended is not None:
                 raise self._ended
@@ -110,20 +123,17 @@ class QueueWatch:
         with self._lock:
             mine = dict(self._waiting)
         if not mine:
-            self._served_at, self._said = time.monotonic(), False
+            self._unserved.clear()
             return
         states = {state.id: state for state in self._catalogue.tasks_of(self.identity)}
         for task in mine.keys() - states.keys():  # new; or removed while this flow seemed dead
             item = mine[task]
-            self._catalogue.add_task(self.identity, item.name, item.parameters, task, item.losses)
+            self._catalogue.add_task(self.identity, item.name, item.parameters, item.pool, task, item.losses)
         self._collect([task for task, state in states.items() if state.finished])
         running = [state for state in states.values() if state.id in mine and not state.finished]
         for state in running:
             self._see_losses(mine[state.id], state)
-        if any(state.worker is None for state in running):
-            self._see_workers(len(running))
-        else:
-            self._served_at, self._said = time.monotonic(), False
+        self._see_workers(Counter(state.pool for state in running if state.worker is None))
 
     def _beat(self) -> None:
         now = time.monotonic()
@@ -175,26 +185,35 @@ class QueueWatch:
         """True if a worker is not there now: it may have begun since the last look."""
         return all(row.id != worker for row in self._catalogue.task_processes())
 
-    def _see_workers(self, waiting: int) -> None:
-        """Say once that no worker is alive, and end the run where none comes in time."""
+    def _see_workers(self, waiting: Mapping[str, int]) -> None:
+        """Say once of each pool that no worker of it is alive, and end the run where none comes in time.
+
+        `waiting`: how many tasks wait for a worker, by pool.
+        """
         now = time.monotonic()
-        if any(_works(row) for row in self._liveness.alive()):
-            self._served_at, self._said = now, False
-            return
-        alone = now - self._served_at
-        if alone > self._timeout_seconds:
-            raise NoWorker(
-                f"{waiting} tasks waited {alone:.0f} s for a worker, and none came: start some with `mer worker`, one for each "
-                "core or GPU, and run the same command again; MER_WORKER_TIMEOUT_SECONDS is the longest wait"
-            )
-        if alone > SAID_AFTER_SECONDS and not self._said:
-            self._said = True
-            logger.warning(
-                "no worker is running, and %d task(s) wait for one: start some with `mer worker`, one for each core or GPU, with "
-                "the MER_ variables of this run; it ends after %.0f s without one (MER_WORKER_TIMEOUT_SECONDS)",
-                waiting,
-                self._timeout_seconds,
-            )
+        served = {pool for row in self._liveness.alive() for pool in row.pools}
+        missing = {pool: count for pool, count in waiting.items() if pool not in served}
+        self._unserved = {pool: self._unserved.get(pool) or _Unserved(now) for pool in missing}
+        for pool, state in self._unserved.items():
+            count, alone = missing[pool], now - state.since
+            tasks = "1 task" if count == 1 else f"{count} tasks"
+            if alone > self._timeout_seconds:
+                raise NoWorker(
+                    f"{tasks} waited {alone:.0f} s for a worker of pool {pool}, and none came: start some with "
+                    f"`{start_command(pool)}`, {_HOW_MANY[pool]}, and run the same command again; MER_WORKER_TIMEOUT_SECONDS is "
+                    "the longest wait"
+                )
+            if alone > SAID_AFTER_SECONDS and not state.said:
+                state.said = True
+                logger.warning(
+                    "no worker of pool %s is running, and %s for one: start some with `%s`, %s, with the MER_ variables of this "
+                    "run; it ends after %.0f s without one (MER_WORKER_TIMEOUT_SECONDS)",
+                    pool,
+                    f"{tasks} waits" if count == 1 else f"{tasks} wait",
+                    start_command(pool),
+                    _HOW_MANY[pool],
+                    self._timeout_seconds,
+                )
 
     def _fail_all(self, error: BaseException) -> None:
         with self._lock:
@@ -210,12 +229,5 @@ def process_label() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _works(row: TaskProcessRow) -> bool:
-    return row.role is ProcessRole.WORKER
-
-
 def _short(name: str) -> str:
     return name.rpartition(".")[2].replace("_", " ")
-
-
-Run = Callable[[str, str], str]

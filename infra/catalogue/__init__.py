@@ -26,7 +26,15 @@ from infra.catalogue.retention import RetentionCatalogue
 from infra.catalogue.run_processes import RunProcessCatalogue, RunProcessRow
 from infra.catalogue.schema import migrate
 from infra.catalogue.snapshots import SnapshotCatalogue, SnapshotMemberRow, SnapshotRow
-from infra.catalogue.task_queue import ProcessRole, TakenTask, TaskProcessRow, TaskQueueCatalogue, TaskState
+from infra.catalogue.task_queue import (
+    FinishedTask,
+    ProcessRole,
+    TakenTask,
+    TaskProcessRow,
+    TaskQueueCatalogue,
+    TaskState,
+    WorkDone,
+)
 from infra.catalogue.uses import UseCatalogue
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_file
@@ -38,6 +46,7 @@ __all__ = [
     "ClipRow",
     "ClipUpsert",
     "CorpusRow",
+    "FinishedTask",
     "GenerationFacts",
     "GenerationRow",
     "GenerationState",
@@ -56,6 +65,7 @@ __all__ = [
     "TakenTask",
     "TaskProcessRow",
     "TaskState",
+    "WorkDone",
     "has_catalogue",
     "open_catalogue",
     "open_database",

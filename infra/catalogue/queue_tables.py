@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Integer, String, Text
+from sqlalchemy import BigInteger, Float, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from infra.catalogue.tables import Base
@@ -28,6 +28,10 @@ class TaskProcess(Base):
     """Grows by one every second of its life."""
     seen_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
     """For people only: no clock decides who is alive."""
+    pools: Mapped[str] = mapped_column(String(100), default="")
+    """Pools whose tasks a worker takes, separated by commas; empty for a flow."""
+    device: Mapped[str] = mapped_column(String(100), default="")
+    """What a worker computes on, for people."""
 
 
 class QueuedTask(Base):
@@ -40,6 +44,8 @@ class QueuedTask(Base):
     id: Mapped[str] = mapped_column(String(36), unique=True)
     flow: Mapped[str] = mapped_column(String(36), index=True)
     name: Mapped[str] = mapped_column(String(300))
+    pool: Mapped[str] = mapped_column(String(50))
+    """Only workers of this pool take it."""
     parameters: Mapped[str] = mapped_column(Text)
     worker: Mapped[str | None] = mapped_column(String(36), index=True)
     """Who runs it; None: it waits."""
@@ -48,3 +54,9 @@ class QueuedTask(Base):
     losses: Mapped[int] = mapped_column(Integer, default=0)
     """How often its worker ended before it did."""
     outcome: Mapped[str | None] = mapped_column(Text)
+    ran_on: Mapped[str | None] = mapped_column(String(200))
+    """Label of the worker that finished it, which may be gone when the flow reads its outcome."""
+    device: Mapped[str | None] = mapped_column(String(100))
+    """What it computed on."""
+    seconds: Mapped[float | None] = mapped_column(Float)
+    """How long it computed."""

@@ -14,8 +14,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from infra.catalogue.bulk import upsert
 from infra.catalogue.database import Database
@@ -41,6 +42,10 @@ class TaskProcessRow:
     beat: int
     seen_at: datetime
     """For people."""
+    pools: tuple[str, ...] = ()
+    """Pools whose tasks a worker takes; none for a flow."""
+    device: str = ""
+    """What a worker computes on, for people."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class TaskState:
     losses: int
     """How often its worker ended before it did."""
     finished: bool
+    pool: str
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,29 @@ class TakenTask:
     """JSON."""
     worker: str
     taken: int
+    pool: str
+
+
+@dataclass(frozen=True)
+class WorkDone:
+    """Who finished a task, and what that cost."""
+
+    ran_on: str
+    """Label of the worker."""
+    device: str
+    """What it computed on, e.g. `cpu`."""
+    seconds: float
+    """How long it computed."""
+
+
+@dataclass(frozen=True)
+class FinishedTask:
+    """What came of a task."""
+
+    outcome: str
+    """JSON."""
+    pool: str
+    done: WorkDone
 
 
 class TaskQueueCatalogue:
@@ -74,9 +103,21 @@ class TaskQueueCatalogue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def beat(self, process: str, role: ProcessRole, label: str, number: int) -> None:
-        """Note that the process is alive; `number` grows from beat to beat. A row that was removed is written again."""
+    def beat(
+        self,
+        process: str,
+        role: ProcessRole,
+        label: str,
+        number: int,
+        pools: Sequence[str] = (),
+        device: str = "",
+    ) -> None:
+        """Note that the process is alive; `number` grows from beat to beat. A row that was removed is written again.
+
+        `pools` and `device` are a worker's: whose tasks it takes, and what it computes on.
+        """
         values = {"id": process, "role": str(role), "label": label[:200], "beat": number}
+        values |= {"pools": ",".join(pools), "device": device[:100]}
         with self._database.writing() as connection:
             upsert(connection, TaskProcess, [{**values, "seen_at": utc_now()}])
 
@@ -85,7 +126,16 @@ class TaskQueueCatalogue:
         with self._database.reading() as connection:
             rows = connection.execute(select(TaskProcess.__table__).order_by(TaskProcess.id)).all()
         return [
-            TaskProcessRow(row.id, ProcessRole(row.role), row.label, row.beat, row.seen_at) for row in rows
+            TaskProcessRow(
+                row.id,
+                ProcessRole(row.role),
+                row.label,
+                row.beat,
+                row.seen_at,
+                tuple(filter(None, row.pools.split(","))),
+                row.device,
+            )
+            for row in rows
         ]
 
     def end_process(self, process: str, beat: int | None = None) -> bool:
@@ -109,30 +159,32 @@ class TaskQueueCatalogue:
         return True
 
     def add_task(
-        self, flow: str, name: str, parameters: str, task: str | None = None, losses: int = 0
+        self, flow: str, name: str, parameters: str, pool: str, task: str | None = None, losses: int = 0
     ) -> str:
-        """Let a task of `flow` wait for a worker; returns its id.
+        """Let a task of `flow` wait for a worker of `pool`; returns its id.
 
         Args:
             flow: id of the process that hands it out.
             name: by which workers know it.
             parameters: JSON.
+            pool: whose workers may take it.
             task: id of a task that is added again; None: a new one.
             losses: how often it was lost already.
         """
         task = task or str(uuid.uuid4())
         with self._database.writing() as connection:
             row = insert(QueuedTask).values(
-                id=task, flow=flow, name=name, parameters=parameters, taken=0, losses=losses
+                id=task, flow=flow, name=name, pool=pool, parameters=parameters, taken=0, losses=losses
             )
             connection.execute(row)
         return task
 
-    def take_task(self, worker: str, flows: Collection[str]) -> TakenTask | None:
-        """Take the task of these flows that has waited longest; None if none waits."""
+    def take_task(self, worker: str, flows: Collection[str], pools: Collection[str]) -> TakenTask | None:
+        """Take the task of these flows and pools that has waited longest; None if none waits."""
         waits = (
             select(QueuedTask.number)
-            .where(QueuedTask.worker.is_(None), QueuedTask.outcome.is_(None), QueuedTask.flow.in_(flows))
+            .where(QueuedTask.worker.is_(None), QueuedTask.outcome.is_(None))
+            .where(QueuedTask.flow.in_(flows), QueuedTask.pool.in_(pools))
             .order_by(QueuedTask.number)
             .limit(1)
         )
@@ -146,18 +198,23 @@ class TaskQueueCatalogue:
             values = {"worker": worker, "taken": QueuedTask.taken + 1}
             connection.execute(update(QueuedTask).where(QueuedTask.number == number).values(values))
             row = connection.execute(select(QueuedTask.__table__).where(QueuedTask.number == number)).one()
-        return TakenTask(row.id, row.name, row.parameters, worker, row.taken)
+        return TakenTask(row.id, row.name, row.parameters, worker, row.taken, row.pool)
 
-    def finish_task(self, task: TakenTask, outcome: str) -> bool:
-        """Write what came of a task (JSON); False if it is another worker's by now, or nobody's who waits for it."""
+    def finish_task(self, task: TakenTask, outcome: str, done: WorkDone) -> bool:
+        """Write what came of a task (JSON), and who did it.
+
+        Returns False if it is another worker's by now, or nobody's who waits for it.
+        """
         ours = (
             QueuedTask.id == task.id,
             QueuedTask.worker == task.worker,
             QueuedTask.taken == task.taken,
             QueuedTask.outcome.is_(None),
         )
+        values = {"outcome": outcome, "ran_on": done.ran_on[:200], "device": done.device[:100]}
+        query = update(QueuedTask).where(*ours).values(**values, seconds=done.seconds)
         with self._database.writing() as connection:
-            return bool(connection.execute(update(QueuedTask).where(*ours).values(outcome=outcome)).rowcount)
+            return bool(connection.execute(query).rowcount)
 
     def return_lost(self, task: str, worker: str) -> bool:
         """Let a task wait again whose worker is gone; False if it is another's by now, or finished."""
@@ -166,29 +223,43 @@ class TaskQueueCatalogue:
 
     def tasks_of(self, flow: str) -> list[TaskState]:
         """Where a flow's tasks are, oldest first."""
-        columns = (QueuedTask.id, QueuedTask.name, QueuedTask.worker, QueuedTask.losses)
-        query = select(*columns, QueuedTask.outcome.is_not(None).label("finished")).where(
-            QueuedTask.flow == flow
-        )
-        with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(QueuedTask.number)).all()
-        return [TaskState(row.id, row.name, row.worker, row.losses, bool(row.finished)) for row in rows]
+        query = select(*_STATE).where(QueuedTask.flow == flow).order_by(QueuedTask.number)
+        return self._states(query)
 
     def queued_tasks(self) -> list[TaskState]:
         """All tasks that wait or run, of every flow."""
-        columns = (QueuedTask.id, QueuedTask.name, QueuedTask.worker, QueuedTask.losses)
-        query = select(*columns).where(QueuedTask.outcome.is_(None)).order_by(QueuedTask.number)
+        query = select(*_STATE).where(QueuedTask.outcome.is_(None)).order_by(QueuedTask.number)
+        return self._states(query)
+
+    def _states(self, query: Select[Any]) -> list[TaskState]:
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        return [TaskState(row.id, row.name, row.worker, row.losses, finished=False) for row in rows]
+        return [
+            TaskState(row.id, row.name, row.worker, row.losses, bool(row.finished), row.pool) for row in rows
+        ]
 
-    def collect_outcomes(self, tasks: Sequence[str]) -> dict[str, str]:
-        """Take outcomes (JSON) of finished tasks out of the queue, by task."""
+    def collect_outcomes(self, tasks: Sequence[str]) -> dict[str, FinishedTask]:
+        """Take what came of finished tasks out of the queue, by task."""
         finished = (QueuedTask.id.in_(tasks), QueuedTask.outcome.is_not(None))
         with self._database.writing() as connection:
-            rows = connection.execute(select(QueuedTask.id, QueuedTask.outcome).where(*finished)).all()
+            rows = connection.execute(select(QueuedTask.__table__).where(*finished)).all()
             connection.execute(delete(QueuedTask).where(*finished))
-        return {row.id: str(row.outcome) for row in rows}
+        return {
+            row.id: FinishedTask(
+                str(row.outcome), row.pool, WorkDone(row.ran_on or "", row.device or "", row.seconds or 0.0)
+            )
+            for row in rows
+        }
+
+
+_STATE = (
+    QueuedTask.id,
+    QueuedTask.name,
+    QueuedTask.worker,
+    QueuedTask.losses,
+    QueuedTask.outcome.is_not(None).label("finished"),
+    QueuedTask.pool,
+)
 
 
 def _let_wait(connection: Connection, worker: str, task: str | None = None) -> bool:

@@ -31,6 +31,8 @@ __all__ = [
     "SERVICES",
     "ServiceStatus",
     "environment_of",
+    "is_healthy",
+    "restart_command",
     "running_address",
     "s3_credentials",
     "start",
@@ -51,6 +53,9 @@ _SERVERS: Mapping[str, Callable[[Settings, int], Server]] = MappingProxyType(
     {"prefect": prefect_server, "mlflow": mlflow_server, "s3": s3_server, "postgres": postgres_server}
 )
 SERVICES: tuple[str, ...] = tuple(_SERVERS)
+STORES = ("postgres", "s3")
+"""Services that others keep their data in: started first, stopped last."""
+SERVERS = ("prefect", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ def start(name: str, settings: Settings | None = None) -> str:
     with process.exclusively():
         state = process.state()
         port = state.port if state is not None else None
+        if not process.leader_lives():
+            process.stop()  # what a first process that was killed left behind
         if state is not None and process.members():
             server = _SERVERS[name](settings, port or 0)
             with suppress(ServiceFailed):  # half dead (a start that was killed): stopped, then started anew
@@ -138,7 +145,8 @@ def stop_all(settings: Settings | None = None) -> list[str]:
 
     stopped: list[str] = []
     # What talks to the servers before the servers themselves.
-    for group in ([name for name in known if name not in SERVICES], [n for n in known if n in SERVICES]):
+    commands = [name for name in known if name not in SERVICES]
+    for group in (commands, [n for n in known if n in SERVERS], [n for n in known if n in STORES]):
         with ThreadPoolExecutor(max_workers=max(1, len(group))) as pool:
             results = list(pool.map(stop_one, group))
         stopped += [name for name, ran in zip(group, results, strict=True) if ran]
@@ -162,6 +170,23 @@ def start_command(
     return True
 
 
+def restart_command(
+    name: str, command: Sequence[str], environment: Mapping[str, str], settings: Settings
+) -> bool:
+    """`start_command` for one whose first process has ended: what is left of its group is ended before.
+
+    Returns False if it runs, or was stopped meanwhile.
+    """
+    process = ServiceProcess(name, settings.services_folder)
+    with process.exclusively():
+        state = process.state()
+        if state is None or not state.mark or process.leader_lives():
+            return False
+        process.stop()
+        process.launch(command, {**inherited_environment(), **environment}, settings.home / name)
+    return True
+
+
 def status(settings: Settings | None = None) -> list[ServiceStatus]:
     """Every known service, running or not."""
     settings = settings or load_settings()
@@ -174,6 +199,13 @@ def status(settings: Settings | None = None) -> list[ServiceStatus]:
         address = shown_address(state.address) if state is not None and members else None
         statuses.append(ServiceStatus(name, address, len(members), memory))
     return statuses
+
+
+def is_healthy(name: str, settings: Settings | None = None) -> bool:
+    """True if a local server that was started answers now."""
+    settings = settings or load_settings()
+    state = _process(name, settings).state()
+    return state is not None and bool(state.mark) and _SERVERS[name](settings, state.port).ready()
 
 
 def running_address(name: str, settings: Settings) -> str | None:

@@ -30,6 +30,17 @@ def was_not_stopped(name: str, settings: Settings) -> bool:
         return was_started(name, settings)
 
 
+def leader_has_died(name: str, settings: Settings) -> bool:
+    """True where the service was started, not stopped, and its first process has ended, whatever lives of its group."""
+    return was_started(name, settings) and not ServiceProcess(name, settings.services_folder).leader_lives()
+
+
+def leader_number(name: str, settings: Settings) -> int | None:
+    """Number of the first process of a service that was started and not stopped."""
+    state = ServiceProcess(name, settings.services_folder).state()
+    return state.pid if state is not None and state.mark else None
+
+
 def has_died(name: str, settings: Settings) -> bool:
     """True where the service was started, not stopped, and none of its processes lives."""
     return was_started(name, settings) and not ServiceProcess(name, settings.services_folder).members()

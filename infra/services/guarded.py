@@ -18,6 +18,7 @@ from types import MappingProxyType
 from infra.errors import InfraError, SettingsError
 from infra.services.guard import Application, Guard
 from infra.services.home_secrets import USER
+from infra.services.trigram_indexes import do_without_trigrams_if_absent
 from infra.settings import Settings, load_settings
 
 _WEBSOCKET_PING_SECONDS = 20.0
@@ -42,6 +43,7 @@ def guarded_prefect(hosts: Sequence[str], settings: Settings) -> Application:
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_UI_API_URL": "/api",  # of the host that the page came from, whichever of them it is
     }
+    do_without_trigrams_if_absent(os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL", ""))
     from prefect.server.api.server import create_app
 
     return Guard(create_app(final=True), hosts)

@@ -90,6 +90,19 @@ class ServiceProcess:
         state = self.state()
         return [] if state is None or not state.mark else _with_mark(state.mark)
 
+    def leader_lives(self) -> bool:
+        """True while the first process of the group, which was started, has not ended."""
+        state = self.state()
+        if state is None or not state.mark:
+            return False
+        with contextlib.suppress(
+            psutil.Error, OSError
+        ):  # most often it can be said without a look at all processes
+            leader = psutil.Process(state.pid)
+            if leader.environ().get(MARK) == state.mark and _is_alive(leader):
+                return True
+        return any(member.pid == state.pid for member in self.members())
+
     def environment(self) -> dict[str, str]:
         """The environment that its leader was started with; empty where it does not run."""
         state = self.state()

@@ -19,10 +19,11 @@ from urllib.request import ProxyHandler, build_opener
 from pydantic import SecretStr
 
 from infra.address import request_to
+from infra.profile import own_stores
 from infra.services import home_secrets
 from infra.services.process import inherited_environment
 from infra.services.retention import prefect_retention
-from infra.settings import Settings
+from infra.settings import OWN_ACCESS_KEY, Settings
 from infra.sqlite_url import sqlite_url
 
 LOOPBACK = "127.0.0.1"
@@ -58,13 +59,16 @@ class Server:
 
 
 def prefect_server(settings: Settings, port: int) -> Server:
-    """Prefect's API and UI over an SQLite database of its own."""
+    """Prefect's API and UI over a database of its own: SQLite, or a full home's Postgres."""
+    stores = own_stores(settings.home)
     home = settings.home / "prefect"
     auth = home_secrets.prefect_auth_string(settings) or SecretStr("")
     environment = _own_modules(inherited_environment(without=("PREFECT_",))) | {
         "MER_HOME": str(settings.home),
         "PREFECT_HOME": str(home),
-        "PREFECT_API_DATABASE_CONNECTION_URL": sqlite_url(home / "prefect.db", "sqlite+aiosqlite"),
+        "PREFECT_API_DATABASE_CONNECTION_URL": stores.database("prefect", "postgresql+asyncpg")
+        if stores
+        else sqlite_url(home / "prefect.db", "sqlite+aiosqlite"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(port),
@@ -88,8 +92,10 @@ def prefect_server(settings: Settings, port: int) -> Server:
 def mlflow_server(settings: Settings, port: int) -> Server:
     """MLflow's API and UI over the configured database (SQLite below the home); what it serves as artifacts is figures only."""
     home = settings.home / "mlflow"
-    database = settings.mlflow_tracking_uri.get_secret_value()
-    if database.startswith("http"):
+    database, stores = settings.mlflow_tracking_uri.get_secret_value(), own_stores(settings.home)
+    if stores is not None:
+        database = stores.database("mlflow", "postgresql+psycopg")
+    elif database.startswith("http"):
         database = sqlite_url(home / "mlflow.db")
     user, password = home_secrets.mlflow_credentials(settings) or ("", SecretStr(""))
     environment = _own_modules(inherited_environment(without=("MLFLOW_",))) | {
@@ -155,7 +161,7 @@ def s3_credentials(settings: Settings) -> tuple[SecretStr, SecretStr]:
     """Access and secret key of the local S3 server: those of the settings, or made up once."""
     if settings.s3_access_key is not None and settings.s3_secret_key is not None:
         return settings.s3_access_key, settings.s3_secret_key
-    return SecretStr("mer"), SecretStr(home_secrets.made_up_secret(settings, "s3"))
+    return SecretStr(OWN_ACCESS_KEY), SecretStr(home_secrets.made_up_secret(settings, "s3"))
 
 
 def free_port(preferred: int | None = None) -> int:

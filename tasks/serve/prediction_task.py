@@ -8,7 +8,9 @@ from tasks.serve import prediction
 from tasks.serve.prediction import PredictionReport, PredictionRequest
 
 
-@task(name="predict", tags=["gpu"])
+@task(name="predict")
 def predict_files(request: PredictionRequest) -> PredictionReport:
-    """See `tasks.serve.prediction.answer`; the answers lie in the file that the report names."""
+    """Run by the process that was asked, which has the clips and writes the answers: no worker of another machine could.
+
+    See `tasks.serve.prediction.answer`; the answers lie in the file that the report names."""
     return prediction.predict_files(request)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from infra.settings import Settings
+from tasks.stage.computed_time import counted
 
 
 class Turns:
@@ -77,4 +78,5 @@ def computing(settings: Settings) -> Iterator[float]:
     with _turns.turn(follows=_following.get()):
         waited = time.monotonic() - requested_at
         torch.set_num_threads(settings.compute_threads or 1)
-        yield waited
+        with counted():
+            yield waited

@@ -15,6 +15,7 @@ from infra.home import prepare_home
 from infra.loopback import ask_loopback_directly
 from infra.objects import open_store
 from infra.records import RecordingCatalogue
+from infra.services.stores import require_stores
 from infra.settings import Settings, load_settings
 from infra.store_identity import belong_together, require_unused
 from infra.tracking import Tracker
@@ -62,6 +63,7 @@ def workspace() -> Workspace:
 
 
 def _opened(settings: Settings) -> Workspace:
+    require_stores(settings)
     database = open_database(settings)
     try:
         store = open_store(settings)

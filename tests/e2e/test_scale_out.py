@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from e2e_installation import TINY, Installation
+from prefect_runs import ShownRuns, wait_until
 from registered_shards import registered_shards
 
 pytestmark = pytest.mark.slow
@@ -29,17 +30,16 @@ def features(installation: Installation) -> dict[tuple[str, str], str]:
 
 
 @contextmanager
-def workers(installation: Installation, count: int) -> Iterator[None]:
-    """Prefect task workers of this installation, as processes."""
-    environment = installation.variables()
+def workers(installation: Installation, *commands: tuple[str, ...]) -> Iterator[None]:
+    """Task workers of this installation, a process for each command."""
     running = [
         subprocess.Popen(
-            installation.command("worker"),
-            env=environment,
+            installation.command("worker", *options),
+            env=installation.variables(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        for _ in range(count)
+        for options in commands
     ]
     try:
         yield
@@ -47,6 +47,20 @@ def workers(installation: Installation, count: int) -> Iterator[None]:
         for process in running:
             process.kill()
             process.wait()
+
+
+def who_ran(installation: Installation) -> dict[str, set[str]]:
+    """Name of a task -> tags of its runs in the last flow run, all of which say who ran them."""
+    shown = ShownRuns(installation)
+    last = max(shown.flow_runs(["COMPLETED"]), key=lambda run: str(run["start_time"]))
+    wait_until(
+        lambda: not shown.task_runs(last["id"]), 30
+    )  # what Prefect records comes a little after its flow
+    tags: dict[str, set[str]] = {}
+    for run in shown.task_runs(last["id"], ["COMPLETED"]):
+        assert sum(tag.startswith("worker:") for tag in run["tags"]) == 1, run["name"]
+        tags.setdefault(run["name"].rpartition("-")[0], set()).update(run["tags"])
+    return tags
 
 
 @pytest.mark.parametrize(
@@ -69,6 +83,12 @@ def test_features_are_the_same_bytes(
         pytest.importorskip(f"prefect_{runner}", reason=f"the extra {runner} is not installed")
     environment = {**server_addresses, "MER_TASK_RUNNER": runner, "MER_TASK_WORKERS": "2"}
     elsewhere = Installation(tmp_path / "home", demo_corpus, environment)
-    with workers(elsewhere, 2 if runner == "workers" else 0):
+    crew = [("--pool", "cpu"), ("--pool", "gpu", "--count", "2")] if runner == "workers" else []
+    with workers(elsewhere, *crew):
         assert features(elsewhere) == by_threads
     assert len(by_threads) == 6, "three streams of two shards"
+    if runner == "workers":
+        ran = who_ran(elsewhere)
+        assert {"gpu", "mer-gpu"} < ran["extract shard"]
+        assert "mer-cpu" in ran["probe shard"]
+        assert not ran["extract shard"] & ran["probe shard"], "no worker of one pool took a task of the other"

@@ -79,7 +79,7 @@ def test_killed_workers(
     faults.row = "kill -9 of task workers at random"
     draw = random.Random(kills)
     said = tmp_path / "run.log"
-    with said.open("wb") as log, Crew(home, 2) as crew, within(RUN_SECONDS):
+    with said.open("wb") as log, Crew(home, ["gpu", "gpu", "cpu"]) as crew, within(RUN_SECONDS):
         run = subprocess.Popen(
             home.command(*arguments(home.corpus)), env=home.variables(), stdout=log, stderr=subprocess.STDOUT
         )
@@ -123,15 +123,15 @@ def test_no_worker(home: Installation, faults: Faults, tmp_path: Path) -> None:
     try:
         soon(lambda: "[1/" in output_of(said), 120, run)
         with within(stated):
-            soon(lambda: "no worker is running" in output_of(said), 60, run)
+            soon(lambda: "no worker of pool mer-cpu is running" in output_of(said), 60, run)
             assert run.wait(2 * stated) == 1
     finally:
         run.kill()
         run.wait()
     text = output_of(said)
-    assert text.count("no worker is running") == 1
+    assert text.count("no worker of pool mer-cpu is running") == 1
     assert "mer: 3 tasks waited 3" in text
-    assert text.count("`mer worker`") == 2, "in the line, and in the error"
+    assert text.count("`mer worker --pool cpu`") == 2, "in the line, and in the error"
     assert "Traceback" not in text
     with home.catalogue() as catalogue:
         assert catalogue.queued_tasks() == []

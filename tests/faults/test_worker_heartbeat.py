@@ -15,6 +15,7 @@ import psutil
 import pytest
 from fault_report import Faults
 
+from flows.workers.pools import CPU
 from flows.workers.watch import QueueWatch
 from infra.catalogue import Catalogue, ProcessRole, open_catalogue
 
@@ -89,7 +90,7 @@ def test_a_computation_that_lets_nothing_else_run_is_alive_until_it_is_killed(
     faults.row, faults.injected = "heartbeats of task workers", 3
     with QueueWatch(catalogue, timeout_seconds=60.0, patience_seconds=30.0) as queue:
         first = workers.start()
-        task = catalogue.add_task(queue.identity, "__main__.hold_everything", '{"seconds":600}')
+        task = catalogue.add_task(queue.identity, "__main__.hold_everything", '{"seconds":600}', CPU)
         lost = eventually(lambda: taken_by(catalogue))
         seen = eventually(lambda: beat(catalogue))
         eventually(lambda: beat(catalogue) > seen + 3, 30)
@@ -132,4 +133,4 @@ def test_a_lost_heartbeat_begins_anew(catalogue: Catalogue, workers: Processes, 
     heart.kill()
     eventually(lambda: beat(catalogue) > 1_000_000)
     with QueueWatch(catalogue, timeout_seconds=60.0, patience_seconds=30.0) as queue:
-        assert queue.run("__main__.answer", '{"number":41}') == '{"value":42}'
+        assert queue.run("__main__.answer", '{"number":41}', CPU).outcome == '{"value":42}'

@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +19,12 @@ TASKS_OF_A_RUN = 36
 
 
 class Crew:
-    """`count` workers of an installation. Use as a context: at its end all are ended."""
+    """Workers of an installation, one for each of `pools`. Use as a context: at its end all are ended."""
 
-    def __init__(self, installation: Installation, count: int) -> None:
-        self._installation = installation
+    def __init__(self, installation: Installation, pools: Sequence[str]) -> None:
+        self._installation, self._pools = installation, pools
         self._log = installation.home.with_name(f"{installation.home.name} workers.log")
-        self.running = [self._start() for _ in range(count)]
+        self.running = [self._start(pool) for pool in pools]
 
     def __enter__(self) -> Crew:
         return self
@@ -44,7 +44,7 @@ class Crew:
         """kill -9 a worker (its whole group, or it alone), and start another one in its place."""
         place = draw.randrange(len(self.running))
         self._kill(self.running[place], group=draw.random() < 0.5)
-        self.running[place] = self._start()
+        self.running[place] = self._start(self._pools[place])
 
     def kill_while(self, going: Callable[[], bool], times: int, draw: random.Random) -> int:
         """Kill at random moments all over a run, while a worker has a task; returns how often, before `going` ended."""
@@ -65,11 +65,11 @@ class Crew:
                 time.sleep(0.05)
         return killed
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, pool: str) -> subprocess.Popen[bytes]:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                self._installation.command("worker"),
+                self._installation.command("worker", "--pool", pool),
                 env=self._installation.variables(),
                 stdout=log,
                 stderr=subprocess.STDOUT,

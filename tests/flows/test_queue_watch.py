@@ -15,12 +15,15 @@ import pytest
 
 from flows.workers import liveness, watch
 from flows.workers.messages import outcome_from_text
+from flows.workers.pools import CPU, GPU
 from flows.workers.watch import QueueWatch
-from infra.catalogue import Catalogue, ProcessRole, TakenTask, open_catalogue
+from infra.catalogue import Catalogue, ProcessRole, TakenTask, WorkDone, open_catalogue
 from infra.errors import CatalogueUnavailable, NotAReference, NoWorker, WorkerLost
 from tasks.learn.fusion import fuse_view
 
 NAME = "tasks.learn.fusion.fuse_view"
+ALL = (CPU, GPU)
+DONE = WorkDone("host:w", "cpu", 1.5)
 
 
 SAID_AFTER_SECONDS = watch.SAID_AFTER_SECONDS
@@ -57,13 +60,13 @@ def queue(catalogue: Catalogue) -> Iterator[QueueWatch]:
         yield opened
 
 
-def waiting_for(queue: QueueWatch, name: str = NAME) -> Future[str]:
+def waiting_for(queue: QueueWatch, name: str = NAME, pool: str = CPU) -> Future[str]:
     """The outcome of a task that another thread waits for, as threads of the task runner do."""
     outcome: Future[str] = Future()
 
     def run() -> None:
         try:
-            outcome.set_result(queue.run(name, '{"a":1}'))
+            outcome.set_result(queue.run(name, '{"a":1}', pool).outcome)
         except BaseException as error:
             outcome.set_exception(error)
 
@@ -81,19 +84,19 @@ def soon(seen: Callable[[], bool], seconds: float = 5.0) -> None:
 class Worker:
     """Takes tasks as a worker does; beats as often as a test lets it."""
 
-    def __init__(self, catalogue: Catalogue, name: str) -> None:
-        self.catalogue, self.name, self.beats = catalogue, name, 0
+    def __init__(self, catalogue: Catalogue, name: str, pools: tuple[str, ...] = ALL) -> None:
+        self.catalogue, self.name, self.pools, self.beats = catalogue, name, pools, 0
         self.beat()
 
     def beat(self) -> None:
         self.beats += 1
-        self.catalogue.beat(self.name, ProcessRole.WORKER, f"host:{self.name}", self.beats)
+        self.catalogue.beat(self.name, ProcessRole.WORKER, f"host:{self.name}", self.beats, self.pools)
 
     def take(self, queue: QueueWatch) -> TakenTask:
         taken: list[TakenTask] = []
 
         def tried() -> bool:
-            task = self.catalogue.take_task(self.name, [queue.identity])
+            task = self.catalogue.take_task(self.name, [queue.identity], ALL)
             taken.extend([task] if task is not None else [])
             return bool(taken)
 
@@ -105,7 +108,7 @@ def test_a_worker_runs_it(catalogue: Catalogue, queue: QueueWatch) -> None:
     outcome, worker = waiting_for(queue), Worker(catalogue, "w")
     task = worker.take(queue)
     assert (task.name, task.parameters) == (NAME, '{"a":1}')
-    assert catalogue.finish_task(task, "done")
+    assert catalogue.finish_task(task, "done", DONE)
     assert outcome.result(5) == "done"
     assert catalogue.tasks_of(queue.identity) == []
 
@@ -125,9 +128,9 @@ def test_a_dead_workers_task_runs_again(
     again = second.take(queue)
     assert again.id == late.id
     soon(lambda: "'fuse view' ended before it did: it runs again" in caplog.text)
-    assert not catalogue.finish_task(late, "late")
+    assert not catalogue.finish_task(late, "late", DONE)
     second.beat()
-    assert catalogue.finish_task(again, "right")
+    assert catalogue.finish_task(again, "right", DONE)
     assert outcome.result(5) == "right"
 
 
@@ -137,8 +140,8 @@ def test_a_worker_that_beats_keeps_its_task(catalogue: Catalogue, queue: QueueWa
     for _ in range(40):  # twice as long as silence lasts
         worker.beat()
         time.sleep(0.025)
-        assert catalogue.take_task("w2", [queue.identity]) is None
-    assert catalogue.finish_task(task, "done")
+        assert catalogue.take_task("w2", [queue.identity], ALL) is None
+    assert catalogue.finish_task(task, "done", DONE)
     assert outcome.result(5) == "done"
 
 
@@ -149,14 +152,46 @@ def test_no_worker_is_said_once_and_ends_the_flow(
         started = time.monotonic()
         first, second = waiting_for(queue), waiting_for(queue)
         for outcome in (first, second):
-            with pytest.raises(NoWorker, match=r"`mer worker`.*MER_WORKER_TIMEOUT_SECONDS"):
+            with pytest.raises(
+                NoWorker, match=r"pool mer-cpu.*`mer worker --pool cpu`.*MER_WORKER_TIMEOUT_SECONDS"
+            ):
                 outcome.result(5)
         assert 0.8 <= time.monotonic() - started < 1.6, "I9: within twice the stated time"
         with pytest.raises(NoWorker):
-            queue.run(NAME, "{}")
+            queue.run(NAME, "{}", CPU)
     said = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(said) == 1
-    assert "`mer worker`" in said[0].getMessage()
+    assert "no worker of pool mer-cpu is running, and 2 tasks wait" in said[0].getMessage()
+    assert "`mer worker --pool cpu`" in said[0].getMessage()
+
+
+def test_a_worker_of_the_other_pool_is_none(catalogue: Catalogue, caplog: pytest.LogCaptureFixture) -> None:
+    """A gpu task is no cpu worker's: it is said which pool lacks one, and the tasks of the other pool are run."""
+    with QueueWatch(catalogue, timeout_seconds=1.0, patience_seconds=1.0) as queue:
+        gpu, cpu = waiting_for(queue, pool=GPU), waiting_for(queue)
+        worker = Worker(catalogue, "w", (CPU,))
+        taken: list[TakenTask] = []
+
+        def tried() -> bool:
+            worker.beat()
+            task = catalogue.take_task("w", [queue.identity], worker.pools)
+            taken.extend([task] if task is not None else [])
+            return "no worker of pool" in caplog.text
+
+        soon(tried)
+        assert [task.pool for task in taken] == [CPU]
+        assert catalogue.finish_task(taken[0], "done", DONE)
+        assert cpu.result(5) == "done"
+        with pytest.raises(
+            NoWorker, match=r"1 task waited .* pool mer-gpu.*`mer worker --pool gpu`, which starts one"
+        ):
+            gpu.result(5)
+    said = [record.getMessage() for record in caplog.records if "no worker of pool" in record.getMessage()]
+    assert len(said) == 1
+    assert (
+        "no worker of pool mer-gpu is running, and 1 task waits for one: start some with `mer worker --pool gpu`"
+        in said[0]
+    )
 
 
 def test_the_line_comes_within_a_minute() -> None:
@@ -167,16 +202,16 @@ def test_a_worker_that_comes_late_is_in_time(
     catalogue: Catalogue, queue: QueueWatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     outcome = waiting_for(queue)
-    soon(lambda: "no worker is running" in caplog.text)
+    soon(lambda: "no worker of pool mer-cpu is running" in caplog.text)
     task = Worker(catalogue, "w").take(queue)
-    assert catalogue.finish_task(task, "done")
+    assert catalogue.finish_task(task, "done", DONE)
     assert outcome.result(5) == "done"
 
 
 def test_workers_that_died_unseen_are_no_workers(catalogue: Catalogue) -> None:
     Worker(catalogue, "dead")
     with QueueWatch(catalogue, 0.8, patience_seconds=1.0) as queue, pytest.raises(NoWorker):
-        queue.run(NAME, "{}")
+        queue.run(NAME, "{}", CPU)
     assert catalogue.task_processes() == []
 
 
@@ -190,8 +225,8 @@ def test_busy_workers_are_waited_for(
         worker.beat()
         time.sleep(0.025)
     assert not caplog.records
-    assert catalogue.finish_task(first, "one")
-    assert catalogue.finish_task(worker.take(queue), "two")
+    assert catalogue.finish_task(first, "one", DONE)
+    assert catalogue.finish_task(worker.take(queue), "two", DONE)
     assert sorted([busy.result(5), patient.result(5)]) == ["one", "two"]
 
 
@@ -213,7 +248,7 @@ def test_a_flow_that_seemed_dead_adds_its_tasks_again(catalogue: Catalogue, queu
     assert catalogue.end_process(queue.identity)  # by a worker that saw no beat of it
     again = worker.take(queue)
     assert again.id == late.id
-    assert catalogue.finish_task(again, "done")
+    assert catalogue.finish_task(again, "done", DONE)
     assert outcome.result(5) == "done"
 
 
@@ -246,10 +281,10 @@ def test_two_flows_share_workers_and_not_their_outcomes(catalogue: Catalogue, qu
         outcomes = {name: waiting_for(flow, name) for name, flow in (("a", queue), ("b", other))}
         soon(lambda: len(catalogue.queued_tasks()) == 2)
         both = [queue.identity, other.identity]
-        taken = [catalogue.take_task(Worker(catalogue, name).name, both) for name in ("w1", "w2")]
+        taken = [catalogue.take_task(Worker(catalogue, name).name, both, ALL) for name in ("w1", "w2")]
         for task in taken:
             assert task is not None
-            assert catalogue.finish_task(task, f"of {task.name}")
+            assert catalogue.finish_task(task, f"of {task.name}", DONE)
         assert {name: outcome.result(5) for name, outcome in outcomes.items()} == {"a": "of a", "b": "of b"}
 
 

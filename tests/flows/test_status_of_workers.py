@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from flows.status.workers import workers
+from flows.workers.pools import CPU, GPU
 from infra.catalogue import Catalogue, ProcessRole, open_catalogue
 
 
@@ -25,16 +26,19 @@ def lines(catalogue: Catalogue) -> list[str]:
 
 def test_workers_and_what_waits(catalogue: Catalogue) -> None:
     assert lines(catalogue) == []
-    catalogue.add_task("f", "tasks.learn.fusion.fuse_view", "{}")
-    assert lines(catalogue) == ["1 task waits for a worker; none is there: start some with `mer worker`"]
-    for name in ("w1", "w2", "w3"):
-        catalogue.beat(name, ProcessRole.WORKER, f"host:{name}", 1)
+    catalogue.add_task("f", "tasks.learn.fusion.fuse_view", "{}", GPU)
+    assert lines(catalogue) == [
+        "1 task waits for a worker of mer-gpu; none is there: start some with `mer worker --pool gpu`"
+    ]
+    for name, pools in (("w1", [GPU]), ("w2", [CPU, GPU]), ("w3", [CPU])):
+        catalogue.beat(name, ProcessRole.WORKER, f"host:{name}", 1, pools, "cpu")
     catalogue.beat("f", ProcessRole.FLOW, "host:f", 1)
     with catalogue.database.writing() as connection:
         connection.exec_driver_sql("UPDATE task_processes SET seen_at = '2020-01-01' WHERE id = 'w3'")
-    assert catalogue.take_task("w1", ["f"]) is not None
-    catalogue.add_task("f", "x.y", "{}")
-    first, second, third, last = lines(catalogue)
-    assert (first, second) == ("task worker host:w1: runs fuse view", "task worker host:w2: waits for a task")
-    assert third.startswith("task worker host:w3: not heard of for ")
-    assert last == "1 task waits for a worker"
+    assert catalogue.take_task("w1", ["f"], [GPU]) is not None
+    catalogue.add_task("f", "x.y", "{}", CPU)
+    by_worker = {line.split()[2]: line for line in lines(catalogue)[:-1]}
+    assert by_worker["host:w1"] == "task worker host:w1 of mer-gpu (device cpu): runs fuse view"
+    assert by_worker["host:w2"] == "task worker host:w2 of mer-cpu and mer-gpu (device cpu): waits for a task"
+    assert by_worker["host:w3"].startswith("task worker host:w3 of mer-cpu (device cpu): not heard of for ")
+    assert lines(catalogue)[-1] == "1 task waits for a worker of mer-cpu"

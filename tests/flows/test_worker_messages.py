@@ -136,7 +136,7 @@ def test_a_pickle_is_refused_and_nothing_runs(form: str, tmp_path: Path) -> None
         outcome_from_text(takes, text)
     with pytest.raises(NotAReference):
         parameters_from_text(takes, text)
-    outcome, ended = run_taken({"takes": takes}, TakenTask("1", "takes", text, "w", 1))
+    outcome, ended = run_taken({"takes": takes}, TakenTask("1", "takes", text, "w", 1, "mer-cpu"))
     with pytest.raises(NotAReference, match=r"nothing of it is used|expected JSON"):
         outcome_from_text(takes, outcome)
     assert ended == "failed (NotAReference)"
@@ -144,7 +144,7 @@ def test_a_pickle_is_refused_and_nothing_runs(form: str, tmp_path: Path) -> None
 
 
 def test_only_known_tasks_run() -> None:
-    outcome, _ = run_taken({}, TakenTask("1", "os.system", '{"command": "true"}', "w", 1))
+    outcome, _ = run_taken({}, TakenTask("1", "os.system", '{"command": "true"}', "w", 1, "mer-cpu"))
     with pytest.raises(NotAReference, match="one version"):
         outcome_from_text(takes, outcome)
 
