@@ -18,7 +18,7 @@ from flows.options import RetrainOptions
 from flows.pipeline_flow import pipeline_flow
 from flows.pretrain import pretrain_views
 from flows.progress import EVALUATION, REGISTRATION, begin_stage, plan_stages
-from flows.reporting import show_promotion, show_remarks
+from flows.reporting import show_promotion, show_remarks, show_tracked_run
 from flows.result_table import show_systems
 from flows.self_training import refresh_pseudo_labels
 from flows.train import train_systems
@@ -73,7 +73,7 @@ def retrained(options: RetrainOptions) -> RetrainReport:
         registered = RegisteredAs(model, experiment.recipe)
         begin_stage(REGISTRATION)
         version = register(view, registered, experiment.inputs(view), final, evaluation, domain)
-        close_tracked_run(view, experiment.recipe, evaluation)
+        page = close_tracked_run(view, experiment.recipe, evaluation)
         promotion = (
             gate_and_promote(dataset, recipe.gate, version, evaluation, fencing_token)
             if options.promote
@@ -81,4 +81,5 @@ def retrained(options: RetrainOptions) -> RetrainReport:
         )
     show_systems(read_report(evaluation), dataset)
     show_promotion(version, promotion)
+    show_tracked_run(page)
     return RetrainReport(model=version, promotion=promotion, served=served, headline=dict(version.metrics))

@@ -86,8 +86,11 @@ def servers() -> dict[str, str]:
 
 
 def show_addresses(started: dict[str, str]) -> None:
-    """Print them, without passwords."""
+    """Print them, without passwords; of MLflow the page of our runs, once there are any."""
+    from infra.settings import load_settings
     from infra.shown_address import shown_address
+    from infra.tracking import Tracker
 
+    pages = {"MLflow": Tracker(load_settings()).experiment_page()}
     for name, address in started.items():
-        typer.echo(f"{name:<8} {shown_address(address)}")
+        typer.echo(f"{name:<8} {pages.get(name) or shown_address(address)}")

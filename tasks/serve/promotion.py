@@ -34,6 +34,7 @@ from tasks.serve.comparison import held_out, snapshot_of
 from tasks.serve.evaluation import PSEUDO_MARK
 from tasks.serve.registry import mirror_after_change
 from tasks.serve.unseen import of_other_corpus, with_unseen
+from tasks.stage.origin import run_origin
 from tasks.stage.references import (
     DatasetRef,
     FusedView,
@@ -152,6 +153,7 @@ def register(
         snapshot=dataset.membership,
         metrics=metrics,
         idempotency_key=package.ref.key,
+        origin=run_origin(recipe.name, dataset.corpus),
     )
     mirror_after_change(space)
     return ModelVersion(name=model, version=version, ref=package.ref, metrics=metrics)
