@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from prefect.runtime import flow_run
 
+from flows.asking import ask_for_approval
 from flows.domain import find_domain
 from flows.experiment import Experiment
 from flows.features import extract_streams
@@ -22,6 +23,7 @@ from flows.reporting import show_promotion, show_remarks, show_tracked_run
 from flows.result_table import show_systems
 from flows.self_training import refresh_pseudo_labels
 from flows.train import train_systems
+from infra.catalogue.actor import acting_as
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import training_remarks
 from tasks.serve.evaluation import evaluate, read_report
@@ -74,12 +76,14 @@ def retrained(options: RetrainOptions) -> RetrainReport:
         begin_stage(REGISTRATION)
         version = register(view, registered, experiment.inputs(view), final, evaluation, domain)
         page = close_tracked_run(view, experiment.recipe, evaluation)
-        promotion = (
-            gate_and_promote(dataset, recipe.gate, version, evaluation, fencing_token)
-            if options.promote
-            else None
-        )
+        promotion = None
+        if options.promote:
+            with acting_as(f"the gate, run {parent_run}"):
+                promotion = gate_and_promote(
+                    dataset, options.gate(recipe), version, evaluation, fencing_token
+                )
     show_systems(read_report(evaluation), dataset)
     show_promotion(version, promotion)
+    ask_for_approval(version, promotion)
     show_tracked_run(page)
     return RetrainReport(model=version, promotion=promotion, served=served, headline=dict(version.metrics))

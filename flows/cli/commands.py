@@ -13,6 +13,7 @@ import typer
 
 from flows.cli.backup import register as register_backup
 from flows.cli.check import check, check_before
+from flows.cli.deploy import register as register_deploy
 from flows.cli.generations import generations
 from flows.cli.group import Commands, everywhere, interruptible, is_verbose
 from flows.cli.local import register
@@ -21,6 +22,8 @@ from flows.cli.local import show_addresses as _addresses
 from flows.cli.options import (
     AdaptStreamOption,
     AgainstOption,
+    ApprovalOption,
+    ApproveOption,
     BatchOption,
     ControlFitsOption,
     ControlOption,
@@ -29,11 +32,13 @@ from flows.cli.options import (
     OneModelArgument,
     PoolingOption,
     PromoteOption,
+    RejectOption,
     SamplerOption,
     StreamOption,
     StudyOption,
     TrainedModelOption,
     TrialsOption,
+    WhyOption,
     WriteRecipeOption,
 )
 from flows.cli.outcome import EXIT_CODES
@@ -71,11 +76,15 @@ def run(
     corpus: CorpusArguments,
     promote: Annotated[bool, typer.Option(help="Let the gate promote the new version.")] = True,
     model: TrainedModelOption = "",
+    approval: ApprovalOption = "",
 ) -> None:
     """Run the whole pipeline: ingest, features, layer study, PEFT, alignment, fusion, pseudo-labels, registration, promotion."""
     from flows.options import RetrainOptions
 
-    _run_flow("flows.retrain:retrain", corpus.options(RetrainOptions, promote=promote, model=model))
+    _run_flow(
+        "flows.retrain:retrain",
+        corpus.options(RetrainOptions, promote=promote, model=model, approval=approval),
+    )
 
 
 @app.command()
@@ -225,22 +234,43 @@ def models(
     model: OneModelArgument = "",
     rollback: Annotated[bool, typer.Option(help="Put the previous champion of MODEL back.")] = False,
     promote: PromoteOption = None,
-    reason: Annotated[str, typer.Option(help="Why, with --promote: kept in the audit.")] = "",
+    approve: ApproveOption = None,
+    reject: RejectOption = None,
+    reason: Annotated[
+        str, typer.Option(help="Why, with --promote, --approve or --reject: kept in the audit.")
+    ] = "",
+    why: WhyOption = False,
+    version: Annotated[int | None, typer.Option(help="With --why: only this version.")] = None,
 ) -> None:
     """List versions, champions and the audit of promotions; `--rollback` puts the previous champion back.
 
     --promote makes a version champion by hand, whatever the gate said: its evidence is shown and kept in the audit.
+    --approve and --reject answer for a version that passed the gate and waits (`gate.approval: required` in the recipe).
+    --why answers who decided what, when, from which version to which, why, and on which evidence.
     """
     from flows import inspection
 
-    if rollback and promote is not None:
-        _fail("expected --rollback or --promote, found both")
-    if (rollback or promote is not None) and not model:
-        _fail(f"--{'rollback' if rollback else 'promote'} needs the MODEL; `mer models` lists them")
+    asked = {"rollback": rollback or None, "promote": promote, "approve": approve, "reject": reject}
+    given = [name for name, value in asked.items() if value is not None]
+    if len(given) > 1:
+        _fail(
+            f"expected one of --rollback, --promote, --approve and --reject, found --{' and --'.join(given)}"
+        )
+    if (given or why) and not model:
+        _fail(f"--{given[0] if given else 'why'} needs the MODEL; `mer models` lists them")
     if rollback:
         inspection.roll_back(model)
     if promote is not None:
         inspection.promote(model, promote, reason)
+    if approve is not None:
+        inspection.approve(model, approve, reason)
+    if reject is not None:
+        inspection.reject(model, reject, reason)
+    if why:
+        from flows.decisions import show_why
+
+        show_why(model, version)
+        return
     inspection.show_models(model)
 
 
@@ -249,6 +279,7 @@ app.command()(check)
 app.command()(recipes)
 app.command()(prune)
 register(app)
+register_deploy(app)
 register_backup(app)
 app.add_typer(generations, name="generations")
 

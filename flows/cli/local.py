@@ -1,4 +1,4 @@
-"""Commands for the local services: their state, starting and stopping them, deployments and workers."""
+"""Commands for the local services: their state, starting and stopping them, and task workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flows.cli.worker import worker
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (status, up, down, password, deploy, worker):
+    for command in (status, up, down, password, worker):
         app.command()(command)
 
 
@@ -54,22 +54,6 @@ def password() -> None:
     from flows.passwords import show_passwords
 
     show_passwords()
-
-
-def deploy() -> None:
-    """Register the deployments of prefect.yaml and start a worker in the background.
-
-    The nightly ones (retrain, prune) then run by themselves; each can be started as a form of the Prefect page.
-    """
-    started = servers()
-    from flows.deployments import deploy_all
-
-    names = deploy_all()
-    show_addresses(started)
-    typer.echo(f"registered: {', '.join(names)}")
-    typer.echo(
-        "a worker runs in the background: `mer status` shows it and the next scheduled runs, `mer down` stops it"
-    )
 
 
 def servers() -> dict[str, str]:

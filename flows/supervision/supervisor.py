@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from flows.asking import expire_approvals
 from flows.supervision.dead_runs import Observer, Settling, is_here
 from flows.supervision.local_worker import WORKER, start_worker
 from flows.supervision.server_watch import ServerWatch
@@ -102,6 +103,8 @@ class _Supervisor:
             catalogue.beat_run_processes([row.key for row in rows if is_here(row) and row.key not in keys])
             if dead:
                 Settling(self._settings, catalogue).settle(dead, rows)
+            if (line := expire_approvals(catalogue)) is not None:
+                logger.info(line)
         return bool(rows)
 
 
