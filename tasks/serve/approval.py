@@ -57,7 +57,8 @@ def standing_approval(space: Workspace, challenger: ModelVersion, champion: int 
     if row.action in (REFUSED, EXPIRED):
         by = f" by {row.actor}" if row.action == REFUSED else ""
         return Promotion(decision="rejected", reason=f"{row.action}{by}: {row.reason}", champion=champion)
-    return None
+    taken_back = f"approved by {row.actor} on {row.created_at:%Y-%m-%d %H:%M} UTC, and rolled back since"
+    return Promotion(decision="rejected", reason=taken_back, champion=champion)
 
 
 def approve(model: str, version: int, reason: str = "") -> tuple[PromotionRow, str]:
