@@ -27,6 +27,9 @@ def show_why(model: str, version: int | None) -> None:
     space = reading_workspace()
     name = model_named(space, model)
     versions = {row.version: row for row in space.catalogue.model_versions(name)}
+    if not versions:
+        known = sorted({row.name for row in space.catalogue.model_versions()})
+        raise LookupError(f"no model {name!r}: expected one of {', '.join(known)}")
     if version is not None and version not in versions:
         raise LookupError(f"no version {version} of {name}: expected one of {', '.join(map(str, versions))}")
     rows = [row for row in space.catalogue.promotions(name, None) if version in (None, row.version)]
@@ -94,4 +97,4 @@ def _origin(version: ModelVersionRow) -> Iterator[str]:
         yield f"recipe {origin.get('recipe', '?')}, corpus {origin.get('corpus', '?')}, {code}{changed}"
     if "flow_run" in origin:
         yield f"run {origin.get('flow_run_name', '')} {origin['flow_run']}"
-    yield f"snapshot {version.snapshot_id or 'none'}, package {version.artifact.sha256[:12]}"
+    yield f"snapshot {(version.snapshot_id or 'none')[:12]}, package {version.artifact.sha256[:12]}"

@@ -35,6 +35,8 @@ def subject_of(parameters: Mapping[str, Any]) -> str:
         what = PurePath(options.candidates or options.paths[0]).name or options.paths[0]
         more = f" and {more} more" if not options.candidates and (more := len(options.paths) - 1) else ""
         return _short(f"{what}{more}, {f'model {options.model}' if options.model else 'newest champion'}")
+    if (version := getattr(options, "version", None)) is not None:
+        return _short(f"{getattr(options, 'model', '')} version {version}")
     return ""
 
 

@@ -47,6 +47,7 @@ from flows.cli.predict import register as register_predict
 from flows.cli.prune import prune
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
+from flows.cli.watch import register as register_watch
 
 if TYPE_CHECKING:
     from flows.options import FlowOptions
@@ -81,7 +82,7 @@ def run(
     """Run the whole pipeline: ingest, features, layer study, PEFT, alignment, fusion, pseudo-labels, registration, promotion."""
     from flows.options import RetrainOptions
 
-    _run_flow(
+    run_flow(
         "flows.retrain:retrain",
         corpus.options(RetrainOptions, promote=promote, model=model, approval=approval),
     )
@@ -93,7 +94,7 @@ def ingest(corpus: CorpusArguments) -> None:
     """Read a corpus into the catalogue: recognise, probe, hash; unusable files are quarantined with a reason."""
     from flows.options import DemoOptions
 
-    _run_flow("flows.ingest:ingest", corpus.options(DemoOptions))
+    run_flow("flows.ingest:ingest", corpus.options(DemoOptions))
 
 
 @app.command()
@@ -102,7 +103,7 @@ def features(corpus: CorpusArguments) -> None:
     """Extract the frozen features of every stream; only clips that lack them are touched."""
     from flows.options import DemoOptions
 
-    _run_flow("flows.features:features", corpus.options(DemoOptions))
+    run_flow("flows.features:features", corpus.options(DemoOptions))
 
 
 @app.command()
@@ -111,7 +112,7 @@ def layers(corpus: CorpusArguments, stream: StreamOption = "", pooling: PoolingO
     """Study which layers of a stream's encoder carry emotion, per outer fold, and choose the block to adapt."""
     from flows.options import LayerOptions
 
-    _run_flow("flows.layers:layers", corpus.options(LayerOptions, stream=stream, pooling=pooling))
+    run_flow("flows.layers:layers", corpus.options(LayerOptions, stream=stream, pooling=pooling))
 
 
 @app.command()
@@ -120,7 +121,7 @@ def adapt(corpus: CorpusArguments, stream: AdaptStreamOption = "") -> None:
     """Adapt the chosen or named layers of the streams' encoders by PEFT (layer study included)."""
     from flows.options import AdaptOptions
 
-    _run_flow("flows.pretrain:adapt", corpus.options(AdaptOptions, stream=stream))
+    run_flow("flows.pretrain:adapt", corpus.options(AdaptOptions, stream=stream))
 
 
 @app.command()
@@ -135,7 +136,7 @@ def align(
     from flows.options import AlignOptions
 
     study = {"control": control, "control_seeds": control_fits}
-    _run_flow("flows.align:align", corpus.options(AlignOptions, study=study))
+    run_flow("flows.align:align", corpus.options(AlignOptions, study=study))
 
 
 @app.command()
@@ -144,7 +145,7 @@ def train(corpus: CorpusArguments) -> None:
     """Train and score the fusion and every single stream on the outer folds, without registering anything."""
     from flows.options import DemoOptions
 
-    _run_flow("flows.train:train", corpus.options(DemoOptions))
+    run_flow("flows.train:train", corpus.options(DemoOptions))
 
 
 @app.command()
@@ -153,7 +154,7 @@ def refresh(corpus: CorpusArguments, model: TrainedModelOption = "") -> None:
     """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`)."""
     from flows.options import RefreshOptions
 
-    _run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, model=model))
+    run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, model=model))
 
 
 @app.command()
@@ -186,7 +187,7 @@ def search(
         first_rung=first_rung,
         write_recipe=str(write_recipe or ""),
     )
-    _run_flow("flows.search:search", options)
+    run_flow("flows.search:search", options)
 
 
 register_predict(app)
@@ -280,11 +281,12 @@ app.command()(recipes)
 app.command()(prune)
 register(app)
 register_deploy(app)
+register_watch(app)
 register_backup(app)
 app.add_typer(generations, name="generations")
 
 
-def _run_flow(flow: str, options: FlowOptions) -> None:
+def run_flow(flow: str, options: FlowOptions) -> None:
     """Run a flow, `module:function`; a recipe or corpus that cannot be used is said before any server is started."""
     from importlib import import_module
 

@@ -90,8 +90,8 @@ def over_corpus(
     """Give a command, whose first parameter is `CorpusArguments`, the fields of these as options before its own.
 
     Where it `starts` a flow, which takes seconds to load, a line says so first, and which home it writes to. Fields that are
-    `called` otherwise leave their option's name to the command. Typer reads a command's signature; the one that it gets here has
-    a parameter for each field.
+    `called` otherwise leave their option's name to the command; those called nothing are no options of it. Typer reads a
+    command's signature; the one that it gets here has a parameter for each field.
     """
     if command is None:
         return lambda given: _expanded(given, starts, called)
@@ -100,10 +100,12 @@ def over_corpus(
 
 def _expanded(command: Command, starts: bool, called: Mapping[str, str]) -> Command:
     shared = get_type_hints(CorpusArguments, include_extras=True)
-    names = {
-        field: called[field].strip("-").replace("-", "_") if field in called else field for field in shared
-    }
+    for field in [field for field, option in called.items() if not option]:
+        del shared[field]
+    names = {field: called.get(field, field).strip("-").replace("-", "_") for field in shared}
     for field, option in called.items():
+        if field not in shared:
+            continue
         kind, described = get_args(shared[field])
         described = copy(described)
         described.default = option  # where typer finds an option's name
@@ -127,6 +129,7 @@ def _expanded(command: Command, starts: bool, called: Mapping[str, str]) -> Comm
             annotation=shared[option.name],
         )
         for option in fields(CorpusArguments)
+        if option.name in shared
     ]
     parameters += [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in others]
     expanded.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]

@@ -29,11 +29,11 @@ def wait_for_approval(
     fencing_token: int | None,
 ) -> Promotion:
     """Let a version that passed the gate wait for a person; it is challenger meanwhile."""
-    evidence = decision.to_json()
+    evidence, better = decision.to_json(), decision.reason.removeprefix("promoted: ")
     waiting = space.catalogue.request_approval(
-        challenger.name, challenger.version, decision.reason, evidence, hours, fencing_token
+        challenger.name, challenger.version, better, evidence, hours, fencing_token
     )
-    reason = f"passed the gate, and waits for approval: {decision.reason}"
+    reason = f"passed the gate, and waits for approval: {better}"
     space.catalogue.set_alias(
         challenger.name,
         CHALLENGER,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prefect.runtime import flow_run
+from prefect.utilities.urls import url_for
 
 import mer
 from infra.catalogue.actor import actor
@@ -61,4 +62,6 @@ def run_tags(origin: Mapping[str, str], what: str) -> dict[str, str]:
 
 def _page() -> str:
     """Address of this flow run's page, without a password; empty outside of a flow run."""
-    return shown_address(str(flow_run.ui_url)) if flow_run.id and flow_run.ui_url else ""
+    if not flow_run.id:
+        return ""
+    return shown_address(url_for("flow-run", flow_run.id) or "")

@@ -34,7 +34,7 @@ SHARED = (
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, FlowOptions]]:
     """What would have been run, in place of running it: the flows themselves are tested end to end."""
     calls: list[tuple[str, FlowOptions]] = []
-    monkeypatch.setattr(commands, "_run_flow", lambda flow, options, **_: calls.append((flow, options)))
+    monkeypatch.setattr(commands, "run_flow", lambda flow, options, **_: calls.append((flow, options)))
     return calls
 
 
