@@ -72,10 +72,10 @@ def _standing(options: ApprovalOptions) -> PromotionRow:
     for row in catalogue.expire_approvals(options.model):
         if row.version != options.version:
             end_asking(row.name, row.version, row.reason)
-    row = catalogue.approval(options.model, options.version)
-    if row is None:
+    standing = catalogue.approval(options.model, options.version)
+    if standing is None:
         raise CatalogueError(f"version {options.version} of {options.model} waits for no approval")
-    return row
+    return standing
 
 
 def _answered(options: ApprovalOptions, answer: Decision) -> str:

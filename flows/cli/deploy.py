@@ -154,7 +154,7 @@ def _own_deployment(corpus: CorpusArguments, own: dict[str, Any], training: dict
         )
     if own["cron"]:
         next_start(own["cron"], own["timezone"])
-    kinds = {
+    kinds: dict[str, type[DemoOptions]] = {
         "retrain": RetrainOptions,
         "refresh": RefreshOptions,
         "search": SearchOptions,

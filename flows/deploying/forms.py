@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import Any
 
 from flows.deploying.definitions import FLOWS
-from mer.corpora.recognise import AUTO, READERS
+from mer.corpora.layouts import READERS
+from mer.corpora.options import AUTO
 from mer.emotions import EMOTION_SETS
 from mer.recipes import recipe_names
 from tasks.stage.workspace import Workspace

@@ -73,9 +73,9 @@ class FolderSource:
             file = known.get(path)
             if file is not None and (file.size, file.mtime_ns) == stamp:
                 continue
-            if not self._is_whole(path, stamp, now):
+            if not self._stands_still(path, stamp, now):
                 unfinished += 1
-            elif (content := self._content(path, stamp)) is not None and content not in contents:
+            elif stamp[0] and (content := self._content(path, stamp)) is not None and content not in contents:
                 new.add(content)
         for gone in set(self._seen) - there:
             self._seen.pop(gone)
@@ -95,12 +95,12 @@ class FolderSource:
                     continue
                 yield str(path), (found.st_size, found.st_mtime_ns)
 
-    def _is_whole(self, path: str, stamp: tuple[int, int], now: float) -> bool:
+    def _stands_still(self, path: str, stamp: tuple[int, int], now: float) -> bool:
         before, since = self._seen.get(path, ((-1, -1), now))
         if before != stamp:
             self._seen[path] = stamp, now
             return False
-        return stamp[0] > 0 and now - since >= self._settle_seconds
+        return now - since >= self._settle_seconds
 
     def _content(self, path: str, stamp: tuple[int, int]) -> str | None:
         """sha256; None where it cannot be read, as ingestion will say."""
