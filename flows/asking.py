@@ -77,5 +77,7 @@ def _api(settings: Settings) -> DeploymentApi | None:
     return (
         None
         if url is None
-        else DeploymentApi(url, timeout_seconds=5.0, auth=prefect_auth_string(settings, url))
+        else DeploymentApi(
+            url, timeout_seconds=5.0, auth=prefect_auth_string(settings, url), patience_seconds=5.0
+        )
     )

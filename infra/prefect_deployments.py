@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from pydantic import SecretStr
+
+from infra.errors import PrefectUnavailable
 from infra.prefect_api import PrefectApi, PrefectRefused
+
+_PAUSE_SECONDS = 1.0
 
 
 class DeploymentApi(PrefectApi):
-    """See `PrefectApi`; each method raises PrefectUnavailable or PrefectRefused."""
+    """See `PrefectApi`; each method raises PrefectUnavailable or PrefectRefused.
+
+    What is asked here changes nothing when it is asked again, so a server that is busy (its database is locked) is waited for.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeout_seconds: float = 10.0,
+        auth: SecretStr | None = None,
+        patience_seconds: float = 0.0,
+    ) -> None:
+        """`patience_seconds`: how long one question is asked again where the server does not answer."""
+        super().__init__(url, timeout_seconds, auth)
+        self._patience_seconds = patience_seconds
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        deadline = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                return super()._ask(method, path, body)
+            except PrefectUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
 
     def put_pool(self, name: str, kind: str, template: Mapping[str, Any]) -> None:
         """Make a work pool of this kind, or give the one there is this template of jobs."""

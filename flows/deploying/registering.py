@@ -19,6 +19,9 @@ from mer import __version__
 from mer.errors import ConfigError
 from tasks.stage.workspace import existing_workspace
 
+PATIENCE_SECONDS = 60.0
+"""How long a server that is busy is asked again, for each of the questions."""
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -34,7 +37,8 @@ class Registered:
 def deployment_api(settings: Settings) -> DeploymentApi:
     """The server of this process' environment, which `ensure_servers` settles."""
     url = os.environ["PREFECT_API_URL"]
-    return DeploymentApi(url, timeout_seconds=60.0, auth=prefect_auth_string(settings, url))
+    auth = prefect_auth_string(settings, url)
+    return DeploymentApi(url, timeout_seconds=60.0, auth=auth, patience_seconds=PATIENCE_SECONDS)
 
 
 def register_deployments(deployments: Sequence[Deployment], settings: Settings) -> list[Registered]:
