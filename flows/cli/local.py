@@ -23,7 +23,7 @@ def status() -> None:
 
 
 def up() -> None:
-    """Start the local Prefect and MLflow servers in the background (`mer down` stops them).
+    """Start the local Prefect and MLflow servers, and watches of folders, in the background (`mer down` stops them).
 
     What MLflow refused before is sent once more.
     """
@@ -36,7 +36,9 @@ def up() -> None:
 
     Tracker(load_settings()).retry_refused()
 
-    for line in put_right():
+    from flows.watching.background import start_watches
+
+    for line in (*put_right(), *start_watches(load_settings())):
         typer.echo(line)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,17 @@ SettleOption = Annotated[
     float,
     typer.Option("--settle-seconds", min=0, help="A file that has not grown for so long is whole."),
 ]
+BackgroundOption = Annotated[
+    bool,
+    typer.Option(
+        "--background",
+        help="Watch in the background: started again where it dies, and by `mer up`; `mer down` stops it, --stop for good.",
+    ),
+]
+StopOption = Annotated[
+    bool,
+    typer.Option("--stop", help="Stop such a watch for good, given with the same source, flow and names."),
+]
 RunsOption = Annotated[
     int, typer.Option("--runs", min=0, help="End after so many runs; 0: watch until Ctrl-C.")
 ]
@@ -67,6 +79,8 @@ def register(app: typer.Typer) -> None:
         runs: RunsOption = 0,
         model: TrainedModelOption = "",
         approval: ApprovalOption = "",
+        background: BackgroundOption = False,
+        stop: StopOption = False,
     ) -> None:
         """Watch a folder or bucket: clips that are dropped there start a run by themselves, once for each batch of them.
 
@@ -76,6 +90,10 @@ def register(app: typer.Typer) -> None:
         local = not source.startswith("s3://")
         asked = replace(corpus, corpus=str(Path(source).resolve()) if local else source)
         training = {name: value for name, value in (("model", model), ("approval", approval)) if value}
+        if background or stop:
+            key = _watch(asked, flow, deployment, training, _Looks(count, quiet_seconds, settle_seconds)).key
+            _in_background(key, asked.corpus, stop)
+            return
         begun = _watch(asked, flow, deployment, training, _Looks(count, quiet_seconds, settle_seconds))
         try:
             while True:
@@ -85,6 +103,25 @@ def register(app: typer.Typer) -> None:
                 time.sleep(every)
         finally:
             begun.starter.stop()
+
+
+def _in_background(key: str, source: str, ends: bool) -> None:
+    """Start a service that gives this very command, without the option that says so; or end it."""
+    from flows.cli.local import servers
+    from flows.watching.background import end_watch, service_name, start_watch
+    from infra.settings import load_settings
+
+    settings = load_settings()
+    if ends:
+        typer.echo(f"{source} is not watched any more" if end_watch(key, settings) else "it was not watched")
+        return
+    servers()  # with the supervisor, which starts it again
+    given = [item for item in sys.argv[1:] if item != "--background"]
+    arguments = [source if item and Path(item).resolve() == Path(source) else item for item in given]
+    if start_watch(key, arguments, settings):
+        typer.echo(f"in the background: {settings.services_folder / service_name(key)}.log has its lines")
+    else:
+        typer.echo("it is watched already")
 
 
 class _Looks:

@@ -15,6 +15,7 @@ from flows.asking import expire_approvals
 from flows.supervision.dead_runs import Observer, Settling, is_here
 from flows.supervision.local_worker import WORKER, start_worker
 from flows.supervision.server_watch import ServerWatch
+from flows.watching.background import restart_dead_watches
 from infra.catalogue import has_catalogue, open_catalogue
 from infra.errors import InfraError
 from infra.locking import is_locked, locked_now
@@ -91,7 +92,8 @@ class _Supervisor:
             self._watch.look()
         if works and has_died(WORKER, self._settings) and was_not_stopped(WORKER, self._settings):
             start_worker(self._settings)
-        return self._look_at_runs() or serves or works
+        watches = restart_dead_watches(self._settings)
+        return self._look_at_runs() or serves or works or watches
 
     def _look_at_runs(self) -> bool:
         if not has_catalogue(self._settings):
