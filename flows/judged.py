@@ -18,18 +18,24 @@ from mer.recipes import Recipe
 from mer.recipes.systems import ScoredSystem, compared_systems, leading_system, served_name
 from tasks.data.dataset import judging_views
 from tasks.learn.fusion import fuse_view
+from tasks.selftrain.rounds import HeldOutVoters
 from tasks.stage.references import FusedView, FusionJob, View
 
 
 @dataclass(frozen=True)
 class JudgedView:
-    """A view, or a part of one, and the models that vote on its unlabelled clips and are compared on its held-out speakers."""
+    """A view, or a part of one, and the models that vote on its unlabelled clips and are compared on its held-out speakers.
+
+    Where parts judge for a view, the view's own models are those that are served: they have learnt from all its speakers.
+    """
 
     view: View
     leader: FusedView
     """What would be served, fitted without the held-out speakers."""
     others: tuple[FusedView, ...]
     """Supervised models of modalities or streams: they stay supervised, so that not everyone who votes learns from the votes."""
+    whole: bool = False
+    """The models have learnt from the validation speakers too: parts judge in their place."""
 
     @property
     def voters(self) -> tuple[FusedView, ...]:
@@ -53,30 +59,41 @@ def supervised_views(experiment: Experiment, supervised: Sequence[FusedView]) ->
     """
     recipe = experiment.recipe
     others = tuple(one for one in compared_systems(recipe) if set(one.streams) <= set(recipe.reads))
-    if not leads_whole(recipe):
-        found = {(one.view, one.system): one for one in supervised}
-        return {
-            view.label: JudgedView(
-                view,
+    found = {(one.view, one.system): one for one in supervised}
+    whole = leads_whole(recipe)
+    judged: dict[str, JudgedView] = {}
+    held_out: list[View] = []
+    for view in experiment.views:
+        judging = judging_views(view) if whole else (view,)
+        if not whole or judging != (view,):
+            leader, rest = (
                 found[view.name, served_name(recipe)],
-                tuple(found[view.name, one.name] for one in others),
+                [found[view.name, one.name] for one in others],
             )
-            for view in experiment.views
-        }
-    views = _with_parts(experiment.views)
+            judged[view.label] = JudgedView(view, leader, tuple(rest), whole)
+        held_out += judging if whole else ()
     systems = (leading_system(recipe), *others)
-    runs = [_held_out_fit(experiment, view, system) for view in views for system in systems]
+    runs = [_fit(experiment, view, system) for view in held_out for system in systems]
     fitted = iter(fused_in_turn(runs))
-    judged = {}
-    for view in views:
+    for view in held_out:
         leader, *rest = [next(fitted) for _ in systems]
         judged[view.label] = JudgedView(view, leader, tuple(rest))
     return judged
 
 
+def asked_of(judged: Judged, one: JudgedView) -> list[HeldOutVoters]:
+    """Who say how sure the voters of a view are, and how often they are right: see `select_view`."""
+    if not one.whole:
+        return [HeldOutVoters(one.view, one.voters)]
+    parts = [
+        part for part in judged.values() if part.view.name == one.view.name and part.view.part is not None
+    ]
+    return [HeldOutVoters(part.view, part.voters) for part in parts]
+
+
 @dataclass(frozen=True)
 class Taught:
-    """Models that learnt from pseudo-labels, without the held-out speakers that they are judged by."""
+    """Models that learnt from pseudo-labels; those that are judged, without the held-out speakers that judge them."""
 
     leaders: Mapping[str, FusedView]
     """Label of a view or part -> its leader."""
@@ -102,7 +119,7 @@ def teach(experiment: Experiment, supervised: Sequence[FusedView], judged: Judge
         leading = served_name(recipe) + PSEUDO
         return Taught({one.view: one for one in systems if one.system == leading}, systems)
     runs = [
-        _held_out_fit(experiment, view, leading_system(recipe), labels[label])
+        _fit(experiment, view, leading_system(recipe), labels[label], judged[label].whole)
         for label, view in learning.items()
     ]
     leaders = dict(zip(learning, fused_in_turn(runs), strict=True))
@@ -114,15 +131,12 @@ def leads_whole(recipe: Recipe) -> bool:
     return recipe.serves_ensemble and recipe.searched_choice is not None
 
 
-def _with_parts(views: Sequence[View]) -> tuple[View, ...]:
-    """Every view, and after it the parts that judge in its place."""
-    return tuple(
-        one for view in views for one in (view, *(part for part in judging_views(view) if part != view))
-    )
-
-
-def _held_out_fit(
-    experiment: Experiment, view: View, system: ScoredSystem, labels: Sequence[ArtifactRef] = ()
+def _fit(
+    experiment: Experiment,
+    view: View,
+    system: ScoredSystem,
+    labels: Sequence[ArtifactRef] = (),
+    whole: bool = False,
 ) -> PrefectFuture[FusedView]:
     recipe = experiment.recipe
     job = FusionJob(
@@ -130,5 +144,6 @@ def _held_out_fit(
         system.choice,
         pseudo=tuple(labels),
         self_training=recipe.pseudo_labels if labels else None,
+        whole=whole,
     )
     return fuse_view.submit(view, experiment.inputs(view, system.streams), job)

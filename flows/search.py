@@ -96,6 +96,11 @@ class MachineReport:
 def _machines(experiment: Experiment, options: SearchOptions, target: Path | None) -> MachineReport:
     """The search of a recipe that serves a searched system."""
     recipe = experiment.recipe
+    console.print(
+        f"recipe {recipe.name} serves a searched system: what its search chooses among is narrowed; trials of Optuna over fusion "
+        "models are for `--set fusion.model=attention`, or a recipe that serves a fusion",
+        markup=False,
+    )
     begin_stage(FUSION)
     whole = _searched_folds(experiment)
     for fold in whole:

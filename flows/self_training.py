@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flows.experiment import Experiment
-from flows.judged import Judged, leads_whole, supervised_views, teach
+from flows.judged import Judged, asked_of, leads_whole, supervised_views, teach
 from flows.progress import PSEUDO_LABELS, begin_stage
 from flows.reporting import show_generation, show_selection, show_verdict
 from flows.terminal import console
@@ -141,7 +141,9 @@ def self_train(refresh: Refresh, number: int, judged: Judged) -> tuple[Round | N
     experiment, config, standing = refresh.experiment, refresh.config, refresh.standing
     final = experiment.served_view
     ballots = {
-        label: select_view.submit(one.view, experiment.inputs(one.view), config, one.voters, standing)
+        label: select_view.submit(
+            one.view, experiment.inputs(one.view), config, one.voters, standing, asked_of(judged, one)
+        )
         for label, one in judged.items()
     }
     selections = {label: ballot.result() for label, ballot in ballots.items()}
@@ -150,7 +152,12 @@ def self_train(refresh: Refresh, number: int, judged: Judged) -> tuple[Round | N
         return None, {}
     before = judged[FINAL_VIEW]
     checks = check_selection(
-        final, experiment.inputs(final), config, before.leader, selected[FINAL_VIEW], standing
+        final,
+        experiment.inputs(final),
+        config,
+        selected[FINAL_VIEW],
+        standing,
+        asked_of(judged, before),
     )
     labelled = Round(number=number, selected=selected, voters=before.voters, findings=read_findings(checks))
     show_selection(number, selected, labelled.findings)

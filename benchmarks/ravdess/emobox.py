@@ -2,7 +2,7 @@
 
     python -m benchmarks.ravdess.emobox [--corpus PATH] [--recipe ravdess] [--set PATH=VALUE ...] [--home PATH] [--json PATH]
 
-The corpus is RAVDESS' sounds by links, with a table whose fold column has EmoBox' test speakers (`FOLDS`); streams that
+The corpus is RAVDESS' sounds, with a table whose fold column has EmoBox' test speakers (`FOLDS`); streams that
 are not of sound are left out of the recipe (`visual`, `lexical`; add `--set` for others). Options as of
 `benchmarks.ravdess.flow`. JSON keys: `ua` (mean over folds of the mean class recall), `wa` (mean over folds of the
 accuracy), `ua_low`, `ua_high`, `wa_low`, `wa_high` (95 %, speakers resampled), `ua_folds`, `wa_folds`, `served`, `clips`,
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from benchmarks.command import Figure, parser, write_figures
 from benchmarks.ravdess.by_run import home_of, run, run_options, words_of
 from benchmarks.ravdess.flow import quick_row
-from benchmarks.ravdess.linked import Row, linked_corpus
-from mer.emotions import RAVDESS_EMOTIONS
+from benchmarks.ravdess.subset import Row, copied_corpus
+from mer.emotions import RAVDESS_EMOTIONS, canonical_emotion
 
 FOLDS = ((1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22))
 """Test speakers of EmoBox' folds (known)."""
@@ -49,11 +49,11 @@ def main() -> None:
     words = words_of(chosen) + silent_words(chosen.recipe, chosen.set)
     with tempfile.TemporaryDirectory() as folder, home_of(chosen) as home:
         only = quick_row if chosen.quick else lambda row: True
-        corpus = linked_corpus(chosen.corpus, Path(folder), only, in_emobox_fold)
+        corpus = copied_corpus(chosen.corpus, Path(folder), only, in_emobox_fold)
         truth = labels_of(corpus)
         found = run(corpus, "emobox", words, home)
     answers = found.out_of_fold
-    emotion = np.array([RAVDESS_EMOTIONS.index(truth[clip]["emotion"]) for clip in answers.clip_ids])
+    emotion = np.array([class_of(truth[clip]) for clip in answers.clip_ids])
     speakers = [truth[clip]["speaker"] for clip in answers.clip_ids]
     figures = scored(emotion, answers.predicted, speakers)
     figures |= {
@@ -87,6 +87,11 @@ def labels_of(corpus: Path) -> dict[str, Row]:
     """Name -> row of the table."""
     with (corpus / "labels.csv").open(encoding="utf-8", newline="") as file:
         return {row["name"]: dict(row) for row in csv.DictReader(file)}
+
+
+def class_of(row: Row) -> int:
+    """Number of a row's class, however the table spells it."""
+    return RAVDESS_EMOTIONS.index(canonical_emotion(row["emotion"], RAVDESS_EMOTIONS))
 
 
 def scored(

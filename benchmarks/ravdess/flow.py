@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.command import Figure, parser, write_figures
 from benchmarks.ravdess.by_run import home_of, run, run_options, words_of
-from benchmarks.ravdess.linked import linked_corpus
+from benchmarks.ravdess.subset import copied_corpus
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     if not (chosen.corpus / "labels.csv").is_file():
         options.error(f"expected labels.csv, audio/ and features/ in {chosen.corpus}; give --corpus PATH")
     with tempfile.TemporaryDirectory() as folder, home_of(chosen) as home:
-        corpus = linked_corpus(chosen.corpus, Path(folder), only=quick_row) if chosen.quick else chosen.corpus
+        corpus = copied_corpus(chosen.corpus, Path(folder), only=quick_row) if chosen.quick else chosen.corpus
         found = run(corpus.resolve(), "ravdess", words_of(chosen), home)
     figures = figures_of(found.report)
     figures |= {

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mer.errors import ConfigError
-from mer.recipes.merging import STREAMS, Values, merged, normalised, without_removed
+from mer.recipes.merging import STREAMS, Values, merged, normalised, without_removed, without_replaced
 from mer.recipes.overrides import Override, parse_override, with_overrides
 from mer.recipes.problems import problems_of
 from mer.recipes.recipe import Recipe
@@ -98,6 +98,7 @@ def base_of(name_or_path: str) -> str | None:
 def _recipe_of(source: _Source, overrides: Sequence[str]) -> Recipe:
     parsed = [parse_override(text) for text in overrides]
     stated = {"name": source.stem, **_with_base(source, chain=())}
+    stated = without_replaced(stated, with_overrides({}, parsed))
     if any(override.path[0] == "emotions" for override in parsed):
         _require_words_anew(stated, with_overrides({}, parsed), f"recipe {source.label}: --set emotions")
     values = without_removed(with_overrides(stated, parsed))
@@ -153,6 +154,7 @@ def _with_base(source: _Source, chain: tuple[_Source, ...]) -> dict[str, Any]:
     inherited = _with_base(base_source, (*chain, source))
     if "emotions" in stated:
         _require_words_anew(inherited, stated, f"recipe {source.label}")
+    inherited = without_replaced(inherited, stated)
     return merged({name: value for name, value in inherited.items() if name not in NOT_INHERITED}, stated)
 
 

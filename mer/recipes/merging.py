@@ -17,7 +17,8 @@ SHORT_VALUES: Mapping[str, str] = {"label_shift": "mode"}
 """Option that a single value may stand for -> what that value is: `label_shift: report` is `label_shift: {mode: report}`."""
 
 STREAMS = "streams"
-ENSEMBLE, MEMBERS = "ensemble", "members"
+FUSION = "fusion"
+ENSEMBLE, MEMBERS, SEARCH = "ensemble", "members", "search"
 
 
 def normalised(values: Values, origin: str = "recipe") -> dict[str, Any]:
@@ -57,6 +58,32 @@ def merged(base: Values, changes: Values) -> dict[str, Any]:
         else:
             result[name] = value
     return result
+
+
+def without_replaced(base: Values, changes: Values) -> dict[str, Any]:
+    """`base` without the way of serving that `changes` name another for: a recipe serves a fusion, members, or a search.
+
+    Options of the fusion replace a search that is served, and the further speeds of its streams, which no fusion reads; members
+    replace a search, a search replaces members. What the changes say of `ensemble` themselves is theirs.
+    """
+    ensemble, changed = base.get(ENSEMBLE), changes.get(ENSEMBLE)
+    if not isinstance(ensemble, Mapping):
+        return dict(base)
+    if isinstance(changed, Mapping):
+        replaced = {MEMBERS: SEARCH, SEARCH: MEMBERS}
+        gone = {other for name, other in replaced.items() if changed.get(name) is not None}
+        return {**base, ENSEMBLE: {name: value for name, value in ensemble.items() if name not in gone}}
+    searched = ensemble.get(SEARCH) is not None and ensemble.get("serve", True)
+    if searched and ENSEMBLE not in changes and changes.get(FUSION) is not None:
+        left = {name: value for name, value in base.items() if name != ENSEMBLE}
+        return {**left, STREAMS: {name: _of_one_speed(stream) for name, stream in base[STREAMS].items()}}
+    return dict(base)
+
+
+def _of_one_speed(stream: Any) -> Any:
+    if not isinstance(stream, Mapping):
+        return stream
+    return {name: value for name, value in stream.items() if name != "speeds"}
 
 
 def without_removed(values: Values) -> dict[str, Any]:

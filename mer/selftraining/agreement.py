@@ -142,6 +142,7 @@ def selected(
     config: AgreementConfig,
     excluded: NDArray[np.bool_],
     cap: int | None = None,
+    shares: NDArray[np.floating] | None = None,
 ) -> NDArray[np.int64]:
     """Rows that become pseudo-labels, ascending: agreed, confident enough, within the caps, never an excluded clip.
 
@@ -151,6 +152,8 @@ def selected(
         config: options.
         excluded: (N,) clips that must never be selected: labelled, validation and test clips, and all of test speakers.
         cap: most clips of a class, whatever the others have; none: no such limit.
+        shares: (C,) of the classes among the gold labels, positive where there are any: a class that is twice as frequent may be
+            selected twice as often before the ratio of the caps counts. None: all classes alike.
     """
     if excluded.shape != votes.emotion.shape:
         raise ConfigError(
@@ -166,9 +169,10 @@ def selected(
         order = np.lexsort((names, -votes.confidence[rows]))  # equal ones by name, not by place
         count = len(rows) if config.share is None else int(np.ceil(config.share * len(rows)))
         ranked.append(rows[order][: count if cap is None else min(count, cap)])
-    present = [len(rows) for rows in ranked if len(rows)]
-    most = len(trusted)
-    if config.cap_ratio is not None and present:
-        most = max(1, int(config.cap_ratio * min(present)))
-    chosen = [rows[:most] for rows in ranked]
+    usual = np.ones(len(ranked)) if shares is None else np.asarray(shares, np.float64)
+    relative = [len(rows) / usual[kind] for kind, rows in enumerate(ranked) if len(rows) and usual[kind] > 0]
+    most = np.full(len(ranked), len(trusted))
+    if config.cap_ratio is not None and relative:
+        most = np.maximum(1, np.floor(config.cap_ratio * min(relative) * usual + 1e-9).astype(np.int64))
+    chosen = [rows[:limit] for rows, limit in zip(ranked, most.tolist(), strict=True)]
     return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, dtype=np.int64)

@@ -40,7 +40,8 @@ class AgreementConfig(BaseModel):
     cap_ratio: float | None = Field(
         default=3.0,
         gt=0.0,
-        description="Most clips of a class relative to the rarest that was selected; none: no limit.",
+        description="Most clips of a class relative to the rarest that was selected, both measured by their shares of the gold "
+        "labels; none: no limit.",
     )
 
 

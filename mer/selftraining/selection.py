@@ -27,7 +27,8 @@ LEAST_CALIBRATED = 20
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Predictions of the same voters for clips with true labels that none of them was trained on."""
+    """Predictions for clips with true labels by voters that were not trained on them: the same ones, or such as were fitted alike
+    without these clips."""
 
     voters: Sequence[Posteriors]
     """As many as vote, in the same order."""
@@ -42,6 +43,7 @@ def select_pseudo_labels(
     excluded: Collection[str] = (),
     held_out: HeldOut | None = None,
     absent: Sequence[Collection[str]] = (),
+    shares: NDArray[np.floating] | None = None,
 ) -> PseudoLabels:
     """Vote on clips and select those with enough agreement and confidence, at most the caps per class.
 
@@ -52,6 +54,7 @@ def select_pseudo_labels(
         excluded: clip ids that must never be selected (labelled, validation and test clips; invariant I10).
         held_out: true labels to calibrate by and to estimate precision with; needed by a policy of precision.
         absent: for each voter the clips, of both kinds, that it has no stream of (see `vote`).
+        shares: (C,) of the classes among the gold labels, for the caps; None: all alike.
 
     Raises:
         ConfigError: a threshold names a class that does not exist, logits of another number of classes, or a policy of
@@ -67,7 +70,7 @@ def select_pseudo_labels(
     thresholds = _thresholds(known, held_out, classes, config)
     barred = set(excluded)
     out = np.array([clip_id in barred for clip_id in votes.clip_ids], dtype=bool)
-    rows = selected(votes, thresholds, config, out, config.cap_per_class)
+    rows = selected(votes, thresholds, config, out, config.cap_per_class, shares)
     if config.share is not None:
         thresholds = _reached(votes, rows, len(classes))
     leader = log_pooled(voters) if leading < 0 else aligned_members(voters)[0]

@@ -16,6 +16,7 @@ from tasks.data.dataset import load_view
 from tasks.data.selections import load_selections
 from tasks.data.streams import level_tables, read_contents, read_identity
 from tasks.learn.implementations import choice_implementations
+from tasks.stage.compute import following
 from tasks.stage.part_progress import told_as
 from tasks.stage.references import FusedView, FusionJob, StreamInputs, View
 from tasks.stage.run import Produced, StageRun, digest, run_stage
@@ -95,11 +96,13 @@ def fuse_view(view: View, inputs: StreamInputs, job: FusionJob) -> FusedView:
     # pseudo-labelled clips are predicted too: the next round votes on them
     predicted = partition.predicted & ~partition.validation if job.whole else partition.predicted
     predicted_ids = [examples.clip_ids[i] for i in np.flatnonzero(predicted)]
+    with following():
+        posteriors = predict_with(space, inputs, choice, trained.ref, predicted_ids, len(emotions))
     return FusedView(
         view=view.name,
         system=job.system,
         model=trained.ref,
-        posteriors=predict_with(space, inputs, choice, trained.ref, predicted_ids, len(emotions)),
+        posteriors=posteriors,
         validation_waf=float(trained.meta.get("validation_waf", nan)),
         streams=tuple(inputs),
         part=view.part,

@@ -16,14 +16,18 @@ from tasks.data.dataset import load_partitions, load_view
 from tasks.data.selections import load_selections, read_ballot
 from tasks.data.streams import tables_identity, vector_level, view_streams
 from tasks.learn.fusion import load_posteriors
-from tasks.selftrain.pseudo_labels import held_out_answers
+from tasks.selftrain.pseudo_labels import held_out_answers, held_out_posteriors
+from tasks.selftrain.rounds import HeldOutVoters
 from tasks.stage.references import DatasetRef, FusedView, Standing, StreamInputs, View
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mer.examples import Examples
     from mer.fusion.streams import StreamTable
+    from mer.label_shift.clip_sets import CalibrationClips, TargetClips
     from mer.selftraining.guards import Finding
 
 FINDINGS = "findings.json"
@@ -34,11 +38,14 @@ def check_selection(
     view: View,
     inputs: StreamInputs,
     config: SelfTrainingConfig,
-    leader: FusedView,
     selected: StageResult,
     standing: Standing,
+    asked: Sequence[HeldOutVoters],
 ) -> StageResult:
-    """Class shares, drift of the priors and contradicted sources of the served view's selection; meta `stop`: why, or None."""
+    """Class shares, drift of the priors and contradicted sources of the served view's selection; meta `stop`: why, or None.
+
+    `asked` as of `select_view`.
+    """
     space = workspace()
     emotions = view.dataset.emotions
     examples, partition = load_view(space, view)
@@ -52,10 +59,11 @@ def check_selection(
         (chosen,) = load_selections(run.space, [selected.ref], examples)
         candidates = read_ballot(run.space, selected.ref, examples).candidates
         gold = examples.emotion[partition.train]
+        held = [load_view(run.space, one.view)[1].validation & (examples.emotion >= 0) for one in asked]
         findings = [class_share_guard(gold, chosen.emotion, emotions, config.guards)]
-        known = np.flatnonzero(partition.validation & (examples.emotion >= 0))
+        known = np.concatenate([np.flatnonzero(rows) for rows in held])
         if len(known):
-            calibration, target = _clip_sets(run.space, examples, known, leader, candidates)
+            calibration, target = _clip_sets(run.space, examples, known, asked, candidates)
             findings.append(prior_drift_guard(calibration, target, emotions, config.guards))
         learnt = training_set(
             examples,
@@ -73,7 +81,7 @@ def check_selection(
         "pseudo-checks",
         inputs={
             "selection": selected.ref.sha256,
-            "leader": leader.posteriors.sha256,
+            "asked": [[one.view.label, one.voters[0].posteriors.sha256] for one in asked],
             "view": partition.digest(examples, unlabelled=False),
             "live": [ref.sha256 for ref in earlier],
             "streams": {name: tables_identity(item, (level,)) for name, item in inputs.items()},
@@ -151,24 +159,35 @@ def _produced(findings: Sequence[Finding]) -> Produced:
 def _clip_sets(
     space: Workspace,
     examples: Examples,
-    known: np.ndarray[Any, np.dtype[np.int64]],
-    leader: FusedView,
+    known: NDArray[np.int64],
+    asked: Sequence[HeldOutVoters],
     candidates: Sequence[str],
-) -> tuple[Any, Any]:
-    """Validation clips with their labels, and the candidates, both by the leading voter at one temperature."""
+) -> tuple[CalibrationClips, TargetClips]:
+    """Validation clips with their labels, and the candidates, both by the same leading voters at one temperature.
+
+    Where parts of the view have leaders of their own, the candidates' speakers are dealt to them in turn: clips of both kinds
+    are then answered by models that have heard as much.
+    """
     from mer.evaluation.calibration import fit_temperature
     from mer.label_shift.clip_sets import CalibrationClips, TargetClips
+    from mer.posteriors import Posteriors
 
-    said = load_posteriors(space, leader.posteriors)
-    speaker = dict(zip(examples.clip_ids, examples.speaker, strict=True))
+    (held_out,) = held_out_posteriors(space, examples, asked, [0])
     truth = examples.emotion[known]
-    logits = said.restricted([examples.clip_ids[row] for row in known]).logits
+    logits = held_out.restricted([examples.clip_ids[row] for row in known]).logits
     temperature = fit_temperature(logits, truth)
+    speaker = dict(zip(examples.clip_ids, examples.speaker, strict=True))
+    turns = {name: turn for turn, name in enumerate(sorted({speaker[clip] or clip for clip in candidates}))}
+    answered = []
+    for number, one in enumerate(asked):
+        said = load_posteriors(space, one.voters[0].posteriors)
+        answers = set(said.clip_ids)
+        own = [clip for clip in candidates if turns[speaker[clip] or clip] % len(asked) == number]
+        answered.append(said.restricted([clip for clip in own if clip in answers]))
+    target = Posteriors.joined(answered)
     return (
         CalibrationClips(logits / temperature, tuple(examples.speaker[row] for row in known), truth),
-        TargetClips(
-            said.restricted(candidates).logits / temperature, tuple(speaker[name] for name in candidates)
-        ),
+        TargetClips(target.logits / temperature, tuple(speaker[clip] for clip in target.clip_ids)),
     )
 
 

@@ -8,7 +8,7 @@ leaves exactly the training set there was without it, under the key it had, so n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +23,14 @@ from tasks.data.equal_contents import equal_contents
 from tasks.data.missing import presence
 from tasks.data.selections import BALLOT, SELECTION, Ballot, ballot_file, load_selections, read_ballot
 from tasks.learn.fusion import load_posteriors
-from tasks.selftrain.rounds import JudgedPair, Round
+from tasks.selftrain.rounds import HeldOutVoters, JudgedPair, Round
 from tasks.stage.references import DatasetRef, FusedView, Standing, StreamInputs, View
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
     from mer.examples import Examples
+    from mer.posteriors import Posteriors
     from mer.selftraining.judgement import HeldOutAnswers
     from mer.training.partition import Partition
 
@@ -74,25 +75,39 @@ def select_view(
     config: SelfTrainingConfig,
     voters: Sequence[FusedView],
     standing: Standing,
+    asked: Sequence[HeldOutVoters],
 ) -> StageResult:
     """Vote on the clips of a view that nobody has voted on yet; the first voter leads. Meta: counts, thresholds, precision.
 
-    A voter does not count for clips of which it has no stream. No voter has learnt from the view's validation speakers.
+    A voter does not count for clips of which it has no stream.
+
+    Args:
+        view: whose unlabelled clips.
+        inputs: streams that the voters read.
+        config: the policy.
+        voters: who vote.
+        standing: generations that there are.
+        asked: who say how sure the voters are and how often they are right: the voters themselves, where they hold the view's
+            validation speakers out, or else those that were fitted alike on parts of it.
     """
     space = workspace()
     emotions, live = view.dataset.emotions, standing.live[view.name]
     examples, partition = load_view(space, view)
     ballots = {ref.sha256: read_ballot(space, ref, examples) for ref in (*live, *standing.aside[view.name])}
     candidates = _candidates(ballots, standing, view.name, examples, partition)
-    known = [examples.clip_ids[i] for i in np.flatnonzero(partition.validation)]
+    held = [load_view(space, one.view)[1].validation for one in asked]
+    known = [examples.clip_ids[i] for rows in held for i in np.flatnonzero(rows)]
     absent = _absent(space, inputs, voters, [*candidates, *known])
+    gold = examples.emotion[partition.train | partition.validation]
+    shares = np.bincount(gold[gold >= 0], minlength=len(emotions)) / max(1, int((gold >= 0).sum()))
 
     def produce(run: StageRun) -> Produced:
         from mer.selftraining.selection import HeldOut, select_pseudo_labels
 
         said = [load_posteriors(run.space, voter.posteriors) for voter in voters]
         held_out = HeldOut(
-            [posteriors.restricted(known) for posteriors in said], examples.emotion[partition.validation]
+            held_out_posteriors(run.space, examples, asked, range(len(voters))),
+            np.concatenate([examples.emotion[rows] for rows in held]) if held else np.zeros(0, np.int64),
         )
         chosen = select_pseudo_labels(
             [posteriors.restricted(candidates) for posteriors in said],
@@ -101,6 +116,7 @@ def select_view(
             excluded={examples.clip_ids[i] for i in np.flatnonzero(~partition.unlabelled)},
             held_out=held_out if len(known) else None,
             absent=absent,
+            shares=shares,
         )
         seen = {examples.clip_ids[i] for i in np.flatnonzero(partition.train | partition.validation)}
         for ref in live:
@@ -130,6 +146,7 @@ def select_view(
         "pseudo-labels",
         inputs={
             "voters": [[voter.system, voter.posteriors.sha256] for voter in voters],
+            "asked": [[one.view.label, *(voter.posteriors.sha256 for voter in one.voters)] for one in asked],
             "view": partition.digest(examples, unlabelled=False),
             "candidates": digest(sorted(candidates)),
             "live": [ref.sha256 for ref in live],
@@ -282,6 +299,26 @@ def _candidates(
         for refs in (standing.live[view], standing.aside[view])
     )
     return candidates(examples, partition, considered, aside)
+
+
+def held_out_posteriors(
+    space: Workspace, examples: Examples, asked: Sequence[HeldOutVoters], voters: Iterable[int]
+) -> list[Posteriors]:
+    """What voters of these numbers say of all validation clips that they hold out, one part after the other."""
+    from mer.posteriors import Posteriors
+
+    rows = [np.flatnonzero(load_view(space, one.view)[1].validation) for one in asked]
+    return [
+        Posteriors.joined(
+            [
+                load_posteriors(space, one.voters[number].posteriors).restricted(
+                    [examples.clip_ids[row] for row in held]
+                )
+                for one, held in zip(asked, rows, strict=True)
+            ]
+        )
+        for number in voters
+    ]
 
 
 def _absent(

@@ -11,6 +11,15 @@ from tasks.stage.run import StageResult
 
 
 @dataclass(frozen=True)
+class HeldOutVoters:
+    """Voters that have learnt from no label of the validation speakers of a view, or of a part of one."""
+
+    view: View
+    voters: tuple[FusedView, ...]
+    """The leading one first."""
+
+
+@dataclass(frozen=True)
 class JudgedPair:
     """A system before and after a round, and the view, or part of one, whose held-out speakers compare them."""
 

@@ -49,7 +49,15 @@ def workers(installation: Installation, count: int) -> Iterator[None]:
             process.wait()
 
 
-@pytest.mark.parametrize("runner", ["processes", "workers", "dask", "ray"])
+@pytest.mark.parametrize(
+    "runner",
+    [
+        "processes",
+        "workers",
+        pytest.param("dask", marks=pytest.mark.nightly),
+        pytest.param("ray", marks=pytest.mark.nightly),
+    ],
+)
 def test_features_are_the_same_bytes(
     runner: str,
     by_threads: dict[tuple[str, str], str],

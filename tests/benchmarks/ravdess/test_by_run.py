@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.ravdess.emobox import FOLDS, in_emobox_fold, labels_of, scored, silent_words
+from benchmarks.ravdess.emobox import FOLDS, class_of, in_emobox_fold, labels_of, scored, silent_words
 from benchmarks.ravdess.flow import figures_of, quick_row
-from benchmarks.ravdess.linked import linked_corpus
+from benchmarks.ravdess.subset import copied_corpus
 
 
 @pytest.fixture
@@ -27,19 +27,27 @@ def test_every_speaker_is_tested_once() -> None:
     assert sorted(actor for fold in FOLDS for actor in fold) == list(range(1, 25))
 
 
-def test_the_table_has_the_folds_and_the_clips_are_links(root: Path, tmp_path: Path) -> None:
-    corpus = linked_corpus(root, tmp_path / "made", quick_row, in_emobox_fold)
+def test_the_table_has_the_folds_and_the_clips_are_files_of_the_corpus(root: Path, tmp_path: Path) -> None:
+    corpus = copied_corpus(root, tmp_path / "made", quick_row, in_emobox_fold)
     rows = labels_of(corpus)
     assert len(rows) == 24 == len(list((corpus / "audio").iterdir()))
     assert {row["speaker"] for row in rows.values() if row["fold"] == "1"} == {
         f"actor_{n:02}" for n in (4, 10, 12, 14)
     }
-    assert all((corpus / "audio" / f"{name}.flac").read_bytes() == b"x" for name in rows)
+    clips = [corpus / "audio" / f"{name}.flac" for name in rows]
+    assert all(clip.read_bytes() == b"x" and not clip.is_symlink() for clip in clips), (
+        "ingestion follows none"
+    )
 
 
 def test_streams_that_are_not_of_sound_are_left_out_where_there_are_any() -> None:
     assert silent_words("demo", []) == ["--set", "streams.visual=null", "--set", "streams.lexical=null"]
     assert silent_words("demo", ["lexical=null"]) == ["--set", "streams.visual=null"]
+
+
+def test_labels_are_read_as_ingestion_reads_them() -> None:
+    spelt = ["neutral", "fear", "fearful", "surprise", "Happy"]
+    assert [class_of({"emotion": label}) for label in spelt] == [0, 5, 5, 7, 2]
 
 
 def test_ua_is_the_mean_over_folds_of_the_mean_class_recall() -> None:

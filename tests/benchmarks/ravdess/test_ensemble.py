@@ -91,6 +91,7 @@ def test_per_speaker_standardisation_and_a_subset_of_the_classes() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_real_clips_beat_plain_logistic_regression(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

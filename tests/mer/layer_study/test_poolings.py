@@ -55,7 +55,7 @@ def test_the_planted_block_is_found(pooling: str, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pooling", ["attention", "statistics"])
+@pytest.mark.parametrize("pooling", [pytest.param("attention", marks=pytest.mark.nightly), "statistics"])
 def test_a_planted_block_is_found_in_nearly_every_draw(pooling: str) -> None:
     found = []
     for seed in range(20):

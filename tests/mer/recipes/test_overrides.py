@@ -46,7 +46,7 @@ def test_an_option_is_set(text: str, path: str, value: object) -> None:
 
 
 def test_everything_else_stays() -> None:
-    demo, wider = load_recipe("demo"), load_recipe("demo", ["fusion.hidden=64"])
+    demo, wider = load_recipe("joint_decoding"), load_recipe("joint_decoding", ["fusion.hidden=64"])
     assert wider != demo
     assert wider.model_copy(update={"fusion": demo.fusion}) == demo
 

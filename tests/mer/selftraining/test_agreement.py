@@ -71,6 +71,17 @@ def test_caps_take_the_most_confident() -> None:
     assert rows.tolist() == [1, 2, 4]
 
 
+def test_a_class_that_is_more_frequent_may_be_selected_more_often() -> None:
+    many = votes([0, 0, 0, 0, 1], [0.6, 0.9, 0.8, 0.7, 0.9])
+    config, everyone = AgreementConfig(cap_ratio=1.0), np.zeros(5, bool)
+    shares = np.full(CLASSES, 0.2)
+    assert selected(many, np.full(CLASSES, 0.5), config, everyone, shares=shares).tolist() == [1, 4]
+    shares[0] = 0.6  # three times as many gold labels: three times as many pseudo-labels
+    assert selected(many, np.full(CLASSES, 0.5), config, everyone, shares=shares).tolist() == [1, 2, 3, 4]
+    shares[1] = 0.0  # a class without gold labels bounds nobody
+    assert selected(many, np.full(CLASSES, 0.5), config, everyone, shares=shares).tolist() == [0, 1, 2, 3, 4]
+
+
 def test_a_share_of_each_class_needs_no_threshold() -> None:
     many = votes([0, 0, 0, 0, 1, 1], [0.6, 0.9, 0.8, 0.7, 0.2, 0.1])
     config = AgreementConfig(share=0.5, cap_ratio=None)

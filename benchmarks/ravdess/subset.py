@@ -1,21 +1,25 @@
-"""A corpus folder with RAVDESS' clips by links, and a table of other rows or folds."""
+"""A corpus folder with RAVDESS' clips, and a table of other rows or folds.
+
+Files are copied: ingestion leaves links out that lead outside the corpus.
+"""
 
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 Row = dict[str, str]
 
 
-def linked_corpus(
+def copied_corpus(
     root: Path,
     made: Path,
     only: Callable[[Mapping[str, str]], bool] = lambda row: True,
     changed: Callable[[Row], Row] = lambda row: row,
 ) -> Path:
-    """Write `made/ravdess`: the table's rows, and links to their clips and features.
+    """Write `made/ravdess`: the table's rows, their clips and features.
 
     Args:
         root: folder with labels.csv, audio/ and features/.
@@ -29,9 +33,9 @@ def linked_corpus(
         rows = [changed(dict(row)) for row in csv.DictReader(file) if only(row)]
     for row in rows:
         clip = (root / "audio" / f"{row['name']}.flac").resolve()
-        (folder / "audio" / clip.name).symlink_to(clip)
+        shutil.copyfile(clip, folder / "audio" / clip.name)
     if (root / "features").is_dir():
-        (folder / "features").symlink_to((root / "features").resolve())
+        shutil.copytree(root / "features", folder / "features", copy_function=shutil.copyfile)
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
