@@ -73,7 +73,7 @@ up: setup  ## Start the local servers in the background; PROFILE=full: Postgres,
 down:  ## Stop the local servers
 	@test ! -x $(BIN)/mer || $(BIN)/mer down
 
-deploy: setup up  ## Register the deployments of prefect.yaml (cron retrain and all) and start a worker in the background
+deploy: setup up  ## Register the deployments (nightly retrain and all) and start a worker in the background
 	@$(BIN)/mer deploy
 
 bench: setup  ## Run a benchmark in its quick form; BENCH=ravdess.adapted (benchmarks/README.md lists them)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flows.deploying.definitions import FLOWS as DEPLOYED_FLOWS
 from infra.errors import SettingsError
 from infra.settings import load_settings
 from tasks.prune.daily import mark_done
@@ -9,9 +10,7 @@ from tasks.prune.report import Cleanup
 from tasks.prune.run import PrunePlan, prune
 from tasks.stage.workspace import workspace
 
-FLOWS = (
-    "retrain", "ingest", "features", "pretrain", "layers", "adapt", "align", "train", "refresh", "search", "predict", "prune",
-)  # fmt: skip
+FLOWS = tuple(DEPLOYED_FLOWS)
 """Flows whose old runs are removed at the Prefect server, which may have those of others."""
 
 

@@ -9,11 +9,12 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from flows.asking import end_asking
 from flows.terminal import console
 from infra.catalogue import ModelVersionRow
 from infra.modes import as_the_user_writes
 from infra.whole_files import write_whole
-from tasks.serve import by_hand
+from tasks.serve import approval, by_hand
 from tasks.serve.comparison import compare_versions, version_named
 from tasks.serve.library import model_named, version_of
 from tasks.stage.workspace import existing_workspace, reading_workspace
@@ -49,7 +50,8 @@ def show_models(model: str) -> None:
     for name in dict.fromkeys(row.name for row in versions):
         for entry in space.catalogue.promotions(name, alias=None):
             console.print(
-                f"  {entry.created_at:%Y-%m-%d %H:%M} {name} v{entry.version} {entry.alias}: {entry.reason}"
+                f"  {entry.created_at:%Y-%m-%d %H:%M} {name} v{entry.version} {entry.alias}"
+                f"{f' {entry.action}' if entry.alias == 'approval' else ''}: {entry.reason}"
             )
 
 
@@ -68,6 +70,23 @@ def promote(model: str, version: int, reason: str) -> None:
     for line in done.evidence:
         console.print(f"  {line}", markup=False)
     _print_remark(done.remark)
+
+
+def approve(model: str, version: int, reason: str) -> None:
+    """Make a version that waits for approval the champion."""
+    row, remark = approval.approve(model, version, reason)
+    end_asking(model, version, f"approved by {row.actor}")
+    console.print(f"[bold]{model}[/]: version {version} is champion, approved by ", end="")
+    console.print(f"{row.actor} on {row.created_at:%Y-%m-%d %H:%M} UTC", markup=False)
+    _print_remark(remark)
+
+
+def reject(model: str, version: int, reason: str) -> None:
+    """Refuse a version that waits for approval."""
+    row = approval.refuse(model, version, reason)
+    end_asking(model, version, f"refused by {row.actor}: {row.reason}")
+    console.print(f"[bold]{model}[/]: version {version} is refused, the champion stays; said by ", end="")
+    console.print(f"{row.actor} on {row.created_at:%Y-%m-%d %H:%M} UTC: {row.reason}", markup=False)
 
 
 def _print_remark(remark: str) -> None:

@@ -16,6 +16,7 @@ from mer.corpora.label_map import parse_label_map
 from mer.corpora.options import ReadingOptions
 from mer.corpora.valence_scale import parse_valence_scale
 from mer.errors import ConfigError
+from mer.evaluation.gate import GateConfig
 from mer.label_shift.given import parse_priors
 from mer.names import check_folder_name, check_name, check_study_name
 from mer.recipes import Recipe, load_recipe, recipe_names
@@ -206,11 +207,26 @@ class RetrainOptions(DemoOptions):
         default=True,
         description="Let the gate promote the new version; off: it is registered as a challenger only.",
     )
+    approval: Literal["", "off", "required"] = Field(
+        default="",
+        description="Whether a person must approve what the gate lets pass. Empty: as the recipe says (`gate.approval`).",
+    )
+    approval_hours: float | None = Field(
+        default=None,
+        gt=0,
+        le=336,
+        description="How long a version waits for approval, in hours; then it is not promoted. Empty: as the recipe says.",
+    )
 
     @field_validator("model")
     @classmethod
     def _plain_model(cls, value: str) -> str:
         return check_name(value, "name of a model") if value else value
+
+    def gate(self, recipe: Recipe) -> GateConfig:
+        """The recipe's gate, with the approval that is asked for here."""
+        asked = {"approval": self.approval, "approval_hours": self.approval_hours}
+        return recipe.gate.model_copy(update={name: value for name, value in asked.items() if value})
 
 
 class RefreshOptions(RetrainOptions):

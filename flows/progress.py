@@ -121,7 +121,8 @@ class StepProgress:
                 self._first = self._clock()
             self._show_bar()
             part = f"{self._unit} {self._done}/{self._parts}"
-            console.print(f"  [dim]{self._step}[/] {part}: {what}{self._left()}")
+            tell = console.print if self._done == self._parts else console.progress
+            tell(f"  [dim]{self._step}[/] {part}: {what}{self._left()}")
         if self._done == self._parts and self._found:
             console.print(f"  [dim]{self._step}[/] found: {self._found} of {self._parts}")
 
@@ -135,7 +136,7 @@ class StepProgress:
                 update_progress_artifact(self._artifact, progress=progress)
 
     def _tell_under_way(self, seconds: float) -> None:
-        console.print(
+        console.progress(
             f"  [dim]{self._step}[/] {self._unit} {self._done + 1}/{self._parts}: under way for {duration(seconds)}"
         )
 
@@ -170,7 +171,7 @@ class PartProgress:
         if left < TOLD_SECONDS:
             return
         self._last = now
-        console.print(
+        console.progress(
             f"  [dim]{self._step}[/] {what}: {100 * done / total:.0f} % (about {duration(left)} left)"
         )
 

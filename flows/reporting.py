@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect.artifacts import (
+    create_link_artifact,
     create_markdown_artifact,
     create_table_artifact,
 )
@@ -299,3 +300,11 @@ def show_promotion(version: ModelVersion, promotion: Promotion | None) -> None:
     champion = f"; champion is version {promotion.champion}" if promotion and promotion.champion else ""
     console.print(f"[bold]model {version.name} version {version.version}[/]: {decided}{champion}")
     create_markdown_artifact(f"**{version.name} v{version.version}**: {decided}{champion}", key="promotion")
+
+
+def show_tracked_run(page: str | None) -> None:
+    """Print where MLflow shows the run, and link its page at Prefect's; nothing where no run was tracked."""
+    if page is None:
+        return
+    console.print(f"MLflow run {page}", markup=False, soft_wrap=True)
+    create_link_artifact(page, link_text="figures, parameters and stages in MLflow", key="mlflow-run")

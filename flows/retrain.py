@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from prefect.runtime import flow_run
 
+from flows.asking import ask_for_approval
 from flows.domain import find_domain
 from flows.experiment import Experiment
 from flows.features import extract_streams
@@ -18,11 +19,12 @@ from flows.options import RetrainOptions
 from flows.pipeline_flow import pipeline_flow
 from flows.pretrain import pretrain_views
 from flows.progress import EVALUATION, REGISTRATION, begin_stage, plan_stages
-from flows.reporting import show_promotion, show_remarks
+from flows.reporting import show_promotion, show_remarks, show_tracked_run
 from flows.result_table import show_systems
 from flows.self_training import refresh_pseudo_labels
 from flows.train import train_systems
 from flows.workers.device_time import device_time_tracked
+from infra.catalogue.actor import acting_as
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import training_remarks
 from tasks.serve.evaluation import evaluate, read_report
@@ -78,12 +80,15 @@ def retrained(options: RetrainOptions) -> RetrainReport:
         registered = RegisteredAs(model, experiment.recipe)
         begin_stage(REGISTRATION)
         version = register(view, registered, experiment.inputs(view), final, evaluation, domain)
-        close_tracked_run(view, experiment.recipe, evaluation)
-        promotion = (
-            gate_and_promote(dataset, recipe.gate, version, evaluation, fencing_token)
-            if options.promote
-            else None
-        )
+        page = close_tracked_run(view, experiment.recipe, evaluation)
+        promotion = None
+        if options.promote:
+            with acting_as(f"the gate, run {parent_run}"):
+                promotion = gate_and_promote(
+                    dataset, options.gate(recipe), version, evaluation, fencing_token
+                )
     show_systems(read_report(evaluation), dataset)
     show_promotion(version, promotion)
+    ask_for_approval(version, promotion)
+    show_tracked_run(page)
     return RetrainReport(model=version, promotion=promotion, served=served, headline=dict(version.metrics))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import BinaryIO, TextIO
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO, TextIO
 
 from rich.console import Console
 
@@ -15,10 +16,26 @@ BROKEN_PIPE = 141
 _UTF8 = "PYTHONUTF8"
 _UNWRAPPED = 10_000
 """Columns of a line that is the only one shown: it is not broken."""
+_PLAIN_COLUMNS = 110
+"""Columns of what is written where no terminal is."""
+
+Listener = Callable[[str, bool], None]
+"""Takes what is printed, as plain text with its line ends, and whether it only says how far something is."""
+_listener: Listener | None = None
 
 
 class Terminal(Console):
-    """A console that ends the command quietly where nobody reads on."""
+    """A console that ends the command quietly where nobody reads on; what it prints is heard by `heard_by` too."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """See `rich.console.Console.print`."""
+        super().print(*objects, **options)
+        _tell(objects, options, progress=False)
+
+    def progress(self, text: str) -> None:
+        """Print a line that says how far something is; who listens may leave some of them out."""
+        super().print(text)
+        _tell((text,), {}, progress=True)
 
     def on_broken_pipe(self) -> None:
         """See `rich.console.Console.on_broken_pipe`, whose exit code says that an error of ours happened."""
@@ -27,6 +44,27 @@ class Terminal(Console):
 
 
 console = Terminal(highlight=False)
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Give `listener` all that is printed inside the block, by any thread."""
+    global _listener
+    before, _listener = _listener, listener
+    try:
+        yield
+    finally:
+        _listener = before
+
+
+def _tell(objects: Sequence[Any], options: dict[str, Any], progress: bool) -> None:
+    if _listener is None:
+        return
+    plain = Console(file=io.StringIO(), width=_PLAIN_COLUMNS, color_system=None, highlight=False)
+    plain.print(*objects, **{"soft_wrap": all(isinstance(item, str) for item in objects), **options})
+    text = plain.file
+    assert isinstance(text, io.StringIO)
+    _listener(text.getvalue(), progress)
 
 
 _printed: set[tuple[str, ...]] = set()

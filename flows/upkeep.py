@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from flows.asking import expire_approvals
 from flows.catalogue_care import back_up_once_a_day, write_records
 from flows.explained_errors import explained
 from flows.supervision.dead_runs import Observer, Settling
@@ -60,6 +61,10 @@ def _end_earlier_runs(settings: Settings) -> str | None:
     )
 
 
+def _expire_approvals(settings: Settings) -> str | None:
+    return expire_approvals(workspace().catalogue) if has_catalogue(settings) else None
+
+
 def _mirror_models(settings: Settings) -> str | None:
     if not has_catalogue(settings):
         return None
@@ -95,6 +100,7 @@ _STEPS: Mapping[str, Callable[[Settings], str | None]] = MappingProxyType(
         "dead runs": _end_dead_runs,
         "runs of earlier versions": _end_earlier_runs,
         "stages killed after their commit": _settle_killed_stages,
+        "approvals whose time is over": _expire_approvals,
         "what waits for MLflow": _send_what_waits,
         "MLflow's registry": _mirror_models,  # after the runs that its versions are linked to
         "records of the catalogue": write_records,

@@ -55,10 +55,15 @@ def seconds_since_boot() -> float:
 
 def this_process() -> ProcessName | None:
     """The name of the process that asks; None where the system does not tell."""
-    boot, namespace, found = boot_id(), _namespace(), _state_and_start(os.getpid())
+    return process_name(os.getpid())
+
+
+def process_name(number: int) -> ProcessName | None:
+    """The name of a process of this machine; None: there is none of this number, or the system does not tell."""
+    boot, namespace, found = boot_id(), _namespace(), _state_and_start(number)
     if boot is None or namespace is None or found is None:
         return None
-    return ProcessName(boot, namespace, os.getpid(), found[1])
+    return ProcessName(boot, namespace, number, found[1])
 
 
 def has_ended(process: ProcessName) -> bool:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from infra.artifacts import ArtifactRef, ArtifactStore, Manifest
 from infra.catalogue import Catalogue
+from infra.catalogue.approvals import APPROVAL
 from infra.catalogue.bulk import upsert
 from infra.catalogue.loading import settle
 from infra.catalogue.tables import (
@@ -272,10 +273,15 @@ def _add_audit(connection: Connection, store: ObjectStore, done: Rebuilt) -> Non
                 f"promotion {record['id']} of {record['name']}: there is no record of version {record['version']}"
             )
             continue
-        values = {**record, "created_at": datetime.fromisoformat(record["created_at"])}
+        values = {
+            **record,
+            "created_at": datetime.fromisoformat(record["created_at"]),
+            "expires_at": record.get("expires_at") and datetime.fromisoformat(record["expires_at"]),
+        }
         connection.execute(insert(Promotion).values(values))
         done.count("promotions", 1)
-    newest = select(func.max(Promotion.id)).group_by(Promotion.name, Promotion.alias)
+    points = Promotion.alias != APPROVAL
+    newest = select(func.max(Promotion.id)).where(points).group_by(Promotion.name, Promotion.alias)
     last = select(Promotion.name, Promotion.alias, Promotion.version).where(Promotion.id.in_(newest))
     rows = [dict(row) for row in connection.execute(last).mappings()]
     upsert(connection, ModelAlias, rows)

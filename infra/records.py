@@ -57,15 +57,29 @@ class RecordingCatalogue(Catalogue):
 
     def set_alias(self, name: str, alias: str, version: int, reason: str, **more: Any) -> PromotionRow:
         """See `ModelCatalogue.set_alias`."""
-        row = super().set_alias(name, alias, version, reason, **more)
-        self._record(lambda store: _write(store, audit_record(row.id), asdict(row)))
-        return row
+        return self._audited(super().set_alias(name, alias, version, reason, **more))
 
     def rollback(self, name: str, reason: str, **more: Any) -> PromotionRow:
         """See `ModelCatalogue.rollback`."""
-        row = super().rollback(name, reason, **more)
-        self._record(lambda store: _write(store, audit_record(row.id), asdict(row)))
-        return row
+        return self._audited(super().rollback(name, reason, **more))
+
+    def request_approval(
+        self, name: str, version: int, reason: str, *more: Any, **named: Any
+    ) -> PromotionRow:
+        """See `ApprovalCatalogue.request_approval`."""
+        return self._audited(super().request_approval(name, version, reason, *more, **named))
+
+    def approve(self, name: str, version: int, reason: str) -> PromotionRow:
+        """See `ApprovalCatalogue.approve`."""
+        return self._audited(super().approve(name, version, reason))
+
+    def refuse(self, name: str, version: int, reason: str) -> PromotionRow:
+        """See `ApprovalCatalogue.refuse`."""
+        return self._audited(super().refuse(name, version, reason))
+
+    def expire_approvals(self, name: str | None = None, now: datetime | None = None) -> list[PromotionRow]:
+        """See `ApprovalCatalogue.expire_approvals`."""
+        return [self._audited(row) for row in super().expire_approvals(name, now)]
 
     def register_features(self, feature_key: str, shard: ArtifactRef, contents: Any) -> None:
         """See `FeatureCatalogue.register_features`."""
@@ -113,6 +127,10 @@ class RecordingCatalogue(Catalogue):
         for key in earlier - {row.key for row in self.generations()} if count and not dry_run else ():
             self._record(lambda store, key=key: store.delete(generation_record(key)))
         return count
+
+    def _audited(self, row: PromotionRow) -> PromotionRow:
+        self._record(lambda store: _write(store, audit_record(row.id), asdict(row)))
+        return row
 
     def _recorded(self, row: GenerationRow) -> GenerationRow:
         self._record(lambda store: _write_generation(self, store, row))

@@ -164,6 +164,18 @@ class Settings(BaseSettings):
         le=7 * 86400,
         description="Longest time in seconds that tasks wait where no `mer worker` runs (MER_TASK_RUNNER=workers).",
     )
+    run_timeout_hours: float = Field(
+        default=24.0,
+        gt=0,
+        le=24 * 365,
+        description="Longest time in hours of a flow run that a worker started; it is ended then. Deployments set their own.",
+    )
+    run_retries: int = Field(
+        default=2,
+        ge=0,
+        le=20,
+        description="How often a flow run that a worker started is tried again after an error that may pass.",
+    )
     store_timeout_seconds: float = Field(
         default=45.0,
         gt=0,

@@ -13,6 +13,7 @@ import typer
 
 from flows.cli.backup import register as register_backup
 from flows.cli.check import check, check_before
+from flows.cli.deploy import register as register_deploy
 from flows.cli.generations import generations
 from flows.cli.group import Commands, everywhere, interruptible, is_verbose
 from flows.cli.local import register
@@ -21,6 +22,8 @@ from flows.cli.local import show_addresses as _addresses
 from flows.cli.options import (
     AdaptStreamOption,
     AgainstOption,
+    ApprovalOption,
+    ApproveOption,
     BatchOption,
     ControlFitsOption,
     ControlOption,
@@ -29,11 +32,13 @@ from flows.cli.options import (
     OneModelArgument,
     PoolingOption,
     PromoteOption,
+    RejectOption,
     SamplerOption,
     StreamOption,
     StudyOption,
     TrainedModelOption,
     TrialsOption,
+    WhyOption,
     WriteRecipeOption,
 )
 from flows.cli.outcome import EXIT_CODES
@@ -42,6 +47,7 @@ from flows.cli.predict import register as register_predict
 from flows.cli.prune import prune
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
+from flows.cli.watch import register as register_watch
 from flows.cli.worker import worker
 
 if TYPE_CHECKING:
@@ -72,11 +78,15 @@ def run(
     corpus: CorpusArguments,
     promote: Annotated[bool, typer.Option(help="Let the gate promote the new version.")] = True,
     model: TrainedModelOption = "",
+    approval: ApprovalOption = "",
 ) -> None:
     """Run the whole pipeline: ingest, features, layer study, PEFT, alignment, fusion, pseudo-labels, registration, promotion."""
     from flows.options import RetrainOptions
 
-    _run_flow("flows.retrain:retrain", corpus.options(RetrainOptions, promote=promote, model=model))
+    run_flow(
+        "flows.retrain:retrain",
+        corpus.options(RetrainOptions, promote=promote, model=model, approval=approval),
+    )
 
 
 @app.command()
@@ -85,7 +95,7 @@ def ingest(corpus: CorpusArguments) -> None:
     """Read a corpus into the catalogue: recognise, probe, hash; unusable files are quarantined with a reason."""
     from flows.options import DemoOptions
 
-    _run_flow("flows.ingest:ingest", corpus.options(DemoOptions))
+    run_flow("flows.ingest:ingest", corpus.options(DemoOptions))
 
 
 @app.command()
@@ -94,7 +104,7 @@ def features(corpus: CorpusArguments) -> None:
     """Extract the frozen features of every stream; only clips that lack them are touched."""
     from flows.options import DemoOptions
 
-    _run_flow("flows.features:features", corpus.options(DemoOptions))
+    run_flow("flows.features:features", corpus.options(DemoOptions))
 
 
 @app.command()
@@ -103,7 +113,7 @@ def layers(corpus: CorpusArguments, stream: StreamOption = "", pooling: PoolingO
     """Study which layers of a stream's encoder carry emotion, per outer fold, and choose the block to adapt."""
     from flows.options import LayerOptions
 
-    _run_flow("flows.layers:layers", corpus.options(LayerOptions, stream=stream, pooling=pooling))
+    run_flow("flows.layers:layers", corpus.options(LayerOptions, stream=stream, pooling=pooling))
 
 
 @app.command()
@@ -112,7 +122,7 @@ def adapt(corpus: CorpusArguments, stream: AdaptStreamOption = "") -> None:
     """Adapt the chosen or named layers of the streams' encoders by PEFT (layer study included)."""
     from flows.options import AdaptOptions
 
-    _run_flow("flows.pretrain:adapt", corpus.options(AdaptOptions, stream=stream))
+    run_flow("flows.pretrain:adapt", corpus.options(AdaptOptions, stream=stream))
 
 
 @app.command()
@@ -127,7 +137,7 @@ def align(
     from flows.options import AlignOptions
 
     study = {"control": control, "control_seeds": control_fits}
-    _run_flow("flows.align:align", corpus.options(AlignOptions, study=study))
+    run_flow("flows.align:align", corpus.options(AlignOptions, study=study))
 
 
 @app.command()
@@ -136,7 +146,7 @@ def train(corpus: CorpusArguments) -> None:
     """Train and score the fusion and every single stream on the outer folds, without registering anything."""
     from flows.options import DemoOptions
 
-    _run_flow("flows.train:train", corpus.options(DemoOptions))
+    run_flow("flows.train:train", corpus.options(DemoOptions))
 
 
 @app.command()
@@ -145,7 +155,7 @@ def refresh(corpus: CorpusArguments, model: TrainedModelOption = "") -> None:
     """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`)."""
     from flows.options import RefreshOptions
 
-    _run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, model=model))
+    run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, model=model))
 
 
 @app.command()
@@ -178,7 +188,7 @@ def search(
         first_rung=first_rung,
         write_recipe=str(write_recipe or ""),
     )
-    _run_flow("flows.search:search", options)
+    run_flow("flows.search:search", options)
 
 
 register_predict(app)
@@ -226,22 +236,43 @@ def models(
     model: OneModelArgument = "",
     rollback: Annotated[bool, typer.Option(help="Put the previous champion of MODEL back.")] = False,
     promote: PromoteOption = None,
-    reason: Annotated[str, typer.Option(help="Why, with --promote: kept in the audit.")] = "",
+    approve: ApproveOption = None,
+    reject: RejectOption = None,
+    reason: Annotated[
+        str, typer.Option(help="Why, with --promote, --approve or --reject: kept in the audit.")
+    ] = "",
+    why: WhyOption = False,
+    version: Annotated[int | None, typer.Option(help="With --why: only this version.")] = None,
 ) -> None:
     """List versions, champions and the audit of promotions; `--rollback` puts the previous champion back.
 
     --promote makes a version champion by hand, whatever the gate said: its evidence is shown and kept in the audit.
+    --approve and --reject answer for a version that passed the gate and waits (`gate.approval: required` in the recipe).
+    --why answers who decided what, when, from which version to which, why, and on which evidence.
     """
     from flows import inspection
 
-    if rollback and promote is not None:
-        _fail("expected --rollback or --promote, found both")
-    if (rollback or promote is not None) and not model:
-        _fail(f"--{'rollback' if rollback else 'promote'} needs the MODEL; `mer models` lists them")
+    asked = {"rollback": rollback or None, "promote": promote, "approve": approve, "reject": reject}
+    given = [name for name, value in asked.items() if value is not None]
+    if len(given) > 1:
+        _fail(
+            f"expected one of --rollback, --promote, --approve and --reject, found --{' and --'.join(given)}"
+        )
+    if (given or why) and not model:
+        _fail(f"--{given[0] if given else 'why'} needs the MODEL; `mer models` lists them")
     if rollback:
         inspection.roll_back(model)
     if promote is not None:
         inspection.promote(model, promote, reason)
+    if approve is not None:
+        inspection.approve(model, approve, reason)
+    if reject is not None:
+        inspection.reject(model, reject, reason)
+    if why:
+        from flows.decisions import show_why
+
+        show_why(model, version)
+        return
     inspection.show_models(model)
 
 
@@ -251,11 +282,13 @@ app.command()(recipes)
 app.command()(prune)
 register(app)
 app.command()(worker)
+register_deploy(app)
+register_watch(app)
 register_backup(app)
 app.add_typer(generations, name="generations")
 
 
-def _run_flow(flow: str, options: FlowOptions) -> None:
+def run_flow(flow: str, options: FlowOptions) -> None:
     """Run a flow, `module:function`; a recipe or corpus that cannot be used is said before any server is started."""
     from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""Commands for the local services: their state, starting and stopping them, deployments and workers."""
+"""Commands for the local services: their state, starting and stopping them, and task workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Profile(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (status, up, down, password, deploy):
+    for command in (status, up, down, password):
         app.command()(command)
 
 
@@ -49,7 +49,7 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Start the local servers in the background (`mer down` stops them): Prefect and MLflow, of a full home all it has.
+    """Start the local servers in the background (`mer down` stops them): Prefect, MLflow, of a full home all it has; watches.
 
     Those that die are started again. What MLflow refused before is sent once more.
     """
@@ -65,7 +65,9 @@ def up(
 
     Tracker(load_settings()).retry_refused()
 
-    for line in put_right():
+    from flows.watching.background import start_watches
+
+    for line in (*put_right(), *start_watches(load_settings())):
         typer.echo(line)
 
 
@@ -85,27 +87,6 @@ def password() -> None:
     show_passwords()
 
 
-def deploy(
-    worker: Annotated[
-        bool, typer.Option("--worker/--no-worker", help="Start the worker of whole flows (pool mer-cpu) too.")
-    ] = True,
-) -> None:
-    """Register the deployments of prefect.yaml and start a worker in the background.
-
-    The nightly ones (retrain, prune) then run by themselves; each can be started as a form of the Prefect page.
-    """
-    started = servers()
-    from flows.deployments import deploy_all
-
-    names = deploy_all(worker)
-    show_addresses(started)
-    typer.echo(f"registered: {', '.join(names)}")
-    if worker:
-        typer.echo(
-            "a worker runs in the background: `mer status` shows it and the next scheduled runs, `mer down` stops it"
-        )
-
-
 def servers() -> dict[str, str]:
     """Start what is not running, and what watches over it; gives the addresses by name."""
     from flows.servers import ensure_servers
@@ -123,8 +104,11 @@ def servers() -> dict[str, str]:
 
 
 def show_addresses(started: dict[str, str]) -> None:
-    """Print them, without passwords."""
+    """Print them, without passwords; of MLflow the page of our runs, once there are any."""
+    from infra.settings import load_settings
     from infra.shown_address import shown_address
+    from infra.tracking import Tracker
 
+    pages = {"MLflow": Tracker(load_settings()).experiment_page()}
     for name, address in started.items():
-        typer.echo(f"{name:<8} {shown_address(address)}")
+        typer.echo(f"{name:<8} {pages.get(name) or shown_address(address)}")

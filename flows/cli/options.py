@@ -125,6 +125,33 @@ PromoteOption = Annotated[
     int | None,
     typer.Option("--promote", min=1, metavar="VERSION", help="Make this version of MODEL champion by hand."),
 ]
+ApprovalOption = Annotated[
+    str,
+    typer.Option(
+        "--approval",
+        metavar="<off|required>",
+        help="Whether a person must approve what the gate lets pass. Left out: as the recipe says.",
+        show_default=False,
+    ),
+]
+ApproveOption = Annotated[
+    int | None,
+    typer.Option(
+        "--approve", min=1, metavar="VERSION", help="Approve this version of MODEL, which waits for it."
+    ),
+]
+RejectOption = Annotated[
+    int | None,
+    typer.Option(
+        "--reject",
+        min=1,
+        metavar="VERSION",
+        help="Refuse this version of MODEL: only another evaluation asks again.",
+    ),
+]
+WhyOption = Annotated[
+    bool, typer.Option("--why", help="Show who decided what on MODEL, when, why, and on which evidence.")
+]
 OneModelArgument = Annotated[str, typer.Argument(help="Only this model.", callback=_registered)]
 CandidatesOption = Annotated[
     Path | None,

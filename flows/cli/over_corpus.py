@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, fields
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints, overload
 
 import typer
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from flows.options import DemoOptions
 
 Options = TypeVar("Options", bound="DemoOptions")
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,43 @@ class CorpusArguments:
         )
 
 
-def over_corpus(command: Callable[..., None], *, starts: bool = True) -> Callable[..., None]:
+Command = Callable[..., None]
+
+
+@overload
+def over_corpus(command: Command) -> Command: ...
+
+
+@overload
+def over_corpus(*, starts: bool = True, called: Mapping[str, str] = ...) -> Callable[[Command], Command]: ...
+
+
+def over_corpus(
+    command: Command | None = None, *, starts: bool = True, called: Mapping[str, str] = NOTHING
+) -> Command | Callable[[Command], Command]:
     """Give a command, whose first parameter is `CorpusArguments`, the fields of these as options before its own.
 
-    Where it `starts` a flow, which takes seconds to load, a line says so first, and which home it writes to.
-    Typer reads a command's signature; the one that it gets here has a parameter for each field.
+    Where it `starts` a flow, which takes seconds to load, a line says so first, and which home it writes to. Fields that are
+    `called` otherwise leave their option's name to the command; those called nothing are no options of it. Typer reads a
+    command's signature; the one that it gets here has a parameter for each field.
     """
+    if command is None:
+        return lambda given: _expanded(given, starts, called)
+    return _expanded(command, starts, called)
+
+
+def _expanded(command: Command, starts: bool, called: Mapping[str, str]) -> Command:
     shared = get_type_hints(CorpusArguments, include_extras=True)
+    for field in [field for field, option in called.items() if not option]:
+        del shared[field]
+    names = {field: called.get(field, field).strip("-").replace("-", "_") for field in shared}
+    for field, option in called.items():
+        if field not in shared:
+            continue
+        kind, described = get_args(shared[field])
+        described = copy(described)
+        described.default = option  # where typer finds an option's name
+        shared[field] = Annotated[kind, described]
     _, *others = inspect.signature(command, eval_str=True).parameters.values()
 
     @wraps(command)
@@ -85,17 +118,18 @@ def over_corpus(command: Callable[..., None], *, starts: bool = True) -> Callabl
             from infra.settings import load_settings
 
             typer.echo(f"starting {command.__name__}; home {load_settings().home}")
-        arguments = CorpusArguments(**{name: values.pop(name) for name in shared})
+        arguments = CorpusArguments(**{field: values.pop(name) for field, name in names.items()})
         command(arguments, **values)
 
     parameters = [
         inspect.Parameter(
-            option.name,
+            names[option.name],
             inspect.Parameter.KEYWORD_ONLY,
             default=option.default,
             annotation=shared[option.name],
         )
         for option in fields(CorpusArguments)
+        if option.name in shared
     ]
     parameters += [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in others]
     expanded.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]

@@ -21,6 +21,7 @@ from flows.status.schedules import schedules
 from flows.status.servers import servers
 from flows.status.tracking import tracking
 from flows.status.unfinished_work import unfinished_work
+from flows.status.watches import watches
 from flows.status.workers import workers
 from flows.terminal import console
 from infra.errors import InfraError
@@ -37,6 +38,7 @@ _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType
         "features": mixed_features,
         "runs": runs,
         "schedules": schedules,
+        "watches": watches,
         "unfinished work": unfinished_work,
         "workers": workers,
         "tracking": tracking,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.markup import escape
 
 from infra.catalogue import PromotionRow
+from infra.catalogue.approvals import APPROVED
 from infra.tracking.registry import RegistryModel
 from tasks.serve.registry import registry_lines, registry_models
 from tasks.stage.workspace import Workspace
@@ -18,6 +19,9 @@ def models(space: Workspace) -> Iterator[str]:
     said = registry_lines(space, listed) if listed else {}
     for model in listed:
         yield f"[bold]model {escape(model.name)}[/] {_served(space, model)}{_waiting(model)}"
+        for row in space.catalogue.approvals_waiting(model.name):
+            until = f" until {row.expires_at:%Y-%m-%d %H:%M} UTC" if row.expires_at is not None else ""
+            yield f"  version {row.version} waits{until} for approval: `mer models {escape(model.name)} --approve {row.version}`"
         yield f"  {escape(said[model.name])}"
 
 
@@ -33,6 +37,8 @@ def _served(space: Workspace, model: RegistryModel) -> str:
 def _action(row: PromotionRow) -> str:
     if row.action == "rollback":
         return "by a rollback"
+    if row.action == APPROVED:
+        return f"approved by {escape(row.actor or '?')}"
     return "promoted by hand" if row.reason.startswith("promoted by hand") else "promoted by the gate"
 
 

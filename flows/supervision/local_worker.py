@@ -43,7 +43,7 @@ def renew_worker(settings: Settings) -> bool:
 def worker_environment(settings: Settings) -> dict[str, str]:
     """What the worker and the processes of its runs get beside what this process has.
 
-    The password too: deployments say the home only (`prefect.yaml`), so Prefect's database holds none.
+    The password too: deployments say the home only (`flows/deploying`), so Prefect's database holds none.
     """
     auth = prefect_auth_string(settings, os.environ["PREFECT_API_URL"])
     return {

@@ -56,7 +56,7 @@ class Presence:
         while not self._done.wait(LOOK_SECONDS):
             silent = self._watch.look()
             if silent >= self._settings.prefect_timeout_seconds and not self._done.is_set():
-                _end_now(self._watch.gone(silent))
+                end_process(self._watch.gone(silent))
             looks += 1
             if looks * LOOK_SECONDS >= BEAT_SECONDS:
                 looks = 0
@@ -90,6 +90,11 @@ def deployed_presence() -> Presence | None:
     return _deployed
 
 
+def is_deployed() -> bool:
+    """True in a process that a worker started to execute a flow run."""
+    return bool(os.environ.get(_DEPLOYED))
+
+
 def present_if_deployed() -> None:
     """The same for a process that a worker started: called while its flow is loaded, before the run is shown as running."""
     global _deployed
@@ -106,7 +111,7 @@ def present_if_deployed() -> None:
         logger.warning("this run is not watched over: %s", error)
 
 
-def _end_now(message: str) -> None:
+def end_process(message: str) -> None:
     """End this process, whatever its threads do: as after a kill nothing is lost."""
     with suppress(Exception):
         sys.stdout.flush()

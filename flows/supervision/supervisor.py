@@ -11,10 +11,12 @@ import sys
 import time
 from pathlib import Path
 
+from flows.asking import expire_approvals
 from flows.supervision.dead_runs import Observer, Settling, is_here
 from flows.supervision.local_worker import WORKER, start_worker
 from flows.supervision.server_watch import ServerWatch
 from flows.supervision.task_workers import replace_dead, task_workers
+from flows.watching.background import restart_dead_watches
 from infra.catalogue import has_catalogue, open_catalogue
 from infra.errors import InfraError
 from infra.locking import is_locked, locked_now
@@ -96,7 +98,8 @@ class _Supervisor:
             start_worker(self._settings)
         for name in replace_dead(self._settings):
             logger.info("%s was started again", name)
-        return self._look_at_runs() or serves or works
+        watches = restart_dead_watches(self._settings)
+        return self._look_at_runs() or serves or works or watches
 
     def _keep_servers(self) -> None:
         """Start servers again that died: those that others keep their data in first."""
@@ -115,6 +118,8 @@ class _Supervisor:
             catalogue.beat_run_processes([row.key for row in rows if is_here(row) and row.key not in keys])
             if dead:
                 Settling(self._settings, catalogue).settle(dead, rows)
+            if (line := expire_approvals(catalogue)) is not None:
+                logger.info(line)
         return bool(rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
+from infra.catalogue.approvals import ApprovalCatalogue
 from infra.catalogue.clips import ClipCatalogue, ClipRow, ClipUpsert, KnownFile
 from infra.catalogue.corpora import CorpusCatalogue, CorpusRow
 from infra.catalogue.database import Database, parse_url
@@ -18,7 +19,7 @@ from infra.catalogue.labels import (
     PseudoLabelRow,
 )
 from infra.catalogue.leases import Lease, LeaseCatalogue
-from infra.catalogue.models import ModelCatalogue, ModelVersionRow, PromotionRow
+from infra.catalogue.models import ModelVersionRow, PromotionRow
 from infra.catalogue.quality import QualityCatalogue, QualityRow
 from infra.catalogue.quarantine import QuarantineCatalogue, QuarantinedFile
 from infra.catalogue.records import ArtifactRecord, ArtifactRecords
@@ -36,6 +37,7 @@ from infra.catalogue.task_queue import (
     WorkDone,
 )
 from infra.catalogue.uses import UseCatalogue
+from infra.catalogue.watches import WatchBatchRow, WatchCatalogue
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_file
 
@@ -65,6 +67,7 @@ __all__ = [
     "TakenTask",
     "TaskProcessRow",
     "TaskState",
+    "WatchBatchRow",
     "WorkDone",
     "has_catalogue",
     "open_catalogue",
@@ -82,12 +85,13 @@ class Catalogue(
     SnapshotCatalogue,
     ArtifactRecords,
     UseCatalogue,
-    ModelCatalogue,
+    ApprovalCatalogue,
     LeaseCatalogue,
     RunProcessCatalogue,
     IdentityCatalogue,
     RetentionCatalogue,
     TaskQueueCatalogue,
+    WatchCatalogue,
 ):
     """All concerns over one database, one module each. Open one per process; safe among threads."""
 

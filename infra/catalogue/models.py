@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from infra.artifacts import ArtifactRef
+from infra.catalogue.actor import actor
 from infra.catalogue.bulk import upsert
 from infra.catalogue.database import Database
 from infra.catalogue.leases import require_current
@@ -38,6 +39,8 @@ class ModelVersionRow:
     created_at: datetime
     retired_at: datetime | None = None
     """When its artifacts were given up to retention; None: they are kept."""
+    origin: dict[str, str] | None = None
+    """Commit, run, recipe and corpus that it comes from; None: it was registered before that was noted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +55,17 @@ class PromotionRow:
     champion_version: int | None
     """Champion at that moment, before the change."""
     action: str
-    """`set` or `rollback`."""
+    """`set`, `rollback` or `approved`; of approvals `waiting`, `refused` or `expired`."""
     reason: str
     evidence: str | None
     """What the decision rested on (JSON text)."""
     fencing_token: int | None
     idempotency_key: str | None
     created_at: datetime
+    actor: str | None = None
+    """Who decided; None: decided before that was noted."""
+    expires_at: datetime | None = None
+    """Of a version that waits for approval: until when."""
 
 
 class ModelCatalogue:
@@ -76,10 +83,11 @@ class ModelCatalogue:
         snapshot: str | None = None,
         metrics: Mapping[str, Any],
         idempotency_key: str,
+        origin: Mapping[str, str] | None = None,
     ) -> int:
-        """Register a model; returns its version (1, 2, ...). The same key gives the same version."""
+        """Register a model; returns its version (1, 2, ...). The same key gives the same version, of the origin it had first."""
         with self._database.writing() as connection:
-            latest = _lock_model(connection, name, create=True)
+            latest = lock_model(connection, name, create=True)
             same = (ModelVersion.name == name) & (ModelVersion.idempotency_key == idempotency_key)
             existing = connection.execute(
                 select(ModelVersion.version, ModelVersion.retired_at).where(same)
@@ -106,6 +114,7 @@ class ModelCatalogue:
                     metrics=dict(metrics),
                     idempotency_key=idempotency_key,
                     registration=registered + 1,
+                    origin=None if origin is None else dict(origin),
                     created_at=utc_now(),
                 )
             )
@@ -132,7 +141,7 @@ class ModelCatalogue:
             LeaseLost: `fencing_token` is not the newest of its lease.
         """
         with self._database.writing() as connection:
-            _lock_model(connection, name)
+            lock_model(connection, name)
             if fencing_token is not None:
                 require_current(connection, fencing_token)
             audit = audit_of(connection, name, alias)
@@ -141,7 +150,7 @@ class ModelCatalogue:
             ]
             if done:
                 return done[-1]
-            champion = _aliased_version(connection, name, CHAMPION)
+            champion = aliased_version(connection, name, CHAMPION)
             last = audit[-1] if audit else None
             # A challenger that lost against another champion than today's is a new decision.
             if last and last.version == version and (alias == CHAMPION or last.champion_version == champion):
@@ -156,7 +165,7 @@ class ModelCatalogue:
                 "fencing_token": fencing_token,
                 "idempotency_key": idempotency_key,
             }
-            return _move_alias(connection, name, alias, entry)
+            return move_alias(connection, name, alias, entry)
 
     def rollback_version(self, name: str, *, alias: str = CHAMPION) -> int:
         """The version that a rollback would go to. Raises CatalogueError if there is none."""
@@ -178,7 +187,7 @@ class ModelCatalogue:
             CatalogueError: there is nothing to go back to, or somebody else has moved the alias since `expected` was read.
         """
         with self._database.writing() as connection:
-            _lock_model(connection, name)
+            lock_model(connection, name)
             history = _earlier(connection, name, alias)
             if expected not in (None, history[-2]):
                 raise CatalogueError(
@@ -188,14 +197,14 @@ class ModelCatalogue:
             entry = {
                 "version": history[-2],
                 "previous_version": history[-1],
-                "champion_version": _aliased_version(connection, name, CHAMPION),
+                "champion_version": aliased_version(connection, name, CHAMPION),
                 "action": "rollback",
                 "reason": reason,
                 "evidence": None,
                 "fencing_token": None,
                 "idempotency_key": None,
             }
-            return _move_alias(connection, name, alias, entry)
+            return move_alias(connection, name, alias, entry)
 
     def aliased(self, name: str, alias: str) -> ModelVersionRow | None:
         """The version an alias points at."""
@@ -257,7 +266,7 @@ class ModelCatalogue:
             return audit_of(connection, name, alias)
 
 
-def _lock_model(connection: Connection, name: str, *, create: bool = False) -> int:
+def lock_model(connection: Connection, name: str, *, create: bool = False) -> int:
     """Lock the line of versions until the end of the transaction; returns the latest version."""
     if create:
         upsert(connection, Model, [{"name": name, "latest_version": 0}], update=False)
@@ -275,7 +284,8 @@ def audit_of(connection: Connection, name: str, alias: str | None) -> list[Promo
     return [PromotionRow(**row) for row in connection.execute(query).mappings()]
 
 
-def _move_alias(connection: Connection, name: str, alias: str, entry: Mapping[str, Any]) -> PromotionRow:
+def move_alias(connection: Connection, name: str, alias: str, entry: Mapping[str, Any]) -> PromotionRow:
+    """Point an alias at the version of `entry`, a row of the audit. Raises CatalogueError: no such version, or given up."""
     version = entry["version"]
     same = select(ModelVersion.retired_at).where(ModelVersion.name == name, ModelVersion.version == version)
     known = connection.execute(same).first()
@@ -287,13 +297,14 @@ def _move_alias(connection: Connection, name: str, alias: str, entry: Mapping[st
             f"(MER_RETENTION_VERSIONS says how many champions are kept): alias {alias!r} stays; choose a later version"
         )
     upsert(connection, ModelAlias, [{"name": name, "alias": alias, "version": version}])
-    statement = insert(Promotion).values(name=name, alias=alias, created_at=utc_now(), **entry)
+    statement = insert(Promotion).values(name=name, alias=alias, actor=actor(), created_at=utc_now(), **entry)
     number = connection.execute(statement.returning(Promotion.id)).scalar_one()
     row = connection.execute(select(Promotion.__table__).where(Promotion.id == number)).mappings().one()
     return PromotionRow(**row)
 
 
-def _aliased_version(connection: Connection, name: str, alias: str) -> int | None:
+def aliased_version(connection: Connection, name: str, alias: str) -> int | None:
+    """The version an alias points at."""
     same = (ModelAlias.name == name) & (ModelAlias.alias == alias)
     return connection.scalar(select(ModelAlias.version).where(same))
 

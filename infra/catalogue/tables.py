@@ -294,6 +294,8 @@ class ModelVersion(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
     retired_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """When its artifacts were given up to retention; None: they are kept."""
+    origin: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    """Commit, run, recipe and corpus that it comes from."""
 
 
 class ModelAlias(Base):
@@ -310,7 +312,7 @@ class ModelAlias(Base):
 
 
 class Promotion(Base):
-    """Audit: every change of an alias, written in the same transaction."""
+    """Audit: every change of an alias, and what was asked and answered about approval, written in the same transaction."""
 
     __tablename__ = "promotions"
     __table_args__ = (
@@ -331,6 +333,10 @@ class Promotion(Base):
     fencing_token: Mapped[int | None] = mapped_column(BigInteger)
     idempotency_key: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=utc_now)
+    actor: Mapped[str | None] = mapped_column(Text)
+    """Who decided; None: decided before that was noted."""
+    expires_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Of a version that waits for approval (alias `approval`): until when."""
 
 
 class Lease(Base):

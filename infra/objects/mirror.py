@@ -98,6 +98,14 @@ class BucketMirror:
     def _journal(self) -> Path:
         return self._state / f"{self.address.copy_name(self._settings)}.jsonl"
 
+    def objects(self) -> list[RemoteObject]:
+        """What lies in the bucket now, by path; an empty list where nothing does. Raises as `plan`."""
+        return self._listed()[0]
+
+    def fetched(self) -> dict[str, tuple[str, int]]:
+        """Key -> (etag, size) of what this home has fetched of it, also of what is gone since."""
+        return self._known()
+
     def plan(self) -> MirrorPlan:
         """List the bucket and compare.
 

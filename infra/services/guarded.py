@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from infra.errors import InfraError, SettingsError
+from infra.mlflow_experiment import remove_empty_default
 from infra.services.guard import Application, Guard
 from infra.services.home_secrets import USER
 from infra.services.trigram_indexes import do_without_trigrams_if_absent
@@ -80,8 +81,10 @@ def guarded_mlflow(hosts: Sequence[str], settings: Settings) -> Application:
     }
     from mlflow.server.fastapi_app import app
     from mlflow.server.handlers import initialize_backend_stores
+    from mlflow.tracking import MlflowClient
 
     initialize_backend_stores(database, database, "mlflow-artifacts:/")
+    remove_empty_default(MlflowClient(database, database))
     return Guard(app, hosts, credentials=credentials, public=("/health",))
 
 

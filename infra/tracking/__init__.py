@@ -18,6 +18,7 @@ from infra.settings import Settings
 from infra.tracking.events import RunRecord, Status, run_event, stage_event
 from infra.tracking.mlflow_rest import MlflowRest
 from infra.tracking.mlflow_sink import MlflowSink
+from infra.tracking.pages import experiment_page, run_page
 from infra.tracking.registry import Mirrored, MirroredModel, Registry, RegistryModel, mirror
 from infra.tracking.registry_rest import RestRegistry
 from infra.tracking.server_address import server_address
@@ -116,6 +117,14 @@ class Tracker:
     def reachable(self) -> bool:
         """True if MLflow answers now."""
         return self._sink.reachable()
+
+    def experiment_page(self) -> str | None:
+        """Address of the experiment in MLflow's page; None: no server answers, or nothing was tracked yet."""
+        return experiment_page(self._settings, self._experiment)
+
+    def run_page(self, name: str) -> str | None:
+        """Address of the parent run `name` in MLflow's page; None: no server answers, or it does not have it (yet)."""
+        return run_page(self._settings, self._experiment, name)
 
     def mirror(self, models: Callable[[], Sequence[RegistryModel]], *, seconds: float = 120.0) -> Mirrored:
         """Make the model registry equal to the catalogue, after what waits was sent; what is equal costs two requests.

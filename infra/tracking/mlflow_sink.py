@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from infra.hidden_secrets import hidden
+from infra.mlflow_experiment import describe_experiment, remove_empty_default
 from infra.services.servers import answers
 from infra.shown_address import shown_address
 from infra.sqlite_url import sqlite_file
@@ -100,6 +101,9 @@ class MlflowSink:
                 experiment = known.experiment_id
             else:
                 experiment = client.create_experiment(self._experiment, artifact_location=location)
+                if location is not None:  # a database of ours
+                    remove_empty_default(client)
+            describe_experiment(client, experiment)
             self._opened = client, str(experiment)
         return self._opened
 

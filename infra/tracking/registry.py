@@ -28,6 +28,8 @@ class RegistryVersion:
     tags: Mapping[str, str]
     evaluation: str | None
     """`KIND/KEY` of its evaluation, whose tracked run leads to the run that made the version."""
+    description: str = ""
+    """For people (Markdown); written when the version is made there, and not compared: somebody may have added to it."""
 
 
 @dataclass(frozen=True)

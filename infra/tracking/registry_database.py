@@ -35,7 +35,8 @@ class DatabaseRegistry:
     def create_version(self, name: str, version: RegistryVersion, run_id: str | None) -> str:
         """Make a version; returns MLflow's number."""
         tags = dict(version.tags)
-        made = self._ask("create_model_version", name, source=version.source, run_id=run_id, tags=tags)
+        said = {"source": version.source, "run_id": run_id, "tags": tags, "description": version.description}
+        made = self._ask("create_model_version", name, **said)
         return str(made.version)
 
     def tag_version(self, name: str, number: str, key: str, value: str) -> None:

@@ -49,6 +49,7 @@ class RestRegistry:
             "source": version.source,
             "tags": [{"key": key, "value": value} for key, value in version.tags.items()],
             **({"run_id": run_id} if run_id is not None else {}),
+            **({"description": version.description} if version.description else {}),
         }
         return str(self._rest.post("model-versions/create", body)["model_version"]["version"])
 

@@ -36,6 +36,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,13 @@ class GateConfig(BaseModel):
         default=2000, ge=200, le=100_000, description="Bootstrap resamples (of whole speakers)."
     )
     min_clips: int = Field(default=20, ge=1, description="Fewest common clips on which anything is decided.")
+    approval: Literal["off", "required"] = Field(
+        default="off",
+        description="Whether what passes waits for a person (`mer models NAME --approve VERSION`, or Prefect's page).",
+    )
+    approval_hours: float = Field(
+        default=24.0, gt=0.0, le=336.0, description="How long it waits in hours; then it is not promoted."
+    )
     seed: int = Field(default=0, ge=0, description="Seed of the resampling.")
 
     def confidence_after(self, earlier: int) -> float:

@@ -6,13 +6,14 @@ import json
 from dataclasses import dataclass
 
 from infra.catalogue import PromotionRow
+from infra.catalogue.approvals import APPROVAL, REFUSED
 from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.errors import ConfigError
 from tasks.serve.comparison import compare_versions
 from tasks.serve.complete_versions import require_complete
 from tasks.serve.library import version_of
 from tasks.serve.registry import mirror_soon
-from tasks.stage.workspace import reading_workspace
+from tasks.stage.workspace import Workspace, reading_workspace
 
 CHAMPION = "champion"
 
@@ -46,6 +47,7 @@ def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion
     champion = space.catalogue.champion(model)
     if champion is not None and champion.version == version:
         raise ConfigError(f"{model} version {version} is the champion already")
+    _require_not_refused(space, model, version)
     require_complete(space, chosen)
     lines = [_scores(chosen.metrics)]
     figures: dict[str, object] = {"metrics": chosen.metrics}
@@ -67,7 +69,11 @@ def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion
                 f"{waf.difference:+.4f} (95 %: {waf.low:+.4f} to {waf.high:+.4f}; {compared.clips} clips, "
                 f"{compared.groups} {compared.resampled})"
             )
-    said = [row.reason for row in space.catalogue.promotions(model, None) if row.version == version]
+    said = [
+        row.reason
+        for row in space.catalogue.promotions(model, None)
+        if row.version == version and row.alias != APPROVAL
+    ]
     if said:
         lines.append(f"the gate said: {said[-1].partition(';')[0]}")
     audit = space.catalogue.set_alias(
@@ -78,6 +84,16 @@ def promote_by_hand(model: str, version: int, reason: str = "") -> HandPromotion
         evidence=json.dumps(figures, sort_keys=True),
     )
     return HandPromotion(audit, tuple(lines), mirror_soon(space))
+
+
+def _require_not_refused(space: Workspace, model: str, version: int) -> None:
+    row = space.catalogue.approval(model, version)
+    champion = space.catalogue.champion(model)
+    if row is not None and row.action == REFUSED and row.champion_version == (champion and champion.version):
+        raise CatalogueError(
+            f"version {version} of {model} was refused by {row.actor} on {row.created_at:%Y-%m-%d %H:%M} UTC ({row.reason}): "
+            "only another evaluation, of another version or against another champion, makes it a candidate again"
+        )
 
 
 def roll_back(model: str) -> HandPromotion:

@@ -30,10 +30,12 @@ from mer.recipes import Recipe
 from tasks.data.dataset import load_partitions
 from tasks.learn.ensemble import load_ensemble
 from tasks.selftrain.pseudo_labels import standing_generations
+from tasks.serve.approval import standing_approval, wait_for_approval
 from tasks.serve.comparison import held_out, snapshot_of
 from tasks.serve.evaluation import PSEUDO_MARK
 from tasks.serve.registry import mirror_after_change
 from tasks.serve.unseen import of_other_corpus, with_unseen
+from tasks.stage.origin import run_origin
 from tasks.stage.references import (
     DatasetRef,
     FusedView,
@@ -152,6 +154,7 @@ def register(
         snapshot=dataset.membership,
         metrics=metrics,
         idempotency_key=package.ref.key,
+        origin=run_origin(recipe.name, dataset.corpus),
     )
     mirror_after_change(space)
     return ModelVersion(name=model, version=version, ref=package.ref, metrics=metrics)
@@ -203,6 +206,8 @@ def gate_and_promote(
             decision="kept", reason="this version is the champion already", champion=champion.version
         )
     serving = champion.version if champion else None
+    if (standing := standing_approval(space, challenger, serving)) is not None:
+        return standing
     if (
         earlier := space.catalogue.decision_on(challenger.name, challenger.version, against=serving)
     ) is not None:
@@ -225,6 +230,8 @@ def gate_and_promote(
         return Promotion(
             decision="deferred", reason="MLflow does not answer: nothing is promoted", champion=serving
         )
+    if decision.promote and gate.approval == "required":
+        return wait_for_approval(space, challenger, decision, gate.approval_hours, fencing_token)
     reason = decision.reason
     if not decision.promote and champion is None:
         reason += (

@@ -24,6 +24,7 @@ from infra.tracking.registry import (
     unknown_versions,
 )
 from infra.tracking.spool import EventRefused, TrackingDown
+from tasks.stage.origin import described
 from tasks.stage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -131,6 +132,8 @@ def _version(space: Workspace, row: ModelVersionRow) -> RegistryVersion:
             "mer.uri": manifest_uri(space.settings.object_store_url, ref),
             SHA256_TAG: ref.sha256,
             **figures,
+            **{f"mer.{name}": value for name, value in (row.origin or {}).items()},
         },
         evaluation=None if row.evaluation is None else f"{row.evaluation.kind}/{row.evaluation.key}",
+        description="" if row.origin is None else described(row.origin, f"{row.name} version {row.version}."),
     )

@@ -10,19 +10,21 @@ from prefect import task
 from infra.catalogue.run_processes import executing_process
 from infra.errors import InfraError
 from mer.recipes import Recipe
+from tasks.stage.origin import run_origin, run_tags
 from tasks.stage.references import View
 from tasks.stage.run import StageResult, flatten
 from tasks.stage.workspace import workspace
 
 
 @task(name="close tracked run")
-def close_tracked_run(view: View, recipe: Recipe, evaluation: StageResult) -> None:
-    """Give the parent run its data set, recipe and headline figures, and mark it finished.
+def close_tracked_run(view: View, recipe: Recipe, evaluation: StageResult) -> str | None:
+    """Give the parent run its data set, recipe, origin and headline figures, and mark it finished; returns its page in MLflow.
 
-    A run in which the evaluation was found ready did nothing new, and leaves no run behind.
+    A run in which the evaluation was found ready did nothing new, and leaves no run behind. None: so it is, or MLflow does not
+    answer.
     """
     if not evaluation.ran or view.parent_run is None:
-        return
+        return None
     dataset = view.dataset
     space = workspace()
     figures = {
@@ -34,10 +36,18 @@ def close_tracked_run(view: View, recipe: Recipe, evaluation: StageResult) -> No
         params=flatten(recipe.model_dump(mode="json", exclude={"description"})),
         metrics={name: value for name, value in evaluation.meta.items() if isinstance(value, float)},
         figures=figures,
-        tags={"served": str(evaluation.meta["served"]), "membership": dataset.membership},
+        tags={
+            "served": str(evaluation.meta["served"]),
+            "membership": dataset.membership,
+            **run_tags(
+                run_origin(recipe.name, dataset.corpus),
+                f"Trained on {dataset.clips} clips; {evaluation.meta['served']} is served.",
+            ),
+        },
         dataset=(dataset.corpus, dataset.membership, dataset.clips),
         status="FINISHED",
     )
+    return space.tracker.run_page(view.parent_run)
 
 
 @task(name="close tracked studies")
@@ -54,6 +64,9 @@ def close_tracked_studies(view: View, recipe: Recipe, studies: Sequence[StageRes
             tags={
                 "streams": ", ".join(dict.fromkeys(str(study.meta["stream"]) for study in studies)),
                 "membership": dataset.membership,
+                **run_tags(
+                    run_origin(recipe.name, dataset.corpus), f"Layer studies on {dataset.clips} clips."
+                ),
             },
             dataset=(dataset.corpus, dataset.membership, dataset.clips),
             status="FINISHED",

@@ -1,5 +1,5 @@
-"""Deployments of prefect.yaml, with the servers of the home itself: every flow is there, the cron really gets scheduled runs, the
-worker runs one, and what lets it in is written nowhere but in the home's files of secrets.
+"""Deployments, with the servers of the home itself: every flow is there, the cron really gets scheduled runs, the worker runs one
+whose log says what a terminal would, and what lets it in is written nowhere but in the home's files of secrets.
 """
 
 from __future__ import annotations
@@ -15,38 +15,28 @@ from e2e_installation import Installation
 from invariants import secrets_found
 from prefect_client import prefect_client
 
+from flows.deploying.definitions import FLOWS
 from infra.services import start
 from infra.services.home_secrets import made_up_secret
 from infra.settings import Settings
 
 pytestmark = pytest.mark.slow
-FLOWS = {
-    "retrain",
-    "ingest",
-    "features",
-    "layers",
-    "pretrain",
-    "adapt",
-    "align",
-    "train",
-    "refresh",
-    "search",
-    "predict",
-    "prune",
-}
 
 
 def test_cron_schedules_runs_and_a_worker_executes_one(tmp_path: Path, demo_corpus: Path) -> None:
     installation = Installation(tmp_path / "home", demo_corpus)
     clients = ExitStack()
     try:
-        installation.mer("deploy")
+        said = installation.mer("deploy").stdout
+        assert "retrain   next " in said and "(0 3 * * * UTC)" in said
         settings = installation.settings()
         api = clients.enter_context(prefect_client(start("prefect", settings), settings))
         deployments = {
             item["name"]: item for item in api.post("/deployments/filter", json={}).raise_for_status().json()
         }
-        assert set(deployments) >= FLOWS
+        assert set(deployments) >= set(FLOWS)
+        queues = api.post("/work_pools/mer-cpu/queues/filter", json={}).raise_for_status().json()
+        assert {item["name"]: item["priority"] for item in queues} == {"high": 1, "default": 2, "low": 3}
         described = deployments["retrain"]["parameter_openapi_schema"]["definitions"]["RetrainOptions"][
             "properties"
         ]
@@ -58,6 +48,12 @@ def test_cron_schedules_runs_and_a_worker_executes_one(tmp_path: Path, demo_corp
         api.post(f"/deployments/{deployments['ingest']['id']}/create_flow_run", json=body).raise_for_status()
         done = _wait(lambda: _runs(api, deployments["ingest"]["id"], "COMPLETED"), 240)
         assert done, "the worker did not complete an ingest run"
+        assert str(done[0]["name"]).startswith("worker, recipe demo (")
+        asked = {"logs": {"flow_run_id": {"any_": [done[0]["id"]]}}}
+        lines = [item["message"] for item in api.post("/logs/filter", json=asked).raise_for_status().json()]
+        assert "ingest" in lines and any(line.startswith("corpus worker: 36 entries") for line in lines), (
+            lines
+        )
         with installation.catalogue() as catalogue:
             assert catalogue.clips("worker")
         assert not _command_lines(_passwords(settings))

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
-from flows import options as flow_options
 from flows.cli import app, commands
 from flows.cli.over_corpus import CorpusArguments
 from flows.options import FlowOptions
@@ -36,7 +34,7 @@ SHARED = (
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, FlowOptions]]:
     """What would have been run, in place of running it: the flows themselves are tested end to end."""
     calls: list[tuple[str, FlowOptions]] = []
-    monkeypatch.setattr(commands, "_run_flow", lambda flow, options, **_: calls.append((flow, options)))
+    monkeypatch.setattr(commands, "run_flow", lambda flow, options, **_: calls.append((flow, options)))
     return calls
 
 
@@ -147,14 +145,3 @@ def test_what_cannot_work_is_said_before_a_server_is_started(
     answer = CliRunner().invoke(app, arguments)
     assert answer.exit_code == 1
     assert re.search(complaint, str(answer.exception)), answer.exception
-
-
-def test_deployments_take_set_as_well() -> None:
-    deployments = yaml.safe_load(Path("prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    over_corpus = [item for item in deployments if item["name"] not in ("predict", "prune")]
-    assert len(over_corpus) == 10
-    for item in over_corpus:
-        options = flow_options.SearchOptions if item["name"] == "search" else flow_options.LayerOptions
-        given = options.model_validate({**item["parameters"]["options"], "set": ["fusion.hidden=16"]})
-        assert given.load_recipe().fusion.hidden == 16
-        assert given.load_recipe().name == "demo"

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from flows import progress
 from flows.progress import StepProgress, begin_stage, duration, plan_stages, replan_stages, tell_found
+from flows.terminal import Terminal
 from infra.artifacts import ArtifactRef
 from mer.recipes import load_recipe
 from tasks.stage.run import StageResult
@@ -21,7 +22,7 @@ from tasks.stage.run import StageResult
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Console:
     """What is printed; no artifact is made, which needs a server."""
-    console = Console(width=120, record=True, file=io.StringIO())
+    console = Terminal(width=120, record=True, file=io.StringIO())
     monkeypatch.setattr(progress, "console", console)
     monkeypatch.setattr(progress, "create_progress_artifact", lambda **_: None)
     return console

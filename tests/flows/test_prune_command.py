@@ -6,11 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-import yaml
 from aged_home import pass_days
 from typer.testing import CliRunner
 
-from flows.cleaning import FLOWS
 from flows.cli.commands import app
 from flows.cli.outcome import failure
 from flows.upkeep import put_right
@@ -106,12 +104,3 @@ def test_a_start_cleans_up_once_a_day(used: Workspace) -> None:
     assert prune_if_due(used.settings) is not None
     os.utime(used.settings.home / "pruned", (4e9, 4e9))
     assert prune_if_due(used.settings) is not None, "a stamp of the future is none"
-
-
-def test_every_deployed_flow_is_one_whose_old_runs_go() -> None:
-    deployments = yaml.safe_load(Path(__file__).parents[2].joinpath("prefect.yaml").read_text())[
-        "deployments"
-    ]
-    assert {item["entrypoint"].partition(":")[2] for item in deployments} == set(FLOWS)
-    [scheduled] = [item for item in deployments if item["name"] == "prune"]
-    assert scheduled["schedules"], "every night"

@@ -114,6 +114,13 @@ def test_a_run_with_stages(request: pytest.FixtureRequest, kind: str) -> None:
     assert parent.data.metrics == {"waf": 0.9}
     assert parent.inputs.dataset_inputs[0].dataset.digest == DIGEST[:36]
     mlflow = client(settings)
+    tags = mlflow.get_experiment(parent.info.experiment_id).tags
+    assert (
+        tags["mlflow.experimentKind"] == "custom_model_development"
+        and "champions" in tags["mlflow.note.content"]
+    )
+    page = tracker.run_page("retrain brave-otter")
+    assert (page is None) == (kind == "database"), "no server shows this database"
     history = mlflow.get_metric_history(stage.info.run_id, "loss")
     assert sorted({(point.step, point.value) for point in history}) == [(1, 0.9), (2, 0.5)]
     (figure,) = mlflow.list_artifacts(stage.info.run_id, "figures")
@@ -125,7 +132,14 @@ def test_a_run_with_stages(request: pytest.FixtureRequest, kind: str) -> None:
 def test_the_ui_shows_what_was_logged_straight_to_its_database(server_home: Settings) -> None:
     """The default: the flow logs into the file that the local server shows."""
     address = start("mlflow", server_home)
-    log_a_stage(Tracker(server_home))
+    tracker = Tracker(server_home)
+    assert tracker.experiment_page() is None, "nothing was tracked yet"
+    log_a_stage(tracker)
+    assert [item.name for item in client(server_home).search_experiments()] == ["mer"], (
+        "no empty one beside it"
+    )
+    page = tracker.experiment_page()
+    assert page == f"{address}/#/experiments/1/runs?workflowType=machine_learning"
     run = runs(server_home, "mer")["fusion fold0"]
     query = f"path=figures/confusion_matrix.png&run_uuid={run.info.run_id}"
     owner = ("mer", made_up_secret(server_home, "mlflow"))
@@ -175,6 +189,10 @@ def test_a_run_of_any_name_is_found_again(name: str, mlflow_settings: Settings) 
         tracker.log_run(name, metrics={"waf": 0.5}, status="FINISHED")
     assert tracker.waiting() == 0
     assert set(runs(mlflow_settings, experiment)) == {name}
+    page = tracker.run_page(name)
+    assert page is not None and f"/runs/{runs(mlflow_settings, experiment)[name].info.run_id}?" in page
+    assert "@" not in page, "no password"
+    assert tracker.run_page(f"{name} other") is None
 
 
 def test_a_silent_server_is_not_asked_for_each_stage(down: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

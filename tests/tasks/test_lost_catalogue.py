@@ -66,11 +66,15 @@ def filled(space: Workspace) -> Workspace:
             snapshot=snapshot,
             metrics={"waf": 0.5 + number},
             idempotency_key=f"r{number}",
+            origin={"commit": f"c{number}"},
         )
         space.catalogue.set_alias(
             "m: a name/of any kind", "champion", version, f"better {number}", evidence="{}"
         )
     space.catalogue.rollback("m: a name/of any kind", "worse in the field")
+    space.catalogue.request_approval("m: a name/of any kind", 1, "passed again", "{}", 24.0)
+    space.catalogue.refuse("m: a name/of any kind", 1, "no")
+    space.catalogue.request_approval("m: a name/of any kind", 3, "passed again", "{}", 24.0)
     return space
 
 
@@ -79,7 +83,7 @@ def models(space: Workspace) -> object:
     return (
         space.catalogue.model_versions(), space.catalogue.promotions(name, None), space.catalogue.champion(name),
         [space.catalogue.snapshot_members(str(row.snapshot_id)) for row in space.catalogue.model_versions()],
-        space.catalogue.generations(),
+        space.catalogue.generations(), space.catalogue.aliases(), space.catalogue.approvals_waiting(),
     )  # fmt: skip
 
 
@@ -134,7 +138,7 @@ def test_it_is_made_anew_from_the_store(space: Workspace, how: str) -> None:
     ) or space.catalogue.database.is_postgres
     assert any("mer ingest --corpus /c --name c" in line for line in done.rebuilt.losses)
     audit = again.catalogue.rollback("m: a name/of any kind", "the audit goes on counting")
-    assert audit.id == 5
+    assert audit.id == 8
     catalogue_clips(again, "c", ("a", "b", "x", "y"), CONTENTS)
     assert len(again.catalogue.clips("c")) == 4
     assert rebuild_home(settings).rebuilt.counts.get("model versions", 0) == 0  # again: nothing to do

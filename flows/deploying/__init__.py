@@ -1,0 +1,1 @@
+"""Deployments: what each is, the form it has in Prefect's page, how it is registered, and when it runs next."""

@@ -1,0 +1,1 @@
+"""Watching a folder or bucket: new clips start a flow, once."""
