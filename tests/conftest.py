@@ -35,10 +35,16 @@ def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def _no_settings_of_the_developer(
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     for name in os.environ:
         if name.startswith(_OUTSIDE):
             monkeypatch.delenv(name)
+    # the home of who runs the tests may hold anything, a catalogue of a newer version included
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
     # For clients in the test, and in processes that it starts.
     if "prefect_server" in request.fixturenames:
         auth = prefect_auth_string(request.getfixturevalue("server_settings"))
