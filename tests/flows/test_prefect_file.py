@@ -15,9 +15,9 @@ from flows.supervision.local_worker import POOL, ROOT
 
 FILE = ROOT / "prefect.yaml"
 HEAD = """\
-# The deployments that `make deploy` (`mer deploy`) registers, for `prefect deploy --all` with MER_ROOT (the checkout) and MER_HOME set.
-# Out of flows/deploying/definitions.py by WRITE_SNAPSHOTS=1 python -m pytest tests/flows/test_prefect_file.py. By this file a form
-# has no lists of what the catalogue knows: `mer deploy` fills them.
+# The deployments that `make deploy` (`mer deploy`) registers, for `prefect deploy --all` with MER_ROOT (the checkout) and
+# MER_HOME set. Made out of flows/deploying/definitions.py: see tests/flows/test_prefect_file.py. By this file a form has no
+# lists of what the catalogue knows: `mer deploy` fills them.
 """
 
 
