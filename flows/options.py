@@ -206,11 +206,37 @@ class RetrainOptions(DemoOptions):
         default=True,
         description="Let the gate promote the new version; off: it is registered as a challenger only.",
     )
+    on_drift: Literal["", "tell", "suggest", "start"] = Field(
+        default="",
+        description="Compare the new clips with the champion's training snapshot first. tell: say what drifted, then train; "
+        "suggest: only say so, and train nothing; start: train only where drift exceeds the recipe's `drift.start_effect` and "
+        "`drift.start_clips`. Empty: train without a look. Without a champion it is trained in any case.",
+    )
 
     @field_validator("model")
     @classmethod
     def _plain_model(cls, value: str) -> str:
         return check_name(value, "name of a model") if value else value
+
+
+class DriftOptions(RetrainOptions):
+    """Comparison of new clips with the training snapshot of what is served."""
+
+    clips: tuple[str, ...] = Field(
+        default=(),
+        description="Media files, or folders of them. Empty: the corpus' clips that came after the version's snapshot.",
+    )
+    version: int | None = Field(default=None, ge=1, description="Version; empty: the champion.")
+    policy: Literal["", "tell", "suggest", "start"] = Field(
+        default="",
+        description="Most that drift leads to: a report, also the command that retrains, or (of a corpus) the retraining itself. "
+        "Empty: as the recipe's `drift.policy` says.",
+    )
+
+    @field_validator("clips")
+    @classmethod
+    def _clips_without_secrets(cls, clips: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_no_secret, clips))
 
 
 class RefreshOptions(RetrainOptions):

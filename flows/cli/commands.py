@@ -24,9 +24,12 @@ from flows.cli.options import (
     BatchOption,
     ControlFitsOption,
     ControlOption,
+    DriftClipsOption,
     FirstRungOption,
     ModelArgument,
+    OnDriftOption,
     OneModelArgument,
+    PolicyOption,
     PoolingOption,
     PromoteOption,
     SamplerOption,
@@ -36,7 +39,7 @@ from flows.cli.options import (
     TrialsOption,
     WriteRecipeOption,
 )
-from flows.cli.outcome import EXIT_CODES
+from flows.cli.outcome import EXIT_CODES, UNUSABLE_INPUTS
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 from flows.cli.predict import register as register_predict
 from flows.cli.prune import prune
@@ -71,11 +74,15 @@ def run(
     corpus: CorpusArguments,
     promote: Annotated[bool, typer.Option(help="Let the gate promote the new version.")] = True,
     model: TrainedModelOption = "",
+    on_drift: OnDriftOption = "",
 ) -> None:
     """Run the whole pipeline: ingest, features, layer study, PEFT, alignment, fusion, pseudo-labels, registration, promotion."""
     from flows.options import RetrainOptions
 
-    _run_flow("flows.retrain:retrain", corpus.options(RetrainOptions, promote=promote, model=model))
+    _run_flow(
+        "flows.retrain:retrain",
+        corpus.options(RetrainOptions, promote=promote, model=model, on_drift=on_drift),
+    )
 
 
 @app.command()
@@ -140,11 +147,35 @@ def train(corpus: CorpusArguments) -> None:
 
 @app.command()
 @over_corpus
-def refresh(corpus: CorpusArguments, model: TrainedModelOption = "") -> None:
+def refresh(corpus: CorpusArguments, model: TrainedModelOption = "", on_drift: OnDriftOption = "") -> None:
     """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`)."""
     from flows.options import RefreshOptions
 
-    _run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, model=model))
+    _run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, model=model, on_drift=on_drift))
+
+
+@app.command()
+@over_corpus
+def drift(
+    corpus: CorpusArguments,
+    clips: DriftClipsOption = None,
+    model: TrainedModelOption = "",
+    version: Annotated[int | None, typer.Option(min=1, help="Version; left out: the champion.")] = None,
+    policy: PolicyOption = "",
+) -> None:
+    """Compare new clips with the training snapshot of what is served: embeddings, predictions, quality, class priors.
+
+    Of --clips, or of the corpus' clips that came after the version. Speakers are compared with speakers: new voices are no drift.
+    Exit code 3: some files cannot be read.
+    """
+    from flows.options import DriftOptions
+
+    given = {"clips": tuple(clips or ()), "model": model, "version": version, "policy": policy}
+    found = _run_flow("flows.drift:drift", corpus.options(DriftOptions, **given))
+    for path, reason in found.unusable:
+        typer.echo(f"not read: {path}: {reason}", err=True)
+    if found.unusable:
+        raise typer.Exit(UNUSABLE_INPUTS)
 
 
 @app.command()
@@ -253,8 +284,8 @@ register_backup(app)
 app.add_typer(generations, name="generations")
 
 
-def _run_flow(flow: str, options: FlowOptions) -> None:
-    """Run a flow, `module:function`; a recipe or corpus that cannot be used is said before any server is started."""
+def _run_flow(flow: str, options: FlowOptions) -> Any:
+    """Run a flow, `module:function`, and return its result; what cannot be used is said before any server is started."""
     from importlib import import_module
 
     interruptible()
@@ -278,7 +309,7 @@ def _run_flow(flow: str, options: FlowOptions) -> None:
     module, _, function = flow.partition(":")
     run = getattr(import_module(module), function)
     _addresses(started)
-    run_watched(run, options)
+    return run_watched(run, options)
 
 
 def _fail(message: str) -> None:
