@@ -33,6 +33,8 @@ from flows.cli.options import (
     PoolingOption,
     PromoteOption,
     SamplerOption,
+    SimulateDriftOption,
+    SimulatePoisonOption,
     StreamOption,
     StudyOption,
     TrainedModelOption,
@@ -75,9 +77,15 @@ def run(
     promote: Annotated[bool, typer.Option(help="Let the gate promote the new version.")] = True,
     model: TrainedModelOption = "",
     on_drift: OnDriftOption = "",
+    simulate_drift: SimulateDriftOption = False,
+    simulate_poison: SimulatePoisonOption = False,
 ) -> None:
     """Run the whole pipeline: ingest, features, layer study, PEFT, alignment, fusion, pseudo-labels, registration, promotion."""
     from flows.options import RetrainOptions
+
+    if simulate_drift or simulate_poison:
+        _simulate(corpus, drift=simulate_drift, poison=simulate_poison)
+        return
 
     _run_flow(
         "flows.retrain:retrain",
@@ -282,6 +290,22 @@ app.command()(prune)
 register(app)
 register_backup(app)
 app.add_typer(generations, name="generations")
+
+
+def _simulate(corpus: CorpusArguments, *, drift: bool, poison: bool) -> None:
+    """Play a story in a home of its own; exit code 1 where it did not end as told."""
+    if drift and poison:
+        _fail("expected --simulate-drift or --simulate-poison, found both")
+    if corpus != CorpusArguments():
+        _fail(
+            "a simulation makes its own corpus, recipe and home: leave the options of the corpus and the recipe out"
+        )
+    interruptible()
+    from flows.simulation.drift_story import tell_drift
+    from flows.simulation.poison_story import tell_poison
+
+    if not (tell_drift if drift else tell_poison)(verbose=is_verbose()):
+        raise typer.Exit(1)
 
 
 def _run_flow(flow: str, options: FlowOptions) -> Any:

@@ -150,6 +150,21 @@ OnDriftOption = Annotated[
         show_default=False,
     ),
 ]
+SimulateDriftOption = Annotated[
+    bool,
+    typer.Option(
+        "--simulate-drift",
+        help="In place of a run, a story on made clips in a home of its own: another recording channel is planted, noticed, "
+        "learnt, gated.",
+    ),
+]
+SimulatePoisonOption = Annotated[
+    bool,
+    typer.Option(
+        "--simulate-poison",
+        help="The same with a flood of one class and with wrong labels: guard, gate and rollback.",
+    ),
+]
 PromoteOption = Annotated[
     int | None,
     typer.Option("--promote", min=1, metavar="VERSION", help="Make this version of MODEL champion by hand."),
