@@ -30,6 +30,7 @@ FLOWS = {
     "align",
     "train",
     "refresh",
+    "drift",
     "search",
     "predict",
     "prune",
