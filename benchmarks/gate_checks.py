@@ -4,8 +4,10 @@
 
 24 speakers x 60 clips, 8 classes, WAF about .80, the challenger decides 30 % of the clips anew, as in the gate's own table
 (`mer/evaluation/gate.py`). `better_P`: P points better in every class, equally well calibrated. `one_class_lost`: 10 points
-better in all, but 40 % of the hits of one class gone. `overconfident`: 3 points better, with confidences of .999. JSON keys, with W the
-world: `W_without` and `W_with` (share of draws that are promoted), `W_refused` (share in which any check would refuse).
+better in all, but 40 % of the hits of one class gone. `overconfident`: 3 points better, with confidences of .999.
+
+JSON keys, with W the world: `W_without` and `W_with` (share of draws that are promoted), `W_refused` (share in which any check
+would refuse).
 """
 
 from __future__ import annotations

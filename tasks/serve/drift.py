@@ -196,6 +196,7 @@ def _reported(look: _Look, reference: ArtifactRef, batch: ArtifactRef, found: Dr
     result = run_stage(
         "drift",
         inputs={
+            "version": [look.model, look.version.version, look.version.artifact.sha256],
             "reference": reference.sha256,
             "batch": batch.sha256,
             "previous": None if previous is None else previous.sha256,
@@ -297,12 +298,14 @@ def _earlier_report(look: _Look) -> ArtifactRef | None:
         for record in look.space.catalogue.artifacts("drift")
         if record.ref.meta.get("model") == look.model
         and record.ref.meta.get("version") == look.version.version
-        and look.space.artifacts.lookup("drift", record.ref.key) is not None
     ]
-    for ref in earlier:
-        if ref.meta.get("batch") == batch:
-            return next((one for one in earlier if one.key == ref.meta.get("previous")), None)
-    return earlier[-1] if earlier else None
+    seen = next((ref for ref in earlier if ref.meta.get("batch") == batch), None)
+    if seen is not None:
+        earlier = [ref for ref in earlier if ref.key == seen.meta.get("previous")]
+    # what was removed since is passed over
+    return next(
+        (ref for ref in reversed(earlier) if look.space.artifacts.lookup("drift", ref.key) is not None), None
+    )
 
 
 def _figures(
