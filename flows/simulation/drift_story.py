@@ -10,6 +10,7 @@ BATCH = 60
 
 def tell_drift(*, verbose: bool = False) -> bool:
     """Play the story; returns whether it ended as told."""
+    from mer.demo import DemoConfig, generate_demo
     from mer.demo.planted import TELEPHONE, Batch, add_batch
 
     with own_home(verbose=verbose) as home:
@@ -20,8 +21,9 @@ def tell_drift(*, verbose: bool = False) -> bool:
         story.ended("nothing", f"the gate: {decision}, better than chance", as_told=decision == "promoted")
 
         story.plant(f"a quiet night: {BATCH} more clips of the same kind, by other speakers")
-        add_batch(story.corpus, Batch("quiet", BATCH, seed=101))
-        found = story.flow("flows.drift:drift", policy="start")
+        quiet = home / "quiet"
+        generate_demo(quiet, DemoConfig(clips=BATCH, seed=101, unlabelled_share=0, test_share=0, broken=0))
+        found = story.flow("flows.drift:drift", policy="start", corpus=str(quiet))
         story.ended(
             "the same channel",
             f"{found.finding}; no retraining is started",

@@ -18,6 +18,7 @@ emotions: mer
 folds: {count: 3, use_published: false, seed: 8}
 acoustic:
   features: {modality: acoustic, source: "wheel:moonshine-tiny", layers: all, pooling: mean}
+  read: {start: 3, length: 1}
 lexical:
   features: {modality: lexical, source: "wheel:all-minilm-l6-v2", pooling: mean}
 fusion: {model: concat, hidden: 16, epochs: 10}

@@ -104,12 +104,15 @@ def look(config: DriftConfig = CONFIG, **more: object) -> DriftFound:
     return drift_of.fn(replace(DriftRequest("watched", corpus="corpus", config=config), **more))  # type: ignore[arg-type]
 
 
-def test_new_speakers_are_no_drift_and_moved_features_are(corpus: Path) -> None:
+def test_new_speakers_are_no_drift(corpus: Path) -> None:
     few = look()
     assert (few.finding, few.clips, few.ref) == ("not tested", 12, None), few.reason
     add(corpus, "same")
     calm = look()
     assert calm.finding == "no drift" and calm.action == "nothing" and calm.clips == 76, calm.reason
+
+
+def test_moved_features_are_drift_that_starts_a_retraining(corpus: Path) -> None:
     add(corpus, "moved", shift=3.0)
     found = look(policy="start")
     assert found.finding == "drift" and found.action == "start", found.reason
