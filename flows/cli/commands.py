@@ -304,7 +304,7 @@ def _simulate(corpus: CorpusArguments, *, drift: bool, poison: bool) -> None:
     from flows.simulation.drift_story import tell_drift
     from flows.simulation.poison_story import tell_poison
 
-    if not (tell_drift if drift else tell_poison)(verbose=is_verbose()):
+    if not (tell_drift if drift else tell_poison)(lambda: _addresses(_servers()), verbose=is_verbose()):
         raise typer.Exit(1)
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from flows.simulation.stage import MODEL, corpus_and_recipe, own_home
 from flows.simulation.story import Story
 
 BATCH = 60
 
 
-def tell_drift(*, verbose: bool = False) -> bool:
+def tell_drift(start_servers: Callable[[], None], *, verbose: bool = False) -> bool:
     """Play the story; returns whether it ended as told."""
     from mer.demo import DemoConfig, generate_demo
     from mer.demo.planted import TELEPHONE, Batch, add_batch
 
-    with own_home(verbose=verbose) as home:
+    with own_home(start_servers, verbose=verbose) as home:
         story = Story(*corpus_and_recipe(home))
         story.plant("a first model, of 120 made clips of ten speakers")
         report = story.flow("flows.retrain:retrain")
@@ -45,8 +47,6 @@ def tell_drift(*, verbose: bool = False) -> bool:
 
 
 def _alarms(tests: tuple[object, ...]) -> str:
-    from collections.abc import Mapping
-
     rows = [one for one in tests if isinstance(one, Mapping) and one["alarm"]]
     families = ", ".join(dict.fromkeys(str(one["family"]) for one in rows))
     return f"{len(rows)} of {len(tests)} tests ({families})" if rows else "no test"
@@ -59,7 +59,7 @@ def _gate() -> str:
     catalogue = workspace().catalogue
     newest = catalogue.model_versions(MODEL)[-1].version
     said = [row.reason for row in catalogue.promotions(MODEL, None) if row.version == newest]
-    return said[-1].partition(";")[0] if said and newest > 1 else ""
+    return said[-1].partition(", one-sided")[0] if said and newest > 1 else ""
 
 
 def _drill() -> str:

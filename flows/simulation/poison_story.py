@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from flows.simulation.stage import MODEL, corpus_and_recipe, own_home
 from flows.simulation.story import Story
@@ -10,11 +11,11 @@ from flows.simulation.story import Story
 FLOOD, WRONG = 60, 60
 
 
-def tell_poison(*, verbose: bool = False) -> bool:
+def tell_poison(start_servers: Callable[[], None], *, verbose: bool = False) -> bool:
     """Play the story; returns whether it ended as told."""
     from mer.demo.planted import Batch, add_batch
 
-    with own_home(verbose=verbose) as home:
+    with own_home(start_servers, verbose=verbose) as home:
         story = Story(*corpus_and_recipe(home))
         story.plant("a first model, of 120 made clips of ten speakers")
         report = story.flow("flows.retrain:retrain")
@@ -37,7 +38,7 @@ def tell_poison(*, verbose: bool = False) -> bool:
         promotion = report.promotion
         story.ended(
             f"{WRONG} labels, all wrong",
-            f"the gate: {promotion.reason.partition(';')[0]}",
+            f"the gate: {promotion.reason.partition(', one-sided')[0]}",
             as_told=promotion.decision == "rejected",
         )
 
@@ -75,7 +76,7 @@ def _overruled(version: int) -> tuple[str, bool]:
     served = catalogue.champion(MODEL)
     right = before is not None and served is not None and served.version == before.version
     return (
-        f"v{overruled.version if overruled else '?'} was served, marked as promoted by hand; v{back.audit.version} is back "
+        f"v1 -> v{overruled.version if overruled else '?'}, marked as promoted by hand -> v{back.audit.version} again "
         f"after {seconds:.1f} s; {len(catalogue.promotions(MODEL, None))} audit rows say who, when, why",
         right,
     )

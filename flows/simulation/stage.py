@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,7 +32,7 @@ _FOREIGN = ("MER_", "PREFECT_", "MLFLOW_")
 
 
 @contextmanager
-def own_home(*, verbose: bool) -> Iterator[Path]:
+def own_home(start_servers: Callable[[], None], *, verbose: bool) -> Iterator[Path]:
     """A new home in the folder of temporary files: from here on this process knows no other, whatever the environment named.
 
     Its servers are stopped at the end; its files stay, and a line says where.
@@ -42,10 +42,8 @@ def own_home(*, verbose: bool) -> Iterator[Path]:
         del os.environ[name]
     os.environ["MER_HOME"] = str(home / "home")
     typer.echo(f"a home of its own: {home / 'home'}; yours is neither read nor written")
-    from flows.cli.local import servers, show_addresses
-
     try:
-        show_addresses(servers())
+        start_servers()
         if not verbose:  # imports prefect, which reads its settings once: after the servers are known
             from flows.console_handler import use_console_handler
 
