@@ -24,7 +24,7 @@ def show_drift(found: DriftFound) -> None:
         f"[bold]drift[/] of {found.clips} new clips against the training snapshot of {found.model} version {found.version}"
     )
     if found.tests:
-        console.print(tests_table(found))
+        console.print(table_of_tests(found))
         console.print(found.compared, markup=False)
         rows = [
             {name: one[name] for name in ("family", "what", "method", "effect", "adjusted", "alarm")}
@@ -56,7 +56,7 @@ def show_drift(found: DriftFound) -> None:
         )
 
 
-def tests_table(found: DriftFound) -> Table:
+def table_of_tests(found: DriftFound) -> Table:
     """The tests that alarm, and of every family those with the largest effects."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for column in ("of", "what", "method", "effect", "p alone", "p of all", ""):

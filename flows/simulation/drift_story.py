@@ -41,8 +41,9 @@ def tell_drift(start_servers: Callable[[], None], *, verbose: bool = False) -> b
             as_told=found.action == "start" and _gate() != "",
         )
 
-        story.plant("the drill: the champion of before is put back, then the one that the gate chose")
-        story.ended("nothing", _drill(), as_told=True)
+        if story.champion() != "v1":
+            story.plant("the drill: the champion of before is put back, then the one that the gate chose")
+            story.ended("nothing", _drill(), as_told=True)
         return story.tell("drift: what was planted, and what came of it")
 
 

@@ -160,7 +160,7 @@ def _embeddings(
     reference: MeasuredClips, batch: MeasuredClips, exchange: Exchange, draws: Floats
 ) -> Iterator[_Candidate]:
     for stream in sorted(set(reference.vectors) & set(batch.vectors)):
-        both = np.concatenate([reference.vectors[stream], batch.vectors[stream]]).astype(np.float64)
+        both = _both(reference, batch, stream)
         present = ~np.isnan(both).any(axis=1)
         is_old = np.arange(len(both)) < len(reference)
         if min((present & is_old).sum(), (present & ~is_old).sum()) < 4:
@@ -195,7 +195,7 @@ def _predictions(
         return
     for number, name in enumerate(classes):
         yield _ks("predictions", f"P({name})", both[:, number], reference, exchange, draws)
-    yield _ks("predictions", "confidence", both.max(axis=1), reference, exchange, draws)
+    yield _ks("predictions", "confidence", np.asarray(both.max(axis=1)), reference, exchange, draws)
     rows = np.flatnonzero(known)
     gap = both[known & ~is_old].mean(axis=0) - both[known & is_old].mean(axis=0)
     distance = mean_distance(both[known], exchange.unit[known], draws)
@@ -214,8 +214,8 @@ def _quality(
         if min(known[: len(reference)].sum(), known[len(reference) :].sum()) >= 4:
             yield _ks("quality", column, values, reference, exchange, draws)
     for stream in sorted(set(reference.vectors) & set(batch.vectors)):
-        both = np.concatenate([reference.vectors[stream], batch.vectors[stream]])
-        missing = np.isnan(both).any(axis=1).astype(np.float64)
+        both = _both(reference, batch, stream)
+        missing = np.asarray(np.isnan(both).any(axis=1), dtype=np.float64)
         if missing.any():
             yield _ks("quality", f"{stream} missing", missing, reference, exchange, draws)
 
@@ -242,6 +242,15 @@ def _deflation(
         return 1.0
     old = rows < len(reference)
     return design_effect(values[old], [reference.speakers[row] for row in rows[old].tolist()])
+
+
+def _both(reference: MeasuredClips, batch: MeasuredClips, stream: str) -> Floats:
+    """(N + M, D) vectors of a stream; a set in which no clip has it may have guessed another width, and is NaN anyway."""
+    parts = [side.vectors[stream].astype(np.float64) for side in (reference, batch)]
+    width = max((part.shape[1] for part in parts if not np.isnan(part).all()), default=parts[0].shape[1])
+    return np.concatenate(
+        [part if part.shape[1] == width else np.full((len(part), width), np.nan) for part in parts]
+    )
 
 
 def _standardised(values: Floats) -> Floats:

@@ -1,10 +1,11 @@
 """What is exchanged between the training clips and the new ones in a permutation test: whole speakers.
 
 Clips of one speaker are alike, so two sets of clips of other speakers differ though nothing drifted. If speakers are what is
-drawn, those of both sets are exchangeable: a difference counts as drift only where it is larger than between two sets of speakers
-dealt at random (between-speaker variation of the training snapshot and of the batch). A speaker in both sets gives a pair,
-whose two parts are exchanged with each other: this takes out what is the speaker's own, and finds smaller drift. Where
-so few arrangements are left that no test could alarm, speakers of pairs are dealt like all others, which errs on the safe side.
+drawn, those of both sets are exchangeable: a difference counts as drift only where it is larger than between two sets of
+speakers dealt at random (between-speaker variation of the training snapshot and of the batch). Where all speakers of the batch
+are training speakers, the two parts of each are exchanged with each other: this takes out what is the speaker's own, and finds
+smaller drift. Where the batch has other speakers too, or so few arrangements are left that no test could alarm, all are dealt
+alike, which errs on the safe side.
 
 Speakers with few clips have noisier means than speakers with many, so they are exchangeable only if as many clips of each
 are taken on both sides: `matched_rows` thins both sets to the same distribution of clips a speaker.
@@ -103,7 +104,7 @@ def exchange_of(reference: Sequence[str | None], batch: Sequence[str | None], al
     pairs = np.array([np.flatnonzero(speaker == number) for number in twice], dtype=np.int64).reshape(-1, 2)
     rest = len(new) - 2 * len(pairs)
     kept = 2.0 ** len(pairs) * comb(rest, int(new.sum()) - len(pairs))
-    if kept * alpha < _ENOUGH:
+    if kept * alpha < _ENOUGH or len(pairs) < new.sum():
         pairs, kept = pairs[:0], float(comb(len(new), int(new.sum())))
     return Exchange(unit, speaker, new, pairs, True, kept)
 

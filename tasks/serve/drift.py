@@ -113,8 +113,9 @@ def drift_of(request: DriftRequest) -> DriftFound:
         return _with(found, verdict)
     reference = measured_reference(space, version, config)
     count = 0 if reference is None else int(reference.meta["clips"])
-    if reference is None or (verdict := not_tested(len(new.clips), count, config)) is not None:
-        return _with(found, verdict or not_tested(len(new.clips), 0, config))
+    verdict = not_tested(len(new.clips), count, config)
+    if reference is None or verdict is not None:
+        return _with(found, verdict if reference is not None else None)
     batch = measured_batch(space, version, new)
     return _reported(
         _Look(space, version, config, new, model, request.parent_run), reference.ref, batch.ref, found

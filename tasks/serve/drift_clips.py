@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -90,10 +90,8 @@ def new_of_paths(space: Workspace, paths: Sequence[str], config: DriftConfig) ->
     speakers = [known.get(clip.content) for clip in clips]
     sources = _sources(speakers, [str(clip.path.parent) for clip in clips])
     chosen = spread_over_speakers(sources, config.batch_clips, config.seed).tolist()
-    # several files may share a name
-    named = [replace(clips[row], name=f"{clips[row].name}/{row}") for row in chosen]
     return NewClips(
-        tuple(named),
+        tuple(clips[row] for row in chosen),
         tuple(sources[row] for row in chosen),
         unusable=tuple((str(one.path), one.description) for one in media.unusable),
         left_out=len(clips) - len(chosen),

@@ -7,7 +7,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.drift_table import shown_tests, tests_table
+from flows.drift_table import shown_tests, table_of_tests
 from flows.options import DriftOptions, RetrainOptions, checked_options
 from mer.errors import ConfigError
 from tasks.serve.drift import DriftFound
@@ -28,7 +28,7 @@ def test_the_table_shows_what_alarms_first_and_fits_into_80_columns() -> None:
     ]  # fmt: skip
     found = DriftFound("demo", 1, 60, "drift", "suggest", "drift: ...", tests=tuple(rows))
     console = Console(width=80, record=True)
-    console.print(tests_table(found))
+    console.print(table_of_tests(found))
     lines = console.export_text().splitlines()
     assert max(map(len, lines)) <= 80 and sum("alarm" in line for line in lines) == 1
 

@@ -157,7 +157,7 @@ def test_what_cannot_work_is_said_before_a_server_is_started(
 def test_deployments_take_set_as_well() -> None:
     deployments = yaml.safe_load(Path("prefect.yaml").read_text(encoding="utf-8"))["deployments"]
     over_corpus = [item for item in deployments if item["name"] not in ("predict", "prune")]
-    assert len(over_corpus) == 10
+    assert len(over_corpus) == 11
     for item in over_corpus:
         options = flow_options.SearchOptions if item["name"] == "search" else flow_options.LayerOptions
         given = options.model_validate({**item["parameters"]["options"], "set": ["fusion.hidden=16"]})

@@ -113,7 +113,7 @@ def test_new_speakers_are_no_drift(corpus: Path) -> None:
 
 
 def test_moved_features_are_drift_that_starts_a_retraining(corpus: Path) -> None:
-    add(corpus, "moved", shift=3.0)
+    add(corpus, "moved", shift=3.0, speakers=16)
     found = look(policy="start")
     assert found.finding == "drift" and found.action == "start", found.reason
     alarms = {one["family"] for one in found.tests if one["alarm"]}

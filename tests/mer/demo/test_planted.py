@@ -19,7 +19,10 @@ def test_a_batch_is_added_to_the_corpus_with_what_was_planted(tmp_path: Path) ->
     )
     flood = add_batch(root, Batch("flood", 12, seed=5, only="surprise"), size=64)
     assert (root / "labels.csv").read_text(encoding="utf-8").splitlines()[: len(before)] == before
-    rows = {row["name"]: row for row in csv.DictReader((root / "labels.csv").open(encoding="utf-8"))}
+    rows = {
+        row["name"]: row
+        for row in csv.DictReader((root / "labels.csv").read_text(encoding="utf-8").splitlines())
+    }
     assert len(rows) == 48 and all((root / "video" / f"{name}.mp4").is_file() for name in rows)
     assert {rows[name]["emotion"] for name in (*quiet, *flood)} == {""}
     assert all(rows[name]["emotion"] and rows[name]["split"] == "train" for name in phone)

@@ -97,7 +97,7 @@ def test_the_same_speakers_are_compared_with_themselves() -> None:
 def test_a_missing_stream_and_values_that_are_not_known_are_no_error() -> None:
     rng = np.random.default_rng(5)
     old, new = clips(rng, 8, 8), clips(rng, 6, 8, tag="n")
-    new.vectors["visual"][:] = np.nan
+    new.vectors["visual"] = np.full((48, 1), np.float32(np.nan))  # type: ignore[index]  # a guessed width
     new.quality["brightness"][:] = np.nan
     config = DriftConfig()
     battery = run_battery(old, new, config, EMOTIONS)
