@@ -217,6 +217,12 @@ class RetrainOptions(DemoOptions):
         le=336,
         description="How long a version waits for approval, in hours; then it is not promoted. Empty: as the recipe says.",
     )
+    on_drift: Literal["", "tell", "suggest", "start"] = Field(
+        default="",
+        description="Compare the new clips with the champion's training snapshot first. tell: say what drifted, then train; "
+        "suggest: only say so, and train nothing; start: train only where drift exceeds the recipe's `drift.start_effect` and "
+        "`drift.start_clips`. Empty: train without a look. Without a champion it is trained in any case.",
+    )
 
     @field_validator("model")
     @classmethod
@@ -227,6 +233,26 @@ class RetrainOptions(DemoOptions):
         """The recipe's gate, with the approval that is asked for here."""
         asked = {"approval": self.approval, "approval_hours": self.approval_hours}
         return recipe.gate.model_copy(update={name: value for name, value in asked.items() if value})
+
+
+class DriftOptions(RetrainOptions):
+    """Comparison of new clips with the training snapshot of what is served."""
+
+    clips: tuple[str, ...] = Field(
+        default=(),
+        description="Media files, or folders of them. Empty: the corpus' clips that came after the version's snapshot.",
+    )
+    version: int | None = Field(default=None, ge=1, description="Version; empty: the champion.")
+    policy: Literal["", "tell", "suggest", "start"] = Field(
+        default="",
+        description="Most that drift leads to: a report, also the command that retrains, or (of a corpus) the retraining itself. "
+        "Empty: as the recipe's `drift.policy` says.",
+    )
+
+    @field_validator("clips")
+    @classmethod
+    def _clips_without_secrets(cls, clips: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_no_secret, clips))
 
 
 class RefreshOptions(RetrainOptions):

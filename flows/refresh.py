@@ -12,6 +12,6 @@ from flows.retrain import RetrainReport, retrained
 
 
 @pipeline_flow("refresh")
-def refresh(options: RefreshOptions) -> RetrainReport:
+def refresh(options: RefreshOptions) -> RetrainReport | None:
     """Self-training on what is unlabelled now; registers what it trained as a candidate."""
     return retrained(options)

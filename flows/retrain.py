@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 
 from flows.asking import ask_for_approval
 from flows.domain import find_domain
+from flows.drift_table import show_drift
 from flows.experiment import Experiment
 from flows.features import extract_streams
 from flows.ingest import ingest_corpus
@@ -22,17 +23,21 @@ from flows.progress import EVALUATION, REGISTRATION, begin_stage, plan_stages
 from flows.reporting import show_promotion, show_remarks, show_tracked_run
 from flows.result_table import show_systems
 from flows.self_training import refresh_pseudo_labels
+from flows.terminal import console
 from flows.train import train_systems
 from flows.workers.device_time import device_time_tracked
 from infra.catalogue.actor import acting_as
+from mer.recipes import Recipe
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import training_remarks
+from tasks.serve.drift import DriftRequest, drift_of
 from tasks.serve.evaluation import evaluate, read_report
 from tasks.serve.library import model_of_corpus
 from tasks.serve.promotion import RegisteredAs, gate_and_promote, register, require_same_classes
 from tasks.stage.exclusive import exclusively
-from tasks.stage.references import ModelVersion, Promotion
+from tasks.stage.references import DatasetRef, ModelVersion, Promotion
 from tasks.stage.tracking import close_tracked_run, tracked
+from tasks.stage.workspace import workspace
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,13 @@ class RetrainReport:
 
 
 @pipeline_flow("retrain")
-def retrain(options: RetrainOptions) -> RetrainReport:
+def retrain(options: RetrainOptions) -> RetrainReport | None:
     """From a corpus folder to a registered version and, if the gate lets it, a new champion."""
     return retrained(options)
 
 
-def retrained(options: RetrainOptions) -> RetrainReport:
-    """All stages in their order, under one tracked run; one at a time for a model."""
+def retrained(options: RetrainOptions) -> RetrainReport | None:
+    """All stages in their order, under one tracked run; one at a time for a model. None: drift does not call for it."""
     recipe = options.load_recipe()
     recipe.require_vectors()
     plan_stages(recipe, REGISTRATION)
@@ -68,6 +73,8 @@ def retrained(options: RetrainOptions) -> RetrainReport:
     ):
         dataset, _ = ingest_corpus(recipe, options)
         show_remarks(training_remarks(dataset, recipe.gate.min_clips))
+        if not _called_for(options, recipe, model, dataset):
+            return None
         experiment = extract_streams(Experiment(recipe, dataset, parent_run))
         experiment = pretrain_views(experiment)
         supervised = train_systems(experiment)
@@ -92,3 +99,15 @@ def retrained(options: RetrainOptions) -> RetrainReport:
     ask_for_approval(version, promotion)
     show_tracked_run(page)
     return RetrainReport(model=version, promotion=promotion, served=served, headline=dict(version.metrics))
+
+
+def _called_for(options: RetrainOptions, recipe: Recipe, model: str, dataset: DatasetRef) -> bool:
+    """Whether to train, by the drift of what is new since the champion; without a look, or a champion, it is."""
+    if not options.on_drift or workspace().catalogue.champion(model) is None:
+        return True
+    found = drift_of(DriftRequest(model, corpus=dataset.corpus, config=recipe.drift, policy=options.on_drift))
+    show_drift(found)
+    if options.on_drift == "tell" or found.action == "start":
+        return True
+    console.print("nothing is trained: drift does not start a retraining here")
+    return False

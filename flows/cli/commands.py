@@ -27,13 +27,18 @@ from flows.cli.options import (
     BatchOption,
     ControlFitsOption,
     ControlOption,
+    DriftClipsOption,
     FirstRungOption,
     ModelArgument,
+    OnDriftOption,
     OneModelArgument,
+    PolicyOption,
     PoolingOption,
     PromoteOption,
     RejectOption,
     SamplerOption,
+    SimulateDriftOption,
+    SimulatePoisonOption,
     StreamOption,
     StudyOption,
     TrainedModelOption,
@@ -41,7 +46,7 @@ from flows.cli.options import (
     WhyOption,
     WriteRecipeOption,
 )
-from flows.cli.outcome import EXIT_CODES
+from flows.cli.outcome import EXIT_CODES, UNUSABLE_INPUTS
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 from flows.cli.predict import register as register_predict
 from flows.cli.prune import prune
@@ -79,13 +84,20 @@ def run(
     promote: Annotated[bool, typer.Option(help="Let the gate promote the new version.")] = True,
     model: TrainedModelOption = "",
     approval: ApprovalOption = "",
+    on_drift: OnDriftOption = "",
+    simulate_drift: SimulateDriftOption = False,
+    simulate_poison: SimulatePoisonOption = False,
 ) -> None:
     """Run the whole pipeline: ingest, features, layer study, PEFT, alignment, fusion, pseudo-labels, registration, promotion."""
     from flows.options import RetrainOptions
 
+    if simulate_drift or simulate_poison:
+        _simulate(corpus, drift=simulate_drift, poison=simulate_poison)
+        return
+
     run_flow(
         "flows.retrain:retrain",
-        corpus.options(RetrainOptions, promote=promote, model=model, approval=approval),
+        corpus.options(RetrainOptions, promote=promote, model=model, approval=approval, on_drift=on_drift),
     )
 
 
@@ -151,11 +163,35 @@ def train(corpus: CorpusArguments) -> None:
 
 @app.command()
 @over_corpus
-def refresh(corpus: CorpusArguments, model: TrainedModelOption = "") -> None:
+def refresh(corpus: CorpusArguments, model: TrainedModelOption = "", on_drift: OnDriftOption = "") -> None:
     """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`)."""
     from flows.options import RefreshOptions
 
-    run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, model=model))
+    run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, model=model, on_drift=on_drift))
+
+
+@app.command()
+@over_corpus
+def drift(
+    corpus: CorpusArguments,
+    clips: DriftClipsOption = None,
+    model: TrainedModelOption = "",
+    version: Annotated[int | None, typer.Option(min=1, help="Version; left out: the champion.")] = None,
+    policy: PolicyOption = "",
+) -> None:
+    """Compare new clips with the training snapshot of what is served: embeddings, predictions, quality, class priors.
+
+    Of --clips, or of the corpus' clips that came after the version. Speakers are compared with speakers: new voices are no drift.
+    Exit code 3: some files cannot be read.
+    """
+    from flows.options import DriftOptions
+
+    given = {"clips": tuple(clips or ()), "model": model, "version": version, "policy": policy}
+    found = run_flow("flows.drift:drift", corpus.options(DriftOptions, **given))
+    for path, reason in found.unusable:
+        typer.echo(f"not read: {path}: {reason}", err=True)
+    if found.unusable:
+        raise typer.Exit(UNUSABLE_INPUTS)
 
 
 @app.command()
@@ -288,8 +324,24 @@ register_backup(app)
 app.add_typer(generations, name="generations")
 
 
-def run_flow(flow: str, options: FlowOptions) -> None:
-    """Run a flow, `module:function`; a recipe or corpus that cannot be used is said before any server is started."""
+def _simulate(corpus: CorpusArguments, *, drift: bool, poison: bool) -> None:
+    """Play a story in a home of its own; exit code 1 where it did not end as told."""
+    if drift and poison:
+        _fail("expected --simulate-drift or --simulate-poison, found both")
+    if corpus != CorpusArguments():
+        _fail(
+            "a simulation makes its own corpus, recipe and home: leave the options of the corpus and the recipe out"
+        )
+    interruptible()
+    from flows.simulation.drift_story import tell_drift
+    from flows.simulation.poison_story import tell_poison
+
+    if not (tell_drift if drift else tell_poison)(lambda: _addresses(_servers()), verbose=is_verbose()):
+        raise typer.Exit(1)
+
+
+def run_flow(flow: str, options: FlowOptions) -> Any:
+    """Run a flow, `module:function`, and return its result; what cannot be used is said before any server is started."""
     from importlib import import_module
 
     interruptible()
@@ -316,12 +368,13 @@ def run_flow(flow: str, options: FlowOptions) -> None:
     module, _, function = flow.partition(":")
     run = getattr(import_module(module), function)
     _addresses(started)
-    run_watched(run, options)
+    result = run_watched(run, options)
     from flows.terminal import shows_last_line_only
     from flows.workers.device_time import device_time
 
     if (cost := device_time().line()) is not None and not shows_last_line_only():
         typer.echo(cost)
+    return result
 
 
 def _fail(message: str) -> None:

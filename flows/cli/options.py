@@ -121,6 +121,50 @@ TrainedModelOption = Annotated[
         show_default=False,
     ),
 ]
+DriftClipsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--clips",
+        metavar="<PATH>",
+        help="Media file, or folder of them; may be given several times. Left out: what is new in the corpus.",
+        show_default=False,
+    ),
+]
+PolicyOption = Annotated[
+    Literal["", "tell", "suggest", "start"],
+    typer.Option(
+        "--policy",
+        metavar="<tell|suggest|start>",
+        help="Most that drift leads to: a report, also the command that retrains, or (of a corpus) the retraining itself. Left "
+        "out: as the recipe's drift.policy says.",
+        show_default=False,
+    ),
+]
+OnDriftOption = Annotated[
+    Literal["", "tell", "suggest", "start"],
+    typer.Option(
+        "--on-drift",
+        metavar="<tell|suggest|start>",
+        help="Look for drift of the new clips first: tell it and train; only suggest to train; or train only where the recipe's "
+        "drift.start_effect is reached. Left out: train without a look.",
+        show_default=False,
+    ),
+]
+SimulateDriftOption = Annotated[
+    bool,
+    typer.Option(
+        "--simulate-drift",
+        help="In place of a run, a story on made clips in a home of its own: another recording channel is planted, noticed, "
+        "learnt, gated.",
+    ),
+]
+SimulatePoisonOption = Annotated[
+    bool,
+    typer.Option(
+        "--simulate-poison",
+        help="The same with a flood of one class and with wrong labels: guard, gate and rollback.",
+    ),
+]
 PromoteOption = Annotated[
     int | None,
     typer.Option("--promote", min=1, metavar="VERSION", help="Make this version of MODEL champion by hand."),

@@ -79,6 +79,13 @@ FLOWS: Mapping[str, DeployedFlow] = MappingProxyType(
             "refresh",
             "Self-training on new unlabelled clips, with guards; registers a candidate.",
         ),
+        "drift": DeployedFlow(
+            "flows.drift",
+            "drift",
+            "Compare new clips with the training snapshot of what is served.",
+            "high",
+            timeout_hours=6.0,
+        ),
         "search": DeployedFlow(
             "flows.search",
             "search",

@@ -29,13 +29,17 @@ What the rule gives by simulation (24 speakers x 60 clips, 8 classes, WAF about 
 
 At margin 0 a challenger 1, 2, 3 points better is promoted in 24, 73, 97 % of the draws; with 5 speakers x 30
 clips false promotions are 2.7 % (equal) and 0.9 % (2 points worse), with 100 x 15 3.6 % and 0 %.
+
+What is better overall may be worse somewhere: `mer.evaluation.gate_checks` keep out a challenger that passed, where a
+single class, the calibration or the class shares of the answers are worse for sure. They can only refuse, so all of the
+above bounds stay.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -44,6 +48,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mer.errors import ConfigError
 from mer.evaluation.chance import chance_scores
+from mer.evaluation.gate_checks import CheckFinding, ComparedAnswers, GateChecks, run_checks
 from mer.evaluation.intervals import Resampling, paired_differences, resampled_units, resampling_groups
 from mer.evaluation.metrics import chance_waf, confusion, waf
 
@@ -79,6 +84,10 @@ class GateConfig(BaseModel):
         default=24.0, gt=0.0, le=336.0, description="How long it waits in hours; then it is not promoted."
     )
     seed: int = Field(default=0, ge=0, description="Seed of the resampling.")
+    checks: GateChecks = Field(
+        default_factory=GateChecks,
+        description="What may not be worse in a challenger that is better overall: single classes, calibration, class shares.",
+    )
 
     def confidence_after(self, earlier: int) -> float:
         """Confidence of the bound for a champion that `earlier` challengers have been compared with."""
@@ -97,6 +106,8 @@ class ScoredClips:
     predicted: NDArray[np.int64]
     """(N,) class index."""
     speaker: tuple[str | None, ...]
+    probabilities: NDArray[np.float64] | None = None
+    """(N, C) calibrated; None: only the classes are known."""
 
     def restricted(self, clip_ids: Sequence[str]) -> ScoredClips:
         """The same for these clips, in this order."""
@@ -107,6 +118,7 @@ class ScoredClips:
             truth=self.truth[rows],
             predicted=self.predicted[rows],
             speaker=tuple(self.speaker[row] for row in rows),
+            probabilities=None if self.probabilities is None else self.probabilities[rows],
         )
 
     def joined(self, other: ScoredClips) -> ScoredClips:
@@ -116,6 +128,9 @@ class ScoredClips:
             truth=np.concatenate([self.truth, other.truth]),
             predicted=np.concatenate([self.predicted, other.predicted]),
             speaker=(*self.speaker, *other.speaker),
+            probabilities=None
+            if self.probabilities is None or other.probabilities is None
+            else np.concatenate([self.probabilities, other.probabilities]),
         )
 
 
@@ -142,6 +157,8 @@ class GateDecision:
     """Confidence of `lower`; NaN in records of 0.5.0 and before."""
     earlier: int = 0
     """Challengers that the champion was compared with before."""
+    checks: tuple[CheckFinding, ...] = ()
+    """What was looked at beside weighted F1; empty in records of 0.6.0 and before, and for a first champion."""
 
     def to_json(self) -> str:
         """The decision as JSON text, for the audit row."""
@@ -149,7 +166,11 @@ class GateDecision:
 
 
 def decide(
-    challenger: ScoredClips, champion: ScoredClips, config: GateConfig, earlier: int = 0
+    challenger: ScoredClips,
+    champion: ScoredClips,
+    config: GateConfig,
+    earlier: int = 0,
+    emotions: Sequence[str] = (),
 ) -> GateDecision:
     """Compare two models on the clips both were scored on.
 
@@ -158,6 +179,7 @@ def decide(
         champion: the one that is served.
         config: the conditions.
         earlier: challengers that this champion was compared with before, which have spent of its error budget.
+        emotions: names of the classes, for the reason.
 
     Raises:
         ConfigError: the two disagree about the truth of a clip.
@@ -172,15 +194,20 @@ def decide(
         )
     confidence = config.confidence_after(earlier)
     classes = 1 + int(max(new.truth.max(), new.predicted.max(), old.predicted.max()))
+    resampling = Resampling(config.resamples, config.seed)
     compared = paired_differences(
         new.truth,
         new.predicted,
         old.predicted,
         new.speaker,
         classes,
-        resampling=Resampling(config.resamples, config.seed),
+        resampling=resampling,
     )
-    return _judge(
+    both = None
+    if new.probabilities is not None and old.probabilities is not None:
+        both = (new.probabilities, old.probabilities)
+    answers = ComparedAnswers(new.truth, new.predicted, old.predicted, new.speaker, classes, both)
+    decision = _judge(
         _Evidence(
             difference=compared.point,
             lower=compared.lower(confidence),
@@ -194,6 +221,7 @@ def decide(
         ),
         config,
     )
+    return _checked(decision, run_checks(answers, config.checks, resampling, emotions))
 
 
 def decide_first(challenger: ScoredClips, config: GateConfig) -> GateDecision:
@@ -262,6 +290,25 @@ def _judge(evidence: _Evidence, config: GateConfig) -> GateDecision:
         f"{evidence.clips} clips, {evidence.groups} {evidence.resampled}{number})"
     )
     return GateDecision(promote=promote, reason=reason, margin=config.margin, **asdict(evidence))
+
+
+def _checked(decision: GateDecision, findings: tuple[CheckFinding, ...]) -> GateDecision:
+    """The decision with what the checks found: they keep out what weighted F1 would let pass, and promote nothing."""
+    failed = [finding.reason for finding in findings if not finding.passed]
+    reason = decision.reason
+    if decision.promote and failed:
+        better = reason.removeprefix("promoted: ")
+        reason = f"kept out by {'checks' if len(failed) > 1 else 'a check'}: {', and '.join(failed)}; though better: {better}"
+    elif findings:
+        said = ", and ".join(failed) if failed else ", ".join(_short(finding) for finding in findings)
+        reason += f"; {'checks would refuse it too: ' if failed else 'checks passed: '}{said}"
+    return replace(decision, promote=decision.promote and not failed, reason=reason, checks=findings)
+
+
+def _short(finding: CheckFinding) -> str:
+    titles = {"class": "F1 by class", "log-loss": "log-loss", "shares": "class shares"}
+    name = titles[finding.check]
+    return f"{name} not known" if finding.difference is None else f"{name} {finding.difference:+.3f}"
 
 
 def _percent(confidence: float) -> str:

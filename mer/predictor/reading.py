@@ -71,6 +71,22 @@ class BatchReading:
             tables.update(read)
         return tables
 
+    def frozen(self) -> dict[str, FeatureTable]:
+        """Name of a table -> a vector a clip of the frozen features, before anything that a view learnt.
+
+        Of the hidden states that are read, or where none was chosen of the middle one.
+        """
+        recipe, tables = self._package.recipe, {}
+        for name in recipe.reads:
+            stream = recipe.streams[name]
+            states = states_read(stream, self._package.served(name).read_layer)
+            if states is None and stream.features.layered:
+                table = self._table(name, stream.features)
+                tables[recipe.table_name(name)] = select_layer(table, table.values.shape[1] // 2)
+            else:
+                tables[recipe.table_name(name)] = self._frozen(name, states)
+        return tables
+
     def findings(self) -> Findings:
         """What was there of these clips, in the streams that `streams` has read of them."""
         recipe, count = self._package.recipe, len(self._clips)

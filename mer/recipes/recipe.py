@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from mer.drift.config import DriftConfig
 from mer.emotions import EMOTION_SETS, MER_EMOTIONS
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
@@ -118,6 +119,10 @@ class Recipe(_Frozen):
     )
     gate: GateConfig = Field(
         default_factory=GateConfig, description="When a challenger may replace the champion."
+    )
+    drift: DriftConfig = Field(
+        default_factory=DriftConfig,
+        description="How new clips are compared with the training snapshot of what is served, and what drift leads to.",
     )
     shard_clips: int = Field(default=256, ge=1, le=4096, description="Clips per feature shard and per task.")
     seed: int = Field(default=1, ge=0, description="Base seed of every training stage.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from infra.artifacts import ArtifactRef
 from infra.catalogue import ModelVersionRow, SnapshotMemberRow
+from infra.errors import ArtifactCorrupt, ArtifactMissing
 from mer.errors import ConfigError
 from mer.predictor.package import RECORD, ModelPackage
 from tasks.data.old_ids import named_posteriors
@@ -85,6 +87,15 @@ def held_out(
         Posteriors.from_parquet(space.artifacts.read(evaluation, name)) for name in (OUT_OF_FOLD, HOLDOUT)
     ]
     return named_posteriors(Posteriors.joined(parts), members)
+
+
+def served_temperature(space: Workspace, package: ArtifactRef) -> float | None:
+    """Temperature that a version's logits are served at; None: its package is gone, so nothing is known of its calibration."""
+    try:
+        return ModelPackage.parse(space.artifacts.read(package, RECORD)).temperature
+    except (ArtifactMissing, ArtifactCorrupt) as error:
+        logging.getLogger(__name__).warning("calibration is not compared: %s", error)
+        return None
 
 
 def _emotions(space: Workspace, row: ModelVersionRow) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from tasks.data.dataset import load_partitions
 from tasks.learn.ensemble import load_ensemble
 from tasks.selftrain.pseudo_labels import standing_generations
 from tasks.serve.approval import standing_approval, wait_for_approval
-from tasks.serve.comparison import held_out, snapshot_of
+from tasks.serve.comparison import held_out, served_temperature, snapshot_of
 from tasks.serve.evaluation import PSEUDO_MARK
 from tasks.serve.registry import mirror_after_change
 from tasks.serve.unseen import of_other_corpus, with_unseen
@@ -215,16 +215,21 @@ def gate_and_promote(
     from mer.evaluation.gate import decide, decide_first
 
     truth, _ = load_partitions(space, dataset)
-    new = scored_clips(truth, _stored(space, truth, evaluation.ref, dataset.membership))
+    new = scored_clips(
+        truth,
+        _stored(space, truth, evaluation.ref, dataset.membership),
+        served_temperature(space, challenger.ref),
+    )
     if champion is None or champion.evaluation is None:
         decision = decide_first(new, gate)
     else:
         stored = _stored(space, truth, champion.evaluation, champion.snapshot_id)
         answers = with_unseen(dataset, truth, champion, stored, new.clip_ids)
-        old = scored_clips(truth, answers)
+        old = scored_clips(truth, answers, served_temperature(space, champion.artifact))
         if (others := of_other_corpus(space, dataset, challenger.ref, champion)) is not None:
             new, old = new.joined(others[0]), old.joined(others[1])
-        decision = decide(new, old, gate, _compared_before(space, challenger, champion.version))
+        compared_before = _compared_before(space, challenger, champion.version)
+        decision = decide(new, old, gate, compared_before, dataset.emotions)
     if decision.promote and not space.tracker.reachable():
         # A champion that the registry does not know of would be served unseen; the next run promotes it.
         return Promotion(
@@ -317,8 +322,14 @@ def _stored(space: Workspace, truth: Examples, evaluation: ArtifactRef, snapshot
     return posteriors.restricted(usable)
 
 
-def scored_clips(truth: Examples, posteriors: Posteriors) -> ScoredClips:
-    """Predictions beside today's labels: a label that was corrected since counts as it is now."""
+def scored_clips(truth: Examples, posteriors: Posteriors, temperature: float | None = None) -> ScoredClips:
+    """Predictions beside today's labels: a label that was corrected since counts as it is now.
+
+    Args:
+        truth: labels of all clips.
+        posteriors: of some of them.
+        temperature: at which probabilities are served; None: only the classes are compared.
+    """
     from mer.evaluation.gate import ScoredClips
 
     position = {clip_id: row for row, clip_id in enumerate(truth.clip_ids)}
@@ -328,4 +339,5 @@ def scored_clips(truth: Examples, posteriors: Posteriors) -> ScoredClips:
         truth=truth.emotion[rows],
         predicted=posteriors.predicted,
         speaker=tuple(truth.speaker[row] for row in rows),
+        probabilities=None if temperature is None else posteriors.probabilities(temperature),
     )

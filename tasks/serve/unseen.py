@@ -17,7 +17,7 @@ from infra.errors import InfraError
 from mer.clips import Clip
 from mer.errors import MerError
 from tasks.data.dataset import HELD_OUT_SPLITS
-from tasks.serve.comparison import held_out, snapshot_of
+from tasks.serve.comparison import held_out, served_temperature, snapshot_of
 from tasks.stage.compute import computing
 from tasks.stage.references import DatasetRef
 from tasks.stage.workspace import Workspace, workspace
@@ -151,10 +151,12 @@ def of_other_corpus(
             len(names), corpus, error,
         )  # fmt: skip
         return None
-    return (
-        ScoredClips(ids, truth, first.predicted, speakers),
-        ScoredClips(ids, truth, second.predicted, speakers),
-    )
+    said = []
+    for posteriors, package in ((first, challenger), (second, champion.artifact)):
+        temperature = served_temperature(space, package)
+        shares = None if temperature is None else posteriors.probabilities(temperature)
+        said.append(ScoredClips(ids, truth, posteriors.predicted, speakers, shares))
+    return said[0], said[1]
 
 
 def predicted(space: Workspace, corpus: str, package: ArtifactRef, names: Sequence[str]) -> Posteriors:

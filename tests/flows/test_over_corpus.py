@@ -6,6 +6,7 @@ import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from flows.cli import app, commands
 from flows.cli.over_corpus import CorpusArguments
 from flows.options import FlowOptions
 
-OVER_CORPUS = ("run", "ingest", "features", "layers", "adapt", "align", "train", "refresh", "search")
+OVER_CORPUS = ("run", "ingest", "features", "layers", "adapt", "align", "train", "refresh", "drift", "search")
 SHARED = (
     "--recipe",
     "--set",
@@ -34,7 +35,10 @@ SHARED = (
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, FlowOptions]]:
     """What would have been run, in place of running it: the flows themselves are tested end to end."""
     calls: list[tuple[str, FlowOptions]] = []
-    monkeypatch.setattr(commands, "run_flow", lambda flow, options, **_: calls.append((flow, options)))
+    nothing = SimpleNamespace(unusable=())
+    monkeypatch.setattr(
+        commands, "run_flow", lambda flow, options, **_: calls.append((flow, options)) or nothing
+    )
     return calls
 
 
@@ -78,6 +82,7 @@ def test_each_flow_gets_options_of_its_own_kind(command: str, started: list[tupl
         "adapt": "Adapt",
         "align": "Align",
         "refresh": "Refresh",
+        "drift": "Drift",
         "search": "Search",
     }
     assert type(options).__name__ == f"{kinds.get(command, 'Demo')}Options"
