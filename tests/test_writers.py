@@ -45,6 +45,7 @@ ALLOWED = {
     "tasks/prune/files.py sweep_bucket_copies": "moves a folder out of everybody's way, to remove it",
     "tasks/prune/files.py cut_log": "its server has the log open: it must stay the same file",
     "flows/cli/outcome.py _written": "the traceback of a bug: must go somewhere, whatever fails",
+    "flows/simulation/stage.py own_home": "a new folder in the system's temporary folder, for a home of its own",
     "flows/terminal.py close_output": "the null device",
 }
 """`path function` -> why it may write by itself."""

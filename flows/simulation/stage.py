@@ -10,6 +10,8 @@ from pathlib import Path
 
 import typer
 
+from mer.whole_files import write_whole
+
 MODEL = "simulation"
 RECIPE = """
 name: simulation
@@ -66,5 +68,5 @@ def corpus_and_recipe(home: Path) -> tuple[Path, Path]:
 
     corpus, recipe = home / "clips", home / "simulation.yaml"
     generate_demo(corpus, DemoConfig(clips=CLIPS, seed=SEED, unlabelled_share=0, broken=0, test_share=0.2))
-    recipe.write_text(RECIPE, encoding="utf-8")
+    write_whole(recipe, RECIPE.encode())
     return corpus, recipe

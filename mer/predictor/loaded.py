@@ -10,13 +10,13 @@ from mer.features.extract import Extractor, build_extractor, build_extractors
 from mer.features.layered import adaptation_placement, base_identity, load_layers
 from mer.features.spec import FeatureSpec
 from mer.media.detector_choice import require_content
-from mer.predictor.inspection import ContentInspector
 from mer.predictor.package import ModelPackage, detector_path
 
 if TYPE_CHECKING:
     from mer.adaptation.cross_fit import CrossFitted
     from mer.adaptation.finetune import AdaptedBlock
     from mer.alignment.pretrain import Alignment
+    from mer.features.clip_media import Inspector
     from mer.features.multi import MultiExtractor
     from mer.transcription.recogniser import Recogniser
 
@@ -28,12 +28,16 @@ class LoadedParts:
         package: record of the model version.
         folder: its folder, for adapters and alignments.
         weights: cache folder of encoder weights.
+        inspector: flags what is decoded; none: nothing is flagged, features are the same.
     """
 
-    def __init__(self, package: ModelPackage, folder: Path, weights: Path) -> None:
+    def __init__(
+        self, package: ModelPackage, folder: Path, weights: Path, inspector: Inspector | None = None
+    ) -> None:
         self.package = package
         self._folder = folder
         self._weights = weights
+        self._inspector = inspector
         self._extractors: dict[FeatureSpec, Extractor] = {}
         self._several: dict[tuple[FeatureSpec, ...], MultiExtractor] = {}
         self._recognisers: dict[str, Recogniser] = {}
@@ -45,7 +49,7 @@ class LoadedParts:
         """The extractor of a feature; streams of equal features share it."""
         if spec not in self._extractors:
             self._extractors[spec] = build_extractor(
-                self._packaged(spec), self._weights, inspector=ContentInspector()
+                self._packaged(spec), self._weights, inspector=self._inspector
             )
         return self._extractors[spec]
 
@@ -53,7 +57,7 @@ class LoadedParts:
         """The extractor of variants of one feature (speeds): one decoding of a clip, one encoder in memory."""
         if specs not in self._several:
             packaged = [self._packaged(spec) for spec in specs]
-            self._several[specs] = build_extractors(packaged, self._weights, inspector=ContentInspector())
+            self._several[specs] = build_extractors(packaged, self._weights, inspector=self._inspector)
         return self._several[specs]
 
     def _packaged(self, spec: FeatureSpec) -> FeatureSpec:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from mer.clips import Clip
 from mer.domain.speakers import LEAST_SPEAKERS, Enrolment, TrainingSpeakers
-from mer.domain.training_domain import TrainingDomain, clip_vectors
+from mer.domain.training_domain import TrainingDomain
 from mer.ensemble.system import EnsembleSystem
 from mer.errors import ConfigError
 from mer.posteriors import Posteriors
 from mer.predictions import Evidence, Prediction
+from mer.predictor.inspection import ContentInspector
 from mer.predictor.loaded import LoadedParts
 from mer.predictor.package import ModelPackage
 from mer.predictor.reading import BatchReading
@@ -58,7 +59,7 @@ class Predictor:
         domain = self.package.domain
         self._domain = TrainingDomain.load(folder / domain) if domain is not None else None
         self._speakers = TrainingSpeakers.load(folder / domain) if domain is not None else None
-        self._parts = LoadedParts(self.package, folder, weights)
+        self._parts = LoadedParts(self.package, folder, weights, ContentInspector())
 
     def predict(
         self, clips: Sequence[Clip], progress: Progress | None = None, batch_clips: int = 64
@@ -112,29 +113,6 @@ class Predictor:
                 progress(end, len(clips))
         return Scores(logits, valence, tuple(evidence), None if enrolment is None else plain)
 
-    def measured(
-        self, clips: Sequence[Clip], progress: Progress | None = None, batch_clips: int = 64
-    ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float32]]]:
-        """What drift is told by, each clip read once: (N, C) calibrated probabilities of all that was read, and table -> (N, D)
-        frozen features, NaN where a clip lacks the stream.
-        """
-        shares: list[NDArray[np.float64]] = []
-        vectors: dict[str, list[NDArray[np.float32]]] = {}
-        for begin in range(0, len(clips), batch_clips):
-            reading = BatchReading(self._parts, clips[begin : begin + batch_clips])
-            posteriors = self.system.posteriors(
-                {level: reading.streams(level) for level in self.system.levels}
-            )
-            shares.append(posteriors.probabilities(self.package.temperature))
-            for name, table in reading.frozen().items():
-                rows = clip_vectors(table).astype(np.float32)
-                vectors.setdefault(name, []).append(
-                    np.where(table.present[:, None], rows, np.float32(np.nan))
-                )
-            if progress is not None:
-                progress(min(begin + batch_clips, len(clips)), len(clips))
-        return np.concatenate(shares), {name: _stacked(parts) for name, parts in vectors.items()}
-
     def posteriors(self, clips: Sequence[Clip]) -> Posteriors:
         """The system's posteriors of these clips before the last calibration, as they were evaluated: of all that was read.
 
@@ -187,17 +165,6 @@ class Predictor:
         tables: LevelTables = {level: reading.streams(level) for level in levels}
         maskable = self.system.abilities.missing_streams
         return weigh(tables, reading.findings(), self.package.recipe, self._domain, maskable=maskable)
-
-
-def _stacked(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The rows of all batches; one in which no clip has the stream may have guessed another width, and is NaN anyway."""
-    width = max((part.shape[1] for part in parts if not np.isnan(part).all()), default=parts[0].shape[1])
-    return np.concatenate(
-        [
-            part if part.shape[1] == width else np.full((len(part), width), np.float32(np.nan))
-            for part in parts
-        ]
-    )
 
 
 def served_system(package: ModelPackage, folder: Path) -> FittedSystem:

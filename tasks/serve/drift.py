@@ -200,6 +200,7 @@ def _reported(look: _Look, reference: ArtifactRef, batch: ArtifactRef, found: Dr
             "version": [look.model, look.version.version, look.version.artifact.sha256],
             "reference": reference.sha256,
             "batch": batch.sha256,
+            "left out": look.new.left_out,
             "previous": None if previous is None else previous.sha256,
         },
         config=look.config.model_dump(mode="json"),

@@ -20,6 +20,7 @@ from tasks.data.face_detectors import settled_detector
 from tasks.data.quality import known_quality, measure_clips, quality_method
 from tasks.serve.comparison import held_out, snapshot_of
 from tasks.serve.complete_versions import fetch_package
+from tasks.serve.package_code import package_implementations
 from tasks.serve.predicted_media import Catalogued, read_media
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace
@@ -131,11 +132,10 @@ def measured_reference(space: Workspace, version: ModelVersionRow, config: Drift
 
     def produce(run: StageRun) -> Produced:
         from mer.drift.measured import MeasuredClips
-        from mer.predictor.predictor import Predictor
+        from mer.predictor.measuring import read_with_package
 
-        predictor = Predictor(fetch_package(run.space, version), run.space.weights)
         clips = _clips(run.space, corpus, [rows[name] for name in names])
-        _, vectors = predictor.measured(clips)
+        _, vectors = read_with_package(fetch_package(run.space, version), run.space.weights, clips)
         quality = _catalogued_quality(run.space, corpus, [rows[name] for name in names], detector)
         probabilities = posteriors.restricted(names).probabilities(package.temperature)
         measured = MeasuredClips(
@@ -152,10 +152,16 @@ def measured_reference(space: Workspace, version: ModelVersionRow, config: Drift
         inputs={
             "model": version.artifact.sha256,
             "evaluation": version.evaluation.sha256,
-            "clips": digest([[name, members[name].content, members[name].speaker] for name in names]),
+            "clips": digest(
+                [
+                    [name, members[name].content, rows[name].transcript, members[name].speaker]
+                    for name in names
+                ]
+            ),
         },
         config={"quality": quality_method(detector)},
         produce=produce,
+        implementations=_reading_code(space, package),
     )
 
 
@@ -166,10 +172,10 @@ def measured_batch(space: Workspace, version: ModelVersionRow, new: NewClips) ->
 
     def produce(run: StageRun) -> Produced:
         from mer.drift.measured import MeasuredClips
-        from mer.predictor.predictor import Predictor
+        from mer.predictor.measuring import read_with_package
 
-        predictor = Predictor(fetch_package(run.space, version), run.space.weights)
-        probabilities, vectors = predictor.measured(new.clips)
+        folder = fetch_package(run.space, version)
+        probabilities, vectors = read_with_package(folder, run.space.weights, new.clips)
         if new.corpus:
             by_name = {row.name: row for row in run.space.catalogue.clips(new.corpus)}
             rows = [by_name[clip.name] for clip in new.clips]
@@ -184,6 +190,18 @@ def measured_batch(space: Workspace, version: ModelVersionRow, new: NewClips) ->
         inputs={"model": version.artifact.sha256, "clips": batch_digest(new)},
         config={"quality": quality_method(detector)},
         produce=produce,
+        implementations=_reading_code(space, package),
+    )
+
+
+def _reading_code(space: Workspace, package: ModelPackage) -> tuple[str, ...]:
+    """What reads the clips: the package's code, and what decodes them for measuring their quality."""
+    from mer.encoders.weights import resolve_weights
+    from mer.features.readers import DECODING
+
+    return (
+        *package_implementations(package, lambda source: resolve_weights(source, space.weights)),
+        DECODING,
     )
 
 

@@ -16,14 +16,36 @@ from pathlib import Path
 
 from mer.encoders import ResolvedWeights
 from mer.encoders.families import encoder_implementations, tokenizer_implementations
-from mer.encoders.weights import resolve_seeded
+from mer.encoders.weights import resolve_seeded, resolve_weights
 from mer.features.layered import layer_implementations
-from mer.features.readers import reader_implementations
+from mer.features.readers import DECODING, reader_implementations
 from mer.features.spec import FeatureSpec
 from mer.fusion.registry import fusion_implementations
+from mer.predictor.package import ModelPackage
 from mer.systems.kinds import kind_implementations
+from tasks.serve.package_code import package_implementations
 from tasks.stage import module_source
 from tasks.stage.code_version import closure_of, version_of
+
+PACKAGE = {
+    "recipe": {
+        "name": "served",
+        "acoustic": {"features": {"modality": "acoustic", "source": "hubert"}, "adaptation": {}},
+        "visual": {
+            "features": {"modality": "visual", "source": "crops:"},
+            "alignment": {},
+            "encoder": "seed:clip-tiny",
+        },
+        "lexical": {"features": {"modality": "lexical", "source": "bert"}},
+        "fusion": {"model": "concat"},
+    },
+    "streams": {
+        "acoustic": {"block": [1, 2], "adapter": "streams/acoustic/adapter"},
+        "visual": {"alignment": "streams/visual/alignment"},
+    },
+    "system": "fused",
+}
+"""The version that drift reads clips with: of an adapted, an aligned and a frozen stream."""
 
 
 def stages() -> Iterator[tuple[str, list[str]]]:
@@ -58,6 +80,13 @@ def named(folder: Path) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     fusion = (*kind_implementations("neural"), *fusion_implementations("concat"))
     faces = encoder_implementations("visual", resolve_seeded("seed:clip-tiny"))
     crops = FeatureSpec(modality="visual", source="crops:")
+    package = ModelPackage.model_validate(PACKAGE)
+    served = (
+        *package_implementations(
+            package, lambda source: weights.get(source) or resolve_weights(source, folder)
+        ),
+        DECODING,
+    )
     return {
         "fusion": {"": fusion},
         "posteriors": {"": fusion},
@@ -67,6 +96,8 @@ def named(folder: Path) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
         "alignment": {"": faces},
         "alignment-study": {"": faces},
         "embed_aligned": {"": faces},
+        "drift-reference": {"": served},
+        "drift-batch": {"": served},
         "text-coverage": {"": tokenizer_implementations(weights["bert"])},
         "extraction_code": {
             " speech": reader_implementations(speech, weights["hubert"]),

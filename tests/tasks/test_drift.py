@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 from alignment_corpus import write_corpus
 
+from mer.clips import Clip
 from mer.drift.config import DriftConfig
 from mer.evaluation.calibration import fit_temperature
 from mer.examples import Examples
 from mer.posteriors import Posteriors
+from mer.predictor import measuring
+from mer.predictor.measuring import read_with_package
 from mer.predictor.package import FUSION_FOLDER, ModelPackage
-from mer.predictor.predictor import Predictor
 from mer.recipes import Recipe
 from mer.stream_tables import FeatureTable
 from mer.systems.kinds import FitData, FitRun, fit_system
@@ -130,12 +133,12 @@ def test_a_look_is_taken_once_and_the_training_side_once_per_version(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    measured = Predictor.measured
-    monkeypatch.setattr(
-        Predictor,
-        "measured",
-        lambda self, clips, *more: (read.append(len(clips)), measured(self, clips, *more))[1],
-    )
+
+    def counted(folder: Path, weights: Path, clips: Sequence[Clip]) -> object:
+        read.append(len(clips))
+        return read_with_package(folder, weights, clips)
+
+    monkeypatch.setattr(measuring, "read_with_package", counted)
     add(corpus, "first")
     one = look()
     assert read == [108, 76]

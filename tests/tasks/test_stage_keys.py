@@ -31,6 +31,8 @@ VIEWS = (
 )
 """Stages that see a view of the data set."""
 EXTRACTIONS = "speech text crops"
+MEASURED = "drift-batch drift-reference"
+"""Stages that read clips with a registered version."""
 USED = {
     "waf is accuracy": Edit(
         "mer/evaluation/metrics.py",
@@ -46,16 +48,16 @@ USED = {
         "mer/features/dataset.py",
         "values = np.zeros((len(clip_ids), *gathered.shape), dtype=gathered.dtype)",
         "values = np.full((len(clip_ids), *gathered.shape), 7, dtype=gathered.dtype)",
-        "alignment alignment-study domain embed_aligned fusion layer-study open_search posteriors pseudo-checks",
+        f"alignment alignment-study domain {MEASURED} embed_aligned fusion layer-study open_search posteriors pseudo-checks",
     ),
     "the fill value of absent frames": Edit(
         "mer/features/dataset.py",
         "values = np.zeros((int(offsets[-1]), *gathered.shape), dtype=gathered.dtype)",
         "values = np.ones((int(offsets[-1]), *gathered.shape), dtype=gathered.dtype)",
-        "adapter domain embed_adapted fusion layer-study open_search posteriors pseudo-checks",
+        f"adapter domain {MEASURED} embed_adapted fusion layer-study open_search posteriors pseudo-checks",
     ),
     "the formula of the fusion model that is named": Edit(
-        "mer/fusion/models/concat.py", "nn.ReLU()", "nn.GELU()", "fusion open_search posteriors"
+        "mer/fusion/models/concat.py", "nn.ReLU()", "nn.GELU()", f"{MEASURED} fusion open_search posteriors"
     ),
     "the loss of valence": Edit(
         "mer/training/losses.py",
@@ -67,18 +69,18 @@ USED = {
         "mer/adaptation/pooling.py",
         "return weighted_mean_std(hidden, mask.to(hidden.dtype))",
         "return weighted_mean_std(2 * hidden, mask.to(hidden.dtype))",
-        "adapter embed_adapted",
+        f"adapter {MEASURED} embed_adapted",
     ),
     "the bottleneck adapter": Edit(
         "mer/adaptation/adapters.py", "return hidden + self.scale * update", "return hidden + update",
-        "adapter embed_adapted",
+        f"adapter {MEASURED} embed_adapted",
     ),
     "the loss of the alignment": Edit(
         "mer/alignment/contrastive.py", "return (forward + backward) / 2", "return forward",
         "alignment alignment-study",
     ),
     "how an ensemble combines": Edit(
-        "mer/ensemble/combine.py", "logs.sum(axis=0)", "logs.mean(axis=0)", "ensemble pseudo-labels"
+        "mer/ensemble/combine.py", "logs.sum(axis=0)", "logs.mean(axis=0)", f"{MEASURED} ensemble pseudo-labels"
     ),
     "inner folds": Edit(
         "mer/training/folds.py", "if not 0.0 < share <= 0.5:", "if not 0.0 < share <= 0.4:", VIEWS
@@ -89,44 +91,44 @@ USED = {
     ),
     "pooling of hidden states": Edit(
         "mer/features/pooling.py", "stacked = stacked.sum(dim=1)", "stacked = stacked.amax(dim=1)",
-        "speech text",
+        f"{MEASURED} speech text",
     ),
     "the family of encoders that is named": Edit(
         "mer/encoders/wav2vec_family.py", "getattr(config, \"do_stable_layer_norm\", False)", "True",
-        "adapter embed_adapted speech",
+        f"adapter {MEASURED} embed_adapted speech",
     ),
     "what a face detector finds": Edit(
-        "mer/media/face_detection.py", "1.1, 4, minSize=(24, 24)", "1.2, 4, minSize=(24, 24)", "crops"
+        "mer/media/face_detection.py", "1.1, 4, minSize=(24, 24)", "1.2, 4, minSize=(24, 24)", f"crops {MEASURED}"
     ),
     "which face is followed": Edit(
-        "mer/media/face_tracks.py", "(1 - min(1.0, off) / 2)", "(1 - min(1.0, off))", "crops"
+        "mer/media/face_tracks.py", "(1 - min(1.0, off) / 2)", "(1 - min(1.0, off))", f"crops {MEASURED}"
     ),
     "what a decoding worker hears": Edit(
-        "mer/media/audio.py", 'frozenset({"LFE", "LFE2"})', 'frozenset({"LFE"})', "crops speech"
+        "mer/media/audio.py", 'frozenset({"LFE", "LFE2"})', 'frozenset({"LFE"})', f"crops {MEASURED} speech"
     ),
     "which frames a decoding worker shows": Edit(
         "mer/media/frame_plan.py", "(np.arange(count) + 0.5) / count", "(np.arange(count) + 0.4) / count",
-        "crops speech",
+        f"crops {MEASURED} speech",
     ),
     "reading crops": Edit(
         "mer/features/faces.py", "return ClipFeature(faces.crops[None], ", "return ClipFeature(faces.crops[:1], ",
-        "crops",
+        f"crops {MEASURED}",
     ),
-    "all extraction": Edit("mer/features/multi.py", "AHEAD = 2", "AHEAD = 3", EXTRACTIONS),
+    "all extraction": Edit("mer/features/multi.py", "AHEAD = 2", "AHEAD = 3", f"{EXTRACTIONS} {MEASURED}"),
     "what counts as alike of texts": Edit(
         "mer/features/text_coverage.py", "if len(set(words)) > 1", "if len(set(words)) > 2", "text-coverage"
     ),
     "which words are unknown": Edit(
-        "mer/encoders/tokens.py", "word and token == unknown_id", "token == unknown_id", "text text-coverage"
+        "mer/encoders/tokens.py", "word and token == unknown_id", "token == unknown_id", f"{MEASURED} text text-coverage"
     ),
     "priors under label shift": Edit(
-        "mer/label_shift/likelihood.py", "_CYCLES = 500", "_CYCLES = 50", "evaluation pseudo-checks"
+        "mer/label_shift/likelihood.py", "_CYCLES = 500", "_CYCLES = 50", "drift evaluation pseudo-checks"
     ),
     "a guard": Edit(
         "mer/selftraining/guards.py", "worst = int(np.argmax(ratios))", "worst = 0", "pseudo-checks"
     ),
     "the package's folders": Edit(
-        "mer/predictor/package.py", 'FUSION_FOLDER = "fusion"', 'FUSION_FOLDER = "one"', "model"
+        "mer/predictor/package.py", 'FUSION_FOLDER = "fusion"', 'FUSION_FOLDER = "one"', f"drift {MEASURED} model"
     ),
     "a variable around the compute function": Edit(
         "tasks/learn/adaptation.py", "keep = partition.train | partition.validation", "keep = partition.train",
@@ -140,7 +142,7 @@ USED = {
     "how a stream's vectors are joined": Edit(
         "mer/predictor/streams.py", "unaligned = concatenate(adapted, frozen)",
         "unaligned = concatenate(frozen, adapted)",
-        "domain fusion open_search posteriors pseudo-checks",
+        f"domain {MEASURED} fusion open_search posteriors pseudo-checks",
     ),
     "what an alignment goes on from": Edit(
         "tasks/data/streams.py", "else select_layer(table, layer)", "else select_layer(table, 0)",
@@ -154,6 +156,20 @@ USED = {
     ),
     "the candidates of a search": Edit(
         "mer/search/candidates.py", "len(shown), stores)", "len(shown))", "open_search"
+    ),
+    "how a reader of packages reads": Edit(
+        "mer/predictor/reading.py", "if served.read_layer is None:", "if not served.read_layer:",
+        MEASURED,
+    ),
+    "what the rows of a batch are called": Edit(
+        "mer/predictor/reading.py", "if clips_of[clip.name] == 1", "if clips_of[clip.name] < 2",
+        MEASURED,
+    ),
+    "how speakers are exchanged": Edit(
+        "mer/drift/exchange.py", "len(self.pairs))) < 0.5", "len(self.pairs))) < 0.4", "drift"
+    ),
+    "what is measured of a clip's features": Edit(
+        "mer/predictor/measuring.py", "np.float32(np.nan))", "np.float32(0))", MEASURED
     ),
 }  # fmt: skip
 UNUSED = {
@@ -180,9 +196,6 @@ UNUSED = {
         "shard_clips: int = Field(default=256",
         "shard_clips: int = Field(default=128",
     ),
-    "how a reader of packages reads": Edit(
-        "mer/predictor/reading.py", "if served.read_layer is None:", "if not served.read_layer:"
-    ),
     "the description of an option": Edit(
         "mer/fusion/config.py", "Width of every hidden layer", "Width of hidden layers"
     ),
@@ -193,9 +206,6 @@ UNUSED = {
     ),
     "what a package imports on first use": Edit(
         "mer/encoders/__init__.py", 'if name == "load_acoustic":', 'if name in ("load_acoustic",):'
-    ),
-    "a module that only the predictor imports": Edit(
-        "mer/predictor/reading.py", "if clips_of[clip.name] == 1", "if clips_of[clip.name] < 2"
     ),
     "how far a prediction is trusted": Edit("mer/predictor/trust.py", "DOUBTED = 0.25", "DOUBTED = 0.5"),
     "what a prediction flags": Edit(
@@ -247,4 +257,4 @@ def test_an_edit_changes_the_keys_of_exactly_the_stages_that_use_it(
 
 def test_every_stage_names_what_its_configuration_chose(result: Mapping[str, Any]) -> None:
     assert result["unnamed"] == {}
-    assert len(result["stages"]) == 22
+    assert len(result["stages"]) == 25
