@@ -18,12 +18,12 @@ folds: {count: 2, use_published: false, seed: 1}
 """
 
 
-def write_corpus(root: Path, *, folders: bool = True) -> Path:
-    """120 clips of 10 speakers, each speaker's in a folder of its own or all in one; 12 of them unlabelled."""
+def write_corpus(root: Path, *, folders: bool = True, clips: int = 120) -> Path:
+    """Clips of 10 speakers, each speaker's in a folder of its own or all in one; the last tenth of them unlabelled."""
     rng = np.random.default_rng(0)
     rows = ["name,emotion,speaker"]
     maps = rng.normal(size=(3, 12)), rng.normal(size=(3, 20))
-    for number in range(120):
+    for number in range(clips):
         speaker = number % 10
         said = rng.normal(size=3)
         name = f"clip{number:03}"
@@ -40,7 +40,7 @@ def write_corpus(root: Path, *, folders: bool = True) -> Path:
             np.save(
                 folder / f"{name}.npy", (said @ way + 0.2 * rng.normal(size=way.shape[1])).astype(np.float32)
             )
-        emotion = "" if number >= 108 else ("happy" if said[0] > 0 else "sad")
+        emotion = "" if number >= clips * 9 // 10 else ("happy" if said[0] > 0 else "sad")
         rows.append(f"{name},{emotion},s{speaker}")
     (root / "labels.csv").write_text("\n".join(rows) + "\n")
     return root
