@@ -15,6 +15,7 @@ import prefect
 from prefect import Flow, State
 from prefect.client.schemas.objects import FlowRun
 
+from flows.progress import forget_stages
 from flows.run_log import logged_run
 from flows.run_name import run_name
 from flows.runners import configured_task_runner
@@ -52,6 +53,7 @@ def pipeline_flow(name: str) -> Callable[[Callable[P, R]], Flow[P, R]]:
 def _logged(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def run(*args: P.args, **options: P.kwargs) -> R:
+        forget_stages()
         with logged_run():
             if not is_deployed():
                 return function(*args, **options)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+from contextvars import copy_context
+from threading import Thread
 from typing import TypeVar
 from uuid import UUID
 
-import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import PrefectFuture, as_completed
 
@@ -24,6 +25,8 @@ TOLD_SECONDS = 20.0
 """Less time left than that is not told."""
 QUIET_SECONDS = 60.0
 """After so long without a finished part a line says that one is under way."""
+BAR_SECONDS = 5.0
+"""Longest time that a run waits for a bar to be drawn."""
 
 Value = TypeVar("Value")
 
@@ -50,6 +53,12 @@ def plan_stages(recipe: Recipe, last: str) -> None:
     global _plan
     stages = tuple(_stages(recipe))
     _plan = stages[: stages.index(last) + 1] if last in stages else stages
+
+
+def forget_stages() -> None:
+    """Nothing is planned: the stages of a run are those that it plans itself, not those of one before it in this process."""
+    global _plan
+    _plan = ()
 
 
 def replan_stages(recipe: Recipe) -> None:
@@ -83,6 +92,7 @@ class StepProgress:
         self._step, self._parts, self._unit, self._clock = step, parts, unit, clock
         self._done, self._found, self._computed = 0, 0, 0
         self._artifact: UUID | None = None
+        self._drawing: Thread | None = None
         self._first = 0.0
         """When the first part was computed: what was loaded before it is loaded once."""
 
@@ -127,13 +137,26 @@ class StepProgress:
             console.print(f"  [dim]{self._step}[/] found: {self._found} of {self._parts}")
 
     def _show_bar(self) -> None:
+        """Draw the bar, in a thread of its own: whatever happens there or however long it takes, the run goes on.
+
+        A client's call that is cancelled raises no Exception, but what Prefect raises where the *run* is cancelled.
+        """
+        if self._drawing is not None and self._drawing.is_alive():
+            return
         progress = 100.0 * self._done / self._parts
-        with suppress(httpx.HTTPError):  # a picture only: without it the run goes on
+        self._drawing = Thread(target=copy_context().run, args=(self._draw_bar, progress), daemon=True)
+        self._drawing.start()
+        self._drawing.join(BAR_SECONDS)
+
+    def _draw_bar(self, progress: float) -> None:
+        try:
             if self._artifact is None:  # not for what is found: each is a request
                 made = create_progress_artifact(progress=progress, key=self._step, description=self._step)
                 self._artifact = made if isinstance(made, UUID) else None
             else:
                 update_progress_artifact(self._artifact, progress=progress)
+        except BaseException as error:
+            logging.getLogger(__name__).debug("no bar of %s is drawn: %r", self._step, error)
 
     def _tell_under_way(self, seconds: float) -> None:
         console.progress(

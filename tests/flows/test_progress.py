@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from time import sleep
 from uuid import uuid4
 
 import pytest
+from prefect._internal.concurrency.cancellation import CancelledError
 from prefect.futures import PrefectConcurrentFuture
 from rich.console import Console
 
 from flows import progress
+from flows.pipeline_flow import _logged
 from flows.progress import StepProgress, begin_stage, duration, plan_stages, replan_stages, tell_found
 from flows.terminal import Terminal
 from infra.artifacts import ArtifactRef
@@ -123,6 +126,50 @@ def test_a_slow_part_hides_no_other(shown: Console, monkeypatch: pytest.MonkeyPa
             steps.advance(ended[-1])
     assert ended[-1] == "slow" and set(ended) == {"slow", "m1", "m2"}
     assert any(line.startswith("  fusion model 3/3: under way") for line in lines(shown))
+
+
+@pytest.mark.parametrize("raised", [CancelledError, ConnectionError, SystemExit])
+def test_no_bar_ends_a_run(
+    raised: type[BaseException], shown: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect's CancelledError is no Exception: under load it ended runs."""
+
+    def fails(**_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(progress, "create_progress_artifact", fails)
+    steps = StepProgress("fusion", 2, "model")
+    steps.advance("m1")
+    steps.advance("m2")
+    assert lines(shown) == ["  fusion model 1/2: m1", "  fusion model 2/2: m2"]
+
+
+def test_a_bar_that_is_not_drawn_is_not_waited_for(shown: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered, asked = Event(), []
+
+    def hangs(**_: object) -> None:
+        asked.append(1)
+        answered.wait(60)
+
+    monkeypatch.setattr(progress, "create_progress_artifact", hangs)
+    monkeypatch.setattr(progress, "BAR_SECONDS", 0.1)
+    steps = StepProgress("fusion", 3, "model")
+    for number in range(3):
+        steps.advance(f"m{number}")
+    answered.set()
+    assert asked == [1] and len(lines(shown)) == 3
+
+
+def test_a_flow_numbers_no_stage_by_the_plan_of_the_one_before(shown: Console) -> None:
+    plan_stages(load_recipe("demo"), "registration")
+    seen = []
+
+    def begins() -> None:
+        begin_stage("ingest")
+        seen.append(progress._plan)
+
+    _logged(begins)()
+    assert seen == [()] and lines(shown) == ["ingest"]
 
 
 @pytest.mark.parametrize(
