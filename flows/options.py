@@ -221,7 +221,8 @@ class RetrainOptions(DemoOptions):
         default="",
         description="Compare the new clips with the champion's training snapshot first. tell: say what drifted, then train; "
         "suggest: only say so, and train nothing; start: train only where drift exceeds the recipe's `drift.start_effect` and "
-        "`drift.start_clips`. Empty: train without a look. Without a champion it is trained in any case.",
+        "`drift.start_clips`, or `drift.start_labels` clips have labels that are new. Empty: train without a look. Without a "
+        "champion it is trained in any case.",
     )
 
     @field_validator("model")

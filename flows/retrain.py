@@ -33,6 +33,7 @@ from tasks.data.dataset import training_remarks
 from tasks.serve.drift import DriftRequest, drift_of
 from tasks.serve.evaluation import evaluate, read_report
 from tasks.serve.library import model_of_corpus
+from tasks.serve.new_labels import new_labels
 from tasks.serve.promotion import RegisteredAs, gate_and_promote, register, require_same_classes
 from tasks.stage.exclusive import exclusively
 from tasks.stage.references import DatasetRef, ModelVersion, Promotion
@@ -102,12 +103,15 @@ def retrained(options: RetrainOptions) -> RetrainReport | None:
 
 
 def _called_for(options: RetrainOptions, recipe: Recipe, model: str, dataset: DatasetRef) -> bool:
-    """Whether to train, by the drift of what is new since the champion; without a look, or a champion, it is."""
-    if not options.on_drift or workspace().catalogue.champion(model) is None:
+    """Whether to train: by drift of what is new since the champion, or by new labels; always without a look or a champion."""
+    from mer.drift.verdict import retraining_called_for
+
+    space = workspace()
+    if not options.on_drift or (champion := space.catalogue.champion(model)) is None:
         return True
     found = drift_of(DriftRequest(model, corpus=dataset.corpus, config=recipe.drift, policy=options.on_drift))
     show_drift(found)
-    if options.on_drift == "tell" or found.action == "start":
-        return True
-    console.print("nothing is trained: drift does not start a retraining here")
-    return False
+    labels = new_labels(space, dataset.membership, champion)
+    goes_on, why = retraining_called_for(options.on_drift, found.action, labels, recipe.drift)
+    console.print(why, markup=False)
+    return goes_on

@@ -146,7 +146,7 @@ OnDriftOption = Annotated[
         "--on-drift",
         metavar="<tell|suggest|start>",
         help="Look for drift of the new clips first: tell it and train; only suggest to train; or train only where the recipe's "
-        "drift.start_effect is reached. Left out: train without a look.",
+        "drift.start_effect is reached, or labels are new. Left out: train without a look.",
         show_default=False,
     ),
 ]

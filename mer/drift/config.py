@@ -38,6 +38,12 @@ class DriftConfig(BaseModel):
         description="Policy start: a retraining starts where a difference is at least this large.",
     )
     start_clips: int = Field(default=50, ge=1, description="Policy start: ... in at least so many new clips.")
+    start_labels: int = Field(
+        default=20,
+        ge=1,
+        description="`--on-drift start`: a retraining starts from so many clips on whose labels the champion did not learn from, "
+        "whether anything drifted or not.",
+    )
     least_clips: int = Field(
         default=20, ge=4, description="Fewest new clips, and clips of the training snapshot, that are tested."
     )

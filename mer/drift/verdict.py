@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mer.drift.battery import Battery, DriftTest
-from mer.drift.config import DriftConfig
+from mer.drift.config import DriftConfig, DriftPolicy
 
 Finding = Literal["not tested", "cannot tell", "no drift", "drift"]
 Action = Literal["nothing", "tell", "suggest", "start"]
@@ -61,6 +61,33 @@ def verdict_of(battery: Battery, clips: int, config: DriftConfig) -> Verdict:
     largest = alarms[0].effect
     said = f"drift: {named(alarms)}; {len(alarms)} of {len(battery.tests)} tests alarm"
     return Verdict("drift", _action(largest, clips, config), f"{said}{_why(largest, clips, config)}")
+
+
+def retraining_called_for(
+    policy: DriftPolicy, action: str, labels: int, config: DriftConfig
+) -> tuple[bool, str]:
+    """Whether a retraining that looks at drift first goes on, and why, for people.
+
+    Labels that are new are a reason of their own: no test of drift looks at them, and they are what a retraining learns from.
+
+    Args:
+        policy: of the retraining.
+        action: of the verdict.
+        labels: clips with labels that the champion did not learn from.
+        config: options.
+    """
+    new = f"{labels} clips have labels that the champion did not learn from"
+    if policy == "tell":
+        return True, "trained in any case (on drift: tell)"
+    if policy == "start" and action == "start":
+        return True, "drift starts a retraining"
+    if policy == "start" and labels >= config.start_labels:
+        return True, f"{new}: they start a retraining"
+    if policy == "start":
+        return False, (
+            f"nothing is trained: drift does not start a retraining, and {new} (`drift.start_labels`: {config.start_labels})"
+        )
+    return False, f"nothing is trained (on drift: suggest); {new}"
 
 
 def named(tests: Sequence[DriftTest]) -> str:

@@ -25,6 +25,7 @@ from mer.systems.kinds import FitData, FitRun, fit_system
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.serve.drift import REPORT, DriftFound, DriftRequest, drift_of
 from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
+from tasks.serve.new_labels import new_labels
 from tasks.stage.workspace import Workspace, workspace
 
 EMOTIONS = ("happy", "sad")
@@ -168,3 +169,24 @@ def test_a_version_without_predictions_of_its_own_says_so(corpus: Path) -> None:
     add(corpus, "first")
     found = look(model="bare")
     assert found.finding == "not tested" and "did not learn" in found.reason
+
+
+def test_labels_of_new_clips_and_changed_ones_are_new_to_the_champion(corpus: Path) -> None:
+    space: Workspace = workspace()
+    champion = space.catalogue.champion("watched")
+    assert champion is not None
+
+    def counted() -> int:
+        return new_labels(
+            space, space.catalogue.snapshot("corpus", space.catalogue.clips("corpus")).id, champion
+        )
+
+    assert counted() == 0
+    table = corpus / "labels.csv"
+    lines = [line.replace(",,", ",sad,") for line in table.read_text().splitlines()]  # 6 had none
+    other = {"happy": "sad", "sad": "happy"}
+    name, emotion, who = lines[1].split(",")
+    lines[1] = f"{name},{other[emotion]},{who}"
+    table.write_text("\n".join(lines) + "\n")
+    ingest(corpus)
+    assert counted() == 7

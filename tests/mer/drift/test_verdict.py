@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from simulated_clips import EMOTIONS, clips
 
 from mer.drift.battery import Battery, DriftTest
-from mer.drift.config import DriftConfig
+from mer.drift.config import DriftConfig, DriftPolicy
 from mer.drift.figures import distributions_figure, effects_figure
 from mer.drift.measured import MeasuredClips, spread_over_speakers
-from mer.drift.verdict import not_tested, verdict_of
+from mer.drift.verdict import not_tested, retraining_called_for, verdict_of
 from mer.errors import ConfigError, WeightsError
 from mer.recipes import load_recipe
 
@@ -54,6 +54,23 @@ def test_what_cannot_be_tested_is_said() -> None:
     short = not_tested(5, 100, DriftConfig())
     assert short is not None and "5 new clips, at least 20 are needed" in short.reason
     assert not_tested(20, 20, DriftConfig()) is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "action", "labels", "goes_on", "said"),
+    [
+        ("tell", "tell", 0, True, "in any case"),
+        ("start", "start", 0, True, "drift starts"),
+        ("start", "nothing", 20, True, "20 clips have labels"),
+        ("start", "suggest", 19, False, "`drift.start_labels`: 20"),
+        ("suggest", "suggest", 500, False, "500 clips have labels"),
+    ],
+)
+def test_new_labels_start_a_retraining_as_drift_does(
+    policy: DriftPolicy, action: str, labels: int, goes_on: bool, said: str
+) -> None:
+    decided, why = retraining_called_for(policy, action, labels, DriftConfig())
+    assert decided is goes_on and said in why
 
 
 def test_options_are_part_of_a_recipe_and_an_alpha_that_no_test_can_reach_is_refused() -> None:
