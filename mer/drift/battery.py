@@ -2,8 +2,9 @@
 
 Of every test the statistic is computed under the same exchanges of speakers. A test's own p-value is the share of exchanges
 that give as large a value. All statistics are brought to mean 0 and deviation 1 over the exchanges, and the largest is looked up
-among the largest ones of all exchanges (max-T, Westfall and Young 1993, single step). So a batch that did not drift gives an
-alarm with probability alpha at most, whatever the tests have in common, and however many streams there are. Principal
+among the largest ones of all exchanges (max-T, Westfall and Young 1993, single step). So a batch of known speakers that did not
+drift gives an alarm with probability alpha at most, whatever the tests have in common, and however many streams there are (about
+alpha where speakers are not known: docs/drift.md). Principal
 components are those of both sets together, so that the exchange is exact.
 
 Families: `embeddings` (of each stream: its leading components by Kolmogorov-Smirnov, all of it by maximum mean discrepancy
@@ -52,7 +53,7 @@ class DriftTest:
     p_value: float
     """By exchanging speakers; of this test alone."""
     adjusted: float
-    """... of all tests together: at most alpha in a share alpha of batches that did not drift."""
+    """... of all tests together: at most alpha in a share alpha of batches that did not drift, where speakers are known."""
     independent: float | None = None
     """Of KS: p-value as if clips were independent (scipy), which is too small where speakers differ. None: of other methods."""
 
