@@ -37,7 +37,7 @@ def drift(options: DriftOptions) -> DriftFound:
             request = DriftRequest(
                 model, options.version, report.corpus, (), recipe.drift, policy, parent_run
             )
-        found = drift_of(request)
+        found = drift_of.submit(request).result()
         close_drift_run(found, parent_run)
     show_drift(found)
     if found.action != "start":

@@ -109,7 +109,8 @@ def _called_for(options: RetrainOptions, recipe: Recipe, model: str, dataset: Da
     space = workspace()
     if not options.on_drift or (champion := space.catalogue.champion(model)) is None:
         return True
-    found = drift_of(DriftRequest(model, corpus=dataset.corpus, config=recipe.drift, policy=options.on_drift))
+    request = DriftRequest(model, corpus=dataset.corpus, config=recipe.drift, policy=options.on_drift)
+    found = drift_of.submit(request).result()
     show_drift(found)
     labels = new_labels(space, dataset.membership, champion)
     goes_on, why = retraining_called_for(options.on_drift, found.action, labels, recipe.drift)
