@@ -23,11 +23,13 @@ from flows.workers.serve import all_tasks, run_taken
 from infra.artifacts import ArtifactRef
 from infra.catalogue import TakenTask
 from infra.errors import LeaseHeld, NotAReference, StoreFull
+from mer.drift.config import DriftConfig
 from mer.errors import CorpusError, MediaError, QuarantineReason
 from mer.fusion.config import FusionConfig
 from mer.recipes.loading import load_recipe, recipe_names
 from mer.recipes.members import neural_choice
 from tasks.learn.fusion import fuse_view
+from tasks.serve.drift import DriftFound, DriftRequest
 from tasks.stage.references import (
     DatasetRef,
     FeatureSetRef,
@@ -198,3 +200,16 @@ def test_every_task_declares_what_it_takes_and_gives() -> None:
         with pytest.raises(NotAReference, match=r"declared|JSON"):
             parameters_from_text(served[name], '{"nothing of this name": 1}')
     assert replace(StageResult(REF, True, 1.0), ran=False).ran is False
+
+
+def test_a_look_for_drift_crosses_the_border_whole() -> None:
+    (function,) = (task.fn for task in all_tasks() if task.fn.__name__ == "drift_of")
+    request = DriftRequest("demo", 2, paths=("a",), config=DriftConfig(), policy="start")
+    assert parameters_from_text(function, parameters_to_text(function, {"request": request})) == {
+        "request": request
+    }
+    found = DriftFound(
+        "demo", 2, 40, "drift", "start", "why", ({"family": "quality", "effect": 0.4, "alarm": True},),
+        tracked={"sad": (0.5, 0.6, 0.1)}, batches=1, notes=("n",), unusable=(("a.wav", "empty"),), ref=REF,
+    )  # fmt: skip
+    assert outcome_from_text(function, value_to_text(function, found)) == found
