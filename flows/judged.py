@@ -72,6 +72,8 @@ def supervised_views(experiment: Experiment, supervised: Sequence[FusedView]) ->
             )
             judged[view.label] = JudgedView(view, leader, tuple(rest), whole)
         held_out += judging if whole else ()
+    if not held_out:
+        return judged
     systems = (leading_system(recipe), *others)
     runs = [_fit(experiment, view, system) for view in held_out for system in systems]
     fitted = iter(fused_in_turn(runs))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from infra.errors import ArtifactMissing
 from mer.recipes import Stream
+from mer.systems.choice import SystemChoice
 from tasks.data.features import content_digest, feature_table, frame_table
 from tasks.stage.references import FeatureSetRef, LearntStream, StreamInput, StreamInputs
 from tasks.stage.workspace import Workspace
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from mer.features.dataset import FeatureTable
     from mer.features.spec import FeatureSpec
     from mer.stream_tables import Level, LevelTables, StreamTable
-    from mer.systems.choice import SystemChoice
 
 
 def view_streams(

@@ -15,10 +15,11 @@ pytestmark = pytest.mark.slow
 OPTIONS = ("mer.recipes.", "mer.fusion.config:", "mer.fusion.registry:")
 """Validators of options, which run again where a record with a recipe is made; the options' values are in the key."""
 BESIDE = (
-    "mer.implementations:", "mer.encoders.moonshine_wheel:", "mer.features.spec:FeatureSpec.precomputed",
+    "mer.implementations:", "mer.encoders.conversion:", "mer.encoders.moonshine_wheel:",
+    "mer.features.spec:FeatureSpec.precomputed", "mer.training.checkpoint:Checkpoint.__init__",
 )  # fmt: skip
-"""Tables, whose chosen entries count instead; the converter, whose result is in the keys as the weights' identity; and what a
-reference says of its features, which is in their key."""
+"""Tables, whose chosen entries count instead; the converters, whose results are in the keys as the weights' identity; what a
+reference says of its features, which is in their key; and where a checkpoint lies, which `tasks.stage` says."""
 
 
 def test_every_function_that_a_stage_runs_is_in_its_closure(

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.fault
 ROW = "clock steps"
 HOUR = 3600.0
 STEPS = (-HOUR, +HOUR, -10 * 365.25 * 24 * HOUR)
-TTL = 0.6
+TTL = 1.2
 SetClock = Callable[[float], None]
 
 

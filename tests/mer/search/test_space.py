@@ -43,14 +43,16 @@ def merged(base: Mapping[str, Any], piece: Mapping[str, Any]) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ravdess", "demo", "baseline_attention", "joint_decoding"])
 def test_every_choice_is_a_recipe_that_a_run_accepts(name: str) -> None:
-    base = load_recipe(name)
+    alone = load_recipe(name)
+    # trials are of fusions: `mer search --set fusion.model=attention` on a recipe that serves a search
+    base = load_recipe(name, [f"fusion.model={alone.fusion.model}"])
     space = search_space(base, MODELS, states={"acoustic": 7}, valence=True)
     for params in draws(space, 40):
         found = space.recipe_of(params)
         assert parse_recipe(whole_recipe(found, ["a note: with a colon"]), origin="written") == found
-        piece = recipe_piece(base, found)
+        piece = recipe_piece(alone, found)
         assert (
-            Recipe.model_validate(merged(base.model_dump(mode="json"), yaml.safe_load(piece) or {})) == found
+            Recipe.model_validate(merged(alone.model_dump(mode="json"), yaml.safe_load(piece) or {})) == found
         )
         extending = f"extends: {name}\nname: {name}\n{piece}"
         assert parse_recipe(extending, origin="extending").model_dump(
