@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -93,14 +94,22 @@ def servers() -> dict[str, str]:
     from flows.supervision.client_retries import be_patient
     from flows.supervision.supervisor import ensure_supervisor
     from flows.supervision.task_workers import ensure_task_workers
+    from infra.observing import observe
     from infra.settings import load_settings
 
     started = ensure_servers()
     settings = load_settings()
+    observe(settings, _command())
     be_patient(settings)
     ensure_task_workers(settings)
     ensure_supervisor(settings)
     return started
+
+
+def _command() -> str:
+    """Name of the command that this process is, for its events."""
+    named = next((item for item in sys.argv[1:] if not item.startswith("-")), "")
+    return named if named.replace("-", "").isalpha() else "run"
 
 
 def show_addresses(started: dict[str, str]) -> None:
