@@ -36,6 +36,7 @@ from flows.cli.options import (
     PolicyOption,
     PoolingOption,
     PromoteOption,
+    PromotingOption,
     RejectOption,
     SamplerOption,
     SimulateDriftOption,
@@ -164,11 +165,23 @@ def train(corpus: CorpusArguments) -> None:
 
 @app.command()
 @over_corpus
-def refresh(corpus: CorpusArguments, model: TrainedModelOption = "", on_drift: OnDriftOption = "") -> None:
-    """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`)."""
+def refresh(
+    corpus: CorpusArguments,
+    model: TrainedModelOption = "",
+    promote: PromotingOption = None,
+    approval: ApprovalOption = "",
+    on_drift: OnDriftOption = "",
+) -> None:
+    """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`).
+
+    It registers a candidate, and serves it only with --promote, where the gate lets it.
+    """
     from flows.options import RefreshOptions
 
-    run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, model=model, on_drift=on_drift))
+    given: dict[str, Any] = {"model": model, "approval": approval, "on_drift": on_drift}
+    if promote is not None:
+        given["promote"] = promote
+    run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, **given))
 
 
 @app.command()
