@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from flows.noteworthy import workers_absent
 from flows.workers.liveness import BEAT_SECONDS, Liveness
 from flows.workers.pools import CPU, GPU, start_command
 from infra.catalogue import Catalogue, FinishedTask, ProcessRole, TaskState
@@ -209,6 +210,7 @@ class QueueWatch:
                 )
             if alone > SAID_AFTER_SECONDS and not state.said:
                 state.said = True
+                threading.Thread(target=workers_absent, args=(pool, count), daemon=True).start()
                 logger.warning(
                     "no worker of pool %s is running, and %s for one: start some with `%s`, %s, with the MER_ variables of this "
                     "run; it ends after %.0f s without one (MER_WORKER_TIMEOUT_SECONDS)",

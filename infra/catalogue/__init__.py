@@ -19,6 +19,7 @@ from infra.catalogue.labels import (
     PseudoLabelRow,
 )
 from infra.catalogue.leases import Lease, LeaseCatalogue
+from infra.catalogue.metric_counts import CountCatalogue
 from infra.catalogue.metric_totals import MetricCatalogue, TotalRow
 from infra.catalogue.models import ModelVersionRow, PromotionRow
 from infra.catalogue.quality import QualityCatalogue, QualityRow
@@ -95,6 +96,7 @@ class Catalogue(
     TaskQueueCatalogue,
     WatchCatalogue,
     MetricCatalogue,
+    CountCatalogue,
 ):
     """All concerns over one database, one module each. Open one per process; safe among threads."""
 
