@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-import sys
+import multiprocessing
 import threading
 from collections.abc import Iterator
 from contextvars import copy_context
 from pathlib import Path
 
 import pytest
+from observed_process import end_observation, events_of, observed_process
 
 from infra.hidden_secrets import hide
-from infra.observing import ERROR, INFO, WARNING, begin, events, logged, observe, record
+from infra.observing import ERROR, INFO, WARNING, events, logged, record
 from infra.observing.context import context, context_of, context_text
 from infra.observing.event_file import PARTS, EventFile, event_files, event_folder
 from infra.observing.reading import EventQuery, follow_events, read_events
@@ -22,32 +22,17 @@ from infra.settings import Settings, load_settings
 
 
 @pytest.fixture
-def observed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+def observed(settings: Settings) -> Iterator[Settings]:
     """This process, as one of a home that is there."""
     settings.home.mkdir()
-    monkeypatch.setenv(begin.VARIABLE, "")
-    observe(settings, "test")
-    yield settings
-    stop()
-
-
-def stop() -> None:
-    events.send_to([], "")
-    for name in begin.OUR_LOGGERS:
-        for handler in list(logging.getLogger(name).handlers):
-            if isinstance(handler, events.EventHandler | begin._AsBefore):
-                logging.getLogger(name).removeHandler(handler)
-    begin._handler, begin._shows_events = None, False
-
-
-def all_events(settings: Settings) -> list[dict[str, object]]:
-    return [dict(event) for event in read_events(settings, EventQuery())]
+    with observed_process(settings):
+        yield settings
 
 
 def test_an_event_says_when_who_where_and_in_what(observed: Settings) -> None:
     with logged(flow_run="id1", flow_run_name="night (brave-otter)"), logged(stage="fusion", label="fold2"):
         record(INFO, "tasks.stage", "computed", seconds=1.5, clip="a.mp4", worker=None)
-    (event,) = all_events(observed)
+    event = dict(events_of(observed)[0])
     assert str(event.pop("time")).endswith("Z")
     assert isinstance(event.pop("pid"), int) and isinstance(event.pop("host"), str)
     assert event == {
@@ -66,7 +51,7 @@ def test_our_loggers_warnings_are_events_and_stay_lines(
     except ValueError:
         logging.getLogger("tasks.data").warning("%d clips", 3, exc_info=True, extra={"clip": "c"})
     logging.getLogger("tasks.data").info("no news")
-    (event,) = all_events(observed)
+    (event,) = events_of(observed)
     assert (event["level"], event["message"], event["clip"]) == ("warning", "3 clips", "c")
     assert "ValueError: the cause" in str(event["traceback"])
     assert capfd.readouterr().err.splitlines()[0] == "3 clips", "as Python does without a handler"
@@ -84,7 +69,7 @@ def test_a_thread_with_the_context_knows_the_run_and_one_without_does_not(observ
             thread = threading.Thread(target=run, args=(record, INFO, "x", "said"))
             thread.start()
             thread.join()
-    assert [event.get("flow_run") for event in all_events(observed)] == ["id1", None]
+    assert [event.get("flow_run") for event in events_of(observed)] == ["id1", None]
 
 
 def test_the_run_travels_with_a_task_and_nothing_else_does() -> None:
@@ -111,18 +96,22 @@ def test_files_stay_below_their_size_and_keep_the_newest(tmp_path: Path) -> None
     assert [event["time"] for event in kept] == sorted(event["time"] for event in kept)
 
 
-def test_processes_write_one_file_and_no_line_is_lost(tmp_path: Path) -> None:
-    code = (
-        "import sys; from infra.settings import load_settings; from infra.observing import events, record;"
-        "from infra.observing.event_file import EventFile;"
-        "events.send_to([EventFile(load_settings())], sys.argv[1]);"
-        "[record(20, 'x', str(i) + 'y' * 3000) for i in range(300)]"
-    )
-    environment = {"MER_HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2]), "PATH": ""}
-    writers = [subprocess.Popen([sys.executable, "-c", code, name], env=environment) for name in "ab"]
-    assert [writer.wait(60) for writer in writers] == [0, 0]
-    settings = load_settings(home=tmp_path)
-    seen = [(event["process"], str(event["message"]).rstrip("y")) for event in all_events(settings)]
+def test_processes_write_one_file_and_no_line_is_lost(settings: Settings) -> None:
+    settings.home.mkdir()
+
+    def write(name: str) -> None:
+        events.send_to([EventFile(settings)], name)
+        for number in range(300):
+            record(INFO, "x", f"{number}{'y' * 3000}")
+
+    forked = multiprocessing.get_context("fork")
+    writers = [forked.Process(target=write, args=(name,)) for name in "ab"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    seen = [(event["process"], str(event["message"]).rstrip("y")) for event in events_of(settings)]
     assert sorted(seen) == sorted((name, str(i)) for name in "ab" for i in range(300))
     assert len(event_files(settings)) == 1 and event_files(settings)[0].stat().st_mode & 0o077 == 0
 
@@ -134,7 +123,7 @@ def test_what_cannot_be_written_ends_nothing_and_makes_no_home(settings: Setting
     settings.logs_folder.write_text("in the way")
     events.send_to([EventFile(settings)], "test")
     record(WARNING, "x", "said")
-    stop()
+    end_observation()
     assert event_files(settings) == []
 
 
@@ -142,7 +131,7 @@ def test_a_file_that_was_removed_is_made_again(observed: Settings) -> None:
     record(INFO, "x", "first")
     event_files(observed)[0].unlink()
     record(INFO, "x", "second")
-    assert [event["message"] for event in all_events(observed)] == ["second"]
+    assert [event["message"] for event in events_of(observed)] == ["second"]
 
 
 QUERIES = {
