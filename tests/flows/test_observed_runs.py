@@ -1,4 +1,4 @@
-"""A run's events name it wherever they come from: the flow, its tasks' threads, a worker in another process; and what it counts."""
+"""A run's events name it wherever they come from (the flow, threads of its tasks, a worker elsewhere); and what it counts."""
 
 from __future__ import annotations
 
