@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prefect.runtime import flow_run
-from prefect.utilities.urls import url_for
-
 import mer
 from infra.catalogue.actor import actor
 from infra.mlflow_experiment import NOTE_TAG
@@ -20,6 +17,8 @@ FLOW_RUN_TAG = "prefect.flow_run"
 
 def run_origin(recipe: str, corpus: str) -> dict[str, str]:
     """What is known of this run; what is not is left out."""
+    from prefect.runtime import flow_run  # here: predictions read descriptions, and start without Prefect
+
     commit = source_commit()
     known = {
         "recipe": recipe,
@@ -62,6 +61,9 @@ def run_tags(origin: Mapping[str, str], what: str) -> dict[str, str]:
 
 def _page() -> str:
     """Address of this flow run's page, without a password; empty outside of a flow run."""
+    from prefect.runtime import flow_run
+    from prefect.utilities.urls import url_for
+
     if not flow_run.id:
         return ""
     return shown_address(url_for("flow-run", flow_run.id) or "")

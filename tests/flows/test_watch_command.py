@@ -34,7 +34,19 @@ def test_the_first_lines_say_what_starts_and_when(clips: Path, monkeypatch: pyte
         watch.ended = 1
 
     monkeypatch.setattr(Watch, "look", look)
-    options = "--recipe best --count 5 --quiet-seconds 60 --runs 1 --model calls --promote".split()
+    options = [
+        "--recipe",
+        "best",
+        "--count",
+        "5",
+        "--quiet-seconds",
+        "60",
+        "--runs",
+        "1",
+        "--model",
+        "calls",
+        "--promote",
+    ]
     answer = CliRunner().invoke(app, ["watch", str(clips), *options])
     assert answer.exit_code == 0, answer.output
     first, second, third, _ = answer.stdout.splitlines()
