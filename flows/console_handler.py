@@ -8,6 +8,9 @@ from typing import Any
 
 from prefect.logging.handlers import PrefectConsoleHandler
 
+from infra.observing import record, shows_events
+from infra.observing.begin import OUR_LOGGERS
+
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 SERVICE_LOGGERS = ("prefect.events", "prefect.concurrency")
 """What Prefect says of its own threads, of which none decides how a run ends: a server that is away is waited for."""
@@ -21,6 +24,7 @@ class ConsoleHandler(PrefectConsoleHandler):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.addFilter(said_by_the_command_line)
+        self.addFilter(_is_text)
 
 
 def said_by_the_command_line(record: logging.LogRecord) -> bool:
@@ -28,6 +32,15 @@ def said_by_the_command_line(record: logging.LogRecord) -> bool:
     if record.name.startswith(SERVICE_LOGGERS):
         return False
     return record.levelno < logging.ERROR or not record.name.startswith(RUN_LOGGERS)
+
+
+def _is_text(item: logging.LogRecord) -> bool:
+    """False where standard error takes events: what Prefect says becomes one, and our own loggers' records are events already."""
+    if not shows_events():
+        return True
+    if item.name.partition(".")[0] not in OUR_LOGGERS:
+        record(item.levelno, item.name, item.getMessage())
+    return False
 
 
 def use_console_handler() -> None:

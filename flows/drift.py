@@ -10,6 +10,7 @@ from prefect.runtime import flow_run
 
 from flows.drift_table import show_drift
 from flows.ingest import catalogue_corpus
+from flows.noteworthy import drift_looked_at
 from flows.options import DriftOptions, RetrainOptions
 from flows.pipeline_flow import pipeline_flow
 from flows.retrain import retrained
@@ -40,6 +41,7 @@ def drift(options: DriftOptions) -> DriftFound:
         found = drift_of.submit(request).result()
         close_drift_run(found, parent_run)
     show_drift(found)
+    drift_looked_at(found)
     if found.action != "start":
         return found
     if options.clips:

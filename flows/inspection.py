@@ -10,9 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from flows.asking import end_asking
+from flows.noteworthy import rolled_back
 from flows.terminal import console
 from infra.catalogue import ModelVersionRow
 from infra.modes import as_the_user_writes
+from infra.observing import observe
+from infra.settings import load_settings
 from infra.whole_files import write_whole
 from tasks.serve import approval, by_hand
 from tasks.serve.comparison import compare_versions, version_named
@@ -57,8 +60,10 @@ def show_models(model: str) -> None:
 
 def roll_back(model: str) -> None:
     """Put the previous champion back."""
+    observe(load_settings(), "models")
     done = by_hand.roll_back(model)
     console.print(f"[bold]{model}[/]: champion is version {done.audit.version} again")
+    rolled_back(model, done.audit.version)
     _print_remark(done.remark)
 
 

@@ -15,6 +15,7 @@ import prefect
 from prefect import Flow, State
 from prefect.client.schemas.objects import FlowRun
 
+from flows.observed_run import observed_run
 from flows.progress import forget_stages
 from flows.run_log import logged_run
 from flows.run_name import run_name
@@ -45,16 +46,16 @@ def pipeline_flow(name: str) -> Callable[[Callable[P, R]], Flow[P, R]]:
     )
 
     def decorate(function: Callable[P, R]) -> Flow[P, R]:
-        return made(_logged(function))
+        return made(_logged(name, function))
 
     return decorate
 
 
-def _logged(function: Callable[P, R]) -> Callable[P, R]:
+def _logged(name: str, function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def run(*args: P.args, **options: P.kwargs) -> R:
         forget_stages()
-        with logged_run():
+        with observed_run(name), logged_run():
             if not is_deployed():
                 return function(*args, **options)
             settings = load_settings()

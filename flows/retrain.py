@@ -16,6 +16,7 @@ from flows.drift_table import show_drift
 from flows.experiment import Experiment
 from flows.features import extract_streams
 from flows.ingest import ingest_corpus
+from flows.noteworthy import drift_looked_at, gate_decided
 from flows.options import RetrainOptions
 from flows.pipeline_flow import pipeline_flow
 from flows.pretrain import pretrain_views
@@ -97,6 +98,7 @@ def retrained(options: RetrainOptions) -> RetrainReport | None:
                 )
     show_systems(read_report(evaluation), dataset)
     show_promotion(version, promotion)
+    gate_decided(version, promotion)
     ask_for_approval(version, promotion)
     show_tracked_run(page)
     return RetrainReport(model=version, promotion=promotion, served=served, headline=dict(version.metrics))
@@ -112,6 +114,7 @@ def _called_for(options: RetrainOptions, recipe: Recipe, model: str, dataset: Da
     request = DriftRequest(model, corpus=dataset.corpus, config=recipe.drift, policy=options.on_drift)
     found = drift_of.submit(request).result()
     show_drift(found)
+    drift_looked_at(found)
     labels = new_labels(space, dataset.membership, champion)
     goes_on, why = retraining_called_for(options.on_drift, found.action, labels, recipe.drift)
     console.print(why, markup=False)

@@ -17,8 +17,9 @@ from prefect.logging.handlers import APILogHandler
 from flows.explained_errors import explained
 from flows.terminal import heard_by
 from infra.hidden_secrets import hidden
+from infra.observing import record
+from infra.observing.begin import OUR_LOGGERS
 
-OUR_LOGGERS = ("mer", "infra", "tasks", "flows")
 PROGRESS_SECONDS = 3.0
 """Lines that say how far something is are sent no more often than that: thousands of shards make no thousands of lines."""
 _NAME = "mer.run"
@@ -49,14 +50,15 @@ class RunLog:
             self.send(logging.INFO, "\n".join(lines).strip("\n"))
 
     def send(self, level: int, message: str) -> None:
-        """Send one message."""
-        record = logging.LogRecord(_NAME, level, __file__, 0, hidden(message), None, None)
-        record.flow_run_id = self._flow_run
-        self._handler.emit(record)
+        """Send one message; it is an event too (`infra.observing`)."""
+        sent = logging.LogRecord(_NAME, level, __file__, 0, hidden(message), None, None)
+        sent.flow_run_id = self._flow_run
+        self._handler.emit(sent)
+        record(level, _NAME, message)
 
-    def belongs(self, record: logging.LogRecord) -> bool:
+    def belongs(self, item: logging.LogRecord) -> bool:
         """Filter for records of other loggers: they are this run's, whichever thread they come from."""
-        record.flow_run_id = self._flow_run
+        item.flow_run_id = self._flow_run
         return True
 
 

@@ -206,7 +206,19 @@ class Settings(BaseSettings):
         description="Hours in which nothing that was written is removed, whoever refers to it.",
     )
     retention_log_megabytes: float = Field(
-        default=16.0, gt=0, le=100_000, description="Length in MB to which logs of local servers are cut."
+        default=16.0,
+        gt=0,
+        le=100_000,
+        description="Length in MB at which logs of local servers are cut (to half of it), and of the events of a machine's "
+        "processes together.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="What processes write to standard error: text for people, or events as JSON lines for a collector of logs.",
+    )
+    metrics_password: SecretStr | None = Field(
+        default=None,
+        description="Password of the metrics page (user mer) where `python -m infra.metrics` serves it; none: the home's own.",
     )
 
     @field_validator("home", "data_folder")

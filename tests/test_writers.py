@@ -28,6 +28,8 @@ ALLOWED = {
     "infra/services/postgres.py _make_cluster": "a whole cluster, made by initdb under a temporary name",
     "infra/services/postgres.py _readable_programs": "programs, copied under a temporary name in the system's temporary folder",
     "infra/services/process.py launch": "a log",
+    "infra/observing/event_file.py _opened": "a log grows by lines; one that is cut off is passed over",
+    "infra/observing/event_file.py _rotate": "moves a full log out of the way",
     "infra/tracking/mlflow_sink.py _figures": "MLflow takes files: in the system's temporary folder",
     "infra/tracking/spool.py _set_aside": "moves an event that is whole",
     "infra/tracking/spool.py retry_refused": "moves an event that is whole",

@@ -19,6 +19,7 @@ from flows.cli.group import Commands, everywhere, interruptible, is_verbose
 from flows.cli.local import register
 from flows.cli.local import servers as _servers
 from flows.cli.local import show_addresses as _addresses
+from flows.cli.logs import register as register_logs
 from flows.cli.options import (
     AdaptStreamOption,
     AgainstOption,
@@ -331,6 +332,7 @@ app.command()(recipes)
 app.command()(prune)
 register(app)
 app.command()(worker)
+register_logs(app)
 register_deploy(app)
 register_watch(app)
 register_backup(app)
@@ -414,10 +416,10 @@ def main() -> NoReturn:
         except BrokenPipeError:
             raise
         except Exception as error:
-            from flows.cli.outcome import FAILED, failure
+            from flows.cli.outcome import FAILED, failure, say_failure
 
             finish_output()
-            typer.echo(f"mer: {failure(error, is_verbose())}", err=True)
+            say_failure(failure(error, is_verbose()))
             code = FAILED
         finish_output()
     except BrokenPipeError:

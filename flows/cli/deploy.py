@@ -48,6 +48,24 @@ HoursOption = Annotated[
 RemoveOption = Annotated[
     str, typer.Option("--remove", metavar="NAME", help="Remove this deployment instead.", show_default=False)
 ]
+NotifyOption = Annotated[
+    str,
+    typer.Option(
+        "--notify",
+        metavar="BLOCK|none",
+        help="Notification block of the Prefect server that alerts tell, TYPE/NAME (slack-webhook/ops). Left out: as it is.",
+        show_default=False,
+    ),
+]
+AlertDaysOption = Annotated[
+    float | None,
+    typer.Option(
+        "--alert-days",
+        min=0.01,
+        max=365,
+        help="Days without a completed retraining that are an alert. Left out: as it is, 3 the first time.",
+    ),
+]
 WorkerOption = Annotated[bool, typer.Option(help="Start a worker in the background, unless one runs.")]
 
 
@@ -69,12 +87,15 @@ def register(app: typer.Typer) -> None:
         retries: RetriesOption = 2,
         timeout_hours: HoursOption = None,
         remove: RemoveOption = "",
+        notify: NotifyOption = "",
+        alert_days: AlertDaysOption = None,
         worker: WorkerOption = True,
     ) -> None:
         """Register deployments and start a worker in the background: flows on schedules, and as forms of the Prefect page.
 
         Without options one for every flow; retraining and cleaning up every night. With a recipe, corpus, schedule or name: one
-        deployment of --flow, e.g. `mer deploy --corpus clips --recipe best --cron '0 2 * * *' --name nightly-best`.
+        deployment of --flow, e.g. `mer deploy --corpus clips --recipe best --cron '0 2 * * *' --name nightly-best`. Alerts are
+        registered with them: runs that fail or are late, no retraining for days, refusals of the gate, rollbacks, drift.
         """
         if remove:
             _remove(remove)
@@ -90,7 +111,7 @@ def register(app: typer.Typer) -> None:
         }
         training = {"model": model, "promote": promote, "approval": approval}
         plain = corpus == CorpusArguments() and own == _DEFAULTS and training == _TRAINING_DEFAULTS
-        _deploy(None if plain else (corpus, own, training), worker)
+        _deploy(None if plain else (corpus, own, training), worker, (notify, alert_days))
 
 
 _DEFAULTS: dict[str, Any] = {
@@ -99,17 +120,23 @@ _DEFAULTS: dict[str, Any] = {
 _TRAINING_DEFAULTS: dict[str, Any] = {"model": "", "promote": None, "approval": ""}
 
 
-def _deploy(asked: tuple[CorpusArguments, dict[str, Any], dict[str, Any]] | None, worker: bool) -> None:
+def _deploy(
+    asked: tuple[CorpusArguments, dict[str, Any], dict[str, Any]] | None,
+    worker: bool,
+    alerts: tuple[str, float | None],
+) -> None:
     from flows.cli.local import servers, show_addresses
     from flows.deploying.definitions import housekeeping, standard_deployments
 
     deployments = standard_deployments() if asked is None else (_own_deployment(*asked), *housekeeping())
     started = servers()
+    from flows.deploying.alerts import alert_lines, register_alerts
     from flows.deploying.registering import lines_of, register_deployments
     from flows.supervision.local_worker import start_worker
     from infra.settings import load_settings
 
     settings = load_settings()
+    registered_alerts = register_alerts(*alerts)
     registered = register_deployments(deployments, settings)
     if worker:
         start_worker(settings)
@@ -117,6 +144,8 @@ def _deploy(asked: tuple[CorpusArguments, dict[str, Any], dict[str, Any]] | None
     typer.echo(f"registered {len(registered)} deployments:")
     for line in lines_of(registered):
         typer.echo(f"  {line}")
+    for line in alert_lines(registered_alerts):
+        typer.echo(line)
     if worker:
         typer.echo("a worker runs them in the background: `mer status` shows it, `mer down`\nstops it")
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from flows.cli.commands import run_flow
-from flows.cli.outcome import FAILED, failure
+from flows.cli.outcome import FAILED, failure, say_failure
 from flows.terminal import finish_output
 from infra.modes import be_private
 from mer.errors import ConfigError
@@ -36,7 +36,7 @@ def main() -> int:
         execute(json.loads(sys.argv[1]))
     except Exception as error:
         finish_output()
-        print(f"mer: {failure(error, False)}", file=sys.stderr, flush=True)  # noqa: T201
+        say_failure(failure(error, False))
         return FAILED
     finish_output()
     return 0

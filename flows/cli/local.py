@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
 
 
 class Profile(StrEnum):
@@ -16,7 +20,7 @@ class Profile(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for command in (status, up, down, password):
+    for command in (status, up, down, password, metrics):
         app.command()(command)
 
 
@@ -58,9 +62,12 @@ def up(
     choose_profile(profile is Profile.FULL, cpu_workers, gpu_workers)
     started = servers()
     show_addresses(started)
+    from infra.settings import load_settings
+
+    if (page := start_metrics(load_settings())) is not None:
+        typer.echo(f"{'metrics':<8} {page}")
     typer.echo("their pages ask for a password once: `mer password` shows it")
     from flows.upkeep import put_right
-    from infra.settings import load_settings
     from infra.tracking import Tracker
 
     Tracker(load_settings()).retry_refused()
@@ -87,20 +94,58 @@ def password() -> None:
     show_passwords()
 
 
+def metrics() -> None:
+    """Print the metrics of the home once, as Prometheus reads them (`mer up` serves them; `mer status` says where).
+
+    Starts and changes nothing."""
+    from infra.metrics import metrics_page
+    from infra.metrics.gathering import Gatherer
+    from infra.settings import load_settings
+
+    gatherer = Gatherer(load_settings())
+    try:
+        typer.echo(metrics_page(gatherer).decode(), nl=False)
+    finally:
+        gatherer.close()
+
+
 def servers() -> dict[str, str]:
     """Start what is not running, and what watches over it; gives the addresses by name."""
     from flows.servers import ensure_servers
     from flows.supervision.client_retries import be_patient
     from flows.supervision.supervisor import ensure_supervisor
     from flows.supervision.task_workers import ensure_task_workers
+    from infra.observing import observe
+    from infra.profile import full_profile
     from infra.settings import load_settings
 
     started = ensure_servers()
     settings = load_settings()
+    observe(settings, _command())
     be_patient(settings)
     ensure_task_workers(settings)
     ensure_supervisor(settings)
+    if full_profile(settings.home) is not None:
+        start_metrics(settings)
     return started
+
+
+def start_metrics(settings: Settings) -> str | None:
+    """Start the page of metrics, unless it runs; returns its address, None (and a warning) where it did not start."""
+    from infra.errors import ServiceFailed
+    from infra.services import start
+
+    try:
+        return f"{start('metrics', settings)}/metrics"
+    except ServiceFailed as error:  # no run waits for it
+        typer.echo(f"there is no page of metrics: {error}", err=True)
+        return None
+
+
+def _command() -> str:
+    """Name of the command that this process is, for its events."""
+    named = next((item for item in sys.argv[1:] if not item.startswith("-")), "")
+    return named if named.replace("-", "").isalpha() else "run"
 
 
 def show_addresses(started: dict[str, str]) -> None:

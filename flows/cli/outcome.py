@@ -41,6 +41,15 @@ def failure(error: BaseException, verbose: bool = False) -> str:
     )
 
 
+def say_failure(message: str) -> None:
+    """Print the message of an error on standard error: as text, or as an event where it takes events (MER_LOG_FORMAT=json)."""
+    from infra.observing import ERROR, record, shows_events
+
+    record(ERROR, "mer.command", message)
+    if not shows_events():
+        print(f"mer: {message}", file=sys.stderr, flush=True)  # noqa: T201
+
+
 def _written(text: str) -> Path:
     """The file that a traceback was written to: in the home, or where that is not there in the folder of temporary files."""
     from infra.settings import load_settings

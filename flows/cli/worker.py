@@ -70,6 +70,9 @@ def worker(
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     from flows.workers.crew import end_with
     from flows.workers.serve import serve
+    from infra.observing import observe
+
+    observe(settings, "worker")
 
     if ends_with:
         end_with(ends_with)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from rich.markup import escape
 
 from flows.explained_errors import explained
+from flows.status.alerts import alerts
 from flows.status.catalogue import catalogue
 from flows.status.corpora import corpora
 from flows.status.disk import disk
@@ -39,6 +40,7 @@ _SECTIONS: Mapping[str, Callable[[Workspace], Iterable[str]]] = MappingProxyType
         "runs": runs,
         "schedules": schedules,
         "watches": watches,
+        "alerts": alerts,
         "unfinished work": unfinished_work,
         "workers": workers,
         "tracking": tracking,

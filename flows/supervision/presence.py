@@ -16,6 +16,7 @@ from flows.supervision.supervisor import BEAT_SECONDS, ensure_supervisor, keep_s
 from infra.catalogue import Catalogue
 from infra.catalogue.run_processes import executing_process
 from infra.errors import InfraError
+from infra.observing import observe
 from infra.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ def present_if_deployed() -> None:
 
     try:
         space = workspace()
+        observe(space.settings, "flow")
         ensure_supervisor(load_settings())
         _deployed = Presence(space.settings, space.catalogue, flow_run)
     except InfraError as error:  # the run itself says it where it matters

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from infra.errors import InfraError
+from infra.observing import count_restart
 from infra.prefect_api import PrefectApi
 from infra.services import start
 from infra.services.deaths import has_died, is_served_by, was_not_stopped, was_started
@@ -81,3 +82,4 @@ class ServerWatch:
         else:
             self._pause = _PAUSE_SECONDS
             logger.info("the Prefect server at %s was started again", address)
+            count_restart("prefect")

@@ -20,6 +20,7 @@ from flows.watching.background import restart_dead_watches
 from infra.catalogue import has_catalogue, open_catalogue
 from infra.errors import InfraError
 from infra.locking import is_locked, locked_now
+from infra.observing import count_restart, observe
 from infra.prefect_api import PrefectRefused
 from infra.services import start, start_command
 from infra.services.deaths import has_died, leader_has_died, was_not_stopped, was_started
@@ -34,7 +35,7 @@ LOOK_SECONDS = 5.0
 """How often the dead are looked for."""
 IDLE_SECONDS = 60.0
 """Without anything to watch over it goes on for so long."""
-_KEPT = ("postgres", "s3", "mlflow")
+_KEPT = ("postgres", "s3", "mlflow", "metrics")
 """Servers beside Prefect's, which runs and the supervisor watch together (`server_watch`)."""
 
 
@@ -96,17 +97,18 @@ class _Supervisor:
             self._watch.look()
         if works and has_died(WORKER, self._settings) and was_not_stopped(WORKER, self._settings):
             start_worker(self._settings)
+            _say_restarted(WORKER)
         for name in replace_dead(self._settings):
-            logger.info("%s was started again", name)
+            _say_restarted(name)
         watches = restart_dead_watches(self._settings)
-        return self._look_at_runs() or serves or works or watches
+        return self._look_at_runs() or serves or works or watches or was_started("metrics", self._settings)
 
     def _keep_servers(self) -> None:
         """Start servers again that died: those that others keep their data in first."""
         for name in _KEPT:
             if leader_has_died(name, self._settings) and was_not_stopped(name, self._settings):
                 start(name, self._settings)
-                logger.info("%s was started again", name)
+                _say_restarted(name)
 
     def _look_at_runs(self) -> bool:
         if not has_catalogue(self._settings):
@@ -123,6 +125,11 @@ class _Supervisor:
         return bool(rows)
 
 
+def _say_restarted(name: str) -> None:
+    logger.info("%s was started again", name)
+    count_restart(name)
+
+
 def _lock(settings: Settings) -> Path:
     return settings.services_folder / f"{NAME}.running"
 
@@ -132,5 +139,8 @@ if __name__ == "__main__":
         del os.environ[
             name
         ]  # a run that started it says there which run it is: a worker that is started here is another
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    supervise(load_settings())
+    settings = load_settings()
+    text = logging.StreamHandler() if settings.log_format == "text" else logging.NullHandler()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", handlers=[text])
+    observe(settings, NAME)
+    supervise(settings)

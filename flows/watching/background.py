@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.errors import UNREADABLE
+from infra.observing import count_restart
 from infra.services import start_command, stop
 from infra.services.deaths import has_died, was_not_stopped, was_started
 from infra.settings import Settings
@@ -62,6 +63,7 @@ def restart_dead_watches(settings: Settings) -> bool:
         works = works or was_started(name, settings)
         if has_died(name, settings) and was_not_stopped(name, settings):
             _start(name, arguments, settings)
+            count_restart(name)
     return works
 
 

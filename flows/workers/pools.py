@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from flows.workers.pool_choice import PoolChoice
-from tasks.stage.computed_time import GPU_TAG
+from tasks.stage.computed_time import CPU_POOL, GPU_POOL, GPU_TAG
 
-CPU, GPU = "mer-cpu", "mer-gpu"
+CPU, GPU = CPU_POOL, GPU_POOL
 
 
 def pools_of(choice: PoolChoice) -> tuple[str, ...]:

@@ -31,13 +31,16 @@ from flows.workers.pools import GPU, pools_of, pools_text
 from flows.workers.watch import process_label
 from infra.catalogue import Catalogue, ProcessRole, TakenTask, WorkDone
 from infra.errors import CatalogueUnavailable, NotAReference
-from tasks.stage.computed_time import computed_seconds
+from infra.observing import INFO, WARNING, count, flush_totals, logged, record
+from infra.observing.context import context_of
+from tasks.stage.computed_time import computed_seconds, count_device_seconds
 from tasks.stage.workspace import workspace
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
 """Time between two looks for a task."""
+DONE = "done"
 TRIES = 5
 """How often an outcome is written to a catalogue that does not answer, before the worker ends with an error."""
 
@@ -67,24 +70,30 @@ def serve(say: Callable[[str], None], pool: PoolChoice = PoolChoice.ALL) -> None
     device = "cpu" if pool is PoolChoice.CPU else device_name()
     me = WorkerRow(str(uuid.uuid4()), process_label(), pools_of(pool), device)
     catalogue.beat(me.id, ProcessRole.WORKER, me.label, 0, me.pools, me.device)
-    with Heart(me):
+    with Heart(me), logged(worker=me.label):
         if pool is PoolChoice.GPU and device == "cpu":
             say(f"no GPU was found on this machine: tasks of pool {GPU} run on device cpu here")
-        say(
+        said = (
             f"worker {me.label} of pool {pools_text(me.pools)} (device {device}) waits for tasks; Ctrl-C ends it, and its task "
             "runs on another one"
         )
+        say(said)
+        record(INFO, __name__, said)
         queue = TaskTaker(catalogue, me)
         while True:
             task = queue.next_task()
-            started, before = time.monotonic(), computed_seconds()
-            outcome, ended = run_taken(functions, task)
-            done = WorkDone(me.label, device, computed_seconds() - before)
-            in_time = _written(catalogue, task, outcome, done)
-            late = "" if in_time else " (too late: another worker has it, or its flow is gone)"
-            say(
-                f"{task.name.rpartition('.')[2].replace('_', ' ')}: {ended} in {time.monotonic() - started:.1f} s{late}"
-            )
+            name = task.name.rpartition(".")[2].replace("_", " ")
+            with logged(task=name, pool=task.pool, **context_of(task.context)):
+                started, before = time.monotonic(), computed_seconds()
+                outcome, ended = run_taken(functions, task)
+                done = WorkDone(me.label, device, computed_seconds() - before)
+                in_time = _written(catalogue, task, outcome, done)
+                late = "" if in_time else " (too late: another worker has it, or its flow is gone)"
+                say(line := f"{name}: {ended} in {time.monotonic() - started:.1f} s{late}")
+                record(INFO if ended == DONE else WARNING, __name__, line)
+            count_device_seconds(task.pool, device, done.seconds)
+            count("mer_tasks_total", pool=task.pool, task=name, outcome="done" if ended == DONE else "failed")
+            flush_totals()  # a worker may be ended at any time
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ def run_taken(functions: Mapping[str, Function], task: TakenTask) -> tuple[str, 
             raise NotAReference(
                 f"expected a task that this worker knows, found {task.name[:200]!r}: flow and workers must be of one version"
             )
-        return value_to_text(function, function(**parameters_from_text(function, task.parameters))), "done"
+        return value_to_text(function, function(**parameters_from_text(function, task.parameters))), DONE
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from flows.noteworthy import workers_absent
 from flows.workers.liveness import BEAT_SECONDS, Liveness
 from flows.workers.pools import CPU, GPU, start_command
 from infra.catalogue import Catalogue, FinishedTask, ProcessRole, TaskState
 from infra.errors import CatalogueUnavailable, NoWorker, WorkerLost
+from infra.observing.context import context_text
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ class _Waiting:
     parameters: str
     pool: str
     outcome: Future[FinishedTask]
+    context: str | None
+    """The run that it belongs to, for the log."""
     losses: int = 0
 
 
@@ -96,7 +100,7 @@ class QueueWatch:
             CatalogueUnavailable: the queue does not answer any more.
         """
         task = str(uuid.uuid4())
-        waiting = _Waiting(name, parameters, pool, Future())
+        waiting = _Waiting(name, parameters, pool, Future(), context_text())
         with self._lock:
             if self._ended is not None:
                 raise self._ended
@@ -128,7 +132,8 @@ class QueueWatch:
         states = {state.id: state for state in self._catalogue.tasks_of(self.identity)}
         for task in mine.keys() - states.keys():  # new; or removed while this flow seemed dead
             item = mine[task]
-            self._catalogue.add_task(self.identity, item.name, item.parameters, item.pool, task, item.losses)
+            what = item.name, item.parameters, item.pool, task, item.losses, item.context
+            self._catalogue.add_task(self.identity, *what)
         self._collect([task for task, state in states.items() if state.finished])
         running = [state for state in states.values() if state.id in mine and not state.finished]
         for state in running:
@@ -205,6 +210,7 @@ class QueueWatch:
                 )
             if alone > SAID_AFTER_SECONDS and not state.said:
                 state.said = True
+                threading.Thread(target=workers_absent, args=(pool, count), daemon=True).start()
                 logger.warning(
                     "no worker of pool %s is running, and %s for one: start some with `%s`, %s, with the MER_ variables of this "
                     "run; it ends after %.0f s without one (MER_WORKER_TIMEOUT_SECONDS)",

@@ -19,6 +19,8 @@ from infra.catalogue.labels import (
     PseudoLabelRow,
 )
 from infra.catalogue.leases import Lease, LeaseCatalogue
+from infra.catalogue.metric_counts import CountCatalogue
+from infra.catalogue.metric_totals import MetricCatalogue, TotalRow
 from infra.catalogue.models import ModelVersionRow, PromotionRow
 from infra.catalogue.quality import QualityCatalogue, QualityRow
 from infra.catalogue.quarantine import QuarantineCatalogue, QuarantinedFile
@@ -67,6 +69,7 @@ __all__ = [
     "TakenTask",
     "TaskProcessRow",
     "TaskState",
+    "TotalRow",
     "WatchBatchRow",
     "WorkDone",
     "has_catalogue",
@@ -92,6 +95,8 @@ class Catalogue(
     RetentionCatalogue,
     TaskQueueCatalogue,
     WatchCatalogue,
+    MetricCatalogue,
+    CountCatalogue,
 ):
     """All concerns over one database, one module each. Open one per process; safe among threads."""
 

@@ -47,6 +47,8 @@ class QueuedTask(Base):
     pool: Mapped[str] = mapped_column(String(50))
     """Only workers of this pool take it."""
     parameters: Mapped[str] = mapped_column(Text)
+    context: Mapped[str | None] = mapped_column(Text)
+    """JSON: whose run it belongs to, for what its worker logs."""
     worker: Mapped[str | None] = mapped_column(String(36), index=True)
     """Who runs it; None: it waits."""
     taken: Mapped[int] = mapped_column(Integer, default=0)

@@ -73,6 +73,8 @@ class TakenTask:
     worker: str
     taken: int
     pool: str
+    context: str | None = None
+    """JSON: what its flow knows of the run, for the log."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,14 @@ class TaskQueueCatalogue:
         return True
 
     def add_task(
-        self, flow: str, name: str, parameters: str, pool: str, task: str | None = None, losses: int = 0
+        self,
+        flow: str,
+        name: str,
+        parameters: str,
+        pool: str,
+        task: str | None = None,
+        losses: int = 0,
+        context: str | None = None,
     ) -> str:
         """Let a task of `flow` wait for a worker of `pool`; returns its id.
 
@@ -170,13 +179,12 @@ class TaskQueueCatalogue:
             pool: whose workers may take it.
             task: id of a task that is added again; None: a new one.
             losses: how often it was lost already.
+            context: JSON, of the run that it belongs to, for the log; None: it is of none.
         """
         task = task or str(uuid.uuid4())
+        values = {"id": task, "flow": flow, "name": name, "pool": pool, "parameters": parameters}
         with self._database.writing() as connection:
-            row = insert(QueuedTask).values(
-                id=task, flow=flow, name=name, pool=pool, parameters=parameters, taken=0, losses=losses
-            )
-            connection.execute(row)
+            connection.execute(insert(QueuedTask).values(**values, taken=0, losses=losses, context=context))
         return task
 
     def take_task(self, worker: str, flows: Collection[str], pools: Collection[str]) -> TakenTask | None:
@@ -198,7 +206,7 @@ class TaskQueueCatalogue:
             values = {"worker": worker, "taken": QueuedTask.taken + 1}
             connection.execute(update(QueuedTask).where(QueuedTask.number == number).values(values))
             row = connection.execute(select(QueuedTask.__table__).where(QueuedTask.number == number)).one()
-        return TakenTask(row.id, row.name, row.parameters, worker, row.taken, row.pool)
+        return TakenTask(row.id, row.name, row.parameters, worker, row.taken, row.pool, row.context)
 
     def finish_task(self, task: TakenTask, outcome: str, done: WorkDone) -> bool:
         """Write what came of a task (JSON), and who did it.

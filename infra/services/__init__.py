@@ -5,6 +5,7 @@ loopback.
     start("mlflow", settings)    -> http://127.0.0.1:PORT
     start("s3", settings)        -> s3://mer?endpoint=http://127.0.0.1:PORT     (keys: s3_credentials)
     start("postgres", settings)  -> postgresql://postgres:PASSWORD@127.0.0.1:PORT/postgres
+    start("metrics", settings)   -> http://127.0.0.1:PORT     (its page is /metrics)
     stop_all(settings)
 
 State, logs and data lie below `<home>`. Starting what runs already returns its address. Prefect and MLflow let only the owner of
@@ -23,7 +24,15 @@ from infra.errors import ServiceFailed
 from infra.home import prepare_home
 from infra.services.postgres import postgres_server
 from infra.services.process import ServiceProcess, inherited_environment
-from infra.services.servers import Server, free_port, mlflow_server, prefect_server, s3_credentials, s3_server
+from infra.services.servers import (
+    Server,
+    free_port,
+    metrics_server,
+    mlflow_server,
+    prefect_server,
+    s3_credentials,
+    s3_server,
+)
 from infra.settings import Settings, load_settings
 from infra.shown_address import shown_address
 
@@ -50,7 +59,13 @@ _PATIENCE_SECONDS = 30.0
 """A running server that is silent for so long is replaced; a busy machine is no reason to do it sooner."""
 
 _SERVERS: Mapping[str, Callable[[Settings, int], Server]] = MappingProxyType(
-    {"prefect": prefect_server, "mlflow": mlflow_server, "s3": s3_server, "postgres": postgres_server}
+    {
+        "prefect": prefect_server,
+        "mlflow": mlflow_server,
+        "s3": s3_server,
+        "postgres": postgres_server,
+        "metrics": metrics_server,
+    }
 )
 SERVICES: tuple[str, ...] = tuple(_SERVERS)
 STORES = ("postgres", "s3")
@@ -145,7 +160,7 @@ def stop_all(settings: Settings | None = None) -> list[str]:
 
     stopped: list[str] = []
     # What talks to the servers before the servers themselves.
-    commands = [name for name in known if name not in SERVICES]
+    commands = [name for name in known if name not in (*SERVERS, *STORES)]
     for group in (commands, [n for n in known if n in SERVERS], [n for n in known if n in STORES]):
         with ThreadPoolExecutor(max_workers=max(1, len(group))) as pool:
             results = list(pool.map(stop_one, group))

@@ -116,6 +116,25 @@ def mlflow_server(settings: Settings, port: int) -> Server:
     )
 
 
+def metrics_server(settings: Settings, port: int) -> Server:
+    """The page of metrics, for Prometheus."""
+    password = home_secrets.made_up_secret(settings, "metrics")
+    environment = _own_modules(inherited_environment()) | {
+        "MER_HOME": str(settings.home),
+        "MER_METRICS_PASSWORD": password,
+    }
+    address = f"http://{LOOPBACK}:{port}"
+    return Server(
+        (sys.executable, "-m", "infra.metrics", "--port", str(port)),
+        port,
+        address,
+        lambda: answers(f"{address}/health"),
+        settings.services_folder,
+        environment,
+        passwords=("MER_METRICS_PASSWORD",),
+    )
+
+
 def _guarded(name: str, port: int) -> tuple[str, ...]:
     hosts = f"{LOOPBACK}:{port},localhost:{port}"
     return (

@@ -20,6 +20,7 @@ from mer.errors import ConfigError, MediaError, QuarantineReason, WeightsError
 from mer.features.spec import FeatureSpec
 from tasks.data.kept_extractor import cached_extractor
 from tasks.data.noise import clip_noises, noisy_contents, noisy_key
+from tasks.data.observed_shard import observed_shard
 from tasks.data.passing_failures import RUNS, failed_too_often
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
@@ -113,10 +114,10 @@ def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
         ids, names = list(known.values()), {content: name for name, content in known.items()}
         code = extraction_code(space.weights, specs[index])
         facts = partial(arithmetic.__getitem__, index)
+        make = partial(compute, index)
+        work = partial(commit_shard, space, feature_set.key, ids, make, code, facts, names)
         try:
-            results.append(
-                commit_shard(space, feature_set.key, ids, partial(compute, index), code, facts, names)
-            )
+            results.append(observed_shard(feature_set, ids, work))
         except MediaError as error:
             passing = passing or error
     if passing is not None:
@@ -221,7 +222,7 @@ def _given_up(
         logging.getLogger(__name__).warning(
             "clip %r is masked from now on (%s): it could not be decoded in %d runs; give its file in another form (shorter, "
             "smaller, on a disk that answers), which is another content, and is read",
-            _name(content, names), " ".join(reasons[content]), RUNS,
+            _name(content, names), " ".join(reasons[content]), RUNS, extra={"clip": _name(content, names)},
         )  # fmt: skip
     return given_up
 

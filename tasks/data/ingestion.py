@@ -12,6 +12,7 @@ from prefect import task
 
 from infra.catalogue import ClipUpsert, QuarantinedFile
 from infra.catalogue.quarantine import storable
+from infra.observing import INFO, record
 from mer.clips import CorpusEntry
 from mer.corpora.account import CorpusAccount
 from mer.corpora.equal_contents import EqualContents
@@ -223,3 +224,5 @@ def _set_aside(
     space: Workspace, corpus: str, entry: CorpusEntry, reason: QuarantineReason, detail: str
 ) -> None:
     space.catalogue.quarantine(corpus, entry.name, str(entry.media), reason.value, detail)
+    said = f"clip {entry.name!r} of corpus {corpus} is set aside: {reason.value}"
+    record(INFO, __name__, said, clip=storable(entry.name), reason=reason.value)

@@ -80,7 +80,9 @@ def measure_clips(
                 unmeasured[row.name] = str(error)
             except CorpusError as error:
                 unmeasured[row.name] = str(error)
-                logging.getLogger(__name__).warning("clip %r stays unmeasured: %s", row.name, error)
+                logging.getLogger(__name__).warning(
+                    "clip %r stays unmeasured: %s", row.name, error, extra={"clip": row.name}
+                )
             else:
                 measured.append(QualityRow(content=row.content, method=method, **asdict(quality)))
             if len(measured) >= SAVED_CLIPS:

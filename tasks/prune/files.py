@@ -134,7 +134,7 @@ def _is_left(space: Workspace, window: Window, folder: Path) -> bool:
 def sweep_logs(settings: Settings, window: Window, cleanup: Cleanup) -> None:
     """Tracebacks, refused events and counts of failures that are out of retention; logs of servers are cut to their length."""
     for name, folder in (
-        ("tracebacks", settings.logs_folder),
+        ("tracebacks and events", settings.logs_folder),
         ("refused tracking events", settings.spool_folder / "refused"),
         ("counts of failures", settings.home / FAILURES),
     ):

@@ -24,6 +24,7 @@ from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.finding import commit, lookup_used, lookup_verified
 from tasks.stage.library_versions import library_versions, tell_other_libraries
+from tasks.stage.observed import observed_stage
 from tasks.stage.stage_record import StageRecord, settle
 from tasks.stage.work_folder import alone_in, clear_if_abandoned
 from tasks.stage.work_record import WorkRecord, describe_work
@@ -120,28 +121,50 @@ def run_stage(
         label: name of the tracked run (default: `kind`).
         parent_run: name of the tracked parent run; none: the stage is not tracked.
     """
-    space = workspace()
-    started = time.monotonic()
     code = code_version(produce, implementations=implementations)
     key = stage_key(kind, inputs, config, code)
+    job = _Job(kind, key, code, config, tuple(implementations), label or kind, parent_run)
+    with observed_stage(kind, label, parent_run) as observed:
+        result = _found_or_computed(job, produce)
+        observed.ended(ran=result.ran, seconds=result.seconds)
+    return result
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A stage that is about to run."""
+
+    kind: str
+    key: str
+    code: str
+    config: Mapping[str, Any]
+    implementations: Sequence[str]
+    label: str
+    parent_run: str | None
+
+
+def _found_or_computed(job: _Job, produce: Callable[[StageRun], Produced]) -> StageResult:
+    space = workspace()
+    started = time.monotonic()
+    kind, key = job.kind, job.key
     folder = space.work / kind / key
     if (existing := lookup_verified(space, kind, key)) is not None:
         clear_if_abandoned(folder, partial(settle, space, folder, existing))
-        tell_other_libraries(space.catalogue.artifact_record(existing), library_versions(implementations))
+        tell_other_libraries(space.catalogue.artifact_record(existing), library_versions(job.implementations))
         return StageResult(ref=existing, ran=False, seconds=time.monotonic() - started)
     with alone_in(folder):
         if (existing := lookup_used(space, kind, key)) is not None:  # another process was faster
             settle(space, folder, existing)
             shutil.rmtree(folder, ignore_errors=True)
             return StageResult(ref=existing, ran=False, seconds=time.monotonic() - started)
-        describe_work(folder, WorkRecord.of(label or kind, parent_run, code))
+        describe_work(folder, WorkRecord.of(job.label, job.parent_run, job.code))
         with computing(space.settings) as waited:
             produced = produce(StageRun(space=space, folder=folder))
         computed = time.monotonic() - started - waited
         tracked = None
-        if parent_run is not None:
-            tracked = _tracked(label or kind, parent_run, key, config, produced, computed)
-        made_by = code, library_versions(implementations)
+        if job.parent_run is not None:
+            tracked = _tracked(job, job.parent_run, produced, computed)
+        made_by = job.code, library_versions(job.implementations)
         StageRecord(kind, *made_by, tracked).write(folder)
         ref = commit(space, (kind, key), produced.files, produced.meta, made_by)
         settle(space, folder, ref)
@@ -150,15 +173,13 @@ def run_stage(
     return StageResult(ref=ref, ran=True, seconds=seconds)
 
 
-def _tracked(
-    label: str, parent_run: str, key: str, config: Mapping[str, Any], produced: Produced, seconds: float
-) -> dict[str, Any]:
+def _tracked(job: _Job, parent_run: str, produced: Produced, seconds: float) -> dict[str, Any]:
     return stage_event(
         parent_run,
-        key,
+        job.key,
         RunRecord(
-            name=label,
-            params=flatten(config),
+            name=job.label,
+            params=flatten(job.config),
             metrics={**produced.metrics, "stage_seconds": seconds},
             seconds=seconds,
             history=produced.history,

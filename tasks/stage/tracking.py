@@ -9,6 +9,7 @@ from prefect import task
 
 from infra.catalogue.run_processes import executing_process
 from infra.errors import InfraError
+from infra.observing import logged
 from mer.recipes import Recipe
 from tasks.stage.origin import run_origin, run_tags
 from tasks.stage.references import View
@@ -82,7 +83,8 @@ def tracked(parent_run: str) -> Iterator[None]:
     space = workspace()
     space.catalogue.set_tracked_run(executing_process(), parent_run)
     try:
-        yield
+        with logged(tracked_run=parent_run):
+            yield
     except BaseException:
         space.tracker.log_run(parent_run, status="FAILED")
         raise

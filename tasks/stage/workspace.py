@@ -14,6 +14,7 @@ from infra.catalogue import Catalogue, has_catalogue, open_database
 from infra.home import prepare_home
 from infra.loopback import ask_loopback_directly
 from infra.objects import open_store
+from infra.observing import observe_if_asked
 from infra.records import RecordingCatalogue
 from infra.services.stores import require_stores
 from infra.settings import Settings, load_settings
@@ -57,6 +58,7 @@ def workspace() -> Workspace:
         if settings not in _open:
             prepare_home(settings.home)
             ask_loopback_directly()
+            observe_if_asked(settings)
             be_patient_from_the_start()  # here, since every process that executes tasks comes by
             _open[settings] = _opened(settings)
         return _open[settings]

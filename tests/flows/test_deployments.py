@@ -134,7 +134,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> list[Deployment]:
     """What would have been registered, in place of a server."""
     made: list[Deployment] = []
 
-    def deploy(asked: Any, worker: bool) -> None:
+    def deploy(asked: Any, worker: bool, alerts: tuple[str, float | None]) -> None:
         made.extend(standard_deployments() if asked is None else [command._own_deployment(*asked)])
 
     monkeypatch.setattr(command, "_deploy", deploy)

@@ -35,11 +35,13 @@ def compose() -> dict[str, Any]:
 
 COMPOSE = compose()
 SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
+MONITORING = {"prometheus", "grafana"}
+"""Of profile `monitoring`: they read, and nothing waits for them."""
 WORKERS = {"worker", "cpu-worker", "gpu-worker", "gpu-worker-on-cpu"}
 
 
 def test_the_topology_is_whole() -> None:
-    assert {"postgres", "s3", "prefect", "mlflow", *JOBS} | WORKERS == set(SERVICES)
+    assert {"postgres", "s3", "prefect", "mlflow", "metrics", *MONITORING, *JOBS} | WORKERS == set(SERVICES)
     reserved = SERVICES["gpu-worker"]["deploy"]["resources"]["reservations"]["devices"]
     assert reserved == [{"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}]
     assert SERVICES["gpu-worker"]["build"]["args"]["TORCH"] == "cuda"
@@ -90,6 +92,12 @@ def test_nothing_runs_as_root(name: str) -> None:
     assert SERVICES["s3"]["user"] == "1000:1000", "the owner of the folder that is mounted"
 
 
+def _mounted_text(service: Mapping[str, Any]) -> str:
+    """What stands in the files of ours that a service reads."""
+    mounted = [volume.partition(":")[0] for volume in service.get("volumes", ()) if volume.startswith("./")]
+    return "\n".join((DOCKER / name).read_text(encoding="utf-8") for name in mounted)
+
+
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_secrets_are_files_and_stand_nowhere_else(name: str) -> None:
     """`docker inspect` shows the environment, and `ps` of the host shows arguments to every user."""
@@ -103,7 +111,10 @@ def test_secrets_are_files_and_stand_nowhere_else(name: str) -> None:
         assert path.removeprefix("/run/secrets/") in service["secrets"], variable
     named = {found for value in environment.values() for found in NAMED.findall(str(value))}
     assert {f"{found}__FILE" for found in named} <= set(files)
-    assert {path.rpartition("/")[2] for path in files.values()} == set(service.get("secrets", ()))
+    named_in_files = set(re.findall(r"/run/secrets/(\w+)", _mounted_text(service)))
+    assert {path.rpartition("/")[2] for path in files.values()} | named_in_files == set(
+        service.get("secrets", ())
+    )
     shown = {
         key: value for key, value in environment.items() if key not in files and not NAMED.search(str(value))
     }
@@ -113,6 +124,7 @@ def test_secrets_are_files_and_stand_nowhere_else(name: str) -> None:
 def test_all_that_may_be_set_is_no_secret() -> None:
     assert set(INTERPOLATED.findall((DOCKER / "compose.yaml").read_text())) == {
         "CLIPS",
+        "MER_LOG_FORMAT",
         "MER_IMAGE_TAG",
         "TORCH_INDEX",
     }
@@ -127,7 +139,7 @@ def test_ports_are_open_on_this_machine_only(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", ()))
 
 
-@pytest.mark.parametrize("name", sorted(WORKERS | {"init", "mlflow"}))
+@pytest.mark.parametrize("name", sorted(WORKERS | {"init", "mlflow", "metrics"}))
 def test_its_variables_are_settings(name: str) -> None:
     known = {f"MER_{field.upper()}" for field in Settings.model_fields}
     ours = {key for key in SERVICES[name]["environment"] if key.startswith("MER_")}
@@ -151,7 +163,11 @@ def test_its_commands_are_ours(name: str) -> None:
 def test_a_server_knows_its_own_password_only() -> None:
     for name, other in (("prefect", "mlflow_password"), ("mlflow", "prefect_password")):
         assert other not in SERVICES[name]["secrets"]
-    assert set(SERVICES["cpu-worker"]["secrets"]) == set(COMPOSE["secrets"])
+    assert set(SERVICES["cpu-worker"]["secrets"]) == set(COMPOSE["secrets"]) - {
+        "metrics_password",
+        "grafana_password",
+    }
+    assert set(SERVICES["metrics"]["secrets"]) == {"postgres_password", "metrics_password"}
 
 
 def test_secrets_are_made_once_and_for_nobody_else(tmp_path: Path) -> None:
@@ -188,7 +204,7 @@ def test_docker_reads_it(tmp_path: Path) -> None:
         text=True,
     )
     assert read.returncode == 0, read.stderr
-    assert set(json.loads(read.stdout)["services"]) == set(SERVICES) - {"gpu-worker-on-cpu"}
+    assert set(json.loads(read.stdout)["services"]) == set(SERVICES) - {"gpu-worker-on-cpu"} - MONITORING
 
 
 def test_kubernetes_jobs_take_what_the_work_pool_offers() -> None:
@@ -202,7 +218,8 @@ def test_kubernetes_jobs_take_what_the_work_pool_offers() -> None:
 
 
 def test_kubernetes_workers_are_of_both_pools() -> None:
-    found = list(yaml.safe_load_all((DOCKER / "kubernetes.yaml").read_text()))
+    every = list(yaml.safe_load_all((DOCKER / "kubernetes.yaml").read_text()))
+    found = [item for item in every if "pool" in item["metadata"]["labels"]]
     containers = {item["metadata"]["labels"]["pool"]: item["spec"]["template"]["spec"] for item in found}
     assert set(containers) == {"mer-cpu", "mer-gpu"}
     for pool, pod in containers.items():
@@ -212,3 +229,13 @@ def test_kubernetes_workers_are_of_both_pools() -> None:
         assert container["livenessProbe"]["exec"]["command"][-1] == "flows.workers.health"
         limits = container["resources"]["limits"]
         assert limits.get("nvidia.com/gpu") == (1 if pool == "mer-gpu" else None)
+
+
+def test_kubernetes_has_one_page_of_metrics_by_its_service_s_name() -> None:
+    every = list(yaml.safe_load_all((DOCKER / "kubernetes.yaml").read_text()))
+    kinds = {item["kind"]: item for item in every if item["metadata"]["labels"].get("part") == "metrics"}
+    (container,) = kinds["Deployment"]["spec"]["template"]["spec"]["containers"]
+    (port,) = kinds["Service"]["spec"]["ports"]
+    assert f"{kinds['Service']['metadata']['name']}:{port['port']}" in container["args"][-1].split(",")
+    assert container["args"][:3] == SERVICES["metrics"]["command"][:3] == ["python", "-m", "infra.metrics"]
+    assert kinds["Deployment"]["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"] is True
