@@ -19,7 +19,7 @@ from mer.encoders.placement import Placement, computed_in
 from mer.errors import MediaError
 from mer.features.clip_feature import ClipFeature, media_warning
 from mer.features.clip_media import ClipMedia, FaceDetectors, Inspector
-from mer.features.decoding_ahead import DecodingAhead, bounds_for
+from mer.features.decoding_ahead import Bounds, DecodingAhead, bounds_for
 from mer.features.reader import EncoderReader, Reader
 from mer.features.readers import open_reader
 from mer.features.spec import FeatureSpec
@@ -96,14 +96,16 @@ class MultiExtractor:
         with self.decoding(clips) as ahead:
             yield from self.extract_decoded(clips, ahead)
 
-    def decoding(self, clips: Iterable[Clip]) -> Ahead:
-        """Decode these clips ahead of `extract_decoded`; a context that ends with its threads."""
+    def decoding(self, clips: Iterable[Clip], bounds: Bounds | None = None) -> Ahead:
+        """Decode these clips ahead of `extract_decoded`; a context that ends with its threads. `bounds`: None: what suits."""
         import torch
 
+        if bounds is not None:
+            return DecodingAhead(self._prepared, clips, bounds)
         on_gpu = any(placement.on_gpu for placement in self.placements)
         size, rounds = (GPU_CLIPS, GPU_AHEAD) if on_gpu else (1, CPU_AHEAD)
-        bounds = bounds_for(size, rounds, on_gpu=on_gpu, compute_threads=torch.get_num_threads())
-        return DecodingAhead(self._prepared, clips, bounds)
+        threads = torch.get_num_threads()
+        return self.decoding(clips, bounds_for(size, rounds, on_gpu=on_gpu, compute_threads=threads))
 
     def extract_decoded(self, clips: Sequence[Clip], ahead: Ahead) -> Iterator[tuple[ClipFeature, ...]]:
         """`extract` of each clip; these are the next ones of `ahead`, and what follows them there is decoded meanwhile."""
