@@ -14,7 +14,7 @@ from pathlib import Path
 
 _EVERY = 0.5
 """Seconds between two looks at the memory."""
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PAGE, _TICKS = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Spent:
     """What a command cost."""
 
     processor_seconds: float
+    """Of the command and its processes: as the kernel adds them up or, where that is more (nobody waited for some), as seen."""
     seconds: float
     peak_bytes: int
     """Proportional where the kernel says so (shared pages once), else resident."""
@@ -35,12 +36,12 @@ def spent(command: Sequence[str], environment: Mapping[str, str]) -> Spent:
         RuntimeError: it failed (exit code 3, done with some inputs left out, is no failure).
     """
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    peak, ended = [0], threading.Event()
+    peak, used, ended = [0], dict[int, float](), threading.Event()
     last, silent = started, 0.0
     with subprocess.Popen(
         command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as running:
-        watching = threading.Thread(target=_watch, args=(running.pid, peak, ended))
+        watching = threading.Thread(target=_watch, args=(running.pid, peak, used, ended))
         watching.start()
         assert running.stdout is not None
         for line in running.stdout:
@@ -54,13 +55,20 @@ def spent(command: Sequence[str], environment: Mapping[str, str]) -> Spent:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if code not in (0, 3):
         raise RuntimeError(f"{' '.join(command)} ended with {code}")
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Spent(used, time.monotonic() - started, peak[0], max(silent, time.monotonic() - last))
+    waited_for = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Spent(
+        max(waited_for, sum(used.values())),
+        time.monotonic() - started,
+        peak[0],
+        max(silent, time.monotonic() - last),
+    )
 
 
-def _watch(root: int, peak: list[int], ended: threading.Event) -> None:
+def _watch(root: int, peak: list[int], used: dict[int, float], ended: threading.Event) -> None:
     while not ended.wait(_EVERY):
-        peak[0] = max(peak[0], sum(map(_memory, _tree(root))))
+        processes = _tree(root)
+        peak[0] = max(peak[0], sum(map(_memory, processes)))
+        used |= {process: seconds for process in processes if (seconds := _processor_seconds(process)) > 0}
 
 
 def _tree(root: int) -> list[int]:
@@ -78,6 +86,15 @@ def _tree(root: int) -> list[int]:
     for process in found:
         found += parents.get(process, [])
     return found
+
+
+def _processor_seconds(process: int) -> float:
+    """Of the process itself; 0 once it has ended."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def _memory(process: int) -> int:

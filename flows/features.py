@@ -18,9 +18,10 @@ from mer.recipes.systems import choices_of
 from mer.recipes.text_encoders import with_text_encoders
 from mer.training.feasibility import LEAST_CLIPS
 from tasks.data.dataset import clip_ids_of
-from tasks.data.features import extract_shard, plan_features
+from tasks.data.features import extract_shard, extract_span, plan_features
 from tasks.data.kept_extractor import let_go
 from tasks.data.missing import absent_streams, count_missing, require_feature_files
+from tasks.data.spans import SMALL_CORPUS, extraction_spans
 from tasks.data.streams import encoded_features, encoded_name, frame_features, frames_name, speed_features
 from tasks.data.text_coverage import cover_texts, text_encoders
 from tasks.stage.references import FeatureSetRef
@@ -123,7 +124,8 @@ def extract(
     clip_ids: Sequence[str] | None = None,
     shard_clips: int | None = None,
 ) -> dict[str, FeatureSetRef]:
-    """Feature sets by name: plan what is missing, extract it in shards, each committed by itself.
+    """Feature sets by name: plan what is missing, extract it in shards, each committed by itself; in a large corpus several
+    shards are a task run (`tasks.data.spans`).
 
     Args:
         experiment: whose corpus is read.
@@ -137,13 +139,23 @@ def extract(
     if not plan.shards:
         console.print(f"  [dim]features[/] found: of all {len(requested)} clips")
     progress = StepProgress("features", len(plan.shards))
-    shards = [(shard, extract_shard.submit(corpus, shard)) for shard in plan.shards]
-    for shard, running in shards:
-        names = " + ".join(feature.stream for feature in shard.features[:MOST_NAMES])
-        names += f" and {more} more" if (more := len(shard.features) - MOST_NAMES) > 0 else ""
-        progress.advance(f"{names} in {progress.awaited(running).seconds:.1f} s")
+    if len(requested) <= SMALL_CORPUS:
+        shards = [(shard, extract_shard.submit(corpus, shard)) for shard in plan.shards]
+        for shard, running in shards:
+            progress.advance(f"{_names(shard.features)} in {progress.awaited(running).seconds:.1f} s")
+    else:
+        planned = extraction_spans(plan.shards, len(requested))
+        spans = [(span, extract_span.submit(corpus, span)) for span in planned]
+        for span, extracting in spans:
+            seconds = sum(result.seconds for result in progress.awaited(extracting))
+            progress.advance(f"{_names(span.features)} in {seconds:.1f} s", parts=len(span.shards))
     let_go()
     touched = {feature.stream for shard in plan.shards for feature in shard.features}
     for line in count_missing({name: plan.features[name] for name in touched}, requested) if touched else []:
         console.print(f"  {line}", markup=False)
     return dict(plan.features)
+
+
+def _names(features: Sequence[FeatureSetRef]) -> str:
+    names = " + ".join(feature.stream for feature in features[:MOST_NAMES])
+    return names + (f" and {more} more" if (more := len(features) - MOST_NAMES) > 0 else "")

@@ -22,6 +22,7 @@ from tasks.data.face_detectors import detector_line, settled_detector
 from tasks.data.features import cut
 from tasks.data.ingestion import IngestReport, list_corpus, probe_shard, write_labels
 from tasks.data.quality import measure_shard, plan_quality
+from tasks.data.spans import spans_of
 from tasks.data.transcription import plan_transcription, transcribe_shard
 from tasks.stage.references import DatasetRef, SnapshotPlan
 
@@ -65,8 +66,8 @@ def catalogue_corpus(recipe: Recipe, options: DemoOptions) -> IngestReport:
     root = local_corpus(options.corpus) or make_demo_corpus(options.demo_clips, options.demo_seed)
     name = options.catalogue_name(root)
     listing = list_corpus(root, name, recipe.emotions, options.reading())
-    shards = cut(listing.fresh, recipe.shard_clips)
-    probed = [probe_shard.submit(name, shard, recipe.needs_sound) for shard in shards]
+    spans = spans_of(cut(listing.fresh, recipe.shard_clips), listing.entries)
+    probed = [probe_shard.submit(name, entries, recipe.needs_sound) for entries in spans]
     report = write_labels(listing, recipe.emotions, sum(future.result() for future in probed))
     show_ingest(report)
     return report

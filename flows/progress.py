@@ -85,7 +85,7 @@ class StepProgress:
         self, step: str, parts: int, unit: str = "shard", clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._step, self._parts, self._unit, self._clock = step, parts, unit, clock
-        self._done, self._found, self._computed = 0, 0, 0
+        self._done, self._found, self._computed, self._first_parts = 0, 0, 0, 0
         self._artifact: UUID | None = None
         self._drawing: Thread | None = None
         self._first = 0.0
@@ -115,15 +115,15 @@ class StepProgress:
                 if self._clock() - ended >= QUIET_SECONDS:
                     self._tell_under_way(self._clock() - began)
 
-    def advance(self, what: str, *, found: bool = False) -> None:
-        """Count one finished part; `what` it was, for people. `found`: it was ready, nothing was computed."""
-        self._done += 1
+    def advance(self, what: str, *, found: bool = False, parts: int = 1) -> None:
+        """Count `parts` that finished together; `what` they were, for people. `found`: ready, nothing was computed."""
+        self._done += parts
         if found:
-            self._found += 1
+            self._found += parts
         else:
-            self._computed += 1
-            if self._computed == 1:
-                self._first = self._clock()
+            if not self._computed:
+                self._first, self._first_parts = self._clock(), parts
+            self._computed += parts
             self._show_bar()
             part = f"{self._unit} {self._done}/{self._parts}"
             tell = console.print if self._done == self._parts else console.progress
@@ -160,9 +160,9 @@ class StepProgress:
 
     def _left(self) -> str:
         """Time left, if the parts to come take as long as those that were computed."""
-        if self._computed < 2:
+        if (later := self._computed - self._first_parts) < 1:
             return ""
-        seconds = (self._clock() - self._first) / (self._computed - 1) * (self._parts - self._done)
+        seconds = (self._clock() - self._first) / later * (self._parts - self._done)
         if seconds < TOLD_SECONDS:
             return ""
         return f" (about {duration(seconds)} left)"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 from mer.encoders.families import TOKENIZERS, model_type
@@ -61,12 +62,14 @@ class FastTokenizer:
         model = tokenizer.backend_tokenizer.model
         token = tokenizer.unk_token or getattr(model, "unk_token", None)
         self.unknown_id: int | None = None if token is None else tokenizer.convert_tokens_to_ids(token)
+        self._lock = Lock()  # where it is cut is state of the tokenizer
 
     def __call__(self, text: str, max_tokens: int) -> TokenIds:
         """See `Tokenizer`."""
-        encoded = self._tokenizer(
-            text, truncation=True, max_length=max_tokens, return_special_tokens_mask=True
-        )
+        with self._lock:
+            encoded = self._tokenizer(
+                text, truncation=True, max_length=max_tokens, return_special_tokens_mask=True
+            )
         words = [special == 0 for special in encoded["special_tokens_mask"]]
         return TokenIds(list(encoded["input_ids"]), words, cut=bool(encoded.encodings[0].overflowing))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, TypeVar
@@ -19,7 +20,7 @@ from mer.features.spec import AudioPreparation, FramePreparation
 from mer.media.audio import SPEECH_RATE, Waveform, peak_normalise, trim_silence
 from mer.media.contained import ContainedMedia, shared_media
 from mer.media.detector_choice import OPENFACE, open_detector
-from mer.media.faces import FaceCrops, FaceDetector, face_crops
+from mer.media.faces import DetectedFace, FaceCrops, FaceDetector, face_crops
 
 CUT = "cut"
 """Flag: what lies beyond the longest stretch that is read was left out."""
@@ -52,7 +53,7 @@ class Inspector(Protocol):
 
 
 class FaceDetectors:
-    """Face detectors by name, each opened once.
+    """Face detectors by name, each opened once for every thread that detects at the same time.
 
     Args:
         weights: folder of weights, where the files of detectors lie that are named by content.
@@ -74,8 +75,32 @@ class FaceDetectors:
             return None
         with self._lock:
             if name not in self._opened:
-                self._opened[name] = open_detector(name, self._weights)
+                first = open_detector(name, self._weights)
+                self._opened[name] = first and _FreeDetectors(
+                    first, partial(open_detector, name, self._weights)
+                )
             return self._opened[name]
+
+
+class _FreeDetectors:
+    """A `FaceDetector` of several threads: each takes one that is free, or opens another; all are of one file."""
+
+    def __init__(self, first: FaceDetector, another: Callable[[], FaceDetector | None]) -> None:
+        self._free = [first]
+        self._another = another
+
+    def detect(self, picture: NDArray[np.uint8]) -> list[DetectedFace]:
+        """See `FaceDetector.detect`."""
+        try:
+            detector = self._free.pop()  # of a list: safe among threads
+        except IndexError:
+            opened = self._another()
+            assert opened is not None  # the first one was one
+            detector = opened
+        try:
+            return detector.detect(picture)
+        finally:
+            self._free.append(detector)
 
 
 class ClipMedia:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClipFeature", "Extractor", "SpecExtractor", "build_extractor", "build_extractors", "extract_clips",
-    "extract_clips_of_each",
+    "extract_clips_of_each", "features_by_spec",
 ]  # fmt: skip
 
 
@@ -88,7 +88,13 @@ def extract_clips(extractor: Extractor, clips: Sequence[Clip]) -> list[ClipFeatu
 
 def extract_clips_of_each(extractor: MultiExtractor, clips: Sequence[Clip]) -> tuple[list[ClipFeature], ...]:
     """For each spec what `extract_clips` gives for it, all out of one pass over the clips."""
-    rows = list(extractor.extract_all(clips))
+    return features_by_spec(extractor, clips, list(extractor.extract_all(clips)))
+
+
+def features_by_spec(
+    extractor: MultiExtractor, clips: Sequence[Clip], rows: Sequence[tuple[ClipFeature, ...]]
+) -> tuple[list[ClipFeature], ...]:
+    """For each spec the features of the clips, of which `rows` has one per spec; values that are not bearable are left out."""
     return tuple(
         [bearable(row[number], spec, clip) for row, clip in zip(rows, clips, strict=True)]
         for number, spec in enumerate(extractor.specs)

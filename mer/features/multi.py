@@ -2,16 +2,15 @@
 
 Specs that share modality, source, precision and preparation are read out of one pass (UTT, FRA and several
 layer sets), other preparations of a clip's sound (speeds) are passes of one encoder in memory, and all encoders
-of a clip share its decoding. While clips are encoded, the next ones are decoded.
+of a clip share its decoding. While clips are encoded, the next ones are decoded (`mer.features.decoding_ahead`): which clips
+are encoded together is a matter of their order alone, so the features are those of clips that are decoded one after another.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from mer.encoders.placement import Placement, computed_in
 from mer.errors import MediaError
 from mer.features.clip_feature import ClipFeature, media_warning
 from mer.features.clip_media import ClipMedia, FaceDetectors, Inspector
+from mer.features.decoding_ahead import Bounds, DecodingAhead, bounds_for
 from mer.features.reader import EncoderReader, Reader
 from mer.features.readers import open_reader
 from mer.features.spec import FeatureSpec
@@ -27,10 +27,13 @@ from mer.media.contained import ContainedMedia
 from mer.media.failures import failures_of
 
 GPU_CLIPS = 64
-"""Clips decoded for one round of batches on a GPU; a processor takes one clip at a time."""
+"""Clips of one round of batches on a GPU; a processor takes one clip at a time."""
 
-AHEAD = 2
+GPU_AHEAD, CPU_AHEAD = 2, 8
 """Rounds decoded while another is computed."""
+
+Ahead = DecodingAhead[list[Any]]
+"""What each reader prepared of each clip, or the MediaError it met."""
 
 
 class MultiExtractor:
@@ -57,6 +60,8 @@ class MultiExtractor:
         self._inspector = inspector
         self.readers: list[Reader] = []
         self.placements: list[Placement] = []
+        self.encoding_seconds = 0.0
+        """How long clips were encoded, without waiting for them."""
         self._detectors = FaceDetectors(weights_cache)
         self._spec_numbers: list[list[int]] = []
         groups: dict[Any, list[int]] = {}
@@ -88,20 +93,30 @@ class MultiExtractor:
 
     def extract_all(self, clips: Sequence[Clip]) -> Iterator[tuple[ClipFeature, ...]]:
         """`extract` of each clip, in order; the next clips are decoded while one is computed."""
+        with self.decoding(clips) as ahead:
+            yield from self.extract_decoded(clips, ahead)
+
+    def decoding(self, clips: Iterable[Clip], bounds: Bounds | None = None) -> Ahead:
+        """Decode these clips ahead of `extract_decoded`; a context that ends with its threads. `bounds`: None: what suits."""
+        import torch
+
+        if bounds is not None:
+            return DecodingAhead(self._prepared, clips, bounds)
+        on_gpu = any(placement.on_gpu for placement in self.placements)
+        size, rounds = (GPU_CLIPS, GPU_AHEAD) if on_gpu else (1, CPU_AHEAD)
+        threads = torch.get_num_threads()
+        return self.decoding(clips, bounds_for(size, rounds, on_gpu=on_gpu, compute_threads=threads))
+
+    def extract_decoded(self, clips: Sequence[Clip], ahead: Ahead) -> Iterator[tuple[ClipFeature, ...]]:
+        """`extract` of each clip; these are the next ones of `ahead`, and what follows them there is decoded meanwhile."""
         size = GPU_CLIPS if any(placement.on_gpu for placement in self.placements) else 1
-        rounds = [clips[start : start + size] for start in range(0, len(clips), size)]
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
-            waiting = iter(rounds)
-            decoding: deque[tuple[Sequence[Clip], Future[list[list[Any]]]]] = deque(
-                (batch, pool.submit(self._prepare_round, batch)) for batch in islice(waiting, AHEAD)
-            )
-            while decoding:
-                now, future = decoding.popleft()
-                prepared = future.result()
-                decoding.extend(
-                    (batch, pool.submit(self._prepare_round, batch)) for batch in islice(waiting, 1)
-                )
-                yield from self._finished(now, prepared)
+        for start in range(0, len(clips), size):
+            batch = clips[start : start + size]
+            prepared = ahead.take(len(batch))
+            began = time.monotonic()
+            features = self._finished(batch, prepared)
+            self.encoding_seconds += time.monotonic() - began
+            yield from features
 
     def arithmetic(self, number: int) -> dict[str, str]:
         """What the feature of spec `number` is computed in here, as its shards say it; empty where no encoder gives it."""
@@ -116,9 +131,6 @@ class MultiExtractor:
         for reader, spec_numbers in zip(self.readers, self._spec_numbers, strict=True):
             features.update(zip(spec_numbers, reader.absent(*flags), strict=True))
         return tuple(features[spec_number] for spec_number in range(len(self.specs)))
-
-    def _prepare_round(self, clips: Sequence[Clip]) -> list[list[Any]]:
-        return [self._prepared(clip) for clip in clips]
 
     def _prepared(self, clip: Clip) -> list[Any]:
         """What each reader prepared of the clip, or the MediaError it met; one that passes is tried once more."""

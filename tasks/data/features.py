@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,34 +12,33 @@ from typing import TYPE_CHECKING, TypeVar
 
 from prefect import task
 
-from infra.artifacts import ArtifactRef, Scalar
+from infra.artifacts import ArtifactRef
 from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.clips import Clip
-from mer.errors import ConfigError, MediaError, QuarantineReason, WeightsError
+from mer.errors import ConfigError, MediaError, WeightsError
 from mer.features.spec import FeatureSpec
 from tasks.data.kept_extractor import cached_extractor
 from tasks.data.noise import clip_noises, noisy_contents, noisy_key
 from tasks.data.observed_shard import observed_shard
-from tasks.data.passing_failures import RUNS, failed_too_often
+from tasks.data.shard_commit import commit_shard
 from tasks.stage.code_version import code_version
-from tasks.stage.compute import computing
-from tasks.stage.finding import commit, gone, lookup_used, lookup_verified
-from tasks.stage.library_versions import library_versions
-from tasks.stage.references import ExtractionPlan, FeatureSetRef, ShardPlan
+from tasks.stage.compute import Turns
+from tasks.stage.finding import gone
+from tasks.stage.references import ExtractionPlan, FeatureSetRef, ShardPlan, SpanPlan
 from tasks.stage.run import StageResult, digest
-from tasks.stage.work_folder import alone_in, clear_if_abandoned
-from tasks.stage.work_record import WorkRecord, describe_work
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
+    from mer.features.clip_feature import ClipFeature
     from mer.features.dataset import FeatureTable, RaggedTable
-    from mer.features.extract import ClipFeature
     from mer.features.shard import Shard
 
-SHARD_KIND = "features"
-_SHOWN = 5
-"""Clips that a message names."""
+    Columns = tuple[list[ClipFeature], ...]
+
 Item = TypeVar("Item")
+
+_spans = Turns()
+"""Taken before a shard's folder and before the turn to compute, by nobody who holds either."""
 
 
 @task(name="plan features")
@@ -91,31 +89,83 @@ def extract_shard(corpus: str, shard: ShardPlan) -> StageResult:
     Raises:
         MediaError: transient: some clips could not be decoded now. All others are registered, so the next run tries only these.
     """
+    return extract_in_turn(corpus, shard.features, (shard.clip_ids,))[0]
+
+
+@task(name="extract span", tags=["gpu"])
+def extract_span(corpus: str, span: SpanPlan) -> tuple[StageResult, ...]:
+    """Extract several shards in one task run, errors as of `extract_shard`; a killed one loses the shard that it was at.
+
+    Spans that run in one process take turns as a whole: one extractor is in memory, and what was decoded ahead is used.
+    """
+    with _spans.turn(follows=False):
+        return extract_in_turn(corpus, span.features, span.shards)
+
+
+def extract_in_turn(
+    corpus: str, features: Sequence[FeatureSetRef], shards: Sequence[Sequence[str]]
+) -> tuple[StageResult, ...]:
+    """Extract shards of clips (by name) one after another, each committed by itself; errors as of `extract_shard`.
+
+    While a shard is encoded or written, clips of the next ones are decoded.
+    """
     space = workspace()
-    specs = tuple(feature_set.spec for feature_set in shard.features if feature_set.spec is not None)
-    if len(specs) < len(shard.features):
-        raise ValueError(
-            f"{[f.key for f in shard.features]}: derived features are computed by their own tasks"
-        )
-    extracted: list[Sequence[ClipFeature]] = []  # of all features, computed with the first that is not there
-    arithmetic: list[dict[str, str]] = []
-
-    def compute(index: int) -> list[ClipFeature]:
-        if not extracted:
-            extracted.extend(_extracted(space, corpus, shard.clip_ids, specs))
-            extractor = cached_extractor(specs, space.weights)
-            arithmetic.extend(extractor.arithmetic(number) for number in range(len(specs)))
-        return list(extracted[index])
-
+    specs = tuple(feature_set.spec for feature_set in features if feature_set.spec is not None)
+    if len(specs) < len(features):
+        raise ValueError(f"{[f.key for f in features]}: derived features are computed by their own tasks")
     results = []
     passing: MediaError | None = None
-    for index, feature_set in enumerate(shard.features):
-        known = content_ids(space, feature_set, shard.clip_ids)
+    with ExitStack() as context:
+        opened: list[Callable[[int], Columns]] = []
+
+        def compute(number: int) -> tuple[Columns, list[dict[str, str]]]:
+            if not opened:  # now it is this process' turn to compute
+                opened.append(_extracted(space, corpus, shards, specs, context))
+            columns = opened[0](number)
+            extractor = cached_extractor(specs, space.weights)
+            return columns, [extractor.arithmetic(index) for index in range(len(specs))]
+
+        for number, clip_ids in enumerate(shards):
+            try:
+                results.append(_extract_one(space, features, clip_ids, _OneShard(partial(compute, number))))
+            except MediaError as error:
+                passing = passing or error
+    if passing is not None:
+        raise passing
+    return tuple(results)
+
+
+class _OneShard:
+    """A shard's features, all of them computed with the first that is not there, and what they were computed in."""
+
+    def __init__(self, compute: Callable[[], tuple[Columns, list[dict[str, str]]]]) -> None:
+        self._compute = compute
+        self._columns: Columns = ()
+        self._facts: list[dict[str, str]] = []
+
+    def column(self, index: int) -> list[ClipFeature]:
+        """Of one feature set, in the order of the clips."""
+        if not self._columns:
+            self._columns, self._facts = self._compute()
+        return self._columns[index]
+
+    def facts(self, index: int) -> dict[str, str]:
+        """What it was computed in."""
+        return self._facts[index]
+
+
+def _extract_one(
+    space: Workspace, features: Sequence[FeatureSetRef], clip_ids: Sequence[str], shard: _OneShard
+) -> StageResult:
+    results = []
+    passing: MediaError | None = None
+    for index, feature_set in enumerate(features):
+        assert feature_set.spec is not None
+        known = content_ids(space, feature_set, clip_ids)
         ids, names = list(known.values()), {content: name for name, content in known.items()}
-        code = extraction_code(space.weights, specs[index])
-        facts = partial(arithmetic.__getitem__, index)
-        make = partial(compute, index)
-        work = partial(commit_shard, space, feature_set.key, ids, make, code, facts, names)
+        code = extraction_code(space.weights, feature_set.spec)
+        compute, facts = partial(shard.column, index), partial(shard.facts, index)
+        work = partial(commit_shard, space, feature_set.key, ids, compute, code, facts, names)
         try:
             results.append(observed_shard(feature_set, ids, work))
         except MediaError as error:
@@ -147,121 +197,20 @@ def extraction_code(weights: Path, spec: FeatureSpec) -> str:
 
 
 def _extracted(
-    space: Workspace, corpus: str, clip_ids: Sequence[str], specs: tuple[FeatureSpec, ...]
-) -> tuple[list[ClipFeature], ...]:
-    from mer.features.extract import extract_clips_of_each
-
-    clips = catalogued_clips(space, corpus, clip_ids, specs[0])
-    return extract_clips_of_each(cached_extractor(specs, space.weights), clips)
-
-
-def commit_shard(
     space: Workspace,
-    feature_key: str,
-    contents: Sequence[str],
-    compute: Callable[[], list[ClipFeature]],
-    code: str = "",
-    facts: Callable[[], Mapping[str, str]] = dict,
-    names: Mapping[str, str] | None = None,
-) -> StageResult:
-    """Compute, commit and register a shard of these contents, unless a verified one is there (killed before registering).
+    corpus: str,
+    shards: Sequence[Sequence[str]],
+    specs: tuple[FeatureSpec, ...],
+    context: ExitStack,
+) -> Callable[[int], Columns]:
+    """What computes the shards by their numbers, in order, until the context ends."""
+    from mer.features.shards_ahead import ShardsAhead
 
-    `code` is the version of the code that computes it, which is part of `feature_key` already. `facts` is asked after
-    `compute`: what the shard was computed in, kept beside it (see `tasks.data.arithmetic`). `names`: content -> clip, for
-    messages.
+    def clips_of(clip_ids: Sequence[str]) -> list[Clip]:
+        return catalogued_clips(space, corpus, clip_ids, specs[0])
 
-    Raises:
-        MediaError: transient: features that are absent for a reason that passes are not kept, unless it does not pass (see
-            `tasks.data.passing_failures`); the others are, in a shard of their own.
-    """
-    from mer.features.shard import INDEX, VALUES, write_shard
-
-    started = time.monotonic()
-    passing: list[str] = []
-    key = digest({"features": feature_key, "clips": list(contents)})
-    folder = space.work / SHARD_KIND / key
-    ref, ran, waited = lookup_verified(space, SHARD_KIND, key), False, 0.0
-    if ref is not None:
-        clear_if_abandoned(folder)
-    else:
-        with alone_in(folder):
-            ref = lookup_used(space, SHARD_KIND, key)  # another process may have been faster
-            if ref is None:
-                describe_work(folder, WorkRecord.of(SHARD_KIND, None, code))
-                with computing(space.settings) as waited:
-                    features = compute()
-                given_up = _given_up(space, feature_key, contents, features, names or {})
-                contents, features, passing = _settled(contents, features, given_up, names or {})
-                if not contents:
-                    raise _tried_again(passing)
-                settled: dict[str, object] = {"features": feature_key, "clips": list(contents)}
-                key = digest(settled | ({"given up": sorted(given_up)} if given_up else {}))
-                write_shard(folder, contents, features)
-                files = {name: folder / name for name in (INDEX, VALUES)}
-                meta: dict[str, Scalar] = {"clips": len(contents), **facts()}
-                made_by = code, library_versions()
-                ref, ran = commit(space, (SHARD_KIND, key), files, meta, made_by), True
-            shutil.rmtree(folder, ignore_errors=True)
-    space.catalogue.register_features(feature_key, ref, list(contents))
-    if passing:
-        raise _tried_again(passing)
-    return StageResult(ref=ref, ran=ran, seconds=time.monotonic() - started - waited)
-
-
-def _given_up(
-    space: Workspace,
-    feature_key: str,
-    contents: Sequence[str],
-    features: Sequence[ClipFeature],
-    names: Mapping[str, str],
-) -> frozenset[str]:
-    """Contents whose failure does not pass; says which clips these are."""
-    reasons = {content: one.flags for content, one in zip(contents, features, strict=True) if one.transient}
-    given_up = failed_too_often(space.settings.home, feature_key, list(reasons), len(contents))
-    for content in sorted(given_up):
-        logging.getLogger(__name__).warning(
-            "clip %r is masked from now on (%s): it could not be decoded in %d runs; give its file in another form (shorter, "
-            "smaller, on a disk that answers), which is another content, and is read",
-            _name(content, names), " ".join(reasons[content]), RUNS, extra={"clip": _name(content, names)},
-        )  # fmt: skip
-    return given_up
-
-
-def _settled(
-    contents: Sequence[str],
-    features: Sequence[ClipFeature],
-    given_up: Collection[str],
-    names: Mapping[str, str],
-) -> tuple[list[str], list[ClipFeature], list[str]]:
-    """Contents and features that say something of the clip; and of those that only say something of this moment, clip and
-    reason.
-    """
-    pairs = list(zip(contents, features, strict=True))
-    passing = {content for content, one in pairs if one.transient} - set(given_up)
-    return (
-        [content for content in contents if content not in passing],
-        [replace(one, transient=False) for content, one in pairs if content not in passing],
-        [
-            f"{_name(content, names)!r} ({' '.join(one.flags)})"
-            for content, one in pairs
-            if content in passing
-        ],
-    )
-
-
-def _name(content: str, names: Mapping[str, str]) -> str:
-    return names.get(content, content[:12])
-
-
-def _tried_again(passing: Sequence[str]) -> MediaError:
-    shown = ", ".join(passing[:_SHOWN]) + (", ..." if len(passing) > _SHOWN else "")
-    return MediaError(
-        QuarantineReason.TIMED_OUT,
-        f"{len(passing)} clips could not be decoded now: {shown}; for a reason that passes: a busy machine, too little memory, a "
-        "disk that did not answer, a decoder that was ended. The others are kept; run again (a clip that fails so in "
-        f"{RUNS} runs is left out)",
-        transient=True,
-    )
+    ahead = ShardsAhead(cached_extractor(specs, space.weights), shards, clips_of)
+    return context.enter_context(ahead).features
 
 
 def missing_contents(space: Workspace, feature_key: str, contents: Sequence[str]) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from prefect import task
@@ -20,8 +21,12 @@ from mer.corpora.options import AS_FOUND, ReadingOptions
 from mer.corpora.reading import RecognisedCorpus
 from mer.errors import MediaError, QuarantineReason
 from tasks.data.equal_contents import equal_contents
+from tasks.data.features import cut
 from tasks.data.probing import entry_stamp, examine
 from tasks.stage.workspace import Workspace, workspace
+
+SAVED_CLIPS = 256
+"""Clips that are catalogued together: what an interrupted task has to probe again at most."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def list_corpus(
 
 @task(name="probe shard")
 def probe_shard(corpus: str, entries: Sequence[CorpusEntry], require_audio: bool) -> int:
-    """Probe, hash and catalogue these clips; unusable ones are quarantined with a reason.
+    """Probe, hash and catalogue these clips, some at a time; unusable ones are quarantined with a reason.
 
     A clip that could not be read for a reason that passes is tried again after the others. What stays in quarantine, for
     whatever reason, is probed again at every scan.
@@ -102,25 +107,38 @@ def probe_shard(corpus: str, entries: Sequence[CorpusEntry], require_audio: bool
     from mer.media.contained import ContainedMedia
 
     space = workspace()
-    accepted: list[ClipUpsert] = []
+    count = 0
     with ContainedMedia() as contained:
-        waiting, last = list(entries), False
-        while waiting:
-            again: list[CorpusEntry] = []
-            for entry in waiting:
-                try:
-                    accepted.append(examine(entry, require_audio, contained))
-                except MediaError as error:
-                    if error.transient and not last:
-                        again.append(entry)
-                        continue
-                    detail = (
-                        f"{error} (passing: tried again at the next scan)" if error.transient else str(error)
-                    )
-                    _set_aside(space, corpus, entry, error.reason, detail)
-            waiting, last = again, True
-    space.catalogue.upsert_clips(corpus, accepted)
-    return len(accepted)
+        for some in cut(entries, SAVED_CLIPS):
+            accepted = _examined(
+                space, corpus, some, partial(examine, require_audio=require_audio, contained=contained)
+            )
+            space.catalogue.upsert_clips(corpus, accepted)
+            count += len(accepted)
+    return count
+
+
+def _examined(
+    space: Workspace,
+    corpus: str,
+    entries: Sequence[CorpusEntry],
+    examine_one: Callable[[CorpusEntry], ClipUpsert],
+) -> list[ClipUpsert]:
+    accepted: list[ClipUpsert] = []
+    waiting, last = list(entries), False
+    while waiting:
+        again: list[CorpusEntry] = []
+        for entry in waiting:
+            try:
+                accepted.append(examine_one(entry))
+            except MediaError as error:
+                if error.transient and not last:
+                    again.append(entry)
+                    continue
+                detail = f"{error} (passing: tried again at the next scan)" if error.transient else str(error)
+                _set_aside(space, corpus, entry, error.reason, detail)
+        waiting, last = again, True
+    return accepted
 
 
 @task(name="write labels")

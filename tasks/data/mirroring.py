@@ -11,12 +11,15 @@ from prefect import task
 from infra.objects.bucket_address import BucketAddress
 from infra.objects.mirror import RemoteObject  # at run time too: workers read the types that tasks declare
 from infra.settings import load_settings
+from tasks.data.spans import spans_of
 
 if TYPE_CHECKING:
     from infra.objects.mirror import BucketMirror
 
 SHARD_OBJECTS, SHARD_BYTES = 512, 256 << 20
-"""Most objects, and bytes beyond which no further object is added, that one task fetches."""
+"""Most objects, and bytes beyond which no further object is added, that one task fetches; of more than 5,000 objects several of
+these (`tasks.data.spans`).
+"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def plan_mirror(address: str) -> MirrorShards:
     return MirrorShards(
         root=str(mirror.root),
         shown=mirror.address.shown,
-        shards=tuple(_shards(plan.fetch)),
+        shards=tuple(spans_of(tuple(_shards(plan.fetch)), len(plan.fetch) + plan.unchanged)),
         gone=plan.gone,
         unchanged=plan.unchanged,
         refused=plan.refused,

@@ -15,6 +15,7 @@ from mer.media.detector_choice import AUTO, open_detector, short_name
 from tasks.data.equal_contents import one_of_each_content
 from tasks.data.face_detectors import settled_detector
 from tasks.data.features import cut
+from tasks.data.spans import spans_of
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ def quality_method(detector: str) -> str:
 
 @task(name="plan quality")
 def plan_quality(corpus: str, shard_clips: int, detector: str = AUTO) -> tuple[tuple[str, ...], ...]:
-    """Shards of clips with media whose quality is not measured yet by this detector, one clip of each content."""
+    """Clips with media whose quality is not measured yet by this detector, one clip of each content, by task run: shards, in a
+    large corpus several of them (`tasks.data.spans`).
+    """
     space = workspace()
     known = space.catalogue.quality(corpus, quality_method(settled_detector(detector, space.settings)))
     rows = space.catalogue.clips(corpus)
     fresh = [row for row in rows if row.content not in known and (row.has_audio or row.has_video)]
-    return cut(one_of_each_content(fresh), shard_clips)
+    return tuple(spans_of(cut(one_of_each_content(fresh), shard_clips), len(rows)))
 
 
 @task(name="measure quality")

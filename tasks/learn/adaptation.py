@@ -18,7 +18,8 @@ from mer.features.spec import FeatureSpec
 from mer.recipes import Stream
 from tasks.data.arithmetic import read_in
 from tasks.data.dataset import clip_ids_of, load_view
-from tasks.data.features import commit_shard, content_digest, content_ids, cut, frame_table, representatives
+from tasks.data.features import content_digest, content_ids, cut, frame_table, representatives
+from tasks.data.shard_commit import commit_shard
 from tasks.learn.cross_fitting import embed_posteriors, open_cross_fitted, produce_cross_fitted
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing

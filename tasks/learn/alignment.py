@@ -14,7 +14,8 @@ from infra.artifacts import ArtifactRef
 from mer.alignment.config import AlignmentConfig
 from tasks.data.arithmetic import read_in
 from tasks.data.dataset import clip_ids_of, load_view
-from tasks.data.features import commit_shard, content_digest, content_ids, cut, representatives
+from tasks.data.features import content_digest, content_ids, cut, representatives
+from tasks.data.shard_commit import commit_shard
 from tasks.data.streams import alignable_key, alignable_table
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing

@@ -117,6 +117,15 @@ class ShardPlan:
 
 
 @dataclass(frozen=True)
+class SpanPlan:
+    """Shards of the same features that one task run extracts one after another; each is committed by itself."""
+
+    features: tuple[FeatureSetRef, ...]
+    shards: tuple[tuple[str, ...], ...]
+    """Names of the clips of each."""
+
+
+@dataclass(frozen=True)
 class ExtractionPlan:
     """What is missing from feature sets, cut into shards."""
 

@@ -19,7 +19,8 @@ from infra.catalogue.labels import GenerationFacts, GenerationState
 from infra.catalogue.quality import QualityRow
 from infra.sqlite_url import sqlite_file
 from mer.features.clip_feature import ClipFeature
-from tasks.data.features import commit_shard, missing_contents
+from tasks.data.features import missing_contents
+from tasks.data.shard_commit import commit_shard
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace
 

@@ -194,7 +194,15 @@ def test_a_class_that_is_no_error_of_ours_is_not_made() -> None:
 
 
 def test_every_task_declares_what_it_takes_and_gives() -> None:
-    submitted = {"probe_shard", "fetch_objects", "extract_shard", "fuse_view", "adapt_view", "select_view"}
+    submitted = {
+        "probe_shard",
+        "fetch_objects",
+        "extract_shard",
+        "extract_span",
+        "fuse_view",
+        "adapt_view",
+        "select_view",
+    }
     served = {task.fn.__name__: task.fn for task in all_tasks()}
     for name in submitted:
         with pytest.raises(NotAReference, match=r"declared|JSON"):

@@ -16,7 +16,8 @@ from mer.features.clip_feature import ClipFeature
 from mer.recipes import Recipe, Stream
 from mer.validation import magnitude
 from tasks.data.dataset import _write_parquet, load_view
-from tasks.data.features import commit_shard, feature_table, frame_table
+from tasks.data.features import feature_table, frame_table
+from tasks.data.shard_commit import commit_shard
 from tasks.learn.adaptation import adapt_view, embed_adapted, open_adapter
 from tasks.learn.cross_fitting import open_cross_fitted
 from tasks.stage.references import DatasetRef, FeatureSetRef, PrefixVariants, View

@@ -15,9 +15,10 @@ from mer.features.clip_feature import ClipFeature
 from mer.features.spec import FeatureSpec
 from tasks.data import arithmetic
 from tasks.data.arithmetic import MixedSet, mixed_sets, read_in
-from tasks.data.features import commit_shard, extract_shard, feature_key, feature_table, plan_features
+from tasks.data.features import extract_shard, feature_key, feature_table, plan_features
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.data.kept_extractor import let_go
+from tasks.data.shard_commit import commit_shard
 from tasks.stage.references import FeatureSetRef
 from tasks.stage.workspace import Workspace, workspace
 

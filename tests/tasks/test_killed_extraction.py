@@ -15,7 +15,8 @@ from extraction_worker import SPEC
 from registered_shards import registered_shards
 
 from benchmarks.extraction.growing_corpus import write_recordings
-from tasks.data.features import SHARD_KIND, feature_key, feature_table
+from tasks.data.features import feature_key, feature_table
+from tasks.data.shard_commit import SHARD_KIND
 from tasks.stage.references import FeatureSetRef
 from tasks.stage.workspace import Workspace, workspace
 

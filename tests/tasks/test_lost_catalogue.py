@@ -25,7 +25,8 @@ from infra.objects import open_store
 from infra.objects.layout import IDENTITY, SHARD_RECORDS
 from infra.settings import Settings
 from mer.features.clip_feature import ClipFeature
-from tasks.data.features import commit_shard, missing_contents
+from tasks.data.features import missing_contents
+from tasks.data.shard_commit import commit_shard
 from tasks.stage import workspace as opened
 from tasks.stage.adoption import adopt_store, rebuild_home
 from tasks.stage.backup import OBJECTS, back_up_home, restore_home

@@ -22,7 +22,7 @@ from mer.recipes import Recipe
 from mer.search.candidates import Candidate, SearchView, train_candidates
 from mer.search.space import search_space
 from tasks.data.dataset import _write_parquet, load_partitions
-from tasks.data.features import commit_shard
+from tasks.data.shard_commit import commit_shard
 from tasks.data.streams import stream_identity
 from tasks.learn.search import SearchPlan, _views_of, believed, open_search, run_trials
 from tasks.stage.references import DatasetRef, FeatureSetRef, LearntStream, StreamInput, StreamInputs

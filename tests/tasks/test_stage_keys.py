@@ -114,7 +114,10 @@ USED = {
         "mer/features/faces.py", "return ClipFeature(faces.crops[None], ", "return ClipFeature(faces.crops[:1], ",
         f"crops {MEASURED}",
     ),
-    "all extraction": Edit("mer/features/multi.py", "AHEAD = 2", "AHEAD = 3", f"{EXTRACTIONS} {MEASURED}"),
+    "all extraction": Edit(
+        "mer/features/multi.py", "features = self._finished(batch, prepared)", "features = self._finished(batch, prepared[:1])",
+        f"{EXTRACTIONS} {MEASURED}",
+    ),
     "what counts as alike of texts": Edit(
         "mer/features/text_coverage.py", "if len(set(words)) > 1", "if len(set(words)) > 2", "text-coverage"
     ),

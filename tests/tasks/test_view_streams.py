@@ -22,7 +22,8 @@ from mer.features.spec import FeatureSpec
 from mer.predictor.streams import frame_spec, states_read
 from mer.recipes import Recipe, Stream
 from mer.systems.choice import SystemChoice
-from tasks.data.features import commit_shard, content_ids, feature_table
+from tasks.data.features import content_ids, feature_table
+from tasks.data.shard_commit import commit_shard
 from tasks.data.streams import (
     adapted_read,
     alignable_key,
