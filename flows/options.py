@@ -225,6 +225,13 @@ class RetrainOptions(DemoOptions):
         "champion it is trained in any case.",
     )
 
+    refit: Literal["always", "grown"] = Field(
+        default="always",
+        description="When models are fitted again. grown: only where labels or clips have grown as far as the recipe's `refit` "
+        "says since the model's last version of this recipe and code; what came since then has its features extracted, and "
+        "waits. always: for whatever is new.",
+    )
+
     @field_validator("model")
     @classmethod
     def _plain_model(cls, value: str) -> str:
@@ -262,6 +269,9 @@ class RefreshOptions(RetrainOptions):
     promote: bool = Field(
         default=False,
         description="Let the gate promote the candidate; off: it is registered, and the next retraining decides.",
+    )
+    refit: Literal["always", "grown"] = Field(
+        default="grown", description=RetrainOptions.model_fields["refit"].description
     )
 
 

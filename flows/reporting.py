@@ -21,6 +21,7 @@ from infra.catalogue import GenerationRow
 from mer.recipes.text_encoders import TextEncoder
 from mer.training.partition import FINAL_VIEW
 from tasks.data.ingestion import IngestReport
+from tasks.serve.refit import Refit
 from tasks.stage.references import ModelVersion, Promotion, Standing
 from tasks.stage.run import StageResult
 
@@ -51,6 +52,17 @@ def show_remarks(remarks: Sequence[str]) -> None:
     """What to know of a corpus before anything is trained on it."""
     for line in remarks:
         console.print(f"  [yellow]note[/] {escape(line)}")
+
+
+def show_refit(refit: Refit) -> None:
+    """Whether models are fitted again, and why; nothing where that was not asked."""
+    if not refit.lines:
+        return
+    since = f" since version {refit.since_version}" if refit.since_version is not None else ""
+    console.print(f"[bold]growth[/]{since}: {escape('; '.join(refit.lines))}", soft_wrap=True)
+    if refit.waiting:
+        clips = "1 clip waits" if refit.waiting == 1 else f"{refit.waiting} clips wait"
+        console.print(f"  {clips} for the next fit; features are extracted now")
 
 
 def show_text_encoder(encoder: TextEncoder) -> None:

@@ -35,6 +35,7 @@ from flows.cli.options import (
     PolicyOption,
     PoolingOption,
     PromoteOption,
+    RefitOption,
     RejectOption,
     SamplerOption,
     SimulateDriftOption,
@@ -85,6 +86,7 @@ def run(
     model: TrainedModelOption = "",
     approval: ApprovalOption = "",
     on_drift: OnDriftOption = "",
+    refit: RefitOption = "always",
     simulate_drift: SimulateDriftOption = False,
     simulate_poison: SimulatePoisonOption = False,
 ) -> None:
@@ -95,10 +97,8 @@ def run(
         _simulate(corpus, drift=simulate_drift, poison=simulate_poison)
         return
 
-    run_flow(
-        "flows.retrain:retrain",
-        corpus.options(RetrainOptions, promote=promote, model=model, approval=approval, on_drift=on_drift),
-    )
+    given = {"promote": promote, "model": model, "approval": approval, "on_drift": on_drift, "refit": refit}
+    run_flow("flows.retrain:retrain", corpus.options(RetrainOptions, **given))
 
 
 @app.command()
@@ -163,11 +163,20 @@ def train(corpus: CorpusArguments) -> None:
 
 @app.command()
 @over_corpus
-def refresh(corpus: CorpusArguments, model: TrainedModelOption = "", on_drift: OnDriftOption = "") -> None:
-    """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`)."""
+def refresh(
+    corpus: CorpusArguments,
+    model: TrainedModelOption = "",
+    on_drift: OnDriftOption = "",
+    refit: RefitOption = "grown",
+) -> None:
+    """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`).
+
+    A few new clips alone fit nothing: they wait, with their features, until there are enough (--refit always does not wait).
+    """
     from flows.options import RefreshOptions
 
-    run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, model=model, on_drift=on_drift))
+    given = {"model": model, "on_drift": on_drift, "refit": refit}
+    run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, **given))
 
 
 @app.command()

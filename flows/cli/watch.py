@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from flows.cli.options import ApprovalOption, TrainedModelOption
+from flows.cli.options import ApprovalOption, RefitOption, TrainedModelOption
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 
 SourceArgument = Annotated[
@@ -79,6 +79,7 @@ def register(app: typer.Typer) -> None:
         runs: RunsOption = 0,
         model: TrainedModelOption = "",
         approval: ApprovalOption = "",
+        refit: RefitOption = "grown",
         background: BackgroundOption = False,
         stop: StopOption = False,
     ) -> None:
@@ -90,6 +91,7 @@ def register(app: typer.Typer) -> None:
         local = not source.startswith("s3://")
         asked = replace(corpus, corpus=str(Path(source).resolve()) if local else source)
         training = {name: value for name, value in (("model", model), ("approval", approval)) if value}
+        training |= {"refit": refit} if flow != "ingest" else {}
         if background or stop:
             key = _watch(asked, flow, deployment, training, _Looks(count, quiet_seconds, settle_seconds)).key
             _in_background(key, asked.corpus, stop)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import task
 
-from infra.catalogue import ClipRow
+from infra.catalogue import ClipRow, SnapshotMemberRow
 from mer.clips import Split
 from mer.errors import CorpusError
 from mer.examples import Examples
@@ -40,10 +40,31 @@ def snapshot_dataset(corpus: str, plan: SnapshotPlan) -> DatasetRef:
     trains on them.
     """
     space = workspace()
-    # by content first: a learner that takes clips in the order of this table takes them in no order of their names
-    rows = sorted(_usable(space, corpus, plan), key=lambda row: (row.content, row.name))
+    rows = _usable(space, corpus, plan)
     frozen = space.catalogue.snapshot(corpus, rows)
     _require_labels(rows, plan.emotions)
+    return _dataset(corpus, plan, frozen.id, rows)
+
+
+@task(name="earlier snapshot")
+def earlier_dataset(corpus: str, plan: SnapshotPlan, snapshot_id: str) -> DatasetRef | None:
+    """A snapshot as it was taken then; None: its members are not kept any more.
+
+    Args:
+        corpus: which it is of.
+        plan: of the recipe, as it was then.
+        snapshot_id: in the catalogue.
+    """
+    members = workspace().catalogue.snapshot_members(snapshot_id)
+    return _dataset(corpus, plan, snapshot_id, members) if members else None
+
+
+def _dataset(
+    corpus: str, plan: SnapshotPlan, membership: str, members: Sequence[ClipRow | SnapshotMemberRow]
+) -> DatasetRef:
+    """The artifact of a snapshot with these members."""
+    # by content first: a learner that takes clips in the order of this table takes them in no order of their names
+    rows = sorted(members, key=lambda row: (row.content, row.name))
 
     def produce(run: StageRun) -> Produced:
         columns = _columns(rows, plan.emotions, plan.folds)
@@ -67,7 +88,7 @@ def snapshot_dataset(corpus: str, plan: SnapshotPlan) -> DatasetRef:
 
     result = run_stage(
         "dataset",
-        inputs={"membership": frozen.id},
+        inputs={"membership": membership},
         config={"folds": plan.folds.model_dump(mode="json"), "emotions": list(plan.emotions)},
         produce=produce,
     )
@@ -75,7 +96,7 @@ def snapshot_dataset(corpus: str, plan: SnapshotPlan) -> DatasetRef:
     return DatasetRef(
         ref=result.ref,
         corpus=corpus,
-        membership=frozen.id,
+        membership=membership,
         views=tuple(str(meta["views"]).split(",")),
         clips=int(meta["clips"]),
         labelled=int(meta["labelled"]),
@@ -242,7 +263,9 @@ def training_remarks(dataset: DatasetRef, least_compared: int) -> tuple[str, ...
     return (*judged.remarks, *missing_in_folds(fold, labels, dataset.emotions))
 
 
-def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -> dict[str, list[Any]]:
+def _columns(
+    rows: Sequence[ClipRow | SnapshotMemberRow], emotions: Sequence[str], plan: FoldPlan
+) -> dict[str, list[Any]]:
     from mer.training.folds import outer_folds, uneven_folds
 
     emotion = np.array(

@@ -150,6 +150,21 @@ def run_stage(
     return StageResult(ref=ref, ran=True, seconds=seconds)
 
 
+def find_stage(
+    kind: str,
+    *,
+    inputs: Mapping[str, Any],
+    config: Mapping[str, Any],
+    produce: Callable[[StageRun], Produced],
+    implementations: Sequence[str] = (),
+) -> StageResult | None:
+    """The artifact of a stage if there is a verified one; nothing is computed. Arguments are those of `run_stage`."""
+    started = time.monotonic()
+    key = stage_key(kind, inputs, config, code_version(produce, implementations=implementations))
+    found = lookup_verified(workspace(), kind, key)
+    return None if found is None else StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
+
+
 def _tracked(
     label: str, parent_run: str, key: str, config: Mapping[str, Any], produced: Produced, seconds: float
 ) -> dict[str, Any]:
