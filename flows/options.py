@@ -174,6 +174,16 @@ class DemoOptions(FlowOptions):
     demo_seed: int = Field(default=2023, ge=0, description="Seed of the demo corpus.")
 
 
+class IngestOptions(DemoOptions):
+    """Ingestion of a whole corpus, or of files that are named."""
+
+    only: tuple[str, ...] = Field(
+        default=(),
+        description="New files of a corpus that is catalogued: these alone are read, as unlabelled clips, at a cost that does "
+        "not grow with the corpus. Labels come with the next whole ingestion. Empty: the whole corpus.",
+    )
+
+
 class LayerOptions(DemoOptions):
     """The layer study of one stream."""
 

@@ -21,6 +21,7 @@ from infra.catalogue import GenerationRow
 from mer.recipes.text_encoders import TextEncoder
 from mer.training.partition import FINAL_VIEW
 from tasks.data.ingestion import IngestReport
+from tasks.data.named_files import NamedFilesReport
 from tasks.serve.refit import Refit
 from tasks.stage.references import ModelVersion, Promotion, Standing
 from tasks.stage.run import StageResult
@@ -46,6 +47,19 @@ def show_ingest(report: IngestReport) -> None:
         rows = [{"reason": reason, "files": count} for reason, count in sorted(report.quarantined.items())]
         create_table_artifact(rows, key="quarantine", description=f"quarantined files of {report.corpus}")
         console.print("  quarantined: " + ", ".join(f"{row['reason']} {row['files']}" for row in rows))
+
+
+def show_named_files(report: NamedFilesReport) -> None:
+    """What became of files that were named."""
+    aside = sum(report.quarantined.values())
+    console.print(
+        f"[bold]corpus {escape(report.corpus)}[/]: of {report.files} files {report.accepted} catalogued now, "
+        f"{report.known} known, {aside} quarantined"
+    )
+    for reason, count in sorted(report.quarantined.items()):
+        console.print(f"  quarantined: {reason} {count}")
+    for path in report.ignored:
+        console.print(f"  not a media file of the corpus: {path}", markup=False, soft_wrap=True)
 
 
 def show_remarks(remarks: Sequence[str]) -> None:

@@ -103,11 +103,23 @@ def run(
 
 @app.command()
 @over_corpus
-def ingest(corpus: CorpusArguments) -> None:
+def ingest(
+    corpus: CorpusArguments,
+    only: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--only",
+            metavar="<FILE>",
+            help="A new file of a corpus that is catalogued (may be given several times): it alone is read, as an unlabelled "
+            "clip, at a cost that does not grow with the corpus.",
+        ),
+    ] = None,
+) -> None:
     """Read a corpus into the catalogue: recognise, probe, hash; unusable files are quarantined with a reason."""
-    from flows.options import DemoOptions
+    from flows.options import IngestOptions
 
-    run_flow("flows.ingest:ingest", corpus.options(DemoOptions))
+    named = tuple(str(path.absolute()) for path in only or ())
+    run_flow("flows.ingest:ingest", corpus.options(IngestOptions, only=named))
 
 
 @app.command()

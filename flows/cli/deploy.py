@@ -139,7 +139,14 @@ def _own_deployment(corpus: CorpusArguments, own: dict[str, Any], training: dict
         check_deployment_name,
     )
     from flows.deploying.registering import next_start
-    from flows.options import DemoOptions, LayerOptions, RefreshOptions, RetrainOptions, SearchOptions
+    from flows.options import (
+        DemoOptions,
+        IngestOptions,
+        LayerOptions,
+        RefreshOptions,
+        RetrainOptions,
+        SearchOptions,
+    )
     from infra.objects.bucket_address import is_bucket_address
     from mer.errors import ConfigError
 
@@ -156,6 +163,7 @@ def _own_deployment(corpus: CorpusArguments, own: dict[str, Any], training: dict
     if own["cron"]:
         next_start(own["cron"], own["timezone"])
     kinds: dict[str, type[DemoOptions]] = {
+        "ingest": IngestOptions,
         "retrain": RetrainOptions,
         "refresh": RefreshOptions,
         "search": SearchOptions,

@@ -137,7 +137,7 @@ def _watch(
     corpus: CorpusArguments, flow: str, deployment: str, training: dict[str, Any], looks: _Looks
 ) -> Any:
     """The watch, after its first lines; what cannot work is said before."""
-    from flows.options import DemoOptions, RefreshOptions, RetrainOptions
+    from flows.options import DemoOptions, IngestOptions, RefreshOptions, RetrainOptions
     from flows.watching.rule import Rule
     from flows.watching.starters import DeploymentStarter, ProcessStarter, Starter
     from flows.watching.watch import Watch, watch_key
@@ -149,7 +149,11 @@ def _watch(
     settings = load_settings()
     if training and flow == "ingest":
         raise ConfigError(f"--{' and --'.join(training)}: flow ingest registers no version")
-    kinds = {"refresh": RefreshOptions, "retrain": RetrainOptions, "ingest": DemoOptions}
+    kinds: dict[str, type[DemoOptions]] = {
+        "refresh": RefreshOptions,
+        "retrain": RetrainOptions,
+        "ingest": IngestOptions,
+    }
     options = corpus.options(kinds[flow], **training)
     name = options.catalogue_name(corpus.corpus)
     source: Source

@@ -339,7 +339,7 @@ def content_ids(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[st
     elif spec.noise is not None:
         known = noisy_contents(space.catalogue.clips(corpus, only=clip_ids))
     else:
-        known = space.catalogue.contents(corpus)
+        known = space.catalogue.contents(corpus, clip_ids)
     if missing := [name for name in clip_ids if name not in known]:
         raise CatalogueError(
             f"{len(missing)} clips are not of corpus {corpus!r} any more, first {missing[0]!r}: ingest it again"

@@ -160,5 +160,7 @@ def source_digest() -> str:
     for package in ("mer", "tasks"):
         root = Path(str(files(package)))
         for path in sorted(root.rglob("*.py")):
-            found.update(f"{package}/{path.relative_to(root).as_posix()}".encode() + b"\0" + path.read_bytes())
+            found.update(
+                f"{package}/{path.relative_to(root).as_posix()}".encode() + b"\0" + path.read_bytes()
+            )
     return found.hexdigest()

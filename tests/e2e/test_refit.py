@@ -42,7 +42,9 @@ def test_a_refresh_fits_when_enough_is_new_and_not_before(
 
     add_unlabelled(corpus, "few", 2, seed=7)
     few = home.mer("refresh", *given).stdout
-    assert "0 new labelled clips of 10 needed, 1.8 % new pairs of 5 % needed -> nothing is fitted" in few, _growth(few)
+    assert "0 new labelled clips of 10 needed, 1.8 % new pairs of 5 % needed -> nothing is fitted" in few, (
+        _growth(few)
+    )
     assert "2 clips wait for the next fit" in few
     after = fits()
     assert {kind: after[kind] for kind in FITTED} == {kind: before[kind] for kind in FITTED}
