@@ -145,7 +145,10 @@ def load_examples(space: Workspace, dataset: DatasetRef) -> SnapshotClips:
 
 def clip_ids_of(dataset: DatasetRef) -> tuple[str, ...]:
     """Names of all clips of a snapshot, in its order."""
-    return load_examples(workspace(), dataset).examples.clip_ids
+    import pyarrow.parquet as pq
+
+    table = io.BytesIO(workspace().artifacts.read(dataset.ref, "examples.parquet"))
+    return tuple(pq.read_table(table, columns=["name"])["name"].to_pylist())
 
 
 def holdout_parts(space: Workspace, dataset: DatasetRef) -> dict[str, tuple[str, ...]]:
@@ -207,7 +210,7 @@ def load_partitions(space: Workspace, dataset: DatasetRef) -> tuple[Examples, Ma
 def _usable(space: Workspace, corpus: str, plan: SnapshotPlan) -> list[ClipRow]:
     """The clips a recipe works with: what its quality bounds leave out of training is no member; the holdout stays whole."""
     rows = space.catalogue.clips(corpus, plan.recogniser)
-    equal = equal_contents(rows)
+    equal = equal_contents(space.catalogue.clips_sharing_content(corpus))
     for line in equal.lines():
         logging.getLogger(__name__).warning(line)
     rows = with_settled_labels(rows, equal)
@@ -225,7 +228,8 @@ def training_problem(corpus: str, plan: SnapshotPlan) -> str | None:
     """Why nothing can be trained on the labels of a corpus, and what to do; None: something can."""
     rows = workspace().catalogue.clips(corpus)
     try:
-        _require_labels(with_settled_labels(rows, equal_contents(rows)), plan.emotions)
+        equal = equal_contents(workspace().catalogue.clips_sharing_content(corpus))
+        _require_labels(with_settled_labels(rows, equal), plan.emotions)
     except CorpusError as error:
         return str(error)
     return None

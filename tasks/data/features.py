@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from prefect import task
 
 from infra.artifacts import ArtifactRef, Scalar
+from infra.catalogue.bulk import MOST_NAMED
 from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.clips import Clip
 from mer.errors import ConfigError, MediaError, QuarantineReason, WeightsError
@@ -263,10 +264,20 @@ def _tried_again(passing: Sequence[str]) -> MediaError:
     )
 
 
-def missing_contents(space: Workspace, feature_key: str, contents: Sequence[str]) -> list[str]:
-    """Contents without features under `feature_key`, sorted; shards that fail verification count as missing."""
+def missing_contents(
+    space: Workspace, feature_key: str, contents: Sequence[str], sound: set[ArtifactRef] | None = None
+) -> list[str]:
+    """Contents without features under `feature_key`, sorted; shards that fail verification count as missing.
+
+    Args:
+        space: where the shards are.
+        feature_key: of the feature set.
+        contents: what is looked for.
+        sound: shards that were verified before in the same search; those that are verified now are added.
+    """
     have = space.catalogue.features_of(feature_key, contents)
-    shards = list(dict.fromkeys(have.values()))
+    sound = set() if sound is None else sound
+    shards = [shard for shard in dict.fromkeys(have.values()) if shard not in sound]
     removed = set(gone(space, shards))
     have = {content: shard for content, shard in have.items() if shard not in removed}
     for ref in shards:
@@ -279,6 +290,8 @@ def missing_contents(space: Workspace, feature_key: str, contents: Sequence[str]
             space.catalogue.forget_shard(ref)
             space.artifacts.discard(ref)
             have = {content: shard for content, shard in have.items() if shard != ref}
+        else:
+            sound.add(ref)
     return sorted(set(contents) - set(have))
 
 
@@ -379,10 +392,19 @@ def _reads(spec: FeatureSpec) -> tuple[object, ...]:
 
 
 def representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> list[str]:
-    """One clip for every content that lacks the features."""
-    ids = content_ids(space, features, sorted(clip_ids))
-    first = {content: name for name, content in reversed(ids.items())}
-    return [first[content] for content in missing_contents(space, features.key, list(first))]
+    """One clip for every content that lacks the features, the first by name, in the order of contents.
+
+    Clips are looked at in parts, so that what is held in memory is what is lacking, not the corpus.
+    """
+    first: dict[str, str] = {}
+    sound: set[ArtifactRef] = set()
+    for part in cut(sorted(clip_ids), MOST_NAMED):
+        ids = content_ids(space, features, part)
+        lacking = set(missing_contents(space, features.key, list(ids.values()), sound))
+        for name, content in ids.items():
+            if content in lacking:
+                first.setdefault(content, name)
+    return [first[content] for content in sorted(first)]
 
 
 def _shards(space: Workspace, features: FeatureSetRef, contents: Sequence[str]) -> list[Shard]:
