@@ -79,7 +79,9 @@ def retrained(options: RetrainOptions) -> RetrainReport | None:
         show_remarks(training_remarks(dataset, recipe.gate.min_clips))
         if not _called_for(options, recipe, model, dataset):
             return None
-        waits = options.refit == "grown" and options.on_drift != "start"  # what drift called for does not wait
+        waits = (
+            options.refit == "grown" and options.on_drift != "start"
+        )  # what drift called for does not wait
         refit = plan_refit.submit(model, recipe, dataset, waits).result()
         show_refit(refit)
         if not refit.fits:  # what is new waits with its features

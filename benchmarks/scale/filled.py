@@ -10,9 +10,12 @@ import csv
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from sqlalchemy import Connection
 
 from tasks.stage.workspace import Workspace
 
@@ -20,10 +23,11 @@ CORPUS, FEW = "many", "few"
 EMOTIONS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 CLIP_BYTES = 400_000
 """Size of a clip as the catalogue has it: four seconds of 16-bit sound at 48 kHz."""
-SHARD = 1024
+SHARD = 4096
+"""The most clips a shard may have."""
 LABELLED = 10
 """One clip in so many has a label."""
-AT_ONCE = 50_000
+AT_ONCE = 100_000
 LEFT = 0.01
 """Share of the clips whose features are not extracted yet: a run that was killed at 99 %."""
 _STAMP = 1_700_000_000_000_000_000
@@ -44,30 +48,62 @@ def content(number: int) -> str:
     return hashlib.sha256(f"clip {number}".encode()).hexdigest()
 
 
-def fill(space: Workspace, root: Path, rows: int, *, with_files: bool) -> None:
-    """Clips, labels and the features of all but the last `LEFT` of them."""
-    from infra.catalogue import ClipUpsert
+def fill(space: Workspace, root: Path, rows: int, *, before: int = 0, with_files: bool = False) -> None:
+    """Clips with labels up to a number of rows, and the features of all but the last `LEFT` of them.
 
+    Args:
+        space: of the home.
+        root: folder of the corpus.
+        rows: clips there are in the end.
+        before: clips there are already.
+        with_files: their files too.
+    """
     root.mkdir(parents=True, exist_ok=True)
+    number = space.catalogue.upsert_corpus(CORPUS, root, "table", EMOTIONS)
     size = 1 if with_files else CLIP_BYTES
-    space.catalogue.upsert_corpus(CORPUS, root, "table", EMOTIONS)
-    for numbers in parts(rows, AT_ONCE):
-        clips = [
-            ClipUpsert(
-                name=f"clip{number:08d}", content=content(number), path=str(path_of(root, number)), size=size,
-                mtime_ns=_STAMP, duration_seconds=4.0, has_audio=True, has_video=False, speaker=f"s{number % 499}",
-                split="train" if number % LABELLED == 0 else "unlabelled",
-            )
-            for number in numbers
-        ]  # fmt: skip
-        space.catalogue.upsert_clips(CORPUS, clips)
-        labels = [
-            (f"clip{number:08d}", emotion_of(number), None) for number in numbers if number % LABELLED == 0
-        ]
-        space.catalogue.set_gold_labels(CORPUS, labels)
-    _write_features(space, rows - int(LEFT * rows))
+    columns = {
+        "clips": "corpus_id name content path duration_seconds has_audio has_video speaker split",
+        "media_files": "corpus_id path name size mtime_ns content",
+        "gold_labels": "corpus_id name emotion",
+    }
+    with space.catalogue.database.writing() as connection:
+        for numbers in parts(before, rows, AT_ONCE):
+            named = [(clip, f"clip{clip:08d}", content(clip), str(path_of(root, clip))) for clip in numbers]
+            values: dict[str, list[tuple[object, ...]]] = {
+                "clips": [
+                    (number, name, of, path, 4.0, True, False, f"s{clip % 499}", split_of(clip))
+                    for clip, name, of, path in named
+                ],
+                "media_files": [(number, path, name, size, _STAMP, of) for _, name, of, path in named],
+                "gold_labels": [
+                    (number, name, emotion_of(clip)) for clip, name, _, _ in named if clip % LABELLED == 0
+                ],
+            }
+            for table, inserted in values.items():
+                _insert(connection, table, columns[table].split(), inserted)
+    _write_features(space, before - int(LEFT * before), rows - int(LEFT * rows))
     if with_files:
         _write_files(root, rows)
+
+
+def _insert(
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Rows that are not there yet, by what the database has for many."""
+    listed = ", ".join(columns)
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "postgresql":
+        with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({listed}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+    else:
+        marks = ", ".join("?" * len(columns))
+        driver.executemany(f"INSERT INTO {table} ({listed}) VALUES ({marks})", rows)
+
+
+def split_of(number: int) -> str:
+    """One clip in `LABELLED` is trained on."""
+    return "train" if number % LABELLED == 0 else "unlabelled"
 
 
 def emotion_of(number: int) -> str:
@@ -89,15 +125,15 @@ def feature_set(space: Workspace) -> str:
     return plan_features.fn(CORPUS, {"acoustic": stream.features}, (), SHARD).features["acoustic"].key
 
 
-def _write_features(space: Workspace, count: int) -> None:
+def _write_features(space: Workspace, before: int, count: int) -> None:
     from mer.features.clip_feature import ClipFeature
     from tasks.data.features import commit_shard
 
     key = feature_set(space)
-    for numbers in parts(count, SHARD):
+    for numbers in parts(before, count, SHARD):
         values = np.random.default_rng(numbers[0]).normal(size=(len(numbers), 1, 2)).astype(np.float32)
         features = [ClipFeature(value, present=True) for value in values]
-        commit_shard(space, key, [content(number) for number in numbers], lambda ready=features: ready)
+        commit_shard(space, key, [content(number) for number in numbers], partial(list, features))
 
 
 def _write_files(root: Path, rows: int) -> None:
@@ -167,10 +203,10 @@ def make_model(space: Workspace, folder: Path) -> None:
     space.catalogue.set_alias(FEW, "champion", version.version, "the benchmark's")
 
 
-def parts(count: int, size: int) -> Iterator[Sequence[int]]:
-    """Numbers from 0 on, so many at once."""
-    for first in range(0, count, size):
-        yield range(first, min(first + size, count))
+def parts(first: int, end: int, size: int) -> Iterator[Sequence[int]]:
+    """Numbers from `first` to before `end`, so many at once."""
+    for begin in range(first, end, size):
+        yield range(begin, min(begin + size, end))
 
 
 def _ensured(folder: Path) -> Path:

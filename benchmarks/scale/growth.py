@@ -2,15 +2,16 @@
 
     python -m benchmarks.scale [--rows 1000 10000 100000 1000000] [--database sqlite|postgres] [--quick] [--json PATH]
 
-Homes are made below `--folder`, one for each number of rows, filled by the catalogue's bulk path with clips of two numbers each
-as features (a tenth of them labelled). Measured is the processor time of the product's own functions, in one process without
-Prefect, and of Postgres' backends. Of one clip, the lower quartile (on Postgres the mean) over `--repeats` new ones: `ingest` (`mer
-ingest --only FILE`: probe, hash, catalogue), `features` (plan and extract that clip), `predict` (a warm `mer predict FILE`). Of the
-whole corpus, once: `listing` (the corpora of `mer status`), `snapshot`, `growth` (whether to fit again), `whole_ingest` (`mer
-ingest` with one new file; up to `--files` rows, whose files are made), `retrain` (a fit of the served view with its answers for all
-clips; up to `--fits` rows). `resume`: a run of which 99 % was extracted plans the rest in a process of its own; what it reads
-(files, cached or not, its own code among them) is compared with the clips' own bytes, 400 kB each. `--quick`: 1,000 and 10,000
-rows. Postgres is the wheel's, as the full profile runs it; its reads are not counted.
+A home below `--folder` grows to each number of rows, filled by the database's own bulk path with clips of two numbers
+each as features (a tenth of them labelled). Measured is the processor time of the product's own functions, in one process
+without Prefect, and of Postgres' backends. Of one clip, the lower quartile (on Postgres the mean) over `--repeats` new ones:
+`ingest` (`mer ingest --only FILE`: probe, hash, catalogue), `features` (plan and extract that clip), `predict` (a warm `mer
+predict FILE`). Of the whole corpus, once: `listing` (the corpora of `mer status`), `snapshot`, `growth` (whether to fit
+again), `whole_ingest` (`mer ingest` with one new file; up to `--files` rows, whose files are made), `retrain` (a fit of the
+served view with its answers for all clips; up to `--fits` rows). `resume`: a run of which 99 % was extracted plans the rest
+in a process of its own; what it reads (files, cached or not, its own code among them) is compared with the clips' own bytes,
+400 kB each. `--quick`: 1,000 and 10,000 rows. Postgres is the wheel's, as the full profile runs it; its reads are not
+counted.
 
 JSON keys, for each number of rows N: `<name>_ms_N` of ingest, features, predict; `<name>_s_N` of listing, snapshot, growth,
 whole_ingest, retrain, resume, fill; `resume_read_percent_N`, `resume_read_mb_N`, `resume_peak_mb_N`, `resume_left_N`.
@@ -22,7 +23,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.command import Figure, parser, write_figures
@@ -53,15 +56,15 @@ def main() -> None:
         return
     sizes = sorted(chosen.rows or (QUICK if chosen.quick else ROWS))
     folder = (chosen.folder / chosen.database).resolve()
-    figures: dict[str, Figure] = {}
-    found: dict[int, Mapping[str, float]] = {}
+    shutil.rmtree(folder, ignore_errors=True)
     try:
-        for rows in sizes:
-            found[rows] = _measured(folder, rows, chosen)
-            figures |= {f"{name}_{rows}": value for name, value in found[rows].items()}
-            print(f"{rows} rows: " + ", ".join(f"{k} {v:.4g}" for k, v in found[rows].items()), flush=True)
+        found = dict(_measured(folder, sizes, chosen))
     finally:
         _stop_postgres(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+    figures: dict[str, Figure] = {
+        f"{name}_{rows}": value for rows, values in found.items() for name, value in values.items()
+    }
     few, many = found[sizes[0]], found[sizes[-1]]
     ratio = (many["features_ms"] + many["predict_ms"]) / (few["features_ms"] + few["predict_ms"])
     figures |= {"one_clip_ratio": ratio, "ingest_ratio": many["ingest_ms"] / few["ingest_ms"]}
@@ -69,34 +72,38 @@ def main() -> None:
     write_figures(chosen.json, figures)
 
 
-def _measured(folder: Path, rows: int, chosen: object) -> dict[str, float]:
+def _measured(
+    folder: Path, sizes: Sequence[int], chosen: Namespace
+) -> Iterator[tuple[int, Mapping[str, float]]]:
+    """Figures of one home that grows to each of these sizes."""
     from benchmarks.scale.filled import fill, make_model
-    from benchmarks.scale.measures import one_clip, timed, whole_corpus
+    from benchmarks.scale.measures import one_clip, retrained, timed, whole_corpus
     from tasks.stage.workspace import workspace
 
-    database, repeats = chosen.database, chosen.repeats  # type: ignore[attr-defined]
-    home, root = folder / f"home-{rows}", folder / f"corpus-{rows}"
-    for path in (home, root):
-        shutil.rmtree(path, ignore_errors=True)
-    environment = {"MER_HOME": str(home), **_database(folder, database, rows)}
+    environment = {"MER_HOME": str(folder / "home"), **_database(folder, chosen.database)}
     os.environ.update(environment)
-    space = workspace()
-    with_files = rows <= chosen.files  # type: ignore[attr-defined]
-    seconds = timed(lambda: fill(space, root, rows, with_files=with_files), space)
-    make_model(space, folder / f"few-{rows}")
-    found = one_clip(space, root, repeats)
-    found |= whole_corpus(space, root, with_files=with_files, retrains=False)
-    found |= resumed(environment, rows)
-    if rows <= chosen.fits:  # type: ignore[attr-defined]
-        found |= whole_corpus(space, root, with_files=False, retrains=True)
-    for path in (root, folder / f"few-{rows}"):
-        shutil.rmtree(path, ignore_errors=True)
-    space.catalogue.close()
-    shutil.rmtree(home, ignore_errors=True)
-    return {**found, "fill_s": seconds}
+    space, root, before = workspace(), folder / "corpus", 0
+    make_model(space, folder / "few")
+    for rows in sizes:
+        files, fits = rows <= chosen.files, rows <= chosen.fits
+        seconds = timed(partial(fill, space, root, rows, before=before, with_files=files), space)
+        figures = {**one_clip(space, root / f"new{rows}", chosen.repeats), "fill_s": seconds}
+        _tell(rows, figures)
+        figures |= whole_corpus(space, root / f"later{rows}", with_files=files, root=root)
+        _tell(rows, figures)
+        figures |= resumed(environment, rows)
+        if fits:
+            figures |= retrained(space)
+        _tell(rows, figures)
+        yield rows, figures
+        before = rows
 
 
-def _database(folder: Path, kind: str, rows: int) -> dict[str, str]:
+def _tell(rows: int, figures: Mapping[str, float]) -> None:
+    print(f"{rows} rows: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()), flush=True)
+
+
+def _database(folder: Path, kind: str) -> dict[str, str]:
     """Variables of a database of its own; empty for SQLite in the home."""
     if kind == "sqlite":
         return {}
@@ -107,7 +114,7 @@ def _database(folder: Path, kind: str, rows: int) -> dict[str, str]:
     from infra.settings import load_settings
 
     server = start("postgres", load_settings(home=folder / "servers"))
-    name = f"scale_{rows}"
+    name = "scale"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import mean, quantiles
 
@@ -14,7 +15,7 @@ from benchmarks.scale.filled import CORPUS, FEW, RECIPE, SHARD, write_sound
 from tasks.stage.workspace import Workspace
 
 
-def one_clip(space: Workspace, root: Path, repeats: int) -> dict[str, float]:
+def one_clip(space: Workspace, folder: Path, repeats: int) -> dict[str, float]:
     """Processor milliseconds of ingesting, extracting and predicting one new clip, lower quartiles; the first clip warms up."""
     from mer.recipes.loading import parse_recipe
     from tasks.data.features import extract_shard, plan_features
@@ -28,47 +29,61 @@ def one_clip(space: Workspace, root: Path, repeats: int) -> dict[str, float]:
         for shard in plan_features.fn(CORPUS, specs, [name], SHARD).shards:
             extract_shard.fn(CORPUS, shard)
 
+    seed = int.from_bytes(folder.name.encode()[-4:], "big") % 1_000_000
     for number in range(repeats + 1):
-        path = write_sound(root / "new" / f"new{number:03d}.wav", 10_000 + number)
+        path = write_sound(folder / f"{folder.name}_{number:03d}.wav", seed + number)
         asked = PredictionRequest([str(path)], out="", model=FEW)
-        seconds["ingest"].append(
-            timed(lambda path=path: catalogue_files.fn(CORPUS, [str(path)], True), space)
-        )
-        seconds["features"].append(timed(lambda path=path: extract(path.stem), space))
-        seconds["predict"].append(timed(lambda asked=asked: predict_files(asked), space))
+        seconds["ingest"].append(timed(partial(catalogue_files.fn, CORPUS, [str(path)], True), space))
+        seconds["features"].append(timed(partial(extract, path.stem), space))
+        seconds["predict"].append(timed(partial(predict_files, asked), space))
     if space.catalogue.database.is_postgres:  # whose processor time comes in hundredths of a second
         return {f"{name}_ms": 1000 * mean(found[1:]) for name, found in seconds.items()}
     return {f"{name}_ms": 1000 * quantiles(found[1:], n=4)[0] for name, found in seconds.items()}
 
 
-def whole_corpus(space: Workspace, root: Path, *, with_files: bool, retrains: bool) -> dict[str, float]:
-    """Processor seconds of what looks at all clips: listing, snapshot, growth, and where asked for whole ingestion and a fit."""
+def whole_corpus(space: Workspace, folder: Path, *, with_files: bool, root: Path) -> dict[str, float]:
+    """Processor seconds of what looks at all clips: listing, snapshot, growth, and with files whole ingestion.
+
+    Args:
+        space: of the home.
+        folder: where a new clip comes to.
+        with_files: the clips' files are there.
+        root: of the corpus.
+    """
     from flows.status.corpora import corpora
+    from mer.recipes.loading import parse_recipe
+    from tasks.data.dataset import snapshot_dataset
+    from tasks.data.named_files import catalogue_files
+    from tasks.stage.references import DatasetRef, SnapshotPlan
+
+    recipe = parse_recipe(RECIPE, origin="scale")
+    plan = SnapshotPlan.of(recipe)
+    found = {"listing_s": timed(lambda: list(corpora(space)), space)}
+    taken: list[DatasetRef] = []
+    found["snapshot_s"] = timed(lambda: taken.append(snapshot_dataset.fn(CORPUS, plan)), space)
+    later = write_sound(folder / "later.wav", 77)
+    if with_files:
+        found["whole_ingest_s"] = timed(lambda: _ingest(root, recipe.emotions), space)
+    else:
+        catalogue_files.fn(CORPUS, [str(later)], True)
+    before, now = taken[0].membership, snapshot_dataset.fn(CORPUS, plan).membership
+    found["growth_s"] = timed(lambda: space.catalogue.growth(before, now), space)
+    return found
+
+
+def retrained(space: Workspace) -> dict[str, float]:
+    """Processor seconds of one fit of the served view, with its answers for all clips."""
     from mer.recipes.loading import parse_recipe
     from tasks.data.dataset import snapshot_dataset
     from tasks.data.features import plan_features
     from tasks.stage.references import SnapshotPlan
 
     recipe = parse_recipe(RECIPE, origin="scale")
-    plan = SnapshotPlan.of(recipe)
-    found = {"listing_s": timed(lambda: list(corpora(space)), space)}
-    before = snapshot_dataset.fn(CORPUS, plan)
-    write_sound(root / "later" / "later.wav", 77)
-    if with_files:
-        found["whole_ingest_s"] = timed(lambda: _ingest(root, recipe.emotions), space)
-    else:
-        from tasks.data.named_files import catalogue_files
-
-        catalogue_files.fn(CORPUS, [str(root / "later" / "later.wav")], True)
-    found["snapshot_s"] = timed(lambda: snapshot_dataset.fn(CORPUS, plan), space)
-    now = snapshot_dataset.fn(CORPUS, plan)
-    found["growth_s"] = timed(lambda: space.catalogue.growth(before.membership, now.membership), space)
-    if retrains:
-        names = [row.name for row in space.catalogue.clips(CORPUS)]
-        features = plan_features.fn(CORPUS, {"acoustic": recipe.streams["acoustic"].features}, names, SHARD)
-        _complete(space, features.shards)
-        found["retrain_s"] = timed(lambda: _fit(now, features.features["acoustic"]), space)
-    return found
+    dataset = snapshot_dataset.fn(CORPUS, SnapshotPlan.of(recipe))
+    names = [row.name for row in space.catalogue.clips(CORPUS)]
+    plan = plan_features.fn(CORPUS, {"acoustic": recipe.streams["acoustic"].features}, names, SHARD)
+    _complete(space, plan.shards)
+    return {"retrain_s": timed(lambda: _fit(dataset, plan.features["acoustic"]), space)}
 
 
 def _ingest(root: Path, emotions: tuple[str, ...]) -> None:
@@ -90,7 +105,7 @@ def _complete(space: Workspace, shards: object) -> None:
         for features in shard.features:
             contents = list(content_ids(space, features, shard.clip_ids).values())
             made = [ClipFeature(np.ones((1, 2), np.float32), present=True) for _ in contents]
-            commit_shard(space, features.key, contents, lambda made=made: made)
+            commit_shard(space, features.key, contents, partial(list, made))
 
 
 def _fit(dataset: object, features: object) -> None:

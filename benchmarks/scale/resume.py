@@ -35,10 +35,11 @@ def resume() -> None:
     """Plan what is left of the last snapshot's clips, as a run does, and print what that took."""
     import time
 
+    from mer.recipes import FoldPlan
     from mer.recipes.loading import parse_recipe
-    from tasks.data.dataset import clip_ids_of, snapshot_dataset  # noqa: F401  (imports are not measured)
+    from tasks.data.dataset import clip_ids_of
     from tasks.data.features import plan_features
-    from tasks.stage.references import DatasetRef, FoldPlan
+    from tasks.stage.references import DatasetRef
     from tasks.stage.workspace import workspace
 
     recipe = parse_recipe(RECIPE, origin="scale")

@@ -144,11 +144,14 @@ def load_examples(space: Workspace, dataset: DatasetRef) -> SnapshotClips:
 
 
 def clip_ids_of(dataset: DatasetRef) -> tuple[str, ...]:
-    """Names of all clips of a snapshot, in its order."""
+    """Names of all clips of a snapshot, in its order; nothing else of it is held in memory."""
     import pyarrow.parquet as pq
 
-    table = io.BytesIO(workspace().artifacts.read(dataset.ref, "examples.parquet"))
-    return tuple(pq.read_table(table, columns=["name"])["name"].to_pylist())
+    names: list[str] = []
+    file = pq.ParquetFile(workspace().artifacts.fetch(dataset.ref) / "examples.parquet")
+    for batch in file.iter_batches(columns=["name"], use_threads=False):
+        names += batch.column(0).to_pylist()
+    return tuple(names)
 
 
 def holdout_parts(space: Workspace, dataset: DatasetRef) -> dict[str, tuple[str, ...]]:

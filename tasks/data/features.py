@@ -398,7 +398,9 @@ def representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequenc
     """
     first: dict[str, str] = {}
     sound: set[ArtifactRef] = set()
-    for part in cut(sorted(clip_ids), MOST_NAMED):
+    names = sorted(clip_ids)
+    for begin in range(0, len(names), MOST_NAMED):
+        part = names[begin : begin + MOST_NAMED]
         ids = content_ids(space, features, part)
         lacking = set(missing_contents(space, features.key, list(ids.values()), sound))
         for name, content in ids.items():
