@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeVar
 from prefect import task
 
 from infra.artifacts import ArtifactRef, Scalar
-from infra.catalogue.bulk import MOST_NAMED
 from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.clips import Clip
 from mer.errors import ConfigError, MediaError, QuarantineReason, WeightsError
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
 SHARD_KIND = "features"
 _SHOWN = 5
 """Clips that a message names."""
+LOOKED_AT = 4096
+"""Clips that are looked up at a time: of few the catalogue reads only their rows."""
 Item = TypeVar("Item")
 
 
@@ -399,8 +400,8 @@ def representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequenc
     first: dict[str, str] = {}
     sound: set[ArtifactRef] = set()
     names = sorted(clip_ids)
-    for begin in range(0, len(names), MOST_NAMED):
-        part = names[begin : begin + MOST_NAMED]
+    for begin in range(0, len(names), LOOKED_AT):
+        part = names[begin : begin + LOOKED_AT]
         ids = content_ids(space, features, part)
         lacking = set(missing_contents(space, features.key, list(ids.values()), sound))
         for name, content in ids.items():
