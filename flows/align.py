@@ -12,6 +12,7 @@ from flows.ingest import ingest_corpus
 from flows.options import AlignOptions
 from flows.pipeline_flow import pipeline_flow
 from flows.pretrain import pretrain_views
+from flows.progress import alignment, ended_in_turn
 from flows.reporting import show_alignment_study
 from mer.errors import ConfigError, CorpusError
 from mer.training.partition import FINAL_VIEW
@@ -34,15 +35,16 @@ def align(options: AlignOptions) -> dict[str, dict[str, float]]:
         raise CorpusError(f"expected clips with {', '.join(recipe.anchors)} to align, found too few")
     experiment = pretrain_views(experiment)
     running = {
-        stream: [
-            study_alignment_of_view.submit(view, experiment.pair(stream, view), options.study)
+        stream: {
+            view.name: study_alignment_of_view.submit(view, experiment.pair(stream, view), options.study)
             for view in experiment.views
             if view.name != FINAL_VIEW
-        ]
+        }
         for stream in anchors
     }
     figures = {}
     for stream, studies in running.items():
-        figures[stream] = pooled_study([study.result() for study in studies], options.study)
+        done = ended_in_turn(f"study of {alignment(stream)}", studies)
+        figures[stream] = pooled_study(list(done.values()), options.study)
         show_alignment_study(figures[stream], stream, anchors[stream])
     return figures

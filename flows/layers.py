@@ -11,7 +11,7 @@ from flows.features import extract, settle_texts
 from flows.ingest import ingest_corpus
 from flows.options import LayerOptions
 from flows.pipeline_flow import pipeline_flow
-from flows.progress import begin_stage, layer_study, tell_found
+from flows.progress import begin_stage, ended_in_turn, layer_study, was_found
 from flows.reporting import show_layers
 from flows.workers.device_time import device_time_tracked
 from mer.adaptation.block import Block
@@ -70,8 +70,7 @@ def study_views(experiment: Experiment, stream: str) -> dict[str, StageResult]:
     studies = {
         view.name: study_layers_of_view.submit(view, stream, config, states) for view in experiment.views
     }
-    results = {view: study.result() for view, study in studies.items()}
-    tell_found(results.values())
+    results = ended_in_turn(layer_study(stream), studies, was_found)
     show_layers(results, stream)
     return results
 

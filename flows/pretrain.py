@@ -16,7 +16,7 @@ from flows.ingest import ingest_corpus
 from flows.layers import study_layers
 from flows.options import AdaptOptions, DemoOptions
 from flows.pipeline_flow import pipeline_flow
-from flows.progress import adaptation, alignment, begin_stage, tell_found
+from flows.progress import adaptation, alignment, begin_stage, ended_in_turn, was_found
 from flows.reporting import show_adapters, show_retrieval
 from mer.adaptation.block import Block
 from mer.errors import ConfigError, CorpusError
@@ -110,8 +110,7 @@ def adapt_stream(experiment: Experiment, stream: str) -> Experiment:
         )
         for view in experiment.views
     }
-    adapters = {view: adapter.result() for view, adapter in running.items()}
-    tell_found(adapters.values())
+    adapters = ended_in_turn(adaptation(stream), running, was_found)
     embedded = {
         view.name: embed_adapted.submit(
             view, stream, options, variants[blocks[view.name].start], adapters[view.name].ref, shard_clips
@@ -119,12 +118,13 @@ def adapt_stream(experiment: Experiment, stream: str) -> Experiment:
         for view in experiment.views
     }
     show_adapters(adapters, stream)
+    adapted = ended_in_turn(f"{stream} adapted", embedded)
     learnt = {
         view.name: replace(
             experiment.learnt_of(stream, view),
             block=blocks[view.name],
             adapter=adapters[view.name].ref,
-            adapted=embedded[view.name].result(),
+            adapted=adapted[view.name],
         )
         for view in experiment.views
     }
@@ -178,8 +178,7 @@ def align_stream(experiment: Experiment, stream: str) -> Experiment:
         view.name: align_view.submit(view, pairs[view.name], experiment.earlier_view(view))
         for view in experiment.views
     }
-    alignments = {view: aligned.result() for view, aligned in running.items()}
-    tell_found(alignments.values())
+    alignments = ended_in_turn(alignment(stream), running, was_found)
     embedded = {
         view.name: embed_aligned.submit(
             view, pairs[view.name].trained, alignments[view.name].ref, shard_clips
@@ -187,11 +186,12 @@ def align_stream(experiment: Experiment, stream: str) -> Experiment:
         for view in experiment.views
     }
     show_retrieval(alignments, stream, experiment.recipe.anchors[stream])
+    aligned = ended_in_turn(f"{stream} aligned", embedded)
     learnt = {
         view.name: replace(
             experiment.learnt_of(stream, view),
             alignment=alignments[view.name].ref,
-            aligned=embedded[view.name].result(),
+            aligned=aligned[view.name],
         )
         for view in experiment.views
     }

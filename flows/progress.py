@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import copy_context
 from threading import Thread
 from typing import TypeVar
@@ -16,6 +16,7 @@ from prefect.futures import PrefectFuture, as_completed
 from flows.terminal import console
 from mer.recipes import Recipe
 from mer.recipes.studies import studied_streams
+from tasks.stage.part_progress import listening
 from tasks.stage.run import StageResult
 
 INGEST, FEATURES, FUSION, PSEUDO_LABELS, EVALUATION, REGISTRATION = (
@@ -72,12 +73,6 @@ def begin_stage(name: str) -> None:
     """Print the stage that begins now, with its number where it is one of those planned."""
     number = f"[{_plan.index(name) + 1}/{len(_plan)}] " if name in _plan else ""
     console.print(f"[bold]{number.replace('[', chr(92) + '[')}{name}[/]")
-
-
-def tell_found(results: Collection[StageResult]) -> None:
-    """Print how many of a stage's results were ready: nothing was computed for them now."""
-    if found := sum(not result.ran for result in results):
-        console.print(f"  [dim]found: {found} of {len(results)}[/]")
 
 
 class StepProgress:
@@ -171,6 +166,29 @@ class StepProgress:
         if seconds < TOLD_SECONDS:
             return ""
         return f" (about {duration(seconds)} left)"
+
+
+def ended_in_turn(
+    step: str, parts: Mapping[str, PrefectFuture[Value]], found: Callable[[Value], bool] = lambda value: False
+) -> dict[str, Value]:
+    """Results of a step's tasks by view; each view is named as soon as its result is there, and fits say how far they are.
+
+    Args:
+        step: name of the stage.
+        parts: view -> its task.
+        found: whether a result was ready, so that nothing was computed.
+    """
+    progress = StepProgress(step, len(parts), "view")
+    views = {id(part): view for view, part in parts.items()}
+    with listening(PartProgress(step)):
+        for part in progress.as_they_end(list(parts.values())):
+            progress.advance(views[id(part)], found=found(part.result()))
+    return {view: part.result() for view, part in parts.items()}
+
+
+def was_found(result: StageResult) -> bool:
+    """Nothing was computed for it now."""
+    return not result.ran
 
 
 class PartProgress:

@@ -68,9 +68,8 @@ def figures_of(report: Mapping[str, Any]) -> dict[str, Figure]:
             f"{name}_interval_low": row["accuracy_low"],
             f"{name}_interval_high": row["accuracy_high"],
         }
-    served = key_of(report["served"])
     for one in report.get("differences", ()):
-        base = f"{served}_minus_{key_of(one.get('system', 'other'))}"
+        base = f"{key_of(one['system'])}_minus_{key_of(one['minus'])}"
         figures |= {f"{base}_{key}": value for key, value in one.items() if isinstance(value, int | float)}
     return figures
 

@@ -35,6 +35,7 @@ from flows.cli.options import (
     PolicyOption,
     PoolingOption,
     PromoteOption,
+    PromotingOption,
     RefitOption,
     RejectOption,
     SamplerOption,
@@ -178,16 +179,21 @@ def train(corpus: CorpusArguments) -> None:
 def refresh(
     corpus: CorpusArguments,
     model: TrainedModelOption = "",
+    promote: PromotingOption = None,
+    approval: ApprovalOption = "",
     on_drift: OnDriftOption = "",
     refit: RefitOption = "grown",
 ) -> None:
     """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`).
 
-    A few new clips alone fit nothing: they wait, with their features, until there are enough (--refit always does not wait).
+    It registers a candidate, and serves it only with --promote, where the gate lets it. A few new clips alone fit nothing: they
+    wait, with their features, until there are enough (--refit always does not wait).
     """
     from flows.options import RefreshOptions
 
-    given = {"model": model, "on_drift": on_drift, "refit": refit}
+    given: dict[str, Any] = {"model": model, "approval": approval, "on_drift": on_drift, "refit": refit}
+    if promote is not None:
+        given["promote"] = promote
     run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, **given))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.options import ApprovalOption, DeployedRefitOption, TrainedModelOption
+from flows.cli.options import ApprovalOption, DeployedRefitOption, PromotingOption, TrainedModelOption
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 
 FlowOption = Annotated[
@@ -44,12 +44,6 @@ RetriesOption = Annotated[
 HoursOption = Annotated[
     float | None,
     typer.Option("--timeout-hours", min=0.01, help="Longest time of a run. Left out: as the flow says."),
-]
-PromotingOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--promote/--no-promote", help="Let the gate promote new versions. Left out: as the flow does."
-    ),
 ]
 RemoveOption = Annotated[
     str, typer.Option("--remove", metavar="NAME", help="Remove this deployment instead.", show_default=False)

@@ -121,6 +121,12 @@ TrainedModelOption = Annotated[
         show_default=False,
     ),
 ]
+PromotingOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--promote/--no-promote", help="Let the gate promote new versions. Left out: as the flow does."
+    ),
+]
 DriftClipsOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from flows.cli.options import ApprovalOption, RefitOption, TrainedModelOption
+from flows.cli.options import ApprovalOption, PromotingOption, RefitOption, TrainedModelOption
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 
 SourceArgument = Annotated[
@@ -23,8 +23,8 @@ FlowOption = Annotated[
     Literal["refresh", "retrain", "ingest"],
     typer.Option(
         "--flow",
-        help="What is started: refresh (self-training on what is new; registers a candidate), retrain (the gate may promote), "
-        "or ingest.",
+        help="What is started: refresh (self-training on what is new; a candidate, which the gate compares with --promote), "
+        "retrain (the gate may promote), or ingest.",
     ),
 ]
 DeploymentOption = Annotated[
@@ -78,6 +78,7 @@ def register(app: typer.Typer) -> None:
         settle_seconds: SettleOption = 5.0,
         runs: RunsOption = 0,
         model: TrainedModelOption = "",
+        promote: PromotingOption = None,
         approval: ApprovalOption = "",
         refit: RefitOption = "grown",
         background: BackgroundOption = False,
@@ -90,7 +91,8 @@ def register(app: typer.Typer) -> None:
         """
         local = not source.startswith("s3://")
         asked = replace(corpus, corpus=str(Path(source).resolve()) if local else source)
-        training = {name: value for name, value in (("model", model), ("approval", approval)) if value}
+        given = {"model": model or None, "promote": promote, "approval": approval or None}
+        training = {name: value for name, value in given.items() if value is not None}
         training |= {"refit": refit} if flow != "ingest" else {}
         if background or stop:
             key = _watch(asked, flow, deployment, training, _Looks(count, quiet_seconds, settle_seconds)).key

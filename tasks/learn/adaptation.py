@@ -22,6 +22,7 @@ from tasks.data.features import commit_shard, content_digest, content_ids, cut, 
 from tasks.learn.cross_fitting import embed_posteriors, open_cross_fitted, produce_cross_fitted
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
+from tasks.stage.part_progress import told_as
 from tasks.stage.references import FeatureSetRef, PrefixVariants, View
 from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
 from tasks.stage.workspace import Workspace, workspace
@@ -57,7 +58,8 @@ def adapt_view(view: View, name: str, stream: Stream, variants: PrefixVariants, 
         identity = base_identity(spec, weights)
         if posteriors is not None:
             labelled, options = examples.subset(np.flatnonzero(keep)), (config, posteriors, len(emotions))
-            return produce_cross_fitted(run, (encoder, identity), block, variants, labelled, options)
+            told = told_as(view.name)
+            return produce_cross_fitted(run, (encoder, identity), block, variants, labelled, options, told)
         adaptation = adapt(
             encoder,
             block,
@@ -69,7 +71,7 @@ def adapt_view(view: View, name: str, stream: Stream, variants: PrefixVariants, 
             ),
             FitMasks(partition.train[keep], partition.validation[keep]),
             config,
-            Resumable(run.checkpoint),
+            Resumable(run.checkpoint, told_as(view.name)),
         )
         folder = run.folder / "adapter"
         save_adapter(folder, adaptation, identity, block, config)

@@ -18,6 +18,7 @@ from tasks.data.features import commit_shard, content_digest, content_ids, cut, 
 from tasks.data.streams import alignable_key, alignable_table
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
+from tasks.stage.part_progress import told_as
 from tasks.stage.references import DatasetRef, FeatureSetRef, StreamInput, StreamPair, View
 from tasks.stage.run import Produced, StageResult, StageRun, digest, find_stage, run_stage
 from tasks.stage.workspace import Workspace, workspace
@@ -83,7 +84,7 @@ def _aligned(view: View, pair: StreamPair, *, fit: bool) -> StageResult | None:
             clips,
             config,
             TrainedEncoder(encoder, run.space.weights) if encoder else None,
-            Resumable(run.checkpoint),
+            Resumable(run.checkpoint, told_as(view.name)),
             device=fit_device(trained.values),
         )
         folder = run.folder / "alignment"

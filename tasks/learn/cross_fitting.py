@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mer.adaptation.block import BlockEncoder
     from mer.adaptation.cross_fit import CrossFitted
     from mer.features.clip_feature import ClipFeature
-    from mer.training.resumable import Resumable
+    from mer.training.resumable import Progress
 
 
 def produce_cross_fitted(
@@ -34,6 +34,7 @@ def produce_cross_fitted(
     variants: PrefixVariants,
     examples: Examples,
     options: tuple[AdaptationConfig, AdaptedPosteriors, int],
+    told: Progress,
 ) -> Produced:
     """Fit the adapters of all inner folds and seeds on a view's labelled clips.
 
@@ -44,6 +45,7 @@ def produce_cross_fitted(
         variants: the cached prefix.
         examples: the labelled clips that the view may see, validation speakers too.
         options: of every fit, of the cross-fitting, and the number of classes.
+        told: called after every epoch with those that are done and all, over all fits.
 
     Returns:
         The files of one adapter, and the score of the posteriors on the clips that they were not fitted on.
@@ -66,8 +68,13 @@ def produce_cross_fitted(
         [frame_table(run.space, variant, clip_ids) for variant in variants.augmented],
     )
 
+    epochs = config.epochs * (int(fold.max(initial=0)) + 1) * posteriors.seeds
+
     def resume(fit: int) -> Resumable:
-        return Resumable(Checkpoint(run.folder / f"fit{fit}.safetensors"))
+        def tell(done: int, total: int) -> None:
+            told(fit * total + done, epochs)
+
+        return Resumable(Checkpoint(run.folder / f"fit{fit}.safetensors"), tell)
 
     fits = cross_fit(encoder[0], block, frames, fold, (config, posteriors), resume)
     fold_of = dict(zip(contents, fold.tolist(), strict=True))
@@ -78,11 +85,10 @@ def produce_cross_fitted(
     known = table.present & (examples.emotion >= 0)
     counts = confusion(examples.emotion[known], table.values[known].argmax(axis=1), classes)
     score = float(waf(counts))
-    epochs = len(fits[0].history)
     return Produced(
         files={path.name: path for path in sorted(folder.iterdir())},
         meta={
-            "best_epoch": epochs - 1,
+            "best_epoch": len(fits[0].history) - 1,
             "start": block.start,
             "stop": block.stop,
             "fits": len(fits),
@@ -94,7 +100,7 @@ def produce_cross_fitted(
                 name: float(np.mean([one.history[epoch][name] for one in fits]))
                 for name in fits[0].history[epoch]
             }
-            for epoch in range(epochs)
+            for epoch in range(len(fits[0].history))
         ],
     )
 

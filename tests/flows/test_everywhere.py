@@ -30,7 +30,7 @@ def mer(*arguments: str, home: Path, **environment: str) -> subprocess.Completed
     )
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["models", "--version"], ["run", "--version"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["status", "--version"], ["run", "--version"]])
 def test_the_version_is_shown_wherever_it_is_asked_for(arguments: list[str]) -> None:
     answer = CliRunner().invoke(app, arguments)
     assert (answer.exit_code, answer.output.split()[0]) == (0, "mer")

@@ -15,10 +15,19 @@ from rich.console import Console
 
 from flows import progress
 from flows.pipeline_flow import _logged
-from flows.progress import StepProgress, begin_stage, duration, plan_stages, replan_stages, tell_found
+from flows.progress import (
+    StepProgress,
+    begin_stage,
+    duration,
+    ended_in_turn,
+    plan_stages,
+    replan_stages,
+    was_found,
+)
 from flows.terminal import Terminal
 from infra.artifacts import ArtifactRef
 from mer.recipes import load_recipe
+from tasks.stage.part_progress import told_as
 from tasks.stage.run import StageResult
 
 
@@ -172,14 +181,36 @@ def test_a_flow_numbers_no_stage_by_the_plan_of_the_one_before(shown: Console) -
     assert seen == [()] and lines(shown) == ["ingest"]
 
 
-@pytest.mark.parametrize(
-    ("ran", "said"),
-    [([False, False], ["  found: 2 of 2"]), ([True, False], ["  found: 1 of 2"]), ([True], [])],
-)
-def test_nothing_is_pretended_on_what_was_found(ran: list[bool], said: list[str], shown: Console) -> None:
-    ref = ArtifactRef(kind="layer-study", key="k", sha256="0" * 64)
-    tell_found([StageResult(ref=ref, ran=now, seconds=0.0) for now in ran])
-    assert lines(shown) == said
+def test_views_are_named_as_they_end_and_fits_say_how_far_they_are(
+    shown: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adaptation of six views was silent for as long as all of them took."""
+    monkeypatch.setattr(progress, "TOLD_SECONDS", 0.0)
+    ref = ArtifactRef(kind="adapter", key="k", sha256="0" * 64)
+
+    def fit(view: str, epochs: int) -> StageResult:
+        for epoch in range(epochs):
+            sleep(0.02)
+            told_as(view)(epoch + 1, epochs + 1)
+        return StageResult(ref=ref, ran=epochs > 0, seconds=0.0)
+
+    with ThreadPoolExecutor(3) as pool:
+        done = ended_in_turn(
+            "adaptation of acoustic",
+            {
+                view: PrefectConcurrentFuture(uuid4(), pool.submit(fit, view, epochs))
+                for view, epochs in (("fold0", 9), ("fold1", 0), ("final", 3))
+            },
+            was_found,
+        )
+    assert list(done) == ["fold0", "fold1", "final"]
+    said = lines(shown)
+    assert [line.split("(")[0].strip() for line in said if "view" in line] == [
+        "adaptation of acoustic view 2/3: final",
+        "adaptation of acoustic view 3/3: fold0",
+    ]
+    assert any(line.startswith("  adaptation of acoustic fold0: ") for line in said)
+    assert said[-1] == "  adaptation of acoustic found: 1 of 3"
 
 
 @pytest.mark.parametrize(

@@ -16,5 +16,5 @@ def test_one_reason_for_all_steps_is_said_once(settings: Settings, monkeypatch: 
     lines = put_right(settings)
     assert len([line for line in lines if "is damaged" in line]) == 1
     assert lines[0].startswith(
-        "dead runs, stages killed after their commit, MLflow's registry, records of the catalogue"
+        "dead runs, stages killed after their commit, approvals whose time is over, MLflow's registry, records of the catalogue"
     )

@@ -34,7 +34,19 @@ def test_the_first_lines_say_what_starts_and_when(clips: Path, monkeypatch: pyte
         watch.ended = 1
 
     monkeypatch.setattr(Watch, "look", look)
-    options = ["--recipe", "best", "--count", "5", "--quiet-seconds", "60", "--runs", "1", "--model", "calls"]
+    options = [
+        "--recipe",
+        "best",
+        "--count",
+        "5",
+        "--quiet-seconds",
+        "60",
+        "--runs",
+        "1",
+        "--model",
+        "calls",
+        "--promote",
+    ]
     answer = CliRunner().invoke(app, ["watch", str(clips), *options])
     assert answer.exit_code == 0, answer.output
     first, second, third, _ = answer.stdout.splitlines()
@@ -42,7 +54,8 @@ def test_the_first_lines_say_what_starts_and_when(clips: Path, monkeypatch: pyte
     assert second == "starts refresh with recipe best"
     assert third == "  after 5 new clips, or 60 s after the last one"
     (watch,) = looked
-    assert watch.starter.options == {"recipe": "best", "corpus": str(clips), "model": "calls"}  # type: ignore[attr-defined]
+    expected = {"recipe": "best", "corpus": str(clips), "model": "calls", "promote": True}
+    assert watch.starter.options == expected  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

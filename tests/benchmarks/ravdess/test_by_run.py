@@ -63,6 +63,12 @@ def test_every_system_of_the_report_has_its_figures() -> None:
         "system": "ensemble/a+pseudo", "accuracy_folds": [0.5, 0.7], "waf": 0.6, "waf_low": 0.5, "waf_high": 0.7,
         "accuracy_low": 0.4, "accuracy_high": 0.8,
     }  # fmt: skip
-    figures = figures_of({"served": "ensemble", "systems": [row]})
+    differences = [
+        {"system": "ensemble", "minus": other, "accuracy": value}
+        for other, value in (("frozen", -0.03), ("logistic", 0.01))
+    ]
+    figures = figures_of({"served": "ensemble", "systems": [row], "differences": differences})
+    assert figures["ensemble_minus_frozen_accuracy"] == -0.03
+    assert figures["ensemble_minus_logistic_accuracy"] == 0.01
     assert figures["ensemble_a_pseudo_accuracy_mean"] == pytest.approx(0.6)
     assert figures["served"] == "ensemble"
