@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, floor
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LearntFrom = Literal["pairs", "clips", "labels"]
+"""Pairs of streams (alignments), unlabelled clips (pseudo-labels alone), or labels only."""
 FIT, FIT_AGAIN = "fit", "fit again"
 ALIGNMENTS_STAY = "alignments stay as they are"
 NOTHING_FITTED = "nothing is fitted"
@@ -91,7 +94,7 @@ def fit_because(why: str, what: str = FIT) -> RefitDecision:
 
 
 def decide(
-    since_fit: Growth, since_aligned: Growth, config: RefitConfig, *, unlabelled_count: bool
+    since_fit: Growth, since_aligned: Growth, config: RefitConfig, learnt_from: LearntFrom
 ) -> RefitDecision:
     """Whether models are fitted again.
 
@@ -99,15 +102,14 @@ def decide(
         since_fit: growth since the snapshot of the last fit.
         since_aligned: growth since the snapshot that its alignments were fitted on, which may be an earlier one.
         config: the thresholds.
-        unlabelled_count: the recipe learns from unlabelled clips (by alignments or pseudo-labels).
+        learnt_from: what the recipe learns from besides labels.
     """
     needed = config.labels_needed(since_fit.labelled_before)
     labels = f"{since_fit.labels_new} new labelled clips of {needed} needed"
-    pairs = f"{percent(since_aligned.clips_share)} new pairs of {percent(config.pairs_share)} needed"
+    pairs = f"{percent(since_aligned.clips_share)} new {learnt_from} of {percent(config.pairs_share)} needed"
     enough_labels = since_fit.labels_new >= needed
-    enough_pairs = (
-        unlabelled_count and since_aligned.clips_new > 0 and since_aligned.clips_share >= config.pairs_share
-    )
+    counts = learnt_from != "labels"
+    enough_pairs = counts and since_aligned.clips_new > 0 and since_aligned.clips_share >= config.pairs_share
     if since_fit.changed or since_aligned.changed:
         changed = max(since_fit.changed, since_aligned.changed)
         what = "1 clip is gone or another one" if changed == 1 else f"{changed} clips are gone or other ones"
@@ -116,9 +118,9 @@ def decide(
         said = (f"{labels} -> {FIT_AGAIN}",) if enough_labels else ()
         return RefitDecision(True, True, (*said, f"{pairs} -> {FIT_AGAIN}"))
     if enough_labels:
-        stay = (f"{pairs} -> {ALIGNMENTS_STAY}",) if unlabelled_count else ()
+        stay = (f"{pairs} -> {ALIGNMENTS_STAY}",) if learnt_from == "pairs" else ()
         return RefitDecision(True, False, (f"{labels} -> {FIT_AGAIN}", *stay))
-    said = (labels, pairs) if unlabelled_count else (labels,)
+    said = (labels, pairs) if counts else (labels,)
     return RefitDecision(False, False, (f"{', '.join(said)} -> {NOTHING_FITTED}",))
 
 

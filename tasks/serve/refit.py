@@ -19,8 +19,10 @@ from prefect import task
 from prefect.runtime import flow_run
 
 from infra.catalogue import ModelVersionRow, RefitFacts, SnapshotGrowth
+from mer.errors import ConfigError, WeightsError
+from mer.features.spec import FeatureSpec
 from mer.recipes import Recipe
-from mer.training.refit import FIT_AGAIN, Growth, RefitDecision, decide, fit_because
+from mer.training.refit import FIT_AGAIN, Growth, LearntFrom, RefitDecision, decide, fit_because
 from tasks.data.dataset import earlier_dataset
 from tasks.data.features import feature_key
 from tasks.stage.references import DatasetRef, SnapshotPlan
@@ -133,8 +135,12 @@ def _decided(growths: list[SnapshotGrowth | None], recipe: Recipe) -> RefitDecis
     known = [Growth(**asdict(growth)) for growth in growths if growth is not None]
     if len(known) < len(growths):
         return fit_because("the snapshot of the last version is not kept any more", FIT_AGAIN)
-    learns = bool(recipe.anchors) or recipe.pseudo_labels is not None
-    return decide(known[0], known[1], recipe.refit, unlabelled_count=learns)
+    learnt_from: LearntFrom = "labels"
+    if recipe.anchors:
+        learnt_from = "pairs"
+    elif recipe.pseudo_labels is not None:
+        learnt_from = "clips"
+    return decide(known[0], known[1], recipe.refit, learnt_from)
 
 
 def last_fit(space: Workspace, model: str, corpus: str, identity: str) -> ModelVersionRow | None:
@@ -148,9 +154,16 @@ def last_fit(space: Workspace, model: str, corpus: str, identity: str) -> ModelV
 
 def fit_identity(space: Workspace, recipe: Recipe) -> str:
     """Digest of everything besides clips that a fit depends on: options, features of the streams, code of `mer` and `tasks`."""
-    streams = {name: feature_key(space.weights, stream.features) for name, stream in recipe.streams.items()}
+    streams = {name: _features(space, stream.features) for name, stream in recipe.streams.items()}
     options = recipe.model_dump(mode="json", exclude=set(_NOT_FITTED_BY))
     return digest({"recipe": options, "streams": streams, "code": source_digest()})[:16]
+
+
+def _features(space: Workspace, spec: FeatureSpec) -> str:
+    try:
+        return feature_key(space.weights, spec)
+    except (ConfigError, WeightsError) as error:  # the extraction that follows says it with the stream's name
+        return str(error)
 
 
 @cache

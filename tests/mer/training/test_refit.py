@@ -8,14 +8,16 @@ import pytest
 from pydantic import ValidationError
 
 from mer.recipes.loading import parse_recipe
-from mer.training.refit import Growth, RefitConfig, RefitDecision, decide, percent
+from mer.training.refit import Growth, LearntFrom, RefitConfig, RefitDecision, decide, percent
 
 BEFORE = Growth(clips_before=1000, labelled_before=200)
 CONFIG = RefitConfig()
 
 
-def decided(growth: Growth, since_aligned: Growth | None = None, *, unlabelled: bool = True) -> RefitDecision:
-    return decide(growth, since_aligned or growth, CONFIG, unlabelled_count=unlabelled)
+def decided(
+    growth: Growth, since_aligned: Growth | None = None, learnt_from: LearntFrom = "pairs"
+) -> RefitDecision:
+    return decide(growth, since_aligned or growth, CONFIG, learnt_from)
 
 
 def test_a_few_new_clips_fit_nothing_and_the_line_says_how_many_are_needed() -> None:
@@ -54,8 +56,14 @@ def test_of_many_labels_a_share_is_needed() -> None:
 
 
 def test_unlabelled_clips_count_for_nothing_where_nothing_learns_from_them() -> None:
-    found = decided(replace(BEFORE, clips_new=900), unlabelled=False)
+    found = decided(replace(BEFORE, clips_new=900), learnt_from="labels")
     assert not found.fits and "pairs" not in found.reason
+
+
+def test_of_pseudo_labels_alone_clips_are_counted_and_no_alignment_is_named() -> None:
+    few, many = replace(BEFORE, clips_new=10, labels_new=10), replace(BEFORE, clips_new=60)
+    assert decided(few, learnt_from="clips").lines == ("10 new labelled clips of 10 needed -> fit again",)
+    assert decided(many, learnt_from="clips").lines == ("6 % new clips of 5 % needed -> fit again",)
 
 
 @pytest.mark.parametrize("clips", [1, 3])
