@@ -8,7 +8,7 @@ import pytest
 from e2e_installation import Installation
 from refresh_corpus import add_unlabelled, make_corpus
 
-pytestmark = pytest.mark.nightly
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 RECIPE = """
 name: growing

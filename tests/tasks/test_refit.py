@@ -100,7 +100,7 @@ def test_a_few_new_clips_take_the_snapshot_of_the_last_version(growing: Growing)
     few = growing.refit()
     assert (few.fits, few.dataset, few.waiting, few.since_version) == (False, first.dataset, 4, 1)
     assert few.lines[0].startswith("0 new labelled clips of 10 needed, .9 % new pairs of 5 % needed")
-    add_unlabelled(growing.corpus, "more", 16, seed=9)
+    add_unlabelled(growing.corpus, "more", 18, seed=9)
     more = growing.refit()
     assert more.fits and more.dataset != first.dataset and more.aligned_on is None, "batches add up"
     assert [row.fitted for row in workspace().catalogue.refits(MODEL)] == [True, False, True]

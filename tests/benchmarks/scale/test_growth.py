@@ -38,6 +38,6 @@ def test_every_figure_is_measured(
     monkeypatch.setattr(sys, "argv", ["scale", *given])
     main()
     figures = json.loads((tmp_path / "f.json").read_text())
-    assert {f"{name}_{rows}" for name in SHOWN for rows in (60, 120)} <= set(figures)
-    assert figures["resume_left_120"] == 1 and figures["one_clip_ratio"] > 0 and figures["ingest_ratio"] > 0
+    assert {f"{name}_{rows}" for name in SHOWN for rows in (200, 400)} <= set(figures)
+    assert figures["resume_left_400"] == 5 and figures["one_clip_ratio"] > 0 and figures["ingest_ratio"] > 0
     assert "one new clip" in capsys.readouterr().out
