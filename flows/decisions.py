@@ -10,6 +10,7 @@ from flows.terminal import console
 from infra.catalogue import ModelVersionRow, PromotionRow
 from infra.catalogue.approvals import APPROVAL, APPROVED, WAITING
 from tasks.serve.library import model_named
+from tasks.serve.refit import REASON
 from tasks.stage.workspace import reading_workspace
 
 _DONE = {
@@ -95,6 +96,8 @@ def _origin(version: ModelVersionRow) -> Iterator[str]:
         code = f"code {origin.get('code', '?')}{f', commit {commit}' if commit else ''}"
         changed = " with changed files" if "changed" in origin else ""
         yield f"recipe {origin.get('recipe', '?')}, corpus {origin.get('corpus', '?')}, {code}{changed}"
+    if REASON in origin:
+        yield f"fitted since {origin[REASON]}"
     if "flow_run" in origin:
         yield f"run {origin.get('flow_run_name', '')} {origin['flow_run']}"
     yield f"snapshot {(version.snapshot_id or 'none')[:12]}, package {version.artifact.sha256[:12]}"

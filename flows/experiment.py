@@ -27,6 +27,8 @@ class Experiment:
     dataset: DatasetRef
     parent_run: str | None = None
     """Tracked run that all stages belong to; None: they are not tracked."""
+    aligned_on: DatasetRef | None = None
+    """An earlier snapshot whose alignments stay as they are; None: alignments are fitted on `dataset`."""
     features: Mapping[str, FeatureSetRef] = field(default_factory=dict)
     """Feature sets of all clips, by stream, frames by `frames_name`, further speeds by `speed_name`, and what encoders give of
     crops by `encoded_name`.
@@ -47,6 +49,11 @@ class Experiment:
     def view(self, name: str) -> View:
         """A view by name."""
         return View(self.dataset, name, self.parent_run)
+
+    def earlier_view(self, view: View) -> View | None:
+        """The same view of the snapshot whose alignments stay; None: there is none."""
+        earlier = self.aligned_on
+        return None if earlier is None or view.name not in earlier.views else replace(view, dataset=earlier)
 
     def with_features(self, features: Mapping[str, FeatureSetRef]) -> Experiment:
         """The same with further feature sets."""

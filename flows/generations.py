@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.terminal import console
-from infra.catalogue import GenerationRow, GenerationState
+from infra.catalogue import ClipRow, GenerationRow, GenerationState
 from mer.predictor.package import RECORD, ModelPackage
 from tasks.stage.workspace import Workspace, existing_workspace, reading_workspace
 
@@ -68,14 +68,18 @@ def show_generation_details(which: str) -> None:
         console.print(f"  learnt by {text}")
 
 
+def _clips(space: Workspace, corpus: str, clip: str) -> list[ClipRow]:
+    """Clips of a name or a content."""
+    equal = [row for of, row in space.catalogue.clips_lying_at((), [clip]) if of == corpus]
+    named = space.catalogue.clips(corpus, only=[clip])
+    return list({row.name: row for row in (*named, *equal)}.values())
+
+
 def show_trace(clip: str) -> None:
     """Labels of a clip, by name, or of all clips of a content."""
     space = reading_workspace()
     matches = [
-        (corpus.name, row)
-        for corpus in space.catalogue.corpora()
-        for row in space.catalogue.clips(corpus.name)
-        if clip in (row.name, row.content)
+        (corpus.name, row) for corpus in space.catalogue.corpora() for row in _clips(space, corpus.name, clip)
     ]
     if not matches:
         raise LookupError(f"no clip {clip!r}: expected a name or a content of the catalogue")

@@ -6,10 +6,10 @@ Every entry of the folder is accepted or quarantined with a reason; only new or 
 from __future__ import annotations
 
 from flows.mirror import local_corpus
-from flows.options import DemoOptions
+from flows.options import DemoOptions, IngestOptions
 from flows.pipeline_flow import pipeline_flow
 from flows.progress import INGEST, StepProgress, begin_stage
-from flows.reporting import show_ingest
+from flows.reporting import show_ingest, show_named_files
 from flows.terminal import console
 from infra.settings import load_settings
 from mer.errors import CorpusError
@@ -21,6 +21,7 @@ from tasks.data.demo import make_demo_corpus
 from tasks.data.face_detectors import detector_line, settled_detector
 from tasks.data.features import cut
 from tasks.data.ingestion import IngestReport, list_corpus, probe_shard, write_labels
+from tasks.data.named_files import catalogue_files
 from tasks.data.quality import measure_shard, plan_quality
 from tasks.data.spans import spans_of
 from tasks.data.transcription import plan_transcription, transcribe_shard
@@ -28,13 +29,17 @@ from tasks.stage.references import DatasetRef, SnapshotPlan
 
 
 @pipeline_flow("ingest")
-def ingest(options: DemoOptions) -> DatasetRef | None:
+def ingest(options: IngestOptions) -> DatasetRef | None:
     """Ingest a corpus: recognise, probe, hash, catalogue or quarantine, and freeze a snapshot.
 
     Clips without labels are catalogued all the same. Where nothing can be trained on the labels there is no snapshot, and a line
     says why.
     """
     recipe = options.load_recipe()
+    if options.only:
+        name = options.catalogue_name(options.corpus)
+        show_named_files(catalogue_files.submit(name, options.only, recipe.needs_sound).result())
+        return None
     report = catalogue_corpus(recipe, options)
     complete_clips(report.corpus, recipe)
     plan = SnapshotPlan.of(recipe)

@@ -174,6 +174,16 @@ class DemoOptions(FlowOptions):
     demo_seed: int = Field(default=2023, ge=0, description="Seed of the demo corpus.")
 
 
+class IngestOptions(DemoOptions):
+    """Ingestion of a whole corpus, or of files that are named."""
+
+    only: tuple[str, ...] = Field(
+        default=(),
+        description="New files of a corpus that is catalogued: these alone are read, as unlabelled clips, at a cost that does "
+        "not grow with the corpus. Labels come with the next whole ingestion. Empty: the whole corpus.",
+    )
+
+
 class LayerOptions(DemoOptions):
     """The layer study of one stream."""
 
@@ -225,6 +235,13 @@ class RetrainOptions(DemoOptions):
         "champion it is trained in any case.",
     )
 
+    refit: Literal["always", "grown"] = Field(
+        default="always",
+        description="When models are fitted again. grown: only where labels or clips have grown as far as the recipe's `refit` "
+        "says since the model's last version of this recipe and code; what came since then has its features extracted, and "
+        "waits. always: for whatever is new.",
+    )
+
     @field_validator("model")
     @classmethod
     def _plain_model(cls, value: str) -> str:
@@ -262,6 +279,9 @@ class RefreshOptions(RetrainOptions):
     promote: bool = Field(
         default=False,
         description="Let the gate promote the candidate; off: it is registered, and the next retraining decides.",
+    )
+    refit: Literal["always", "grown"] = Field(
+        default="grown", description=RetrainOptions.model_fields["refit"].description
     )
 
 

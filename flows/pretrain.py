@@ -174,7 +174,10 @@ def align_stream(experiment: Experiment, stream: str) -> Experiment:
     begin_stage(alignment(stream))
     shard_clips = experiment.recipe.shard_clips
     pairs = {view.name: experiment.pair(stream, view) for view in experiment.views}
-    running = {view.name: align_view.submit(view, pairs[view.name]) for view in experiment.views}
+    running = {
+        view.name: align_view.submit(view, pairs[view.name], experiment.earlier_view(view))
+        for view in experiment.views
+    }
     alignments = ended_in_turn(alignment(stream), running, was_found)
     embedded = {
         view.name: embed_aligned.submit(

@@ -21,6 +21,8 @@ from infra.catalogue import GenerationRow
 from mer.recipes.text_encoders import TextEncoder
 from mer.training.partition import FINAL_VIEW
 from tasks.data.ingestion import IngestReport
+from tasks.data.named_files import NamedFilesReport
+from tasks.serve.refit import Refit
 from tasks.stage.references import ModelVersion, Promotion, Standing
 from tasks.stage.run import StageResult
 
@@ -47,10 +49,34 @@ def show_ingest(report: IngestReport) -> None:
         console.print("  quarantined: " + ", ".join(f"{row['reason']} {row['files']}" for row in rows))
 
 
+def show_named_files(report: NamedFilesReport) -> None:
+    """What became of files that were named."""
+    aside = sum(report.quarantined.values())
+    console.print(
+        f"[bold]corpus {escape(report.corpus)}[/]: of {report.files} files {report.accepted} catalogued now, "
+        f"{report.known} known, {aside} quarantined"
+    )
+    for reason, count in sorted(report.quarantined.items()):
+        console.print(f"  quarantined: {reason} {count}")
+    for path in report.ignored:
+        console.print(f"  not a media file of the corpus: {path}", markup=False, soft_wrap=True)
+
+
 def show_remarks(remarks: Sequence[str]) -> None:
     """What to know of a corpus before anything is trained on it."""
     for line in remarks:
         console.print(f"  [yellow]note[/] {escape(line)}")
+
+
+def show_refit(refit: Refit) -> None:
+    """Whether models are fitted again, and why; nothing where that was not asked."""
+    if not refit.lines:
+        return
+    since = f" since version {refit.since_version}" if refit.since_version is not None else ""
+    console.print(f"[bold]growth[/]{since}: {escape('; '.join(refit.lines))}", soft_wrap=True)
+    if refit.waiting:
+        clips = "1 clip waits" if refit.waiting == 1 else f"{refit.waiting} clips wait"
+        console.print(f"  {clips} for the next fit; features are extracted now")
 
 
 def show_text_encoder(encoder: TextEncoder) -> None:

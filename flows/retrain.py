@@ -21,7 +21,7 @@ from flows.options import RetrainOptions
 from flows.pipeline_flow import pipeline_flow
 from flows.pretrain import pretrain_views
 from flows.progress import EVALUATION, REGISTRATION, begin_stage, plan_stages
-from flows.reporting import show_promotion, show_remarks, show_tracked_run
+from flows.reporting import show_promotion, show_refit, show_remarks, show_tracked_run
 from flows.result_table import show_systems
 from flows.self_training import refresh_pseudo_labels
 from flows.terminal import console
@@ -36,6 +36,7 @@ from tasks.serve.evaluation import evaluate, read_report
 from tasks.serve.library import model_of_corpus
 from tasks.serve.new_labels import new_labels
 from tasks.serve.promotion import RegisteredAs, gate_and_promote, register, require_same_classes
+from tasks.serve.refit import plan_refit
 from tasks.stage.exclusive import exclusively
 from tasks.stage.references import DatasetRef, ModelVersion, Promotion
 from tasks.stage.tracking import close_tracked_run, tracked
@@ -50,6 +51,8 @@ class RetrainReport:
     promotion: Promotion | None
     served: str
     headline: dict[str, float]
+    refit: tuple[str, ...] = ()
+    """Why models were or were not fitted again; empty where that was not asked."""
 
 
 @pipeline_flow("retrain")
@@ -77,7 +80,15 @@ def retrained(options: RetrainOptions) -> RetrainReport | None:
         show_remarks(training_remarks(dataset, recipe.gate.min_clips))
         if not _called_for(options, recipe, model, dataset):
             return None
-        experiment = extract_streams(Experiment(recipe, dataset, parent_run))
+        waits = (
+            options.refit == "grown" and options.on_drift != "start"
+        )  # what drift called for does not wait
+        refit = plan_refit.submit(model, recipe, dataset, waits).result()
+        show_refit(refit)
+        if not refit.fits:  # what is new waits with its features
+            extract_streams(Experiment(recipe, dataset, parent_run))
+        dataset = refit.dataset
+        experiment = extract_streams(Experiment(recipe, dataset, parent_run, aligned_on=refit.aligned_on))
         experiment = pretrain_views(experiment)
         supervised = train_systems(experiment)
         fused, served = refresh_pseudo_labels(experiment, supervised)
@@ -86,10 +97,10 @@ def retrained(options: RetrainOptions) -> RetrainReport | None:
         evaluation = evaluate(view, fused, served, recipe.label_shift)
         final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
         domain = find_domain(experiment)
-        registered = RegisteredAs(model, experiment.recipe)
+        registered = RegisteredAs(model, experiment.recipe, refit.origin)
         begin_stage(REGISTRATION)
         version = register(view, registered, experiment.inputs(view), final, evaluation, domain)
-        page = close_tracked_run(view, experiment.recipe, evaluation)
+        page = close_tracked_run(view, experiment.recipe, evaluation, refit.tags, refit.nothing)
         promotion = None
         if options.promote:
             with acting_as(f"the gate, run {parent_run}"):
@@ -101,7 +112,7 @@ def retrained(options: RetrainOptions) -> RetrainReport | None:
     gate_decided(version, promotion)
     ask_for_approval(version, promotion)
     show_tracked_run(page)
-    return RetrainReport(model=version, promotion=promotion, served=served, headline=dict(version.metrics))
+    return RetrainReport(version, promotion, served, dict(version.metrics), refit.lines)
 
 
 def _called_for(options: RetrainOptions, recipe: Recipe, model: str, dataset: DatasetRef) -> bool:

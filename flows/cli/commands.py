@@ -37,6 +37,7 @@ from flows.cli.options import (
     PoolingOption,
     PromoteOption,
     PromotingOption,
+    RefitOption,
     RejectOption,
     SamplerOption,
     SimulateDriftOption,
@@ -87,6 +88,7 @@ def run(
     model: TrainedModelOption = "",
     approval: ApprovalOption = "",
     on_drift: OnDriftOption = "",
+    refit: RefitOption = "always",
     simulate_drift: SimulateDriftOption = False,
     simulate_poison: SimulatePoisonOption = False,
 ) -> None:
@@ -97,19 +99,29 @@ def run(
         _simulate(corpus, drift=simulate_drift, poison=simulate_poison)
         return
 
-    run_flow(
-        "flows.retrain:retrain",
-        corpus.options(RetrainOptions, promote=promote, model=model, approval=approval, on_drift=on_drift),
-    )
+    given = {"promote": promote, "model": model, "approval": approval, "on_drift": on_drift, "refit": refit}
+    run_flow("flows.retrain:retrain", corpus.options(RetrainOptions, **given))
 
 
 @app.command()
 @over_corpus
-def ingest(corpus: CorpusArguments) -> None:
+def ingest(
+    corpus: CorpusArguments,
+    only: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--only",
+            metavar="<FILE>",
+            help="A new file of a corpus that is catalogued (may be given several times): it alone is read, as an unlabelled "
+            "clip, at a cost that does not grow with the corpus.",
+        ),
+    ] = None,
+) -> None:
     """Read a corpus into the catalogue: recognise, probe, hash; unusable files are quarantined with a reason."""
-    from flows.options import DemoOptions
+    from flows.options import IngestOptions
 
-    run_flow("flows.ingest:ingest", corpus.options(DemoOptions))
+    named = tuple(str(path.absolute()) for path in only or ())
+    run_flow("flows.ingest:ingest", corpus.options(IngestOptions, only=named))
 
 
 @app.command()
@@ -171,14 +183,16 @@ def refresh(
     promote: PromotingOption = None,
     approval: ApprovalOption = "",
     on_drift: OnDriftOption = "",
+    refit: RefitOption = "grown",
 ) -> None:
     """Self-training on new unlabelled clips: vote, guards, retraining, verdict of true labels (see `mer generations`).
 
-    It registers a candidate, and serves it only with --promote, where the gate lets it.
+    It registers a candidate, and serves it only with --promote, where the gate lets it. A few new clips alone fit nothing: they
+    wait, with their features, until there are enough (--refit always does not wait).
     """
     from flows.options import RefreshOptions
 
-    given: dict[str, Any] = {"model": model, "approval": approval, "on_drift": on_drift}
+    given: dict[str, Any] = {"model": model, "approval": approval, "on_drift": on_drift, "refit": refit}
     if promote is not None:
         given["promote"] = promote
     run_flow("flows.refresh:refresh", corpus.options(RefreshOptions, **given))

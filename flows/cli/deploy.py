@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.options import ApprovalOption, PromotingOption, TrainedModelOption
+from flows.cli.options import ApprovalOption, DeployedRefitOption, PromotingOption, TrainedModelOption
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 
 FlowOption = Annotated[
@@ -83,6 +83,7 @@ def register(app: typer.Typer) -> None:
         model: TrainedModelOption = "",
         promote: PromotingOption = None,
         approval: ApprovalOption = "",
+        refit: DeployedRefitOption = "grown",
         priority: PriorityOption = "",
         retries: RetriesOption = 2,
         timeout_hours: HoursOption = None,
@@ -109,7 +110,7 @@ def register(app: typer.Typer) -> None:
             "retries": retries,
             "timeout_hours": timeout_hours,
         }
-        training = {"model": model, "promote": promote, "approval": approval}
+        training = {"model": model, "promote": promote, "approval": approval, "refit": refit}
         plain = corpus == CorpusArguments() and own == _DEFAULTS and training == _TRAINING_DEFAULTS
         _deploy(None if plain else (corpus, own, training), worker, (notify, alert_days))
 
@@ -117,7 +118,7 @@ def register(app: typer.Typer) -> None:
 _DEFAULTS: dict[str, Any] = {
     "flow": "retrain", "name": "", "cron": "", "timezone": "UTC", "priority": "", "retries": 2, "timeout_hours": None,
 }  # fmt: skip
-_TRAINING_DEFAULTS: dict[str, Any] = {"model": "", "promote": None, "approval": ""}
+_TRAINING_DEFAULTS: dict[str, Any] = {"model": "", "promote": None, "approval": "", "refit": "grown"}
 
 
 def _deploy(
@@ -161,7 +162,14 @@ def _own_deployment(corpus: CorpusArguments, own: dict[str, Any], training: dict
         check_deployment_name,
     )
     from flows.deploying.registering import next_start
-    from flows.options import DemoOptions, LayerOptions, RefreshOptions, RetrainOptions, SearchOptions
+    from flows.options import (
+        DemoOptions,
+        IngestOptions,
+        LayerOptions,
+        RefreshOptions,
+        RetrainOptions,
+        SearchOptions,
+    )
     from infra.objects.bucket_address import is_bucket_address
     from mer.errors import ConfigError
 
@@ -170,7 +178,7 @@ def _own_deployment(corpus: CorpusArguments, own: dict[str, Any], training: dict
         raise ConfigError(f"--flow: expected one of {', '.join(OVER_CORPUS)}, found {flow!r}")
     if own["priority"] and own["priority"] not in PRIORITIES:
         raise ConfigError(f"--priority: expected {', '.join(PRIORITIES)}, found {own['priority']!r}")
-    given = {name: value for name, value in training.items() if value not in ("", None)}
+    given = {name: value for name, value in training.items() if value != _TRAINING_DEFAULTS[name]}
     if given and flow not in TRAINING:
         raise ConfigError(
             f"--{' and --'.join(given)}: flow {flow} registers no version; expected --flow {' or '.join(TRAINING)}"
@@ -178,11 +186,14 @@ def _own_deployment(corpus: CorpusArguments, own: dict[str, Any], training: dict
     if own["cron"]:
         next_start(own["cron"], own["timezone"])
     kinds: dict[str, type[DemoOptions]] = {
+        "ingest": IngestOptions,
         "retrain": RetrainOptions,
         "refresh": RefreshOptions,
         "search": SearchOptions,
         "layers": LayerOptions,
     }
+    if flow in TRAINING:
+        given["refit"] = training["refit"]
     options = corpus.options(kinds.get(flow, DemoOptions), **{**FLOWS[flow].parameters, **given})
     if corpus.corpus and not is_bucket_address(corpus.corpus) and not Path(corpus.corpus).is_dir():
         raise ConfigError(f"--corpus: expected a folder of clips and labels, found none at {corpus.corpus}")

@@ -13,7 +13,7 @@ from flows.terminal import finish_output
 from infra.modes import be_private
 from mer.errors import ConfigError
 
-_OPTIONS = {"refresh": "RefreshOptions", "retrain": "RetrainOptions", "ingest": "DemoOptions"}
+_OPTIONS = {"refresh": "RefreshOptions", "retrain": "RetrainOptions", "ingest": "IngestOptions"}
 
 
 def execute(asked: dict[str, Any]) -> None:

@@ -203,6 +203,25 @@ WhyOption = Annotated[
     bool, typer.Option("--why", help="Show who decided what on MODEL, when, why, and on which evidence.")
 ]
 OneModelArgument = Annotated[str, typer.Argument(help="Only this model.", callback=_registered)]
+RefitOption = Annotated[
+    Literal["always", "grown"],
+    typer.Option(
+        "--refit",
+        metavar="<always|grown>",
+        help="When models are fitted again. grown: only where labels or clips have grown as far as the recipe's `refit` says "
+        "(10 new labels, 5 % new clips; `mer recipes NAME` shows it) since the model's last version of this recipe; what came "
+        "since then has its features extracted, and waits. always: for whatever is new.",
+    ),
+]
+DeployedRefitOption = Annotated[
+    Literal["always", "grown"],
+    typer.Option(
+        "--refit",
+        metavar="<always|grown>",
+        help="Of retrain and refresh: fit models only where labels or clips have grown as far as the recipe's `refit` says, or "
+        "always.",
+    ),
+]
 CandidatesOption = Annotated[
     Path | None,
     typer.Option(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from flows.cli.options import ApprovalOption, PromotingOption, TrainedModelOption
+from flows.cli.options import ApprovalOption, PromotingOption, RefitOption, TrainedModelOption
 from flows.cli.over_corpus import CorpusArguments, over_corpus
 
 SourceArgument = Annotated[
@@ -80,6 +80,7 @@ def register(app: typer.Typer) -> None:
         model: TrainedModelOption = "",
         promote: PromotingOption = None,
         approval: ApprovalOption = "",
+        refit: RefitOption = "grown",
         background: BackgroundOption = False,
         stop: StopOption = False,
     ) -> None:
@@ -92,6 +93,7 @@ def register(app: typer.Typer) -> None:
         asked = replace(corpus, corpus=str(Path(source).resolve()) if local else source)
         given = {"model": model or None, "promote": promote, "approval": approval or None}
         training = {name: value for name, value in given.items() if value is not None}
+        training |= {"refit": refit} if flow != "ingest" else {}
         if background or stop:
             key = _watch(asked, flow, deployment, training, _Looks(count, quiet_seconds, settle_seconds)).key
             _in_background(key, asked.corpus, stop)
@@ -137,7 +139,7 @@ def _watch(
     corpus: CorpusArguments, flow: str, deployment: str, training: dict[str, Any], looks: _Looks
 ) -> Any:
     """The watch, after its first lines; what cannot work is said before."""
-    from flows.options import DemoOptions, RefreshOptions, RetrainOptions
+    from flows.options import DemoOptions, IngestOptions, RefreshOptions, RetrainOptions
     from flows.watching.rule import Rule
     from flows.watching.starters import DeploymentStarter, ProcessStarter, Starter
     from flows.watching.watch import Watch, watch_key
@@ -149,7 +151,11 @@ def _watch(
     settings = load_settings()
     if training and flow == "ingest":
         raise ConfigError(f"--{' and --'.join(training)}: flow ingest registers no version")
-    kinds = {"refresh": RefreshOptions, "retrain": RetrainOptions, "ingest": DemoOptions}
+    kinds: dict[str, type[DemoOptions]] = {
+        "refresh": RefreshOptions,
+        "retrain": RetrainOptions,
+        "ingest": IngestOptions,
+    }
     options = corpus.options(kinds[flow], **training)
     name = options.catalogue_name(corpus.corpus)
     source: Source

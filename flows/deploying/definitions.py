@@ -46,7 +46,8 @@ FLOWS: Mapping[str, DeployedFlow] = MappingProxyType(
         "retrain": DeployedFlow(
             "flows.retrain",
             "retrain",
-            "Retrain on whatever is new; a new champion only if the gate lets it pass.",
+            "Retrain once enough is new; a new champion only if the gate lets it pass.",
+            parameters={"refit": "grown"},
         ),
         "ingest": DeployedFlow(
             "flows.ingest", "ingest", "Read new clips into the catalogue.", "high", timeout_hours=6.0

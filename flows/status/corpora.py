@@ -18,13 +18,12 @@ _LISTED = 3
 def corpora(space: Workspace) -> Iterator[str]:
     """Lines of each corpus."""
     for corpus in space.catalogue.corpora():
-        rows = space.catalogue.clips(corpus.name)
-        labelled = sum(row.emotion is not None for row in rows)
+        counts = space.catalogue.counts(corpus.name)
         yield (
-            f"[bold]corpus {escape(corpus.name)}[/] ({corpus.format}) {len(rows)} clips, {labelled} labelled: "
+            f"[bold]corpus {escape(corpus.name)}[/] ({corpus.format}) {counts.clips} clips, {counts.labelled} labelled: "
             f"{escape(str(corpus.root))}"
         )
-        for line in equal_contents(rows).lines():
+        for line in equal_contents(space.catalogue.clips_sharing_content(corpus.name)).lines():
             yield f"  {escape(line)}"
         yield from _quarantined(space.catalogue.quarantined(corpus.name), str(corpus.root))
 

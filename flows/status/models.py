@@ -22,6 +22,7 @@ def models(space: Workspace) -> Iterator[str]:
         for row in space.catalogue.approvals_waiting(model.name):
             until = f" until {row.expires_at:%Y-%m-%d %H:%M} UTC" if row.expires_at is not None else ""
             yield f"  version {row.version} waits{until} for approval: `mer models {escape(model.name)} --approve {row.version}`"
+        yield from _growth(space, model.name)
         yield f"  {escape(said[model.name])}"
 
 
@@ -32,6 +33,13 @@ def _served(space: Workspace, model: RegistryModel) -> str:
         return f"no champion, {count} version{'' if count == 1 else 's'}"
     last = audit[-1]
     return f"champion is version {last.version} since {last.created_at:%Y-%m-%d %H:%M} UTC, {_action(last)}"
+
+
+def _growth(space: Workspace, model: str) -> Iterator[str]:
+    """What the last run that asked decided on fitting again."""
+    for row in space.catalogue.refits(model, last=1):
+        since = f" since version {row.since_version}" if row.since_version is not None else ""
+        yield f"  growth{since}, {row.created_at:%Y-%m-%d %H:%M} UTC: {escape(row.reason)}"
 
 
 def _action(row: PromotionRow) -> str:

@@ -25,6 +25,7 @@ from infra.catalogue.models import ModelVersionRow, PromotionRow
 from infra.catalogue.quality import QualityCatalogue, QualityRow
 from infra.catalogue.quarantine import QuarantineCatalogue, QuarantinedFile
 from infra.catalogue.records import ArtifactRecord, ArtifactRecords
+from infra.catalogue.refits import RefitCatalogue, RefitFacts, RefitRow, SnapshotGrowth
 from infra.catalogue.retention import RetentionCatalogue
 from infra.catalogue.run_processes import RunProcessCatalogue, RunProcessRow
 from infra.catalogue.schema import migrate
@@ -62,7 +63,10 @@ __all__ = [
     "PseudoLabelRow",
     "QualityRow",
     "QuarantinedFile",
+    "RefitFacts",
+    "RefitRow",
     "RunProcessRow",
+    "SnapshotGrowth",
     "SnapshotMemberRow",
     "SnapshotRow",
     "StoreIdentityRow",
@@ -86,6 +90,7 @@ class Catalogue(
     FeatureCatalogue,
     QualityCatalogue,
     SnapshotCatalogue,
+    RefitCatalogue,
     ArtifactRecords,
     UseCatalogue,
     ApprovalCatalogue,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Table
 
@@ -11,6 +11,9 @@ from infra.catalogue.tables import Base
 
 COPY_FROM_ROWS = 50
 """Below this a plain statement is faster than a temporary table."""
+MOST_NAMED = 4096
+"""Rows that a statement names one by one (databases limit its parameters); of more all are read, or in several statements."""
+Value = TypeVar("Value", str, int)
 
 
 def upsert(
@@ -44,6 +47,13 @@ def upsert(
         mark = "%s" if connection.dialect.name == "postgresql" else "?"
         statement = f"{into} VALUES ({', '.join([mark] * len(columns))}) {conflict}"
         connection.exec_driver_sql(statement, list(converted))
+
+
+def in_parts(values: Iterable[Value], size: int = MOST_NAMED) -> Iterator[list[Value]]:
+    """Sorted values, in parts that one statement can name each of."""
+    listed = sorted(set(values))
+    for first in range(0, len(listed), size):
+        yield listed[first : first + size]
 
 
 def _first_of_each_key(rows: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Exists, and_, delete, exists, func, select
+from sqlalchemy import ColumnElement, Exists, Select, and_, delete, exists, func, select
 
-from infra.catalogue.bulk import upsert
+from infra.catalogue.bulk import MOST_NAMED, in_parts, upsert
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
 from infra.catalogue.quarantine import forget_media, release_paths, storable
 from infra.catalogue.stored_path import read_path, stored_path
-from infra.catalogue.tables import Clip, GoldLabel, MediaFile, RecognisedSpeech, Transcript
-
-_MOST_NAMED = 4096
-"""Clips that a query names one by one; beyond that all are read (databases limit the parameters of a statement)."""
+from infra.catalogue.tables import Clip, Corpus, GoldLabel, MediaFile, RecognisedSpeech, Transcript
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,18 +77,33 @@ class KnownFile(NamedTuple):
     content: str
 
 
+class ClipCounts(NamedTuple):
+    """Clips of a corpus that have a file."""
+
+    clips: int
+    labelled: int
+    speakers: int
+    """Distinct ones that are known."""
+
+
 class ClipCatalogue:
     """Clips by corpus. Raises CatalogueError for a corpus that is not catalogued."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def known_files(self, corpus: str) -> dict[str, KnownFile]:
-        """Files accepted before, by path."""
+    def known_files(self, corpus: str, only: Collection[str] | None = None) -> dict[str, KnownFile]:
+        """Files accepted before, by path; `only`: of these paths, None: all."""
         columns = (MediaFile.path, MediaFile.size, MediaFile.mtime_ns, MediaFile.name, MediaFile.content)
         with self._database.reading() as connection:
-            same = MediaFile.corpus_id == corpus_id(connection, corpus)
-            rows = connection.execute(select(*columns).where(same)).all()
+            query = select(*columns).where(MediaFile.corpus_id == corpus_id(connection, corpus))
+            if only is None:
+                rows = list(connection.execute(query))
+            else:
+                parts = in_parts(map(stored_path, only))
+                rows = [
+                    row for part in parts for row in connection.execute(query.where(MediaFile.path.in_(part)))
+                ]
         return {read_path(path): KnownFile(*known) for path, *known in rows}
 
     def upsert_clips(self, corpus: str, rows: Sequence[ClipUpsert]) -> None:
@@ -106,8 +118,8 @@ class ClipCatalogue:
             upsert(connection, MediaFile, [_file_values(number, row) for row in rows])
             upsert(connection, Transcript, [_transcript(number, row) for row in rows if row.transcript])
             silent = [row.name for row in rows if not row.transcript]
-            for first in range(0, len(silent), _MOST_NAMED):
-                gone = Transcript.name.in_(silent[first : first + _MOST_NAMED])
+            for part in in_parts(silent):
+                gone = Transcript.name.in_(part)
                 connection.execute(delete(Transcript).where(Transcript.corpus_id == number, gone))
             release_paths(connection, number, {storable(row.path) for row in rows})
 
@@ -142,12 +154,67 @@ class ClipCatalogue:
         with self._database.writing() as connection:
             upsert(connection, RecognisedSpeech, values)
 
-    def contents(self, corpus: str) -> dict[str, str]:
-        """Content of every clip of the corpus that has a file, by name."""
+    def contents(self, corpus: str, only: Collection[str] | None = None) -> dict[str, str]:
+        """Content of the corpus' clips that have a file, by name; `only`: of these names, None: of all."""
+        with self._database.reading() as connection:
+            query = select(Clip.name, Clip.content)
+            query = query.where(Clip.corpus_id == corpus_id(connection, corpus), has_file())
+            if only is None or len(only) > MOST_NAMED:
+                listed = None if only is None else frozenset(only)
+                rows = connection.execute(query)
+                return {name: content for name, content in rows if listed is None or name in listed}
+            named = connection.execute(query.where(Clip.name.in_(only))).all()
+        return {row.name: row.content for row in named}
+
+    def known_contents(self, corpus: str, contents: Collection[str]) -> set[str]:
+        """Those of these contents that a clip of the corpus with a file has."""
         with self._database.reading() as connection:
             mine = Clip.corpus_id == corpus_id(connection, corpus)
-            rows = connection.execute(select(Clip.name, Clip.content).where(mine, has_file())).all()
-        return {row.name: row.content for row in rows}
+            query = select(Clip.content).where(mine, has_file())
+            return {
+                content
+                for part in in_parts(contents)
+                for content in connection.scalars(query.where(Clip.content.in_(part)))
+            }
+
+    def counts(self, corpus: str) -> ClipCounts:
+        """How many clips with a file the corpus has, and of what kind; counted where they lie."""
+        with self._database.reading() as connection:
+            number = corpus_id(connection, corpus)
+            same = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.name == Clip.name)
+            query = select(func.count(), func.count(GoldLabel.emotion), func.count(Clip.speaker.distinct()))
+            query = query.select_from(Clip).outerjoin(GoldLabel, same)
+            return ClipCounts(*connection.execute(query.where(Clip.corpus_id == number, has_file())).one())
+
+    def clips_sharing_content(self, corpus: str) -> list[ClipRow]:
+        """Clips that have a file, and whose content another such clip of the corpus has; by name."""
+        with self._database.reading() as connection:
+            mine = Clip.corpus_id == corpus_id(connection, corpus)
+            twice = select(Clip.content).where(mine, has_file())
+            twice = twice.group_by(Clip.content).having(func.count() > 1)
+            query = _rows().where(mine, has_file(), Clip.content.in_(twice))
+            rows = [_row(row) for row in connection.execute(query).mappings()]
+        return sorted(rows, key=lambda row: row.name)
+
+    def clips_lying_at(self, paths: Collection[str], contents: Collection[str]) -> list[tuple[str, ClipRow]]:
+        """Clips of any corpus that lie at one of these paths or have one of these contents, with their corpus' name."""
+        with self._database.reading() as connection:
+            corpora = connection.execute(select(Corpus.id, Corpus.name).order_by(Corpus.name)).all()
+            found: dict[tuple[str, str], ClipRow] = {}
+            for number, corpus in corpora:
+                at = select(MediaFile.name).where(MediaFile.corpus_id == number)
+                conditions = [
+                    *(
+                        Clip.name.in_(at.where(MediaFile.path.in_(p)))
+                        for p in in_parts(map(stored_path, paths))
+                    ),
+                    *(Clip.content.in_(part) for part in in_parts(contents)),
+                ]
+                for condition in conditions:
+                    query = _rows().where(Clip.corpus_id == number, has_file(), condition)
+                    for row in connection.execute(query).mappings():
+                        found[corpus, row["name"]] = _row(row)
+        return [(corpus, found[corpus, name]) for corpus, name in sorted(found)]
 
     def clips(
         self, corpus: str, recogniser: str | None = None, only: Collection[str] | None = None
@@ -159,22 +226,8 @@ class ClipCatalogue:
             recogniser: whose text stands in for clips that the corpus has no transcript of.
             only: names to keep; None: all.
         """
-        same_label = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.name == Clip.name)
-        same_text = (Transcript.corpus_id == Clip.corpus_id) & (Transcript.name == Clip.name)
-        columns = [column for column in Clip.__table__.columns if column.name != "corpus_id"]
-        text: ColumnElement[str] = Transcript.text.expression
-        if recogniser is not None:
-            text = func.coalesce(text, RecognisedSpeech.text)
-        query = (
-            select(*columns, text.label("transcript"), GoldLabel.emotion, GoldLabel.valence)
-            .select_from(Clip)
-            .outerjoin(GoldLabel, same_label)
-            .outerjoin(Transcript, same_text)
-        )
-        if recogniser is not None:
-            heard = RecognisedSpeech.content == Clip.content
-            query = query.outerjoin(RecognisedSpeech, and_(heard, RecognisedSpeech.recogniser == recogniser))
-        if only is not None and len(only) <= _MOST_NAMED:
+        query = _rows(recogniser)
+        if only is not None and len(only) <= MOST_NAMED:
             query = query.where(Clip.name.in_(only))
         with self._database.reading() as connection:
             query = query.where(Clip.corpus_id == corpus_id(connection, corpus), has_file())
@@ -183,10 +236,31 @@ class ClipCatalogue:
             listed = frozenset(only)
             rows = [row for row in rows if row["name"] in listed]
         # sorted here: databases order text by their own rules, and what is frozen must not depend on them
-        return [
-            ClipRow(**{**row, "path": Path(read_path(row["path"]))})
-            for row in sorted(rows, key=lambda row: row["name"])
-        ]
+        return [_row(row) for row in sorted(rows, key=lambda row: row["name"])]
+
+
+def _rows(recogniser: str | None = None) -> Select[Any]:
+    """Clips with label and transcript; `recogniser`: whose text stands in where the corpus has none."""
+    same_label = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.name == Clip.name)
+    same_text = (Transcript.corpus_id == Clip.corpus_id) & (Transcript.name == Clip.name)
+    columns = [column for column in Clip.__table__.columns if column.name != "corpus_id"]
+    text: ColumnElement[str] = Transcript.text.expression
+    if recogniser is not None:
+        text = func.coalesce(text, RecognisedSpeech.text)
+    query = (
+        select(*columns, text.label("transcript"), GoldLabel.emotion, GoldLabel.valence)
+        .select_from(Clip)
+        .outerjoin(GoldLabel, same_label)
+        .outerjoin(Transcript, same_text)
+    )
+    if recogniser is not None:
+        heard = RecognisedSpeech.content == Clip.content
+        query = query.outerjoin(RecognisedSpeech, and_(heard, RecognisedSpeech.recogniser == recogniser))
+    return query
+
+
+def _row(row: Mapping[Any, Any]) -> ClipRow:
+    return ClipRow(**{**row, "path": Path(read_path(row["path"]))})
 
 
 def has_file() -> Exists:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import delete, insert, select, update
 
 from infra.artifacts import ArtifactRef
-from infra.catalogue.bulk import upsert
+from infra.catalogue.bulk import MOST_NAMED, upsert
 from infra.catalogue.database import Database
 from infra.catalogue.tables import Feature, FeatureShard
 
@@ -39,6 +39,11 @@ class FeatureCatalogue:
         shards = select(FeatureShard.id, FeatureShard.artifact).where(FeatureShard.feature_key == feature_key)
         members = select(Feature.content, Feature.shard_id).where(Feature.feature_key == feature_key)
         with self._database.reading() as connection:
+            if len(listed) <= MOST_NAMED:
+                rows = connection.execute(members.where(Feature.content.in_(listed))).all()
+                of_few = shards.where(FeatureShard.id.in_({row.shard_id for row in rows}))
+                few = {row.id: ArtifactRef.model_validate(row.artifact) for row in connection.execute(of_few)}
+                return {row.content: few[row.shard_id] for row in rows}
             refs = {row.id: ArtifactRef.model_validate(row.artifact) for row in connection.execute(shards)}
             return {
                 content: refs[shard_id]

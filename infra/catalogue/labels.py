@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, insert, select, update
 
 from infra.artifacts import ArtifactRef
-from infra.catalogue.bulk import upsert
+from infra.catalogue.bulk import in_parts, upsert
 from infra.catalogue.clips import has_file
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
@@ -279,12 +279,17 @@ def _check_unlabelled(
 ) -> None:
     """The last line of defence against test clips in training (the selection leaves them out too)."""
     same = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.name == Clip.name)
-    query = select(Clip.name, Clip.content, Clip.split, GoldLabel.emotion).outerjoin(GoldLabel, same)
-    rows = connection.execute(query.where(Clip.corpus_id == number, has_file())).all()
-    judged = {content for _, content, split, _ in rows if split in ("test", "canary")}
+    query = select(Clip.name, Clip.content, GoldLabel.emotion).outerjoin(GoldLabel, same)
+    query = query.where(Clip.corpus_id == number, has_file())
+    judging = select(Clip.content).where(
+        Clip.corpus_id == number, Clip.split.in_(("test", "canary")), has_file()
+    )
+    rows = [row for part in in_parts(names) for row in connection.execute(query.where(Clip.name.in_(part)))]
+    contents = in_parts(row.content for row in rows)
+    judged = {one for part in contents for one in connection.scalars(judging.where(Clip.content.in_(part)))}
     free = {
         name
-        for name, content, _, emotion in rows
+        for name, content, emotion in rows
         if content not in judged and (emotion is None or name in withheld)
     }
     refused = sorted(set(names) - free)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, select
 
-from infra.catalogue.bulk import upsert
+from infra.catalogue.bulk import in_parts, upsert
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
 from infra.catalogue.stored_path import stored_path
@@ -59,12 +59,20 @@ class QuarantineCatalogue:
             upsert(connection, Quarantine, values)
             forget_media(connection, number, {stored_path(file.path) for file in files})
 
-    def quarantined(self, corpus: str) -> list[QuarantinedFile]:
-        """Files set aside, by path."""
+    def quarantined(self, corpus: str, only: Collection[str] | None = None) -> list[QuarantinedFile]:
+        """Files set aside, by path; `only`: of these paths, None: all."""
         columns = (Quarantine.name, Quarantine.path, Quarantine.reason, Quarantine.detail)
         with self._database.reading() as connection:
             same = Quarantine.corpus_id == corpus_id(connection, corpus)
             query = select(*columns).where(same).order_by(Quarantine.path)
+            if only is not None:
+                parts = in_parts(map(storable, only))
+                held = [
+                    row
+                    for part in parts
+                    for row in connection.execute(query.where(Quarantine.path.in_(part)))
+                ]
+                return [QuarantinedFile(**row._mapping) for row in held]
             return [QuarantinedFile(**row) for row in connection.execute(query).mappings()]
 
     def release(self, corpus: str, paths: Iterable[str]) -> None:
@@ -80,15 +88,13 @@ def storable(text: str) -> str:
 
 def release_paths(connection: Connection, corpus_id: int, paths: set[str]) -> None:
     """Delete what is quarantined under `paths`."""
-    held = connection.scalars(select(Quarantine.path).where(Quarantine.corpus_id == corpus_id))
-    for path in sorted(paths.intersection(held)):
-        same = (Quarantine.corpus_id == corpus_id) & (Quarantine.path == path)
+    for part in in_parts(paths):
+        same = (Quarantine.corpus_id == corpus_id) & Quarantine.path.in_(part)
         connection.execute(delete(Quarantine).where(same))
 
 
 def forget_media(connection: Connection, corpus_id: int, paths: set[str]) -> None:
     """Delete what is accepted under `paths`; a clip without any file is no longer listed."""
-    known = connection.scalars(select(MediaFile.path).where(MediaFile.corpus_id == corpus_id))
-    for path in sorted(paths.intersection(known)):
-        same = (MediaFile.corpus_id == corpus_id) & (MediaFile.path == path)
+    for part in in_parts(paths):
+        same = (MediaFile.corpus_id == corpus_id) & MediaFile.path.in_(part)
         connection.execute(delete(MediaFile).where(same))

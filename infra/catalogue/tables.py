@@ -222,7 +222,7 @@ class FeatureShard(Base):
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     feature_key: Mapped[str] = mapped_column(String(64))
-    artifact_key: Mapped[str] = mapped_column(String(100))
+    artifact_key: Mapped[str] = mapped_column(String(100), index=True)
     artifact: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 

@@ -83,6 +83,28 @@ def index_media(
     return index
 
 
+def index_files(root: Path, files: Sequence[Path]) -> MediaIndex:
+    """An index of these files alone, by the same rules: of what is no media file below `root`, or hidden, nothing is kept.
+
+    Args:
+        root: folder of the corpus (absolute).
+        files: absolute paths; links are not followed out of the root.
+    """
+    index = MediaIndex(root)
+    for path in sorted(set(files)):
+        if not path.is_relative_to(root) or not is_media_file(path):
+            continue
+        within = path.relative_to(root).parts
+        if any(map(is_hidden, within)) or within[0] in _NOT_MEDIA_FOLDERS or _is_below_a_link(root, within):
+            continue
+        _add(index, path, printable(path.stem), plain=False)
+    return index
+
+
+def _is_below_a_link(root: Path, within: Sequence[str]) -> bool:
+    return any(root.joinpath(*within[:end]).is_symlink() for end in range(1, len(within)))
+
+
 def media_files(root: Path) -> Iterator[Path]:
     """Files below `root` with a media suffix, folder by folder; what `index_media` would look at."""
     return _media_below(MediaIndex(root), root)

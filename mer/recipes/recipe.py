@@ -42,6 +42,7 @@ from mer.recipes.stream import Stream
 from mer.recipes.stream_names import check_stream_names
 from mer.selftraining.config import SelfTrainingConfig
 from mer.systems.choice import SystemChoice
+from mer.training.refit import RefitConfig
 
 
 class _Frozen(BaseModel):
@@ -123,6 +124,10 @@ class Recipe(_Frozen):
     drift: DriftConfig = Field(
         default_factory=DriftConfig,
         description="How new clips are compared with the training snapshot of what is served, and what drift leads to.",
+    )
+    refit: RefitConfig = Field(
+        default_factory=RefitConfig,
+        description="How far labels and clips must have grown before scheduled and watched runs fit models again.",
     )
     shard_clips: int = Field(default=256, ge=1, le=4096, description="Clips per feature shard and per task.")
     seed: int = Field(default=1, ge=0, description="Base seed of every training stage.")

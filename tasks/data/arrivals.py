@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from infra.catalogue import Catalogue
+from infra.catalogue import Catalogue, KnownFile
 from infra.errors import CatalogueError
 from infra.objects.bucket_address import BucketAddress
 from infra.objects.mirror import BucketMirror
@@ -55,32 +55,47 @@ class FolderSource:
         self._seen: dict[str, tuple[tuple[int, int], float]] = {}
         """Path -> size and time of change, and since when they stand still by our clock."""
         self._hashed: dict[str, tuple[tuple[int, int], str]] = {}
+        self._catalogued: set[int] = set()
+        """Hashes of path and stamp of files that the catalogue has: not asked for again, and small where there are millions."""
 
     def look(self, catalogue: Catalogue) -> Arrivals:
         """See `Source`; a file is read once, and again where it changed."""
-        try:
-            known = catalogue.known_files(self._corpus)
-            contents = set(catalogue.contents(self._corpus).values())
-        except CatalogueError:  # the corpus is not catalogued yet
-            known, contents = {}, set()
         if not self._root.is_dir():
             raise FileNotFoundError(f"expected a folder, found none at {self._root}")
-        now, new, unfinished, clips = self._clock(), set[str](), 0, 0
-        there: set[str] = set()
+        now, unfinished, clips = self._clock(), 0, 0
+        fresh: dict[str, tuple[int, int]] = {}
         for path, stamp in self._files():
             clips += 1
-            there.add(path)
+            if hash((path, stamp)) not in self._catalogued:
+                fresh[path] = stamp
+        known = self._known(catalogue, fresh)
+        found: set[str] = set()
+        for path, stamp in fresh.items():
             file = known.get(path)
             if file is not None and (file.size, file.mtime_ns) == stamp:
-                continue
-            if not self._stands_still(path, stamp, now):
+                self._catalogued.add(hash((path, stamp)))
+            elif not self._stands_still(path, stamp, now):
                 unfinished += 1
-            elif stamp[0] and (content := self._content(path, stamp)) is not None and content not in contents:
-                new.add(content)
-        for gone in set(self._seen) - there:
+            elif stamp[0] and (content := self._content(path, stamp)) is not None:
+                found.add(content)
+        for gone in set(self._seen) - fresh.keys():
             self._seen.pop(gone)
             self._hashed.pop(gone, None)
-        return Arrivals(frozenset(new), unfinished, clips)
+        return Arrivals(frozenset(found - self._contents(catalogue, found)), unfinished, clips)
+
+    def _known(self, catalogue: Catalogue, paths: Collection[str]) -> dict[str, KnownFile]:
+        """Catalogued files of these paths: of all at the first look, then of the few that were not there at the last one."""
+        try:
+            return catalogue.known_files(self._corpus, paths)
+        except CatalogueError:  # the corpus is not catalogued yet
+            return {}
+
+    def _contents(self, catalogue: Catalogue, contents: Collection[str]) -> set[str]:
+        """Those of these contents that the corpus has under any name."""
+        try:
+            return catalogue.known_contents(self._corpus, contents) if contents else set()
+        except CatalogueError:
+            return set()
 
     def _files(self) -> Iterator[tuple[str, tuple[int, int]]]:
         for folder, folders, names in os.walk(self._root):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prefect import task
 
-from infra.catalogue import ClipRow
+from infra.catalogue import ClipRow, SnapshotMemberRow
 from mer.clips import Split
 from mer.errors import CorpusError
 from mer.examples import Examples
@@ -40,10 +40,31 @@ def snapshot_dataset(corpus: str, plan: SnapshotPlan) -> DatasetRef:
     trains on them.
     """
     space = workspace()
-    # by content first: a learner that takes clips in the order of this table takes them in no order of their names
-    rows = sorted(_usable(space, corpus, plan), key=lambda row: (row.content, row.name))
+    rows = _usable(space, corpus, plan)
     frozen = space.catalogue.snapshot(corpus, rows)
     _require_labels(rows, plan.emotions)
+    return _dataset(corpus, plan, frozen.id, rows)
+
+
+@task(name="earlier snapshot")
+def earlier_dataset(corpus: str, plan: SnapshotPlan, snapshot_id: str) -> DatasetRef | None:
+    """A snapshot as it was taken then; None: its members are not kept any more.
+
+    Args:
+        corpus: which it is of.
+        plan: of the recipe, as it was then.
+        snapshot_id: in the catalogue.
+    """
+    members = workspace().catalogue.snapshot_members(snapshot_id)
+    return _dataset(corpus, plan, snapshot_id, members) if members else None
+
+
+def _dataset(
+    corpus: str, plan: SnapshotPlan, membership: str, members: Sequence[ClipRow | SnapshotMemberRow]
+) -> DatasetRef:
+    """The artifact of a snapshot with these members."""
+    # by content first: a learner that takes clips in the order of this table takes them in no order of their names
+    rows = sorted(members, key=lambda row: (row.content, row.name))
 
     def produce(run: StageRun) -> Produced:
         columns = _columns(rows, plan.emotions, plan.folds)
@@ -67,7 +88,7 @@ def snapshot_dataset(corpus: str, plan: SnapshotPlan) -> DatasetRef:
 
     result = run_stage(
         "dataset",
-        inputs={"membership": frozen.id},
+        inputs={"membership": membership},
         config={"folds": plan.folds.model_dump(mode="json"), "emotions": list(plan.emotions)},
         produce=produce,
     )
@@ -75,7 +96,7 @@ def snapshot_dataset(corpus: str, plan: SnapshotPlan) -> DatasetRef:
     return DatasetRef(
         ref=result.ref,
         corpus=corpus,
-        membership=frozen.id,
+        membership=membership,
         views=tuple(str(meta["views"]).split(",")),
         clips=int(meta["clips"]),
         labelled=int(meta["labelled"]),
@@ -123,8 +144,14 @@ def load_examples(space: Workspace, dataset: DatasetRef) -> SnapshotClips:
 
 
 def clip_ids_of(dataset: DatasetRef) -> tuple[str, ...]:
-    """Names of all clips of a snapshot, in its order."""
-    return load_examples(workspace(), dataset).examples.clip_ids
+    """Names of all clips of a snapshot, in its order; nothing else of it is held in memory."""
+    import pyarrow.parquet as pq
+
+    names: list[str] = []
+    file = pq.ParquetFile(workspace().artifacts.fetch(dataset.ref) / "examples.parquet")
+    for batch in file.iter_batches(columns=["name"], use_threads=False):
+        names += batch.column(0).to_pylist()
+    return tuple(names)
 
 
 def holdout_parts(space: Workspace, dataset: DatasetRef) -> dict[str, tuple[str, ...]]:
@@ -186,7 +213,7 @@ def load_partitions(space: Workspace, dataset: DatasetRef) -> tuple[Examples, Ma
 def _usable(space: Workspace, corpus: str, plan: SnapshotPlan) -> list[ClipRow]:
     """The clips a recipe works with: what its quality bounds leave out of training is no member; the holdout stays whole."""
     rows = space.catalogue.clips(corpus, plan.recogniser)
-    equal = equal_contents(rows)
+    equal = equal_contents(space.catalogue.clips_sharing_content(corpus))
     for line in equal.lines():
         logging.getLogger(__name__).warning(line)
     rows = with_settled_labels(rows, equal)
@@ -204,7 +231,8 @@ def training_problem(corpus: str, plan: SnapshotPlan) -> str | None:
     """Why nothing can be trained on the labels of a corpus, and what to do; None: something can."""
     rows = workspace().catalogue.clips(corpus)
     try:
-        _require_labels(with_settled_labels(rows, equal_contents(rows)), plan.emotions)
+        equal = equal_contents(workspace().catalogue.clips_sharing_content(corpus))
+        _require_labels(with_settled_labels(rows, equal), plan.emotions)
     except CorpusError as error:
         return str(error)
     return None
@@ -242,7 +270,9 @@ def training_remarks(dataset: DatasetRef, least_compared: int) -> tuple[str, ...
     return (*judged.remarks, *missing_in_folds(fold, labels, dataset.emotions))
 
 
-def _columns(rows: Sequence[ClipRow], emotions: Sequence[str], plan: FoldPlan) -> dict[str, list[Any]]:
+def _columns(
+    rows: Sequence[ClipRow | SnapshotMemberRow], emotions: Sequence[str], plan: FoldPlan
+) -> dict[str, list[Any]]:
     from mer.training.folds import outer_folds, uneven_folds
 
     emotion = np.array(

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     Columns = tuple[list[ClipFeature], ...]
 
+LOOKED_AT = 4096
+"""Clips that are looked up at a time: of few the catalogue reads only their rows."""
 Item = TypeVar("Item")
 
 _spans = Turns()
@@ -213,10 +215,20 @@ def _extracted(
     return context.enter_context(ahead).features
 
 
-def missing_contents(space: Workspace, feature_key: str, contents: Sequence[str]) -> list[str]:
-    """Contents without features under `feature_key`, sorted; shards that fail verification count as missing."""
+def missing_contents(
+    space: Workspace, feature_key: str, contents: Sequence[str], sound: set[ArtifactRef] | None = None
+) -> list[str]:
+    """Contents without features under `feature_key`, sorted; shards that fail verification count as missing.
+
+    Args:
+        space: where the shards are.
+        feature_key: of the feature set.
+        contents: what is looked for.
+        sound: shards that were verified before in the same search; those that are verified now are added.
+    """
     have = space.catalogue.features_of(feature_key, contents)
-    shards = list(dict.fromkeys(have.values()))
+    sound = set() if sound is None else sound
+    shards = [shard for shard in dict.fromkeys(have.values()) if shard not in sound]
     removed = set(gone(space, shards))
     have = {content: shard for content, shard in have.items() if shard not in removed}
     for ref in shards:
@@ -229,6 +241,8 @@ def missing_contents(space: Workspace, feature_key: str, contents: Sequence[str]
             space.catalogue.forget_shard(ref)
             space.artifacts.discard(ref)
             have = {content: shard for content, shard in have.items() if shard != ref}
+        else:
+            sound.add(ref)
     return sorted(set(contents) - set(have))
 
 
@@ -289,7 +303,7 @@ def content_ids(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[st
     elif spec.noise is not None:
         known = noisy_contents(space.catalogue.clips(corpus, only=clip_ids))
     else:
-        known = space.catalogue.contents(corpus)
+        known = space.catalogue.contents(corpus, clip_ids)
     if missing := [name for name in clip_ids if name not in known]:
         raise CatalogueError(
             f"{len(missing)} clips are not of corpus {corpus!r} any more, first {missing[0]!r}: ingest it again"
@@ -329,10 +343,21 @@ def _reads(spec: FeatureSpec) -> tuple[object, ...]:
 
 
 def representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> list[str]:
-    """One clip for every content that lacks the features."""
-    ids = content_ids(space, features, sorted(clip_ids))
-    first = {content: name for name, content in reversed(ids.items())}
-    return [first[content] for content in missing_contents(space, features.key, list(first))]
+    """One clip for every content that lacks the features, the first by name, in the order of contents.
+
+    Clips are looked at in parts, so that what is held in memory is what is lacking, not the corpus.
+    """
+    first: dict[str, str] = {}
+    sound: set[ArtifactRef] = set()
+    names = sorted(clip_ids)
+    for begin in range(0, len(names), LOOKED_AT):
+        part = names[begin : begin + LOOKED_AT]
+        ids = content_ids(space, features, part)
+        lacking = set(missing_contents(space, features.key, list(ids.values()), sound))
+        for name, content in ids.items():
+            if content in lacking:
+                first.setdefault(content, name)
+    return [first[content] for content in sorted(first)]
 
 
 def _shards(space: Workspace, features: FeatureSetRef, contents: Sequence[str]) -> list[Shard]:

@@ -147,22 +147,17 @@ def write_labels(listing: Listing, emotions: Sequence[str], probed: int) -> Inge
     space = workspace()
     entries = {str(entry.media): entry for entry in _recognise(listing, emotions).entries}
     _follow_the_table(space, listing.corpus, entries)
-    catalogued = [entries[str(row.path)] for row in space.catalogue.clips(listing.corpus)]
-    space.catalogue.set_gold_labels(
-        listing.corpus, [(entry.name, entry.emotion, entry.valence) for entry in catalogued]
-    )
-    rows = space.catalogue.clips(listing.corpus)
-    labelled = sum(row.emotion is not None for row in rows)
+    counts = space.catalogue.counts(listing.corpus)
     return IngestReport(
         corpus=listing.corpus,
         entries=listing.entries,
-        accepted=len(rows),
+        accepted=counts.clips,
         quarantined=dict(Counter(item.reason for item in space.catalogue.quarantined(listing.corpus))),
-        labelled=labelled,
-        unlabelled=len(rows) - labelled,
-        speakers=len({row.speaker for row in rows} - {None}),
+        labelled=counts.labelled,
+        unlabelled=counts.clips - counts.labelled,
+        speakers=counts.speakers,
         probed_now=probed,
-        equal=equal_contents(rows),
+        equal=equal_contents(space.catalogue.clips_sharing_content(listing.corpus)),
         account=listing.account,
     )
 
@@ -208,12 +203,17 @@ def _set_aside_again(space: Workspace, recognised: RecognisedCorpus) -> None:
 
 
 def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, CorpusEntry]) -> None:
-    """Forget files that are gone, and take over what the owner's table now says of files that are unchanged."""
+    """Forget files that are gone, and take over what the owner's table now says: labels, and the rest of unchanged files.
+
+    Written is what differs: of a large corpus next to nothing, however many rows it has.
+    """
     known = space.catalogue.known_files(corpus)
     space.catalogue.forget_files(corpus, [path for path in known if path not in entries])
-    changed = []
+    changed, labels = [], []
     for row in space.catalogue.clips(corpus):
         path, entry = str(row.path), entries[str(row.path)]
+        if (entry.emotion, _number(entry.valence)) != (row.emotion, row.valence):
+            labels.append((row.name, entry.emotion, entry.valence))
         declared = (entry.speaker, entry.split.value, entry.part, entry.fold, entry.transcript)
         if declared != (row.speaker, row.split, row.part, row.fold, row.transcript):
             changed.append(
@@ -236,6 +236,11 @@ def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, Corpu
                 )
             )
     space.catalogue.upsert_clips(corpus, changed)
+    space.catalogue.set_gold_labels(corpus, labels)
+
+
+def _number(valence: float | None) -> float | None:
+    return None if valence is None or valence != valence else float(valence)
 
 
 def _set_aside(

@@ -21,7 +21,7 @@ from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.part_progress import told_as
 from tasks.stage.references import DatasetRef, FeatureSetRef, StreamInput, StreamPair, View
-from tasks.stage.run import Produced, StageResult, StageRun, digest, run_stage
+from tasks.stage.run import Produced, StageResult, StageRun, digest, find_stage, run_stage
 from tasks.stage.workspace import Workspace, workspace
 
 if TYPE_CHECKING:
@@ -33,8 +33,34 @@ if TYPE_CHECKING:
 
 
 @task(name="align", task_run_name="align {pair.trained.name} {view.name}", tags=["gpu"])
-def align_view(view: View, pair: StreamPair) -> StageResult:
-    """InfoNCE of the view's training and unlabelled clips (labels unused); retrieval is measured on validation speakers."""
+def align_view(view: View, pair: StreamPair, earlier: View | None = None) -> StageResult:
+    """InfoNCE of the view's training and unlabelled clips (labels unused); retrieval is measured on validation speakers.
+
+    Args:
+        view: whose clips are learnt from.
+        pair: the stream that is trained, and its anchor.
+        earlier: the same view of an earlier snapshot, whose alignment is taken as it is where there is one for just these
+            options, streams and code, and where it learnt from no clip that this view holds out; None: fit.
+    """
+    if earlier is not None and learnt_nothing_held_out(earlier, view):
+        stays = _aligned(earlier, pair, fit=False)
+        if stays is not None:
+            return stays
+    fitted = _aligned(view, pair, fit=True)
+    assert fitted is not None
+    return fitted
+
+
+def learnt_nothing_held_out(earlier: View, view: View) -> bool:
+    """Whether every clip that an alignment of the earlier view saw may be seen by the same stage of this view."""
+    (before, was), (now, partition) = (load_view(workspace(), one) for one in (earlier, view))
+    allowed = {now.clip_ids[row] for row in np.flatnonzero(partition.unsupervised | partition.validation)}
+    seen = np.flatnonzero(was.unsupervised | was.validation)
+    return all(before.clip_ids[row] in allowed for row in seen)
+
+
+def _aligned(view: View, pair: StreamPair, *, fit: bool) -> StageResult | None:
+    """The alignment of a view; where it is not to be fitted the one there is, or None."""
     config, encoder = alignment_of(pair.trained), pair.trained.stream.trained_encoder
     examples, partition = load_view(workspace(), view)
     groups = clip_groups(workspace(), view.dataset, config, examples)
@@ -71,12 +97,17 @@ def align_view(view: View, pair: StreamPair) -> StageResult:
             history=alignment.history,
         )
 
+    inputs = alignment_inputs(workspace(), pair, examples, partition, groups)
+    options = {"alignment": config.model_dump(mode="json"), "encoder": encoder}
+    chosen = alignment_implementations(workspace(), pair.trained)
+    if not fit:
+        return find_stage("alignment", inputs=inputs, config=options, produce=produce, implementations=chosen)
     return run_stage(
         "alignment",
-        inputs=alignment_inputs(workspace(), pair, examples, partition, groups),
-        config={"alignment": config.model_dump(mode="json"), "encoder": encoder},
+        inputs=inputs,
+        config=options,
         produce=produce,
-        implementations=alignment_implementations(workspace(), pair.trained),
+        implementations=chosen,
         label=f"align {pair.trained.name} {view.name}",
         parent_run=view.parent_run,
     )

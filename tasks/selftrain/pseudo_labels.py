@@ -264,7 +264,7 @@ def record_generation(
         (name, content[name], dataset.emotions[int(emotion)], float(confidence), float(valence))
         for name, emotion, confidence, valence in labels
     ]
-    withheld = equal_contents(space.catalogue.clips(dataset.corpus)).unlabelled
+    withheld = equal_contents(space.catalogue.clips_sharing_content(dataset.corpus)).unlabelled
     return space.catalogue.add_generation(facts, rows, withheld)
 
 

@@ -84,10 +84,9 @@ def new_of_paths(space: Workspace, paths: Sequence[str], config: DriftConfig) ->
     from mer.drift.measured import spread_over_speakers
 
     media = read_media(local_paths(paths, space.settings), Catalogued(space))
-    known: dict[str, str] = {}
-    for corpus in space.catalogue.corpora():
-        known |= {row.content: row.speaker for row in space.catalogue.clips(corpus.name) if row.speaker}
     clips = media.clips
+    rows = space.catalogue.clips_lying_at((), [clip.content for clip in clips])
+    known = {row.content: row.speaker for _, row in rows if row.speaker}
     speakers = [known.get(clip.content) for clip in clips]
     sources = _sources(speakers, [str(clip.path.parent) for clip in clips])
     chosen = spread_over_speakers(sources, config.batch_clips, config.seed).tolist()

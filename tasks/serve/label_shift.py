@@ -44,7 +44,7 @@ def analyse_predictions(
     calibration = _calibration_clips(space, version, package)
     if calibration is None:
         return NoAnalysis("the version has no out-of-fold predictions of labelled clips")
-    speakers = _speakers(space)
+    speakers = _speakers(space, [clip.content for clip in clips])
     target = TargetClips(logits, tuple(speakers.get(clip.content) for clip in clips))
     return analyse_shift(calibration, target, package.recipe.emotions, config)
 
@@ -134,10 +134,9 @@ def _calibration_clips(
     )
 
 
-def _speakers(space: Workspace) -> Mapping[str, str | None]:
-    """Speaker of every catalogued content; where clips of equal content disagree, the first that is known."""
+def _speakers(space: Workspace, contents: Sequence[str]) -> Mapping[str, str | None]:
+    """Speaker of these contents, where they are catalogued; where clips of equal content disagree, the first that is known."""
     speakers: dict[str, str | None] = {}
-    for corpus in space.catalogue.corpora():
-        for row in space.catalogue.clips(corpus.name):
-            speakers[row.content] = speakers.get(row.content) or row.speaker
+    for _, row in space.catalogue.clips_lying_at((), contents):
+        speakers[row.content] = speakers.get(row.content) or row.speaker
     return speakers

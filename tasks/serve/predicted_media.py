@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.catalogue import CorpusRow
+from infra.catalogue import ClipRow, CorpusRow
 from mer.clips import Clip, CorpusEntry
 from mer.corpora.feature_files import FEATURES_FOLDER, FeatureFolders
 from mer.corpora.matching import OTHER_FORMS, match_rows
@@ -148,25 +148,28 @@ def _examined(entry: CorpusEntry, root: Path, known: Catalogued) -> Medium:
 
 
 class Catalogued:
-    """Catalogued clips: their transcripts and precomputed features are used, wherever the file lies now."""
+    """Catalogued clips: their transcripts and precomputed features are used, wherever the file lies now.
+
+    Only what is asked for is read: the answer for one clip costs the same among a thousand and among a million.
+    """
 
     def __init__(self, space: Workspace) -> None:
-        self._by_path: dict[Path, Clip] = {}
-        self._by_content: dict[str, list[Clip]] = {}
-        for corpus in space.catalogue.corpora():
-            for clip in clips_of(space, corpus):
-                self._by_path[clip.path] = clip
-                self._by_content.setdefault(clip.content, []).append(clip)
+        self._catalogue = space.catalogue
+        self._roots = {corpus.name: corpus.root for corpus in space.catalogue.corpora()}
 
     def clip(self, name: str, path: Path, content: str) -> Clip | None:
         """The clip that lies at this path, under its name in its corpus (which may be another than the file's, as in MELD and
         MMSA); else one of equal content, under the name given. Of several the one of that name comes first.
         """
         # a link within a corpus is a clip of its own, a link from elsewhere is the clip that it leads to
-        at_home = self._by_path.get(path.parent.resolve() / path.name) or self._by_path.get(path.resolve())
+        places = (path.parent.resolve() / path.name, path.resolve())
+        rows = self._catalogue.clips_lying_at([str(place) for place in places], [content])
+        clips = [_clip(row, self._roots[corpus]) for corpus, row in rows]
+        there = {clip.path: clip for clip in clips}
+        at_home = there.get(places[0]) or there.get(places[1])
         if at_home is not None and at_home.content == content:
             return replace(at_home, path=path)
-        equal = self._by_content.get(content, [])
+        equal = [clip for clip in clips if clip.content == content]
         namesakes = [clip for clip in equal if clip.name == path.stem]
         return replace((namesakes or equal)[0], name=name, path=path) if equal else None
 
@@ -212,10 +215,10 @@ def require_one_answer(clips: Sequence[Clip]) -> None:
 def clips_of(space: Workspace, corpus: CorpusRow) -> Iterator[Clip]:
     """The catalogued clips of a corpus."""
     for row in space.catalogue.clips(corpus.name):
-        yield Clip(
-            name=row.name,
-            content=row.content,
-            path=row.path,
-            corpus_root=corpus.root,
-            transcript=row.transcript,
-        )
+        yield _clip(row, corpus.root)
+
+
+def _clip(row: ClipRow, root: Path) -> Clip:
+    return Clip(
+        name=row.name, content=row.content, path=row.path, corpus_root=root, transcript=row.transcript
+    )

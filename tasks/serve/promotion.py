@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,10 +60,11 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 @dataclass(frozen=True)
 class RegisteredAs:
-    """Name of the model that a version belongs to, and the recipe that made it."""
+    """Name of the model that a version belongs to, the recipe that made it, and what its origin says besides."""
 
     model: str
     recipe: Recipe
+    origin: Mapping[str, str] = field(default_factory=dict)
 
 
 @task(name="register")
@@ -154,7 +155,7 @@ def register(
         snapshot=dataset.membership,
         metrics=metrics,
         idempotency_key=package.ref.key,
-        origin=run_origin(recipe.name, dataset.corpus),
+        origin=run_origin(recipe.name, dataset.corpus) | dict(registered.origin),
     )
     mirror_after_change(space)
     return ModelVersion(name=model, version=version, ref=package.ref, metrics=metrics)

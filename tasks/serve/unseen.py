@@ -164,7 +164,7 @@ def predicted(space: Workspace, corpus: str, package: ArtifactRef, names: Sequen
     from mer.posteriors import Posteriors
     from mer.predictor.predictor import Predictor
 
-    rows = {row.name: row for row in space.catalogue.clips(corpus)}
+    rows = {row.name: row for row in space.catalogue.clips(corpus, only=names)}
     root = space.catalogue.corpus_root(corpus)
     clips = [
         Clip(

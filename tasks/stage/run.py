@@ -173,6 +173,21 @@ def _found_or_computed(job: _Job, produce: Callable[[StageRun], Produced]) -> St
     return StageResult(ref=ref, ran=True, seconds=seconds)
 
 
+def find_stage(
+    kind: str,
+    *,
+    inputs: Mapping[str, Any],
+    config: Mapping[str, Any],
+    produce: Callable[[StageRun], Produced],
+    implementations: Sequence[str] = (),
+) -> StageResult | None:
+    """The artifact of a stage if there is a verified one; nothing is computed. Arguments are those of `run_stage`."""
+    started = time.monotonic()
+    key = stage_key(kind, inputs, config, code_version(produce, implementations=implementations))
+    found = lookup_verified(workspace(), kind, key)
+    return None if found is None else StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
+
+
 def _tracked(job: _Job, parent_run: str, produced: Produced, seconds: float) -> dict[str, Any]:
     return stage_event(
         parent_run,

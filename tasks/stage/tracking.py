@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 
 from prefect import task
 
@@ -16,18 +17,35 @@ from tasks.stage.references import View
 from tasks.stage.run import StageResult, flatten
 from tasks.stage.workspace import workspace
 
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
+
 
 @task(name="close tracked run")
-def close_tracked_run(view: View, recipe: Recipe, evaluation: StageResult) -> str | None:
+def close_tracked_run(
+    view: View, recipe: Recipe, evaluation: StageResult, why: Mapping[str, str] = NO_TAGS, nothing: str = ""
+) -> str | None:
     """Give the parent run its data set, recipe, origin and headline figures, and mark it finished; returns its page in MLflow.
 
-    A run in which the evaluation was found ready did nothing new, and leaves no run behind. None: so it is, or MLflow does not
-    answer.
+    A run in which the evaluation was found ready did nothing new, and leaves no run behind, but for one that says why clips wait.
+
+    Args:
+        view: the view that is served.
+        recipe: of the run.
+        evaluation: of this run.
+        why: tags that say why models were or were not fitted again.
+        nothing: said of a run in which nothing was fitted though clips are new; empty: there are none.
+
+    Returns:
+        None: no run is left behind, or MLflow does not answer.
     """
-    if not evaluation.ran or view.parent_run is None:
+    if view.parent_run is None or not (evaluation.ran or nothing):
         return None
     dataset = view.dataset
     space = workspace()
+    if not evaluation.ran:
+        origin = run_tags(run_origin(recipe.name, dataset.corpus), nothing)
+        space.tracker.log_run(view.parent_run, tags={**origin, **why}, status="FINISHED")
+        return space.tracker.run_page(view.parent_run)
     figures = {
         name: space.artifacts.read(evaluation.ref, name)
         for name in ("confusion_matrix.png", "reliability.png")
@@ -44,6 +62,7 @@ def close_tracked_run(view: View, recipe: Recipe, evaluation: StageResult) -> st
                 run_origin(recipe.name, dataset.corpus),
                 f"Trained on {dataset.clips} clips; {evaluation.meta['served']} is served.",
             ),
+            **why,
         },
         dataset=(dataset.corpus, dataset.membership, dataset.clips),
         status="FINISHED",

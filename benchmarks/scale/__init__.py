@@ -1,0 +1,1 @@
+"""What grows with the catalogue, from a thousand to a million rows."""
