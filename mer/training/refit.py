@@ -115,12 +115,12 @@ def decide(
         what = "1 clip is gone or another one" if changed == 1 else f"{changed} clips are gone or other ones"
         return fit_because(what, FIT_AGAIN)
     if enough_pairs:
-        said = (f"{labels} -> {FIT_AGAIN}",) if enough_labels else ()
-        return RefitDecision(True, True, (*said, f"{pairs} -> {FIT_AGAIN}"))
+        more: tuple[str, ...] = (f"{labels} -> {FIT_AGAIN}",) if enough_labels else ()
+        return RefitDecision(True, True, (*more, f"{pairs} -> {FIT_AGAIN}"))
     if enough_labels:
-        stay = (f"{pairs} -> {ALIGNMENTS_STAY}",) if learnt_from == "pairs" else ()
+        stay: tuple[str, ...] = (f"{pairs} -> {ALIGNMENTS_STAY}",) if learnt_from == "pairs" else ()
         return RefitDecision(True, False, (f"{labels} -> {FIT_AGAIN}", *stay))
-    said = (labels, pairs) if counts else (labels,)
+    said: tuple[str, ...] = (labels, pairs) if counts else (labels,)
     return RefitDecision(False, False, (f"{', '.join(said)} -> {NOTHING_FITTED}",))
 
 
