@@ -127,7 +127,7 @@ def feature_set(space: Workspace) -> str:
 
 def _write_features(space: Workspace, before: int, count: int) -> None:
     from mer.features.clip_feature import ClipFeature
-    from tasks.data.features import commit_shard
+    from tasks.data.shard_commit import commit_shard
 
     key = feature_set(space)
     for numbers in parts(before, count, SHARD):

@@ -99,7 +99,8 @@ def _complete(space: Workspace, shards: object) -> None:
     import numpy as np
 
     from mer.features.clip_feature import ClipFeature
-    from tasks.data.features import commit_shard, content_ids
+    from tasks.data.features import content_ids
+    from tasks.data.shard_commit import commit_shard
 
     for shard in shards:  # type: ignore[attr-defined]
         for features in shard.features:
