@@ -47,7 +47,7 @@ def test_only_what_began_before_the_password(
         return str(found["state_type"])
 
     at_work, completed = run("RUNNING"), run("RUNNING", "COMPLETED")
-    assert end_earlier_runs(_home(tmp_path / "new", password, time.time() - 3600), url) == 0
+    assert end_earlier_runs(_home(tmp_path / "new", password, time.time() - 86_400), url) == 0
     assert state(at_work) == "RUNNING", "it began after the password was made"
     migrated = _home(tmp_path / "migrated", password, time.time() + 5)
     assert end_earlier_runs(migrated, url) >= 1
