@@ -20,6 +20,7 @@ TWO_FOLDS = ("--set", "folds={count: 2, use_published: false}")
 """Half of the time; nothing else of the recipe is another."""
 
 
+@pytest.mark.nightly  # members, rounds and shift are each shown by a test of its own in every landing
 def test_every_member_votes_and_the_vote_predicts(tmp_path: Path, server_addresses: dict[str, str]) -> None:
     corpus = generate_demo(tmp_path / "corpus", DemoConfig(clips=48, seed=5))
     made = Installation(home=tmp_path / "home", corpus=corpus, environment=server_addresses)

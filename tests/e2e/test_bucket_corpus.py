@@ -98,7 +98,16 @@ def valences_alone(corpus: Path, root: Path) -> None:
     (root / "labels.csv").write_text("name,valence\n" + "".join(f"{name},-1.5\n" for name in names))
 
 
-@pytest.mark.parametrize("corpus", [bare, unlabelled_table, labels_of_a_test_alone, valences_alone])
+@pytest.mark.parametrize(
+    "corpus",
+    [
+        bare,
+        *(
+            pytest.param(one, marks=pytest.mark.nightly)
+            for one in (unlabelled_table, labels_of_a_test_alone, valences_alone)
+        ),
+    ],
+)
 def test_clips_without_labels_are_ingested_and_a_run_says_what_it_needs(
     installation: Installation, tmp_path: Path, corpus: Callable[[Path, Path], None]
 ) -> None:

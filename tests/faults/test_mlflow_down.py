@@ -64,6 +64,7 @@ def run(installation: Installation) -> str:
     return installation.mer("run", "--recipe", str(recipe), "--corpus", str(installation.corpus)).stdout
 
 
+@pytest.mark.nightly
 def test_mlflow_down_at_the_start(
     installation: Installation, gate: Gate, mlflow_address: str, faults: Faults
 ) -> None:
