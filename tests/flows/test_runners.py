@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 import pytest
 from prefect import Task
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
