@@ -1,6 +1,6 @@
 """Decoding beside the forward pass: wall time, and the share of it that the encoder waits for clips.
 
-    python -m benchmarks.extraction.overlap [--quick] [--clips 96] [--json PATH]
+    python -m benchmarks.extraction.overlap [--quick] [--clips 96] [--only WORK ...] [--json PATH]
 
 The same clips in one run, the ways in turn, medians of the repetitions:
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mer.features.decoding_ahead import Bounds
     from mer.features.multi import MultiExtractor
 
+WORKS = ("speech", "device_speech", "faces", "device_faces")
 WAYS = ("in_turn", "one_thread", "ahead")
 
 
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Figure]:
     options.add_argument(
         "--device-ms", type=float, default=4.0, help="of the pretended device, for each clip"
     )
+    options.add_argument("--only", nargs="+", choices=WORKS, default=list(WORKS), help="some of the works")
     chosen = options.parse_args(arguments)
     torch.set_num_threads(1)
     count = chosen.clips or (12 if chosen.quick else 96)
@@ -54,8 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Figure]:
         folder = Path(temporary)
         for work, clips, specs in works(folder, count):
             for device in (0.0, chosen.device_ms / 1000):
-                extractor = extractor_of(specs, folder, device)
                 name = f"device_{work}" if device else work
+                if name not in chosen.only:
+                    continue
+                extractor = extractor_of(specs, folder, device)
                 found, same = compared(extractor, clips, 1 if chosen.quick else 3)
                 figures |= {f"{name}_{key}": value for key, value in found.items()}
                 equal = equal and same

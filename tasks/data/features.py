@@ -17,12 +17,11 @@ from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
 from mer.clips import Clip
 from mer.errors import ConfigError, MediaError, WeightsError
 from mer.features.spec import FeatureSpec
-from tasks.data.kept_extractor import cached_extractor
+from tasks.data.kept_extractor import cached_extractor, one_span_at_a_time
 from tasks.data.noise import clip_noises, noisy_contents, noisy_key
 from tasks.data.observed_shard import observed_shard
 from tasks.data.shard_commit import commit_shard
 from tasks.stage.code_version import code_version
-from tasks.stage.compute import Turns
 from tasks.stage.finding import gone
 from tasks.stage.references import ExtractionPlan, FeatureSetRef, ShardPlan, SpanPlan
 from tasks.stage.run import StageResult, digest
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
 LOOKED_AT = 4096
 """Clips that are looked up at a time: of few the catalogue reads only their rows."""
 Item = TypeVar("Item")
-
-_spans = Turns()
-"""Taken before a shard's folder and before the turn to compute, by nobody who holds either."""
 
 
 @task(name="plan features")
@@ -100,7 +96,7 @@ def extract_span(corpus: str, span: SpanPlan) -> tuple[StageResult, ...]:
 
     Spans that run in one process take turns as a whole: one extractor is in memory, and what was decoded ahead is used.
     """
-    with _spans.turn(follows=False):
+    with one_span_at_a_time():
         return extract_in_turn(corpus, span.features, span.shards)
 
 

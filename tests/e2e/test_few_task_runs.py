@@ -11,7 +11,7 @@ import pytest
 from e2e_installation import Installation
 from prefect_runs import ShownRuns, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1200)]
 CLIPS = 5_200
 RECIPE = """
 name: vectors
@@ -32,7 +32,7 @@ def make_corpus(folder: Path) -> Path:
     for number in range(CLIPS):
         clip = f"clip{number:05d}"
         for name in ("a", "t"):
-            np.save(folder / "features" / name / f"{clip}.npy", np.full(3, number, np.float32))
+            np.save(folder / "features" / name / f"{clip}.npy", np.full(3, 1 + number, np.float32))
         rows.append(f"{clip},{'angry' if number % 2 else 'neutral'},speaker{number // 2 % 10}")
     (folder / "labels.csv").write_text("\n".join(["name,emotion,speaker", *rows]) + "\n", encoding="utf-8")
     return folder

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]
 import pytest
+from prefect import Task
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from flows.runners import configured_task_runner
@@ -22,6 +25,11 @@ def test_a_worker_serves_every_task() -> None:
     names = {task.name for task in all_tasks()}
     assert {"list corpus", "probe shard", "extract shard", "fuse", "evaluate", "gate and promote"} <= names
     assert len(names) == len(all_tasks()), "workers find tasks by their names"
+
+
+@pytest.mark.parametrize("task", all_tasks(), ids=lambda task: task.name)
+def test_every_task_can_be_sent_to_another_process(task: Task[..., Any]) -> None:
+    assert cloudpickle.loads(cloudpickle.dumps(task)).name == task.name
 
 
 def test_threads_unless_asked_otherwise(tmp_path: Path) -> None:
