@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, exists, insert, select, update
 
 from infra.artifacts import ArtifactRef
 from infra.catalogue.bulk import MOST_NAMED, upsert
+from infra.catalogue.clips import has_file
+from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
-from infra.catalogue.tables import Feature, FeatureShard
+from infra.catalogue.tables import Clip, Feature, FeatureShard
 
 
 class FeatureCatalogue:
@@ -51,9 +53,23 @@ class FeatureCatalogue:
                 if content in listed
             }
 
-    def feature_shards(self) -> list[tuple[str, ArtifactRef]]:
-        """(feature key, shard) of every shard that is registered."""
+    def clips_without_features(self, corpus: str, feature_key: str) -> dict[str, str]:
+        """Name -> content of the corpus' clips with a file whose content has no features under this key.
+
+        Clips and features are gone through side by side, in the order of contents: each page of both indexes is read once.
+        Raises CatalogueError for a corpus that is not catalogued.
+        """
+        has = exists().where(Feature.feature_key == feature_key, Feature.content == Clip.content)
+        with self._database.reading() as connection:
+            mine = Clip.corpus_id == corpus_id(connection, corpus)
+            query = select(Clip.name, Clip.content).where(mine, ~has, has_file()).order_by(Clip.content)
+            return {row.name: row.content for row in connection.execute(query)}
+
+    def feature_shards(self, feature_key: str | None = None) -> list[tuple[str, ArtifactRef]]:
+        """(feature key, shard) of every shard that is registered; `feature_key`: of this set, None: of all."""
         query = select(FeatureShard.feature_key, FeatureShard.artifact)
+        if feature_key is not None:
+            query = query.where(FeatureShard.feature_key == feature_key)
         with self._database.reading() as connection:
             return [(key, ArtifactRef.model_validate(shard)) for key, shard in connection.execute(query)]
 

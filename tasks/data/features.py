@@ -230,15 +230,10 @@ def missing_contents(
     for ref in shards:
         if ref in removed:
             continue
-        try:
-            space.artifacts.verify(ref)
-        except (ArtifactCorrupt, ArtifactMissing) as error:
-            logging.getLogger(__name__).warning("feature shard %s is computed again: %s", ref.key[:12], error)
-            space.catalogue.forget_shard(ref)
-            space.artifacts.discard(ref)
-            have = {content: shard for content, shard in have.items() if shard != ref}
-        else:
+        if _is_sound(space, ref):
             sound.add(ref)
+        else:
+            have = {content: shard for content, shard in have.items() if shard != ref}
     return sorted(set(contents) - set(have))
 
 
@@ -343,6 +338,8 @@ def representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequenc
 
     Clips are looked at in parts, so that what is held in memory is what is lacking, not the corpus.
     """
+    if len(clip_ids) > LOOKED_AT and (few := _lacking_of_many(space, features, clip_ids)) is not None:
+        return few
     first: dict[str, str] = {}
     sound: set[ArtifactRef] = set()
     names = sorted(clip_ids)
@@ -354,6 +351,41 @@ def representatives(space: Workspace, features: FeatureSetRef, clip_ids: Sequenc
             if content in lacking:
                 first.setdefault(content, name)
     return [first[content] for content in sorted(first)]
+
+
+def _lacking_of_many(space: Workspace, features: FeatureSetRef, clip_ids: Sequence[str]) -> list[str] | None:
+    """The same of a whole corpus, found in the catalogue; None: contents are not those of the media, or shards are going away.
+
+    A clip that is not of the corpus any more is not among them; whoever reads its features is told.
+    """
+    root = features
+    while root.derived_from is not None:
+        root = root.derived_from
+    spec = root.spec
+    if spec is None or root.corpus is None or spec.precomputed or spec.reads_text or spec.noise is not None:
+        return None
+    shards = [shard for _, shard in space.catalogue.feature_shards(features.key)]
+    if gone(space, shards):
+        return None
+    for shard in shards:
+        _is_sound(space, shard)
+    lacking = space.catalogue.clips_without_features(root.corpus, features.key)
+    first: dict[str, str] = {}
+    for name in sorted(name for name in clip_ids if name in lacking):
+        first.setdefault(lacking[name], name)
+    return [first[content] for content in sorted(first)]
+
+
+def _is_sound(space: Workspace, shard: ArtifactRef) -> bool:
+    """Whether every byte of a shard is as it was written; one that is not is forgotten, so that it is computed again."""
+    try:
+        space.artifacts.verify(shard)
+    except (ArtifactCorrupt, ArtifactMissing) as error:
+        logging.getLogger(__name__).warning("feature shard %s is computed again: %s", shard.key[:12], error)
+        space.catalogue.forget_shard(shard)
+        space.artifacts.discard(shard)
+        return False
+    return True
 
 
 def _shards(space: Workspace, features: FeatureSetRef, contents: Sequence[str]) -> list[Shard]:

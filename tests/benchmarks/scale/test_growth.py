@@ -26,8 +26,8 @@ def test_every_figure_is_measured(
     monkeypatch.setenv("MER_HOME", str(tmp_path / "unused"))
     given = [
         "--rows",
-        "60",
-        "120",
+        "200",
+        "400",
         "--repeats",
         "2",
         "--folder",
@@ -39,5 +39,5 @@ def test_every_figure_is_measured(
     main()
     figures = json.loads((tmp_path / "f.json").read_text())
     assert {f"{name}_{rows}" for name in SHOWN for rows in (200, 400)} <= set(figures)
-    assert figures["resume_left_400"] == 5 and figures["one_clip_ratio"] > 0 and figures["ingest_ratio"] > 0
+    assert figures["resume_left_400"] == 4 and figures["one_clip_ratio"] > 0 and figures["ingest_ratio"] > 0
     assert "one new clip" in capsys.readouterr().out
