@@ -68,7 +68,7 @@ def worker(
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    from flows.workers.crew import end_with
+    from flows.workers.crew import end_with, say_whole
     from flows.workers.serve import serve
     from infra.observing import observe
 
@@ -76,4 +76,4 @@ def worker(
 
     if ends_with:
         end_with(ends_with)
-    serve(lambda line: print(line, flush=True), pool)  # noqa: T201
+    serve(say_whole, pool)

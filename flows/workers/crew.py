@@ -28,7 +28,7 @@ def worker_command(pool: PoolChoice, *more: str) -> list[str]:
 
 def run_crew(pool: PoolChoice, count: int, gpus: Sequence[str]) -> None:
     """Keep `count` workers of a pool at work until this process is ended; those end with it."""
-    _say(f"{count} workers of pool {pool.value}; Ctrl-C ends them")
+    say_whole(f"{count} workers of pool {pool.value}; Ctrl-C ends them")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     crew = [_Member(number, pool, own_devices(pool, number, tuple(gpus))) for number in range(count)]
@@ -95,12 +95,16 @@ class _Member:
         self.pause = min(max(1.0, 2 * self.pause), LONGEST_PAUSE_SECONDS) if short else 0.0
         self.not_before = now + self.pause
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        _say(f"worker {self.number + 1} of pool {self.pool.value} ended {how}: another one takes its place")
+        say_whole(
+            f"worker {self.number + 1} of pool {self.pool.value} ended {how}: another one takes its place"
+        )
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+def say_whole(line: str) -> None:
+    """Print a line by one write: workers of a crew write to the same file, and `print` may write the end of a line by itself."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

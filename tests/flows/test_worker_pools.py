@@ -91,7 +91,7 @@ import os, subprocess, sys, time
 from flows.workers.crew import end_with
 end_with(int(sys.argv[2]))
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print("gpu", os.environ["{VISIBLE}"], "pid", os.getpid(), flush=True)
+os.write(1, f"gpu {{os.environ['{VISIBLE}']}} pid {{os.getpid()}}\\n".encode())  # whole: two processes write to one pipe
 time.sleep(600)
 """
 
