@@ -40,8 +40,6 @@ from flows.cli.options import (
     RefitOption,
     RejectOption,
     SamplerOption,
-    SimulateDriftOption,
-    SimulatePoisonOption,
     StreamOption,
     StudyOption,
     TrainedModelOption,
@@ -55,6 +53,7 @@ from flows.cli.predict import register as register_predict
 from flows.cli.prune import prune
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
+from flows.cli.simulating import or_simulates
 from flows.cli.watch import register as register_watch
 from flows.cli.worker import worker
 
@@ -81,6 +80,7 @@ app.callback()(everywhere)
 
 
 @app.command()
+@or_simulates
 @over_corpus
 def run(
     corpus: CorpusArguments,
@@ -89,15 +89,9 @@ def run(
     approval: ApprovalOption = "",
     on_drift: OnDriftOption = "",
     refit: RefitOption = "always",
-    simulate_drift: SimulateDriftOption = False,
-    simulate_poison: SimulatePoisonOption = False,
 ) -> None:
     """Run the whole pipeline: ingest, features, layer study, PEFT, alignment, fusion, pseudo-labels, registration, promotion."""
     from flows.options import RetrainOptions
-
-    if simulate_drift or simulate_poison:
-        _simulate(corpus, drift=simulate_drift, poison=simulate_poison)
-        return
 
     given = {"promote": promote, "model": model, "approval": approval, "on_drift": on_drift, "refit": refit}
     run_flow("flows.retrain:retrain", corpus.options(RetrainOptions, **given))
@@ -351,22 +345,6 @@ register_deploy(app)
 register_watch(app)
 register_backup(app)
 app.add_typer(generations, name="generations")
-
-
-def _simulate(corpus: CorpusArguments, *, drift: bool, poison: bool) -> None:
-    """Play a story in a home of its own; exit code 1 where it did not end as told."""
-    if drift and poison:
-        _fail("expected --simulate-drift or --simulate-poison, found both")
-    if corpus != CorpusArguments():
-        _fail(
-            "a simulation makes its own corpus, recipe and home: leave the options of the corpus and the recipe out"
-        )
-    interruptible()
-    from flows.simulation.drift_story import tell_drift
-    from flows.simulation.poison_story import tell_poison
-
-    if not (tell_drift if drift else tell_poison)(lambda: _addresses(_servers()), verbose=is_verbose()):
-        raise typer.Exit(1)
 
 
 def run_flow(flow: str, options: FlowOptions) -> Any:

@@ -83,6 +83,7 @@ def test_each_flow_gets_options_of_its_own_kind(command: str, started: list[tupl
         "align": "Align",
         "refresh": "Refresh",
         "drift": "Drift",
+        "ingest": "Ingest",
         "search": "Search",
     }
     assert type(options).__name__ == f"{kinds.get(command, 'Demo')}Options"

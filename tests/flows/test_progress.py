@@ -177,7 +177,7 @@ def test_a_flow_numbers_no_stage_by_the_plan_of_the_one_before(shown: Console) -
         begin_stage("ingest")
         seen.append(progress._plan)
 
-    _logged(begins)()
+    _logged("retrain", begins)()
     assert seen == [()] and lines(shown) == ["ingest"]
 
 

@@ -65,7 +65,7 @@ def test_a_dead_one_is_replaced_on_its_gpu(home: Settings) -> None:
         assert catalogue.take_task("worker", ["flow"], ["mer-gpu"]) is not None
         assert replace_dead(home) == [], "both live"
         os.kill(second, signal.SIGKILL)
-        assert replace_dead(home) == NAMES[1:]
+        soon(lambda: replace_dead(home) == NAMES[1:])  # a busy machine takes a moment to end it
         (task,) = catalogue.queued_tasks()
         assert (task.worker, task.losses) == (None, 1)
     again = number(NAMES[1], home)
