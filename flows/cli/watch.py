@@ -94,11 +94,14 @@ def register(app: typer.Typer) -> None:
         given = {"model": model or None, "promote": promote, "approval": approval or None}
         training = {name: value for name, value in given.items() if value is not None}
         training |= {"refit": refit} if flow != "ingest" else {}
+        looks = _Looks(count, quiet_seconds, settle_seconds)
+        begun, lines = _watch(asked, flow, deployment, training, looks)
+        if not stop:
+            typer.echo("\n".join(lines))
         if background or stop:
-            key = _watch(asked, flow, deployment, training, _Looks(count, quiet_seconds, settle_seconds)).key
-            _in_background(key, asked.corpus, stop)
+            _in_background(begun.key, asked.corpus, stop)
             return
-        begun = _watch(asked, flow, deployment, training, _Looks(count, quiet_seconds, settle_seconds))
+        typer.echo("Ctrl-C ends it; started again it goes on where it was")
         try:
             while True:
                 begun.look()
@@ -137,8 +140,8 @@ class _Looks:
 
 def _watch(
     corpus: CorpusArguments, flow: str, deployment: str, training: dict[str, Any], looks: _Looks
-) -> Any:
-    """The watch, after its first lines; what cannot work is said before."""
+) -> tuple[Any, tuple[str, ...]]:
+    """The watch, and what is said of it first. Raises ConfigError for what cannot work."""
     from flows.options import DemoOptions, IngestOptions, RefreshOptions, RetrainOptions
     from flows.watching.rule import Rule
     from flows.watching.starters import DeploymentStarter, ProcessStarter, Starter
@@ -188,10 +191,8 @@ def _watch(
     from tasks.stage.workspace import workspace
 
     catalogue = workspace().catalogue
-    typer.echo(f"watching {corpus.corpus} (corpus {name})")
-    typer.echo(f"starts {what}\n  {rule.words}")
-    typer.echo("Ctrl-C ends it; started again it goes on where it was")
-    return Watch(watch_key(corpus.corpus, f"{name} {what}"), source, rule, starter, catalogue, _say)
+    lines = (f"watching {corpus.corpus} (corpus {name})", f"starts {what}", f"  {rule.words}")
+    return Watch(watch_key(corpus.corpus, f"{name} {what}"), source, rule, starter, catalogue, _say), lines
 
 
 def _say(line: str) -> None:
