@@ -50,10 +50,21 @@ def upsert(
 
 
 def in_parts(values: Iterable[Value], size: int = MOST_NAMED) -> Iterator[list[Value]]:
-    """Sorted values, in parts that one statement can name each of."""
-    listed = sorted(set(values))
+    """Sorted values, in parts that one statement can name each of; text that no database holds is in no row, and is left out."""
+    listed = sorted({value for value in values if not isinstance(value, str) or _is_storable(value)})
     for first in range(0, len(listed), size):
         yield listed[first : first + size]
+
+
+def _is_storable(text: str) -> bool:
+    """Whether it is without NUL and lone surrogates, with which Postgres' driver fails."""
+    if "\x00" in text:
+        return False
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _first_of_each_key(rows: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -16,6 +16,7 @@ TWO_FOLDS = ("--set", "folds={count: 2, use_published: false}")
 """Half of the time; nothing else of the recipe is another."""
 
 
+@pytest.mark.nightly
 def test_the_recipe_runs_every_stage_and_its_model_predicts(
     tmp_path: Path, server_addresses: dict[str, str]
 ) -> None:

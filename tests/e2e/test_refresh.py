@@ -102,6 +102,7 @@ def test_a_batch_makes_one_generation_and_withdrawing_it_leaves_the_training_set
     assert home.membership(monkeypatch) == with_one
 
 
+@pytest.mark.nightly
 def test_a_second_batch_is_voted_on_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     add_unlabelled(home.corpus, "first", 120, seed=7)
     home.refresh()
@@ -120,6 +121,7 @@ def test_a_second_batch_is_voted_on_alone(home: Home, monkeypatch: pytest.Monkey
     assert home.membership(monkeypatch) == with_one
 
 
+@pytest.mark.nightly
 def test_a_killed_refresh_resumes_and_ends_as_an_undisturbed_one(
     home: Home, tmp_path: Path, server_addresses: dict[str, str]
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_killed_refresh_resumes_and_ends_as_an_undisturbed_one(
     assert fusions[0] == fusions[1]
 
 
+@pytest.mark.nightly
 def test_a_canary_that_falls_stops_by_itself_with_a_reason(
     tmp_path: Path, server_addresses: dict[str, str]
 ) -> None:

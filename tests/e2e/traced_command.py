@@ -84,11 +84,36 @@ def traced(
         seen: set[tuple[str, str]] = set()
         with _watched(seen):
             result = compute(*arguments, **options)
-        roots = roots_of(*arguments, **options)
-        ran, missing = _missing(seen, roots)
-        with _writing, report.open("a") as file:
-            file.write(json.dumps({"roots": roots, "ran": ran, "missing": missing}) + "\n")
+        _note(report, seen, roots_of(*arguments, **options))
         return result
+
+    return watched
+
+
+def _note(report: Path, seen: set[tuple[str, str]], roots: tuple[str, ...]) -> None:
+    ran, missing = _missing(seen, roots)
+    with _writing, report.open("a") as file:
+        file.write(json.dumps({"roots": roots, "ran": ran, "missing": missing}) + "\n")
+
+
+def shards_traced(
+    report: Path, extracted: Callable[..., Any], roots_of: Callable[..., tuple[str, ...]]
+) -> Callable[..., Any]:
+    """The function that gives what computes the shards of a span, which is watched at each of them."""
+
+    @functools.wraps(extracted)
+    def watched(*arguments: Any) -> Any:
+        roots, seen = roots_of(*arguments), set[tuple[str, str]]()
+        with _watched(seen):
+            compute = extracted(*arguments)
+
+        def of_shard(number: int) -> Any:
+            with _watched(seen):
+                columns = compute(number)
+            _note(report, seen, roots)
+            return columns
+
+        return of_shard
 
     return watched
 
@@ -119,7 +144,7 @@ def main() -> None:
         if name.startswith("tasks.") and getattr(module, "run_stage", None) is run_stage:
             module.run_stage = run_traced  # type: ignore[attr-defined]
 
-    def of_extraction(space: Any, _corpus: str, _clips: Any, specs: Any) -> tuple[str, ...]:
+    def of_extraction(space: Any, _corpus: str, _shards: Any, specs: Any, _context: Any) -> tuple[str, ...]:
         resolved = [resolve_weights(spec.source, space.weights) for spec in specs]
         readers = [reader_implementations(*pair) for pair in zip(specs, resolved, strict=True)]
         return (root_of(features._extracted), *(one for own in readers for one in own))
@@ -134,7 +159,7 @@ def main() -> None:
     adapted_layers: list[tuple[str, ...]] = []
     encoder_layers = adaptation.encoder_layers
     adaptation.encoder_layers = layers_traced
-    features._extracted = traced(report, features._extracted, of_extraction)
+    features._extracted = shards_traced(report, features._extracted, of_extraction)
     adaptation._embed = traced(report, adaptation._embed, of_adapted)
     aligned = tuple(map(root_of, (alignment.open_alignment, alignment._embed)))
     alignment._embed = traced(

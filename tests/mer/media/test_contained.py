@@ -247,6 +247,7 @@ def test_no_worker_is_left_behind(movie: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_two_thousand_damaged_variants_are_each_read_or_refused(
     tmp_path: Path, tone: Make, counting_frames: Make
 ) -> None:
