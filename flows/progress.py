@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import copy_context
+from queue import Empty, Queue
 from threading import Thread
 from typing import TypeVar
 from uuid import UUID
@@ -103,17 +104,28 @@ class StepProgress:
 
     def as_they_end(self, parts: Sequence[PrefectFuture[Value]]) -> Iterator[PrefectFuture[Value]]:
         """The parts in the order in which they end, lines in between as of `awaited`: a slow one hides no other."""
-        waiting, ended = list(parts), self._clock()
-        began = ended
-        while waiting:
+        queue: Queue[PrefectFuture[Value] | BaseException] = Queue()
+
+        def watch() -> None:
+            # Its own time-out is an alarm that goes on while a caller works on what it was given, and ends the run there.
             try:
-                for part in as_completed(waiting, timeout=QUIET_SECONDS):
-                    waiting.remove(part)
-                    ended = self._clock()
-                    yield part
-            except TimeoutError:
-                if self._clock() - ended >= QUIET_SECONDS:
+                for part in as_completed(list(parts)):
+                    queue.put(part)
+            except BaseException as error:
+                queue.put(error)
+
+        Thread(target=copy_context().run, args=(watch,), name=f"parts of {self._step}", daemon=True).start()
+        began = self._clock()
+        for _ in parts:
+            while True:
+                try:
+                    part = queue.get(timeout=QUIET_SECONDS)
+                    break
+                except Empty:
                     self._tell_under_way(self._clock() - began)
+            if isinstance(part, BaseException):
+                raise part
+            yield part
 
     def advance(self, what: str, *, found: bool = False, parts: int = 1) -> None:
         """Count `parts` that finished together; `what` they were, for people. `found`: ready, nothing was computed."""

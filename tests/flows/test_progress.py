@@ -137,6 +137,22 @@ def test_a_slow_part_hides_no_other(shown: Console, monkeypatch: pytest.MonkeyPa
     assert any(line.startswith("  fusion model 3/3: under way") for line in lines(shown))
 
 
+def test_no_alarm_goes_on_while_a_part_is_worked_on(shown: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect's `as_completed` with a time-out sets one, which ended runs in whatever they did when it came."""
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.3)
+    steps = StepProgress("fusion", 2, "model")
+    with ThreadPoolExecutor(2) as pool:
+        parts = [
+            PrefectConcurrentFuture(uuid4(), pool.submit(after, seconds, name))
+            for seconds, name in ((0.0, "m1"), (0.9, "m2"))
+        ]
+        ended = []
+        for part in steps.as_they_end(parts):
+            sleep(0.6)
+            ended.append(part.result())
+    assert ended == ["m1", "m2"]
+
+
 @pytest.mark.parametrize("raised", [CancelledError, ConnectionError, SystemExit])
 def test_no_bar_ends_a_run(
     raised: type[BaseException], shown: Console, monkeypatch: pytest.MonkeyPatch
