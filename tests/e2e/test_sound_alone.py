@@ -37,6 +37,7 @@ def sound_of(corpus: Path, root: Path) -> Path:
     return root
 
 
+@pytest.mark.nightly
 def test_streams_that_no_clip_has_are_left_out(
     installation: Installation, demo_corpus: Path, tmp_path: Path
 ) -> None:
