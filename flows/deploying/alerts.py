@@ -74,8 +74,12 @@ def standard_alerts(quiet_days: float) -> tuple[Alert, ...]:
     return (
         Alert(
             "run failed",
-            "A flow run failed, or its process died.",
-            when("prefect.flow-run.Failed", "prefect.flow-run.Crashed", match_related=ours, **runs),
+            "A flow run failed, took longer than its time, or its process died.",
+            when(
+                *(f"prefect.flow-run.{state}" for state in ("Failed", "TimedOut", "Crashed")),
+                match_related=ours,
+                **runs,
+            ),
         ),
         Alert(
             "no retraining",

@@ -40,7 +40,12 @@ def test_every_alert_has_a_paragraph_that_says_what_to_do() -> None:
 def test_our_events_are_what_alerts_wait_for() -> None:
     expected = {event for alert in standard_alerts(3) for event in alert.trigger.expect}
     assert {GATE_REFUSED, ROLLED_BACK, DRIFT_EXCEEDED, WORKERS_ABSENT} <= expected
-    assert {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.Late"} <= expected
+    assert {
+        "prefect.flow-run.Failed",
+        "prefect.flow-run.Crashed",
+        "prefect.flow-run.TimedOut",
+        "prefect.flow-run.Late",
+    } <= expected
     quiet = next(alert for alert in standard_alerts(8) if alert.name == "no retraining")
     assert (quiet.trigger.posture.value, quiet.trigger.within.days) == ("Proactive", 8)
 
