@@ -51,6 +51,7 @@ def _edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
+@pytest.mark.nightly
 def test_an_edited_metric_trains_again_and_an_edited_docstring_does_not(
     installation: Installation, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def served_as_evaluated(
     np.testing.assert_allclose(answered.probabilities(), held.probabilities(), atol=1e-4)
 
 
+@pytest.mark.nightly
 def test_parts_are_scored_and_unknown_texts_are_said(
     installation: Installation, demo_corpus: Path, tmp_path: Path, mlflow_settings: Settings
 ) -> None:
