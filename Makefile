@@ -40,7 +40,7 @@ endif
 run-flow: setup  ## Run the retraining flow (demo corpus made on first use); RECIPE=best ARGS="--corpus PATH"
 	@$(BIN)/mer run $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
 
-test: setup  ## Unit tests (about five minutes on two quiet cores)
+test: setup  ## Unit tests (about six minutes on two quiet cores)
 	@$(BIN)/python -m pytest -q -n auto
 
 test-slow: setup  ## The slow tests: real Prefect, Postgres and S3 servers, whole flows, kill and resume
