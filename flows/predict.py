@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flows.options import PredictOptions
 from flows.pipeline_flow import pipeline_flow
+from flows.predict_options import PredictOptions
 from mer.label_shift.given import parse_priors
 from tasks.serve.prediction import PredictionReport, PredictionRequest
 from tasks.serve.prediction_task import predict_files

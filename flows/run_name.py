@@ -8,7 +8,8 @@ from typing import Any
 
 from prefect.context import FlowRunContext
 
-from flows.options import FlowOptions, PredictOptions
+from flows.options import FlowOptions
+from flows.predict_options import PredictOptions
 from mer.errors import ConfigError
 
 DEMO = "demo corpus"

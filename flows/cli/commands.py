@@ -20,11 +20,11 @@ from flows.cli.local import register
 from flows.cli.local import servers as _servers
 from flows.cli.local import show_addresses as _addresses
 from flows.cli.logs import register as register_logs
+from flows.cli.models import register as register_models
 from flows.cli.options import (
     AdaptStreamOption,
     AgainstOption,
     ApprovalOption,
-    ApproveOption,
     BatchOption,
     ControlFitsOption,
     ControlOption,
@@ -32,19 +32,15 @@ from flows.cli.options import (
     FirstRungOption,
     ModelArgument,
     OnDriftOption,
-    OneModelArgument,
     PolicyOption,
     PoolingOption,
-    PromoteOption,
     PromotingOption,
     RefitOption,
-    RejectOption,
     SamplerOption,
     StreamOption,
     StudyOption,
     TrainedModelOption,
     TrialsOption,
-    WhyOption,
     WriteRecipeOption,
 )
 from flows.cli.outcome import EXIT_CODES, UNUSABLE_INPUTS
@@ -289,51 +285,7 @@ def evaluate(
     show_evaluation(model, version, out)
 
 
-@app.command()
-def models(
-    model: OneModelArgument = "",
-    rollback: Annotated[bool, typer.Option(help="Put the previous champion of MODEL back.")] = False,
-    promote: PromoteOption = None,
-    approve: ApproveOption = None,
-    reject: RejectOption = None,
-    reason: Annotated[
-        str, typer.Option(help="Why, with --promote, --approve or --reject: kept in the audit.")
-    ] = "",
-    why: WhyOption = False,
-    version: Annotated[int | None, typer.Option(help="With --why: only this version.")] = None,
-) -> None:
-    """List versions, champions and the audit of promotions; `--rollback` puts the previous champion back.
-
-    --promote makes a version champion by hand, whatever the gate said: its evidence is shown and kept in the audit.
-    --approve and --reject answer for a version that passed the gate and waits (`gate.approval: required` in the recipe).
-    --why answers who decided what, when, from which version to which, why, and on which evidence.
-    """
-    from flows import inspection
-
-    asked = {"rollback": rollback or None, "promote": promote, "approve": approve, "reject": reject}
-    given = [name for name, value in asked.items() if value is not None]
-    if len(given) > 1:
-        _fail(
-            f"expected one of --rollback, --promote, --approve and --reject, found --{' and --'.join(given)}"
-        )
-    if (given or why) and not model:
-        _fail(f"--{given[0] if given else 'why'} needs the MODEL; `mer models` lists them")
-    if rollback:
-        inspection.roll_back(model)
-    if promote is not None:
-        inspection.promote(model, promote, reason)
-    if approve is not None:
-        inspection.approve(model, approve, reason)
-    if reject is not None:
-        inspection.reject(model, reject, reason)
-    if why:
-        from flows.decisions import show_why
-
-        show_why(model, version)
-        return
-    inspection.show_models(model)
-
-
+register_models(app)
 app.command()(quality)
 app.command()(check)
 app.command()(recipes)
@@ -382,11 +334,6 @@ def run_flow(flow: str, options: FlowOptions) -> Any:
     if (cost := device_time().line()) is not None and not shows_last_line_only():
         typer.echo(cost)
     return result
-
-
-def _fail(message: str) -> None:
-    typer.echo(f"mer: {message}", err=True)
-    raise typer.Exit(2)
 
 
 def main() -> NoReturn:

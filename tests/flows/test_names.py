@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.options import FlowOptions, PredictOptions, SearchOptions
+from flows.options import FlowOptions, SearchOptions
+from flows.predict_options import PredictOptions
 from mer.errors import ConfigError
 from mer.recipes import load_recipe
 

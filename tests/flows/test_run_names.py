@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from flows import run_name
-from flows.options import DemoOptions, PredictOptions, RetrainOptions
+from flows.options import DemoOptions, RetrainOptions
+from flows.predict_options import PredictOptions
 from flows.run_name import subject_of
 
 

@@ -19,7 +19,8 @@ from pydantic import SecretStr
 
 from flows.cli.outcome import failure
 from flows.explained_errors import explained
-from flows.options import PredictOptions, RetrainOptions, checked_options
+from flows.options import RetrainOptions, checked_options
+from flows.predict_options import PredictOptions
 from infra import hidden_secrets
 from infra.address import Address, request_to, secrets_of, without_user
 from infra.catalogue.database import Database, parse_url
