@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import ApproveOption, OneModelArgument, PromoteOption, RejectOption, WhyOption
+from flows.cli.outcome import wrong_usage
 
 
 def register(app: typer.Typer) -> None:
@@ -36,11 +37,11 @@ def register(app: typer.Typer) -> None:
         asked = {"rollback": rollback or None, "promote": promote, "approve": approve, "reject": reject}
         given = [name for name, value in asked.items() if value is not None]
         if len(given) > 1:
-            _fail(
+            wrong_usage(
                 f"expected one of --rollback, --promote, --approve and --reject, found --{' and --'.join(given)}"
             )
         if (given or why) and not model:
-            _fail(f"--{given[0] if given else 'why'} needs the MODEL; `mer models` lists them")
+            wrong_usage(f"--{given[0] if given else 'why'} needs the MODEL; `mer models` lists them")
         if rollback:
             inspection.roll_back(model)
         if promote is not None:
@@ -55,8 +56,3 @@ def register(app: typer.Typer) -> None:
             show_why(model, version)
             return
         inspection.show_models(model)
-
-
-def _fail(message: str) -> None:
-    typer.echo(f"mer: {message}", err=True)
-    raise typer.Exit(2)

@@ -15,12 +15,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NoReturn
+
+import typer
 
 from flows.explained_errors import explained
 from infra.errors import InfraError
 from infra.hidden_secrets import hidden, traceback_of
 
-FAILED, UNUSABLE_INPUTS, INTERRUPTED = 1, 3, 130
+FAILED, WRONG_USAGE, UNUSABLE_INPUTS, INTERRUPTED = 1, 2, 3, 130
 EXIT_CODES = (
     "Exit codes: 0 done; 1 an error, said in one message; 2 wrong usage; 3 done, but some inputs could not be used; "
     "130 interrupted."
@@ -39,6 +42,12 @@ def failure(error: BaseException, verbose: bool = False) -> str:
         f"an unexpected error, which is a bug: {type(error).__name__}: {first[0][:300]}\n"
         f"  its traceback is in {_written(text)}; please report it with that file"
     )
+
+
+def wrong_usage(message: str) -> NoReturn:
+    """End the command since what was typed cannot be done: exit code 2."""
+    say_failure(message)
+    raise typer.Exit(WRONG_USAGE)
 
 
 def say_failure(message: str) -> None:

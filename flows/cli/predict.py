@@ -20,7 +20,7 @@ from flows.cli.options import (
     SpeakerClipsOption,
     TranscriptsOption,
 )
-from flows.cli.outcome import UNUSABLE_INPUTS
+from flows.cli.outcome import UNUSABLE_INPUTS, wrong_usage
 
 if TYPE_CHECKING:
     from tasks.serve.prediction import Answers
@@ -72,11 +72,11 @@ def register(app: typer.Typer) -> None:
             *(Path(path) for path in speaker_clips or [] if not is_bucket_address(path)),
         ]
         if not paths and candidates is None:
-            _usage("expected PATHS of clips, or --candidates; found neither")
+            wrong_usage("expected PATHS of clips, or --candidates; found neither")
         if candidates is not None and piped not in ("", ".csv"):
-            _usage("expected --out FILE.csv or --out - with --candidates: a submission is a table")
+            wrong_usage("expected --out FILE.csv or --out - with --candidates: a submission is a table")
         if missing := [_shown(path) for path in files if not _is_there(path)]:
-            _usage(f"no such file or folder: {', '.join(missing)}")
+            wrong_usage(f"no such file or folder: {', '.join(missing)}")
         gc.set_threshold(_OBJECTS, 20, 20)
         file = "" if out == STANDARD_OUTPUT else out or ("" if piped else DEFAULT_FILE)
         from mer.label_shift.given import parse_priors
@@ -108,7 +108,7 @@ def register(app: typer.Typer) -> None:
 def _on_standard_output(out: str, as_json: bool, as_json_lines: bool) -> str:
     """Suffix of what is written to standard output; empty: nothing is."""
     if as_json and as_json_lines:
-        _usage("expected --json or --jsonl, found both")
+        wrong_usage("expected --json or --jsonl, found both")
     if as_json or as_json_lines:
         return ".json" if as_json else ".jsonl"
     return ".csv" if out == STANDARD_OUTPUT else ""
@@ -147,8 +147,3 @@ def _is_there(path: Path) -> bool:
 
 def _shown(path: Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _usage(message: str) -> None:
-    typer.echo(f"mer: {message}", err=True)
-    raise typer.Exit(2)

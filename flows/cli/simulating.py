@@ -11,6 +11,7 @@ import typer
 
 from flows.cli.group import interruptible, is_verbose
 from flows.cli.options import SimulateDriftOption, SimulatePoisonOption
+from flows.cli.outcome import wrong_usage
 
 Command = Callable[..., None]
 _STORIES = {"simulate_drift": SimulateDriftOption, "simulate_poison": SimulatePoisonOption}
@@ -27,9 +28,9 @@ def or_simulates(command: Command) -> Command:
             command(**values)
             return
         if len(asked) > 1:
-            _usage("expected --simulate-drift or --simulate-poison, found both")
+            wrong_usage("expected --simulate-drift or --simulate-poison, found both")
         if any(value != signature.parameters[name].default for name, value in values.items()):
-            _usage(
+            wrong_usage(
                 "a simulation makes its own corpus, recipe and home: leave all other options of the run out"
             )
         _play(asked[0])
@@ -54,8 +55,3 @@ def _play(story: str) -> None:
     tell = tell_drift if story == "simulate_drift" else tell_poison
     if not tell(lambda: show_addresses(servers()), verbose=is_verbose()):
         raise typer.Exit(1)
-
-
-def _usage(message: str) -> None:
-    typer.echo(f"mer: {message}", err=True)
-    raise typer.Exit(2)
