@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 
 from pydantic import SecretStr
 
@@ -15,8 +16,9 @@ _HEADERS = "PREFECT_CLIENT_CUSTOM_HEADERS"
 
 
 def tell_prefect(url: str, auth: SecretStr | None) -> None:
-    """Let this process, and those it starts, ask the server at `url` (without user) with `auth`, `USER:PASSWORD`; must run before
-    `prefect` is imported.
+    """Let this process, and those it starts, ask the server at `url` (without user) with `auth`, `USER:PASSWORD`.
+
+    Prefect reads its settings when it is imported: `renew_prefect_settings` follows where that may have been before.
     """
     os.environ["PREFECT_API_URL"] = url
     if auth is not None:
@@ -26,3 +28,14 @@ def tell_prefect(url: str, auth: SecretStr | None) -> None:
         others = json.loads(os.environ.get(_HEADERS) or "{}")
         # a proxy asks for it where Prefect's server would not: at the beginning of a stream of events
         os.environ[_HEADERS] = json.dumps({**others, "Authorization": f"Basic {token}"})
+
+
+def renew_prefect_settings() -> None:
+    """Let Prefect read the environment again if it was imported already; it would start a server of its own otherwise."""
+    if "prefect.context" not in sys.modules:
+        return
+    from prefect.context import refresh_global_settings_context
+    from prefect.logging.configuration import setup_logging
+
+    refresh_global_settings_context()
+    setup_logging()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from flows.prefect_address import tell_prefect
+from flows.prefect_address import renew_prefect_settings, tell_prefect
 from flows.supervision.local_worker import renew_worker
 from infra.address import without_user
 from infra.errors import ServiceFailed
@@ -21,7 +21,7 @@ from infra.settings import Settings, load_settings
 def ensure_servers() -> dict[str, str]:
     """Start local Prefect and MLflow servers unless others are configured; returns the addresses of their UIs.
 
-    Must run before `prefect` is imported: Prefect reads its settings once.
+    Best run before `prefect` is imported, which reads its settings then; if it was, it reads them again.
 
     Raises:
         SettingsError, HomeUnusable: a setting or the home cannot be used.
@@ -56,6 +56,7 @@ def ensure_servers() -> dict[str, str]:
         "PREFECT_LOGGING_LEVEL", "WARNING"
     )  # our tables say what happened; errors still show
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    renew_prefect_settings()
     return {"Prefect": url.removesuffix("/api"), "MLflow": started.get("mlflow", tracking)}
 
 
