@@ -12,7 +12,7 @@ from infra.observing import record, shows_events
 from infra.observing.begin import OUR_LOGGERS
 
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-SERVICE_LOGGERS = ("prefect.events", "prefect.concurrency")
+SERVICE_LOGGERS = ("prefect.events", "prefect.concurrency", "EventsWorker", "APILogWorker")
 """What Prefect says of its own threads, of which none decides how a run ends: a server that is away is waited for."""
 _CLASS = "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS"
 """Prefect reads its logging configuration from variables of such names, here in all processes that tasks run in."""

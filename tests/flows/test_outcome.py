@@ -111,6 +111,7 @@ def test_a_bug_names_the_file_of_its_traceback(
         ("prefect.flow_runs", logging.ERROR, False),
         ("prefect.task_runs", logging.ERROR, False),
         ("prefect.task_runs", logging.WARNING, True),
+        ("EventsWorker", logging.WARNING, False),
         ("mer.features", logging.ERROR, True),
         ("prefect.server", logging.ERROR, True),
     ],
