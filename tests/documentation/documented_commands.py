@@ -95,7 +95,9 @@ def problem(command: Documented) -> str | None:
     """Why the command line would not take a command; None: it would."""
     words = command.words
     if words[0] == "mer":
-        return _problem_of_mer(words[1:])
+        found = _problem_of_mer(words[1:])
+        named = command.inline and found is not None and found.endswith("requires an argument.")
+        return None if named else found  # a sentence about the option
     if words[0] == "make":
         return _problem_of_make(words[1:])
     return _problem_of_python(words[1:])
