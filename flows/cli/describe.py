@@ -47,7 +47,7 @@ def describe(
         given, known, remark = _catalogued(given)
     options = given.options(DemoOptions)
     for line in description_lines(options.load_recipe(), known, remark):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _catalogued(given: CorpusArguments) -> tuple[CorpusArguments, str, str]:
