@@ -5,6 +5,7 @@ A hook of mkdocs (`mkdocs.yml`). On a forge the links lead to the files themselv
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,6 +21,7 @@ PAGES = {
     "examples/own_arrays.py": "repository/own_arrays.md",
     "examples/own_clips.py": "repository/own_clips.md",
     "examples/own_fusion_model.py": "repository/own_fusion_model.md",
+    "examples/tour.ipynb": "repository/tour_notebook.md",
 }
 """File of the repository -> its page."""
 _LINK = re.compile(r"\]\((?P<target>[^)#\s:]+)(?P<anchor>#[^)\s]*)?\)")
@@ -61,4 +63,7 @@ def _content(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         return f"# {path.name}\n\n```python\n{text}```\n"
+    if path.suffix == ".ipynb":
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+        return "\n\n".join(said if kind == "markdown" else f"```python\n{said}\n```" for kind, said in cells)
     return text
