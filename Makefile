@@ -14,7 +14,7 @@ PROFILE ?=
 ARGS ?=
 BENCH ?= ravdess.adapted
 
-.PHONY: help setup run-flow test test-slow test-fault test-nightly test-processors test-all check format up down deploy bench lock hashes clean
+.PHONY: help setup run-flow test test-slow test-fault test-nightly test-processors test-all check format docs up down deploy bench lock hashes clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -33,7 +33,7 @@ ifneq ($(HASHES),no)
 	  "platform that lacks one, needs 'make setup HASHES=no', which installs the same versions and does not verify them"; exit 1; }
 endif
 	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt torch
-	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,multilingual,dask,ray,xlsx,dev]'
+	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,multilingual,dask,ray,xlsx,docs,dev]'
 	@$(BIN)/python -m pip install -q --no-warn-script-location --no-deps -c constraints.txt $(ALONE)
 	@rm -f $(VENV)/.installed-*; touch $(STAMP)
 
@@ -66,6 +66,10 @@ check: setup  ## Lint, format, strict types, layer contracts
 
 format: setup  ## Format and sort imports
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+# The variable keeps an advertisement of the theme's makers off standard error; the build itself is the same.
+docs: setup  ## Build the documentation as a site, offline, into .site (open .site/index.html)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q && echo "documentation in .site/index.html"
 
 up: setup  ## Start the local servers in the background; PROFILE=full: Postgres, S3, Prefect, MLflow and workers of both pools
 	@$(BIN)/mer up $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)

@@ -53,7 +53,7 @@ def approval(options: ApprovalOptions) -> str:
     waiting = _standing(options)
     if waiting.action == WAITING:
         for line in evidence_lines(waiting):
-            console.print(line, markup=False, soft_wrap=True)
+            console.say(line)
         answer = suspend_flow_run(
             wait_for_input=Decision.with_initial_data(description=_question(waiting)),
             timeout=_seconds_left(waiting) + MARGIN_SECONDS,
@@ -63,7 +63,7 @@ def approval(options: ApprovalOptions) -> str:
             said = _answered(options, answer)
     else:
         said = f"{waiting.action}: {waiting.reason}"
-    console.print(f"{options.model} version {options.version}: {said}", markup=False, soft_wrap=True)
+    console.say(f"{options.model} version {options.version}: {said}")
     return said
 
 

@@ -39,7 +39,7 @@ def show_why(model: str, version: int | None) -> None:
         return
     for row in rows:
         for line in decision_lines(row, versions[row.version]):
-            console.print(line, markup=False, soft_wrap=True)
+            console.say(line)
 
 
 def decision_lines(row: PromotionRow, version: ModelVersionRow) -> Iterator[str]:

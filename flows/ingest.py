@@ -108,4 +108,4 @@ def show_detectors(recipe: Recipe) -> None:
     settings = load_settings()
     names = named_detectors(recipe) or ((AUTO,) if recipe.quality is not None else ())
     for name in dict.fromkeys(settled_detector(name, settings) for name in names):
-        console.print(detector_line(name, settings), markup=False, soft_wrap=True)
+        console.say(detector_line(name, settings))

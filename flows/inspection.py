@@ -11,6 +11,7 @@ from rich.table import Table
 
 from flows.asking import end_asking
 from flows.noteworthy import rolled_back
+from flows.score_legend import WAF_LINE
 from flows.terminal import console
 from infra.catalogue import ModelVersionRow
 from infra.modes import as_the_user_writes
@@ -50,6 +51,7 @@ def show_models(model: str) -> None:
             f"{row.created_at:%Y-%m-%d %H:%M}",
         )
     console.print(table)
+    console.print(WAF_LINE, markup=False)
     for name in dict.fromkeys(row.name for row in versions):
         for entry in space.catalogue.promotions(name, alias=None):
             console.print(

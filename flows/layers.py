@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from prefect.runtime import flow_run
@@ -42,7 +43,7 @@ def layers(options: LayerOptions) -> dict[str, dict[str, LearntStream]]:
         results = {stream: study_views(experiment, stream) for stream in streams}
         studies = [study for views in results.values() for study in views.values()]
         close_tracked_studies(experiment.served_view, experiment.recipe, studies)
-    return {stream: _learnt(experiment, stream, views) for stream, views in results.items()}
+    return {stream: learnt_by_study(experiment, stream, views) for stream, views in results.items()}
 
 
 def _streams_to_study(recipe: Recipe, stream: str) -> tuple[str, ...]:
@@ -59,7 +60,9 @@ def _streams_to_study(recipe: Recipe, stream: str) -> tuple[str, ...]:
 
 def study_layers(experiment: Experiment, stream: str) -> Experiment:
     """Score a stream's layers on each view's training clips; each view chooses the state it reads, and its block."""
-    return experiment.with_learnt(stream, _learnt(experiment, stream, study_views(experiment, stream)))
+    return experiment.with_learnt(
+        stream, learnt_by_study(experiment, stream, study_views(experiment, stream))
+    )
 
 
 def study_views(experiment: Experiment, stream: str) -> dict[str, StageResult]:
@@ -94,7 +97,10 @@ def _states(experiment: Experiment, stream: str) -> tuple[FeatureSetRef, ...]:
     return tuple(extracted[name] for name in names)
 
 
-def _learnt(experiment: Experiment, stream: str, results: dict[str, StageResult]) -> dict[str, LearntStream]:
+def learnt_by_study(
+    experiment: Experiment, stream: str, results: Mapping[str, StageResult]
+) -> dict[str, LearntStream]:
+    """What each view that was studied has learnt of a stream: the state that it reads, and the block to adapt."""
     layered = experiment.recipe.stream(stream).features.layered
     return {
         view: replace(

@@ -27,7 +27,7 @@ from mer.recipes.studies import studied_streams
 from tasks.data.dataset import labelled_clip_ids
 from tasks.learn.adaptation import adapt_view, embed_adapted
 from tasks.learn.alignment import align_view, embed_aligned
-from tasks.stage.references import LearntStream, PrefixVariants
+from tasks.stage.references import FeatureSetRef, LearntStream, PrefixVariants
 
 Learnt = dict[str, dict[str, LearntStream]]
 """Stream -> view -> what the view has learnt of it."""
@@ -142,7 +142,20 @@ def extract_variants(
         stream: its options say which variants there are.
         starts: view -> first layer of its block.
     """
-    options = experiment.recipe.stream(stream)
+    prefixes, augmented = prefix_specs(experiment.recipe, stream, starts)
+    extracted = extract(experiment, prefixes)
+    if augmented:
+        extracted |= extract(experiment, augmented, labelled_clip_ids(experiment.dataset, list(starts)))
+    return {
+        start: prefix_variants(experiment.recipe, stream, start, extracted) for start in set(starts.values())
+    }
+
+
+def prefix_specs(
+    recipe: Recipe, stream: str, starts: Mapping[str, int]
+) -> tuple[dict[str, FeatureSpec], dict[str, FeatureSpec]]:
+    """What `extract_variants` extracts, by name: of all clips, and of the labelled ones."""
+    options = recipe.stream(stream)
     speeds, variants = options.further_speeds, options.augmented_variants
     prefixes: dict[str, FeatureSpec] = {}
     augmented: dict[str, FeatureSpec] = {}
@@ -153,20 +166,21 @@ def extract_variants(
             f"{name} variant {augmentation.variant}": prefix.augmented(augmentation)
             for augmentation in variants
         }
-    extracted = extract(experiment, prefixes)
-    if augmented:
-        extracted |= extract(experiment, augmented, labelled_clip_ids(experiment.dataset, list(starts)))
-    return {
-        start: PrefixVariants(
-            plain=extracted[f"{stream} prefix {start}"],
-            speeds=tuple(extracted[f"{stream} prefix {start} at {speed:g}"] for speed in speeds),
-            augmented=tuple(
-                extracted[f"{stream} prefix {start} variant {augmentation.variant}"]
-                for augmentation in variants
-            ),
-        )
-        for start in set(starts.values())
-    }
+    return prefixes, augmented
+
+
+def prefix_variants(
+    recipe: Recipe, stream: str, start: int, extracted: Mapping[str, FeatureSetRef]
+) -> PrefixVariants:
+    """Of the sets that were extracted, those of the hidden state that a block starts from."""
+    options, name = recipe.stream(stream), f"{stream} prefix {start}"
+    return PrefixVariants(
+        plain=extracted[name],
+        speeds=tuple(extracted[f"{name} at {speed:g}"] for speed in options.further_speeds),
+        augmented=tuple(
+            extracted[f"{name} variant {augmentation.variant}"] for augmentation in options.augmented_variants
+        ),
+    )
 
 
 def align_stream(experiment: Experiment, stream: str) -> Experiment:

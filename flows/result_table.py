@@ -9,6 +9,7 @@ from prefect.artifacts import create_table_artifact
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from flows.score_legend import WAF_LINE
 from flows.terminal import console
 from tasks.stage.references import DatasetRef
 
@@ -35,6 +36,7 @@ def print_systems(report: Mapping[str, Any], title: str) -> None:
         f"* the system that is registered; 95 % interval of WAF by bootstrap over {resampled_line(rows[0])}; "
         f"chance accuracy {report['chance']:.3f}"
     )
+    console.print(WAF_LINE, markup=False)
     for difference in report.get("differences", ()):
         console.print(difference_line(difference), markup=False)
     if report.get("holdout"):

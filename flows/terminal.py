@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import wrap
 from typing import Any, BinaryIO, TextIO
 
 from rich.console import Console
@@ -32,6 +33,12 @@ class Terminal(Console):
         super().print(*objects, **options)
         _tell(objects, options, progress=False)
 
+    def say(self, line: str) -> None:
+        """Print a line of prose as it is: a terminal gets it broken between words, a file or another program gets it whole."""
+        for part in broken(line, self.width) if self.is_terminal else [line]:
+            super().print(part, markup=False, soft_wrap=True)
+        _tell((line,), {"markup": False, "soft_wrap": True}, progress=False)
+
     def progress(self, text: str) -> None:
         """Print a line that says how far something is; who listens may leave some of them out."""
         super().print(text)
@@ -44,6 +51,16 @@ class Terminal(Console):
 
 
 console = Terminal(highlight=False)
+
+
+def broken(line: str, width: int) -> list[str]:
+    """A line in parts of at most `width` columns, the later ones indented; words (paths, commands) stay whole."""
+    indent = line[: len(line) - len(line.lstrip())]
+    parts = wrap(
+        line, width, subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False,
+        drop_whitespace=True, replace_whitespace=False,
+    )  # fmt: skip
+    return parts or [line]
 
 
 @contextmanager
@@ -76,7 +93,7 @@ def print_once(lines: Sequence[str]) -> None:
         return
     _printed.add(tuple(lines))
     for line in lines:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        console.say(f"  {line}")
 
 
 class LastLine(io.TextIOBase):

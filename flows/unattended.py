@@ -46,10 +46,8 @@ def with_retries(
             if not error.transient:
                 raise
             pause = FIRST_PAUSE_SECONDS * 2**attempt * (1 + JITTER * draw.random())
-            console.print(
-                f"attempt {attempt + 1} of {retries + 1} ended, the next one begins in {pause:.0f} s: {error}",
-                markup=False,
-                soft_wrap=True,
+            console.say(
+                f"attempt {attempt + 1} of {retries + 1} ended, the next one begins in {pause:.0f} s: {error}"
             )
             sleep(pause)
     return work()

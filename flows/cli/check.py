@@ -51,7 +51,7 @@ def check(
     options = replace(corpus, corpus=path or corpus.corpus).options(DemoOptions)
     checked = checked_corpus(options, None if every else SAMPLE)
     for line in checked.lines():
-        console.print(line, markup=False, soft_wrap=True)
+        console.say(line)
     if not checked.usable:
         typer.echo("mer: no clip of this corpus can be used", err=True)
         raise typer.Exit(FAILED)

@@ -14,6 +14,7 @@ import typer
 from flows.cli.backup import register as register_backup
 from flows.cli.check import check, check_before
 from flows.cli.deploy import register as register_deploy
+from flows.cli.describe import describe
 from flows.cli.generations import generations
 from flows.cli.group import Commands, everywhere, interruptible, is_verbose
 from flows.cli.local import register
@@ -288,6 +289,7 @@ def evaluate(
 register_models(app)
 app.command()(quality)
 app.command()(check)
+app.command()(describe)
 app.command()(recipes)
 app.command()(prune)
 register(app)

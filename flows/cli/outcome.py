@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -56,7 +57,13 @@ def say_failure(message: str) -> None:
 
     record(ERROR, "mer.command", message)
     if not shows_events():
-        print(f"mer: {message}", file=sys.stderr, flush=True)  # noqa: T201
+        from flows.terminal import broken
+
+        whole = f"mer: {message}"
+        if sys.stderr.isatty():  # broken between words, where a terminal would break anywhere
+            width = shutil.get_terminal_size().columns
+            whole = "\n".join(part for line in whole.split("\n") for part in broken(line, width))
+        print(whole, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _written(text: str) -> Path:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from prefect import task
 
 from infra.catalogue import ClipRow, SnapshotMemberRow
+from infra.catalogue.snapshots import membership_hash
 from mer.clips import Split
 from mer.errors import CorpusError
 from mer.examples import Examples
@@ -20,6 +21,7 @@ from mer.recipes import FoldPlan
 from mer.training.feasibility import fold_problem, missing_in_folds, training_feasibility
 from tasks.data.equal_contents import equal_contents, with_settled_labels
 from tasks.data.quality import filtered
+from tasks.stage.looking import is_looking
 from tasks.stage.references import DatasetRef, SnapshotPlan, View
 from tasks.stage.run import Produced, StageRun, run_stage
 from tasks.stage.workspace import Workspace, workspace
@@ -41,9 +43,9 @@ def snapshot_dataset(corpus: str, plan: SnapshotPlan) -> DatasetRef:
     """
     space = workspace()
     rows = _usable(space, corpus, plan)
-    frozen = space.catalogue.snapshot(corpus, rows)
+    membership = membership_hash(rows) if is_looking() else space.catalogue.snapshot(corpus, rows).id
     _require_labels(rows, plan.emotions)
-    return _dataset(corpus, plan, frozen.id, rows)
+    return _dataset(corpus, plan, membership, rows)
 
 
 @task(name="earlier snapshot")

@@ -17,6 +17,7 @@ from contextvars import ContextVar
 
 from infra.settings import Settings
 from tasks.stage.computed_time import counted
+from tasks.stage.looking import only_looked_for
 
 
 class Turns:
@@ -71,7 +72,11 @@ def computing(settings: Settings) -> Iterator[float]:
     """Wait for this process' turn to compute; torch gets `compute_threads` threads (default: 1).
 
     Gives the seconds that were waited, which are no cost of what is computed.
+
+    Raises:
+        NotMade: this process only looks for what there is.
     """
+    only_looked_for("computation")
     import torch
 
     requested_at = time.monotonic()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from infra.artifacts import ArtifactRef, Scalar
 from infra.errors import ArtifactCorrupt, ArtifactMissing
+from tasks.stage.looking import is_looking
 from tasks.stage.workspace import Workspace
 
 
@@ -36,6 +37,8 @@ def lookup_used(space: Workspace, kind: str, key: str) -> ArtifactRef | None:
 
 def gone(space: Workspace, found: Sequence[ArtifactRef]) -> list[ArtifactRef]:
     """Stamp artifacts that were found as used now; gives those that a clean-up removed before the stamp."""
+    if is_looking():
+        return []
     return [
         ref
         for ref in space.catalogue.use_artifacts(found)

@@ -24,6 +24,7 @@ from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.finding import commit, lookup_used, lookup_verified
 from tasks.stage.library_versions import library_versions, tell_other_libraries
+from tasks.stage.looking import NotMade, is_looking
 from tasks.stage.observed import observed_stage
 from tasks.stage.stage_record import StageRecord, settle
 from tasks.stage.work_folder import alone_in, clear_if_abandoned
@@ -120,9 +121,14 @@ def run_stage(
         implementations: what the configuration chose of the tables that `produce` looks into (see `mer.implementations`).
         label: name of the tracked run (default: `kind`).
         parent_run: name of the tracked parent run; none: the stage is not tracked.
+
+    Raises:
+        NotMade: there is none, and this process only looks (`tasks.stage.looking`).
     """
     code = code_version(produce, implementations=implementations)
     key = stage_key(kind, inputs, config, code)
+    if is_looking():
+        return _looked_up(kind, key)
     job = _Job(kind, key, code, config, tuple(implementations), label or kind, parent_run)
     with observed_stage(kind, label, parent_run) as observed:
         result = _found_or_computed(job, produce)
@@ -184,8 +190,17 @@ def find_stage(
     """The artifact of a stage if there is a verified one; nothing is computed. Arguments are those of `run_stage`."""
     started = time.monotonic()
     key = stage_key(kind, inputs, config, code_version(produce, implementations=implementations))
+    if is_looking():
+        return _looked_up(kind, key)
     found = lookup_verified(workspace(), kind, key)
     return None if found is None else StageResult(ref=found, ran=False, seconds=time.monotonic() - started)
+
+
+def _looked_up(kind: str, key: str) -> StageResult:
+    """The artifact as it stands, for a process that only looks: neither verified nor stamped as used."""
+    if (ref := workspace().artifacts.lookup(kind, key)) is None:
+        raise NotMade(kind)
+    return StageResult(ref=ref, ran=False, seconds=0.0)
 
 
 def _tracked(job: _Job, parent_run: str, produced: Produced, seconds: float) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from mer.errors import ConfigError
 from mer.recipes import recipe_names
 
 COMMANDS = (
-    "demo-data", "recipes", "ingest", "features", "layers", "adapt", "align", "train", "refresh", "drift", "search", "run",
-    "predict", "quality", "evaluate", "models", "status", "up", "down", "deploy",
+    "demo-data", "recipes", "describe", "ingest", "features", "layers", "adapt", "align", "train", "refresh", "drift", "search",
+    "run", "predict", "quality", "evaluate", "models", "status", "up", "down", "deploy",
 )  # fmt: skip
 
 
