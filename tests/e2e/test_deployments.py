@@ -35,8 +35,19 @@ def test_cron_schedules_runs_and_a_worker_executes_one(tmp_path: Path, demo_corp
             item["name"]: item for item in api.post("/deployments/filter", json={}).raise_for_status().json()
         }
         assert set(deployments) >= set(FLOWS)
-        own = ("--flow", "ingest", "--corpus", str(installation.corpus), "--cron", "0 4 * * *", "--name", "own")
-        assert "own" in installation.mer("deploy", *own, "--no-worker").stdout  # reads the schedule before it knows the server
+        own = (
+            "--flow",
+            "ingest",
+            "--corpus",
+            str(installation.corpus),
+            "--cron",
+            "0 4 * * *",
+            "--name",
+            "own",
+        )
+        assert (
+            "own" in installation.mer("deploy", *own, "--no-worker").stdout
+        )  # reads the schedule before it knows the server
         named = {"deployments": {"name": {"any_": ["own"]}}}
         assert len(api.post("/deployments/filter", json=named).raise_for_status().json()) == 1
         queues = api.post("/work_pools/mer-cpu/queues/filter", json={}).raise_for_status().json()
