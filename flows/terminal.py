@@ -11,6 +11,7 @@ from textwrap import wrap
 from typing import Any, BinaryIO, TextIO
 
 from rich.console import Console
+from rich.text import Text
 
 BROKEN_PIPE = 141
 """Exit code where the reader of the output went away, as `| head` does: 128 + SIGPIPE, as of other programs."""
@@ -39,6 +40,17 @@ class Terminal(Console):
             super().print(part, markup=False, soft_wrap=True)
         _tell((line,), {"markup": False, "soft_wrap": True}, progress=False)
 
+    def entry(self, markup: str) -> None:
+        """Print a line of a list, with markup; what a terminal's line does not hold stands below it, indented further."""
+        text = Text.from_markup(markup)
+        indent = len(text.plain) - len(text.plain.lstrip()) + 2
+        if not self.is_terminal or text.cell_len <= self.width:
+            self.print(markup)
+            return
+        for number, part in enumerate(text.wrap(self, self.width - indent)):
+            super().print(Text(" " * (indent if number else 0)) + part, soft_wrap=True)
+        _tell((markup,), {}, progress=False)
+
     def progress(self, text: str) -> None:
         """Print a line that says how far something is; who listens may leave some of them out."""
         super().print(text)
@@ -55,6 +67,8 @@ console = Terminal(highlight=False)
 
 def broken(line: str, width: int) -> list[str]:
     """A line in parts of at most `width` columns, the later ones indented; words (paths, commands) stay whole."""
+    if "\n" in line:
+        return [part for one in line.split("\n") for part in broken(one, width)]
     indent = line[: len(line) - len(line.lstrip())]
     parts = wrap(
         line, width, subsequent_indent=indent + "  ", break_long_words=False, break_on_hyphens=False,

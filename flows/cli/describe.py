@@ -142,4 +142,4 @@ def _ending(found: Description) -> str:
     if not missing and not unknown:
         return "nothing would be computed"
     computed = f"would be computed: {', '.join(missing)}" if missing else "all that can be looked up is there"
-    return computed + (f"; known when these are made: {', '.join(unknown)}" if unknown else "")
+    return computed + (f"; found out during the run: {', '.join(unknown)}" if unknown else "")

@@ -83,7 +83,7 @@ def register(app: typer.Typer) -> None:
             if as_json:
                 typer.echo(json.dumps(event, ensure_ascii=False))
             else:
-                console.print(line_of(event), markup=False, soft_wrap=True)
+                console.say(line_of(event))
 
 
 def line_of(event: Event) -> str:

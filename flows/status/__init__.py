@@ -61,7 +61,7 @@ def show_status() -> None:
     empty = ": no corpus and no model yet, `mer run` makes them" if space is None and refused is None else ""
     console.print(f"[bold]home[/] {escape(str(settings.home))}{empty}", soft_wrap=True)
     for line in servers(settings):
-        console.print(line)
+        console.entry(line)
     if refused is not None:
         raise refused
     if space is None:
@@ -69,7 +69,7 @@ def show_status() -> None:
     for name, section in _SECTIONS.items():
         try:
             for line in section(space):
-                console.print(line)
+                console.entry(line)
         except Exception as error:
             if (said := explained(error)) is None:
                 raise

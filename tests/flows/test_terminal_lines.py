@@ -35,5 +35,15 @@ def test_what_is_one_word_stays_whole() -> None:
     assert broken(f"in {path} it is", 80) == ["in", f"  {path}", "  it is"] and broken("", 80) == [""]
 
 
+def test_an_entry_of_a_list_hangs() -> None:
+    file = io.StringIO()
+    console = Terminal(file=file, width=40, force_terminal=True, highlight=False, color_system=None)
+    console.entry("  [bold]corpus[/] one (table) 196 clips, 152 labelled, in a folder somewhere")
+    console.entry("  short")
+    lines = file.getvalue().splitlines()
+    assert lines[0].startswith("  corpus one") and lines[1].startswith("    ") and lines[-1] == "  short"
+    assert max(map(len, lines)) <= 40 and "[bold]" not in file.getvalue()
+
+
 def test_a_legend_fits() -> None:
     assert len(WAF_LINE) <= 80 and "weighted F1" in WAF_LINE
