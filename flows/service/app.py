@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import mer
 from flows.service.body_limit import BodyLimit
+from flows.service.metrics import Measured
 from flows.service.pages import HEADERS, add_pages
 from flows.service.part import Part
 from flows.service.parts import PARTS
@@ -44,7 +45,10 @@ def build_app(service: Service, parts: Sequence[Part] = PARTS) -> FastAPI:
         app.include_router(part.router(service))
     add_pages(app, [part.page for part in parts if part.page is not None])
     app.add_middleware(WithHeaders)
-    app.add_middleware(BodyLimit, limit_bytes=service.limits.upload_bytes)
+    app.add_middleware(
+        BodyLimit, limit_bytes=service.limits.upload_bytes, limit_seconds=service.limits.upload_seconds
+    )
+    app.add_middleware(Measured, metrics=service.metrics)
     _describe_problems(app)
     return app
 

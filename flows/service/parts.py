@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from flows.service import health
+from flows.service import corpora, health, models, predict, runs
 from flows.service.part import Part
 
-PARTS: tuple[Part, ...] = (health.PART,)
+PARTS: tuple[Part, ...] = (
+    predict.PART,
+    models.PART,
+    runs.PART,
+    corpora.PART,
+    health.PART,
+)

@@ -21,6 +21,7 @@ from infra.errors import InfraError
 from infra.hidden_secrets import hidden
 from infra.observing import ERROR, record
 from mer.errors import MediaError, MerError, QuarantineReason
+from tasks.serve.answer_queue import NoModelYet, QueueFull, TooLate
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = 2
 """When to ask again where nobody knows better."""
 _SHOWN_ERRORS = 5
+_OF_THE_QUEUE = {QueueFull: (429, "queue_full"), TooLate: (504, "timed_out"), NoModelYet: (503, "no_model")}
 
 
 class Problem(BaseModel):
@@ -64,6 +66,8 @@ def problem_of(error: BaseException) -> Refused:
     """What an error says over HTTP; an error that nothing explains is a bug: status 500, its text stays here."""
     if isinstance(error, Refused):
         return error
+    if (known := _OF_THE_QUEUE.get(type(error))) is not None:
+        return Refused(*known, str(error), RETRY_SECONDS)
     said = explained(error)
     if said is None:
         return Refused(
