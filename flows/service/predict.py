@@ -14,6 +14,7 @@ from anyio import to_thread
 from fastapi import APIRouter, File, Form, UploadFile
 
 from flows.service.explained_clip import ExplainedClip, explained_clip
+from flows.service.flag_words import in_words
 from flows.service.given_features import FeatureClips, predict_given
 from flows.service.part import Page, Part
 from flows.service.predictions import EXAMPLE, Predictions
@@ -99,7 +100,8 @@ class Asked:
         async with self._media([file], [transcript]) as media:
             shown, medium = media[0]
             if isinstance(medium, UnusableMedia):
-                return ExplainedClip(prediction=self._unusable(medium))
+                unusable = self._unusable(medium)
+                return ExplainedClip(prediction=unusable, words=in_words(unusable))
             return await self.explain_clip(medium, shown)
 
     async def explain_clip(self, clip: Clip, shown: str) -> ExplainedClip:

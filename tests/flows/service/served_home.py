@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import soundfile
 from fastapi.testclient import TestClient
-from small_model import register_small
 
 from flows.service.app import build_app
 from flows.service.limits import ServiceLimits
@@ -20,34 +20,33 @@ from tasks.stage.workspace import Workspace
 CORPUS = "shown"
 
 
-def register_words(space: Workspace, folder: Path) -> None:
-    """A champion that reads transcripts, `words`; clips without are answered by what it expects."""
-    register_small(space, folder / "words", "words", reads_words=True)
-
-
-def write_sound(path: Path, seconds: float = 0.2) -> Path:
+def write_sound(path: Path, seconds: float = 0.2, level: float = 0.1) -> Path:
     """A hum."""
-    soundfile.write(path, [0.1, -0.1] * int(8_000 * seconds), 16_000)
+    soundfile.write(path, [level, -level] * int(8_000 * seconds), 16_000)
     return path
 
 
 def add_corpus(space: Workspace, root: Path) -> Path:
-    """A corpus of one clip with sound and words, and of one whose file lies outside of it; returns the first one's file."""
-    root.mkdir(parents=True)
-    inside, outside = write_sound(root / "a.wav"), write_sound(root.parent / "outside.wav", 0.3)
-    (root / "link.wav").symlink_to(outside)
+    """A corpus of two clips with features of their own, and of one whose file lies outside of it; returns its folder."""
+    features = root / "features" / "speech"
+    features.mkdir(parents=True)
+    files = {name: write_sound(root / f"{name}.wav", level=level) for name, level in (("a", 0.1), ("b", 0.2))}
+    for name, value in (("a", 2.0), ("b", -2.0)):
+        np.save(features / f"{name}.npy", np.full((1, 3), value, dtype=np.float32))
+    (root / "linked.wav").symlink_to(write_sound(root.parent / "outside.wav", 0.3))
+    files["linked"] = root / "linked.wav"
     space.catalogue.upsert_corpus(CORPUS, root, "table", ("angry", "happy"))
     space.catalogue.upsert_clips(
         CORPUS,
         [
             ClipUpsert(
                 name=name, content=sha256_file(path), path=str(path), size=path.stat().st_size, mtime_ns=1, duration_seconds=0.2,
-                has_audio=True, has_video=False, transcript="so glad", split=split,
+                has_audio=True, has_video=False, transcript="so glad", split="test" if name == "linked" else "train",
             )
-            for name, path, split in (("a", inside, "train"), ("linked", root / "link.wav", "test"))
+            for name, path in files.items()
         ],
     )  # fmt: skip
-    return inside
+    return root
 
 
 @contextmanager

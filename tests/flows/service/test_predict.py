@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from served_home import CORPUS, add_corpus, register_words, serving, write_sound
+from served_home import CORPUS, add_corpus, serving, write_sound
 from small_model import register_small
 
 from flows.service.limits import ServiceLimits
@@ -25,8 +25,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         folder = tmp_path_factory.mktemp("served")
         patch.setenv("MER_HOME", str(folder / "home"))
         opened = workspace()
-        register_small(opened, folder / "small")
-        register_words(opened, folder)
+        register_small(opened, folder / "package")
         add_corpus(opened, folder / "corpus")
         yield opened
 
@@ -34,7 +33,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 @pytest.fixture(scope="module")
 def served(space: Workspace) -> Iterator[tuple[TestClient, Service]]:
     limits = ServiceLimits(request_clips=3, queue_clips=6, clip_seconds=2.0)
-    with serving(space, limits, "words") as pair:
+    with serving(space, limits) as pair:
         yield pair
 
 
@@ -44,26 +43,20 @@ def client(served: tuple[TestClient, Service]) -> TestClient:
 
 
 def test_one_clip_is_answered_under_the_name_that_its_sender_knows(
-    client: TestClient, tmp_path: Path
+    client: TestClient, space: Workspace
 ) -> None:
-    sound = write_sound(tmp_path / "mine.wav").read_bytes()
-    answer = client.post(
-        "/api/predict", files={"file": ("C:\\my\\mine.wav", sound)}, data={"transcript": "hello"}
-    )
-    assert answer.status_code == 200
-    prediction = Prediction.model_validate(answer.json())
-    assert (prediction.name, prediction.path, prediction.model, prediction.version) == (
-        "mine",
-        "mine.wav",
-        "words",
-        1,
-    )
-    assert prediction.modalities == ("lexical",)
-    assert sum(prediction.probabilities.values()) == pytest.approx(1)
-    other = client.post(
-        "/api/predict", files={"file": ("x.wav", sound)}, data={"transcript": "what a terrible day"}
-    )
-    assert other.json()["probabilities"] != answer.json()["probabilities"]
+    root = space.catalogue.corpus_root(CORPUS)
+    answers = {}
+    for name in ("a", "b"):
+        sound = (root / f"{name}.wav").read_bytes()
+        sent = {"file": (f"C:\\my\\{name}.wav", sound)}
+        answer = client.post("/api/predict", files=sent, data={"transcript": "hello"})
+        assert answer.status_code == 200, answer.text
+        answers[name] = Prediction.model_validate(answer.json())
+    first = answers["a"]
+    assert (first.name, first.path, first.model, first.version) == ("a", "a.wav", "small", 1)
+    assert first.modalities == ("acoustic",)
+    assert first.probabilities != answers["b"].probabilities
 
 
 def test_a_bad_clip_costs_only_its_own_answer(client: TestClient, tmp_path: Path) -> None:
@@ -105,7 +98,7 @@ def test_more_clips_than_a_request_may_have(client: TestClient) -> None:
     files = [("files", (f"{row}.wav", b"x")) for row in range(4)]
     refused = client.post("/api/predict/batch", files=files)
     assert (refused.status_code, refused.json()["code"]) == (413, "too_many_clips")
-    given = {"clips": [{"name": "a", "features": {"lexical": [1.0]}}] * 4}
+    given = {"clips": [{"name": "a", "features": {"acoustic": [1.0]}}] * 4}
     assert client.post("/api/predict/features", json=given).status_code == 413
 
 
@@ -134,62 +127,65 @@ def test_a_full_queue_says_when_to_ask_again(served: tuple[TestClient, Service],
 
 def test_what_waits_too_long_is_not_computed(space: Workspace, tmp_path: Path) -> None:
     sound = write_sound(tmp_path / "a.wav").read_bytes()
-    with serving(space, ServiceLimits(answer_seconds=0.5), "words") as (client, service):
+    with serving(space, ServiceLimits(answer_seconds=0.5)) as (client, service):
         held = threading.Event()
         service.queue.submit_work(lambda model: held.wait(20), 30)
         late = client.post("/api/predict", files={"file": ("a.wav", sound)})
         held.set()
         assert (late.status_code, late.json()["code"]) == (504, "timed_out")
-        assert service.queue.submit_work(lambda model: model.name, 30).result(20) == "words"
+        assert service.queue.submit_work(lambda model: model.name, 30).result(20) == "small"
 
 
-def test_features_are_answered_like_those_of_a_file(space: Workspace) -> None:
-    with serving(space, model="small") as (client, _service):
-        clips = [
-            {"name": "vector", "features": {"acoustic": [0.5, 0.5, 0.5]}},
-            {"name": "none of it", "features": {"acoustic": [0.1, 0.2, -0.3]}},
-        ]
-        answer = client.post("/api/predict/features", json={"clips": clips})
-        assert answer.status_code == 200, answer.text
-        rows = [Prediction.model_validate(row) for row in answer.json()["predictions"]]
-        assert [row.name for row in rows] == ["vector", "none of it"]
-        assert rows[0].probabilities != rows[1].probabilities
-        wrong = [
-            {"acoustic": [0.5]},
-            {"visual": [0.5, 0.5, 0.5]},
-            {"acoustic": [[0.5, 0.5], [0.5]]},
-            {"acoustic": [1e39, 0.0, 0.0]},
-        ]
-        for features in wrong:
-            refused = client.post(
-                "/api/predict/features", json={"clips": [{"name": "a", "features": features}]}
-            )
-            assert refused.status_code == 422, refused.text
+def test_features_are_answered_like_those_of_a_file(client: TestClient) -> None:
+    clips = [
+        {"name": name, "features": {"acoustic": [value] * 3}} for name, value in (("x", 2.0), ("y", -2.0))
+    ]
+    answer = client.post("/api/predict/features", json={"clips": clips})
+    assert answer.status_code == 200, answer.text
+    rows = [Prediction.model_validate(row) for row in answer.json()["predictions"]]
+    stored = client.post("/api/clips/explain", params={"corpus": CORPUS, "clip": "a"}).json()["prediction"]
+    assert [row.name for row in rows] == ["x", "y"]
+    assert rows[0].probabilities == pytest.approx(stored["probabilities"])
 
 
-def test_each_modality_is_said(client: TestClient, tmp_path: Path) -> None:
-    sound = write_sound(tmp_path / "a.wav").read_bytes()
-    answer = client.post(
-        "/api/predict/explain", files={"file": ("a.wav", sound)}, data={"transcript": "hello"}
-    )
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"acoustic": [0.5]},
+        {"visual": [0.5] * 3},
+        {"acoustic": [[0.5, 0.5], [0.5]]},
+        {"acoustic": [1e39, 0, 0]},
+        {},
+    ],
+    ids=["width", "stream", "ragged", "beyond 32 bits", "nothing"],
+)
+def test_features_that_the_model_does_not_read(features: object, client: TestClient) -> None:
+    refused = client.post("/api/predict/features", json={"clips": [{"name": "a", "features": features}]})
+    assert refused.status_code == 422, refused.text
+
+
+def test_each_modality_is_said(client: TestClient, space: Workspace) -> None:
+    sound = (space.catalogue.corpus_root(CORPUS) / "a.wav").read_bytes()
+    answer = client.post("/api/predict/explain", files={"file": ("a.wav", sound)})
     assert answer.status_code == 200, answer.text
     said = answer.json()
-    (lexical,) = said["modalities"]
-    assert (lexical["modality"], lexical["present"]) == ("lexical", True)
-    assert lexical["alone"] == pytest.approx(said["prediction"]["probabilities"])
+    (acoustic,) = said["modalities"]
+    assert (acoustic["modality"], acoustic["present"]) == ("acoustic", True)
+    assert acoustic["alone"] == pytest.approx(said["prediction"]["probabilities"])
     assert len(said["media"]["peaks"]) == 240
     assert said["media"]["pictures"] == []
     unreadable = client.post("/api/predict/explain", files={"file": ("a.wav", b"x" * 100)}).json()
     assert unreadable["media"] is None
+    assert unreadable["words"]
 
 
 def test_a_stored_clip_by_its_name(client: TestClient) -> None:
     listed = client.get("/api/clips", params={"corpus": CORPUS}).json()
-    assert [clip["name"] for clip in listed["clips"]] == ["a", "linked"]
+    assert [clip["name"] for clip in listed["clips"]] == ["a", "b", "linked"]
     one = client.get("/api/clips", params={"corpus": CORPUS, "limit": 1}).json()
     assert one["more"]
     rest = client.get("/api/clips", params={"corpus": CORPUS, "after": "a"}).json()
-    assert [clip["name"] for clip in rest["clips"]] == ["linked"]
+    assert [clip["name"] for clip in rest["clips"]] == ["b", "linked"]
     assert client.get("/api/clips", params={"corpus": CORPUS, "contains": "%"}).json()["clips"] == []
     explained = client.post("/api/clips/explain", params={"corpus": CORPUS, "clip": "a"}).json()
     assert explained["prediction"]["name"] == "a"
@@ -219,10 +215,8 @@ def test_labels_of_test_clips_are_not_shown(client: TestClient, space: Workspace
 
 def test_models_and_their_audit(client: TestClient) -> None:
     models = client.get("/api/models").json()["models"]
-    assert [(model["name"], model["champion"], model["served"]) for model in models] == [
-        ("small", 1, False), ("words", 1, True),
-    ]  # fmt: skip
-    history = client.get("/api/models/words").json()
+    assert [(model["name"], model["champion"], model["served"]) for model in models] == [("small", 1, True)]
+    history = client.get("/api/models/small").json()
     assert history["decisions"][0]["reason"] == "the first"
     assert history["versions"][0]["aliases"] == ["champion"]
     assert client.get("/api/models/nothing").status_code == 404
@@ -236,12 +230,12 @@ def test_runs_are_there_without_any_server(client: TestClient) -> None:
 
 def test_what_answers_and_what_was_counted(client: TestClient, space: Workspace) -> None:
     ready = client.get("/ready").json()
-    assert (ready["model"], ready["version"], ready["streams"]) == ("words", 1, ["lexical"])
-    assert answering_version(space, "words").row.version == 1
+    assert (ready["model"], ready["version"], ready["streams"]) == ("small", 1, ["acoustic"])
+    assert answering_version(space, "small").row.version == 1
     page = client.get("/metrics")
     assert page.headers["content-type"].startswith("text/plain")
     assert 'mer_serve_requests_total{method="GET",route="/ready",status="200"} 1.0' in page.text
-    assert 'mer_serve_model_version{model="words"} 1.0' in page.text
+    assert 'mer_serve_model_version{model="small"} 1.0' in page.text
 
 
 def test_without_a_model_the_process_is_alive_and_not_ready(
