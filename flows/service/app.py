@@ -43,7 +43,7 @@ def build_app(service: Service, parts: Sequence[Part] = PARTS) -> FastAPI:
     add_problem_handlers(app)
     for part in parts:
         app.include_router(part.router(service))
-    add_pages(app, [part.page for part in parts if part.page is not None])
+    add_pages(app, service, [part.page for part in parts if part.page is not None])
     app.add_middleware(WithHeaders)
     app.add_middleware(
         BodyLimit, limit_bytes=service.limits.upload_bytes, limit_seconds=service.limits.upload_seconds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -11,6 +10,7 @@ from mer.library.given_features import given_posteriors
 from mer.predictions import Evidence, Prediction
 from tasks.serve.served_model import ServedModel
 
+_LARGEST = 3e38
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Vector = Annotated[list[Number], Field(min_length=1, max_length=65_536)]
 Frames = Annotated[list[Vector], Field(min_length=1, max_length=20_000)]
@@ -34,11 +34,12 @@ class FeatureClip(BaseModel):
     def _rectangular(cls, features: dict[str, Vector | Frames]) -> dict[str, Vector | Frames]:
         for name, values in features.items():
             rows = [row for row in values if isinstance(row, list)]
+            numbers = [number for row in rows for number in row] + [
+                number for number in values if not isinstance(number, list)
+            ]
             if len({len(row) for row in rows}) > 1:
                 raise ValueError(f"stream {name[:60]}: expected frames of one width")
-            if not all(
-                math.isfinite(number) and abs(number) < 3e38 for row in rows or [values] for number in row
-            ):  # type: ignore[union-attr]
+            if not all(abs(number) < _LARGEST for number in numbers):
                 raise ValueError(f"stream {name[:60]}: expected numbers that fit into 32 bits")
         return features
 

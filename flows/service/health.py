@@ -47,13 +47,12 @@ def router(service: Service) -> APIRouter:
     @routes.get("/ready", summary="Whether a model answers, and which", responses=described(503))
     async def ready() -> Ready:
         model = service.model
-        recipe = model.predictor.package.recipe
         return Ready(
             model=model.name,
             version=model.version,
             emotions=model.emotions,
             streams=model.predictor.system.streams,
-            modalities=tuple(dict.fromkeys(recipe.streams[name].modality for name in recipe.reads)),
+            modalities=model.modalities,
             gated=model.gated,
             remark=service.readiness.remark,
             waiting=service.queue.clips,

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 import mer
 from flows.service.part import Page
+from flows.service.state import Service
 
 STATIC = Path(__file__).parent / "static"
 HEADERS = {
@@ -42,9 +43,15 @@ class Site(BaseModel):
 
     version: str = Field(description="Of the package.")
     pages: tuple[PageEntry, ...]
+    model: str | None = Field(description="What answers for clips; null: nothing yet.")
+    model_version: int | None
+    modalities: tuple[str, ...] = Field(description="That it reads.")
+    remark: str = Field(
+        description="Why nothing answers, or what there is to say of what does; empty: nothing."
+    )
 
 
-def add_pages(app: FastAPI, pages: Sequence[Page]) -> None:
+def add_pages(app: FastAPI, service: Service, pages: Sequence[Page]) -> None:
     """Serve the shell at `/`, its files below `/static`, and the list of pages."""
     entries = tuple(PageEntry(name=page.name, title=page.title) for page in pages)
     router = APIRouter(tags=["pages"])
@@ -59,7 +66,16 @@ def add_pages(app: FastAPI, pages: Sequence[Page]) -> None:
 
     @router.get("/api/site", summary="Pages and version")
     def site() -> Site:
-        return Site(version=mer.__version__, pages=entries)
+        readiness = service.readiness
+        served = readiness.model
+        return Site(
+            version=mer.__version__,
+            pages=entries,
+            model=None if served is None else served.name,
+            model_version=None if served is None else served.version,
+            modalities=() if served is None else served.modalities,
+            remark=readiness.remark,
+        )
 
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -86,7 +86,8 @@ class Asked:
         async with self._media(files, transcripts) as media:
             clips = [medium for medium in media if isinstance(medium[1], Clip)]
             futures = self.queued([clip for _, clip in clips if isinstance(clip, Clip)])
-            answers = iter(await self.waited(asyncio.gather(*map(asyncio.wrap_future, futures)), futures))
+            together: asyncio.Future[list[Prediction]] = asyncio.gather(*map(asyncio.wrap_future, futures))
+            answers = iter(await self.waited(together, futures))
             return [
                 self._unusable(medium)
                 if isinstance(medium, UnusableMedia)

@@ -66,8 +66,8 @@ def problem_of(error: BaseException) -> Refused:
     """What an error says over HTTP; an error that nothing explains is a bug: status 500, its text stays here."""
     if isinstance(error, Refused):
         return error
-    if (known := _OF_THE_QUEUE.get(type(error))) is not None:
-        return Refused(*known, str(error), RETRY_SECONDS)
+    if (of_queue := _OF_THE_QUEUE.get(type(error))) is not None:
+        return Refused(*of_queue, str(error), RETRY_SECONDS)
     said = explained(error)
     if said is None:
         return Refused(

@@ -48,6 +48,12 @@ class ServedModel:
         """Class names in index order."""
         return tuple(self.predictor.package.recipe.emotions)
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """That its streams belong to, in their order."""
+        recipe = self.predictor.package.recipe
+        return tuple(dict.fromkeys(recipe.streams[name].modality for name in recipe.reads))
+
     def answer(self, clips: Sequence[Clip]) -> list[Prediction]:
         """Predictions in the order of the clips."""
         return [self.signed(prediction) for prediction in self.predictor.predict(clips)]

@@ -62,7 +62,9 @@ def test_the_shell_and_its_files_come_with_headers_that_keep_everything_else_out
         assert answer.status_code == 200
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
-    assert client.get("/api/site").json()["pages"] == [{"name": "clip", "title": "Clip"}]
+    site = client.get("/api/site").json()
+    assert site["pages"] == [{"name": "clip", "title": "Clip"}]
+    assert (site["model"], site["remark"]) == (None, "no model is served")
     assert client.get("/static/../app.py").status_code == 404
     assert client.get("/static/..%2fapp.py").status_code == 404
 

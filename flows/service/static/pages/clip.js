@@ -16,13 +16,9 @@ export async function show(root, { query, signal }) {
   const ask = new Asking(answer, signal);
   chooser.append(ownFile(ask), element("hr", { class: "or", "aria-hidden": "true" }), await storedClip(ask, query, signal));
   chooser.append(served);
-  try {
-    const ready = await get("/ready", {}, { signal });
-    served.textContent = `Answers come from ${ready.model} version ${ready.version} (${ready.modalities.map(named).join(", ")}).${ready.remark ? ` ${ready.remark}` : ""}`;
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    served.replaceChildren(message("warn", error.message));
-  }
+  const site = await get("/api/site", {}, { signal });
+  if (site.model) served.textContent = `Answers come from ${site.model} version ${site.model_version} (${site.modalities.map(named).join(", ").toLowerCase()}).${site.remark ? ` ${site.remark}` : ""}`;
+  else served.replaceWith(message("warn", `Nothing answers yet: ${site.remark}`));
 }
 
 const named = (modality) => MODALITIES[modality] ?? modality;
@@ -201,7 +197,7 @@ function modality(part, answer) {
   const title = element("h3", {}, named(part.modality), " ", element("span", { class: "small quiet" }, part.streams.join(", ")));
   const card = element("article", { class: "card modality" }, title);
   if (!part.present) card.append(element("p", { class: "quiet" }, `Not read of this clip${part.flags.length ? `: ${part.flags.join(", ")}` : ""}.`));
-  else if (part.alone) card.append(bars(part.alone, `Probabilities by ${named(part.modality).toLowerCase()} alone`, answer), valenceScale(part.valence_alone));
+  else if (part.alone) card.append(...[bars(part.alone, `Probabilities by ${named(part.modality).toLowerCase()} alone`, answer), valenceScale(part.valence_alone)].filter(Boolean));
   else card.append(element("p", { class: "quiet" }, "This model cannot answer without the other modalities."));
   card.append(...facts);
   if (part.present) card.append(element("p", { class: "small quiet" }, `Weight in the model: ${part.weight.toFixed(3)}`));
