@@ -11,11 +11,11 @@ from infra.services import status
 from infra.services.home_secrets import USER, made_up_secret, secret_file
 from infra.settings import Settings, load_settings
 
-_SERVERS = {"prefect": "Prefect", "mlflow": "MLflow", "metrics": "metrics"}
+_SERVERS = {"prefect": "Prefect", "mlflow": "MLflow", "metrics": "metrics", "serve": "clips"}
 
 
 def show_passwords() -> None:
-    """Print address, user and password of the local Prefect and MLflow UIs, and of the page of metrics.
+    """Print address, user and password of the local Prefect and MLflow UIs, of the page of metrics, and the token of `mer serve`.
 
     Raises:
         SettingsError: the output is no terminal, or this home has no local server.

@@ -101,6 +101,16 @@ class PrefectApi:
         found: list[Mapping[str, Any]] = self._ask("POST", "/flow_runs/filter", query)
         return found
 
+    def latest_runs(self, limit: int) -> list[Mapping[str, Any]]:
+        """Flow runs that have begun, the latest first."""
+        query = {
+            "flow_runs": {"start_time": {"is_null_": False}},
+            "sort": "START_TIME_DESC",
+            "limit": limit,
+        }
+        found: list[Mapping[str, Any]] = self._ask("POST", "/flow_runs/filter", query)
+        return found
+
     def deployments(self, pools: Collection[str]) -> Sequence[Mapping[str, Any]]:
         """Deployments of work pools."""
         found: Sequence[Mapping[str, Any]] = self._ask(

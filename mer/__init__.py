@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mer.emotions import EMOTION_SETS
     from mer.errors import ConfigError, MerError
     from mer.fusion.interface import FusionModel
+    from mer.library.client import Client
     from mer.library.clip_files import read_clips
     from mer.library.cross_validation import CrossValidation, cross_validate
     from mer.library.estimator import Fusion
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _MODULES = {
+    "Client": "mer.library.client",
     "EMOTION_SETS": "mer.emotions",
     "ClipFeatures": "mer.library.extracted",
     "ConfigError": "mer.errors",
@@ -52,9 +54,9 @@ _MODULES = {
 """Name -> module that defines it; none is the name of a module of this package, which would hide it once that is imported."""
 
 __all__ = [
-    "EMOTION_SETS", "ClipFeatures", "ConfigError", "CrossValidation", "Fusion", "FusionModel", "LayerScores", "MerError", "Model",
-    "Recipe", "Scores", "__version__", "cross_validate", "extract", "load_model", "load_recipe", "read_clips", "score",
-    "study_layers",
+    "EMOTION_SETS", "Client", "ClipFeatures", "ConfigError", "CrossValidation", "Fusion", "FusionModel", "LayerScores",
+    "MerError", "Model", "Recipe", "Scores", "__version__", "cross_validate", "extract", "load_model", "load_recipe",
+    "read_clips", "score", "study_layers",
 ]  # fmt: skip
 
 

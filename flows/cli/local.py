@@ -62,10 +62,14 @@ def up(
     choose_profile(profile is Profile.FULL, cpu_workers, gpu_workers)
     started = servers()
     show_addresses(started)
+    from infra.services import running_address
     from infra.settings import load_settings
 
-    if (page := start_metrics(load_settings())) is not None:
+    settings = load_settings()
+    if (page := start_metrics(settings)) is not None:
         typer.echo(f"{'metrics':<8} {page}")
+    if (address := running_address("serve", settings)) is not None:
+        typer.echo(f"{'clips':<8} {address}")
     typer.echo("their pages ask for a password once: `mer password` shows it")
     from flows.upkeep import put_right
     from infra.tracking import Tracker
@@ -127,6 +131,7 @@ def servers() -> dict[str, str]:
     ensure_supervisor(settings)
     if full_profile(settings.home) is not None:
         start_metrics(settings)
+        start_service(settings)
     return started
 
 
@@ -140,6 +145,17 @@ def start_metrics(settings: Settings) -> str | None:
     except ServiceFailed as error:  # no run waits for it
         typer.echo(f"there is no page of metrics: {error}", err=True)
         return None
+
+
+def start_service(settings: Settings) -> None:
+    """Start the service that answers for clips, unless it runs; a warning where it did not start."""
+    from infra.errors import ServiceFailed
+    from infra.services import start
+
+    try:
+        start("serve", settings)
+    except ServiceFailed as error:  # no run waits for it
+        typer.echo(f"nothing answers for clips: {error}", err=True)
 
 
 def _command() -> str:

@@ -35,7 +35,7 @@ LOOK_SECONDS = 5.0
 """How often the dead are looked for."""
 IDLE_SECONDS = 60.0
 """Without anything to watch over it goes on for so long."""
-_KEPT = ("postgres", "s3", "mlflow", "metrics")
+_KEPT = ("postgres", "s3", "mlflow", "metrics", "serve")
 """Servers beside Prefect's, which runs and the supervisor watch together (`server_watch`)."""
 
 
@@ -101,7 +101,8 @@ class _Supervisor:
         for name in replace_dead(self._settings):
             _say_restarted(name)
         watches = restart_dead_watches(self._settings)
-        return self._look_at_runs() or serves or works or watches or was_started("metrics", self._settings)
+        pages = any(was_started(name, self._settings) for name in ("metrics", "serve"))
+        return self._look_at_runs() or serves or works or watches or pages
 
     def _keep_servers(self) -> None:
         """Start servers again that died: those that others keep their data in first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import SecretStr
 
 from infra.catalogue.approvals import ApprovalCatalogue
+from infra.catalogue.clip_pages import ClipPages
 from infra.catalogue.clips import ClipCatalogue, ClipRow, ClipUpsert, KnownFile
 from infra.catalogue.corpora import CorpusCatalogue, CorpusRow
 from infra.catalogue.database import Database, parse_url
@@ -85,6 +86,7 @@ __all__ = [
 class Catalogue(
     CorpusCatalogue,
     ClipCatalogue,
+    ClipPages,
     QuarantineCatalogue,
     LabelCatalogue,
     FeatureCatalogue,

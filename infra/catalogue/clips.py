@@ -192,8 +192,8 @@ class ClipCatalogue:
             mine = Clip.corpus_id == corpus_id(connection, corpus)
             twice = select(Clip.content).where(mine, has_file())
             twice = twice.group_by(Clip.content).having(func.count() > 1)
-            query = _rows().where(mine, has_file(), Clip.content.in_(twice))
-            rows = [_row(row) for row in connection.execute(query).mappings()]
+            query = clip_rows().where(mine, has_file(), Clip.content.in_(twice))
+            rows = [clip_row(row) for row in connection.execute(query).mappings()]
         return sorted(rows, key=lambda row: row.name)
 
     def clips_lying_at(self, paths: Collection[str], contents: Collection[str]) -> list[tuple[str, ClipRow]]:
@@ -211,9 +211,9 @@ class ClipCatalogue:
                     *(Clip.content.in_(part) for part in in_parts(contents)),
                 ]
                 for condition in conditions:
-                    query = _rows().where(Clip.corpus_id == number, has_file(), condition)
+                    query = clip_rows().where(Clip.corpus_id == number, has_file(), condition)
                     for row in connection.execute(query).mappings():
-                        found[corpus, row["name"]] = _row(row)
+                        found[corpus, row["name"]] = clip_row(row)
         return [(corpus, found[corpus, name]) for corpus, name in sorted(found)]
 
     def clips(
@@ -226,7 +226,7 @@ class ClipCatalogue:
             recogniser: whose text stands in for clips that the corpus has no transcript of.
             only: names to keep; None: all.
         """
-        query = _rows(recogniser)
+        query = clip_rows(recogniser)
         if only is not None and len(only) <= MOST_NAMED:
             query = query.where(Clip.name.in_(only))
         with self._database.reading() as connection:
@@ -236,10 +236,10 @@ class ClipCatalogue:
             listed = frozenset(only)
             rows = [row for row in rows if row["name"] in listed]
         # sorted here: databases order text by their own rules, and what is frozen must not depend on them
-        return [_row(row) for row in sorted(rows, key=lambda row: row["name"])]
+        return [clip_row(row) for row in sorted(rows, key=lambda row: row["name"])]
 
 
-def _rows(recogniser: str | None = None) -> Select[Any]:
+def clip_rows(recogniser: str | None = None) -> Select[Any]:
     """Clips with label and transcript; `recogniser`: whose text stands in where the corpus has none."""
     same_label = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.name == Clip.name)
     same_text = (Transcript.corpus_id == Clip.corpus_id) & (Transcript.name == Clip.name)
@@ -259,7 +259,8 @@ def _rows(recogniser: str | None = None) -> Select[Any]:
     return query
 
 
-def _row(row: Mapping[Any, Any]) -> ClipRow:
+def clip_row(row: Mapping[Any, Any]) -> ClipRow:
+    """A row of `clip_rows` as it is given out."""
     return ClipRow(**{**row, "path": Path(read_path(row["path"]))})
 
 

@@ -79,3 +79,18 @@ STATE: Mapping[str, Metric] = MappingProxyType(
 """Read from catalogue and home at the moment."""
 
 METRICS: Mapping[str, Metric] = MappingProxyType({**COUNTED, **LATEST, **STATE})
+
+SERVICE: Mapping[str, Metric] = MappingProxyType(
+    {
+        "mer_serve_requests_total": Metric("Requests that were answered.", ("route", "method", "status")),
+        "mer_serve_request_seconds": Metric("Seconds from a request's first byte to its answer.", ("route",)),
+        "mer_serve_clips_total": Metric(
+            "Clips with an answer (ok), or with the reason why there is none.", ("status",)
+        ),
+        "mer_serve_batch_clips": Metric("Clips that the model answered together."),
+        "mer_serve_queue_clips": Metric("Clips that wait for the model or are being answered."),
+        "mer_serve_model_version": Metric("Version that answers.", ("model",)),
+        "mer_serve_model_changes_total": Metric("How often another version began to answer.", ("model",)),
+    }
+)
+"""Of the service (`mer serve`), which has a page of its own: it is no part of the page of metrics of the home."""

@@ -6,6 +6,7 @@ loopback.
     start("s3", settings)        -> s3://mer?endpoint=http://127.0.0.1:PORT     (keys: s3_credentials)
     start("postgres", settings)  -> postgresql://postgres:PASSWORD@127.0.0.1:PORT/postgres
     start("metrics", settings)   -> http://127.0.0.1:PORT     (its page is /metrics)
+    start("serve", settings)     -> http://127.0.0.1:PORT     (answers for clips, and the pages of `mer ui`)
     stop_all(settings)
 
 State, logs and data lie below `<home>`. Starting what runs already returns its address. Prefect and MLflow let only the owner of
@@ -32,6 +33,7 @@ from infra.services.servers import (
     prefect_server,
     s3_credentials,
     s3_server,
+    serve_server,
 )
 from infra.settings import Settings, load_settings
 from infra.shown_address import shown_address
@@ -65,6 +67,7 @@ _SERVERS: Mapping[str, Callable[[Settings, int], Server]] = MappingProxyType(
         "s3": s3_server,
         "postgres": postgres_server,
         "metrics": metrics_server,
+        "serve": serve_server,
     }
 )
 SERVICES: tuple[str, ...] = tuple(_SERVERS)

@@ -135,6 +135,23 @@ def metrics_server(settings: Settings, port: int) -> Server:
     )
 
 
+def serve_server(settings: Settings, port: int) -> Server:
+    """The service that answers for clips, with its pages; it is up before a model is loaded, and without one."""
+    environment = _own_modules(inherited_environment()) | {"MER_HOME": str(settings.home)}
+    if settings.serve_token is not None:
+        environment |= {"MER_SERVE_TOKEN": settings.serve_token.get_secret_value()}
+    address = f"http://{LOOPBACK}:{port}"
+    return Server(
+        (sys.executable, "-m", "flows.service", "--port", str(port)),
+        port,
+        address,
+        lambda: answers(f"{address}/health"),
+        settings.services_folder,
+        environment,
+        passwords=("MER_SERVE_TOKEN",) if settings.serve_token is not None else (),
+    )
+
+
 def _guarded(name: str, port: int) -> tuple[str, ...]:
     hosts = f"{LOOPBACK}:{port},localhost:{port}"
     return (

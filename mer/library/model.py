@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 from mer.clips import Clip
 from mer.errors import ConfigError, MediaError, QuarantineReason
 from mer.library.clip_files import clips_of, row_names, weights_cache
+from mer.library.given_features import given_posteriors
 from mer.library.paths import path_of
 from mer.library.saved import RECORD as FUSION_RECORD
 from mer.library.sources import registered_model
 from mer.library.spoken import spoken_clips
-from mer.library.streams import averaged_frames, stream_tables
 from mer.media.contained import shared_media
 from mer.media.failures import failures_of
 from mer.predictions import Prediction
 from mer.predictor.package import RECORD
 from mer.predictor.predictor import Predictor
-from mer.stream_tables import LevelTables
 
 if TYPE_CHECKING:
     import pandas
@@ -170,14 +169,8 @@ class Model:
         Example:
             >>> model.predict_features({"acoustic": x}).argmax(axis=1)
         """
-        system, frames = self.predictor.system, stream_tables(features)
-        if unknown := sorted(set(frames) - set(system.streams)):
-            raise ConfigError(
-                f"features: expected streams {', '.join(system.streams)}, found also {', '.join(unknown)}"
-            )
-        vectors = {name: averaged_frames(table) for name, table in frames.items()}
-        tables: LevelTables = {"utterance": vectors, "frames": frames}
-        return system.posteriors(tables).probabilities(self.package.temperature)
+        posteriors = given_posteriors(self.predictor.system, features)
+        return posteriors.probabilities(self.package.temperature)
 
 
 def _unusable(clip: Clip) -> QuarantineReason | None:

@@ -41,27 +41,48 @@ class LoadedParts:
         self._extractors: dict[FeatureSpec, Extractor] = {}
         self._several: dict[tuple[FeatureSpec, ...], MultiExtractor] = {}
         self._recognisers: dict[str, Recogniser] = {}
+        self._settled: dict[FeatureSpec, FeatureSpec] = {}
+        self._lent: LoadedParts | None = None
         self._blocks: dict[str, AdaptedBlock] = {}
         self._cross_fitted: dict[str, CrossFitted] = {}
         self._alignments: dict[str, Alignment] = {}
 
+    def borrow(self, other: LoadedParts) -> None:
+        """Take frozen encoders from another package in memory where both read the same features: none is loaded twice."""
+        if other._weights == self._weights:
+            self._lent = other
+
+    def settle(self) -> None:
+        """Borrow no more: what was not taken until now is forgotten with its package."""
+        self._lent = None
+
     def extractor(self, spec: FeatureSpec) -> Extractor:
         """The extractor of a feature; streams of equal features share it."""
-        if spec not in self._extractors:
-            self._extractors[spec] = build_extractor(
-                self._packaged(spec), self._weights, inspector=self._inspector
+        packaged = self._packaged(spec)
+        if packaged not in self._extractors:
+            lent = self._lent._extractors.get(packaged) if self._lent is not None else None
+            self._extractors[packaged] = lent or build_extractor(
+                packaged, self._weights, inspector=self._inspector
             )
-        return self._extractors[spec]
+        return self._extractors[packaged]
 
     def extractors(self, specs: tuple[FeatureSpec, ...]) -> MultiExtractor:
         """The extractor of variants of one feature (speeds): one decoding of a clip, one encoder in memory."""
-        if specs not in self._several:
-            packaged = [self._packaged(spec) for spec in specs]
-            self._several[specs] = build_extractors(packaged, self._weights, inspector=self._inspector)
-        return self._several[specs]
+        packaged = tuple(self._packaged(spec) for spec in specs)
+        if packaged not in self._several:
+            lent = self._lent._several.get(packaged) if self._lent is not None else None
+            self._several[packaged] = lent or build_extractors(
+                packaged, self._weights, inspector=self._inspector
+            )
+        return self._several[packaged]
 
     def _packaged(self, spec: FeatureSpec) -> FeatureSpec:
         """The spec with the face detector whose file the package holds; a file that is not there is looked for in the weights."""
+        if spec not in self._settled:
+            self._settled[spec] = self._with_detector(spec)
+        return self._settled[spec]
+
+    def _with_detector(self, spec: FeatureSpec) -> FeatureSpec:
         inside = detector_path(spec.detector) if spec.detector is not None else None
         if spec.detector is None or inside is None or not (path := self._folder / inside).is_file():
             return spec
@@ -73,7 +94,8 @@ class LoadedParts:
         from mer.transcription.recogniser import open_recogniser
 
         if source not in self._recognisers:
-            self._recognisers[source] = open_recogniser(source)
+            lent = self._lent._recognisers.get(source) if self._lent is not None else None
+            self._recognisers[source] = lent or open_recogniser(source)
         return self._recognisers[source]
 
     def block(self, name: str) -> AdaptedBlock:

@@ -18,6 +18,7 @@ from mer.posteriors import Posteriors
 from mer.predictions import Evidence, Prediction
 from mer.predictor.inspection import ContentInspector
 from mer.predictor.loaded import LoadedParts
+from mer.predictor.modality_shares import ModalityShares, modality_shares
 from mer.predictor.package import ModelPackage
 from mer.predictor.reading import BatchReading
 from mer.predictor.trust import Weighed, trusted_shares, trusted_valence, weigh
@@ -50,9 +51,12 @@ class Predictor:
         folder: package folder (see `mer.predictor.package`).
         weights: cache folder of encoder weights.
         version: number of the registered version, which predictions carry; none: it is not registered.
+        beside: another one in memory, whose frozen encoders are used where they are the same; none: all are loaded.
     """
 
-    def __init__(self, folder: Path, weights: Path, version: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, weights: Path, version: int | None = None, beside: Predictor | None = None
+    ) -> None:
         self.package = ModelPackage.read(folder)
         self.version = version
         self.system = served_system(self.package, folder)
@@ -60,6 +64,13 @@ class Predictor:
         self._domain = TrainingDomain.load(folder / domain) if domain is not None else None
         self._speakers = TrainingSpeakers.load(folder / domain) if domain is not None else None
         self._parts = LoadedParts(self.package, folder, weights, ContentInspector())
+        if beside is not None:
+            self._parts.borrow(beside._parts)
+
+    def warm(self, clip: Clip) -> None:
+        """Load everything by answering for a clip, so that the first answer takes no longer than others."""
+        self.explain_modalities([clip])
+        self._parts.settle()
 
     def predict(
         self, clips: Sequence[Clip], progress: Progress | None = None, batch_clips: int = 64
@@ -99,8 +110,7 @@ class Predictor:
         evidence: list[Evidence] = []
         for begin in range(0, len(clips), batch_clips):
             batch = clips[begin : begin + batch_clips]
-            reading = BatchReading(self._parts, batch)
-            read = self._weighed(reading)
+            read = self._weighed(BatchReading(self._parts, batch))
             end = begin + len(batch)
             posteriors = self.system.posteriors(read.tables)
             if enrolment is not None:
@@ -128,6 +138,20 @@ class Predictor:
         """
         tables = self._weighed(BatchReading(self._parts, clips)).tables
         return explain(self.system, tables, self.package.temperature)
+
+    def explain_modalities(self, clips: Sequence[Clip]) -> tuple[list[Prediction], list[ModalityShares]]:
+        """Predictions as `predict` gives them, and what each modality says in them; every clip is read once.
+
+        Returns:
+            Predictions of N clips; for each of them what its modalities say.
+        """
+        reading = BatchReading(self._parts, clips)
+        read = self._weighed(reading)
+        posteriors = self.system.posteriors(read.tables)
+        logits = posteriors.logits.astype(np.float64) / self.package.temperature
+        scores = Scores(logits, posteriors.valence, read.evidence)
+        shares = modality_shares(self.system, read.tables, self.package, reading.findings())
+        return self.answers(clips, scores), shares
 
     def answers(
         self, clips: Sequence[Clip], scores: Scores, corrected: NDArray[np.float64] | None = None

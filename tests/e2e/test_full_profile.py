@@ -19,7 +19,7 @@ from infra.services.home_secrets import made_up_secret
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
-SERVERS = ("postgres", "s3", "prefect", "mlflow", "metrics")
+SERVERS = ("postgres", "s3", "prefect", "mlflow", "metrics", "serve")
 WORKERS = ("task-worker-cpu-1", "task-worker-gpu-1", "task-worker-gpu-2")
 REPLACED_SECONDS = 300.0
 

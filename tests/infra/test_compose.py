@@ -41,7 +41,9 @@ WORKERS = {"worker", "cpu-worker", "gpu-worker", "gpu-worker-on-cpu"}
 
 
 def test_the_topology_is_whole() -> None:
-    assert {"postgres", "s3", "prefect", "mlflow", "metrics", *MONITORING, *JOBS} | WORKERS == set(SERVICES)
+    assert {"postgres", "s3", "prefect", "mlflow", "metrics", "serve", *MONITORING, *JOBS} | WORKERS == set(
+        SERVICES
+    )
     reserved = SERVICES["gpu-worker"]["deploy"]["resources"]["reservations"]["devices"]
     assert reserved == [{"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}]
     assert SERVICES["gpu-worker"]["build"]["args"]["TORCH"] == "cuda"
@@ -139,14 +141,14 @@ def test_ports_are_open_on_this_machine_only(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", ()))
 
 
-@pytest.mark.parametrize("name", sorted(WORKERS | {"init", "mlflow", "metrics"}))
+@pytest.mark.parametrize("name", sorted(WORKERS | {"init", "mlflow", "metrics", "serve"}))
 def test_its_variables_are_settings(name: str) -> None:
     known = {f"MER_{field.upper()}" for field in Settings.model_fields}
     ours = {key for key in SERVICES[name]["environment"] if key.startswith("MER_")}
     assert {key.removesuffix("__FILE") for key in ours} <= known
 
 
-@pytest.mark.parametrize("name", ["init", "cpu-worker", "gpu-worker", "gpu-worker-on-cpu"])
+@pytest.mark.parametrize("name", ["init", "cpu-worker", "gpu-worker", "gpu-worker-on-cpu", "serve"])
 def test_its_commands_are_ours(name: str) -> None:
     import typer
 
@@ -165,6 +167,7 @@ def test_a_server_knows_its_own_password_only() -> None:
         assert other not in SERVICES[name]["secrets"]
     assert set(SERVICES["cpu-worker"]["secrets"]) == set(COMPOSE["secrets"]) - {
         "metrics_password",
+        "serve_token",
         "grafana_password",
     }
     assert set(SERVICES["metrics"]["secrets"]) == {"postgres_password", "metrics_password"}
