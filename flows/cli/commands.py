@@ -49,6 +49,7 @@ from flows.cli.predict import register as register_predict
 from flows.cli.prune import prune
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
+from flows.cli.review import register as register_review
 from flows.cli.simulating import or_simulates
 from flows.cli.watch import register as register_watch
 from flows.cli.worker import worker
@@ -286,6 +287,7 @@ def evaluate(
 
 
 register_models(app)
+register_review(app)
 app.command()(quality)
 app.command()(check)
 app.command()(recipes)

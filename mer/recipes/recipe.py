@@ -26,6 +26,7 @@ from mer.fusion.config import STRUCTURE, AudioGuidedConfig, FusionConfig
 from mer.label_shift.config import LabelShiftConfig
 from mer.names import check_name, is_stored
 from mer.quality.filters import QualityFilter
+from mer.votes.config import LabelsConfig
 from mer.recipes.ensemble import EnsembleConfig
 from mer.recipes.members import (
     NEURAL,
@@ -94,6 +95,9 @@ class Recipe(_Frozen):
         description="Leave clips of bad quality out of training (labelled and unlabelled); none: quality is not measured.",
     )
     folds: FoldPlan = Field(default_factory=FoldPlan, description="Cross-validation protocol.")
+    labels: LabelsConfig = Field(
+        default_factory=LabelsConfig, description="What is learnt of clips on which several people voted."
+    )
     fusion: FusionConfig = Field(default_factory=FusionConfig, description="Fusion model and its training.")
     ensemble: EnsembleConfig | None = Field(
         default=None,
