@@ -221,6 +221,13 @@ class Settings(BaseSettings):
         description="Password of the metrics page (user mer) where `python -m infra.metrics` serves it; none: the home's own.",
     )
 
+    serve_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Token that `mer serve` asks for, at least 16 characters; none: the home's own where others than this "
+        "machine are let in, no token on this machine.",
+    )
+
     @field_validator("home", "data_folder")
     @classmethod
     def _absolute(cls, folder: Path) -> Path:

@@ -17,6 +17,8 @@ from typing import Any
 
 Message = Mapping[str, Any]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
+Refusal = Callable[[int, str], tuple[str, bytes]]
+"""Status and reason of a refusal -> content type and body of the answer."""
 
 _POLICY_VIOLATION = 1008
 """Code that closes a websocket; before it is accepted, servers answer 403."""
@@ -33,18 +35,24 @@ class Guard:
         *,
         credentials: tuple[str, str] | None = None,
         public: Collection[str] = (),
+        bearer: bool = False,
+        refusal: Refusal | None = None,
     ) -> None:
         """Args:
         application: what is guarded.
         hosts: values of `Host` that are let through, HOST:PORT; they are the allowed origins too.
         credentials: user and password that are asked for; None: by the application itself.
         public: paths that may be read without a password (whether the server is up).
+        bearer: the password alone, as a bearer token, is good too.
+        refusal: what a refusal says; None: its reason, as text.
         """
         self._application = application
         self._hosts = {host.strip().lower().encode("latin-1") for host in hosts if host.strip()}
         self._origins = {scheme + host for scheme in (b"http://", b"https://") for host in self._hosts}
         self._token = None if credentials is None else base64.b64encode(":".join(credentials).encode())
+        self._bearer = credentials[1].encode() if credentials is not None and bearer else None
         self._public = frozenset(public)
+        self._says = refusal or _plain_text
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass the request on, or refuse it."""
@@ -53,7 +61,7 @@ class Guard:
             if refusal is None:
                 await self._application(scope, receive, _framed_by_nobody(send))
             else:
-                await _refuse(send, *refusal)
+                await _refuse(send, refusal[0], *self._says(*refusal))
         elif scope["type"] == "websocket" and self._refusal(scope) is not None:
             await receive()
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
@@ -87,6 +95,8 @@ class Guard:
         if self._token is None or values is None or len(values) != 1:
             return False
         scheme, _, token = values[0].partition(b" ")
+        if scheme.lower() == b"bearer" and self._bearer is not None:
+            return hmac.compare_digest(token.strip(), self._bearer)
         return scheme.lower() == b"basic" and hmac.compare_digest(token.strip(), self._token)
 
 
@@ -99,9 +109,13 @@ def _is_from_another_page(scope: Message, headers: Mapping[bytes, list[bytes]]) 
     return scope.get("method") != "GET" or not opens  # a link to the server may be followed
 
 
-async def _refuse(send: Any, status: int, reason: str) -> None:
-    body = reason.encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+def _plain_text(status: int, reason: str) -> tuple[str, bytes]:
+    del status
+    return "text/plain; charset=utf-8", reason.encode()
+
+
+async def _refuse(send: Any, status: int, content_type: str, body: bytes) -> None:
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
     if status == 401:
         headers.append((b"www-authenticate", b'Basic realm="mer", charset="UTF-8"'))
     await send({"type": "http.response.start", "status": status, "headers": headers})
