@@ -34,7 +34,9 @@ def show_queue(model: str, version: int | None, order: Order, count: int) -> Non
         f"{ABOUT[order]}"
     )
     if queue.unknown:
-        console.print(f"{queue.unknown} of them came after this version and stand last: `mer refresh` asks a model about them")
+        console.print(
+            f"{queue.unknown} of them came after this version and stand last: `mer refresh` asks a model about them"
+        )
     if not queue.items:
         return
     table = Table(box=None, padding=(0, 1, 0, 0))
@@ -46,7 +48,9 @@ def show_queue(model: str, version: int | None, order: Order, count: int) -> Non
         mark = " (likely wrong)" if item.likely_wrong else ""
         table.add_row(item.name, f"{item.emotion or '?'}{mark}", item.source, sure, f"{item.score:.3f}")
     console.print(table)
-    console.print(f"`mer ui` plays and asks; `mer review {row.name} --status` says how far it is", markup=False)
+    console.print(
+        f"`mer ui` plays and asks; `mer review {row.name} --status` says how far it is", markup=False
+    )
 
 
 def show_status(model: str, version: int | None) -> None:
@@ -55,19 +59,38 @@ def show_status(model: str, version: int | None) -> None:
     corpus = _corpus(space, row)
     progress = review_progress(space, corpus)
     if not progress.all.decisions:
-        console.print(f"nothing of corpus {corpus} is reviewed yet; `mer review {row.name}` shows what waits", markup=False)
+        console.print(
+            f"nothing of corpus {corpus} is reviewed yet; `mer review {row.name}` shows what waits",
+            markup=False,
+        )
     else:
         table = Table(box=None, padding=(0, 1, 0, 0))
-        for column in ("reviewer", "clips", "accept", "correct", "several", "cannot tell", "as shown", "seconds"):
+        for column in (
+            "reviewer",
+            "clips",
+            "accept",
+            "correct",
+            "several",
+            "cannot tell",
+            "as shown",
+            "seconds",
+        ):
             table.add_column(column, justify="left" if column == "reviewer" else "right", overflow="fold")
         for who, counts in progress.by_annotator.items():
             table.add_row(who, *_cells(counts))
         if len(progress.by_annotator) > 1:
             table.add_row("all", *_cells(progress.all))
-        console.print(f"[bold]{row.name}[/], corpus {corpus}: {progress.all.decisions} decisions, {progress.taken_back} taken back")
+        console.print(
+            f"[bold]{row.name}[/], corpus {corpus}: {progress.all.decisions} decisions, {progress.taken_back} taken back"
+        )
         console.print(table)
-        console.print("as shown: share of the labels shown that the reviewer accepted; seconds: median a clip")
-    for title, agreement in (("reviewers", reviewers_agreement(space, corpus)), ("annotators", corpus_agreement(space, corpus))):
+        console.print(
+            "as shown: share of the labels shown that the reviewer accepted; seconds: median a clip"
+        )
+    for title, agreement in (
+        ("reviewers", reviewers_agreement(space, corpus)),
+        ("annotators", corpus_agreement(space, corpus)),
+    ):
         for line in agreement.lines() if agreement is not None and agreement.clips_with_several else ():
             console.print(f"{title}: {line}", markup=False)
     gain = review_gain(space, row.name)
@@ -81,7 +104,11 @@ def export(model: str, version: int | None, order: Order, file: Path) -> None:
     queue = review_queue(space, row, order)
     with as_the_user_writes():
         config, without = export_queue(space, queue, file)
-    console.print(f"{len(queue.items) - without} tasks in {file}, labelling interface in {config}", markup=False, soft_wrap=True)
+    console.print(
+        f"{len(queue.items) - without} tasks in {file}, labelling interface in {config}",
+        markup=False,
+        soft_wrap=True,
+    )
     if without:
         console.print(f"{without} clips have no media to play, and were left out")
     console.print(
@@ -110,7 +137,9 @@ def _version(model: str, version: int | None) -> tuple[Workspace, ModelVersionRo
 def _corpus(space: Workspace, row: ModelVersionRow) -> str:
     corpus = None if row.snapshot_id is None else space.catalogue.snapshot_corpus(row.snapshot_id)
     if corpus is None:
-        raise LookupError(f"{row.name} version {row.version}: expected a version with a snapshot, found none: nothing is reviewed")
+        raise LookupError(
+            f"{row.name} version {row.version}: expected a version with a snapshot, found none: nothing is reviewed"
+        )
     return corpus
 
 

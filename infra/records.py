@@ -1,9 +1,9 @@
 """Records: copies, in the object store, of rows of the catalogue that nothing else there tells.
 
 A catalogue that is lost is made anew from them (`infra.rebuild`): which version of which model an artifact is, every change of an
-alias, the data sets of versions, generations of pseudo-labels, decisions of reviewers, which feature set a shard is of. Each is written behind the commit
-of its row, and again by `write_missing` where a process died between the two; the catalogue stays the authority. Keys:
-`infra.objects.layout`.
+alias, the data sets of versions, generations of pseudo-labels, decisions of reviewers, which feature set a shard is of. Each is
+written behind the commit of its row, and again by `write_missing` where a process died between the two; the catalogue stays the
+authority. Keys: `infra.objects.layout`.
 """
 
 from __future__ import annotations
@@ -180,7 +180,11 @@ def write_missing(catalogue: Catalogue, store: ObjectStore, current: dict[str, s
     Raises StoreUnavailable, StoreFull, CatalogueUnavailable: what is missing stays so until the next start.
     """
     written = 0
-    there = {key for prefix in (MODEL_RECORDS, AUDIT_RECORDS, SHARD_RECORDS, REVIEW_RECORDS) for key in store.keys(prefix)}
+    there = {
+        key
+        for prefix in (MODEL_RECORDS, AUDIT_RECORDS, SHARD_RECORDS, REVIEW_RECORDS)
+        for key in store.keys(prefix)
+    }
     versions = catalogue.model_versions()
     for version in versions:
         if model_record(version.name, version.version) not in there:
@@ -228,7 +232,9 @@ def require_known(catalogue: Catalogue, store: ObjectStore) -> None:
 
     Raises CatalogueIncomplete: says how many versions and promotions it lacks.
     """
-    recorded = [{*store.keys(prefix)} for prefix in (MODEL_RECORDS, AUDIT_RECORDS, REVIEW_RECORDS)]  # before the rows
+    recorded = [
+        {*store.keys(prefix)} for prefix in (MODEL_RECORDS, AUDIT_RECORDS, REVIEW_RECORDS)
+    ]  # before the rows
     versions = catalogue.model_versions()
     names = {row.name for row in versions}
     known = (
@@ -240,7 +246,8 @@ def require_known(catalogue: Catalogue, store: ObjectStore) -> None:
     if any(lacking):
         raise CatalogueIncomplete(
             f"the catalogue at {catalogue.database.shown_url} is older than its object store, which has records of {lacking[0]} "
-            f"model versions, {lacking[1]} promotions and {lacking[2]} reviews more (an old backup, a lost `-wal` file): `mer rebuild` brings them back"
+            f"model versions, {lacking[1]} promotions and {lacking[2]} reviews more (an old backup, a lost `-wal` file): `mer "
+            "rebuild` brings them back"
         )
 
 

@@ -19,11 +19,18 @@ OrderOption = Annotated[
 ]
 ExportOption = Annotated[
     Path | None,
-    typer.Option("--export", metavar="FILE", help="Write the queue as tasks for --format.", show_default=False),
+    typer.Option(
+        "--export", metavar="FILE", help="Write the queue as tasks for --format.", show_default=False
+    ),
 ]
 ImportOption = Annotated[
     Path | None,
-    typer.Option("--import", metavar="FILE", help="Write the answers of an export of --format as decisions.", show_default=False),
+    typer.Option(
+        "--import",
+        metavar="FILE",
+        help="Write the answers of an export of --format as decisions.",
+        show_default=False,
+    ),
 ]
 
 
@@ -32,19 +39,26 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def review(
-        model: Annotated[str, typer.Argument(help="Name of the model; the one promoted last, if left out.")] = "",
+        model: Annotated[
+            str, typer.Argument(help="Name of the model; the one promoted last, if left out.")
+        ] = "",
         order: OrderOption = "uncertainty",
         version: Annotated[int | None, typer.Option(help="Of the model; its champion, if left out.")] = None,
         count: Annotated[int, typer.Option(min=1, max=1000, help="Clips that are listed.")] = 10,
-        status: Annotated[bool, typer.Option("--status", help="Say what was decided, by whom, and what it gave.")] = False,
+        status: Annotated[
+            bool, typer.Option("--status", help="Say what was decided, by whom, and what it gave.")
+        ] = False,
         export: ExportOption = None,
         taken: ImportOption = None,
-        format: Annotated[Literal["label-studio"], typer.Option(help="Of --export and --import.")] = "label-studio",
+        format: Annotated[
+            Literal["label-studio"], typer.Option(help="Of --export and --import.")
+        ] = "label-studio",
     ) -> None:
         """List the clips that a person should look at first; the page of `mer ui` plays them and asks.
 
-        Reviewed labels count as labels from the next `mer run` or `mer refresh` on (`mer watch --reviews` starts it). Clips of the
-        test and canary parts are never asked about. Exit code 3: some answers of --import could not be written; they are listed.
+        Reviewed labels count as labels from the next `mer run` or `mer refresh` on (`mer watch --reviews` starts it). Clips
+        of the test and canary parts are never asked about. Exit code 3: some answers of --import could
+        not be written; they are listed.
         """
         from flows import review as shown
         from mer.review.orders import Order

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.service import health
+from flows.service import health, review
 from flows.service.part import Part
 
-PARTS: tuple[Part, ...] = (health.PART,)
+PARTS: tuple[Part, ...] = (health.PART, review.PART)

@@ -120,11 +120,18 @@ class ReviewCatalogue:
             number = corpus_id(connection, corpus)
             claims = {
                 row.name: row
-                for row in connection.execute(select(ReviewClaim.__table__).where(ReviewClaim.corpus_id == number))
+                for row in connection.execute(
+                    select(ReviewClaim.__table__).where(ReviewClaim.corpus_id == number)
+                )
             }
             done = _reviewed_by(_standing(_rows(connection, corpus)), _contents(connection, number))
             name = next(
-                (name for name in names if (own := claims.get(name)) is not None and own.annotator == annotator), None
+                (
+                    name
+                    for name in names
+                    if (own := claims.get(name)) is not None and own.annotator == annotator
+                ),
+                None,
             )
             if name is None or len(done[name]) >= reviewers or annotator in done[name]:
                 name = next(
@@ -133,7 +140,11 @@ class ReviewCatalogue:
                         for name in names
                         if len(done[name]) < reviewers
                         and annotator not in done[name]
-                        and ((held := claims.get(name)) is None or held.annotator == annotator or held.expires_at <= now)
+                        and (
+                            (held := claims.get(name)) is None
+                            or held.annotator == annotator
+                            or held.expires_at <= now
+                        )
                     ),
                     None,
                 )
@@ -145,10 +156,10 @@ class ReviewCatalogue:
                 expires_at=now + timedelta(seconds=seconds),
             ))  # fmt: skip
 
-    def release_review(self, claim: ClaimRow) -> None:
-        """Give a clip back undecided; no error if somebody else has it by now."""
+    def release_review(self, token: str) -> None:
+        """Give a clip back undecided, by the token of its claim; no error if somebody else has it by now."""
         with self._database.writing() as connection:
-            connection.execute(delete(ReviewClaim).where(ReviewClaim.token == claim.token))
+            connection.execute(delete(ReviewClaim).where(ReviewClaim.token == token))
 
     def add_review(self, facts: ReviewFacts, token: str | None = None) -> ReviewRow:
         """Write a decision; sent again under its key it is the row there is.
@@ -168,7 +179,9 @@ class ReviewCatalogue:
             number = corpus_id(connection, facts.corpus)
             if (known := _by_key(connection, facts.key)) is not None:
                 return _same(known, facts)
-            held = select(ReviewClaim.token).where(ReviewClaim.corpus_id == number, ReviewClaim.name == facts.name)
+            held = select(ReviewClaim.token).where(
+                ReviewClaim.corpus_id == number, ReviewClaim.name == facts.name
+            )
             if token is not None and connection.scalar(held) != token:
                 raise ReviewRefused(
                     f"clip {facts.name!r}: expected the claim under which it was shown, found that it has ended or somebody "
@@ -210,7 +223,9 @@ class ReviewCatalogue:
             elif (row.decision, row.annotator, row.corpus) != (Decision.UNDO, annotator, corpus):
                 raise ReviewRefused(f"the key {key!r} stands for another decision: nothing was written")
             held = connection.execute(
-                select(ReviewClaim.__table__).where(ReviewClaim.corpus_id == number, ReviewClaim.name == row.name)
+                select(ReviewClaim.__table__).where(
+                    ReviewClaim.corpus_id == number, ReviewClaim.name == row.name
+                )
             ).first()
             if held is not None and held.annotator != annotator and held.expires_at > now:
                 return row, None
@@ -257,12 +272,16 @@ def _check(facts: ReviewFacts) -> None:
         Decision.CANNOT_TELL: not weights,
         Decision.UNDO: False,
     }[facts.decision]
-    named = facts.annotator.strip() == facts.annotator and facts.annotator.isprintable() and 0 < len(facts.annotator) <= 200
+    named = (
+        facts.annotator.strip() == facts.annotator
+        and facts.annotator.isprintable()
+        and 0 < len(facts.annotator) <= 200
+    )
     if not (fits and positive and named and 0 < len(facts.key) <= 200):
         raise ReviewRefused(
-            f"clip {facts.name!r}: expected a name of the annotator (up to 200 characters), a key and, for {facts.decision}, emotions that fit it (one for "
-            f"accept and correct, two or more with weights above 0 for several, none for cannot_tell), found {dict(weights)} by "
-            f"{facts.annotator!r}"
+            f"clip {facts.name!r}: expected a name of the annotator (up to 200 characters), a key and, for {facts.decision}, "
+            "emotions that fit it (one for accept and correct, two or more with weights above 0 for several, none for "
+            f"cannot_tell), found {dict(weights)} by {facts.annotator!r}"
         )
 
 
@@ -271,7 +290,9 @@ def _require_reviewable(connection: Connection, number: int, facts: ReviewFacts)
     mine = Clip.corpus_id == number
     same = (GoldLabel.corpus_id == Clip.corpus_id) & (GoldLabel.name == Clip.name)
     query = select(Clip.content, GoldLabel.emotion, Corpus.emotions).join(Corpus, Corpus.id == Clip.corpus_id)
-    found = connection.execute(query.outerjoin(GoldLabel, same).where(mine, Clip.name == facts.name, has_file())).first()
+    found = connection.execute(
+        query.outerjoin(GoldLabel, same).where(mine, Clip.name == facts.name, has_file())
+    ).first()
     if found is None or found.content != facts.content:
         what = "no such clip" if found is None else "another file"
         raise ReviewRefused(
@@ -292,7 +313,12 @@ def _require_reviewable(connection: Connection, number: int, facts: ReviewFacts)
 
 def _added(connection: Connection, number: int, facts: ReviewFacts, owner: str | None) -> ReviewRow:
     values = {name: value for name, value in asdict(facts).items() if name != "corpus"}
-    values |= {"decision": facts.decision.value, "corpus_id": number, "owner_emotion": owner, "created_at": utc_now()}
+    values |= {
+        "decision": facts.decision.value,
+        "corpus_id": number,
+        "owner_emotion": owner,
+        "created_at": utc_now(),
+    }
     connection.execute(insert(Review).values(values))
     row = _by_key(connection, facts.key)
     assert row is not None  # written in this transaction
@@ -307,7 +333,9 @@ def _claimed(connection: Connection, number: int, claim: ClaimRow) -> ClaimRow:
 
 def _same(known: ReviewRow, facts: ReviewFacts) -> ReviewRow:
     compared = ("corpus", "name", "annotator", "decision")
-    if any(getattr(known, name) != getattr(facts, name) for name in compared) or known.weights != dict(facts.weights):
+    if any(getattr(known, name) != getattr(facts, name) for name in compared) or known.weights != dict(
+        facts.weights
+    ):
         raise ReviewRefused(
             f"the key {facts.key!r} stands for another decision, on clip {known.name!r} by {known.annotator}: nothing was written"
         )

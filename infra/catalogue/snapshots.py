@@ -108,7 +108,11 @@ def membership_hash(clips: Iterable[ClipRow | SnapshotMemberRow]) -> str:
     for clip in sorted(clips, key=lambda c: c.name):
         values = _member(clip)
         part, votes, _ = (values.pop(name) for name in ("part", "votes", "label_source"))
-        members = [*values.values(), *([part] if part is not None else []), *([votes] if votes is not None else [])]
+        members = [
+            *values.values(),
+            *([part] if part is not None else []),
+            *([votes] if votes is not None else []),
+        ]
         line = json.dumps(members, ensure_ascii=True, separators=(",", ":"))
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()

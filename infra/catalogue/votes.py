@@ -53,7 +53,13 @@ class VoteCatalogue:
 
     def votes(self, corpus: str) -> dict[str, list[VoteRow]]:
         """Clip -> its votes in the order of the table, of the clips that have any."""
-        columns = (LabelVote.name, LabelVote.annotator, LabelVote.emotion, LabelVote.weight, LabelVote.valence)
+        columns = (
+            LabelVote.name,
+            LabelVote.annotator,
+            LabelVote.emotion,
+            LabelVote.weight,
+            LabelVote.valence,
+        )
         found: defaultdict[str, list[VoteRow]] = defaultdict(list)
         with self._database.reading() as connection:
             query = select(*columns).where(LabelVote.corpus_id == corpus_id(connection, corpus))

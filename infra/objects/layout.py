@@ -11,12 +11,14 @@
     records/shards/<feature key>/<key>.json   which feature set the shard `manifests/features/<key>.json` is of
     probes/<random>                           tried out when an S3 store is opened, removed at once
 
-`<model>` (and the corpus and key of a review) is the beginning of the sha256 of its name: a name may hold what no key does. Records are copies of rows of the
-catalogue, written behind its commit and again by the next start where that failed; `mer rebuild` makes a catalogue out of them.
+`<model>` (and the corpus and key of a review) is the beginning of the sha256 of its name: a name may hold what no key does.
+Records are copies of rows of the catalogue, written behind its commit and again by the next start where that failed; `mer
+rebuild` makes a catalogue out of them.
 
-Whoever removes objects: identity, models, snapshots, audit, generations and reviews stay for ever (they are small, and the catalogue
-refuses to work beside a store that knows more than it does). A record of a shard whose manifest is gone says nothing and may go
-with it. An artifact that a record of a model names is as much in use as one that the catalogue names: it is the same row.
+Whoever removes objects: identity, models, snapshots, audit, generations and reviews stay for ever (they are small, and the
+catalogue refuses to work beside a store that knows more than it does). A record of a shard whose manifest is gone says
+nothing and may go with it. An artifact that a record of a model
+names is as much in use as one that the catalogue names: it is the same row.
 """
 
 from __future__ import annotations

@@ -11,7 +11,18 @@ from mer.corpora.splits import split_of
 from mer.corpora.table_file import Cells
 from mer.errors import CorpusError
 
-COLUMNS = ("name", "path", "emotion", "valence", "speaker", "transcript", "split", "fold", "annotator", "weight")
+COLUMNS = (
+    "name",
+    "path",
+    "emotion",
+    "valence",
+    "speaker",
+    "transcript",
+    "split",
+    "fold",
+    "annotator",
+    "weight",
+)
 """What a row can say."""
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -185,7 +185,9 @@ def _merged(rows: Sequence[LabelRow], votes: tuple[Vote, ...]) -> LabelRow | Non
 
 
 def _about_ties(rows: Sequence[LabelRow]) -> list[str]:
-    ties = [row.name for row in rows if row.votes and row.emotion is None and any(v.emotion for v in row.votes)]
+    ties = [
+        row.name for row in rows if row.votes and row.emotion is None and any(v.emotion for v in row.votes)
+    ]
     if not ties:
         return []
     shown = ", ".join(ties[:3]) + (", ..." if len(ties) > 3 else "")

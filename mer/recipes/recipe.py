@@ -26,7 +26,6 @@ from mer.fusion.config import STRUCTURE, AudioGuidedConfig, FusionConfig
 from mer.label_shift.config import LabelShiftConfig
 from mer.names import check_name, is_stored
 from mer.quality.filters import QualityFilter
-from mer.votes.config import LabelsConfig
 from mer.recipes.ensemble import EnsembleConfig
 from mer.recipes.members import (
     NEURAL,
@@ -44,6 +43,7 @@ from mer.recipes.stream_names import check_stream_names
 from mer.selftraining.config import SelfTrainingConfig
 from mer.systems.choice import SystemChoice
 from mer.training.refit import RefitConfig
+from mer.votes.config import LabelsConfig
 
 
 class _Frozen(BaseModel):

@@ -49,7 +49,9 @@ def find_label_errors(probabilities: Floats, labels: NDArray[np.int64]) -> Label
         )
     classes = probabilities.shape[1]
     if len(labels) and (labels.min() < 0 or labels.max() >= classes):
-        raise ConfigError(f"label errors: expected labels 0 to {classes - 1}, found {labels.min()} to {labels.max()}")
+        raise ConfigError(
+            f"label errors: expected labels 0 to {classes - 1}, found {labels.min()} to {labels.max()}"
+        )
     thresholds = np.full(classes, np.nan)
     for kind in np.unique(labels):
         thresholds[kind] = probabilities[labels == kind, kind].mean()

@@ -62,7 +62,12 @@ def tasks_of(clips: Sequence[ExportedClip], model: str) -> str:
             "data": {"name": clip.name, "clip": f"/data/local-files/?d={clip.path}", "order": number},
         }
         if clip.emotion is not None:
-            choice = {"from_name": _FROM, "to_name": _TO, "type": "choices", "value": {"choices": [clip.emotion]}}
+            choice = {
+                "from_name": _FROM,
+                "to_name": _TO,
+                "type": "choices",
+                "value": {"choices": [clip.emotion]},
+            }
             task["predictions"] = [{"model_version": model, "score": clip.confidence, "result": [choice]}]
         tasks.append(task)
     return json.dumps(tasks, indent=1, ensure_ascii=False)
@@ -89,12 +94,18 @@ def read_export(file: Path) -> list[ImportedReview]:
     """
     try:
         if file.stat().st_size > MOST_BYTES:
-            raise CorpusError(f"{file} has {file.stat().st_size} bytes: an export of Label Studio was expected")
+            raise CorpusError(
+                f"{file} has {file.stat().st_size} bytes: an export of Label Studio was expected"
+            )
         tasks = json.loads(file.read_text(encoding="utf-8-sig"))
     except UNREADABLE as error:
-        raise CorpusError(f"{file}: expected an export of Label Studio as JSON, found something else: {error}") from error
+        raise CorpusError(
+            f"{file}: expected an export of Label Studio as JSON, found something else: {error}"
+        ) from error
     if not isinstance(tasks, list):
-        raise CorpusError(f"{file}: expected a list of tasks (export JSON or JSON-MIN), found {type(tasks).__name__}")
+        raise CorpusError(
+            f"{file}: expected a list of tasks (export JSON or JSON-MIN), found {type(tasks).__name__}"
+        )
     found: list[ImportedReview] = []
     for number, task in enumerate(tasks, start=1):
         try:
@@ -130,7 +141,9 @@ def _answers(task: Mapping[str, Any]) -> list[ImportedReview]:
     return found
 
 
-def _review(said: Mapping[str, Any], chosen: Sequence[str], name: str, number: Any, who: Any) -> ImportedReview:
+def _review(
+    said: Mapping[str, Any], chosen: Sequence[str], name: str, number: Any, who: Any
+) -> ImportedReview:
     if isinstance(who, Mapping):
         who = who.get("email") or who.get("id")
     emotions = tuple(sorted({str(emotion) for emotion in chosen} - {CANNOT_TELL}))
@@ -138,7 +151,9 @@ def _review(said: Mapping[str, Any], chosen: Sequence[str], name: str, number: A
     return ImportedReview(
         key=f"label-studio/{number}/{'+'.join(emotions)}"[:200],
         name=name,
-        annotator=str(who) if isinstance(who, str) and who else f"label-studio {'' if who is None else who}".strip(),
+        annotator=str(who)
+        if isinstance(who, str) and who
+        else f"label-studio {'' if who is None else who}".strip(),
         emotions=emotions,
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
     )

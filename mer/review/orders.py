@@ -49,8 +49,8 @@ def expected_change(probabilities: Floats, learnt: NDArray[np.int64], weight: Fl
     Expected gradient length (Settles, Craven and Ray 2008; known) with two changes (reconstruction): the gradient is that of the
     last layer's outputs, p - e(c), features taken to be of equal length, since kernel machines have no other; and a clip that is
     learnt from already by a pseudo-label k of weight w is worth what the answer changes:
-    sum over c of p(c) * |(p - e(c)) - w * (p - e(k))|. Surely known clips give 0 where the pseudo-label is right and weighs 1, and
-    most where a heavy pseudo-label is likely wrong.
+    sum over c of p(c) * |(p - e(c)) - w * (p - e(k))|. Surely known clips give 0 where the pseudo-label is right and weighs 1,
+    and most where a heavy pseudo-label is likely wrong.
 
     Args:
         probabilities: (N, C) calibrated probabilities of a model that has not learnt the pseudo-labels.

@@ -44,7 +44,11 @@ class Agreement:
 
     def lines(self) -> list[str]:
         """The figures as text, one fact a line."""
-        who = "annotators whose names are not known" if self.annotators is None else f"{self.annotators} annotators"
+        who = (
+            "annotators whose names are not known"
+            if self.annotators is None
+            else f"{self.annotators} annotators"
+        )
         said = [f"votes: {self.votes} of {who} on {self.clips} clips; {self.ties} ties, which are unlabelled"]
         if self.alpha is not None:
             said.append(
@@ -74,9 +78,13 @@ def agreement_of(votes: Mapping[str, Sequence[Vote]], emotions: Sequence[str]) -
     voted = {name: list(own) for name, own in votes.items() if own}
     if not voted:
         return None
-    classes = list(emotions) or sorted({vote.emotion for own in voted.values() for vote in own if vote.emotion})
+    classes = list(emotions) or sorted(
+        {vote.emotion for own in voted.values() for vote in own if vote.emotion}
+    )
     says = {name: _one_each(own) for name, own in voted.items()}
-    counts = np.array([[says_of.total[emotion] for emotion in classes] for says_of in says.values()], np.float64)
+    counts = np.array(
+        [[says_of.total[emotion] for emotion in classes] for says_of in says.values()], np.float64
+    )
     several = counts.sum(axis=1) > 1
     compared = [entry for says_of in says.values() for entry in _against_the_others(says_of, classes)]
     truth, said = (np.array([entry[i] for entry in compared], dtype=np.int64) for i in (0, 1))
@@ -141,7 +149,14 @@ def _against_the_others(says: _Says, classes: Collection[str]) -> list[tuple[int
 
 
 def _alpha_of_valence(clips: Sequence[Sequence[Vote]]) -> float | None:
-    who = sorted({vote.annotator for own in clips for vote in own if vote.annotator is not None and vote.valence is not None})
+    who = sorted(
+        {
+            vote.annotator
+            for own in clips
+            for vote in own
+            if vote.annotator is not None and vote.valence is not None
+        }
+    )
     if len(who) < 2:
         return None
     ratings = np.full((len(who), len(clips)), np.nan)

@@ -26,7 +26,7 @@ def krippendorff_alpha(ratings: NDArray[np.floating], level: Level = "nominal") 
         level: of measurement: what differences between values mean.
 
     Returns:
-        1 for perfect agreement, 0 for that of chance; NaN where nothing can be said (no unit with two values, or all values equal).
+        1 for perfect agreement, 0 for that of chance; NaN where nothing can be said (no unit with two values, or all are equal).
 
     Raises:
         ConfigError: not two axes, an infinite value, an unknown level, or negative values under `ratio`.

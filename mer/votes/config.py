@@ -15,5 +15,5 @@ class LabelsConfig(BaseModel):
     targets: Literal["hard", "soft"] = Field(
         default="hard",
         description="Learn the class with most votes alone, or the distribution of the votes over classes (fusions and the "
-        "kernel and logistic machines; other stages and all scores read the class). Without a first place alone a clip is unlabelled.",
+        "kernel and logistic machines; other stages and all scores read the class). A clip where two classes tie is unlabelled.",
     )

@@ -28,6 +28,7 @@ def reviewers_agreement(space: Workspace, corpus: str) -> Agreement | None:
     votes: dict[str, list[Vote]] = {}
     for row in space.catalogue.standing_reviews(corpus):
         votes.setdefault(row.name, []).extend(
-            Vote(annotator=row.annotator, emotion=emotion, weight=weight) for emotion, weight in row.weights.items()
+            Vote(annotator=row.annotator, emotion=emotion, weight=weight)
+            for emotion, weight in row.weights.items()
         )
     return agreement_of(votes, space.catalogue.corpus(corpus).emotions)

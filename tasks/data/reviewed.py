@@ -49,7 +49,10 @@ def labels_of_today(space: Workspace, corpus: str, rows: Sequence[ClipRow], *, s
     votes = space.catalogue.votes(corpus) if soft else {}
     found = [_row_of_today(row, reviewed.get(row.name), votes.get(row.name, ()), soft) for row in rows]
     if reviewed:
-        counts = Counter("cannot tell" if not one.shares else "named" if one.emotion else "tied" for one in reviewed.values())
+        counts = Counter(
+            "cannot tell" if not one.shares else "named" if one.emotion else "tied"
+            for one in reviewed.values()
+        )
         listed = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
         logging.getLogger(__name__).info("%d reviewed clips of %s: %s", len(reviewed), corpus, listed)
     return [row for row in found if row is not None]
@@ -63,7 +66,9 @@ def _of_todays_classes(space: Workspace, corpus: str, standing: Sequence[ReviewR
     found = [row for row in standing if set(row.weights) <= classes]
     if len(found) < len(standing):
         logging.getLogger(__name__).warning(
-            "%d reviews of %s name classes that it has no more, and do not count", len(standing) - len(found), corpus
+            "%d reviews of %s name classes that it has no more, and do not count",
+            len(standing) - len(found),
+            corpus,
         )
     return found
 
@@ -135,5 +140,7 @@ def changed_votes(
     """Clip -> votes of those whose votes are others than are stored; none: they have gone."""
     names = {*stored, *said}
     return {
-        name: list(said.get(name, ())) for name in sorted(names) if list(stored.get(name, ())) != list(said.get(name, ()))
+        name: list(said.get(name, ()))
+        for name in sorted(names)
+        if list(stored.get(name, ())) != list(said.get(name, ()))
     }

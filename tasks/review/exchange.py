@@ -67,7 +67,9 @@ def import_reviews(space: Workspace, queue: ReviewQueue, file: Path) -> Imported
             counts["known"] += 1
             continue
         try:
-            space.catalogue.add_review(_facts(queue, answer, contents.get(answer.name, ""), thought.get(answer.name)))
+            space.catalogue.add_review(
+                _facts(queue, answer, contents.get(answer.name, ""), thought.get(answer.name))
+            )
             counts["written"] += 1
         except (ReviewRefused, CorpusError) as error:
             refused.append(f"{answer.name}: {error}")

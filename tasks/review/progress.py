@@ -98,7 +98,9 @@ def review_gain(space: Workspace, model: str) -> ReviewGain | None:
     Where the two cannot be compared (no clip that neither was trained on, an evaluation that is gone) there is none either.
     """
     rows = sorted(space.catalogue.model_versions(model), key=lambda row: row.version, reverse=True)
-    counted = [(row, _reviewed_labels(space, row)) for row in rows if row.retired_at is None and row.snapshot_id]
+    counted = [
+        (row, _reviewed_labels(space, row)) for row in rows if row.retired_at is None and row.snapshot_id
+    ]
     if not counted:
         return None
     (last, count), *earlier = counted
@@ -110,7 +112,9 @@ def review_gain(space: Workspace, model: str) -> ReviewGain | None:
             except (MerError, InfraError, LookupError):
                 return None
             (score,) = [score for score in compared.scores if score.name == "WAF"]
-            return ReviewGain(last.version, row.version, count - before, score.difference, score.low, score.high)
+            return ReviewGain(
+                last.version, row.version, count - before, score.difference, score.low, score.high
+            )
     return None
 
 

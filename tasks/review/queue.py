@@ -1,7 +1,7 @@
 """The queue of a model version: clips that wait for a person, in an order, with what is thought of each so far.
 
-Asked are clips of the training and unlabelled parts whose contents are neither tested nor watched over. Probabilities are those of
-models that have not learnt the label in question: out of fold for labelled clips, by the supervised system for all others.
+Asked are clips of the training and unlabelled parts whose contents are neither tested nor watched over. Probabilities are those
+of models that have not learnt the label in question: out of fold for labelled clips, by the supervised system for all others.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def review_queue(space: Workspace, version: ModelVersionRow, order: Order) -> Re
         )
     corpus = space.catalogue.snapshot_corpus(version.snapshot_id)
     if corpus is None:
-        raise ConfigError(f"{version.name} version {version.version}: the snapshot that it was trained on is not kept any more")
+        raise ConfigError(
+            f"{version.name} version {version.version}: the snapshot that it was trained on is not kept any more"
+        )
     package = ModelPackage.parse(space.artifacts.read(version.artifact, RECORD))
     rows = space.catalogue.clips(corpus)
     learnt = {member.name: member.content for member in space.catalogue.snapshot_members(version.snapshot_id)}
@@ -172,7 +174,9 @@ def _unlabelled(asked: _Asked, rows: Sequence[ClipRow], order: Order) -> list[Qu
     for place in rank:
         thought = int(learnt[place]) if learnt[place] >= 0 else int(probabilities[place].argmax())
         source = PSEUDO if learnt[place] >= 0 else MODEL
-        items.append(_item(known[place], emotions, probabilities[place], thought, (source, float(scores[place]))))
+        items.append(
+            _item(known[place], emotions, probabilities[place], thought, (source, float(scores[place])))
+        )
     return items + [_unknown(row) for row in sorted(new, key=lambda row: row.name)]
 
 
@@ -193,7 +197,9 @@ def _labelled(asked: _Asked, rows: Sequence[ClipRow], order: Order) -> list[Queu
     scores = found.likely_wrong + (1 - found.label_probability)
     return [
         replace(
-            _item(known[place], emotions, probabilities[place], int(labels[place]), (GOLD, float(scores[place]))),
+            _item(
+                known[place], emotions, probabilities[place], int(labels[place]), (GOLD, float(scores[place]))
+            ),
             likely_wrong=bool(found.likely_wrong[place]),
         )
         for place in ranked([row.name for row in known], scores)

@@ -84,7 +84,9 @@ def evaluate(
                 "report.json": json.dumps(report.to_json() | shift, indent=1).encode(),
                 OUT_OF_FOLD: out_of_fold[served].to_parquet(),
                 HOLDOUT: holdout.to_parquet(),
-                UNLABELLED: _unlabelled(run.space, fused, served, out_of_fold, (examples, partitions)).to_parquet(),
+                UNLABELLED: _unlabelled(
+                    run.space, fused, served, out_of_fold, (examples, partitions)
+                ).to_parquet(),
                 **report.figures,
             },
             meta={"served": served, "temperature": report.temperature, **report.headline},

@@ -31,7 +31,9 @@ def test_reviews_come_back_from_the_store(tmp_path: Path) -> None:
     first.undo_review("c", "ann", "u")
     assert len(list(store.keys(REVIEW_RECORDS))) == 4
     store.delete(next(iter(sorted(store.keys(REVIEW_RECORDS)))))
-    assert write_missing(first, store) == 1, "what a killed process did not write is written by the next start"
+    assert write_missing(first, store) == 1, (
+        "what a killed process did not write is written by the next start"
+    )
 
     second = RecordingCatalogue(database_at(f"sqlite:///{tmp_path / 'two.db'}"), store)
     with pytest.raises(CatalogueIncomplete, match="4 reviews more"):

@@ -48,16 +48,21 @@ def test_two_annotators_get_different_clips_and_each_its_own_again(catalogue: Ca
     assert (first.name, second.name) == ("clip0", "clip1")
     again = catalogue.claim_review(corpus, NAMES, "ann")
     assert again is not None and (again.name, again.token) == (first.name, first.token)
-    assert [(row.name, row.annotator) for row in catalogue.review_claims(corpus)] == [("clip0", "ann"), ("clip1", "ben")]
+    assert [(row.name, row.annotator) for row in catalogue.review_claims(corpus)] == [
+        ("clip0", "ann"),
+        ("clip1", "ben"),
+    ]
     row = catalogue.add_review(facts(0), first.token)
     assert (row.owner_emotion, row.decision, row.weights) == (None, Decision.ACCEPT, {"angry": 1.0})
     following = catalogue.claim_review(corpus, NAMES, "ann")
     assert following is not None and following.name == "clip2"
-    catalogue.release_review(following)
+    catalogue.release_review(following.token)
     assert [row.name for row in catalogue.review_claims(corpus)] == ["clip1"]
 
 
-def test_a_decision_sent_twice_is_one_and_another_under_its_key_is_refused(catalogue: Catalogue, corpus: str) -> None:
+def test_a_decision_sent_twice_is_one_and_another_under_its_key_is_refused(
+    catalogue: Catalogue, corpus: str
+) -> None:
     claim = catalogue.claim_review(corpus, NAMES, "ann")
     assert claim is not None
     row = catalogue.add_review(facts(0), claim.token)
@@ -87,7 +92,9 @@ def test_who_was_away_too_long_writes_nothing(
     assert both is not None and both.name == "clip0"
 
 
-def test_what_is_taken_back_does_not_stand_and_is_the_annotators_again(catalogue: Catalogue, corpus: str) -> None:
+def test_what_is_taken_back_does_not_stand_and_is_the_annotators_again(
+    catalogue: Catalogue, corpus: str
+) -> None:
     for number in (0, 1):
         claim = catalogue.claim_review(corpus, NAMES, "ann")
         assert claim is not None

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from infra.catalogue import ClipUpsert
+from infra.artifacts import ArtifactRef
+from infra.catalogue import ClipUpsert, GenerationFacts, GenerationState
 from mer.posteriors import Posteriors
 from mer.predictor.package import RECORD, ModelPackage
 from mer.recipes import Recipe
@@ -53,19 +54,32 @@ def tone(path: Path, hertz: float, seconds: float = 0.3) -> None:
         sink.writeframes(samples.astype("<i2").tobytes())
 
 
-def register_version(space: Workspace, *, wrong: Sequence[str] = (), right: float = 4.0) -> int:
-    """A version of the clips and labels of today; it contradicts the labels of `wrong`, and is the less sure of `uNN` the higher NN.
+def add_pseudo_labels(space: Workspace, count: int, key: str = "g1") -> str:
+    """A live generation that calls the first `count` unlabelled clips neutral; returns its key."""
+    clips = [row for row in space.catalogue.clips(CORPUS) if row.emotion is None][:count]
+    ref = ArtifactRef(kind="selection", key="0" * 64, sha256="0" * 64, meta={})
+    facts = GenerationFacts(
+        key=key, corpus=CORPUS, artifact=ref, policy={}, counts={"neutral": count}, state=GenerationState.LIVE
+    )
+    space.catalogue.add_generation(facts, [(row.name, row.content, "neutral", 0.9, None) for row in clips])
+    return key
+
+
+def register_version(
+    space: Workspace, *, wrong: Sequence[str] = (), right: float = 4.0, generations: Sequence[str] = ()
+) -> int:
+    """A version of the clips and labels of today; it contradicts the labels of `wrong`, and is less sure of `uNN` with NN.
 
     `right`: logit of the class that it names for a labelled clip.
     """
     stream = {"features": {"modality": "acoustic", "source": "files:clip-UTT"}}
-    recipe = Recipe.model_validate({"name": "none", "emotions": EMOTIONS, "acoustic": stream})
+    recipe = Recipe.model_validate(
+        {"name": "none", "emotions": EMOTIONS, "acoustic": stream, "pseudo_labels": {}}
+    )
     rows = labels_of_today(space, CORPUS, space.catalogue.clips(CORPUS), soft=False)
     snapshot = space.catalogue.snapshot(CORPUS, rows)
     labelled = [row for row in rows if row.emotion is not None and row.split == "train"]
-    named = [
-        (EMOTIONS.index(str(row.emotion)) + (row.name in wrong)) % len(EMOTIONS) for row in labelled
-    ]
+    named = [(EMOTIONS.index(str(row.emotion)) + (row.name in wrong)) % len(EMOTIONS) for row in labelled]
     free = [row.name for row in rows if row.emotion is None]
     unsure = np.array([[4.0 / (1 + int(name[1:])), 0, 0, 0] for name in free], np.float32).reshape(-1, 4)
     said = {
@@ -73,8 +87,8 @@ def register_version(space: Workspace, *, wrong: Sequence[str] = (), right: floa
         HOLDOUT: posteriors(["t0"], np.eye(4, dtype=np.float32)[[3]]),
         UNLABELLED: posteriors(free, unsure),
     }
-    key = hashlib.sha256(f"{snapshot.id} {wrong} {right}".encode()).hexdigest()
-    package = ModelPackage(recipe=recipe, system="fused")
+    key = hashlib.sha256(f"{snapshot.id} {wrong} {right} {generations}".encode()).hexdigest()
+    package = ModelPackage(recipe=recipe, system="fused", generations=tuple(generations))
     model = space.artifacts.commit("model", key, {RECORD: package.model_dump_json().encode()})
     files = {name: own.to_parquet() for name, own in said.items()}
     evaluation = space.artifacts.commit("evaluation", key, {**files, "report.json": b"{}"})

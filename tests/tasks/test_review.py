@@ -41,7 +41,7 @@ def decide(space: Workspace, name: str, decision: Decision, annotator: str = "an
     space.catalogue.add_review(facts)
 
 
-def queue(space: Workspace, order: Order = Order.UNCERTAINTY):  # noqa: ANN201
+def queue(space: Workspace, order: Order = Order.UNCERTAINTY):
     champion = space.catalogue.champion(MODEL)
     assert champion is not None
     return review_queue(space, champion, order)
@@ -57,7 +57,9 @@ def test_orders(space: Workspace) -> None:
     assert set(drawn.names) == set(unsure.names) and drawn.names != unsure.names
     assert drawn.names == queue(space, Order.RANDOM).names
     errors = queue(space, Order.ERRORS)
-    assert set(errors.names[:2]) == {"l05", "l09"} and len(errors.items) == 24, "the test clip is never asked about"
+    assert set(errors.names[:2]) == {"l05", "l09"} and len(errors.items) == 24, (
+        "the test clip is never asked about"
+    )
     assert [item.likely_wrong for item in errors.items] == [True] * 2 + [False] * 22
 
 
@@ -77,7 +79,8 @@ def test_a_version_of_before_is_told_what_it_lacks(space: Workspace) -> None:
     row = space.catalogue.champion(MODEL)
     assert row is not None and row.evaluation is not None
     files = {
-        name: space.artifacts.read(row.evaluation, name) for name in ("out_of_fold.parquet", "holdout.parquet")
+        name: space.artifacts.read(row.evaluation, name)
+        for name in ("out_of_fold.parquet", "holdout.parquet")
     }
     old = space.artifacts.commit("evaluation", "0" * 64, files)
     number = space.catalogue.add_model_version(
@@ -97,14 +100,20 @@ def test_what_counts_as_a_label(space: Workspace) -> None:
     decide(space, "u05", Decision.CORRECT, sad=1)
     decide(space, "u05", Decision.CORRECT, "ben", angry=1)
     decide(space, "u05", Decision.SEVERAL, "cho", angry=0.6, sad=0.4)
-    rows = {row.name: row for row in labels_of_today(space, CORPUS, space.catalogue.clips(CORPUS), soft=False)}
+    rows = {
+        row.name: row for row in labels_of_today(space, CORPUS, space.catalogue.clips(CORPUS), soft=False)
+    }
     found = {name: (rows[name].emotion, rows[name].split) for name in ("u01", "u02", "u03", "l05", "u05")}
     assert found == {
         "u01": ("sad", "train"), "u02": ("sad", "train"), "u03": (None, "unlabelled"), "l05": ("happy", "train"),
         "u05": ("angry", "train"),
     }  # fmt: skip
     assert "u04" not in rows, "nothing is learnt of a clip that nobody can tell"
-    assert rows["u01"].label_source == "review" and rows["l00"].label_source is None and rows["u01"].votes is None
+    assert (
+        rows["u01"].label_source == "review"
+        and rows["l00"].label_source is None
+        and rows["u01"].votes is None
+    )
     soft = {row.name: row for row in labels_of_today(space, CORPUS, space.catalogue.clips(CORPUS), soft=True)}
     assert soft["u02"].votes == (("sad", 0.7), ("angry", 0.3)) and soft["u01"].votes is None
     assert dict(soft["u05"].votes or ()) == pytest.approx({"angry": 1.6 / 3, "sad": 1.4 / 3})
@@ -113,7 +122,9 @@ def test_what_counts_as_a_label(space: Workspace) -> None:
 def test_the_owner_has_the_last_word(space: Workspace) -> None:
     decide(space, "l05", Decision.CORRECT, happy=1)
     space.catalogue.set_gold_labels(CORPUS, [("l05", "sad", None)])
-    rows = {row.name: row for row in labels_of_today(space, CORPUS, space.catalogue.clips(CORPUS), soft=False)}
+    rows = {
+        row.name: row for row in labels_of_today(space, CORPUS, space.catalogue.clips(CORPUS), soft=False)
+    }
     assert rows["l05"].emotion == "sad" and rows["l05"].label_source is None
 
 
@@ -125,14 +136,18 @@ def test_a_content_that_is_tested_keeps_the_owners_label(space: Workspace) -> No
         has_audio=True, has_video=False, split="test",
     )  # fmt: skip
     space.catalogue.upsert_clips(CORPUS, [twin])
-    rows = {row.name: row for row in labels_of_today(space, CORPUS, space.catalogue.clips(CORPUS), soft=False)}
+    rows = {
+        row.name: row for row in labels_of_today(space, CORPUS, space.catalogue.clips(CORPUS), soft=False)
+    }
     assert rows["u01"].emotion is None
 
 
 def test_reviewed_labels_and_soft_votes_reach_the_snapshot(space: Workspace) -> None:
     decide(space, "u01", Decision.CORRECT, sad=1)
     decide(space, "u02", Decision.SEVERAL, sad=0.7, angry=0.3)
-    space.catalogue.set_votes(CORPUS, {"l00": [VoteRow("a", "neutral", 2.0, None), VoteRow("b", "sad", 1.0, None)]})
+    space.catalogue.set_votes(
+        CORPUS, {"l00": [VoteRow("a", "neutral", 2.0, None), VoteRow("b", "sad", 1.0, None)]}
+    )
     hard = snapshot_dataset.fn(CORPUS, SnapshotPlan(EMOTIONS, FoldPlan(count=3)))
     soft = snapshot_dataset.fn(CORPUS, SnapshotPlan(EMOTIONS, FoldPlan(count=3), targets="soft"))
     assert hard.labelled == soft.labelled == 26 and hard.membership != soft.membership
@@ -147,7 +162,9 @@ def test_reviewed_labels_and_soft_votes_reach_the_snapshot(space: Workspace) -> 
     seen = views["final"].digest(examples, unlabelled=False)
     other = space.catalogue.snapshot_members(soft.membership)
     assert {m.name for m in other if m.label_source == "review"} == {"u01", "u02"}
-    space.catalogue.set_votes(CORPUS, {"l00": [VoteRow("a", "neutral", 3.0, None), VoteRow("b", "sad", 1.0, None)]})
+    space.catalogue.set_votes(
+        CORPUS, {"l00": [VoteRow("a", "neutral", 3.0, None), VoteRow("b", "sad", 1.0, None)]}
+    )
     again = snapshot_dataset.fn(CORPUS, SnapshotPlan(EMOTIONS, FoldPlan(count=3), targets="soft"))
     examples, views = load_partitions(space, again)
     assert views["final"].digest(examples, unlabelled=False) != seen, "other votes are another training set"
@@ -157,9 +174,16 @@ def test_label_studio_goes_out_and_comes_back(space: Workspace, tmp_path: Path) 
     file = tmp_path / "tasks.json"
     config, without = export_queue(space, queue(space), file)
     tasks = json.loads(file.read_text())
-    assert [task["data"]["name"] for task in tasks][:2] == ["u11", "u10"] and without == 0 and config.is_file()
+    assert (
+        [task["data"]["name"] for task in tasks][:2] == ["u11", "u10"] and without == 0 and config.is_file()
+    )
     for task, emotion in zip(tasks, ("neutral", "sad", "cannot tell", "joyous"), strict=False):
-        choice = {"from_name": "emotion", "to_name": "clip", "type": "choices", "value": {"choices": [emotion]}}
+        choice = {
+            "from_name": "emotion",
+            "to_name": "clip",
+            "type": "choices",
+            "value": {"choices": [emotion]},
+        }
         task["annotations"] = [{"id": task["id"], "completed_by": {"email": "ann"}, "result": [choice]}]
     for task in tasks[4:]:
         task["annotations"] = []

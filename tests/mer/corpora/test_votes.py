@@ -14,7 +14,7 @@ from mer.errors import CorpusError
 from mer.votes.vote import Vote, shares_of
 
 
-def corpus(root: Path, table: str, clips: str = "abc", options: ReadingOptions | None = None):  # noqa: ANN201
+def corpus(root: Path, table: str, clips: str = "abc", options: ReadingOptions | None = None):
     for name in clips:
         (root / f"{name}.wav").write_bytes(b"RIFF")
     (root / "labels.csv").write_text(table)
@@ -34,7 +34,11 @@ c,ann,neutral,s1
 def test_long_form_is_read_unchanged(tmp_path: Path) -> None:
     found = corpus(tmp_path, LONG)
     by_name = {entry.name: entry for entry in found.entries}
-    assert {name: entry.emotion for name, entry in by_name.items()} == {"a": "happy", "b": None, "c": "neutral"}
+    assert {name: entry.emotion for name, entry in by_name.items()} == {
+        "a": "happy",
+        "b": None,
+        "c": "neutral",
+    }
     assert by_name["a"].votes[1] == Vote(annotator="ben", emotion="happy")
     assert by_name["a"].speaker == "s1"
     assert by_name["b"].split == "unlabelled", "a tie is no label"
@@ -50,7 +54,9 @@ def test_weights_and_several_emotions(tmp_path: Path) -> None:
     by_name = {entry.name: entry for entry in corpus(tmp_path, table, "ab").entries}
     assert by_name["a"].emotion == "sad"
     assert shares_of(by_name["a"].votes) == {"sad": 0.7, "happy": 0.3}
-    assert shares_of(by_name["b"].votes) == {"sad": 0.75, "happy": 0.25}, "without weights they share one vote"
+    assert shares_of(by_name["b"].votes) == {"sad": 0.75, "happy": 0.25}, (
+        "without weights they share one vote"
+    )
 
 
 def test_valence_is_the_mean_and_repeats_count_once(tmp_path: Path) -> None:
@@ -76,7 +82,11 @@ def test_a_column_of_labels_is_the_label_whatever_is_counted(tmp_path: Path) -> 
 
 
 def test_rows_that_contradict_each_other_otherwise_are_left_out(tmp_path: Path) -> None:
-    found = corpus(tmp_path, "name,annotator,emotion,speaker\na,ann,sad,s1\na,ben,sad,s2\nb,ann,sad,s1\nb,ben,sad,s1\n", "ab")
+    found = corpus(
+        tmp_path,
+        "name,annotator,emotion,speaker\na,ann,sad,s1\na,ben,sad,s2\nb,ann,sad,s1\nb,ben,sad,s1\n",
+        "ab",
+    )
     assert [entry.name for entry in found.entries if entry.emotion] == ["b"]
     assert [item.reason for item in found.left_out] == ["conflicting_labels"]
 
@@ -91,7 +101,7 @@ def test_wrong_cells_are_said_with_their_row(tmp_path: Path) -> None:
         corpus(tmp_path, "name,happy,sad\na,many,0\n", "a")
     with pytest.raises(CorpusError, match="row 3: weight of a vote"):
         corpus(tmp_path, "name,annotator,emotion,weight\na,ann,sad,1\na,ben,sad,-1\n", "a")
-    with pytest.raises(CorpusError, match="unknown|hapy"):
+    with pytest.raises(CorpusError, match="hapy"):
         corpus(tmp_path, "name,annotator,emotion\na,ann,hapy\na,ben,happy\n", "a")
 
 

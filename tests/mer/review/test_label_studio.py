@@ -34,13 +34,28 @@ def test_labelling_config_is_xml_with_keys() -> None:
 
 
 def annotation(number: int, *emotions: str, **more: object) -> dict[str, object]:
-    choice = {"from_name": "emotion", "to_name": "clip", "type": "choices", "value": {"choices": list(emotions)}}
-    return {"id": number, "completed_by": {"id": 3, "email": "ann@x.org"}, "result": [choice], "lead_time": 2.5, **more}
+    choice = {
+        "from_name": "emotion",
+        "to_name": "clip",
+        "type": "choices",
+        "value": {"choices": list(emotions)},
+    }
+    return {
+        "id": number,
+        "completed_by": {"id": 3, "email": "ann@x.org"},
+        "result": [choice],
+        "lead_time": 2.5,
+        **more,
+    }
 
 
 def test_export_is_read(tmp_path: Path) -> None:
     tasks = [
-        {"id": 1, "data": {"name": "a"}, "annotations": [annotation(1, "sad"), annotation(2, "sad", was_cancelled=True)]},
+        {
+            "id": 1,
+            "data": {"name": "a"},
+            "annotations": [annotation(1, "sad"), annotation(2, "sad", was_cancelled=True)],
+        },
         {"id": 2, "data": {"name": "b"}, "annotations": [annotation(3, "sad", "happy", completed_by=7)]},
         {"id": 3, "data": {"name": "c"}, "annotations": [annotation(4, CANNOT_TELL)]},
         {"id": 4, "data": {"name": "d"}, "annotations": []},
@@ -68,7 +83,9 @@ def test_json_min_is_read(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"annotations": [1]}]', '[{"data": {}, "annotations": []}]', "[" * 100000])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", '[{"annotations": [1]}]', '[{"data": {}, "annotations": []}]', "[" * 100000]
+)
 def test_anything_else_is_said(tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.json"
     file.write_text(text)

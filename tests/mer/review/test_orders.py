@@ -26,12 +26,16 @@ def test_expected_change_is_what_an_answer_changes() -> None:
     none = np.full(3, -1)
     plain = expected_change(P, none, np.ones(3))
     # by hand: sum over c of p(c) |p - e(c)|
-    by_hand = [sum(p[c] * np.linalg.norm(np.array(p) - np.eye(3)[c]) for c in range(3)) for p in (EVEN, SURE, TWO)]
+    by_hand = [
+        sum(p[c] * np.linalg.norm(np.array(p) - np.eye(3)[c]) for c in range(3)) for p in (EVEN, SURE, TWO)
+    ]
     assert plain == pytest.approx(by_hand)
     right = expected_change(P, np.zeros(3, np.int64), np.ones(3))
     wrong = expected_change(P, np.full(3, 2), np.ones(3))
     assert right[1] < 0.05 < plain[1] < wrong[1], "sure and learnt rightly: nothing to gain; wrongly: most"
-    assert expected_change(P, np.full(3, 2), np.full(3, 0.1))[1] < wrong[1], "a light pseudo-label matters less"
+    assert expected_change(P, np.full(3, 2), np.full(3, 0.1))[1] < wrong[1], (
+        "a light pseudo-label matters less"
+    )
     assert expected_change(P, np.zeros(3, np.int64), np.zeros(3)) == pytest.approx(plain)
 
 
@@ -67,7 +71,9 @@ def test_agrees_with_cleanlab() -> None:
     from cleanlab.count import compute_confident_joint
 
     shares, given, _ = planted(0.15)
-    joint, wrong = compute_confident_joint(given, shares, calibrate=False, return_indices_of_off_diagonals=True)
+    joint, wrong = compute_confident_joint(
+        given, shares, calibrate=False, return_indices_of_off_diagonals=True
+    )
     found = find_label_errors(shares, given)
     assert np.array_equal(found.joint, joint)
     assert sorted(np.flatnonzero(found.suggested != given).tolist()) == sorted(wrong)

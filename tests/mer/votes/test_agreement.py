@@ -19,8 +19,13 @@ def test_majority_is_a_plurality_and_a_tie_is_none() -> None:
     assert majority(votes(a="sad", b="happy")) is None
     assert majority([]) is None
     assert majority([Vote(annotator="a", emotion=None, valence=1.0)]) is None
-    weighted = [Vote(annotator="a", emotion="sad", weight=0.7), Vote(annotator="a", emotion="happy", weight=0.3)]
-    assert majority([*weighted, Vote(annotator="b", emotion="happy", weight=0.4)]) is None, "0.7 against 0.3 + 0.4"
+    weighted = [
+        Vote(annotator="a", emotion="sad", weight=0.7),
+        Vote(annotator="a", emotion="happy", weight=0.3),
+    ]
+    assert majority([*weighted, Vote(annotator="b", emotion="happy", weight=0.4)]) is None, (
+        "0.7 against 0.3 + 0.4"
+    )
 
 
 def test_shares_and_valence() -> None:
@@ -34,7 +39,9 @@ def test_shares_and_valence() -> None:
 def test_human_ceiling_leaves_each_annotator_out() -> None:
     found = agreement_of(
         {
-            "one": votes(a="sad", b="sad", c="happy"),  # a, b: others tie and are not asked; c: others say sad, wrong
+            "one": votes(
+                a="sad", b="sad", c="happy"
+            ),  # a, b: others tie and are not asked; c: others say sad, wrong
             "two": votes(a="happy", b="happy", c="happy"),  # three times right
             "three": votes(a="angry"),  # nobody to compare with
         },
@@ -52,7 +59,10 @@ def test_human_ceiling_leaves_each_annotator_out() -> None:
 def test_counted_votes_give_the_same_figures() -> None:
     named = {"one": votes(a="sad", b="sad", c="happy"), "two": votes(a="happy", b="happy", c="happy")}
     counted = {
-        "one": [Vote(annotator=None, emotion="sad", weight=2), Vote(annotator=None, emotion="happy", weight=1)],
+        "one": [
+            Vote(annotator=None, emotion="sad", weight=2),
+            Vote(annotator=None, emotion="happy", weight=1),
+        ],
         "two": [Vote(annotator=None, emotion="happy", weight=3)],
     }
     first, second = agreement_of(named, EMOTIONS), agreement_of(counted, EMOTIONS)
@@ -66,7 +76,9 @@ def test_valence_has_an_alpha_of_its_own() -> None:
     def judged(**valences: float) -> list[Vote]:
         return [Vote(annotator=who, emotion=None, valence=value) for who, value in valences.items()]
 
-    found = agreement_of({"one": judged(a=-2, b=-2), "two": judged(a=3, b=3), "three": judged(a=0, b=1)}, EMOTIONS)
+    found = agreement_of(
+        {"one": judged(a=-2, b=-2), "two": judged(a=3, b=3), "three": judged(a=0, b=1)}, EMOTIONS
+    )
     assert found is not None and found.alpha is None and found.alpha_valence is not None
     assert 0.9 < found.alpha_valence < 1
     assert found.ceiling_accuracy is None and found.ceiling_votes == 0
@@ -78,13 +90,20 @@ def test_nobody_voted() -> None:
 
 
 def test_shares_without_numbers_of_votes_are_no_agreement() -> None:
-    soft = {"one": [Vote(annotator=None, emotion="sad", weight=0.6), Vote(annotator=None, emotion="happy", weight=0.4)]}
+    soft = {
+        "one": [
+            Vote(annotator=None, emotion="sad", weight=0.6),
+            Vote(annotator=None, emotion="happy", weight=0.4),
+        ]
+    }
     found = agreement_of(soft, EMOTIONS)
     assert found is not None and (found.alpha, found.votes) == (None, 0)
 
 
 def test_lines_fit_a_terminal_by_words() -> None:
-    found = agreement_of({"one": votes(a="sad", b="sad", c="happy"), "two": votes(a="happy", b="happy", c="sad")}, EMOTIONS)
+    found = agreement_of(
+        {"one": votes(a="sad", b="sad", c="happy"), "two": votes(a="happy", b="happy", c="sad")}, EMOTIONS
+    )
     assert found is not None
     text = "\n".join(found.lines())
     assert "alpha" in text and "human ceiling" in text and "2 clips" in text
