@@ -14,8 +14,10 @@ from mer.errors import ConfigError
 from mer.recipes import FoldPlan
 from mer.review.orders import Order
 from tasks.data.agreement import corpus_agreement, reviewers_agreement
+from tasks.data.arrivals import FolderSource
 from tasks.data.dataset import load_examples, load_partitions, snapshot_dataset
 from tasks.data.reviewed import labels_of_today
+from tasks.review.arrivals import WithReviews
 from tasks.review.exchange import export_queue, import_reviews
 from tasks.review.progress import review_gain, review_progress
 from tasks.review.queue import review_queue
@@ -218,3 +220,14 @@ def test_gain_of_reviewed_labels(space: Workspace) -> None:
     gain = review_gain(space, MODEL)
     assert gain is not None and (gain.version, gain.against, gain.labels) == (2, 1, 2)
     assert gain.gain > 0.05 and gain.per_label == gain.gain / 2 and "2 reviewed labels more" in gain.line()
+
+
+def test_reviewed_labels_start_a_run_as_new_clips_do(space: Workspace, tmp_path: Path) -> None:
+    source = WithReviews(FolderSource(tmp_path / "sounds", CORPUS, settle_seconds=0), CORPUS)
+    assert source.look(space.catalogue).new == frozenset()
+    decide(space, "u01", Decision.CORRECT, sad=1)
+    (first,) = source.look(space.catalogue).new
+    space.catalogue.add_batch("watch", [first])
+    decide(space, "u02", Decision.CORRECT, sad=1)
+    assert len(source.look(space.catalogue).new - space.catalogue.watched_contents("watch")) == 1
+    assert WithReviews(FolderSource(tmp_path / "sounds", CORPUS, 0), "unknown").look(space.catalogue)

@@ -1,4 +1,4 @@
-"""The service with its review part, in a process that a test can kill: `python review_server.py PORT` (0: any), prints its port."""
+"""The service with its review part, as a process that a test can kill: `review_server.py PORT` (0: any) prints its port."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main() -> None:
     listening.bind(("127.0.0.1", int(sys.argv[1])))
     parts = (review.PART, Part(name="media", router=media))
     server = uvicorn.Server(uvicorn.Config(build_app(Service(workspace()), parts), log_level="warning"))
-    print(listening.getsockname()[1], flush=True)
+    print(listening.getsockname()[1], flush=True)  # noqa: T201
     server.run(sockets=[listening])
 
 
