@@ -216,9 +216,10 @@ def curves(
         )
         low, high = pair.interval(0.95)
         figures |= {f"gain_{kind}": pair.point, f"gain_{kind}_low": low, f"gain_{kind}_high": high}
-    equal = reached(
-        lambda count: float(figures[f"random_{count}"]), float(figures[f"uncertainty_{REVIEWED}"])
-    )  # type: ignore[arg-type]
+    random = {
+        count: float((repeated("random", count) == known).mean()) for count in range(0, MOST_RANDOM + 1, STEP)
+    }
+    equal = reached(random.__getitem__, float((repeated("uncertainty", REVIEWED) == known).mean()))
     figures |= {"random_equal": equal, "worth": equal / REVIEWED if equal >= 0 else -1.0}
     return figures
 

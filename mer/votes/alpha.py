@@ -75,7 +75,7 @@ def _squared_difference(values: Floats, margin: Floats, level: Level) -> Floats:
     """(V, V) squared differences, zero on the diagonal."""
     apart = values[:, None] - values[None]
     if level == "nominal":
-        return (apart != 0).astype(np.float64)
+        return np.asarray(apart != 0, dtype=np.float64)
     if level == "interval":
         return np.asarray(apart**2)
     if level == "ratio":

@@ -153,7 +153,8 @@ def _unlabelled(asked: _Asked, rows: Sequence[ClipRow], order: Order) -> list[Qu
     answers = asked.answers(UNLABELLED, 1.0)
     emotions = asked.package.recipe.emotions
     pseudo = _pseudo_labels(asked)
-    known, new = [], []
+    known: list[ClipRow] = []
+    new: list[ClipRow] = []
     for row in rows:
         if row.emotion is None:
             fresh = row.name in answers and asked.learnt.get(row.name) == row.content

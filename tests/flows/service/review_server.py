@@ -34,6 +34,7 @@ def main() -> None:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", int(sys.argv[1])))
     parts = (review.PART, Part(name="media", router=media))
+    listening.listen(64)  # before the port is told: who asks at once is answered
     server = uvicorn.Server(uvicorn.Config(build_app(Service(workspace()), parts), log_level="warning"))
     print(listening.getsockname()[1], flush=True)  # noqa: T201
     server.run(sockets=[listening])
