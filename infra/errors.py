@@ -13,6 +13,7 @@
     ├── ArtifactCorrupt           bytes that do not match their sha256
     ├── CatalogueUnavailable      transient: database locked, restarting or unreachable
     ├── CatalogueError            a row that does not exist, or a schema of another version
+    │   └── ReviewRefused         a reviewer's decision that cannot be written: nothing was
     ├── CatalogueDamaged          what lies there is no catalogue, or a broken one
     ├── CatalogueIncomplete       the object store knows of models or promotions that the catalogue does not
     ├── StoreMismatch             catalogue and object store do not belong together
@@ -116,6 +117,10 @@ class CatalogueUnavailable(InfraError):
 
 class CatalogueError(InfraError):
     """A row that should exist does not, or the schema is of another version."""
+
+
+class ReviewRefused(CatalogueError):
+    """A decision of a reviewer that cannot be written; nothing was."""
 
 
 class CatalogueDamaged(InfraError):

@@ -20,6 +20,7 @@ from infra.catalogue import Catalogue
 from infra.catalogue.approvals import APPROVAL
 from infra.catalogue.bulk import upsert
 from infra.catalogue.loading import settle
+from infra.catalogue.review_tables import Review
 from infra.catalogue.tables import (
     Artifact,
     Corpus,
@@ -43,6 +44,7 @@ from infra.objects.layout import (
     IDENTITY,
     MANIFESTS,
     MODEL_RECORDS,
+    REVIEW_RECORDS,
     SHARD_RECORDS,
     SNAPSHOT_RECORDS,
 )
@@ -101,6 +103,7 @@ def rebuild(
         _add_versions(connection, store, done)
         _add_audit(connection, store, done)
         _add_generations(connection, store, done)
+        _add_reviews(connection, store, done)
         _add_shards(connection, shards, done)
         settle(connection)
     if stored is None:
@@ -306,6 +309,17 @@ def _add_generations(connection: Connection, store: ObjectStore, done: Rebuilt) 
         rows = [{"generation_id": values["id"], **dict(zip(names, label, strict=True))} for label in labels]
         upsert(connection, PseudoLabel, rows, update=False)
         done.count("generations of pseudo-labels", 1)
+
+
+def _add_reviews(connection: Connection, store: ObjectStore, done: Rebuilt) -> None:
+    known = set(connection.scalars(select(Review.key)))
+    for record in _records(store, REVIEW_RECORDS, done):
+        if record["key"] in known:
+            continue
+        number = _corpus_number(connection, record.pop("corpus"), done)
+        values = {**record, "corpus_id": number, "created_at": datetime.fromisoformat(record["created_at"])}
+        connection.execute(insert(Review).values(values))
+        done.count("reviews", 1)
 
 
 def _add_shards(

@@ -1,9 +1,9 @@
 """Records: copies, in the object store, of rows of the catalogue that nothing else there tells.
 
 A catalogue that is lost is made anew from them (`infra.rebuild`): which version of which model an artifact is, every change of an
-alias, the data sets of versions, generations of pseudo-labels, which feature set a shard is of. Each is written behind the commit
-of its row, and again by `write_missing` where a process died between the two; the catalogue stays the authority. Keys:
-`infra.objects.layout`.
+alias, the data sets of versions, generations of pseudo-labels, decisions of reviewers, which feature set a shard is of. Each is
+written behind the commit of its row, and again by `write_missing` where a process died between the two; the catalogue stays the
+authority. Keys: `infra.objects.layout`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from datetime import datetime
 from typing import Any
 
 from infra.artifacts import ArtifactRef
-from infra.catalogue import Catalogue, GenerationFacts, GenerationRow, ModelVersionRow, PromotionRow
+from infra.catalogue import (
+    Catalogue,
+    ClaimRow,
+    GenerationFacts,
+    GenerationRow,
+    ModelVersionRow,
+    PromotionRow,
+    ReviewFacts,
+    ReviewRow,
+)
 from infra.catalogue.database import Database, finite_json
 from infra.errors import CatalogueIncomplete, InfraError, ObjectMissing
 from infra.objects import ObjectStore
@@ -27,11 +36,13 @@ from infra.objects.layout import (
     AUDIT_RECORDS,
     GENERATION_RECORDS,
     MODEL_RECORDS,
+    REVIEW_RECORDS,
     SHARD_RECORDS,
     SNAPSHOT_RECORDS,
     audit_record,
     generation_record,
     model_record,
+    review_record,
     shard_record,
     snapshot_record,
 )
@@ -109,6 +120,20 @@ class RecordingCatalogue(Catalogue):
         """See `LabelCatalogue.release_generation`."""
         return self._recorded(super().release_generation(key, reason))
 
+    def add_review(self, facts: ReviewFacts, token: str | None = None) -> ReviewRow:
+        """See `ReviewCatalogue.add_review`."""
+        row = super().add_review(facts, token)
+        self._record(lambda store: _write_review(self, store, row))
+        return row
+
+    def undo_review(
+        self, corpus: str, annotator: str, key: str, *more: Any, **named: Any
+    ) -> tuple[ReviewRow, ClaimRow | None]:
+        """See `ReviewCatalogue.undo_review`."""
+        row, claim = super().undo_review(corpus, annotator, key, *more, **named)
+        self._record(lambda store: _write_review(self, store, row))
+        return row, claim
+
     def retire_versions(self, versions: int, before: datetime, *, dry_run: bool) -> int:
         """See `RetentionCatalogue.retire_versions`."""
         earlier = {(row.name, row.version) for row in self.model_versions() if row.retired_at is not None}
@@ -155,7 +180,11 @@ def write_missing(catalogue: Catalogue, store: ObjectStore, current: dict[str, s
     Raises StoreUnavailable, StoreFull, CatalogueUnavailable: what is missing stays so until the next start.
     """
     written = 0
-    there = {key for prefix in (MODEL_RECORDS, AUDIT_RECORDS, SHARD_RECORDS) for key in store.keys(prefix)}
+    there = {
+        key
+        for prefix in (MODEL_RECORDS, AUDIT_RECORDS, SHARD_RECORDS, REVIEW_RECORDS)
+        for key in store.keys(prefix)
+    }
     versions = catalogue.model_versions()
     for version in versions:
         if model_record(version.name, version.version) not in there:
@@ -167,6 +196,9 @@ def write_missing(catalogue: Catalogue, store: ObjectStore, current: dict[str, s
     for feature_key, shard in catalogue.feature_shards():
         if shard_record(feature_key, shard.key) not in there:
             written += _write_shard(store, feature_key, shard)
+    for review in catalogue.reviews():
+        if review_record(review.corpus, review.key) not in there:
+            written += _write_review(catalogue, store, review)
     return written + _write_generations(catalogue, store, {} if current is None else current)
 
 
@@ -200,18 +232,22 @@ def require_known(catalogue: Catalogue, store: ObjectStore) -> None:
 
     Raises CatalogueIncomplete: says how many versions and promotions it lacks.
     """
-    recorded = {*store.keys(MODEL_RECORDS)}, {*store.keys(AUDIT_RECORDS)}  # before the rows: those come first
+    recorded = [
+        {*store.keys(prefix)} for prefix in (MODEL_RECORDS, AUDIT_RECORDS, REVIEW_RECORDS)
+    ]  # before the rows
     versions = catalogue.model_versions()
     names = {row.name for row in versions}
     known = (
         {model_record(row.name, row.version) for row in versions},
         {audit_record(row.id) for name in names for row in catalogue.promotions(name, None)},
+        {review_record(row.corpus, row.key) for row in catalogue.reviews()} if recorded[2] else set(),
     )
     lacking = [len(there - here) for there, here in zip(recorded, known, strict=True)]
     if any(lacking):
         raise CatalogueIncomplete(
             f"the catalogue at {catalogue.database.shown_url} is older than its object store, which has records of {lacking[0]} "
-            f"model versions and {lacking[1]} promotions more (an old backup, a lost `-wal` file): `mer rebuild` brings them back"
+            f"model versions, {lacking[1]} promotions and {lacking[2]} reviews more (an old backup, a lost `-wal` file): `mer "
+            "rebuild` brings them back"
         )
 
 
@@ -258,6 +294,11 @@ def _write_generation(catalogue: Catalogue, store: ObjectStore, row: GenerationR
         pass
     store.put(key, data)
     return 1
+
+
+def _write_review(catalogue: Catalogue, store: ObjectStore, row: ReviewRow) -> int:
+    values = {**asdict(row), "corpus": _corpus(catalogue, row.corpus)}
+    return _write(store, review_record(row.corpus, row.key), values)
 
 
 def _write_shard(store: ObjectStore, feature_key: str, shard: ArtifactRef) -> int:
@@ -314,6 +355,7 @@ __all__ = [
     "AUDIT_RECORDS",
     "GENERATION_RECORDS",
     "MODEL_RECORDS",
+    "REVIEW_RECORDS",
     "SHARD_RECORDS",
     "SNAPSHOT_RECORDS",
     "RecordingCatalogue",

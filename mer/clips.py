@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mer.votes.vote import Vote
+
 if TYPE_CHECKING:
     from mer.quality.corruption import ClipNoise
 
@@ -42,6 +44,8 @@ class CorpusEntry:
     """Named part of the test split (`test1`, `test2`, ...), whose scores stay apart; None: the corpus names none."""
     fold: int | None = None
     """Published cross-validation fold, if the corpus has one."""
+    votes: tuple[Vote, ...] = ()
+    """What annotators said, where several were asked; `emotion` follows from them."""
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ from flows.cli.prune import prune
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
 from flows.cli.serve import register as register_serve
+from flows.cli.review import register as register_review
 from flows.cli.simulating import or_simulates
 from flows.cli.watch import register as register_watch
 from flows.cli.worker import worker
@@ -289,6 +290,7 @@ def evaluate(
 
 
 register_models(app)
+register_review(app)
 app.command()(quality)
 app.command()(check)
 app.command()(describe)

@@ -57,6 +57,10 @@ StopOption = Annotated[
     bool,
     typer.Option("--stop", help="Stop such a watch for good, given with the same source, flow and names."),
 ]
+ReviewsOption = Annotated[
+    bool,
+    typer.Option("--reviews", help="Reviewed labels of the corpus (`mer review`) count as new clips do."),
+]
 RunsOption = Annotated[
     int, typer.Option("--runs", min=0, help="End after so many runs; 0: watch until Ctrl-C.")
 ]
@@ -81,6 +85,7 @@ def register(app: typer.Typer) -> None:
         promote: PromotingOption = None,
         approval: ApprovalOption = "",
         refit: RefitOption = "grown",
+        reviews: ReviewsOption = False,
         background: BackgroundOption = False,
         stop: StopOption = False,
     ) -> None:
@@ -94,7 +99,7 @@ def register(app: typer.Typer) -> None:
         given = {"model": model or None, "promote": promote, "approval": approval or None}
         training = {name: value for name, value in given.items() if value is not None}
         training |= {"refit": refit} if flow != "ingest" else {}
-        looks = _Looks(count, quiet_seconds, settle_seconds)
+        looks = _Looks(count, quiet_seconds, settle_seconds, reviews)
         begun, lines = _watch(asked, flow, deployment, training, looks)
         if not stop:
             typer.echo("\n".join(lines))
@@ -132,10 +137,13 @@ def _in_background(key: str, source: str, ends: bool) -> None:
 
 
 class _Looks:
-    """When a file is whole, and when a run is due."""
+    """When a file is whole, when a run is due, and whether reviewed labels count."""
 
-    def __init__(self, count: int, quiet_seconds: float, settle_seconds: float) -> None:
+    def __init__(
+        self, count: int, quiet_seconds: float, settle_seconds: float, reviews: bool = False
+    ) -> None:
         self.count, self.quiet_seconds, self.settle_seconds = count, quiet_seconds, settle_seconds
+        self.reviews = reviews
 
 
 def _watch(
@@ -188,8 +196,11 @@ def _watch(
             f"flows.{flow}:{flow}", options.model_dump(mode="json", exclude_defaults=True)
         )
         what = f"{flow} with recipe {options.recipe_source}"
+    from tasks.review.arrivals import WithReviews
     from tasks.stage.workspace import workspace
 
+    if looks.reviews:
+        source, what = WithReviews(source, name), f"{what}, also for reviewed labels"
     catalogue = workspace().catalogue
     lines = (f"watching {corpus.corpus} (corpus {name})", f"starts {what}", f"  {rule.words}")
     return Watch(watch_key(corpus.corpus, f"{name} {what}"), source, rule, starter, catalogue, _say), lines

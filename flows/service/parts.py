@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from flows.service import corpora, health, models, predict, runs
+from flows.service import corpora, health, models, predict, review, runs
 from flows.service.part import Part
 
 PARTS: tuple[Part, ...] = (
     predict.PART,
+    review.PART,
     models.PART,
     runs.PART,
     corpora.PART,

@@ -28,6 +28,7 @@ from infra.catalogue.quarantine import QuarantineCatalogue, QuarantinedFile
 from infra.catalogue.records import ArtifactRecord, ArtifactRecords
 from infra.catalogue.refits import RefitCatalogue, RefitFacts, RefitRow, SnapshotGrowth
 from infra.catalogue.retention import RetentionCatalogue
+from infra.catalogue.reviews import ClaimRow, Decision, ReviewCatalogue, ReviewFacts, ReviewRow
 from infra.catalogue.run_processes import RunProcessCatalogue, RunProcessRow
 from infra.catalogue.schema import migrate
 from infra.catalogue.snapshots import SnapshotCatalogue, SnapshotMemberRow, SnapshotRow
@@ -41,6 +42,7 @@ from infra.catalogue.task_queue import (
     WorkDone,
 )
 from infra.catalogue.uses import UseCatalogue
+from infra.catalogue.votes import VoteCatalogue, VoteRow
 from infra.catalogue.watches import WatchBatchRow, WatchCatalogue
 from infra.settings import Settings
 from infra.sqlite_url import sqlite_file
@@ -49,9 +51,11 @@ __all__ = [
     "SET_ASIDE",
     "ArtifactRecord",
     "Catalogue",
+    "ClaimRow",
     "ClipRow",
     "ClipUpsert",
     "CorpusRow",
+    "Decision",
     "FinishedTask",
     "GenerationFacts",
     "GenerationRow",
@@ -66,6 +70,8 @@ __all__ = [
     "QuarantinedFile",
     "RefitFacts",
     "RefitRow",
+    "ReviewFacts",
+    "ReviewRow",
     "RunProcessRow",
     "SnapshotGrowth",
     "SnapshotMemberRow",
@@ -75,6 +81,7 @@ __all__ = [
     "TaskProcessRow",
     "TaskState",
     "TotalRow",
+    "VoteRow",
     "WatchBatchRow",
     "WorkDone",
     "has_catalogue",
@@ -89,6 +96,8 @@ class Catalogue(
     ClipPages,
     QuarantineCatalogue,
     LabelCatalogue,
+    VoteCatalogue,
+    ReviewCatalogue,
     FeatureCatalogue,
     QualityCatalogue,
     SnapshotCatalogue,

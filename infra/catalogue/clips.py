@@ -66,6 +66,10 @@ class ClipRow:
     valence: float | None
     part: str | None = None
     """Named part of the test split."""
+    votes: tuple[tuple[str, float], ...] | None = None
+    """(emotion, share) of the votes on the label, where their distribution is learnt; None: the label alone counts."""
+    label_source: str | None = None
+    """`review` where the label is a reviewer's; None: the corpus owner's."""
 
 
 class KnownFile(NamedTuple):

@@ -23,6 +23,7 @@ from sqlalchemy import JSON, Connection, MetaData, Table, inspect, select, text
 
 from infra.catalogue.database import finite_json
 from infra.catalogue.queue_tables import QueuedTask, TaskProcess
+from infra.catalogue.review_tables import ReviewClaim
 from infra.catalogue.tables import Artifact, Base, Corpus, Model, RunProcess
 from infra.errors import BackupUnusable
 from infra.whole_files import write_whole
@@ -31,7 +32,7 @@ FORMAT, VERSION = "mer catalogue", 1
 ALEMBIC = "alembic_version"
 _OURS = frozenset(Base.metadata.tables)
 """A database may hold tables of others; names of tables do not change."""
-OF_THE_MOMENT = frozenset(table.__tablename__ for table in (RunProcess, TaskProcess, QueuedTask))
+OF_THE_MOMENT = frozenset(table.__tablename__ for table in (RunProcess, TaskProcess, QueuedTask, ReviewClaim))
 """Tables whose rows mean something while their processes live: put back later, tasks of then would run again."""
 _FIRST = frozenset(table.__tablename__ for table in (Corpus, Artifact, Model))
 """Tables of which one has a row in any catalogue that is not empty."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 
@@ -44,6 +45,10 @@ class SnapshotMemberRow:
     fold: int | None
     transcript: str | None
     part: str | None = None
+    votes: tuple[tuple[str, float], ...] | None = None
+    """(emotion, share) of the votes, where their distribution is learnt."""
+    label_source: str | None = None
+    """`review` where the label is a reviewer's; None: the corpus owner's."""
 
 
 class SnapshotCatalogue:
@@ -89,26 +94,31 @@ class SnapshotCatalogue:
         columns = [column for column in SnapshotMember.__table__.columns if column.name != "snapshot_id"]
         query = select(*columns).where(SnapshotMember.snapshot_id == snapshot_id)
         with self._database.reading() as connection:
-            members = [SnapshotMemberRow(**row) for row in connection.execute(query).mappings()]
+            members = [_member_row(row) for row in connection.execute(query).mappings()]
         return sorted(members, key=lambda member: member.name)
 
 
 def membership_hash(clips: Iterable[ClipRow | SnapshotMemberRow]) -> str:
     """sha256 (hex) over (name, content, emotion, valence, speaker, split, fold, transcript), sorted by name.
 
-    A named part of the test split is one value more; without any, hashes are those of before there were parts.
+    A named part of the test split is one value more, and so is a distribution of votes; without any, hashes are those of before
+    there were such. Where a label comes from is not in it.
     """
     digest = hashlib.sha256()
     for clip in sorted(clips, key=lambda c: c.name):
         values = _member(clip)
-        part = values.pop("part")
-        members = [*values.values(), *([part] if part is not None else [])]
+        part, votes, _ = (values.pop(name) for name in ("part", "votes", "label_source"))
+        members = [
+            *values.values(),
+            *([part] if part is not None else []),
+            *([votes] if votes is not None else []),
+        ]
         line = json.dumps(members, ensure_ascii=True, separators=(",", ":"))
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
 
 
-def _member(clip: ClipRow | SnapshotMemberRow) -> dict[str, str | float | int | None]:
+def _member(clip: ClipRow | SnapshotMemberRow) -> dict[str, Any]:
     return {
         "name": clip.name,
         "content": clip.content,
@@ -119,4 +129,12 @@ def _member(clip: ClipRow | SnapshotMemberRow) -> dict[str, str | float | int | 
         "fold": clip.fold,
         "transcript": clip.transcript,
         "part": clip.part,
+        "votes": None if clip.votes is None else [list(pair) for pair in clip.votes],
+        "label_source": clip.label_source,
     }
+
+
+def _member_row(row: Mapping[Any, Any]) -> SnapshotMemberRow:
+    votes = row["votes"]
+    known = None if votes is None else tuple((str(emotion), float(share)) for emotion, share in votes)
+    return SnapshotMemberRow(**{**row, "votes": known})

@@ -265,6 +265,10 @@ class SnapshotMember(Base):
     part: Mapped[str | None] = mapped_column(Text)
     fold: Mapped[int | None] = mapped_column(Integer)
     transcript: Mapped[str | None] = mapped_column(Text)
+    votes: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    """[emotion, share] of the votes, where a recipe learns their distribution."""
+    label_source: Mapped[str | None] = mapped_column(String(20))
+    """`review` where the label is a reviewer's; None: the corpus owner's."""
 
 
 class Model(Base):

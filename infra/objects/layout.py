@@ -7,15 +7,18 @@
     records/snapshots/<id>.json.gz            the data set of a registered version: members with their labels
     records/audit/<number>.json               a change of an alias; numbers are those of the catalogue's audit
     records/generations/<key>.json.gz         pseudo-labels: a generation with its labels and where it stands
+    records/reviews/<corpus>/<key>.json       a decision of a reviewer
     records/shards/<feature key>/<key>.json   which feature set the shard `manifests/features/<key>.json` is of
     probes/<random>                           tried out when an S3 store is opened, removed at once
 
-`<model>` is the beginning of the sha256 of its name: a name may hold what no key does. Records are copies of rows of the
-catalogue, written behind its commit and again by the next start where that failed; `mer rebuild` makes a catalogue out of them.
+`<model>` (and the corpus and key of a review) is the beginning of the sha256 of its name: a name may hold what no key does.
+Records are copies of rows of the catalogue, written behind its commit and again by the next start where that failed; `mer
+rebuild` makes a catalogue out of them.
 
-Whoever removes objects: identity, models, snapshots, audit and generations stay for ever (they are small, and the catalogue
-refuses to work beside a store that knows more than it does). A record of a shard whose manifest is gone says nothing and may go
-with it. An artifact that a record of a model names is as much in use as one that the catalogue names: it is the same row.
+Whoever removes objects: identity, models, snapshots, audit, generations and reviews stay for ever (they are small, and the
+catalogue refuses to work beside a store that knows more than it does). A record of a shard whose manifest is gone says
+nothing and may go with it. An artifact that a record of a model
+names is as much in use as one that the catalogue names: it is the same row.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ MODEL_RECORDS = "records/models/"
 SNAPSHOT_RECORDS = "records/snapshots/"
 AUDIT_RECORDS = "records/audit/"
 GENERATION_RECORDS = "records/generations/"
+REVIEW_RECORDS = "records/reviews/"
 SHARD_RECORDS = "records/shards/"
 PROBES = "probes/"
 
@@ -55,6 +59,12 @@ def audit_record(number: int) -> str:
 def generation_record(key: str) -> str:
     """Key of the record of a generation of pseudo-labels; a generation's key may be any text."""
     return f"{GENERATION_RECORDS}{hashlib.sha256(key.encode()).hexdigest()[:32]}.json.gz"
+
+
+def review_record(corpus: str, key: str) -> str:
+    """Key of the record of a reviewer's decision, by its idempotency key."""
+    folder, name = (hashlib.sha256(text.encode()).hexdigest()[:32] for text in (corpus, key))
+    return f"{REVIEW_RECORDS}{folder}/{name}.json"
 
 
 def shard_record(feature_key: str, key: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mer.clips import Split
 from mer.corpora.reading import RecognisedCorpus
+from mer.votes.agreement import Agreement, agreement_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class CorpusAccount:
     """Names by reason code."""
     feature_sets: tuple[str, ...]
     notes: tuple[str, ...]
+    agreement: Agreement | None = None
+    """Of the annotators; None: the corpus has no votes."""
 
     def lines(self) -> list[str]:
         """The account as text, one fact a line."""
@@ -49,6 +52,8 @@ class CorpusAccount:
         if self.left_out:
             reasons = ", ".join(f"{reason} {count}" for reason, count in self.left_out.items())
             lines.append(f"left out: {reasons}")
+        if self.agreement is not None:
+            lines += self.agreement.lines()
         return [*lines, *self.notes]
 
 
@@ -71,4 +76,5 @@ def account_of(corpus: RecognisedCorpus) -> CorpusAccount:
         left_out=dict(sorted(Counter(item.reason.value for item in corpus.left_out).items())),
         feature_sets=corpus.feature_sets,
         notes=corpus.notes,
+        agreement=agreement_of({entry.name: entry.votes for entry in entries}, corpus.emotions),
     )

@@ -11,7 +11,18 @@ from mer.corpora.splits import split_of
 from mer.corpora.table_file import Cells
 from mer.errors import CorpusError
 
-COLUMNS = ("name", "path", "emotion", "valence", "speaker", "transcript", "split", "fold")
+COLUMNS = (
+    "name",
+    "path",
+    "emotion",
+    "valence",
+    "speaker",
+    "transcript",
+    "split",
+    "fold",
+    "annotator",
+    "weight",
+)
 """What a row can say."""
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -35,6 +46,11 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "split": ("subset", "partition", "set", "mode", "data_split", "usage"),
         "fold": ("folds", "cv_fold", "fold_id", "fold_number"),
+        "annotator": (
+            "annotator_id", "annotator_name", "annotated_by", "rater", "rater_id", "coder", "coder_id", "labeller", "labeler",
+            "evaluator", "evaluator_id", "worker", "worker_id", "bewerter", "annotatorin",
+        ),
+        "weight": ("vote_weight",),
     }
 )  # fmt: skip
 """Other names of the columns, English and German, in lower case with `_` between words. Those of `COLUMNS` come first."""
@@ -65,6 +81,8 @@ def with_known_columns(cells: Cells, table: str) -> tuple[Cells, list[str]]:
         free = {key: column for key, column in keys.items() if column not in taken.values()}
         if column := _column_of(known, free, cells, table):
             taken[known] = column
+    if "annotator" not in taken:
+        taken.pop("weight", None)  # of what else, nobody says
     others = [column for column in cells.columns if column not in taken.values()]
     renamed = [f"{column} is {known}" for known, column in taken.items() if column != known]
     notes = [f"columns of {table}: {', '.join(renamed)}"] if renamed else []

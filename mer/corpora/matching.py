@@ -257,6 +257,7 @@ def _entry(row: LabelRow, file: FileOfRow, name: str) -> CorpusEntry:
         split=row.split if row.split is not Split.TRAIN or row.labelled else Split.UNLABELLED,
         part=row.part,
         fold=row.fold,
+        votes=row.votes,
     )
 
 

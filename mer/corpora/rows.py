@@ -16,6 +16,7 @@ from mer.corpora.unknown_labels import how_to_map
 from mer.corpora.valence_scale import ValenceOutside, on_our_scale
 from mer.emotions import canonical_emotion, folded_label
 from mer.errors import CorpusError
+from mer.votes.vote import Vote
 
 _NO_LABEL = frozenset({"none", "null", "na", "n/a", "#n/a", "-"})
 """Cells, in lower case, that say that there is no label, unless the emotion set or the label map has them."""
@@ -46,6 +47,13 @@ class LabelRow:
     part: str | None
     """Named part of the test split; None where the table names none."""
     fold: int | None
+    votes: tuple[Vote, ...] = ()
+    """What annotators said, where several were asked."""
+
+    @property
+    def hidden(self) -> bool:
+        """True for a clip that is unlabelled on purpose: what a table says of its labels is a filler."""
+        return self.split is Split.UNLABELLED
 
     @property
     def labelled(self) -> bool:

@@ -21,6 +21,7 @@ from mer.corpora.rows import parse_rows
 from mer.corpora.table_file import TABLE_SUFFIXES, Cells, read_cells
 from mer.corpora.transcripts import is_transcript_file, texts_beside
 from mer.corpora.valence_scale import about_scale
+from mer.corpora.votes import counted_votes, merged_votes
 from mer.errors import CorpusError
 from mer.media.suffixes import is_hidden
 
@@ -69,7 +70,8 @@ class TableReader:
             tables = _usable(root, tables)
         table = tables[0].name
         content, transcripts = texts_beside(root, table, read_cells(tables[0]), options.text_column)
-        cells, notes = with_known_columns(content, table)
+        counted = counted_votes(content, table, emotions, options.label_map)
+        cells, notes = with_known_columns(counted.cells, table)
         if not {"name", "path"} & set(cells.columns):
             found = ", ".join(content.columns) or "no header"
             raise CorpusError(
@@ -78,7 +80,8 @@ class TableReader:
             )
         scale_notes, problems = about_scale((row.get("valence", "") for row in cells.rows), options)
         rows, row_notes = parse_rows(cells, table, emotions, options, problems=problems)
-        notes = [*cells.notes, *notes, *scale_notes, *row_notes]
+        rows, about_votes = merged_votes(rows, cells, counted, table)
+        notes = [*cells.notes, *notes, *scale_notes, *row_notes, *about_votes]
         return transcripts.added_to(match_rows(rows, index_media(root), FeatureFolders(root), notes))
 
 
@@ -111,7 +114,7 @@ def _usable(root: Path, tables: Sequence[Path]) -> list[Path]:
 def _known(table: Path) -> Cells | None:
     """The table under the known names of columns; None: it cannot be used."""
     try:
-        cells, _ = with_known_columns(read_cells(table), table.name)
+        cells, _ = with_known_columns(_counted(table), table.name)
     except CorpusError:
         return None
     return cells if {"name", "path"} & set(cells.columns) else None
@@ -119,10 +122,15 @@ def _known(table: Path) -> Cells | None:
 
 def _may_have_labels(table: Path) -> bool:
     try:
-        cells, _ = with_known_columns(read_cells(table), table.name)
+        cells, _ = with_known_columns(_counted(table), table.name)
     except CorpusError:
         return True
     return not cells.columns or _has_labels(cells)
+
+
+def _counted(table: Path) -> Cells:
+    """A table with a label in the place of counts; which classes it is read for does not matter here."""
+    return counted_votes(read_cells(table), table.name, (), {}).cells
 
 
 def _has_labels(cells: Cells) -> bool:

@@ -43,6 +43,7 @@ from mer.recipes.stream_names import check_stream_names
 from mer.selftraining.config import SelfTrainingConfig
 from mer.systems.choice import SystemChoice
 from mer.training.refit import RefitConfig
+from mer.votes.config import LabelsConfig
 
 
 class _Frozen(BaseModel):
@@ -94,6 +95,9 @@ class Recipe(_Frozen):
         description="Leave clips of bad quality out of training (labelled and unlabelled); none: quality is not measured.",
     )
     folds: FoldPlan = Field(default_factory=FoldPlan, description="Cross-validation protocol.")
+    labels: LabelsConfig = Field(
+        default_factory=LabelsConfig, description="What is learnt of clips on which several people voted."
+    )
     fusion: FusionConfig = Field(default_factory=FusionConfig, description="Fusion model and its training.")
     ensemble: EnsembleConfig | None = Field(
         default=None,

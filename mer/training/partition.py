@@ -66,10 +66,17 @@ class Partition:
         keep = self.train | self.validation | (self.unlabelled if unlabelled else False)
         rows = sorted(
             f"{examples.clip_ids[i]}|{examples.content_of(int(i))}|{seen.emotion[i]}|{seen.valence[i]:.6g}|"
-            f"{int(self.train[i])}{int(self.validation[i])}"
+            f"{int(self.train[i])}{int(self.validation[i])}{_target_text(seen, int(i))}"
             for i in np.flatnonzero(keep)
         )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
+def _target_text(examples: Examples, row: int) -> str:
+    """A visible soft target, as the digest has it; nothing where the label is hard."""
+    if examples.target is None or examples.emotion[row] < 0 or np.isnan(examples.target[row]).any():
+        return ""
+    return "|" + ",".join(f"{value:.6g}" for value in examples.target[row])
 
 
 def partitions(

@@ -22,6 +22,7 @@ from mer.training.feasibility import fold_problem, missing_in_folds, training_fe
 from tasks.data.equal_contents import equal_contents, with_settled_labels
 from tasks.data.quality import filtered
 from tasks.stage.looking import is_looking
+from tasks.data.reviewed import labels_of_today
 from tasks.stage.references import DatasetRef, SnapshotPlan, View
 from tasks.stage.run import Produced, StageRun, run_stage
 from tasks.stage.workspace import Workspace, workspace
@@ -136,6 +137,7 @@ def load_examples(space: Workspace, dataset: DatasetRef) -> SnapshotClips:
         fold=np.asarray(table["fold"], dtype=np.int64),
         weight=np.ones(count, dtype=np.float32),
         content=tuple(table["content"]),
+        target=_targets(table.get("target")),
     )
     return SnapshotClips(
         examples,
@@ -214,7 +216,9 @@ def load_partitions(space: Workspace, dataset: DatasetRef) -> tuple[Examples, Ma
 
 def _usable(space: Workspace, corpus: str, plan: SnapshotPlan) -> list[ClipRow]:
     """The clips a recipe works with: what its quality bounds leave out of training is no member; the holdout stays whole."""
-    rows = space.catalogue.clips(corpus, plan.recogniser)
+    rows = labels_of_today(
+        space, corpus, space.catalogue.clips(corpus, plan.recogniser), soft=plan.targets == "soft"
+    )
     equal = equal_contents(space.catalogue.clips_sharing_content(corpus))
     for line in equal.lines():
         logging.getLogger(__name__).warning(line)
@@ -231,7 +235,7 @@ def _usable(space: Workspace, corpus: str, plan: SnapshotPlan) -> list[ClipRow]:
 @task(name="look for labels")
 def training_problem(corpus: str, plan: SnapshotPlan) -> str | None:
     """Why nothing can be trained on the labels of a corpus, and what to do; None: something can."""
-    rows = workspace().catalogue.clips(corpus)
+    rows = labels_of_today(workspace(), corpus, workspace().catalogue.clips(corpus), soft=False)
     try:
         equal = equal_contents(workspace().catalogue.clips_sharing_content(corpus))
         _require_labels(with_settled_labels(rows, equal), plan.emotions)
@@ -300,7 +304,7 @@ def _columns(
         )
         if (uneven := uneven_folds(fold)) is not None:
             logging.getLogger(__name__).warning("%s", uneven)
-    return {
+    columns: dict[str, list[Any]] = {
         "name": [row.name for row in rows],
         "content": [row.content for row in rows],
         "emotion": emotion.tolist(),
@@ -311,6 +315,26 @@ def _columns(
         "canary": canary.tolist(),
         "part": [row.part for row in rows],
     }
+    if any(row.votes is not None for row in rows):
+        columns["target"] = [_distribution(row, emotions) for row in rows]
+    return columns
+
+
+def _distribution(row: ClipRow | SnapshotMemberRow, emotions: Sequence[str]) -> list[float] | None:
+    """Share of every class in the votes; None: the label alone counts."""
+    if row.votes is None:
+        return None
+    shares = dict(row.votes)
+    return [shares.get(emotion, 0.0) for emotion in emotions]
+
+
+def _targets(stored: Sequence[Sequence[float] | None] | None) -> NDArray[np.float32] | None:
+    """(N, C) distributions, rows of NaN where the label alone counts; None: nowhere another."""
+    known = [] if stored is None else [row for row in stored if row is not None]
+    if stored is None or not known:
+        return None
+    hard = [float("nan")] * len(known[0])
+    return np.asarray([hard if row is None else row for row in stored], dtype=np.float32)
 
 
 def _write_parquet(columns: Mapping[str, list[Any]], target: io.BytesIO) -> None:
@@ -322,6 +346,7 @@ def _write_parquet(columns: Mapping[str, list[Any]], target: io.BytesIO) -> None
             ("name", pa.string()), ("content", pa.string()), ("emotion", pa.int64()), ("valence", pa.float32()),
             ("speaker", pa.string()), ("fold", pa.int64()), ("holdout", pa.bool_()),
             ("canary", pa.bool_()), ("part", pa.string()),
+            *([("target", pa.list_(pa.float32()))] if "target" in columns else []),
         ]
     )  # fmt: skip
     pq.write_table(pa.table(dict(columns), schema=schema), target)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from prefect import task
 
-from infra.catalogue import ClipUpsert, QuarantinedFile
+from infra.catalogue import ClipUpsert, QuarantinedFile, VoteRow
 from infra.catalogue.quarantine import storable
 from infra.observing import INFO, record
 from mer.clips import CorpusEntry
@@ -23,6 +23,7 @@ from mer.errors import MediaError, QuarantineReason
 from tasks.data.equal_contents import equal_contents
 from tasks.data.features import cut
 from tasks.data.probing import entry_stamp, examine
+from tasks.data.reviewed import as_rows, changed_votes
 from tasks.stage.workspace import Workspace, workspace
 
 SAVED_CLIPS = 256
@@ -210,10 +211,13 @@ def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, Corpu
     known = space.catalogue.known_files(corpus)
     space.catalogue.forget_files(corpus, [path for path in known if path not in entries])
     changed, labels = [], []
+    said: dict[str, list[VoteRow]] = {}
     for row in space.catalogue.clips(corpus):
         path, entry = str(row.path), entries[str(row.path)]
         if (entry.emotion, _number(entry.valence)) != (row.emotion, row.valence):
             labels.append((row.name, entry.emotion, entry.valence))
+        if entry.votes:
+            said[row.name] = as_rows(entry.votes)
         declared = (entry.speaker, entry.split.value, entry.part, entry.fold, entry.transcript)
         if declared != (row.speaker, row.split, row.part, row.fold, row.transcript):
             changed.append(
@@ -237,6 +241,7 @@ def _follow_the_table(space: Workspace, corpus: str, entries: Mapping[str, Corpu
             )
     space.catalogue.upsert_clips(corpus, changed)
     space.catalogue.set_gold_labels(corpus, labels)
+    space.catalogue.set_votes(corpus, changed_votes(space.catalogue.votes(corpus), said))
 
 
 def _number(valence: float | None) -> float | None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 PSEUDO_MARK = "+pseudo"
 """End of the names of systems that learnt from pseudo-labels."""
 OUT_OF_FOLD, HOLDOUT = "out_of_fold.parquet", "holdout.parquet"
+UNLABELLED = "unlabelled.parquet"
+"""Answers for the unlabelled clips by the supervised system, which has learnt none of their pseudo-labels; logits are divided by
+the temperature of its own out-of-fold ones: calibrated."""
 
 
 @task(name="evaluate")
@@ -81,6 +84,9 @@ def evaluate(
                 "report.json": json.dumps(report.to_json() | shift, indent=1).encode(),
                 OUT_OF_FOLD: out_of_fold[served].to_parquet(),
                 HOLDOUT: holdout.to_parquet(),
+                UNLABELLED: _unlabelled(
+                    run.space, fused, served, out_of_fold, (examples, partitions)
+                ).to_parquet(),
                 **report.figures,
             },
             meta={"served": served, "temperature": report.temperature, **report.headline},
@@ -122,6 +128,31 @@ def _out_of_fold(
             if item.view != FINAL_VIEW
         ]
     )
+
+
+def _unlabelled(
+    space: Workspace,
+    fused: Sequence[FusedView],
+    served: str,
+    out_of_fold: Mapping[str, Posteriors],
+    clips: tuple[Examples, Mapping[str, Partition]],
+) -> Posteriors:
+    """Calibrated answers for the unlabelled clips, of whom people are asked (see `UNLABELLED`)."""
+    from dataclasses import replace
+
+    from mer.evaluation.calibration import fit_temperature
+
+    examples, partitions = clips
+    system = served.removesuffix(PSEUDO_MARK)
+    system = system if system in out_of_fold else served
+    final = next(item for item in fused if item.view == FINAL_VIEW and item.system == system)
+    said = load_posteriors(space, final.posteriors)
+    place = {name: row for row, name in enumerate(examples.clip_ids)}
+    truth = examples.emotion[[place[name] for name in out_of_fold[system].clip_ids]]
+    rows = np.flatnonzero(partitions[FINAL_VIEW].unlabelled)
+    answers = said.restricted([examples.clip_ids[row] for row in rows])
+    temperature = fit_temperature(out_of_fold[system].logits, truth)
+    return replace(answers, logits=(answers.logits / temperature).astype(np.float32))
 
 
 def _scored_holdout(examples: Examples, partition: Partition) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from infra.artifacts import ArtifactRef
 from mer.adaptation.block import Block
@@ -29,12 +30,21 @@ class SnapshotPlan:
     """Whose transcripts stand in for clips that the corpus has none of."""
     detector: str = AUTO
     """Face detector by which quality is measured."""
+    targets: Literal["hard", "soft"] = "hard"
+    """Whether distributions of votes are learnt."""
 
     @classmethod
     def of(cls, recipe: Recipe) -> SnapshotPlan:
         """The plan of a recipe."""
         recogniser = next(iter(recipe.recognisers), None)
-        return cls(recipe.emotions, recipe.folds, recipe.quality, recogniser, quality_detector(recipe))
+        return cls(
+            recipe.emotions,
+            recipe.folds,
+            recipe.quality,
+            recogniser,
+            quality_detector(recipe),
+            recipe.labels.targets,
+        )
 
 
 @dataclass(frozen=True)

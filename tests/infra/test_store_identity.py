@@ -197,7 +197,9 @@ def test_a_catalogue_that_lost_its_last_transactions(tmp_path: Path) -> None:
         (tmp_path / "a" / name).unlink(missing_ok=True)
     (tmp_path / "a" / "catalogue.db").write_bytes(old)
     (lost,) = homes(tmp_path, "a")
-    with pytest.raises(CatalogueIncomplete, match=r"0 model versions and 1 promotions more.*mer rebuild"):
+    with pytest.raises(
+        CatalogueIncomplete, match=r"0 model versions, 1 promotions and 0 reviews more.*mer rebuild"
+    ):
         lost.pair()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,4 +42,5 @@ def browser(profile: Path, width: int = 1280, height: int = 900, dark: bool = Fa
         driver.set_window_size(width, height)
         yield driver
     finally:
-        driver.quit()
+        with suppress(Exception):  # it may have been killed
+            driver.quit()
