@@ -49,6 +49,7 @@ from flows.cli.predict import register as register_predict
 from flows.cli.prune import prune
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
+from flows.cli.report import report
 from flows.cli.simulating import or_simulates
 from flows.cli.watch import register as register_watch
 from flows.cli.worker import worker
@@ -285,6 +286,7 @@ def evaluate(
     show_evaluation(model, version, out)
 
 
+app.command()(report)
 register_models(app)
 app.command()(quality)
 app.command()(check)
