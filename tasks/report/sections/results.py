@@ -103,7 +103,7 @@ def _differences(found: Collected) -> list[Block]:
     rows, dots = [], []
     for row in range(count):
         at = (*before, row)
-        name = system_title(str(document.value(*at, "minus")))
+        name = str(document.value(*at, "minus"))
         accuracy, score = (document.figure(*at, one, form="signed") for one in ("accuracy", "waf"))
         low, high = (document.figure(*at, f"waf_{end}", form="signed") for end in ("low", "high"))
         rows.append(
@@ -111,7 +111,7 @@ def _differences(found: Collected) -> list[Block]:
              Range(low=low, high=high), verdict(low, high))
         )  # fmt: skip
         dots.append(Dot(label=str(document.value(*at, "minus")), point=score, low=low, high=high))
-    columns = ("the served system", "accuracy", "95 %", "WAF", "95 %", "difference of WAF")
+    columns = ("the served system", "accuracy", "95 %", "WAF", "95 %", "by WAF it is")
     zero = dots[0].point.model_copy(update={"value": 0.0})
     return [
         Table(
@@ -161,7 +161,7 @@ def _against(found: Collected) -> list[Block]:
     return [
         Table(
             caption=f"Against {name}, on the clips that neither was trained on",
-            columns=("score", "this version", name, "difference", "95 %", "difference"),
+            columns=("score", "this version", name, "difference", "95 %", "this version is"),
             rows=tuple(rows),
         ),
         Remark(parts=("Paired bootstrap of ", groups, f" {compared.resampled} on ", clips, " clips.")),
