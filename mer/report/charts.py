@@ -68,10 +68,9 @@ def lines(block: Lines) -> Markup:
     every = [one for series in block.series for one in (*series.y, *series.low, *series.high)]
     known = [value for one in every if math.isfinite(value := _number(one))]
     across = [value for series in block.series for value in series.x] or [0.0, 1.0]
-    rows, columns = (
-        ticks(min(known, default=0.0), max(known, default=1.0)),
-        ticks(min(across), max(across), 7),
-    )
+    rows = ticks(min(known, default=0.0), max(known, default=1.0))
+    whole = all(value.is_integer() for value in across)
+    columns = ticks(min(across), max(across), 7, whole=whole)
     drawn, x, y = _axes(columns, rows, block.x_label, block.y_label)
     if block.shade is not None:
         left, right = (x(value) for value in block.shade)

@@ -1,6 +1,7 @@
 """Where a report's figures come from, looked up anew: a second, plain way from a source to its number.
 
-A source is `ARTIFACT/FILE#POINTER`, `ARTIFACT/FILE?QUERY`, `snapshot?QUERY`, `comparison?QUERY` or `catalogue?QUERY` (docs/report.md).
+A source is `ARTIFACT/FILE#POINTER`, `ARTIFACT/FILE?QUERY`, `snapshot?QUERY`, `comparison?QUERY` or `catalogue?QUERY`: see
+docs/report.md.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class ShownFigures(HTMLParser):
         tags = {tag for tag, _ in self._open}
         if source is not None:
             self.figures.append((source, data.strip()))
-        elif not tags & {"style", "svg", "th", "code", "caption"} and re.fullmatch(r"\s*[+−-]?[\d,]*\.?\d+\s*%?\s*", data):
+        elif not tags & {"style", "svg", "th", "code", "caption"} and re.fullmatch(
+            r"\s*[+−-]?[\d,]*\.?\d+\s*%?\s*", data
+        ):
             self.bare.append(data)
 
 
@@ -122,7 +125,9 @@ class Sources:
             assert self.row.snapshot_id is not None
             artifact, _, file = place.partition("/")
             posteriors = Posteriors.from_parquet(self.space.artifacts.read(self._artifact(artifact), file))
-            dataset = earlier_dataset.fn(self._corpus, SnapshotPlan.of(self.package.recipe), self.row.snapshot_id)
+            dataset = earlier_dataset.fn(
+                self._corpus, SnapshotPlan.of(self.package.recipe), self.row.snapshot_id
+            )
             assert dataset is not None
             examples = load_examples(self.space, dataset).examples
             folds = dict(zip(examples.clip_ids, examples.fold.tolist(), strict=True))
@@ -185,7 +190,10 @@ class Sources:
         rows = [row for row in range(len(clips)) if min(int(shares[row].max() * bins), bins - 1) == number]
         if measure == "binned":
             return float(len(rows))
-        values = [float(shares[row].max()) if measure == "confidence" else float(shares[row].argmax() == truth[row]) for row in rows]
+        values = [
+            float(shares[row].max()) if measure == "confidence" else float(shares[row].argmax() == truth[row])
+            for row in rows
+        ]
         return _ratio(sum(values), len(values))
 
     def _members(self, asked: dict[str, str]) -> float:
@@ -257,8 +265,9 @@ def wrong_figures(page: str, sources: Sources) -> list[str]:
     for source, text in shown.figures:
         said, off = number_of(text)
         there = sources.look_up(source)
-        if (said is None) != (there is None or not math.isfinite(there)):
-            wrong.append(f"{source}: shown {text}, found {there}")
-        elif said is not None and there is not None and abs(said - there) > off:
+        known = there is not None and math.isfinite(there)
+        if not known and said is None:
+            continue
+        if not known or said is None or abs(said - float(there or 0.0)) > off:
             wrong.append(f"{source}: shown {text}, found {there}")
     return wrong

@@ -56,7 +56,7 @@ def _study(kept: Document, stream: str) -> list[Block]:
             y_label="score, held-out speakers",
             series=tuple(series),
             shade=(start + 0.5, stop + 0.5),
-            shade_label=f"layers {start + 1} to {stop}, the best block",
+            shade_label=f"{layers_text(start, stop)}, the best block",
         ),
         Table(
             caption=f"{stream}: what each view chose by its own training clips",
@@ -75,4 +75,9 @@ def _study(kept: Document, stream: str) -> list[Block]:
 
 def _block(kept: Document, stream: str, view: str) -> str:
     start, stop = kept.value(stream, view, "best_block")
-    return f"layers {start + 1} to {stop}"
+    return layers_text(start, stop)
+
+
+def layers_text(start: int, stop: int) -> str:
+    """What a block of layers is called; layers are counted from 1."""
+    return f"layer {stop}" if stop == start + 1 else f"layers {start + 1} to {stop}"
