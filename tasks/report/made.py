@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from prefect import task
 
-from infra.observing import logged
 from tasks.report.written import WrittenReport, keep_report
 from tasks.stage.references import ModelVersion
 from tasks.stage.workspace import workspace
@@ -22,9 +21,8 @@ def make_report(version: ModelVersion, parent_run: str | None) -> WrittenReport:
         parent_run: tracked run that made it; None: none is told.
     """
     space = workspace()
-    with logged(model=version.name):
-        row = space.catalogue.model_version(version.name, version.version)
-        written, report = keep_report(space, row)
+    row = space.catalogue.model_version(version.name, version.version)
+    written, report = keep_report(space, row)
     if parent_run is not None:
         space.tracker.log_run(
             parent_run,

@@ -18,7 +18,7 @@ from mer.recipes import recipe_names
 
 COMMANDS = (
     "demo-data", "recipes", "ingest", "features", "layers", "adapt", "align", "train", "refresh", "drift", "search", "run",
-    "predict", "quality", "evaluate", "models", "status", "up", "down", "deploy",
+    "predict", "quality", "evaluate", "report", "models", "status", "up", "down", "deploy",
 )  # fmt: skip
 
 
