@@ -47,7 +47,9 @@ def behind(block: Chart) -> Table | None:
         case Lines():
             return _of_lines(block)
         case Bars():
-            rows = [(name, *values) for name, values in zip(block.groups, block.values, strict=True)]
+            rows: list[tuple[Cell | Range, ...]] = [
+                (name, *values) for name, values in zip(block.groups, block.values, strict=True)
+            ]
             return Table(caption=block.title, columns=("", *block.series), rows=tuple(rows))
         case Reliability():
             bins = [

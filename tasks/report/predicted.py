@@ -87,7 +87,7 @@ class Predicted:
             tuple(self.part[row] for row in at), self.fold[at],
         )  # fmt: skip
 
-    def figure(self, value: float | None, measure: str, form: Form = "score", **of: str | int) -> Figure:
+    def figure(self, value: float | None, measure: str, form: Form = "score", /, **of: str | int) -> Figure:
         """A number with its source: what is measured, of which clips."""
         query = urlencode({"measure": measure, **{name: str(text) for name, text in of.items()}})
         return Figure(value=value, source=f"{self.source}?{query}", form=form)
