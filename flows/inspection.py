@@ -18,6 +18,7 @@ from infra.modes import as_the_user_writes
 from infra.observing import observe
 from infra.settings import load_settings
 from infra.whole_files import write_whole
+from tasks.report.written import home_page
 from tasks.serve import approval, by_hand
 from tasks.serve.comparison import compare_versions, version_named
 from tasks.serve.library import model_named, version_of
@@ -116,6 +117,9 @@ def show_evaluation(model: str, version: int | None, out: Path | None) -> None:
                 if path.suffix in (".json", ".png"):
                     write_whole(out / path.name, path.read_bytes(), sweep=True)
         console.print(f"report.json and figures are in {out}")
+    page = home_page(space.settings, row.name, row.version)
+    where = f"in {page}" if page.is_file() else f"by `mer report {row.name} --version {row.version}`"
+    console.print(f"all of it, with charts: the report {where}", markup=False, soft_wrap=True)
 
 
 def show_comparison(model: str, version: int | None, against: str) -> None:

@@ -108,6 +108,7 @@ def learnt_by_study(
             read_layer=int(result.meta["best_layer"]) if layered else None,
             layer_count=str(result.meta["scores"]).count(","),
             block=Block(int(result.meta["start"]), int(result.meta["stop"])),
+            study=result.ref,
         )
         for view, result in results.items()
     }

@@ -21,6 +21,7 @@ from flows.options import RetrainOptions
 from flows.pipeline_flow import pipeline_flow
 from flows.pretrain import pretrain_views
 from flows.progress import EVALUATION, REGISTRATION, begin_stage, plan_stages
+from flows.report import keep_figures, report_of_run, show_report_path
 from flows.reporting import show_promotion, show_refit, show_remarks, show_tracked_run
 from flows.result_table import show_systems
 from flows.self_training import refresh_pseudo_labels
@@ -95,6 +96,7 @@ def retrained(options: RetrainOptions) -> RetrainReport | None:
         view = experiment.served_view
         begin_stage(EVALUATION)
         evaluation = evaluate(view, fused, served, recipe.label_shift)
+        keep_figures(experiment, fused, served, evaluation)
         final = next(item for item in fused if item.view == FINAL_VIEW and item.system == served)
         domain = find_domain(experiment)
         registered = RegisteredAs(model, experiment.recipe, refit.origin)
@@ -107,11 +109,13 @@ def retrained(options: RetrainOptions) -> RetrainReport | None:
                 promotion = gate_and_promote(
                     dataset, options.gate(recipe), version, evaluation, fencing_token
                 )
+        report = report_of_run(version, parent_run if page is not None else None)
     show_systems(read_report(evaluation), dataset)
     show_promotion(version, promotion)
     gate_decided(version, promotion)
     ask_for_approval(version, promotion)
     show_tracked_run(page)
+    show_report_path(report)
     return RetrainReport(version, promotion, served, dict(version.metrics), refit.lines)
 
 

@@ -27,7 +27,7 @@ MARK = ".private"
 """File in a home whose modes were seen to."""
 _OURS = (
     "backups", "cache", "catalogue.db*", "checkpoints", "data", "failures", "logs", "mlflow", "objects", "optuna.db*", "prefect",
-    "services", "spool", "supervisor", "weights", "worker*",
+    "reports", "services", "spool", "supervisor", "weights", "worker*",
 )  # fmt: skip
 """What we write in a home: `MER_HOME` may name a folder that holds other things, which are none of our business."""
 

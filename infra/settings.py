@@ -299,6 +299,11 @@ class Settings(BaseSettings):
         return self.home / "services"
 
     @property
+    def reports_folder(self) -> Path:
+        """Reports of model versions."""
+        return self.home / "reports"
+
+    @property
     def logs_folder(self) -> Path:
         """Tracebacks of errors that no message explains."""
         return self.home / "logs"

@@ -192,10 +192,15 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.{_DIGITS}f}"
 
 
-def _field(text: str) -> str:
+def spreadsheet_safe(text: str) -> str:
+    """The text of a cell, marked by an apostrophe where a spreadsheet would compute it, or where it begins with one itself."""
     # A name that starts like a formula must not run when the file is opened in a spreadsheet. One that starts with the mark that
     # prevents it gets the mark as well, so that reading takes off exactly what writing put on.
-    safe = f"'{text}" if text[:1] in _FORMULA and text else text
+    return f"'{text}" if text[:1] in _FORMULA and text else text
+
+
+def _field(text: str) -> str:
+    safe = spreadsheet_safe(text)
     return f'"{safe.replace(chr(34), chr(34) * 2)}"' if any(c in safe for c in ',"\n\r') else safe
 
 

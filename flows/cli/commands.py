@@ -52,6 +52,7 @@ from flows.cli.quality import quality
 from flows.cli.recipes import recipes
 from flows.cli.serve import register as register_serve
 from flows.cli.review import register as register_review
+from flows.cli.report import report
 from flows.cli.simulating import or_simulates
 from flows.cli.watch import register as register_watch
 from flows.cli.worker import worker
@@ -289,6 +290,7 @@ def evaluate(
     show_evaluation(model, version, out)
 
 
+app.command()(report)
 register_models(app)
 register_review(app)
 app.command()(quality)

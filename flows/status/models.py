@@ -9,6 +9,7 @@ from rich.markup import escape
 from infra.catalogue import PromotionRow
 from infra.catalogue.approvals import APPROVED
 from infra.tracking.registry import RegistryModel
+from tasks.report.written import home_page
 from tasks.serve.registry import registry_lines, registry_models
 from tasks.stage.workspace import Workspace
 
@@ -23,6 +24,7 @@ def models(space: Workspace) -> Iterator[str]:
             until = f" until {row.expires_at:%Y-%m-%d %H:%M} UTC" if row.expires_at is not None else ""
             yield f"  version {row.version} waits{until} for approval: `mer models {escape(model.name)} --approve {row.version}`"
         yield from _growth(space, model.name)
+        yield from _report(space, model)
         yield f"  {escape(said[model.name])}"
 
 
@@ -33,6 +35,14 @@ def _served(space: Workspace, model: RegistryModel) -> str:
         return f"no champion, {count} version{'' if count == 1 else 's'}"
     last = audit[-1]
     return f"champion is version {last.version} since {last.created_at:%Y-%m-%d %H:%M} UTC, {_action(last)}"
+
+
+def _report(space: Workspace, model: RegistryModel) -> Iterator[str]:
+    """The report of the champion, or of the newest version where there is none."""
+    newest = max((version.number for version in model.versions), default=0)
+    page = home_page(space.settings, model.name, model.aliases.get("champion", newest))
+    if page.is_file():
+        yield f"  report {escape(str(page))}"
 
 
 def _growth(space: Workspace, model: str) -> Iterator[str]:

@@ -22,10 +22,13 @@ from tasks.prune.files import sweep_bucket_copies, sweep_copies, sweep_logs, swe
 from tasks.prune.mlflow_runs import sweep_tracked_runs
 from tasks.prune.report import Cleanup, OutOfTime
 from tasks.prune.window import Window, window
+from tasks.report.run_results import KIND as FIGURES
 from tasks.stage.stage_record import settle_killed_stages
 from tasks.stage.workspace import Workspace
 
 LOCK = "prune.lock"
+EVALUATION = "evaluation"
+"""Kind of an evaluation, and what the figures of a run call the key of theirs."""
 
 
 class PruneAtWork(InfraError):
@@ -98,6 +101,11 @@ def _rows_that_refer(
         catalogue.retire_versions(versions, old.used_before, dry_run=dry_run),
     )
     kept = catalogue.referred_artifacts(versions, old.used_before)
+    kept |= {  # what its run kept for the report of a version
+        (record.ref.kind, record.ref.key)
+        for record in catalogue.artifacts(FIGURES)
+        if (EVALUATION, str(record.ref.meta.get(EVALUATION))) in kept
+    }
     used = {name for name, at in uses.items() if at >= old.used_before}
     cleanup.kind(
         "rejected generations",

@@ -154,6 +154,8 @@ class LearntStream:
     """Transformer layers of the encoder (hidden states 0 .. layer_count); 0: no study."""
     block: Block | None = None
     """Layers to adapt: named by the recipe, or chosen on this view's training clips."""
+    study: ArtifactRef | None = field(default=None, compare=False)
+    """Layer study that chose; for the report, no stage reads it."""
     adapter: ArtifactRef | None = None
     adapted: FeatureSetRef | None = None
     alignment: ArtifactRef | None = None

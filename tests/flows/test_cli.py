@@ -18,7 +18,7 @@ from mer.recipes import recipe_names
 
 COMMANDS = (
     "demo-data", "recipes", "describe", "ingest", "features", "layers", "adapt", "align", "train", "refresh", "drift", "search",
-    "run", "predict", "quality", "evaluate", "models", "status", "up", "down", "deploy",
+    "run", "predict", "quality", "evaluate", "report", "review", "serve", "models", "status", "up", "down", "deploy",
 )  # fmt: skip
 
 
