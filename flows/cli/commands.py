@@ -50,9 +50,9 @@ from flows.cli.predict import register as register_predict
 from flows.cli.prune import prune
 from flows.cli.quality import quality
 from flows.cli.recipes import recipes
-from flows.cli.serve import register as register_serve
-from flows.cli.review import register as register_review
 from flows.cli.report import report
+from flows.cli.review import register as register_review
+from flows.cli.serve import register as register_serve
 from flows.cli.simulating import or_simulates
 from flows.cli.watch import register as register_watch
 from flows.cli.worker import worker

@@ -21,8 +21,8 @@ from mer.recipes import FoldPlan
 from mer.training.feasibility import fold_problem, missing_in_folds, training_feasibility
 from tasks.data.equal_contents import equal_contents, with_settled_labels
 from tasks.data.quality import filtered
-from tasks.stage.looking import is_looking
 from tasks.data.reviewed import labels_of_today
+from tasks.stage.looking import is_looking
 from tasks.stage.references import DatasetRef, SnapshotPlan, View
 from tasks.stage.run import Produced, StageRun, run_stage
 from tasks.stage.workspace import Workspace, workspace
