@@ -1,6 +1,9 @@
-"""A picture of what a command prints, as SVG; how the pictures of this folder were made:
+"""A picture of what commands print, as SVG; how the picture of this folder was made (60 clips of RAVDESS, a run that was killed):
 
-FORCE_COLOR=1 COLUMNS=80 mer run --corpus clips --emotions auto | python docs/images/record.py > docs/images/first_run.svg
+    export FORCE_COLOR=1 COLUMNS=80
+    { echo '$ mer check clips --emotions auto'; mer check clips --emotions auto; echo
+      echo '$ mer describe demo --name demo-200-2023'; mer describe demo --name demo-200-2023; } \\
+      | python docs/images/record.py > docs/images/check_and_describe.svg
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ def picture(printed: str, title: str) -> str:
     for line in printed.splitlines():
         console.print(Text.from_ansi(line), soft_wrap=False)
     svg = console.export_svg(title=title)
-    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace(
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace(
         "Fira Code, monospace", "monospace"
     )
+    return "".join(f"{line.rstrip()}\n" for line in svg.splitlines())
 
 
 if __name__ == "__main__":

@@ -99,12 +99,12 @@ def _wrapped(text: str) -> list[str]:
 
 def _row(name: str, reads: str, there: str) -> str:
     """Three columns; what is too long for its own goes on in the next line."""
-    middle = WIDTH - NAME - HERE - 2 if there else WIDTH - NAME - 1
+    middle = WIDTH - NAME - HERE - 3 if there else WIDTH - NAME - 1
     names, read, here = wrap(name, NAME), wrap(reads, middle, break_on_hyphens=False), wrap(there, HERE)
     rows = max(len(names), len(read), len(here))
     columns = [[*texts, *[""] * (rows - len(texts))] for texts in (names, read, here)]
     return "\n".join(
-        f"{one:<{NAME}} {two:<{middle}} {three}".rstrip() for one, two, three in zip(*columns, strict=True)
+        f"{one:<{NAME}} {two:<{middle}}  {three}".rstrip() for one, two, three in zip(*columns, strict=True)
     )
 
 

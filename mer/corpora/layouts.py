@@ -86,7 +86,11 @@ def _is_called_labels(tables: Sequence[Path]) -> bool:
 
 
 def _could_be(formats: Sequence[str]) -> list[str]:
-    return [f"it also looks like {', '.join(formats)}: --format reads it as that"] if formats else []
+    return (
+        [f"it also looks like {', '.join(formats)}: --format {' or '.join(formats)} reads it as that"]
+        if formats
+        else []
+    )
 
 
 def _could_have_labels(root: Path, media: Sequence[Path]) -> list[str]:

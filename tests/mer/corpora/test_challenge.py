@@ -121,7 +121,7 @@ def test_the_format_can_be_named(tmp_path: Path) -> None:
     touch(tmp_path, "train/x.mp4")
     found = recognise(tmp_path, emotions=MER_EMOTIONS)
     assert found.format == "mertools"
-    assert "it also looks like mer2023: --format reads it as that" in found.notes
+    assert "it also looks like mer2023: --format mer2023 reads it as that" in found.notes
     assert [
         e.name
         for e in recognise(tmp_path, emotions=MER_EMOTIONS, options=ReadingOptions(format="mer2023")).entries
