@@ -44,6 +44,7 @@ ALLOWED = {
     "mer/demo/clip_file.py write_clip": "fills a temporary file of `write_whole`",
     "tasks/serve/destination.py _rescued": "where answers go that no other place takes",
     "tasks/serve/served_model.py load_served": "a clip to warm up by: in the system's temporary folder",
+    "tasks/serve/sound_stretches.py sound_stretches": "stretches of a sound to be read: in the system's temporary folder",
     "flows/service/uploading.py stored": "what clients send, for as long as it is read: in the system's temporary folder",
     "tasks/prune/files.py _take_copy": "moves a folder out of everybody's way, to remove it",
     "tasks/prune/files.py sweep_bucket_copies": "moves a folder out of everybody's way, to remove it",

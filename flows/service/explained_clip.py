@@ -6,7 +6,7 @@ Pictures and waveform come out of contained decoding; nothing here opens the fil
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mer.predictor.modality_shares import ModalityShare
+    from tasks.serve.sound_stretches import Stretch
 
 PEAKS, PICTURES, PICTURE_PIXELS = 240, 8, 128
 _RATE = 8_000
@@ -70,6 +71,17 @@ class ClipInSmall(BaseModel):
     pictures: tuple[Picture, ...] = Field(description="At the middles of equal parts; empty: no pictures.")
 
 
+class SoundStretch(BaseModel):
+    """A part of the sound, and what it alone says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    begin: float = Field(ge=0, description="Seconds.")
+    end: float = Field(ge=0, description="Seconds.")
+    discrete: str = Field(description="The most probable class.")
+    probabilities: dict[str, float]
+
+
 class ExplainedClip(BaseModel):
     """The answer for a clip, and what it rests on."""
 
@@ -79,10 +91,19 @@ class ExplainedClip(BaseModel):
     words: tuple[str, ...] = Field(default=(), description="The flags, and a status other than ok, in words.")
     modalities: tuple[ExplainedModality, ...] = ()
     transcript: str | None = Field(default=None, description="What was known to be spoken.")
+    stretches: tuple[SoundStretch, ...] = Field(
+        default=(),
+        description="What the sound alone says, stretch by stretch; empty: too short, or not known.",
+    )
     media: ClipInSmall | None = Field(default=None, description="Null where the file cannot be read.")
 
 
-def explained_clip(clip: Clip, prediction: Prediction, shares: Mapping[str, ModalityShare]) -> ExplainedClip:
+def explained_clip(
+    clip: Clip,
+    prediction: Prediction,
+    shares: Mapping[str, ModalityShare],
+    stretches: Sequence[Stretch] = (),
+) -> ExplainedClip:
     """Put the answer into the form above; the file is decoded once more, in a process of its own."""
     classes = tuple(prediction.probabilities)
     return ExplainedClip(
@@ -90,6 +111,15 @@ def explained_clip(clip: Clip, prediction: Prediction, shares: Mapping[str, Moda
         words=in_words(prediction),
         modalities=tuple(_explained(name, share, classes) for name, share in shares.items()),
         transcript=clip.transcript,
+        stretches=tuple(
+            SoundStretch(
+                begin=stretch.begin,
+                end=stretch.end,
+                discrete=stretch.prediction.discrete or "",
+                probabilities=stretch.prediction.probabilities,
+            )
+            for stretch in stretches
+        ),
         media=clip_in_small(clip) if clip.content else None,
     )
 

@@ -25,6 +25,7 @@ from mer.clips import Clip
 from mer.predictions import Prediction
 from tasks.serve.answer_queue import QueueFull, Work
 from tasks.serve.predicted_media import Medium, UnusableMedia
+from tasks.serve.sound_stretches import sound_stretches
 from tasks.serve.uploads import clip_of_upload
 
 Answer = TypeVar("Answer")
@@ -87,7 +88,8 @@ class Asked:
             clips = [medium for medium in media if isinstance(medium[1], Clip)]
             futures = self.queued([clip for _, clip in clips if isinstance(clip, Clip)])
             together: asyncio.Future[list[Prediction]] = asyncio.gather(*map(asyncio.wrap_future, futures))
-            answers = iter(await self.waited(together, futures))
+            predicted: list[Prediction] = await self.waited(together, futures)
+            answers = iter(predicted)
             return [
                 self._unusable(medium)
                 if isinstance(medium, UnusableMedia)
@@ -107,9 +109,11 @@ class Asked:
 
     async def explain_clip(self, clip: Clip, shown: str) -> ExplainedClip:
         """The same for a clip that lies somewhere."""
-        prediction, shares = await self.work(lambda model: model.explain([clip])[0], 1)
+        (prediction, shares), stretches = await self.work(
+            lambda model: (model.explain([clip])[0], sound_stretches(model, clip)), 1
+        )
         signed = _as_sent(prediction, shown, clip)
-        return await to_thread.run_sync(explained_clip, clip, signed, shares)
+        return await to_thread.run_sync(explained_clip, clip, signed, shares, stretches)
 
     async def work(self, work: Work, clips: int) -> Any:
         """What `work` makes of the version that answers."""

@@ -1,24 +1,23 @@
-// Waveform, pictures and what the answer rests on, over the time of a clip; a click moves the player there.
+// Pictures, waveform and what the sound says, over the time of a clip; a click moves the player there.
 
 import { drawing, element } from "./dom.js";
 
 const HEIGHT = 64;
 
-export function timeline(small, media) {
+export function timeline({ media: small, stretches, prediction }, media) {
   const rows = [];
   if (small.pictures.length) {
     rows.push(element("div", { class: "strip" }, small.pictures.map((picture) =>
       element("img", { src: `data:image/jpeg;base64,${picture.jpeg}`, alt: `at ${picture.seconds.toFixed(1)} s`, width: "96", height: "72" }))));
   }
   if (small.peaks.length) rows.push(waveform(small.peaks));
-  if (small.importance?.length) rows.push(importance(small.importance, small.seconds));
   if (!rows.length) return null;
   const box = element("div", { class: "timeline" }, ...rows);
   if (small.seconds && media) {
     const cursor = element("span", { class: "cursor", "aria-hidden": "true" });
     box.append(cursor);
     const follow = () => {
-      cursor.style.left = `${(100 * media.currentTime) / small.seconds}%`;
+      cursor.style.left = `${Math.min(100, (100 * media.currentTime) / small.seconds)}%`;
     };
     media.addEventListener("timeupdate", follow);
     box.addEventListener("click", (event) => {
@@ -27,8 +26,11 @@ export function timeline(small, media) {
       follow();
     });
   }
-  return element("figure", { class: "small" }, box,
-    element("figcaption", { class: "quiet" }, [small.seconds ? `${small.seconds.toFixed(2)} s` : null, small.peaks.length ? "waveform" : "no sound", small.importance?.length ? "below: how much the answer loses where the sound is silenced" : null].filter(Boolean).join(" · ")));
+  const facts = [small.seconds ? `${small.seconds.toFixed(2)} s` : null, small.peaks.length ? "waveform" : "no sound"];
+  const shown = stretches?.length && small.seconds && prediction.discrete;
+  return element("div", {},
+    element("figure", { class: "small" }, box, element("figcaption", { class: "quiet" }, facts.filter(Boolean).join(" · "))),
+    shown ? overTime(stretches, small.seconds, prediction.discrete) : null);
 }
 
 function waveform(peaks) {
@@ -41,16 +43,19 @@ function waveform(peaks) {
     drawing("polygon", { points: [...up, ...down].join(" ") }));
 }
 
-function importance(stretches, seconds) {
-  const top = Math.max(0.01, ...stretches.map((stretch) => Math.abs(stretch.lost)));
-  return element("ol", { class: "importance", "aria-label": "What the answer loses without a stretch of the sound" }, stretches.map((stretch) => {
-    const cell = element("li", { title: `${stretch.begin.toFixed(1)} to ${stretch.end.toFixed(1)} s: ${(100 * stretch.lost).toFixed(1)} points` },
-      element("span", { class: "visually-hidden" }, `${stretch.begin.toFixed(1)} to ${stretch.end.toFixed(1)} s: ${(100 * stretch.lost).toFixed(1)} points`));
-    cell.style.left = `${(100 * stretch.begin) / seconds}%`;
-    cell.style.width = `${(100 * (stretch.end - stretch.begin)) / seconds}%`;
-    const level = element("span", { class: stretch.lost < 0 ? "level against" : "level" });
-    level.style.height = `${(100 * Math.abs(stretch.lost)) / top}%`;
-    cell.append(level);
+/** How probable the answer is by the sound alone, stretch by stretch, with the class that the stretch itself speaks for. */
+function overTime(stretches, seconds, answer) {
+  const cells = stretches.map((stretch) => {
+    const share = stretch.probabilities[answer];
+    const level = element("span", { class: "level", "aria-hidden": "true" });
+    level.style.height = `${100 * share}%`;
+    const cell = element("li", {}, level,
+      element("span", { class: "visually-hidden" }, `${stretch.begin.toFixed(1)} to ${stretch.end.toFixed(1)} s: `),
+      element("span", { class: "says" }, `${stretch.discrete === answer ? "" : `${stretch.discrete}; `}${(100 * share).toFixed(0)} %`));
+    cell.style.flexGrow = String((stretch.end - stretch.begin) / seconds);
     return cell;
-  }));
+  });
+  return element("figure", { class: "small" },
+    element("ol", { class: "stretches", "aria-label": `How probable ${answer} is by the sound alone, over time` }, cells),
+    element("figcaption", { class: "quiet" }, `How probable ${answer} is by the sound alone, stretch by stretch`));
 }

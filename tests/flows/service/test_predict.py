@@ -179,6 +179,17 @@ def test_each_modality_is_said(client: TestClient, space: Workspace) -> None:
     assert unreadable["words"]
 
 
+def test_what_the_sound_says_over_time(client: TestClient, space: Workspace, tmp_path: Path) -> None:
+    sound = write_sound(tmp_path / "long.wav", 1.9).read_bytes()
+    assert client.post("/api/predict/explain", files={"file": ("a.wav", sound)}).json()["stretches"] == []
+    limits = ServiceLimits(clip_seconds=10.0)
+    with serving(space, limits) as (other, _):
+        sound = write_sound(tmp_path / "long.wav", 3.2).read_bytes()
+        stretches = other.post("/api/predict/explain", files={"file": ("a.wav", sound)}).json()["stretches"]
+    assert [round(stretch["end"], 2) for stretch in stretches] == [1.07, 2.13, 3.2]
+    assert stretches[0]["begin"] == 0
+
+
 def test_a_stored_clip_by_its_name(client: TestClient) -> None:
     listed = client.get("/api/clips", params={"corpus": CORPUS}).json()
     assert [clip["name"] for clip in listed["clips"]] == ["a", "b", "linked"]

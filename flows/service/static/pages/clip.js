@@ -162,7 +162,7 @@ function shown(said, source) {
   const media = element("section", { class: "card", "aria-label": "The clip" },
     element("h2", {}, prediction.name),
     player.box,
-    said.media ? timeline(said.media, player.media) : null,
+    said.media ? timeline(said, player.media) : null,
     said.transcript ? element("p", { class: "words" }, element("span", { class: "quiet small" }, "Words: "), said.transcript) : null);
   const odd = said.words.map((text) => message("warn", text));
   if (!prediction.discrete) return [element("div", { class: "columns" }, media, element("section", { class: "card" }, element("h2", {}, "No answer"), ...odd))];

@@ -16,7 +16,7 @@ export async function show(root, { path, signal }) {
       ["Model", (row) => element("a", { href: `#/models/${encodeURIComponent(row.name)}` }, row.name)],
       ["Versions", (row) => String(row.versions), true],
       ["Champion", (row) => (row.champion ? `version ${row.champion}` : "none yet")],
-      ["", (row) => (row.served ? element("span", { class: "tag good" }, "answers here") : "")],
+      ["Here", (row) => (row.served ? element("span", { class: "tag good" }, "answers here") : "")],
     ], models));
   }
   return null;
@@ -31,7 +31,7 @@ async function history(root, name, signal) {
     element("section", { class: "card" },
       table("Versions (WAF: F1 averaged over classes, weighted by how often they occur)", [
         ["Version", (row) => String(row.version), true],
-        ["", (row) => row.aliases.map((alias) => element("span", { class: alias === "champion" ? "tag good" : "tag" }, alias))],
+        ["Role", (row) => row.aliases.map((alias) => element("span", { class: alias === "champion" ? "tag good" : "tag" }, alias))],
         ...scores.map((score) => [SCORES[score], (row) => (score in row.scores ? row.scores[score].toFixed(4) : ""), true]),
         ["Registered", (row) => when(row.registered)],
         ["From", (row) => origin(row)],
