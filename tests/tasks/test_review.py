@@ -20,7 +20,7 @@ from tasks.data.reviewed import labels_of_today
 from tasks.review.arrivals import WithReviews
 from tasks.review.exchange import export_queue, import_reviews
 from tasks.review.progress import review_gain, review_progress
-from tasks.review.queue import review_queue
+from tasks.review.queue import ReviewQueue, review_queue
 from tasks.stage.references import SnapshotPlan
 from tasks.stage.workspace import Workspace, workspace
 
@@ -43,7 +43,7 @@ def decide(space: Workspace, name: str, decision: Decision, annotator: str = "an
     space.catalogue.add_review(facts)
 
 
-def queue(space: Workspace, order: Order = Order.UNCERTAINTY):
+def queue(space: Workspace, order: Order = Order.UNCERTAINTY) -> ReviewQueue:
     champion = space.catalogue.champion(MODEL)
     assert champion is not None
     return review_queue(space, champion, order)
