@@ -76,7 +76,7 @@ def modality_shares(
             masked = system.posteriors(_without(tables, own)).probabilities(package.temperature)
             lost = together[rows, best] - masked[rows, best]
         weights = _weights(answers.stream_weights, own)
-        for row in rows:
+        for row in range(len(rows)):
             is_there = bool(present[row])
             shares[row][modality] = ModalityShare(
                 streams=tuple(names),
@@ -116,7 +116,8 @@ def _present(tables: LevelTables, names: set[str], count: int) -> NDArray[np.boo
 
 def _weights(weights: PerStream, names: set[str]) -> NDArray[np.float64]:
     columns = [column for column, name in enumerate(weights.streams) if name in names]
-    return weights.values[:, columns].sum(axis=1)
+    summed: NDArray[np.float64] = weights.values[:, columns].sum(axis=1)
+    return summed
 
 
 def _known(values: NDArray[np.float32] | None, row: int) -> float | None:

@@ -60,8 +60,8 @@ def listed_stages(results: RunResults) -> tuple[Stage, ...]:
     """The artifacts of the run that figures come from, in a fixed order."""
     stages: list[Stage] = []
     for view, inputs in results.inputs.items():
-        for name, item in inputs.items():
-            learnt = item.learnt
+        for name, stream in inputs.items():
+            learnt = stream.learnt
             made = {"layer study": learnt.study, "adaptation": learnt.adapter, "alignment": learnt.alignment}
             stages += [Stage(role, name, view, ref) for role, ref in made.items() if ref is not None]
     for item in results.fused:

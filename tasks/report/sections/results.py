@@ -6,7 +6,7 @@ from typing import Any
 
 from mer.errors import ConfigError
 from mer.recipes.systems import FROZEN, FUSED, LOGISTIC
-from mer.report.blocks import Block, Dot, Dots, Range, Remark, Section, Table
+from mer.report.blocks import Block, Cell, Dot, Dots, Range, Remark, Section, Table
 from mer.report.figures import Figure, Form
 from tasks.report.collected import Collected
 from tasks.report.documents import Document
@@ -27,7 +27,7 @@ def results(found: Collected) -> Section:
     blocks: list[Block] = [_systems(report, rows)]
     if len(rows) > 1:
         blocks.append(_dots(report, rows))
-    about = [
+    about: list[Cell] = [
         "Chance: ",
         report.figure("chance"),
         " is the accuracy of always naming the most frequent class.",
