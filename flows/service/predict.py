@@ -54,7 +54,9 @@ def router(service: Service) -> APIRouter:
 
     @routes.post("/batch", summary="Several clips")
     async def predict_batch(
-        files: Annotated[list[UploadFile], File(description="Media files; the answers come in their order.")],
+        files: Annotated[
+            list[UploadFile], File(min_length=1, description="Media files; the answers come in their order.")
+        ],
     ) -> Predictions:
         return Predictions(predictions=tuple(await asked.predict(files, [None] * len(files))))
 

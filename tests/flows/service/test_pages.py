@@ -21,7 +21,7 @@ from infra.services.servers import free_port
 from tasks.stage.workspace import workspace
 
 pytestmark = pytest.mark.slow
-PATIENCE = 120.0
+PATIENCE = 240.0
 LOOKS = [(1280, False), (1280, True), (400, False), (400, True)]
 SHOWN_HOME = os.environ.get("MER_TEST_SHOWN_HOME", "")
 """A home whose pages are looked at by people instead of the made one."""
@@ -60,10 +60,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         except OSError:
             return False
 
-    wait_for(ready, "a model that answers")
-    yield url
-    process.terminate()
-    process.wait(30)
+    try:
+        wait_for(ready, "a model that answers")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def text_of(driver: Any, css: str) -> str:
