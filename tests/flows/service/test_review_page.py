@@ -226,7 +226,7 @@ def test_every_key(server: Server, tmp_path: Path) -> None:
 
 
 def requested(driver: Any) -> list[str]:
-    """Addresses that the page asked for; the browser's own pages are `chrome:`."""
+    """Addresses that the page asked for; the browser's own pages are `chrome:` and the like."""
     log = driver.requests = [
         *getattr(driver, "requests", []),
         *driver.get_log("performance"),
@@ -237,7 +237,7 @@ def requested(driver: Any) -> list[str]:
         for message in messages
         if message["method"] == "Network.requestWillBeSent"
     ]
-    return [address for address in asked if not address.startswith(("chrome:", "data:"))]
+    return [address for address in asked if not address.startswith(("chrome:", "chrome-untrusted:", "data:"))]
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (400, False), (1280, True), (400, True)])
