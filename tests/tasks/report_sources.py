@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 from html.parser import HTMLParser
@@ -22,6 +23,7 @@ from mer.evaluation.calibration import cross_fitted_probabilities
 from mer.evaluation.metrics import waf
 from mer.posteriors import Posteriors
 from mer.predictor.package import RECORD, ModelPackage
+from tasks.data.agreement import corpus_agreement
 from tasks.data.dataset import earlier_dataset, load_examples
 from tasks.report.run_figures import found_figures
 from tasks.serve.comparison import compare_versions
@@ -223,7 +225,23 @@ class Sources:
             rows = catalogue.generations(self._corpus, self.package.recipe.name)
             (row,) = [one for one in rows if one.key == key]
             return _of_generation(row, asked["field"])
+        if (field := asked.get("votes")) is not None:
+            found = getattr(corpus_agreement(self.space, self._corpus), field)
+            return None if found is None else float(found)
+        if (annotator := asked.get("votes_of")) is not None:
+            return self._votes_of(annotator, asked["field"])
         return self._quality(asked["quality"], asked["field"])
+
+    def _votes_of(self, annotator: str, field: str) -> float | None:
+        """Compared with most of the others, counted clip by clip; ties of the others are not compared."""
+        compared = same = 0
+        for votes in self.space.catalogue.votes(self._corpus).values():
+            others = Counter(vote.emotion for vote in votes if vote.annotator != annotator)
+            most = [emotion for emotion, count in others.items() if count == max(others.values())]
+            for vote in votes:
+                if vote.annotator == annotator and len(most) == 1:
+                    compared, same = compared + 1, same + (vote.emotion == most[0])
+        return float(compared) if field == "compared" else _ratio(same, compared)
 
     def _quality(self, column: str, field: str) -> float | None:
         from mer.recipes.face_detectors import quality_detector

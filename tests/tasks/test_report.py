@@ -12,6 +12,7 @@ import pytest
 from report_sources import ShownFigures, Sources, wrong_figures
 from report_version import MadeUp, register_version
 
+from infra.catalogue.votes import VoteRow
 from mer.report.page import render
 from tasks.report.build import collected, report_data, tracked_metrics
 from tasks.report.made import make_report
@@ -72,7 +73,16 @@ def test_what_an_earlier_run_did_not_keep_is_said(home: Workspace) -> None:
     found = collected(home, row)
     data = report_data(found)
     absent = {section.name: section.absent for section in data.sections if section.absent}
-    assert set(absent) == {"weights", "layers", "alignment", "maps", "label-shift", "curves", "search"}
+    assert set(absent) == {
+        "weights",
+        "layers",
+        "alignment",
+        "maps",
+        "label-shift",
+        "curves",
+        "search",
+        "agreement",
+    }
     assert all("\n" not in text and text.endswith(".") for text in absent.values())
     assert len(data.sections) == len(SECTIONS)
     assert wrong_figures(render(data), Sources(home, row, found.against)) == []
@@ -91,6 +101,22 @@ def test_hostile_names_are_text_and_predictions_are_those_of_all_scored_clips(ho
     first = rows[0]
     assert sum(float(first[f"p_{name}"]) for name in ("angry", "happy", "sad")) == pytest.approx(1, abs=1e-5)
     assert float(first[f"p_{first['answer']}"]) == float(first["confidence"])
+
+
+def test_votes_of_annotators_are_a_section(home: Workspace) -> None:
+    row = register_version(home, MadeUp(prefix="voted"), "voted")
+    names = [clip.name for clip in home.catalogue.clips("voted")][:6]
+    said = ["angry", "angry", "happy"]
+    votes = {
+        name: [VoteRow(f"<b>{who}", said[(place + who) % 3], 1.0, None) for who in range(3)]
+        for place, name in enumerate(names)
+    }
+    home.catalogue.set_votes("voted", votes)
+    page = render(report_data(collected(home, row)))
+    assert "Krippendorff" in page
+    assert "&lt;b&gt;0" in page
+    assert "<b>0" not in page
+    assert wrong_figures(page, Sources(home, row, None)) == []
 
 
 def test_a_large_corpus_stays_small_and_quick(home: Workspace) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mer.report.blocks import Section
 from tasks.report.collected import Collected
+from tasks.report.sections.agreement import agreement
 from tasks.report.sections.alignment import alignment
 from tasks.report.sections.classes_taken import confusion
 from tasks.report.sections.clips import clips
@@ -28,6 +29,7 @@ SECTIONS: tuple[Callable[[Collected], Section], ...] = (
     results,
     decision,
     trained_on,
+    agreement,
     confusion,
     groups,
     reliability,
