@@ -27,6 +27,7 @@ from mer.label_shift.config import LabelShiftConfig
 from mer.names import check_name, is_stored
 from mer.quality.filters import QualityFilter
 from mer.recipes.ensemble import EnsembleConfig
+from mer.recipes.fold_plan import FoldPlan
 from mer.recipes.members import (
     NEURAL,
     SEARCHED,
@@ -46,30 +47,10 @@ from mer.training.refit import RefitConfig
 from mer.votes.config import LabelsConfig
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FoldPlan(_Frozen):
-    """Evaluation protocol: outer speaker-independent folds, and validation speakers inside the training folds."""
-
-    count: int = Field(
-        default=5, ge=2, le=20, description="Number of outer folds, where the corpus publishes none."
-    )
-    use_published: bool = Field(
-        default=True, description="Use the corpus' own `fold` column when it has one."
-    )
-    validation_share: float = Field(
-        default=0.2,
-        gt=0.0,
-        lt=0.5,
-        description="Share of training clips (whole speakers) held out to choose by.",
-    )
-    seed: int = Field(default=7, ge=0, description="Seed of the fold assignment.")
-
-
-class Recipe(_Frozen):
+class Recipe(BaseModel):
     """One system, from clips to a served model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="Registered model name, and the name of the flow's runs.")
     description: str = Field(default="", description="One line for listings.")
@@ -342,6 +323,11 @@ class Recipe(_Frozen):
         return self.require_audio and any(
             not self.streams[name].features.precomputed for name in self._speech()
         )
+
+    @property
+    def hears(self) -> bool:
+        """Whether it reads the sound of clips."""
+        return bool(self._speech())
 
     def table_name(self, stream: str) -> str:
         """What fusions call a stream: its modality, or `<modality>/<name>` where it has a name besides."""

@@ -42,7 +42,7 @@ def run_figures(results: RunResults) -> StageResult:
         )
 
     return run_stage(
-        KIND,
+        "figures",
         inputs={
             "evaluation": results.evaluation.sha256,
             "stages": [[stage.role, stage.name, stage.view, stage.ref.sha256] for stage in stages],

@@ -40,7 +40,7 @@ def sound_stretches(model: ServedModel, clip: Clip) -> tuple[Stretch, ...]:
         model: what answers; one that cannot do without the other modalities gives none.
         clip: decoded once more, in a process of its own.
     """
-    if "acoustic" not in model.modalities or not model.predictor.system.abilities.missing_streams:
+    if not model.predictor.package.recipe.hears or not model.predictor.system.abilities.missing_streams:
         return ()
     try:
         sound = shared_media().decode_audio(clip.path, max_seconds=_LONGEST_SECONDS)

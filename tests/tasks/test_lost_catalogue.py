@@ -171,7 +171,7 @@ def test_an_old_backup_says_what_it_lacks_and_is_completed(space: Workspace) -> 
     with pytest.raises(CatalogueError, match="mer restore --anyway"):
         restore_home(settings, None, anyway=False)
     done = restore_home(settings, None, anyway=True)
-    assert "1 promotions more" in done.remark
+    assert "1 promotions and 0 reviews more" in done.remark
     assert done.before is not None
     with pytest.raises(CatalogueIncomplete, match="mer rebuild"):
         reopened()
