@@ -12,9 +12,11 @@ from typing import Any
 from prefect import task
 
 from infra.artifacts import ArtifactRef
+from mer.recipes.systems import choices_of
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import clip_ids_of
 from tasks.data.streams import read_contents, tables_identity, vector_level
+from tasks.learn.implementations import choice_implementations
 from tasks.report.run_results import KIND, STAGES, RunResults, listed_stages, served_choice
 from tasks.stage.run import Produced, StageResult, StageRun, run_stage
 from tasks.stage.workspace import Workspace
@@ -54,7 +56,14 @@ def run_figures(results: RunResults) -> StageResult:
         },
         config={"served": results.served, "emotions": list(results.view.dataset.emotions)},
         produce=produce,
+        implementations=_implementations(results),
     )
+
+
+def _implementations(results: RunResults) -> tuple[str, ...]:
+    """Kinds of systems that the run fitted, which explain themselves."""
+    chosen = [choice_implementations(choice) for choice in choices_of(results.recipe)]
+    return tuple(sorted({one for names in chosen for one in names}))
 
 
 def _levels(results: RunResults) -> tuple[Any, ...]:

@@ -89,6 +89,7 @@ def named(folder: Path) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     )
     return {
         "fusion": {"": fusion},
+        "figures": {"": fusion},
         "posteriors": {"": fusion},
         "open_search": {"": fusion},
         "adapter": {"": layers},

@@ -38,7 +38,7 @@ USED = {
         "mer/evaluation/metrics.py",
         "return _ratio((per_class_f1(counts) * support).sum(axis=-1), support.sum(axis=-1))",
         "return accuracy(counts)",
-        "adapter ensemble evaluation fusion layer-study open_search pseudo-canary pseudo-round",
+        "adapter ensemble evaluation fusion layer-study open_search pseudo-canary pseudo-round figures",
     ),
     "the penalty of valence": Edit(
         "mer/evaluation/metrics.py", "VALENCE_PENALTY = 0.25", "VALENCE_PENALTY = 0.9",
@@ -48,16 +48,16 @@ USED = {
         "mer/features/dataset.py",
         "values = np.zeros((len(clip_ids), *gathered.shape), dtype=gathered.dtype)",
         "values = np.full((len(clip_ids), *gathered.shape), 7, dtype=gathered.dtype)",
-        f"alignment alignment-study domain {MEASURED} embed_aligned fusion layer-study open_search posteriors pseudo-checks",
+        f"alignment alignment-study domain {MEASURED} embed_aligned fusion layer-study open_search posteriors pseudo-checks figures",
     ),
     "the fill value of absent frames": Edit(
         "mer/features/dataset.py",
         "values = np.zeros((int(offsets[-1]), *gathered.shape), dtype=gathered.dtype)",
         "values = np.ones((int(offsets[-1]), *gathered.shape), dtype=gathered.dtype)",
-        f"adapter domain {MEASURED} embed_adapted fusion layer-study open_search posteriors pseudo-checks",
+        f"adapter domain {MEASURED} embed_adapted fusion layer-study open_search posteriors pseudo-checks figures",
     ),
     "the formula of the fusion model that is named": Edit(
-        "mer/fusion/models/concat.py", "nn.ReLU()", "nn.GELU()", f"{MEASURED} fusion open_search posteriors"
+        "mer/fusion/models/concat.py", "nn.ReLU()", "nn.GELU()", f"{MEASURED} fusion open_search posteriors figures",
     ),
     "the loss of valence": Edit(
         "mer/training/losses.py",
@@ -83,7 +83,7 @@ USED = {
         "mer/ensemble/combine.py", "logs.sum(axis=0)", "logs.mean(axis=0)", f"{MEASURED} ensemble pseudo-labels"
     ),
     "inner folds": Edit(
-        "mer/training/folds.py", "if not 0.0 < share <= 0.5:", "if not 0.0 < share <= 0.4:", VIEWS
+        "mer/training/folds.py", "if not 0.0 < share <= 0.5:", "if not 0.0 < share <= 0.4:", f"{VIEWS} figures"
     ),
     "calibration": Edit(
         "mer/evaluation/calibration.py", "scaled = values * inverse", "scaled = values",
@@ -140,12 +140,12 @@ USED = {
     "what a fusion reads": Edit(
         "tasks/data/streams.py", "return fused_vector(item.stream, frozen, adapted, aligned)",
         "return fused_vector(item.stream, frozen, None, aligned)",
-        "domain fusion open_search posteriors pseudo-checks",
+        "domain fusion open_search posteriors pseudo-checks figures",
     ),
     "how a stream's vectors are joined": Edit(
         "mer/predictor/streams.py", "unaligned = concatenate(adapted, frozen)",
         "unaligned = concatenate(frozen, adapted)",
-        f"domain {MEASURED} fusion open_search posteriors pseudo-checks",
+        f"domain {MEASURED} fusion open_search posteriors pseudo-checks figures",
     ),
     "what an alignment goes on from": Edit(
         "tasks/data/streams.py", "else select_layer(table, layer)", "else select_layer(table, 0)",
@@ -260,4 +260,4 @@ def test_an_edit_changes_the_keys_of_exactly_the_stages_that_use_it(
 
 def test_every_stage_names_what_its_configuration_chose(result: Mapping[str, Any]) -> None:
     assert result["unnamed"] == {}
-    assert len(result["stages"]) == 25
+    assert len(result["stages"]) == 26
