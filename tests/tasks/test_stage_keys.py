@@ -48,7 +48,8 @@ USED = {
         "mer/features/dataset.py",
         "values = np.zeros((len(clip_ids), *gathered.shape), dtype=gathered.dtype)",
         "values = np.full((len(clip_ids), *gathered.shape), 7, dtype=gathered.dtype)",
-        f"alignment alignment-study domain {MEASURED} embed_aligned fusion layer-study open_search posteriors pseudo-checks figures",
+        f"alignment alignment-study domain {MEASURED} embed_aligned fusion layer-study open_search posteriors "
+        "pseudo-checks figures",
     ),
     "the fill value of absent frames": Edit(
         "mer/features/dataset.py",
