@@ -33,6 +33,7 @@ def test_all_that_a_run_made_is_found(finished: Installation) -> None:
     assert finished.results() == before
 
 
+@pytest.mark.nightly
 def test_what_follows_a_change_is_missing_or_unknown(finished: Installation) -> None:
     fusion = rows(finished, "--set", "fusion.epochs=13")
     assert fusion["alignment of visual"] == "all 3 views" and re.match(r"\d+ of \d+ models", fusion["fusion"])

@@ -8,12 +8,12 @@ import subprocess
 import pytest
 from e2e_installation import TINY, Installation
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 COMMANDS = (
     ("status",),
     ("models",),
-    ("evaluate",),
+    ("evaluate", "--version", "1"),
     ("generations",),
     ("recipes",),
     ("logs", "--lines", "40"),

@@ -19,7 +19,7 @@ def test_it_holds_no_outputs_and_its_code_can_be_read() -> None:
             compile("".join(cell["source"]), "tour.ipynb", "exec")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_tour_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

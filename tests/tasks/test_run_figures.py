@@ -67,7 +67,9 @@ def results_of(recipe: Recipe, dataset: DatasetRef, features: dict[str, FeatureS
     return RunResults(views["final"], recipe, inputs, tuple(fused), served, evaluation.ref)
 
 
-@pytest.mark.parametrize("options", [FUSION, SEARCHED], ids=["neural", "searched"])
+@pytest.mark.parametrize(
+    "options", [pytest.param(FUSION, marks=pytest.mark.nightly), SEARCHED], ids=["neural", "searched"]
+)
 def test_a_run_keeps_figures_and_the_report_shows_them(
     options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

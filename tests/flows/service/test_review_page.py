@@ -108,6 +108,7 @@ def decisions(catalogue: Catalogue) -> list[tuple[str, str]]:
     return [(row.name, row.decision.value) for row in catalogue.reviews(CORPUS)]
 
 
+@pytest.mark.nightly
 def test_fifty_pseudo_labels_killed_in_the_middle(server: Server, tmp_path: Path) -> None:
     from selenium.webdriver.common.keys import Keys
 
@@ -153,6 +154,7 @@ def test_fifty_pseudo_labels_killed_in_the_middle(server: Server, tmp_path: Path
     assert all(row.seconds is not None and row.annotator == "ann" for row in rows)
 
 
+@pytest.mark.nightly
 def test_two_people_at_once_never_get_the_same_clip(server: Server, tmp_path: Path) -> None:
     from selenium.webdriver.common.keys import Keys
 
@@ -240,7 +242,15 @@ def requested(driver: Any) -> list[str]:
     return [address for address in asked if not address.startswith(("chrome:", "chrome-untrusted:", "data:"))]
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (400, False), (1280, True), (400, True)])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [
+        (1280, False),
+        pytest.param(400, False, marks=pytest.mark.nightly),
+        pytest.param(1280, True, marks=pytest.mark.nightly),
+        (400, True),
+    ],
+)
 def test_it_fits(server: Server, tmp_path: Path, width: int, dark: bool) -> None:
     with browser(tmp_path / "profile", width, 900, dark) as driver:
         driver.get(server.page("ann"))
