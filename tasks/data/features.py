@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,17 +12,16 @@ from typing import TYPE_CHECKING, TypeVar
 from prefect import task
 
 from infra.artifacts import ArtifactRef
-from infra.errors import ArtifactCorrupt, ArtifactMissing, CatalogueError
+from infra.errors import ArtifactMissing, CatalogueError
 from mer.clips import Clip
 from mer.errors import ConfigError, MediaError, WeightsError
 from mer.features.spec import FeatureSpec
 from tasks.data.kept_extractor import cached_extractor, one_span_at_a_time
 from tasks.data.noise import clip_noises, noisy_contents, noisy_key
 from tasks.data.observed_shard import observed_shard
-from tasks.data.shard_commit import commit_shard
+from tasks.data.shard_commit import commit_shard, is_sound
 from tasks.stage.code_version import code_version
 from tasks.stage.finding import gone
-from tasks.stage.looking import is_looking
 from tasks.stage.references import ExtractionPlan, FeatureSetRef, ShardPlan, SpanPlan
 from tasks.stage.run import StageResult, digest
 from tasks.stage.workspace import Workspace, workspace
@@ -231,7 +229,7 @@ def missing_contents(
     for ref in shards:
         if ref in removed:
             continue
-        if _is_sound(space, ref):
+        if is_sound(space, ref):
             sound.add(ref)
         else:
             have = {content: shard for content, shard in have.items() if shard != ref}
@@ -369,26 +367,12 @@ def _lacking_of_many(space: Workspace, features: FeatureSetRef, clip_ids: Sequen
     if gone(space, shards):
         return None
     for shard in shards:
-        _is_sound(space, shard)
+        is_sound(space, shard)
     lacking = space.catalogue.clips_without_features(root.corpus, features.key)
     first: dict[str, str] = {}
     for name in sorted(name for name in clip_ids if name in lacking):
         first.setdefault(lacking[name], name)
     return [first[content] for content in sorted(first)]
-
-
-def _is_sound(space: Workspace, shard: ArtifactRef) -> bool:
-    """Whether every byte of a shard is as it was written; one that is not is forgotten, so that it is computed again."""
-    if is_looking():
-        return True
-    try:
-        space.artifacts.verify(shard)
-    except (ArtifactCorrupt, ArtifactMissing) as error:
-        logging.getLogger(__name__).warning("feature shard %s is computed again: %s", shard.key[:12], error)
-        space.catalogue.forget_shard(shard)
-        space.artifacts.discard(shard)
-        return False
-    return True
 
 
 def _shards(space: Workspace, features: FeatureSetRef, contents: Sequence[str]) -> list[Shard]:

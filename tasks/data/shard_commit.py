@@ -9,12 +9,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from infra.artifacts import Scalar
+from infra.artifacts import ArtifactRef, Scalar
+from infra.errors import ArtifactCorrupt, ArtifactMissing
 from mer.errors import MediaError, QuarantineReason
 from tasks.data.passing_failures import RUNS, failed_too_often
 from tasks.stage.compute import computing
 from tasks.stage.finding import commit, lookup_used, lookup_verified
 from tasks.stage.library_versions import library_versions
+from tasks.stage.looking import is_looking
 from tasks.stage.run import StageResult, digest
 from tasks.stage.work_folder import alone_in, clear_if_abandoned
 from tasks.stage.work_record import WorkRecord, describe_work
@@ -135,3 +137,17 @@ def _tried_again(passing: Sequence[str]) -> MediaError:
         f"{RUNS} runs is left out)",
         transient=True,
     )
+
+
+def is_sound(space: Workspace, shard: ArtifactRef) -> bool:
+    """Whether every byte of a shard is as it was written; one that is not is forgotten, so that it is computed again."""
+    if is_looking():
+        return True
+    try:
+        space.artifacts.verify(shard)
+    except (ArtifactCorrupt, ArtifactMissing) as error:
+        logging.getLogger(__name__).warning("feature shard %s is computed again: %s", shard.key[:12], error)
+        space.catalogue.forget_shard(shard)
+        space.artifacts.discard(shard)
+        return False
+    return True
