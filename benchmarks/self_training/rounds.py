@@ -74,8 +74,8 @@ def main() -> None:
     write_figures(chosen.json, figures)
 
 
-def ravdess_of(options: ArgumentParser) -> tuple[Namespace, Corpus]:
-    """The command line with the options of RAVDESS added, and the corpus that it names."""
+def ravdess_of(options: ArgumentParser, **reading: Any) -> tuple[Namespace, Corpus]:
+    """The command line with the options of RAVDESS added, and the corpus that it names; `reading`: for `load_corpus`."""
     options.add_argument("--corpus", default="../shared/data/ravdess", help="folder with labels.csv, audio/")
     options.add_argument(
         "--encoder", default="../shared/models/moonshine-tiny-encoder", help="folder or wheel:NAME"
@@ -86,7 +86,9 @@ def ravdess_of(options: ArgumentParser) -> tuple[Namespace, Corpus]:
         options.error(f"expected labels.csv, audio/ and features/ in {chosen.corpus}; give --corpus PATH")
     from benchmarks.ravdess.streams import load_corpus
 
-    return chosen, load_corpus(Path(chosen.corpus), chosen.encoder, chosen.features, 1, quick=chosen.quick)
+    return chosen, load_corpus(
+        Path(chosen.corpus), chosen.encoder, chosen.features, 1, quick=chosen.quick, **reading
+    )
 
 
 def policies() -> list[AgreementConfig]:
