@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import json
 import logging
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -335,7 +336,7 @@ def _read(data: bytes, key: str) -> dict[str, Any] | None:
         record = json.loads(text)["record"]
         content = json.dumps(record, sort_keys=True, separators=(",", ":"))
         checksum = json.loads(text)["checksum"]
-    except (OSError, EOFError, ValueError, LookupError, TypeError, RecursionError):
+    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, RecursionError):
         return None
     intact = isinstance(record, dict) and hashlib.sha256(content.encode()).hexdigest() == checksum
     return record if intact else None

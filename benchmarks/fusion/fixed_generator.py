@@ -1,6 +1,6 @@
 """The served defaults against logistic regression, over a fixed generator of worlds (`benchmarks.fusion.worlds`).
 
-    python -m benchmarks.fusion.fixed_generator [--quick] [--json PATH] [--clips 100 400] [--seeds 5] [--paths fusion searched]
+    python -m benchmarks.fusion.fixed_generator [--quick] [--json PATH] [--clips 100 400] [--seeds 5] [--paths fusion searched] [--references logistic]
 
 Cells: 100, 400 and 3,000 clips to learn from; a widest stream of 288, 1,024 and 4,096 features; 4 and 8 classes; linear, curved,
 20 % of the labels wrong, a stream missing for a third. Systems, on the same clips:
@@ -43,11 +43,18 @@ def main() -> None:
     options.add_argument("--forms", nargs="+", default=FORMS, choices=FORMS, help="of the worlds")
     options.add_argument("--seeds", type=int, default=5, help="worlds a cell")
     options.add_argument("--paths", nargs="+", default=("fusion", "searched"), choices=tuple(SYSTEMS))
+    options.add_argument(
+        "--references",
+        nargs="+",
+        default=REFERENCES,
+        choices=REFERENCES,
+        help="to hold them against (logistic: the cheap one)",
+    )
     chosen = options.parse_args()
     clips, widths, seeds = ([100], [288], 1) if chosen.quick else (chosen.clips, chosen.widths, chosen.seeds)
     figures: dict[str, Figure] = {}
     seconds: dict[str, list[float]] = {}
-    names = [*REFERENCES, *chosen.paths]
+    names = [*chosen.references, *chosen.paths]
     for count, width, classes, form in product(clips, widths, chosen.classes, chosen.forms):
         cell = f"n{count} w{width} c{classes} {form}"
         scores: dict[str, list[float]] = {name: [] for name in names}
@@ -61,7 +68,9 @@ def main() -> None:
         means = {name: fmean(values) for name, values in scores.items()}
         figures |= {f"{cell} {name}": mean for name, mean in means.items()}
         differences = {
-            f"{name} - {other}": means[name] - means[other] for name in chosen.paths for other in REFERENCES
+            f"{name} - {other}": means[name] - means[other]
+            for name in chosen.paths
+            for other in chosen.references
         }
         figures |= {f"{cell} {name}": value for name, value in differences.items()}
         print(
@@ -70,7 +79,7 @@ def main() -> None:
             flush=True,
         )  # fmt: skip
         write_figures(chosen.json, figures)
-    for name, other in product(chosen.paths, REFERENCES):
+    for name, other in product(chosen.paths, chosen.references):
         key = f"{name} - {other}"
         figures[f"worst {key}"] = min(
             value for cell, value in figures.items() if cell.endswith(key) and isinstance(value, float)

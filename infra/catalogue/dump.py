@@ -14,6 +14,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,7 +127,7 @@ def lines(path: Path) -> Iterator[Any]:
                     )
                 previous = line
         end = json.loads(previous or b"null")
-    except (OSError, EOFError, ValueError, AttributeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, AttributeError) as error:
         raise BackupUnusable(
             f"the backup {path} is damaged ({error}): `mer restore FILE` takes another one"
         ) from error

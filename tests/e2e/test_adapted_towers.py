@@ -15,7 +15,7 @@ from mer.clips import Clip
 from mer.posteriors import Posteriors
 from mer.predictor.predictor import Predictor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 RECIPE = Path(__file__).parent / "towers.yaml"
 VIEWS = 3
 

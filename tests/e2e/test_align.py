@@ -8,7 +8,7 @@ import pytest
 from alignment_corpus import RECIPE, write_corpus
 from e2e_installation import Installation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
 def test_the_table_has_retrieval_controls_and_probes(

@@ -20,7 +20,7 @@ from mer.predictor.predictor import Predictor
 from mer.recipes import load_recipe
 from tasks.data.features import feature_key
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 RECIPE = Path(__file__).parent / "ensemble.yaml"
 MEMBERS = {"ensemble/S1", "ensemble/S2", "ensemble/S3"}
 

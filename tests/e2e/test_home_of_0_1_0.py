@@ -186,6 +186,7 @@ def test_old_versions_are_compared_as_they_were(home: OldHome) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_next_run_adds_a_version_and_judges_it_against_the_old_champion(
     archive: Path, tmp_path: Path, server_addresses: dict[str, str]
 ) -> None:

@@ -145,6 +145,7 @@ def test_another_recipe_does_not_go_on_with_the_same_study(
     assert "another --study" in refused.stderr
 
 
+@pytest.mark.nightly
 def test_a_corpus_of_ones_own_gets_a_champion_that_answers(serving: Installation, tmp_path: Path) -> None:
     """Its clips are no clips of the champion before: they were compared on 0 clips, and rejected for ever."""
     mine = generate_demo(tmp_path / "mine", DemoConfig(clips=60, seed=77))

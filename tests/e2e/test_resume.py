@@ -24,7 +24,7 @@ def _artifacts(kind: str, count: int) -> Callable[[Catalogue], bool]:
             lambda catalogue: any(c.name == "tiny" for c in catalogue.corpora()),
             marks=pytest.mark.nightly,  # the fault suite kills at every write
         ),
-        ("between adapters", _artifacts("adapter", 1)),
+        pytest.param("between adapters", _artifacts("adapter", 1), marks=pytest.mark.nightly),
         pytest.param("between fusions", _artifacts("fusion", 4), marks=pytest.mark.nightly),
     ],
 )

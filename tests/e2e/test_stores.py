@@ -10,7 +10,7 @@ from e2e_installation import Installation
 
 from infra.settings import Settings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
 def test_postgres_and_s3_give_the_same_result(

@@ -145,6 +145,7 @@ def test_a_new_file_is_answered(ran: Installation, tmp_path: Path) -> None:
     assert all(0 < float(row["confidence"]) <= 1 for row in rows)
 
 
+@pytest.mark.nightly
 def test_the_search_chooses_what_is_read_of_every_stream(
     ran: Installation, recipe: Path, tmp_path: Path
 ) -> None:

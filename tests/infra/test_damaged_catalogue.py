@@ -189,6 +189,11 @@ def test_every_changed_or_lacking_byte_of_a_backup_is_seen(settings: Settings, t
             path.write_bytes(bytes(flipped) if number % 2 else data[:position])
             with pytest.raises(BackupUnusable):
                 load(catalogue.database, path)
+        path.write_bytes(
+            data[:10] + b"\xff" * (len(data) - 10)
+        )  # no block of deflate begins so: zlib's own error
+        with pytest.raises(BackupUnusable):
+            load(catalogue.database, path)
         assert everything(catalogue) == expected
 
 

@@ -54,6 +54,7 @@ def features(space: Workspace) -> np.ndarray:
     return table.values
 
 
+@pytest.mark.nightly
 def test_a_killed_extraction_loses_the_shard_in_flight(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

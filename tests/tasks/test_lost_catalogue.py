@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -245,11 +246,16 @@ def test_a_rebuild_beside_another_store_is_refused(space: Workspace, tmp_path: P
         rebuild_home(settings)
 
 
-def test_damaged_and_missing_objects_are_said(space: Workspace) -> None:
+@pytest.mark.parametrize(
+    "damaged",
+    [b'{"checksum": 1, "record": {}}', gzip.compress(b"")[:10] + b"\xff" * 20],
+    ids=["json", "deflate"],
+)
+def test_damaged_and_missing_objects_are_said(space: Workspace, damaged: bytes) -> None:
     settings, root = space.settings, space.settings.home / "objects"
     (root / "manifests" / "model" / "m1.json").write_bytes(b"{}")
     record = next(iter(sorted(open_store(settings).keys(SHARD_RECORDS))))
-    (root / record).write_bytes(b'{"checksum": 1, "record": {}}')
+    (root / record).write_bytes(damaged)
     lose(settings, "gone")
     losses = "\n".join(rebuild_home(settings).rebuilt.losses)
     for part in ("damaged manifests", f"damaged record {record}", "version 1: its model is not in the store"):
