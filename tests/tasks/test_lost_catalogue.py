@@ -23,7 +23,7 @@ from infra.errors import (
     StoreMismatch,
 )
 from infra.objects import open_store
-from infra.objects.layout import IDENTITY, SHARD_RECORDS
+from infra.objects.layout import IDENTITY, SHARD_RECORDS, SNAPSHOT_RECORDS
 from infra.settings import Settings
 from mer.features.clip_feature import ClipFeature
 from tasks.data.features import missing_contents
@@ -247,14 +247,16 @@ def test_a_rebuild_beside_another_store_is_refused(space: Workspace, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "damaged",
-    [b'{"checksum": 1, "record": {}}', gzip.compress(b"")[:10] + b"\xff" * 20],
-    ids=["json", "deflate"],
+    ("records", "damaged"),
+    [
+        (SHARD_RECORDS, b'{"checksum": 1, "record": {}}'),
+        (SNAPSHOT_RECORDS, gzip.compress(b"")[:10] + b"\xff" * 20),  # no block of deflate begins so
+    ],
 )
-def test_damaged_and_missing_objects_are_said(space: Workspace, damaged: bytes) -> None:
+def test_damaged_and_missing_objects_are_said(space: Workspace, records: str, damaged: bytes) -> None:
     settings, root = space.settings, space.settings.home / "objects"
     (root / "manifests" / "model" / "m1.json").write_bytes(b"{}")
-    record = next(iter(sorted(open_store(settings).keys(SHARD_RECORDS))))
+    record = next(iter(sorted(open_store(settings).keys(records))))
     (root / record).write_bytes(damaged)
     lose(settings, "gone")
     losses = "\n".join(rebuild_home(settings).rebuilt.losses)
