@@ -14,7 +14,7 @@ PROFILE ?=
 ARGS ?=
 BENCH ?= ravdess.adapted
 
-.PHONY: help setup run-flow test test-slow test-fault test-nightly test-processors test-all check format docs up down deploy bench lock hashes clean
+.PHONY: help setup run-flow test test-long test-slow test-fault test-nightly test-processors test-all check format docs up down deploy bench lock hashes clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -40,8 +40,11 @@ endif
 run-flow: setup  ## Run the retraining flow (demo corpus made on first use); RECIPE=best ARGS="--corpus PATH"
 	@$(BIN)/mer run $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
 
-test: setup  ## Unit tests (about six minutes on two quiet cores)
-	@$(BIN)/python -m pytest -q -n auto
+test: setup  ## Unit tests but for the long ones (about two minutes on two quiet cores)
+	@$(BIN)/python -m pytest -q -n auto -m 'not long and not slow and not nightly and not gpu and not fault'
+
+test-long: setup  ## Unit tests of the files that take most of the time (tests/long_files.txt)
+	@$(BIN)/python -m pytest -q -n auto -m 'long and not slow and not nightly and not gpu and not fault' --durations=15
 
 test-slow: setup  ## The slow tests: real Prefect, Postgres and S3 servers, whole flows, kill and resume
 	@$(BIN)/python -m pytest -q -m 'slow and not nightly and not gpu and not fault' -n auto --dist loadfile --durations=15
@@ -56,7 +59,7 @@ test-nightly: setup  ## The tests that take minutes each, which CI leaves out; r
 test-processors: setup  ## The computing tests as on processors with AVX2, AVX-512, AVX-512 with bf16, and on this one
 	@$(BIN)/python tests/processors.py -n auto
 
-test-all: test test-slow test-fault test-nightly  ## All tests
+test-all: test test-long test-slow test-fault test-nightly  ## All tests
 
 check: setup  ## Lint, format, strict types, layer contracts
 	@$(BIN)/ruff check .

@@ -28,6 +28,15 @@ if (
         os.environ.setdefault(_variable, "1")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m is looked at
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of long files: `make test` leaves them to `make test-long` (tests/long_files.py)."""
+    listed = set((Path(__file__).parent / "long_files.txt").read_text(encoding="utf-8").split())
+    for item in items:
+        if item.path.relative_to(config.rootpath).as_posix() in listed:
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(autouse=True)
 def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test's password may be a word of another test's messages."""
