@@ -24,5 +24,6 @@ def predict(options: PredictOptions) -> PredictionReport:
             priors=parse_priors(options.priors),
             speaker_clips=options.speaker_clips,
             transcripts=options.transcripts,
+            policy=options.policy,
         )
     )

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from infra.objects.bucket_address import check_no_secret
+from mer.conformal.policy import AnswerPolicy
 from mer.errors import ConfigError
 from mer.label_shift.given import parse_priors
 from mer.names import check_name
@@ -53,6 +54,11 @@ class PredictOptions(BaseModel):
         default="",
         description="Table of what is spoken in the clips (.csv, .tsv, .parquet, .jsonl): names or paths, and texts. Empty: the "
         "text files beside the clips, then the catalogue.",
+    )
+
+    policy: AnswerPolicy = Field(
+        default_factory=AnswerPolicy,
+        description="When clips are answered at all, and with which sets of classes. Empty: as the version's recipe says.",
     )
 
     @field_validator("model")

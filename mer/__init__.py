@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mer.conformal.policy import AnswerPolicy
     from mer.emotions import EMOTION_SETS
     from mer.errors import ConfigError, MerError
     from mer.fusion.interface import FusionModel
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _MODULES = {
+    "AnswerPolicy": "mer.conformal.policy",
     "Client": "mer.library.client",
     "EMOTION_SETS": "mer.emotions",
     "ClipFeatures": "mer.library.extracted",
@@ -54,9 +56,9 @@ _MODULES = {
 """Name -> module that defines it; none is the name of a module of this package, which would hide it once that is imported."""
 
 __all__ = [
-    "EMOTION_SETS", "Client", "ClipFeatures", "ConfigError", "CrossValidation", "Fusion", "FusionModel", "LayerScores",
-    "MerError", "Model", "Recipe", "Scores", "__version__", "cross_validate", "extract", "load_model", "load_recipe",
-    "read_clips", "score", "study_layers",
+    "EMOTION_SETS", "AnswerPolicy", "Client", "ClipFeatures", "ConfigError", "CrossValidation", "Fusion",
+    "FusionModel", "LayerScores", "MerError", "Model", "Recipe", "Scores", "__version__", "cross_validate", "extract",
+    "load_model", "load_recipe", "read_clips", "score", "study_layers",
 ]  # fmt: skip
 
 

@@ -21,6 +21,8 @@ TABLE_COLUMNS = ("name", "path", "status", "discrete", "confidence", "valence")
 """Columns of the table before those of the classes, in order."""
 TABLE_COLUMNS_AFTER = ("modalities", "flags", "model", "version")
 """Columns of the table after those of the classes, in order."""
+SET_COLUMN = "prediction_set"
+"""Last column of tables of which a coverage was asked."""
 PROBABILITY_COLUMN = "p_"
 """Start of the name of a class's column."""
 _DIGITS = 6
@@ -46,14 +48,21 @@ def table_text(predictions: Sequence[Prediction], classes: Sequence[str]) -> str
         predictions: one row each.
         classes: class names in order: their columns are there whether or not any clip was answered.
     """
-    header = (*TABLE_COLUMNS, *(f"{PROBABILITY_COLUMN}{name}" for name in classes), *TABLE_COLUMNS_AFTER)
+    sets = (SET_COLUMN,) if any(row.prediction_set for row in predictions) else ()
+    header = (
+        *TABLE_COLUMNS,
+        *(f"{PROBABILITY_COLUMN}{name}" for name in classes),
+        *TABLE_COLUMNS_AFTER,
+        *sets,
+    )
     lines = [",".join(map(_field, header))]
     for row in predictions:
         shares = (row.probabilities.get(name) for name in classes)
         before = (row.name, row.path, str(row.status), row.discrete or "")
         numbers = (row.confidence, row.valence, *shares)
         version = "" if row.version is None else str(row.version)
-        after = (" ".join(row.modalities), " ".join(row.flags), row.model, version)
+        held = (" ".join(row.prediction_set),) if sets else ()
+        after = (" ".join(row.modalities), " ".join(row.flags), row.model, version, *held)
         lines.append(",".join([*map(_field, before), *map(_number, numbers), *map(_field, after)]))
     return "\n".join(lines) + "\n"
 
@@ -72,8 +81,9 @@ def from_table(text: str) -> list[Prediction]:
 
 def _rows_of(rows: csv.DictReader[str]) -> list[Prediction]:
     columns = tuple(rows.fieldnames or ())
-    classes = columns[len(TABLE_COLUMNS) : -len(TABLE_COLUMNS_AFTER)]
-    expected = (*TABLE_COLUMNS, *classes, *TABLE_COLUMNS_AFTER)
+    after = TABLE_COLUMNS_AFTER + ((SET_COLUMN,) if columns[-1:] == (SET_COLUMN,) else ())
+    classes = columns[len(TABLE_COLUMNS) : -len(after)]
+    expected = (*TABLE_COLUMNS, *classes, *after)
     if columns != expected or not all(name.startswith(PROBABILITY_COLUMN) for name in classes):
         raise ConfigError(
             f"table of predictions: expected the columns {', '.join(TABLE_COLUMNS)}, {PROBABILITY_COLUMN}CLASS ..., "
@@ -172,7 +182,7 @@ def _of_row(row: Mapping[str, str], classes: Sequence[str]) -> Prediction:
     values: dict[str, Any] = {name: cells[name] for name in ("name", "path", "status", "model")}
     for name in ("discrete", "confidence", "valence", "version"):
         values[name] = cells[name] or None
-    values |= {name: tuple(cells[name].split()) for name in ("modalities", "flags")}
+    values |= {name: tuple(cells.get(name, "").split()) for name in ("modalities", "flags", SET_COLUMN)}
     values["probabilities"] = {name: share for name, share in shares.items() if share}
     return Prediction.model_validate(values)
 

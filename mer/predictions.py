@@ -17,6 +17,8 @@ from mer.errors import QuarantineReason
 from mer.media.sniff import printable
 
 OK: Literal["ok"] = "ok"
+ABSTAINED: Literal["abstained"] = "abstained"
+"""Status of clips that were read and are not answered, because the policy says so (`mer.conformal.policy`)."""
 _TOLERANCE = 1e-4
 """Probabilities written with a few digits may miss their sum by so much."""
 
@@ -42,13 +44,18 @@ class Prediction(BaseModel):
     path: str = Field(
         description="File, as it was given; of a clip without media, its address in the corpus."
     )
-    status: Literal["ok"] | QuarantineReason = Field(
+    status: Literal["ok", "abstained"] | QuarantineReason = Field(
         default=OK,
-        description="`ok`, or the reason why there is no answer, as quarantine reasons are called.",
+        description="`ok`; `abstained`: read, and not sure enough to be answered; or the reason why nothing could be read, as "
+        "quarantine reasons are called.",
     )
     probabilities: dict[str, float] = Field(
         default_factory=dict,
-        description="Class -> calibrated probability, in class order; empty without an answer.",
+        description="Class -> calibrated probability, in class order; empty where nothing could be read.",
+    )
+    prediction_set: tuple[str, ...] = Field(
+        default=(),
+        description="Classes that the clip may have at the coverage asked for, the likeliest first; empty: none was asked for.",
     )
     discrete: str | None = Field(default=None, description="The most probable class.")
     confidence: float | None = Field(default=None, ge=0.0, le=1.0, description="Its probability.")
@@ -115,19 +122,21 @@ class Prediction(BaseModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if not self.answered:
-            if (
-                self.probabilities
-                or self.modalities
-                or {self.discrete, self.confidence, self.valence} != {None}
-            ):
-                raise ValueError(f"status {self.status}: expected no answer beside it, found one")
+        if not self.answered and {self.discrete, self.confidence, self.valence} != {None}:
+            raise ValueError(f"status {self.status}: expected no answer beside it, found one")
+        if self.status not in (OK, ABSTAINED):
+            if self.probabilities or self.modalities or self.prediction_set:
+                raise ValueError(f"status {self.status}: expected nothing that was read, found some")
             return self
         shares = self.probabilities
+        if not set(self.prediction_set) <= set(shares):
+            raise ValueError(f"prediction_set: expected classes of {shares}, found {self.prediction_set}")
         if len(shares) < 2 or min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > _TOLERANCE:
             raise ValueError(
                 f"probabilities: expected at least 2 classes, none negative, 1 in sum, found {shares}"
             )
+        if self.status == ABSTAINED:
+            return self
         if self.discrete not in shares or shares[self.discrete] < max(shares.values()) - _TOLERANCE:
             raise ValueError(
                 f"discrete: expected the most probable class of {shares}, found {self.discrete!r}"

@@ -1,6 +1,7 @@
 """The served defaults against logistic regression, over a fixed generator of worlds (`benchmarks.fusion.worlds`).
 
-    python -m benchmarks.fusion.fixed_generator [--quick] [--json PATH] [--clips 100 400] [--seeds 5] [--paths fusion searched] [--references logistic]
+    python -m benchmarks.fusion.fixed_generator [--quick] [--json PATH] [--clips 100 400] [--seeds 5] [--paths fusion searched]
+        [--references logistic]
 
 Cells: 100, 400 and 3,000 clips to learn from; a widest stream of 288, 1,024 and 4,096 features; 4 and 8 classes; linear, curved,
 20 % of the labels wrong, a stream missing for a third. Systems, on the same clips:

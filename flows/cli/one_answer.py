@@ -13,10 +13,13 @@ _BAR = 40
 def answer_lines(row: Prediction) -> list[str]:
     """Lines of at most 80 characters: the answer, every class with a bar, what was read, what is odd; or why there is none."""
     lines = [_fitting(row.name)]
-    if not row.answered:
+    if not row.probabilities:
         return [*lines, f"no answer: {row.status}"]
     valence = "" if row.valence is None else f", valence {row.valence:+.2f} (-5 to 5)"
-    lines.append(f"{row.discrete} {100 * (row.confidence or 0):.1f} %{valence}")
+    said = f"{row.discrete} {100 * (row.confidence or 0):.1f} %{valence}"
+    lines.append(said if row.answered else f"no answer: {row.status}")
+    if row.prediction_set:
+        lines.append(_fitting(f"one of: {', '.join(row.prediction_set)}"))
     wide = max(map(len, row.probabilities))
     name_width = min(wide, _WIDTH - _BAR - 12)
     full = "█" if (sys.stdout.encoding or "").lower().replace("-", "") == "utf8" else "#"

@@ -274,6 +274,39 @@ SpeakerClipsOption = Annotated[
         show_default=False,
     ),
 ]
+CoverageOption = Annotated[
+    float | None,
+    typer.Option(
+        "--coverage",
+        metavar="<SHARE>",
+        min=0.5,
+        max=0.999,
+        help="Beside each answer the classes that the clip may have, so many that the true one is among them for this share of "
+        "new speakers' clips: .9. One class: sure; several: it is one of them.",
+        show_default=False,
+    ),
+]
+RiskOption = Annotated[
+    float | None,
+    typer.Option(
+        "--abstain-above-risk",
+        metavar="<SHARE>",
+        min=0.001,
+        max=0.999,
+        help="Answer only as many clips, the surest first, that at most this share of the answers is wrong: .1. The others have "
+        "the status abstained, and keep their probabilities.",
+        show_default=False,
+    ),
+]
+NoAnswerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--no-answer-on",
+        metavar="<FLAG>",
+        help="No answer for clips with this flag (out_of_domain, no_speech, one_modality, ...); may be given several times.",
+        show_default=False,
+    ),
+]
 PriorsOption = Annotated[
     str,
     typer.Option(

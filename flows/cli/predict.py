@@ -12,11 +12,14 @@ from flows.buckets import local_paths_with_bar, progress_bar
 from flows.cli.options import (
     AnswersFileOption,
     CandidatesOption,
+    CoverageOption,
     JsonLinesOption,
     JsonOption,
     LabelShiftOption,
     ModelOption,
+    NoAnswerOption,
     PriorsOption,
+    RiskOption,
     SpeakerClipsOption,
     TranscriptsOption,
 )
@@ -56,6 +59,9 @@ def register(app: typer.Typer) -> None:
         label_shift: LabelShiftOption = "",
         priors: PriorsOption = "",
         speaker_clips: SpeakerClipsOption = None,
+        coverage: CoverageOption = None,
+        abstain_above_risk: RiskOption = None,
+        no_answer_on: NoAnswerOption = None,
     ) -> None:
         """Predict emotion and valence of clips with the champion: all class probabilities, what was read, what is odd.
 
@@ -79,6 +85,7 @@ def register(app: typer.Typer) -> None:
             wrong_usage(f"no such file or folder: {', '.join(missing)}")
         gc.set_threshold(_OBJECTS, 20, 20)
         file = "" if out == STANDARD_OUTPUT else out or ("" if piped else DEFAULT_FILE)
+        from mer.conformal.policy import AnswerPolicy
         from mer.label_shift.given import parse_priors
         from tasks.serve.prediction import PredictionRequest, answer
 
@@ -96,6 +103,11 @@ def register(app: typer.Typer) -> None:
             priors=parse_priors(priors),
             speaker_clips=local_paths_with_bar(speakers),
             transcripts=str(transcripts or ""),
+            policy=AnswerPolicy(
+                coverage=coverage,
+                abstain_above_risk=abstain_above_risk,
+                no_answer_on=tuple(no_answer_on or ()),
+            ),
             alone=True,
         )
         with progress_bar("predicting") as progress:

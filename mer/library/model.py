@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.clips import Clip
+from mer.conformal.policy import AnswerPolicy
 from mer.errors import ConfigError, MediaError, QuarantineReason
 from mer.library.clip_files import clips_of, row_names, weights_cache
 from mer.library.given_features import given_posteriors
@@ -90,7 +91,9 @@ class Model:
         """Streams that it reads."""
         return self.predictor.system.streams
 
-    def predict(self, files: Any, transcripts: Any = None) -> list[Prediction]:
+    def predict(
+        self, files: Any, transcripts: Any = None, policy: AnswerPolicy | None = None
+    ) -> list[Prediction]:
         """Predictions in the order of the files; one that cannot be read has a `status` that says why, and no answer.
 
         Args:
@@ -99,9 +102,12 @@ class Model:
                 path of a table of these (.csv, .tsv, .parquet, .jsonl). They come before those of the table of clips. A clip
                 without either has the words of the text file beside it (`a.txt` beside `a.mp4`); else the model's recogniser
                 listens, if it has one.
+            policy: when clips are answered at all, and with which sets of classes (`mer.AnswerPolicy(coverage=.9)`); what it
+                leaves open, or None, the model's recipe says.
 
         Raises:
-            ConfigError: paths without a file, or as many texts as there are not clips.
+            ConfigError: paths without a file, as many texts as there are not clips, or a coverage or risk that the model cannot
+                promise.
             CorpusError: a table of texts that cannot be read.
 
         Example:
@@ -111,7 +117,8 @@ class Model:
         clips = spoken_clips(clips_of(files), transcripts)
         unusable = {row: reason for row, clip in enumerate(clips) if (reason := _unusable(clip)) is not None}
         usable = [clip for row, clip in enumerate(clips) if row not in unusable]
-        answers = iter(self.predictor.predict(usable) if usable else ())
+        asked = self.package.recipe.answers.overridden(policy or AnswerPolicy())
+        answers = iter(self.predictor.under_policy(self.predictor.predict(usable) if usable else (), asked))
         model, version = self.name, self.version
         return [
             Prediction(name=name, path=str(clip.path), status=unusable[row], model=model, version=version)

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mer.clips import Clip
+from mer.conformal.policy import AnswerPolicy
+from mer.conformal.record import ConformalRecord
 from mer.domain.speakers import LEAST_SPEAKERS, Enrolment, TrainingSpeakers
 from mer.domain.training_domain import TrainingDomain
 from mer.ensemble.system import EnsembleSystem
@@ -60,12 +62,22 @@ class Predictor:
         self.package = ModelPackage.read(folder)
         self.version = version
         self.system = served_system(self.package, folder)
+        self._folder = folder
         domain = self.package.domain
         self._domain = TrainingDomain.load(folder / domain) if domain is not None else None
         self._speakers = TrainingSpeakers.load(folder / domain) if domain is not None else None
         self._parts = LoadedParts(self.package, folder, weights, ContentInspector())
         if beside is not None:
             self._parts.borrow(beside._parts)
+
+    def under_policy(self, predictions: Sequence[Prediction], policy: AnswerPolicy) -> list[Prediction]:
+        """Predictions of this version under a policy (`mer.conformal.policy`); what they were made of is not looked at again.
+
+        Raises:
+            ConfigError: the version knows nothing of its coverage or risk, or cannot promise what is asked.
+        """
+        record = ConformalRecord.read(self._folder) if policy.measured else None
+        return policy.apply(predictions, record)
 
     def warm(self, clip: Clip) -> None:
         """Load everything by answering for a clip, so that the first answer takes no longer than others."""

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from mer.conformal.policy import AnswerPolicy
 from mer.drift.config import DriftConfig
 from mer.emotions import EMOTION_SETS, MER_EMOTIONS
 from mer.errors import ConfigError
@@ -102,6 +103,10 @@ class Recipe(BaseModel):
         default_factory=LabelShiftConfig,
         description="Class priors of the clips that are predicted: `off`, `report` (both priors, a test, what a correction would "
         "change), or `correct-if-shifted`.",
+    )
+    answers: AnswerPolicy = Field(
+        default_factory=AnswerPolicy,
+        description="When clips are answered at all, and with which sets of classes, where a request says nothing else.",
     )
     gate: GateConfig = Field(
         default_factory=GateConfig, description="When a challenger may replace the champion."

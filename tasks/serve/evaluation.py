@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from prefect import task
 
+from mer.conformal.record import FILE as CONFORMAL
 from mer.label_shift.config import LabelShiftConfig
 from mer.recipes.systems import FROZEN, LOGISTIC
 from mer.training.partition import FINAL_VIEW
@@ -21,6 +22,7 @@ from tasks.stage.workspace import Workspace, workspace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mer.conformal.record import ConformalRecord
     from mer.examples import Examples
     from mer.posteriors import Posteriors
     from mer.training.partition import Partition
@@ -71,6 +73,7 @@ def evaluate(
             parts=parts,
             against=(LOGISTIC, FROZEN, served.removesuffix(PSEUDO_MARK)),
         )
+        reliance = _reliance(examples, out_of_fold[served], report.temperature)
         shift: dict[str, Any] = {}
         if label_shift.mode != "off":
             # the supervised model judges: one that learnt from pseudo-labels has seen the unlabelled clips
@@ -81,9 +84,10 @@ def evaluate(
             shift = {"label_shift": _label_shift(scored, label_shift)}
         return Produced(
             files={
-                "report.json": json.dumps(report.to_json() | shift, indent=1).encode(),
+                "report.json": json.dumps(report.to_json() | reliance.measured | shift, indent=1).encode(),
                 OUT_OF_FOLD: out_of_fold[served].to_parquet(),
                 HOLDOUT: holdout.to_parquet(),
+                CONFORMAL: reliance.record.model_dump_json().encode(),
                 UNLABELLED: _unlabelled(
                     run.space, fused, served, out_of_fold, (examples, partitions)
                 ).to_parquet(),
@@ -153,6 +157,29 @@ def _unlabelled(
     answers = said.restricted([examples.clip_ids[row] for row in rows])
     temperature = fit_temperature(out_of_fold[system].logits, truth)
     return replace(answers, logits=(answers.logits / temperature).astype(np.float32))
+
+
+class _Reliance(NamedTuple):
+    """How often the served system is right when it is how sure."""
+
+    record: ConformalRecord
+    measured: dict[str, Any]
+    """`answers`: how sets and abstention fare on speakers held out; empty where there is one fold."""
+
+
+def _reliance(examples: Examples, out_of_fold: Posteriors, temperature: float) -> _Reliance:
+    from mer.conformal.measured import measured_answers
+    from mer.conformal.record import conformal_record
+
+    position = {clip_id: row for row, clip_id in enumerate(examples.clip_ids)}
+    rows = np.array([position[clip_id] for clip_id in out_of_fold.clip_ids], dtype=np.int64)
+    truth, speakers = examples.emotion[rows], [examples.speaker[row] for row in rows]
+    measured = measured_answers(out_of_fold.logits, truth, examples.fold[rows], speakers)
+    scaled = out_of_fold.logits.astype(np.float64) / temperature
+    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    record = conformal_record(shares, truth, speakers, measured.get("score", "lac"))
+    return _Reliance(record, {"answers": measured} if measured else {})
 
 
 def _scored_holdout(examples: Examples, partition: Partition) -> NDArray[np.bool_]:

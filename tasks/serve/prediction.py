@@ -14,6 +14,7 @@ from infra.catalogue import ModelVersionRow
 from infra.modes import as_the_user_writes
 from infra.objects.local_copies import local_paths
 from mer.clips import Clip
+from mer.conformal.policy import AnswerPolicy, abstained_line
 from mer.corpora.clip_texts import read_texts, with_words
 from mer.corpora.submission import Candidates, read_candidates, submission_table
 from mer.errors import ConfigError
@@ -75,13 +76,19 @@ class PredictionReport:
     """What the speaker's own clips changed, in one line; empty where there were none."""
     flags: str = ""
     """How many answers have which flag, in one line; empty where none has one."""
+    abstained: str = ""
+    """How many clips were read and not answered, and why, in one line; empty where all were."""
 
     @property
     def summary(self) -> str:
         """Lines for people."""
         done = f"{self.predicted} prediction{'' if self.predicted == 1 else 's'} by {self.model} version {self.version}"
         where = f" in {self.out}" if self.out else ""
-        return "\n".join(line for line in (self.flags, self.speaker, self.label_shift, done + where) if line)
+        return "\n".join(
+            line
+            for line in (self.flags, self.abstained, self.speaker, self.label_shift, done + where)
+            if line
+        )
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,8 @@ class PredictionRequest:
     is taken off before the answers. Empty: nothing is known of who speaks."""
     transcripts: str = ""
     """Table of what is spoken in the clips; it comes before a text file beside a clip, and before the catalogue."""
+    policy: AnswerPolicy = field(default_factory=AnswerPolicy)
+    """When clips are answered at all, and with which sets of classes; what it leaves open the version's recipe says."""
     alone: bool = False
     """Whether this process does nothing else: then it leaves out what libraries import for other uses."""
 
@@ -155,6 +164,11 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
         raise ConfigError(
             "priors: expected a label shift mode other than off with priors, found off; leave one of them out"
         )
+    if request.candidates and request.policy.asks:
+        raise ConfigError(
+            "candidates: expected no coverage, risk or flags without answer beside them, as a submission has an answer in every "
+            "row; leave them out"
+        )
     destination = _destination(request)
     texts = read_texts(Path(request.transcripts)) if request.transcripts else None
     space = reading_workspace()
@@ -164,10 +178,14 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
     media = _requested(space, request, requested)
     clips, notes = with_words(media.clips, texts)
     predictor, given = _predictor(space, chosen, request)
+    policy = (
+        predictor.package.recipe.answers.overridden(request.policy) if requested is None else AnswerPolicy()
+    )
+    predictor.under_policy((), policy)  # what cannot be promised is said before any clip is read
     enrolled = enrolled_speaker(space, predictor, request.speaker_clips)
     scores = _scores(space, predictor, clips, progress, enrolled, alone=request.alone)
     predictions, shift = _answers(space, chosen, predictor, clips, scores, _Shift(request.label_shift, given))
-    rows = _rows(media, predictions, (model, chosen.version))
+    rows = _rows(media, predictor.under_policy(predictions, policy), (model, chosen.version))
     if not gated:
         rows = [row.model_copy(update={"flags": (*row.flags, NOT_GATED)}) for row in rows]
     submission = None if requested is None else _submission(requested, predictions, media.unusable)
@@ -179,7 +197,8 @@ def answer(request: PredictionRequest, progress: Progress | None = None) -> Answ
         version=chosen.version,
         notes=(*((remark,) if remark else ()), *media.notes, *notes),
         speaker=speaker_line(enrolled, scores, predictor.package.recipe.emotions),
-        flags=flag_counts(predictions),
+        flags=flag_counts(rows),
+        abstained=abstained_line(rows),
     )
     answers = Answers(report, tuple(rows), tuple(predictor.package.recipe.emotions), submission)
     if destination is not None:

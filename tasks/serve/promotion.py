@@ -13,6 +13,7 @@ from prefect import task
 
 from infra.artifacts import ArtifactRef
 from infra.errors import ArtifactCorrupt, ArtifactMissing
+from mer.conformal.record import FILE as CONFORMAL
 from mer.errors import ConfigError
 from mer.evaluation.gate import GateConfig
 from mer.media.detector_choice import detector_file
@@ -123,6 +124,7 @@ def register(
         )
         files: dict[str, Path | bytes] = {RECORD: package.write(run.folder)}
         files |= _detector_files(run.space, inputs)
+        files[CONFORMAL] = run.space.artifacts.read(evaluation.ref, CONFORMAL)
         folders = {package.fusion_folders[name]: ref for name, ref in fusions.items()}
         folders |= {f"{STREAMS_FOLDER}/{folder_name}": ref for folder_name, ref in parts.items()}
         folders[DOMAIN_FOLDER] = domain

@@ -44,6 +44,18 @@ def test_the_model_predicts_clips(finished: Installation, tmp_path: Path) -> Non
     assert {"name", "discrete", "valence", "confidence"} < set(header)
 
 
+def test_a_clip_may_get_several_classes_or_no_answer(finished: Installation, tmp_path: Path) -> None:
+    out = tmp_path / "sets.csv"
+    asked = ("--coverage", ".8", "--no-answer-on", "one_modality")
+    told = finished.mer(
+        "predict", str(finished.corpus), "--out", str(out), "--model", "tiny", "--version", "1", *asked
+    )
+    read = [row for row in read_predictions(out) if row.probabilities]
+    assert all(row.prediction_set for row in read)
+    assert {row.status for row in read if "one_modality" in row.flags} <= {"abstained"}
+    assert ("no answer by policy" in told.stdout) == any(row.status == "abstained" for row in read)
+
+
 def test_equal_files_are_answered_under_both_names(finished: Installation, tmp_path: Path) -> None:
     clip = sorted((finished.corpus / "video").glob("*.mp4"))[0]
     folder, out = tmp_path / "new", tmp_path / "predictions.csv"

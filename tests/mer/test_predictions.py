@@ -48,6 +48,7 @@ def test_an_answer_says_what_there_is_to_say() -> None:
         "path": "clips/a.mp4",
         "status": "ok",
         "probabilities": {"neutral": 0.2, "angry": 0.7, "happy": 0.1},
+        "prediction_set": [],
         "discrete": "angry",
         "confidence": 0.7,
         "valence": -1.25,

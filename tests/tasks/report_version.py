@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from infra.catalogue import ClipUpsert, GenerationFacts, ModelVersionRow, QualityRow
+from mer.conformal.measured import measured_answers
 from mer.evaluation.report import evaluate_systems
 from mer.posteriors import Posteriors
 from mer.predictor.package import RECORD, ModelPackage
@@ -85,7 +86,17 @@ def register_version(space: Workspace, made: MadeUp = MadeUp(), model: str = "ma
         "evaluation",
         f"evaluation-{model}-{made.seed}",
         {
-            "report.json": json.dumps(report.to_json()).encode(),
+            "report.json": json.dumps(
+                report.to_json()
+                | {
+                    "answers": measured_answers(
+                        out_of_fold["fused"].logits,
+                        examples.emotion[folded],
+                        examples.fold[folded],
+                        [examples.speaker[row] for row in folded],
+                    )
+                }
+            ).encode(),
             OUT_OF_FOLD: out_of_fold["fused"].to_parquet(),
             HOLDOUT: holdout.to_parquet(),
         },

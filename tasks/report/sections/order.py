@@ -22,6 +22,7 @@ from tasks.report.sections.pseudo_labels import pseudo_labels
 from tasks.report.sections.reliability import reliability
 from tasks.report.sections.results import results
 from tasks.report.sections.search import search
+from tasks.report.sections.sure_answers import sure_answers
 from tasks.report.sections.trained_on import trained_on
 from tasks.report.sections.weights import weights
 
@@ -33,6 +34,7 @@ SECTIONS: tuple[Callable[[Collected], Section], ...] = (
     confusion,
     groups,
     reliability,
+    sure_answers,
     clips,
     weights,
     layers,
