@@ -68,12 +68,30 @@ def test_every_field_of_every_row(option: str, folder: Path) -> None:
     ]
     if option == "--out=-":
         columns = set(csv.DictReader(io.StringIO(done.stdout)).fieldnames or ())
-        assert columns == (FIELDS - {"probabilities"}) | {"p_angry", "p_happy"}
+        assert columns == (FIELDS - {"probabilities", "prediction_set"}) | {"p_angry", "p_happy"}
     else:
         lines = [done.stdout] if option == "--json" else done.stdout.splitlines()
         found = [json.loads(line) for line in lines]
         assert all(set(item) == FIELDS for item in (found[0] if option == "--json" else found))
     assert "not predicted: clips/broken.mp4: empty_file" in done.stderr
+
+
+def test_a_version_that_knows_no_coverage_says_so_before_it_reads(folder: Path) -> None:
+    done = run("clips/one.wav", "--coverage", ".9")
+    assert done.exit_code == 1 and "made before 0.7.0" in str(done.exception or done.output)
+    assert run("clips/one.wav", "--coverage", "1.5").exit_code == 2
+
+
+def test_no_answer_on_a_flag(folder: Path) -> None:
+    (row,) = from_json(run("clips/one.wav", "--json").stdout)
+    (flag, *_) = row.flags
+    done = run("clips/one.wav", "--json", "--no-answer-on", flag)
+    (refused,) = from_json(done.stdout)
+    assert (refused.status, refused.discrete) == (
+        "abstained",
+        None,
+    ) and refused.probabilities == row.probabilities
+    assert done.exit_code == 0 and "no answer by policy: 1 of 1 clips" in done.stderr
 
 
 def test_both_a_file_and_standard_output(folder: Path) -> None:
