@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from flows.cli.audit import audit
 from flows.cli.backup import register as register_backup
 from flows.cli.check import check, check_before
 from flows.cli.deploy import register as register_deploy
@@ -295,6 +296,7 @@ register_models(app)
 register_review(app)
 app.command()(quality)
 app.command()(check)
+app.command()(audit)
 app.command()(describe)
 app.command()(recipes)
 app.command()(prune)
