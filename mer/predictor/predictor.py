@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from mer.stream_tables import LevelTables
 from mer.systems.explanation import Explanation, explain
 from mer.systems.fitted import FittedSystem
 from mer.systems.kinds import load_system
+
+if TYPE_CHECKING:
+    from mer.predictor.side_by_side import EncoderThreads
 
 Progress = Callable[[int, int], None]
 
@@ -52,10 +56,16 @@ class Predictor:
         weights: cache folder of encoder weights.
         version: number of the registered version, which predictions carry; none: it is not registered.
         beside: another one in memory, whose frozen encoders are used where they are the same; none: all are loaded.
+        threads: where encoders compute side by side; none: in the thread that asks, one after another. Answers are the same.
     """
 
     def __init__(
-        self, folder: Path, weights: Path, version: int | None = None, beside: Predictor | None = None
+        self,
+        folder: Path,
+        weights: Path,
+        version: int | None = None,
+        beside: Predictor | None = None,
+        threads: EncoderThreads | None = None,
     ) -> None:
         self.package = ModelPackage.read(folder)
         self.version = version
@@ -63,7 +73,7 @@ class Predictor:
         domain = self.package.domain
         self._domain = TrainingDomain.load(folder / domain) if domain is not None else None
         self._speakers = TrainingSpeakers.load(folder / domain) if domain is not None else None
-        self._parts = LoadedParts(self.package, folder, weights, ContentInspector())
+        self._parts = LoadedParts(self.package, folder, weights, ContentInspector(), threads)
         if beside is not None:
             self._parts.borrow(beside._parts)
 
