@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ class LearntStates:
         return rows, self._squares[name, state]
 
 
-def by_state(features: Floats) -> Floats:
+def by_state(features: NDArray[np.floating[Any]]) -> Floats:
     """(W, T, S, D) features, copied so that the rows of a hidden state lie together in memory."""
     together = np.ascontiguousarray(np.moveaxis(features, 2, 0), dtype=np.float32)
     return np.moveaxis(together, 0, 2)

@@ -29,6 +29,7 @@ from mer.systems.fitted import FittedSystem
 from mer.systems.kinds import load_system
 
 if TYPE_CHECKING:
+    from mer.predictor.over_time import OverTime, Part
     from mer.predictor.side_by_side import EncoderThreads
 
 Progress = Callable[[int, int], None]
@@ -162,6 +163,18 @@ class Predictor:
         scores = Scores(logits, posteriors.valence, read.evidence)
         shares = modality_shares(self.system, read.tables, self.package, reading.findings())
         return self.answers(clips, scores), shares
+
+    def over_time(self, clip: Clip, stretches: Sequence[Part]) -> OverTime:
+        """Where in time the answer for a clip comes from, see `mer.predictor.over_time`.
+
+        Args:
+            clip: a clip with a file.
+            stretches: parts of it, as shares of its duration.
+        """
+        from mer.predictor.over_time import over_time
+
+        tables = self._weighed(BatchReading(self._parts, [clip])).tables
+        return over_time(self._parts, self.system, tables, clip, stretches)
 
     def answers(
         self, clips: Sequence[Clip], scores: Scores, corrected: NDArray[np.float64] | None = None

@@ -60,10 +60,15 @@ class BatchReading:
         self._specs: dict[str, dict[FeatureSpec, None]] = {}
         self._present: dict[tuple[str, Level], NDArray[np.bool_]] = {}
 
-    def streams(self, level: Level) -> dict[str, StreamTable]:
-        """Stream name -> vectors, frames where the stream has some, or variants and hidden states, as `level` asks."""
+    def streams(self, level: Level, names: Sequence[str] | None = None) -> dict[str, StreamTable]:
+        """Table -> vectors, frames where the stream has some, or variants and hidden states, as `level` asks.
+
+        Args:
+            level: how streams are read.
+            names: streams of the recipe; None: all that it reads.
+        """
         tables: dict[str, StreamTable] = {}
-        names = self._package.recipe.reads
+        names = self._package.recipe.reads if names is None else names
         streams = self._parts.each([partial(self._stream, name, level) for name in names])
         for name, read in zip(names, streams, strict=True):
             self._present[name, level] = np.logical_or.reduce([table.present for table in read.values()])

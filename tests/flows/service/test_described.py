@@ -123,7 +123,6 @@ def explore(described: tuple[Any, dict[str, bytes]], examples: int) -> dict[str,
 
 def check_explored(seen: dict[str, Counter[int]]) -> None:
     """Every operation was asked, and those that answer for clips did so and refused."""
-    print({operation: dict(counts) for operation, counts in seen.items()})
     assert len(seen) >= 18, sorted(seen)
     for operation in ("predict", "predict/batch", "predict/features", "predict/explain"):
         counts = seen[f"POST /api/{operation}"]
@@ -137,5 +136,6 @@ def test_the_description_holds(described: tuple[Any, dict[str, bytes]]) -> None:
 
 
 @pytest.mark.nightly
-def test_the_description_holds_for_thousands_of_requests(described: tuple[Any, dict[str, bytes]]) -> None:
-    check_explored(explore(described, 300))
+@pytest.mark.timeout(3600)
+def test_the_description_holds_for_many_requests(described: tuple[Any, dict[str, bytes]]) -> None:
+    check_explored(explore(described, 60))

