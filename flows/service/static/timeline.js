@@ -4,7 +4,7 @@
 import { drawing, element } from "./dom.js";
 
 const HEIGHT = 64;
-const NAMES = { acoustic: "sound", visual: "pictures", lexical: "words" };
+const IN_TIME = { acoustic: "sound", visual: "pictures" };
 const percent = (share) => `${(100 * share).toFixed(0)} %`;
 
 export function timeline(said, media) {
@@ -54,7 +54,8 @@ function waveform(peaks) {
 function overTime(said, answer) {
   const bands = [];
   for (const { modality, weights, stream } of said.attention) {
-    const of = NAMES[modality] ?? modality;
+    if (!(modality in IN_TIME)) continue;  // words follow each other, but nobody knows when
+    const of = IN_TIME[modality];
     bands.push([weightsBand(weights, `Attention to ${of}`), `Attention: how the model weighs the ${weights.length} frames of ${of}${stream === modality ? "" : ` (${stream})`}.`]);
   }
   for (const { modality, lost } of said.lost) {
@@ -68,7 +69,7 @@ function overTime(said, answer) {
 function weightsBand(weights, label) {
   const top = Math.max(...weights);
   const most = weights.indexOf(top);
-  const columns = weights.map((weight, at) => drawing("rect", { x: at, y: (1 - weight / top).toFixed(4), width: 0.92, height: (weight / top).toFixed(4) }));
+  const columns = weights.map((weight, at) => drawing("rect", { x: at, y: (1 - weight / top).toFixed(4), width: 1 - Math.min(0.08, 0.003 * weights.length), height: (weight / top).toFixed(4) }));
   return drawing("svg", { class: "weights", viewBox: `0 0 ${weights.length} 1`, preserveAspectRatio: "none", role: "img", "aria-label": `${label}: most, ${percent(top)}, at ${percent((most + 0.5) / weights.length)} of the clip` }, ...columns);
 }
 
@@ -81,7 +82,7 @@ function lostBand(lost, seconds, answer, modality) {
     const points = `${share < -0.0005 ? "+" : share > 0.0005 ? "−" : ""}${(100 * Math.abs(share)).toFixed(1)}`;
     return element("li", {}, level, element("span", { class: "visually-hidden" }, times), element("span", { class: "says" }, points));
   });
-  return element("ol", { class: "stretches", "aria-label": `What ${answer} loses without each stretch of ${NAMES[modality] ?? modality}` }, cells);
+  return element("ol", { class: "stretches", "aria-label": `What ${answer} loses without each stretch of ${IN_TIME[modality]}` }, cells);
 }
 
 function aloneBand(stretches, answer) {

@@ -142,3 +142,13 @@ def test_beside_them_a_good_clip_has_its_answer(
         assert len(rows) == len(others[start : start + 15]) + 1
     assert nothing_is_left(folder)
     assert client.get("/health").status_code == 200
+
+
+def test_where_in_time_an_answer_comes_from_is_said(client: TestClient, speech: Path, folder: Path) -> None:
+    said = send(client, "/api/predict/explain", [speech]).json()
+    assert said["prediction"]["status"] == "ok", said
+    assert [row["modality"] for row in said["lost"]] == ["acoustic"]
+    assert len(said["lost"][0]["lost"]) == 6 and any(said["lost"][0]["lost"])
+    assert said["attention"] == []  # one vector a clip: nothing is weighed over time
+    assert {part["modality"]: bool(part["words"]) for part in said["modalities"]}["visual"]
+    assert nothing_is_left(folder)
