@@ -87,7 +87,7 @@ def run(corpus: Path, name: str, words: Sequence[str], home: Path) -> RunResult:
 def registered(name: str) -> tuple[dict[str, Any], Posteriors]:
     """Report and out-of-fold answers of the newest version of a model."""
     from mer.posteriors import Posteriors
-    from tasks.serve.evaluation import OUT_OF_FOLD
+    from tasks.serve.evaluation_files import OUT_OF_FOLD
     from tasks.stage.workspace import reading_workspace
 
     space = reading_workspace()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,7 +15,7 @@ from flows.service.metrics import Measured
 from flows.service.pages import HEADERS, add_pages
 from flows.service.part import Part
 from flows.service.parts import PARTS
-from flows.service.problems import Problem, add_problem_handlers
+from flows.service.problems import Problem, add_problem_handlers, described
 from flows.service.state import Service
 
 DESCRIPTION = (
@@ -72,6 +72,15 @@ class WithHeaders:
         await self._app(scope, receive, with_headers)
 
 
+_OF_BODIES = (400, 408, 413)
+"""What any body may be answered with: it is no JSON or form, takes too long, or is too large."""
+
+
+def _with_body(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for operations in schema["paths"].values():
+        yield from (operation for operation in operations.values() if "requestBody" in operation)
+
+
 def _describe_problems(app: FastAPI) -> None:
     """OpenAPI with the form of problems, and without the validation error that the framework would describe."""
     plain = app.openapi
@@ -83,6 +92,9 @@ def _describe_problems(app: FastAPI) -> None:
             parts["Problem"] = Problem.model_json_schema()
             for name in ("HTTPValidationError", "ValidationError"):
                 parts.pop(name, None)
+            for operation in _with_body(schema):
+                for status, answer in described(*_OF_BODIES).items():
+                    operation["responses"].setdefault(str(status), answer)
             app.openapi_schema = schema
         return app.openapi_schema
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.service.flag_words import in_words
+from flows.service.flag_words import flag_in_words, in_words
 from mer.clips import Clip
 from mer.errors import MediaError
 from mer.media.contained import shared_media
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mer.predictor.modality_shares import ModalityShare
+    from mer.predictor.over_time import OverTime
     from tasks.serve.sound_stretches import Stretch
 
 PEAKS, PICTURES, PICTURE_PIXELS = 240, 8, 128
@@ -38,6 +39,7 @@ class ExplainedModality(BaseModel):
     streams: tuple[str, ...] = Field(description="The model's streams of this modality.")
     present: bool = Field(description="Whether it is read of this clip; what says nothing (silence) is not.")
     flags: tuple[str, ...] = Field(description="What is odd about it.")
+    words: tuple[str, ...] = Field(default=(), description="The flags in words.")
     alone: dict[str, float] | None = Field(
         description="Class -> probability by this modality alone; null: it is absent, or the model cannot do without others."
     )
@@ -82,6 +84,30 @@ class SoundStretch(BaseModel):
     probabilities: dict[str, float]
 
 
+class LostOverTime(BaseModel):
+    """What the answer loses without each stretch of one modality; the stretches are equal parts of the clip."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    modality: str = Field(description="acoustic or visual.", examples=["acoustic"])
+    lost: tuple[float, ...] = Field(
+        description="Probability that the answer loses where the stretch is cut out of the sound, or its pictures give way to "
+        "the nearest others; negative where it speaks against the answer."
+    )
+
+
+class FrameWeights(BaseModel):
+    """How the model weighs the frames of one stream."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stream: str = Field(examples=["visual"])
+    modality: str = Field(examples=["visual"])
+    weights: tuple[float, ...] = Field(
+        description="Share of the attention of each frame, in their order, in sum 1."
+    )
+
+
 class ExplainedClip(BaseModel):
     """The answer for a clip, and what it rests on."""
 
@@ -95,6 +121,14 @@ class ExplainedClip(BaseModel):
         default=(),
         description="What the sound alone says, stretch by stretch; empty: too short, or not known.",
     )
+    lost: tuple[LostOverTime, ...] = Field(
+        default=(),
+        description="What the answer loses without each stretch, by modality; empty: too short or too long a clip, or not known.",
+    )
+    attention: tuple[FrameWeights, ...] = Field(
+        default=(),
+        description="Attention over frames, by stream; empty: the model pools over time before it fuses, so it has none.",
+    )
     media: ClipInSmall | None = Field(default=None, description="Null where the file cannot be read.")
 
 
@@ -103,6 +137,7 @@ def explained_clip(
     prediction: Prediction,
     shares: Mapping[str, ModalityShare],
     stretches: Sequence[Stretch] = (),
+    course: OverTime | None = None,
 ) -> ExplainedClip:
     """Put the answer into the form above; the file is decoded once more, in a process of its own."""
     classes = tuple(prediction.probabilities)
@@ -120,7 +155,32 @@ def explained_clip(
             )
             for stretch in stretches
         ),
+        lost=() if course is None else _lost(course),
+        attention=() if course is None else _attention(course),
         media=clip_in_small(clip) if clip.content else None,
+    )
+
+
+def _lost(course: OverTime) -> tuple[LostOverTime, ...]:
+    return tuple(
+        LostOverTime(modality=modality, lost=tuple(round(float(value), 5) for value in values))
+        for modality, values in course.lost.items()
+    )
+
+
+def _attention(course: OverTime) -> tuple[FrameWeights, ...]:
+    """At most `PEAKS` weights a stream: of more frames neighbours are added up."""
+    import numpy as np
+
+    return tuple(
+        FrameWeights(
+            stream=stream,
+            modality=stream.partition("/")[0],
+            weights=tuple(
+                round(float(part.sum()), 6) for part in np.array_split(weights, min(PEAKS, len(weights)))
+            ),
+        )
+        for stream, weights in course.attention.items()
     )
 
 
@@ -163,6 +223,7 @@ def _explained(name: str, share: ModalityShare, classes: tuple[str, ...]) -> Exp
         streams=share.streams,
         present=share.present,
         flags=share.flags,
+        words=tuple(map(flag_in_words, share.flags)),
         alone=alone,
         valence_alone=share.valence_alone,
         weight=share.weight,

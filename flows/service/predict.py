@@ -26,6 +26,7 @@ from mer.predictions import Prediction
 from tasks.serve.answer_queue import QueueFull, Work
 from tasks.serve.predicted_media import Medium, UnusableMedia
 from tasks.serve.sound_stretches import sound_stretches
+from tasks.serve.time_course import time_course
 from tasks.serve.uploads import clip_of_upload
 
 Answer = TypeVar("Answer")
@@ -111,11 +112,12 @@ class Asked:
 
     async def explain_clip(self, clip: Clip, shown: str) -> ExplainedClip:
         """The same for a clip that lies somewhere."""
-        (prediction, shares), stretches = await self.work(
-            lambda model: (model.explain([clip])[0], sound_stretches(model, clip)), 1
+        (prediction, shares), stretches, course = await self.work(
+            lambda model: (model.explain([clip])[0], sound_stretches(model, clip), time_course(model, clip)),
+            1,
         )
         signed = _as_sent(prediction, shown, clip)
-        return await to_thread.run_sync(explained_clip, clip, signed, shares, stretches)
+        return await to_thread.run_sync(explained_clip, clip, signed, shares, stretches, course)
 
     async def work(self, work: Work, clips: int) -> Any:
         """What `work` makes of the version that answers."""

@@ -16,6 +16,7 @@ from mer.kernels.machines import (
     SHARPNESS,
     Floats,
     KernelMachine,
+    LearntStates,
     LogisticMachine,
     Readings,
     averaged,
@@ -57,7 +58,7 @@ def learnt_exponents(lesson: Lesson, machines: Sequence[Readings], varied: bool)
     kept = features
     if len(lesson.kept) < len(lesson):
         kept = {name: values[:, lesson.kept] for name, values in features.items()}
-    return exponents(features, kept, machines, variants)
+    return exponents(features, LearntStates(kept), machines, variants)
 
 
 def fit_kernels(lesson: Lesson, specs: Sequence[KernelSpec]) -> list[tuple[KernelMachine, Posteriors]]:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mer.ensemble.distance import mean_squared_differences
+from mer.ensemble.distance import mean_squared_differences, mean_squares
 from mer.ensemble.logistic import Logistic
 from mer.ensemble.ridge import BIAS
 
@@ -105,32 +106,58 @@ def kernel_of(exponent: Floats, width: float) -> Floats:
     return np.asarray(np.exp(exponent.dtype.type(-width / 2) * exponent))
 
 
+class LearntStates:
+    """Standardised features of the clips that were learnt from, by stream and hidden state; what each row weighs is kept.
+
+    Args:
+        features: stream -> (W, T, S, D). Where all rows of a state lie together in memory nothing of them is copied.
+    """
+
+    def __init__(self, features: Mapping[str, Floats]) -> None:
+        self.features = features
+        self._squares: dict[tuple[str, int], Floats] = {}
+
+    def rows(self, name: str, state: int) -> tuple[Floats, Floats]:
+        """(W * T, D) rows of one hidden state, and their (W * T,) mean squares."""
+        rows = _state_rows(self.features[name], state)
+        if (name, state) not in self._squares:
+            self._squares[name, state] = mean_squares(rows)
+        return rows, self._squares[name, state]
+
+
+def by_state(features: NDArray[np.floating[Any]]) -> Floats:
+    """(W, T, S, D) features, copied so that the rows of a hidden state lie together in memory."""
+    together = np.ascontiguousarray(np.moveaxis(features, 2, 0), dtype=np.float32)
+    return np.moveaxis(together, 0, 2)
+
+
+def _state_rows(features: Floats, state: int) -> Floats:
+    return np.ascontiguousarray(features[:, :, state]).reshape(-1, features.shape[-1])
+
+
 def exponents(
-    rows: Mapping[str, Floats], learnt: Mapping[str, Floats], machines: Sequence[Readings], variants: int
+    rows: Mapping[str, Floats], learnt: LearntStates, machines: Sequence[Readings], variants: int
 ) -> list[Floats]:
     """Weighted squared distances of rows to the clips learnt from, of several machines that share them.
 
     Args:
         rows: stream -> (V, A, S, D) standardised, V variants of A clips, or 1.
-        learnt: stream -> (W, T, S, D) likewise.
+        learnt: likewise, (W, T, S, D).
         machines: what each reads.
         variants: in how many variants the rows come; of the learnt clips as many as any stream has.
 
     Returns:
         (variants * A, W * T) for every machine.
     """
-    others = max(values.shape[0] for values in learnt.values())
-    clips, count = (next(iter(of.values())).shape[1] for of in (rows, learnt))
+    others = max(values.shape[0] for values in learnt.features.values())
+    clips, count = (next(iter(of.values())).shape[1] for of in (rows, learnt.features))
     sums = [np.zeros((variants, clips, others, count), np.float32) for _ in machines]
     blocks = dict.fromkeys(
         (name, state) for reads in machines for name, read in reads.items() for state in read.states
     )
     for name, state in blocks:
-        one, two = (
-            np.ascontiguousarray(of[name][:, :, state]).reshape(-1, of[name].shape[-1])
-            for of in (rows, learnt)
-        )
-        distance = mean_squared_differences(one, two).reshape(rows[name].shape[0], clips, -1, count)
+        distance = mean_squared_differences(_state_rows(rows[name], state), *learnt.rows(name, state))
+        distance = distance.reshape(rows[name].shape[0], clips, -1, count)
         for total, reads in zip(sums, machines, strict=True):
             if name in reads and state in reads[name].states:
                 total += np.float32(reads[name].weight / len(reads[name].states)) * distance

@@ -16,11 +16,13 @@ from mer.kernels.fitted import FittedMachines
 from mer.kernels.machines import (
     Floats,
     KernelMachine,
+    LearntStates,
     LogisticMachine,
     Machine,
     Reading,
     Readings,
     averaged,
+    by_state,
     exponents,
     side_by_side,
 )
@@ -141,11 +143,11 @@ class MachineSystem(FittedSystem):
                 if isinstance(machine, KernelMachine) and machine.varied is varied
             }
             if kernels:
-                learnt = self._features if varied else {name: of[:1] for name, of in self._features.items()}
+                learnt = self._learnt[varied]
                 first = self.fitted.streams.first
                 compared = {
                     name: rows[name][:, :, first[name] : first[name] + of.shape[2]]
-                    for name, of in learnt.items()
+                    for name, of in learnt.features.items()
                 }
                 readings = [_counted_from(first, one.readings) for one in kernels.values()]
                 sums = exponents(compared, learnt, readings, variants)
@@ -163,7 +165,13 @@ class MachineSystem(FittedSystem):
 
     @cached_property
     def _features(self) -> dict[str, Floats]:
-        return {name: of.astype(np.float32) for name, of in self.fitted.streams.features.items()}
+        return {name: by_state(of) for name, of in self.fitted.streams.features.items()}
+
+    @cached_property
+    def _learnt(self) -> dict[bool, LearntStates]:
+        """Of all variants, and of the clips as they are: what both weigh is computed once, not for every answer."""
+        plain = {name: of[:1] for name, of in self._features.items()}
+        return {True: LearntStates(self._features), False: LearntStates(plain)}
 
     def _write(self, folder: Path) -> None:
         save_machines(folder, self.fitted)

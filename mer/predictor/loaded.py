@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import RLock
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mer.encoders import resolve_weights
-from mer.features.extract import Extractor, build_extractor, build_extractors
+from mer.features.extract import Extractor, SpecExtractor, build_extractor, build_extractors
 from mer.features.layered import adaptation_placement, base_identity, load_layers
 from mer.features.spec import FeatureSpec
 from mer.media.detector_choice import require_content
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
     from mer.alignment.pretrain import Alignment
     from mer.features.clip_media import Inspector
     from mer.features.multi import MultiExtractor
+    from mer.predictor.side_by_side import EncoderThreads
     from mer.transcription.recogniser import Recogniser
+
+Value = TypeVar("Value")
 
 
 class LoadedParts:
@@ -29,15 +34,23 @@ class LoadedParts:
         folder: its folder, for adapters and alignments.
         weights: cache folder of encoder weights.
         inspector: flags what is decoded; none: nothing is flagged, features are the same.
+        threads: where encoders compute side by side; none: in the thread that asks, one after another.
     """
 
     def __init__(
-        self, package: ModelPackage, folder: Path, weights: Path, inspector: Inspector | None = None
+        self,
+        package: ModelPackage,
+        folder: Path,
+        weights: Path,
+        inspector: Inspector | None = None,
+        threads: EncoderThreads | None = None,
     ) -> None:
         self.package = package
         self._folder = folder
         self._weights = weights
         self._inspector = inspector
+        self._threads = threads
+        self._opening = RLock()
         self._extractors: dict[FeatureSpec, Extractor] = {}
         self._several: dict[tuple[FeatureSpec, ...], MultiExtractor] = {}
         self._recognisers: dict[str, Recogniser] = {}
@@ -58,23 +71,37 @@ class LoadedParts:
 
     def extractor(self, spec: FeatureSpec) -> Extractor:
         """The extractor of a feature; streams of equal features share it."""
-        packaged = self._packaged(spec)
-        if packaged not in self._extractors:
-            lent = self._lent._extractors.get(packaged) if self._lent is not None else None
-            self._extractors[packaged] = lent or build_extractor(
-                packaged, self._weights, inspector=self._inspector
-            )
-        return self._extractors[packaged]
+        with self._opening:
+            packaged = self._packaged(spec)
+            if packaged not in self._extractors:
+                lent = self._lent._extractors.get(packaged) if self._lent is not None else None
+                self._extractors[packaged] = lent or self._extractor(packaged)
+            return self._extractors[packaged]
 
     def extractors(self, specs: tuple[FeatureSpec, ...]) -> MultiExtractor:
         """The extractor of variants of one feature (speeds): one decoding of a clip, one encoder in memory."""
-        packaged = tuple(self._packaged(spec) for spec in specs)
-        if packaged not in self._several:
-            lent = self._lent._several.get(packaged) if self._lent is not None else None
-            self._several[packaged] = lent or build_extractors(
-                packaged, self._weights, inspector=self._inspector
-            )
-        return self._several[packaged]
+        with self._opening:
+            packaged = tuple(self._packaged(spec) for spec in specs)
+            if packaged not in self._several:
+                lent = self._lent._several.get(packaged) if self._lent is not None else None
+                self._several[packaged] = lent or self._built(packaged)
+            return self._several[packaged]
+
+    def each(self, jobs: Sequence[Callable[[], Value]]) -> list[Value]:
+        """What jobs give that read streams, in their order; side by side where encoders compute so."""
+        return [job() for job in jobs] if self._threads is None else self._threads.streams(jobs)
+
+    def _extractor(self, spec: FeatureSpec) -> Extractor:
+        if self._threads is None or spec.precomputed:
+            return build_extractor(spec, self._weights, inspector=self._inspector)
+        return SpecExtractor(spec, self._built((spec,)))
+
+    def _built(self, specs: tuple[FeatureSpec, ...]) -> MultiExtractor:
+        if self._threads is None:
+            return build_extractors(specs, self._weights, inspector=self._inspector)
+        from mer.predictor.side_by_side import SideBySide
+
+        return SideBySide(specs, self._weights, self._threads, self._inspector)
 
     def _packaged(self, spec: FeatureSpec) -> FeatureSpec:
         """The spec with the face detector whose file the package holds; a file that is not there is looked for in the weights."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,10 @@ from mer.stream_tables import LevelTables
 from mer.systems.explanation import Explanation, explain
 from mer.systems.fitted import FittedSystem
 from mer.systems.kinds import load_system
+
+if TYPE_CHECKING:
+    from mer.predictor.over_time import OverTime, Part
+    from mer.predictor.side_by_side import EncoderThreads
 
 Progress = Callable[[int, int], None]
 
@@ -54,10 +59,16 @@ class Predictor:
         weights: cache folder of encoder weights.
         version: number of the registered version, which predictions carry; none: it is not registered.
         beside: another one in memory, whose frozen encoders are used where they are the same; none: all are loaded.
+        threads: where encoders compute side by side; none: in the thread that asks, one after another. Answers are the same.
     """
 
     def __init__(
-        self, folder: Path, weights: Path, version: int | None = None, beside: Predictor | None = None
+        self,
+        folder: Path,
+        weights: Path,
+        version: int | None = None,
+        beside: Predictor | None = None,
+        threads: EncoderThreads | None = None,
     ) -> None:
         self.package = ModelPackage.read(folder)
         self.version = version
@@ -66,7 +77,7 @@ class Predictor:
         domain = self.package.domain
         self._domain = TrainingDomain.load(folder / domain) if domain is not None else None
         self._speakers = TrainingSpeakers.load(folder / domain) if domain is not None else None
-        self._parts = LoadedParts(self.package, folder, weights, ContentInspector())
+        self._parts = LoadedParts(self.package, folder, weights, ContentInspector(), threads)
         if beside is not None:
             self._parts.borrow(beside._parts)
 
@@ -164,6 +175,18 @@ class Predictor:
         scores = Scores(logits, posteriors.valence, read.evidence)
         shares = modality_shares(self.system, read.tables, self.package, reading.findings())
         return self.answers(clips, scores), shares
+
+    def over_time(self, clip: Clip, stretches: Sequence[Part]) -> OverTime:
+        """Where in time the answer for a clip comes from, see `mer.predictor.over_time`.
+
+        Args:
+            clip: a clip with a file.
+            stretches: parts of it, as shares of its duration.
+        """
+        from mer.predictor.over_time import over_time
+
+        tables = self._weighed(BatchReading(self._parts, [clip])).tables
+        return over_time(self._parts, self.system, tables, clip, stretches)
 
     def answers(
         self, clips: Sequence[Clip], scores: Scores, corrected: NDArray[np.float64] | None = None

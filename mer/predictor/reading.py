@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,24 +54,32 @@ class BatchReading:
         self._parts = parts
         self._package = parts.package
         self._clips = tuple(clips)
+        self._listening = Lock()
         self._transcribed: dict[str, tuple[Clip, ...]] = {}
         self._features: dict[FeatureSpec, list[ClipFeature]] = {}
         self._specs: dict[str, dict[FeatureSpec, None]] = {}
         self._present: dict[tuple[str, Level], NDArray[np.bool_]] = {}
 
-    def streams(self, level: Level) -> dict[str, StreamTable]:
-        """Stream name -> vectors, frames where the stream has some, or variants and hidden states, as `level` asks."""
+    def streams(self, level: Level, names: Sequence[str] | None = None) -> dict[str, StreamTable]:
+        """Table -> vectors, frames where the stream has some, or variants and hidden states, as `level` asks.
+
+        Args:
+            level: how streams are read.
+            names: streams of the recipe; None: all that it reads.
+        """
         tables: dict[str, StreamTable] = {}
-        recipe = self._package.recipe
-        for name in recipe.reads:
-            if level == "states":
-                read: Mapping[str, StreamTable] = self._states(name)
-            else:
-                frames = self._framewise(name) if level == "frames" else {}
-                read = frames or {recipe.table_name(name): self._vector(name)}
+        names = self._package.recipe.reads if names is None else names
+        streams = self._parts.each([partial(self._stream, name, level) for name in names])
+        for name, read in zip(names, streams, strict=True):
             self._present[name, level] = np.logical_or.reduce([table.present for table in read.values()])
             tables.update(read)
         return tables
+
+    def _stream(self, name: str, level: Level) -> Mapping[str, StreamTable]:
+        if level == "states":
+            return self._states(name)
+        frames = self._framewise(name) if level == "frames" else {}
+        return frames or {self._package.recipe.table_name(name): self._vector(name)}
 
     def frozen(self) -> dict[str, FeatureTable]:
         """Name of a table -> a vector a clip of the frozen features, before anything that a view learnt.
@@ -218,9 +228,11 @@ class BatchReading:
             return self._clips
         from mer.transcription.listen import with_transcripts
 
-        if source not in self._transcribed:
-            self._transcribed[source] = tuple(with_transcripts(self._clips, self._parts.recogniser(source)))
-        return self._transcribed[source]
+        with self._listening:
+            if source not in self._transcribed:
+                recogniser = self._parts.recogniser(source)
+                self._transcribed[source] = tuple(with_transcripts(self._clips, recogniser))
+            return self._transcribed[source]
 
     def _table(self, name: str, spec: FeatureSpec) -> FeatureTable:
         return table_of(rows_of(self._clips), self._read(name, spec))

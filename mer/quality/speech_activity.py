@@ -93,15 +93,20 @@ def _log_likelihood_ratio(posterior: NDArray[np.float64], smoothing: float = 0.9
         posterior: power over noise power, (frames, bands).
         smoothing: weight of the frame before.
     """
-    ratios = np.empty(len(posterior))
+    gammas = np.minimum(posterior, 1e6)
+    innovations = (1 - smoothing) * np.maximum(gammas - 1, 0)
+    priors, gains = np.empty_like(gammas), np.empty_like(gammas)
     clean = np.zeros(posterior.shape[1])
-    for number, gamma in enumerate(np.minimum(posterior, 1e6)):
-        prior = np.maximum(smoothing * clean + (1 - smoothing) * np.maximum(gamma - 1, 0), 1e-3)
-        gain = prior / (1 + prior)
-        ratios[number] = np.mean(np.minimum(gamma * gain, 30.0) - np.log1p(prior))
+    # only what a frame takes from the one before is computed frame by frame: a prediction waits for this loop
+    for gamma, innovation, prior, gain in zip(gammas, innovations, priors, gains, strict=True):
+        np.multiply(clean, smoothing, out=prior)
+        prior += innovation
+        np.maximum(prior, 1e-3, out=prior)
+        np.divide(prior, 1 + prior, out=gain)
         # Wiener's estimate of this frame's clean power over the noise, for the next frame's prior
-        clean = gain**2 * gamma
-    return ratios
+        np.square(gain, out=clean)
+        clean *= gamma
+    return np.asarray((np.minimum(gammas * gains, 30.0) - np.log1p(priors)).mean(axis=1))
 
 
 def _tidied(active: NDArray[np.bool_]) -> NDArray[np.bool_]:

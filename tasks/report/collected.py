@@ -20,7 +20,7 @@ from tasks.report.documents import Document
 from tasks.report.predicted import Known, Predicted
 from tasks.report.run_figures import found_figures
 from tasks.serve.comparison import snapshot_of
-from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
+from tasks.serve.evaluation_files import HOLDOUT, OUT_OF_FOLD
 from tasks.stage.references import SnapshotPlan
 from tasks.stage.workspace import Workspace
 

@@ -23,7 +23,7 @@ from mer.predictor.package import RECORD, ModelPackage
 from mer.review.label_errors import find_label_errors
 from mer.review.orders import Order, entropy, expected_change, ranked, shuffled
 from tasks.data.reviewed import counting_reviews
-from tasks.serve.evaluation import OUT_OF_FOLD, UNLABELLED
+from tasks.serve.evaluation_files import OUT_OF_FOLD, UNLABELLED
 from tasks.stage.workspace import Workspace
 
 if TYPE_CHECKING:

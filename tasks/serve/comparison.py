@@ -12,7 +12,7 @@ from infra.errors import ArtifactCorrupt, ArtifactMissing
 from mer.errors import ConfigError
 from mer.predictor.package import RECORD, ModelPackage
 from tasks.data.old_ids import named_posteriors
-from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
+from tasks.serve.evaluation_files import HOLDOUT, OUT_OF_FOLD
 from tasks.serve.library import version_of
 from tasks.stage.workspace import Workspace
 

@@ -15,6 +15,7 @@ from mer.recipes.systems import FROZEN, LOGISTIC
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import holdout_parts, load_partitions
 from tasks.learn.fusion import load_posteriors
+from tasks.serve.evaluation_files import HOLDOUT, OUT_OF_FOLD, UNLABELLED
 from tasks.stage.references import FusedView, View
 from tasks.stage.run import Produced, StageResult, StageRun, run_stage
 from tasks.stage.workspace import Workspace, workspace
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
 
 PSEUDO_MARK = "+pseudo"
 """End of the names of systems that learnt from pseudo-labels."""
-OUT_OF_FOLD, HOLDOUT = "out_of_fold.parquet", "holdout.parquet"
-UNLABELLED = "unlabelled.parquet"
-"""Answers for the unlabelled clips by the supervised system, which has learnt none of their pseudo-labels; logits are divided by
-the temperature of its own out-of-fold ones: calibrated."""
 
 
 @task(name="evaluate")

@@ -110,7 +110,7 @@ def _calibration_clips(
     from mer.evaluation.comparison import labelled
     from mer.label_shift.clip_sets import CalibrationClips
     from mer.posteriors import Posteriors
-    from tasks.serve.evaluation import OUT_OF_FOLD
+    from tasks.serve.evaluation_files import OUT_OF_FOLD
 
     if version.evaluation is None or version.snapshot_id is None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from infra.catalogue import ClipRow, CorpusRow
@@ -155,7 +156,10 @@ class Catalogued:
 
     def __init__(self, space: Workspace) -> None:
         self._catalogue = space.catalogue
-        self._roots = {corpus.name: corpus.root for corpus in space.catalogue.corpora()}
+
+    @cached_property
+    def _roots(self) -> dict[str, Path]:
+        return {corpus.name: corpus.root for corpus in self._catalogue.corpora()}
 
     def clip(self, name: str, path: Path, content: str) -> Clip | None:
         """The clip that lies at this path, under its name in its corpus (which may be another than the file's, as in MELD and
@@ -163,15 +167,26 @@ class Catalogued:
         """
         # a link within a corpus is a clip of its own, a link from elsewhere is the clip that it leads to
         places = (path.parent.resolve() / path.name, path.resolve())
-        rows = self._catalogue.clips_lying_at([str(place) for place in places], [content])
-        clips = [_clip(row, self._roots[corpus]) for corpus, row in rows]
+        clips = self._found([str(place) for place in places], content)
         there = {clip.path: clip for clip in clips}
         at_home = there.get(places[0]) or there.get(places[1])
         if at_home is not None and at_home.content == content:
             return replace(at_home, path=path)
-        equal = [clip for clip in clips if clip.content == content]
-        namesakes = [clip for clip in equal if clip.name == path.stem]
-        return replace((namesakes or equal)[0], name=name, path=path) if equal else None
+        return _equal_one(clips, name, path, content)
+
+    def of_content(self, name: str, path: Path, content: str) -> Clip | None:
+        """A clip of equal content under the name given, of a file that lies where no corpus is: one that was sent."""
+        return _equal_one(self._found([], content), name, path, content)
+
+    def _found(self, paths: Sequence[str], content: str) -> list[Clip]:
+        rows = self._catalogue.clips_lying_at(paths, [content])
+        return [_clip(row, self._roots[corpus]) for corpus, row in rows]
+
+
+def _equal_one(clips: Sequence[Clip], name: str, path: Path, content: str) -> Clip | None:
+    equal = [clip for clip in clips if clip.content == content]
+    namesakes = [clip for clip in equal if clip.name == path.stem]
+    return replace((namesakes or equal)[0], name=name, path=path) if equal else None
 
 
 def catalogued_candidates(space: Workspace, candidates: Candidates, corpus: str) -> list[Clip]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from tasks.stage.workspace import Workspace
 if TYPE_CHECKING:
     from mer.predictor.modality_shares import ModalityShares
     from mer.predictor.predictor import Predictor
+
+_MOST_PASSES = 8
+"""Encoders' passes at the same time, on however many cores: each needs memory of its own."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,14 @@ def load_served(
         WeightsError: weights of an encoder are absent.
     """
     from mer.predictor.predictor import Predictor
+    from mer.predictor.side_by_side import EncoderThreads
 
     folder = fetch_package(space, chosen.row)
     with computing(space.settings), tempfile.TemporaryDirectory(prefix="mer-warm-") as scratch:
         lender = None if beside is None else beside.predictor
-        predictor = Predictor(folder, space.weights, chosen.row.version, lender)
+        cores = (os.cpu_count() or 1) // (space.settings.compute_threads or 1)
+        threads = EncoderThreads(max(1, min(_MOST_PASSES, cores)))
+        predictor = Predictor(folder, space.weights, chosen.row.version, lender, threads)
         if alone and predictor.package.runs_encoders:
             from mer.encoders.lean_import import import_lean
 

@@ -58,6 +58,6 @@ def clip_of_upload(
     if (found.duration_seconds or 0) > longest_seconds:
         said = f"{shown} lasts {found.duration_seconds:.1f} s, the limit is {longest_seconds:g} s"
         return UnusableMedia(name, Path(shown), QuarantineReason.TOO_LONG, said)
-    known = Catalogued(space).clip(name, path, found.content)
+    known = Catalogued(space).of_content(name, path, found.content)
     clip = known or Clip(name=name, content=found.content, path=path, corpus_root=path.parent)
     return clip if transcript is None else replace(clip, transcript=transcript)

@@ -76,3 +76,13 @@ def test_what_stands_in_is_replaced_when_it_is_needed() -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == [
         False, True, [1, 2], True, True, False,
     ]  # fmt: skip
+
+
+def test_the_service_starts_without_what_only_runs_need() -> None:
+    show = "import json, sys, flows.service.serving; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", show], capture_output=True, text=True, check=True
+    )
+    modules = json.loads(done.stdout)
+    assert "flows.service.review" in modules
+    assert sorted({*NEVER, "torch", "trio"} & set(modules)) == []

@@ -18,7 +18,7 @@ from mer.report.plane import principal_plane
 from tasks.data.dataset import holdout_parts, load_examples, snapshot_dataset
 from tasks.data.quality import quality_method
 from tasks.report import run_results
-from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
+from tasks.serve.evaluation_files import HOLDOUT, OUT_OF_FOLD
 from tasks.stage.references import SnapshotPlan
 from tasks.stage.run import digest
 from tasks.stage.workspace import Workspace

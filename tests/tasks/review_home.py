@@ -15,7 +15,7 @@ from mer.posteriors import Posteriors
 from mer.predictor.package import RECORD, ModelPackage
 from mer.recipes import Recipe
 from tasks.data.reviewed import labels_of_today
-from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD, UNLABELLED
+from tasks.serve.evaluation_files import HOLDOUT, OUT_OF_FOLD, UNLABELLED
 from tasks.stage.workspace import Workspace
 
 EMOTIONS = ("neutral", "angry", "happy", "sad")

@@ -22,7 +22,7 @@ from mer.recipes import Recipe
 from tasks.data.dataset import snapshot_dataset
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.serve.by_hand import promote_by_hand, roll_back
-from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
+from tasks.serve.evaluation_files import HOLDOUT, OUT_OF_FOLD
 from tasks.serve.library import answering_version, model_named, model_of_corpus
 from tasks.serve.promotion import gate_and_promote, require_same_classes
 from tasks.stage.references import DatasetRef, ModelVersion, Promotion, SnapshotPlan

@@ -15,7 +15,7 @@ from mer.predictor.package import RECORD, ModelPackage
 from mer.recipes import Recipe
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.serve.comparison import compare_versions, version_named
-from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
+from tasks.serve.evaluation_files import HOLDOUT, OUT_OF_FOLD
 from tasks.stage.workspace import Workspace, workspace
 
 CLIPS = 12

@@ -24,7 +24,7 @@ from mer.stream_tables import FeatureTable
 from mer.systems.kinds import FitData, FitRun, fit_system
 from tasks.data.ingestion import list_corpus, probe_shard, write_labels
 from tasks.serve.drift import REPORT, DriftFound, DriftRequest, drift_of
-from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
+from tasks.serve.evaluation_files import HOLDOUT, OUT_OF_FOLD
 from tasks.serve.new_labels import new_labels
 from tasks.stage.workspace import Workspace, workspace
 

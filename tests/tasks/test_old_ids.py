@@ -16,7 +16,7 @@ from mer.posteriors import Posteriors
 from mer.selftraining.pseudo_labels import PseudoLabels
 from tasks.data.old_ids import named_posteriors
 from tasks.data.selections import BALLOT, SELECTION, ballot_file, load_selections, read_ballot
-from tasks.serve.evaluation import HOLDOUT, OUT_OF_FOLD
+from tasks.serve.evaluation_files import HOLDOUT, OUT_OF_FOLD
 from tasks.serve.promotion import _stored, scored_clips
 from tasks.stage.workspace import Workspace, workspace
 

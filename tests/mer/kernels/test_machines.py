@@ -210,11 +210,11 @@ def test_out_of_fold_answers_are_those_of_fits_on_the_other_folds() -> None:
         rows = np.flatnonzero(lesson.fold == number)
         others = lesson.subset(np.flatnonzero(lesson.fold != number))
         machine, _ = fit_kernel(others, spec)
-        from mer.kernels.machines import averaged, exponents
+        from mer.kernels.machines import LearntStates, averaged, exponents
 
         features = {name: lesson.features[name][:, rows] for name in spec.readings}
         learnt = {name: others.features[name] for name in spec.readings}
-        (exponent,) = exponents(features, learnt, [spec.readings], 3)
+        (exponent,) = exponents(features, LearntStates(learnt), [spec.readings], 3)
         expected, _ = averaged(machine.scores(exponent), 3)
         np.testing.assert_allclose(held_out.logits[rows], expected, atol=1e-3 * SHARPNESS)
 

@@ -67,12 +67,14 @@ function ownFile(ask) {
     element("div", {}, element("label", { for: "file" }, "A file of yours"), file),
     element("div", { class: "grows" }, element("label", { for: "words" }, "What is said in it (may be left out)"), words),
     element("button", {}, "Ask"));
+  let asked = false;
   const go = () => {
     const chosen = file.files[0];
     if (!chosen) {
       file.focus();
       return;
     }
+    asked = true;
     const body = new FormData();
     body.append("file", chosen);
     if (words.value.trim()) body.append("transcript", words.value.trim());
@@ -84,7 +86,7 @@ function ownFile(ask) {
     go();
   });
   file.addEventListener("change", () => {
-    words.value = "";
+    if (asked) words.value = "";  // they were those of the file before
     go();
   });
   form.addEventListener("dragover", (event) => event.preventDefault());
@@ -196,7 +198,7 @@ function modality(part, answer) {
   }
   const title = element("h3", {}, named(part.modality), " ", element("span", { class: "small quiet" }, part.streams.join(", ")));
   const card = element("article", { class: "card modality" }, title);
-  if (!part.present) card.append(element("p", { class: "quiet" }, `Not read of this clip${part.flags.length ? `: ${part.flags.join(", ")}` : ""}.`));
+  if (!part.present) card.append(element("p", { class: "quiet" }, ["Not read of this clip.", ...part.words].join(" ")));
   else if (part.alone) card.append(...[bars(part.alone, `Probabilities by ${named(part.modality).toLowerCase()} alone`, answer), valenceScale(part.valence_alone)].filter(Boolean));
   else card.append(element("p", { class: "quiet" }, "This model cannot answer without the other modalities."));
   card.append(...facts);
