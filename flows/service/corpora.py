@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.service.explained_clip import ExplainedClip
 from flows.service.part import Part
-from flows.service.predict import REFUSALS, Asked
+from flows.service.predict import REFUSALS, Asked, Policy
 from flows.service.problems import Refused, described
 from flows.service.state import Service
 from infra.catalogue import ClipRow
@@ -132,10 +132,10 @@ def router(service: Service) -> APIRouter:
         summary="A stored clip, and what each modality says of it",
         responses=described(*REFUSALS),
     )
-    async def explain(corpus: Name, clip: Name) -> ExplainedClip:
+    async def explain(corpus: Name, clip: Name, policy: Policy) -> ExplainedClip:
         asked.check_room(1)
         path, found = await to_thread.run_sync(stored_file, service, corpus, clip)
-        return await asked.explain_clip(found, path.name)
+        return await asked.explain_clip(found, path.name, policy)
 
     return routes
 

@@ -23,6 +23,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "no_feature_file": "The features of a stream are not there: it is left out of the answer.",
         "empty_features": "The features of a stream are nothing but zeros: it is left out of the answer.",
         "not_finite": "An encoder gave no usable numbers for this clip: its stream is left out of the answer.",
+        "risk_too_high": "The model is too unsure for the share of wrong answers that is allowed: the answer is left open.",
         "priors_given": "The answer was corrected for class shares that were given.",
         "not_gated": "The version that answers did not pass the promotion gate.",
     }

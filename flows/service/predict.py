@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from anyio import to_thread
-from fastapi import APIRouter, File, Form, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, UploadFile
 
 from flows.service.explained_clip import ExplainedClip, explained_clip
 from flows.service.flag_words import in_words
@@ -22,9 +22,11 @@ from flows.service.problems import Refused, described
 from flows.service.state import Service
 from flows.service.uploading import stored
 from mer.clips import Clip
+from mer.conformal.policy import AnswerPolicy
 from mer.predictions import Prediction
 from tasks.serve.answer_queue import QueueFull, Work
 from tasks.serve.predicted_media import Medium, UnusableMedia
+from tasks.serve.served_model import ServedModel
 from tasks.serve.sound_stretches import sound_stretches
 from tasks.serve.time_course import time_course
 from tasks.serve.uploads import clip_of_upload
@@ -40,6 +42,40 @@ Transcript = Annotated[
 ]
 
 
+NoAnswerOn = Annotated[
+    list[Annotated[str, Query(max_length=100)]],
+    Query(max_length=50, description="Flags whose clips get no answer (`out_of_domain`, `no_speech` ...)."),
+]
+
+
+def asked_policy(
+    coverage: Annotated[
+        float | None,
+        Query(
+            ge=0.5,
+            le=0.999,
+            description="Share of new speakers' clips whose true class is to be in `prediction_set`.",
+        ),
+    ] = None,
+    abstain_above_risk: Annotated[
+        float | None,
+        Query(
+            gt=0,
+            lt=1,
+            description="Share of answers that may be wrong: clips that are too unsure have status `abstained`.",
+        ),
+    ] = None,
+    no_answer_on: NoAnswerOn = [],  # noqa: B006 (FastAPI copies it)
+) -> AnswerPolicy:
+    """What a request asks of answers; where it asks nothing, the version's recipe says."""
+    return AnswerPolicy(
+        coverage=coverage, abstain_above_risk=abstain_above_risk, no_answer_on=tuple(no_answer_on)
+    )
+
+
+Policy = Annotated[AnswerPolicy, Depends(asked_policy)]
+
+
 def router(service: Service) -> APIRouter:
     """Routes below `/api/predict`. A file that cannot be read has a prediction too: its `status` is the reason."""
     routes = APIRouter(prefix="/api/predict", tags=["predict"], responses=described(*REFUSALS))
@@ -49,30 +85,36 @@ def router(service: Service) -> APIRouter:
     @routes.post("", summary="One clip", responses=example)
     async def predict(
         file: Annotated[UploadFile, File(description="Media file: sound, video, or both.")],
+        policy: Policy,
         transcript: Transcript = None,
     ) -> Prediction:
-        return (await asked.predict([file], [transcript]))[0]
+        return (await asked.predict([file], [transcript], policy))[0]
 
     @routes.post("/batch", summary="Several clips")
     async def predict_batch(
         files: Annotated[
             list[UploadFile], File(min_length=1, description="Media files; the answers come in their order.")
         ],
+        policy: Policy,
     ) -> Predictions:
-        return Predictions(predictions=tuple(await asked.predict(files, [None] * len(files))))
+        return Predictions(predictions=tuple(await asked.predict(files, [None] * len(files), policy)))
 
     @routes.post("/features", summary="Features instead of media")
-    async def predict_features(clips: FeatureClips) -> Predictions:
+    async def predict_features(clips: FeatureClips, policy: Policy) -> Predictions:
         asked.check_count(len(clips.clips))
-        answers = await asked.work(lambda model: predict_given(model, clips), len(clips.clips))
+        answers = await asked.work(
+            lambda model: tuple(model.under_policy(one, policy) for one in predict_given(model, clips)),
+            len(clips.clips),
+        )
         return Predictions(predictions=answers)
 
     @routes.post("/explain", summary="One clip, and what each modality says of it")
     async def explain(
         file: Annotated[UploadFile, File(description="Media file: sound, video, or both.")],
+        policy: Policy,
         transcript: Transcript = None,
     ) -> ExplainedClip:
-        return await asked.explain(file, transcript)
+        return await asked.explain(file, transcript, policy)
 
     return routes
 
@@ -83,13 +125,15 @@ class Asked:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def predict(self, files: list[UploadFile], transcripts: Sequence[str | None]) -> list[Prediction]:
+    async def predict(
+        self, files: list[UploadFile], transcripts: Sequence[str | None], policy: AnswerPolicy
+    ) -> list[Prediction]:
         """A prediction for each file, in their order."""
         self.check_count(len(files))
         self.check_room(len(files))
         async with self._media(files, transcripts) as media:
             clips = [medium for medium in media if isinstance(medium[1], Clip)]
-            futures = self.queued([clip for _, clip in clips if isinstance(clip, Clip)])
+            futures = self.queued([clip for _, clip in clips if isinstance(clip, Clip)], policy)
             together: asyncio.Future[list[Prediction]] = asyncio.gather(*map(asyncio.wrap_future, futures))
             predicted: list[Prediction] = await self.waited(together, futures)
             answers = iter(predicted)
@@ -100,7 +144,7 @@ class Asked:
                 for shown, medium in media
             ]
 
-    async def explain(self, file: UploadFile, transcript: str | None) -> ExplainedClip:
+    async def explain(self, file: UploadFile, transcript: str | None, policy: AnswerPolicy) -> ExplainedClip:
         """The prediction for a file with what each modality says."""
         self.check_room(1)
         async with self._media([file], [transcript]) as media:
@@ -108,14 +152,18 @@ class Asked:
             if isinstance(medium, UnusableMedia):
                 unusable = self._unusable(medium)
                 return ExplainedClip(prediction=unusable, words=in_words(unusable))
-            return await self.explain_clip(medium, shown)
+            return await self.explain_clip(medium, shown, policy)
 
-    async def explain_clip(self, clip: Clip, shown: str) -> ExplainedClip:
+    async def explain_clip(self, clip: Clip, shown: str, policy: AnswerPolicy | None = None) -> ExplainedClip:
         """The same for a clip that lies somewhere."""
-        (prediction, shares), stretches, course = await self.work(
-            lambda model: (model.explain([clip])[0], sound_stretches(model, clip), time_course(model, clip)),
-            1,
-        )
+        asked = policy or AnswerPolicy()
+
+        def explained(model: ServedModel) -> tuple[Any, ...]:
+            prediction, shares = model.explain([clip])[0]
+            limited = model.under_policy(prediction, asked)
+            return (limited, shares), sound_stretches(model, clip), time_course(model, clip)
+
+        (prediction, shares), stretches, course = await self.work(explained, 1)
         signed = _as_sent(prediction, shown, clip)
         return await to_thread.run_sync(explained_clip, clip, signed, shares, stretches, course)
 
@@ -127,10 +175,10 @@ class Asked:
             raise self._full(full) from full
         return await self.waited(asyncio.wrap_future(future), [future])
 
-    def queued(self, clips: Sequence[Clip]) -> list[Future[Prediction]]:
+    def queued(self, clips: Sequence[Clip], policy: AnswerPolicy | None = None) -> list[Future[Prediction]]:
         """Futures of the clips' predictions. Raises Refused (429)."""
         try:
-            return self._service.queue.submit(clips, self._service.limits.answer_seconds)
+            return self._service.queue.submit(clips, self._service.limits.answer_seconds, policy)
         except QueueFull as full:
             raise self._full(full) from full
 

@@ -1,8 +1,9 @@
 """How unlike a class is to be the true one, by calibrated probabilities: three nonconformity scores, the smaller the likelier.
 
-Sources: `lac`, least ambiguous sets (Sadinle, Lei and Wasserman 2019); `aps`, adaptive sets (Romano, Sesia and Candes 2020,
-without its random last class: equal clips get equal answers); `raps`, the same with a penalty for every class beyond the first
-(Angelopoulos, Bates, Jordan and Malik 2021; its penalty for few classes is our choice). Known.
+Sources: `lac`, least ambiguous sets (Sadinle, Lei and Wasserman 2019); `aps`, adaptive sets (Romano, Sesia and Candes 2020);
+`raps`, the same with a penalty for every class beyond the first (Angelopoulos, Bates, Jordan and Malik 2021; the penalty for few classes
+is our choice). Known; but nothing is drawn by chance, so that equal clips get equal answers: a class's own probability, of which
+a random share counts there, does not count, and the most probable class has the score 0.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ def lac(probabilities: Floats) -> Floats:
 
 
 def aps(probabilities: Floats) -> Floats:
-    """(N, C) probability of the class and of all that are likelier; equal ones in class order."""
+    """(N, C) probability of all that are likelier than the class; equal ones in class order."""
     order = np.argsort(-probabilities, axis=1, kind="stable")
-    summed = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
-    scores = np.empty_like(summed)
-    np.put_along_axis(scores, order, summed, axis=1)
+    ordered = np.take_along_axis(probabilities, order, axis=1)
+    scores = np.empty_like(ordered)
+    np.put_along_axis(scores, order, np.cumsum(ordered, axis=1) - ordered, axis=1)
     return scores
 
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 import httpx
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from mer.conformal.policy import AnswerPolicy
 from mer.errors import ConfigError, MerError
 from mer.predictions import Prediction
 
@@ -96,12 +97,15 @@ class Client:
         """
         return Served.model_validate(self._asked("GET", "/ready"))
 
-    def predict(self, file: str | Path, transcript: str | None = None) -> Prediction:
+    def predict(
+        self, file: str | Path, transcript: str | None = None, policy: AnswerPolicy | None = None
+    ) -> Prediction:
         """The prediction for a media file; one that cannot be read has a `status` that says why, and no answer.
 
         Args:
             file: path of the file.
             transcript: what is spoken in it; None: what the service knows of it, else its recogniser listens.
+            policy: when the clip is answered at all, and with which set of classes; None: as the model's recipe says.
 
         Raises:
             ConfigError: no such file.
@@ -110,13 +114,17 @@ class Client:
         data = {} if transcript is None else {"transcript": transcript}
         with ExitStack() as stack:
             part = {"file": _part(stack, Path(file))}
-            return Prediction.model_validate(self._asked("POST", "/api/predict", files=part, data=data))
+            return Prediction.model_validate(
+                self._asked("POST", "/api/predict", files=part, data=data, params=_query(policy))
+            )
 
-    def predict_batch(self, files: Sequence[str | Path]) -> list[Prediction]:
+    def predict_batch(
+        self, files: Sequence[str | Path], policy: AnswerPolicy | None = None
+    ) -> list[Prediction]:
         """Predictions in the order of the files; a bad file costs only its own answer. Errors as for `predict`."""
         with ExitStack() as stack:
             parts = [("files", _part(stack, Path(file))) for file in files]
-            return self._predictions("/api/predict/batch", files=parts)
+            return self._predictions("/api/predict/batch", files=parts, params=_query(policy))
 
     def predict_many(self, files: Sequence[str | Path], batch: int = 8) -> Iterator[Prediction]:
         """The same for any number of files, `batch` of them in a request."""
@@ -164,6 +172,10 @@ class Client:
             if response.status_code not in _PASSING or time.monotonic() + pause > until:
                 raise _refused(response)
             time.sleep(pause)
+
+
+def _query(policy: AnswerPolicy | None) -> dict[str, Any]:
+    return {} if policy is None else policy.model_dump(exclude_none=True)
 
 
 def _part(stack: ExitStack, path: Path) -> tuple[str, Any]:

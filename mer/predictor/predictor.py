@@ -74,6 +74,7 @@ class Predictor:
         self.version = version
         self.system = served_system(self.package, folder)
         self._folder = folder
+        self._reliance: ConformalRecord | None = None
         domain = self.package.domain
         self._domain = TrainingDomain.load(folder / domain) if domain is not None else None
         self._speakers = TrainingSpeakers.load(folder / domain) if domain is not None else None
@@ -87,8 +88,9 @@ class Predictor:
         Raises:
             ConfigError: the version knows nothing of its coverage or risk, or cannot promise what is asked.
         """
-        record = ConformalRecord.read(self._folder) if policy.measured else None
-        return policy.apply(predictions, record)
+        if policy.measured and self._reliance is None:
+            self._reliance = ConformalRecord.read(self._folder)
+        return policy.apply(predictions, self._reliance)
 
     def warm(self, clip: Clip) -> None:
         """Load everything by answering for a clip, so that the first answer takes no longer than others."""

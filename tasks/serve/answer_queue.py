@@ -17,6 +17,7 @@ from typing import Any
 
 from infra.settings import Settings
 from mer.clips import Clip
+from mer.conformal.policy import AnswerPolicy
 from mer.errors import MerError
 from mer.predictions import Prediction
 from tasks.serve.served_model import ServedModel
@@ -59,6 +60,8 @@ class _Waiting:
     deadline: float
     weight: int = 1
     """Clips that it stands for."""
+    policy: AnswerPolicy = field(default_factory=AnswerPolicy)
+    """What the request asks of answers; work applies its own."""
     future: Future[Any] = field(default_factory=Future)
 
 
@@ -97,14 +100,17 @@ class AnswerQueue:
         """How many clips wait or are being answered."""
         return self._clips
 
-    def submit(self, clips: Sequence[Clip], seconds: float) -> list[Future[Prediction]]:
-        """A future for each clip's prediction, all of them or none.
+    def submit(
+        self, clips: Sequence[Clip], seconds: float, policy: AnswerPolicy | None = None
+    ) -> list[Future[Prediction]]:
+        """A future for each clip's prediction under a policy, all of them or none.
 
         Raises:
             QueueFull: they would be more than may wait.
         """
         deadline = time.monotonic() + seconds
-        return self._add([_Waiting(clip, None, deadline) for clip in clips])
+        asked = policy or AnswerPolicy()
+        return self._add([_Waiting(clip, None, deadline, policy=asked) for clip in clips])
 
     def submit_work(self, work: Work, seconds: float, clips: int = 1) -> Future[Any]:
         """A future for what `work` makes of the version that answers then. Raises QueueFull."""
@@ -180,7 +186,10 @@ class AnswerQueue:
             self._one_by_one(due, error)
             return
         for item, answer in zip(due, answers, strict=True):
-            item.future.set_result(answer)
+            try:
+                item.future.set_result(model.under_policy(answer, item.policy))
+            except Exception as error:  # what one request asks for and the version cannot promise
+                item.future.set_exception(error)
 
     def _one_by_one(self, due: list[_Waiting], error: Exception) -> None:
         """What fails in a batch may be one clip's doing: each is asked for by itself, and the others have their answers."""
@@ -193,7 +202,7 @@ class AnswerQueue:
                 model = self._current()
                 with computing(self._settings):
                     assert item.clip is not None
-                    item.future.set_result(model.answer([item.clip])[0])
+                    item.future.set_result(model.under_policy(model.answer([item.clip])[0], item.policy))
             except Exception as own:
                 item.future.set_exception(own)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from infra.catalogue import ModelVersionRow
 from mer.clips import Clip
+from mer.conformal.policy import AnswerPolicy
 from mer.predictions import Prediction
 from tasks.serve.complete_versions import fetch_package
 from tasks.serve.library import AnsweringVersion
@@ -66,6 +67,15 @@ class ServedModel:
         """Predictions with what each modality says in them."""
         predictions, shares = self.predictor.explain_modalities(clips)
         return list(zip(map(self.signed, predictions), shares, strict=True))
+
+    def under_policy(self, prediction: Prediction, asked: AnswerPolicy) -> Prediction:
+        """The prediction under what a request asks of answers, and what the version's recipe says where it asks nothing.
+
+        Raises:
+            ConfigError: the version cannot promise it.
+        """
+        policy = self.predictor.package.recipe.answers.overridden(asked)
+        return self.predictor.under_policy([prediction], policy)[0] if policy.asks else prediction
 
     def signed(self, prediction: Prediction) -> Prediction:
         """The prediction as one of this version."""

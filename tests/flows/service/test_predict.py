@@ -25,7 +25,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         folder = tmp_path_factory.mktemp("served")
         patch.setenv("MER_HOME", str(folder / "home"))
         opened = workspace()
-        register_small(opened, folder / "package")
+        register_small(opened, folder / "package", measured=True)
         add_corpus(opened, folder / "corpus")
         yield opened
 
@@ -57,6 +57,41 @@ def test_one_clip_is_answered_under_the_name_that_its_sender_knows(
     assert (first.name, first.path, first.model, first.version) == ("a", "a.wav", "small", 1)
     assert first.modalities == ("acoustic",)
     assert first.probabilities != answers["b"].probabilities
+
+
+def test_what_a_request_asks_of_answers(client: TestClient, space: Workspace) -> None:
+    root = space.catalogue.corpus_root(CORPUS)
+    sent = {"file": ("a.wav", (root / "a.wav").read_bytes())}
+
+    def asked(route: str = "", **query: object) -> Prediction:
+        answer = client.post(f"/api/predict{route}", files=sent, params=query)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        return Prediction.model_validate(found["prediction"] if route else found)
+
+    plain = asked()
+    assert plain.answered and plain.prediction_set == ()
+    for route in ("", "/explain"):
+        assert plain.discrete in asked(route, coverage=0.9).prediction_set
+    assert plain.confidence is not None and plain.confidence < 0.9
+    left_open = asked(abstain_above_risk=0.15)  # allowed from .9 on
+    assert (left_open.status, left_open.discrete) == ("abstained", None)
+    assert left_open.probabilities == plain.probabilities
+    assert asked(no_answer_on=["cut"]) == plain
+    together = [("files", sent["file"]), ("files", ("b.wav", (root / "b.wav").read_bytes()))]
+    batch = client.post("/api/predict/batch", files=together, params={"coverage": 0.9}).json()["predictions"]
+    assert all(row["prediction_set"] for row in batch)
+    given = {"clips": [{"name": "x", "features": {"acoustic": [0.1, 0.2, 0.3]}}]}
+    (answer,) = client.post("/api/predict/features", json=given, params={"coverage": 0.9}).json()[
+        "predictions"
+    ]
+    assert answer["prediction_set"]
+    for query, said in (
+        ({"coverage": 1.2}, "coverage"),
+        ({"abstain_above_risk": 0.01}, "risk: expected at least"),
+    ):
+        refused = client.post("/api/predict", files=sent, params=query)
+        assert refused.status_code == 422 and said in refused.json()["detail"], refused.text
 
 
 def test_a_bad_clip_costs_only_its_own_answer(client: TestClient, tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def world(
 def test_scores_of_a_clip() -> None:
     shares = np.array([[0.2, 0.5, 0.3]])
     assert lac(shares)[0] == pytest.approx([0.8, 0.5, 0.7])
-    assert aps(shares)[0] == pytest.approx([1.0, 0.5, 0.8])
-    assert raps(shares)[0] == pytest.approx([1.0 + 2 * RAPS_PENALTY, 0.5, 0.8 + RAPS_PENALTY])
+    assert aps(shares)[0] == pytest.approx([0.8, 0.0, 0.5])
+    assert raps(shares)[0] == pytest.approx([0.8 + 2 * RAPS_PENALTY, 0.0, 0.5 + RAPS_PENALTY])
 
 
 def test_all_speakers_weigh_the_same() -> None:

@@ -13,9 +13,10 @@ export async function show(root, { query, signal }) {
   const chooser = element("section", { class: "card chooser", "aria-label": "Choose a clip" });
   root.append(element("h1", {}, "Try a clip"), chooser, answer);
   const served = element("p", { class: "quiet small" }, "…");
-  const ask = new Asking(answer, signal);
+  const coverage = coverageChoice();
+  const ask = new Asking(answer, signal, coverage);
   chooser.append(ownFile(ask), element("hr", { class: "or", "aria-hidden": "true" }), await storedClip(ask, query, signal));
-  chooser.append(served);
+  chooser.append(element("p", { class: "row small" }, element("label", { for: "coverage" }, "How sure the answer must be"), coverage), served);
   const site = await get("/api/site", {}, { signal });
   if (site.model) served.textContent = `Answers come from ${site.model} version ${site.model_version} (${site.modalities.map(named).join(", ").toLowerCase()}).${site.remark ? ` ${site.remark}` : ""}`;
   else served.replaceWith(message("warn", `Nothing answers yet: ${site.remark}`));
@@ -23,9 +24,16 @@ export async function show(root, { query, signal }) {
 
 const named = (modality) => MODALITIES[modality] ?? modality;
 
+/** Beside the likeliest class all that the clip may have, so many that the true one is among them so often. */
+function coverageChoice() {
+  const choices = [["", "the likeliest class only"], [".8", "right in 80 %: one of several"], [".9", "right in 90 %: one of several"], [".95", "right in 95 %: one of several"]];
+  return element("select", { id: "coverage" }, choices.map(([value, words]) => element("option", { value }, words)));
+}
+
 class Asking {
-  constructor(root, signal) {
+  constructor(root, signal, coverage) {
     this.root = root;
+    this.coverage = coverage;
     this.signal = signal;
     this.asked = null;
     signal.addEventListener("abort", () => this.release());
@@ -79,7 +87,7 @@ function ownFile(ask) {
     body.append("file", chosen);
     if (words.value.trim()) body.append("transcript", words.value.trim());
     const url = URL.createObjectURL(chosen);
-    ask.ask(chosen.name, { url, isSound: chosen.type.startsWith("audio/") }, (signal) => send("/api/predict/explain", body, { signal }));
+    ask.ask(chosen.name, { url, isSound: chosen.type.startsWith("audio/") }, (signal) => send(address("/api/predict/explain", { coverage: ask.coverage.value }), body, { signal }));
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -129,7 +137,7 @@ async function storedClip(ask, query, signal) {
     if (!row) return;
     const place = { corpus: corpus.value, clip: row.name };
     const source = { url: address("/api/media", place), isSound: !row.has_video, label: row.emotion };
-    ask.ask(row.name, source, (ended) => post(address("/api/clips/explain", place), {}, { signal: ended }));
+    ask.ask(row.name, source, (ended) => post(address("/api/clips/explain", { ...place, coverage: ask.coverage.value }), {}, { signal: ended }));
   };
   let pause;
   search.addEventListener("input", () => {
@@ -167,18 +175,21 @@ function shown(said, source) {
     said.media ? timeline(said, player.media) : null,
     said.transcript ? element("p", { class: "words" }, element("span", { class: "quiet small" }, "Words: "), said.transcript) : null);
   const odd = said.words.map((text) => message("warn", text));
-  if (!prediction.discrete) return [element("div", { class: "columns" }, media, element("section", { class: "card" }, element("h2", {}, "No answer"), ...odd))];
+  if (!Object.keys(prediction.probabilities).length) return [element("div", { class: "columns" }, media, element("section", { class: "card" }, element("h2", {}, "No answer"), ...odd))];
+  const likeliest = Object.entries(prediction.probabilities).reduce((best, one) => (one[1] > best[1] ? one : best))[0];
+  const answered = prediction.discrete ? [element("strong", {}, prediction.discrete), ` ${percent(prediction.confidence)}`] : [element("strong", {}, "left open")];
   const together = element("section", { class: "card", "aria-label": "Answer" },
     element("h2", {}, "Answer"),
-    element("p", { class: "headline" }, element("strong", {}, prediction.discrete), ` ${percent(prediction.confidence)}`,
+    element("p", { class: "headline" }, ...answered,
       source.label ? element("span", { class: "quiet small" }, ` · labelled ${source.label}`) : null),
+    prediction.prediction_set.length ? element("p", {}, `The clip is one of: ${prediction.prediction_set.join(", ")}.`) : null,
     ...odd,
-    bars(prediction.probabilities, "Probabilities", prediction.discrete),
+    bars(prediction.probabilities, "Probabilities", likeliest),
     valenceScale(prediction.valence),
     element("p", { class: "small quiet" }, `${prediction.model} version ${prediction.version}; read: ${prediction.modalities.join(", ") || "nothing of the clip"}`));
   const parts = element("section", { "aria-label": "Each modality alone" },
     element("h2", {}, "What each modality says alone"),
-    element("div", { class: "columns" }, said.modalities.map((part) => modality(part, prediction.discrete))));
+    element("div", { class: "columns" }, said.modalities.map((part) => modality(part, likeliest))));
   return [element("div", { class: "columns" }, media, together), said.modalities.length ? parts : null].filter(Boolean);
 }
 
