@@ -131,15 +131,15 @@ def show_comparison(model: str, version: int | None, against: str) -> None:
     compared = compare_versions(space, first, second)
     names = [f"{row.name} v{row.version}" for row in (first, second)]
     table = Table(title=f"{compared.clips} clips that neither was trained on", title_justify="left")
-    for column in ("score", *names, "difference", "95 %"):
+    for column in ("score", *names, "difference", "95 %", "p"):
         table.add_column(column, justify="left" if column == "score" else "right")
     for row in compared.scores:
         cells = (f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference:+.4f}")
-        table.add_row(row.name, *cells, f"{row.low:+.4f} to {row.high:+.4f}")
+        table.add_row(row.name, *cells, f"{row.low:+.4f} to {row.high:+.4f}", f"{row.p_value:.4f}")
     console.print(table)
     console.print(
         f"differences: paired bootstrap, {compared.groups} {compared.resampled} resampled for both at once; an interval "
-        "that holds 0 tells nothing"
+        "that holds 0 tells nothing. p: paired test, answers exchanged by speaker; of each score alone"
     )
 
 

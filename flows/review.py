@@ -135,7 +135,7 @@ def _version(model: str, version: int | None) -> tuple[Workspace, ModelVersionRo
 
 
 def _corpus(space: Workspace, row: ModelVersionRow) -> str:
-    corpus = None if row.snapshot_id is None else space.catalogue.snapshot_corpus(row.snapshot_id)
+    corpus = None if row.snapshot_id is None else space.catalogue.corpus_of(row)
     if corpus is None:
         raise LookupError(
             f"{row.name} version {row.version}: expected a version with a snapshot, found none: nothing is reviewed"

@@ -69,12 +69,7 @@ class Collected:
     @cached_property
     def corpus(self) -> str:
         """Name of the corpus that it was trained on."""
-        named = (
-            self.space.catalogue.snapshot_corpus(self.row.snapshot_id)
-            if self.row.snapshot_id is not None
-            else None
-        )
-        return named or (self.row.origin or {}).get("corpus", "")
+        return self.space.catalogue.corpus_of(self.row) or ""
 
     @cached_property
     def out_of_fold(self) -> Predicted:

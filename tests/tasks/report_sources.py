@@ -119,8 +119,8 @@ class Sources:
 
     @cached_property
     def _corpus(self) -> str:
-        assert self.row.snapshot_id is not None
-        return str(self.space.catalogue.snapshot_corpus(self.row.snapshot_id))
+        origin = self.row.origin or {}
+        return origin.get("corpus", self.row.name)  # where none is noted, model and corpus have one name
 
     def _clips(self, place: str) -> list[dict[str, Any]]:
         if place not in self._files:
