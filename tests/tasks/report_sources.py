@@ -100,6 +100,12 @@ class Sources:
         return self._predicted(place, asked)
 
     def _artifact(self, name: str) -> Any:
+        if name.startswith("study "):
+            begin = name.removeprefix("study ")
+            (ref,) = [
+                row.ref for row in self.space.catalogue.artifacts("study") if row.ref.key.startswith(begin)
+            ]
+            return ref
         figures = found_figures(self.space, self.row.evaluation)
         return {"model": self.row.artifact, "evaluation": self.row.evaluation, "figures": figures}[name]
 
