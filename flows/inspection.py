@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from flows.asking import end_asking
@@ -84,8 +85,8 @@ def approve(model: str, version: int, reason: str) -> None:
     """Make a version that waits for approval the champion."""
     row, remark = approval.approve(model, version, reason)
     end_asking(model, version, f"approved by {row.actor}")
-    console.print(f"[bold]{model}[/]: version {version} is champion, approved by ", end="")
-    console.print(f"{row.actor} on {row.created_at:%Y-%m-%d %H:%M} UTC", markup=False)
+    who = f"{escape(str(row.actor))} on {row.created_at:%Y-%m-%d %H:%M} UTC"
+    console.print(f"[bold]{model}[/]: version {version} is champion, approved by {who}")
     _print_remark(remark)
 
 
@@ -93,8 +94,8 @@ def reject(model: str, version: int, reason: str) -> None:
     """Refuse a version that waits for approval."""
     row = approval.refuse(model, version, reason)
     end_asking(model, version, f"refused by {row.actor}: {row.reason}")
-    console.print(f"[bold]{model}[/]: version {version} is refused, the champion stays; said by ", end="")
-    console.print(f"{row.actor} on {row.created_at:%Y-%m-%d %H:%M} UTC: {row.reason}", markup=False)
+    who = escape(f"{row.actor} on {row.created_at:%Y-%m-%d %H:%M} UTC: {row.reason}")
+    console.print(f"[bold]{model}[/]: version {version} is refused, the champion stays; said by {who}")
 
 
 def _print_remark(remark: str) -> None:

@@ -35,7 +35,9 @@ def show_queue(model: str, version: int | None, order: Order, count: int) -> Non
     )
     if queue.unknown:
         console.print(
-            f"{queue.unknown} of them came after this version and stand last: `mer refresh` asks a model about them"
+            f"{queue.unknown} of them no model was asked about, and they stand last: they came after this version, or their "
+            "speaker is held out; the next `mer refresh` asks about new ones",
+            markup=False,
         )
     if not queue.items:
         return

@@ -266,9 +266,9 @@ def _write_version(catalogue: Catalogue, store: ObjectStore, row: ModelVersionRo
     values = {**asdict(row), "artifact": row.artifact.model_dump()}
     values["evaluation"] = None if row.evaluation is None else row.evaluation.model_dump()
     corpus = catalogue.corpus_of(row)
-    if row.snapshot_id is not None and corpus != catalogue.first_corpus(row.snapshot_id):
-        if any(known.name == corpus for known in catalogue.corpora()):
-            values["corpus"] = _corpus(catalogue, str(corpus))  # its snapshot's record names an equal one
+    shared = row.snapshot_id is not None and corpus != catalogue.first_corpus(row.snapshot_id)
+    if shared and any(known.name == corpus for known in catalogue.corpora()):
+        values["corpus"] = _corpus(catalogue, str(corpus))  # the record of its snapshot names an equal one
     return _write(store, model_record(row.name, row.version), values)
 
 

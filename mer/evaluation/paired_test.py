@@ -1,10 +1,10 @@
 """Paired randomisation test of two systems on the same clips, and Holm's correction where several are tested.
 
 If two systems are equally good, it is chance which of the two gave which answers: a speaker's answers may be exchanged between
-them, all at once, since clips of one speaker succeed and fail together. The p-value is the share of such exchanges whose difference
-of scores is at least as large, either way, as the one that is found (known: Noreen 1989; Yeh 2000, "More accurate tests for the
-statistical significance of result differences", for F1; exchanging whole speakers is ours). Few speakers are enumerated, so the
-p-value is exact; with S speakers on whom the two differ it is never below 2 / 2^S.
+them, all at once, since clips of one speaker succeed and fail together. The p-value is the share of such exchanges whose
+difference of scores is at least as large, either way, as the one that is found (known: Noreen 1989; for F1 Yeh 2000, "More
+accurate tests for the statistical significance of result differences"; exchanging whole speakers is ours). Few speakers are
+enumerated, so the p-value is exact; with S speakers on whom the two differ it is never below 2 / 2^S.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def paired_randomisation(
     counts = [group_confusions(truth, predicted, groups, classes) for predicted in (first, second)]
     differ = (counts[0] != counts[1]).any(axis=(1, 2))
     total = [one.sum(axis=0) for one in counts]
-    apart = counts[1][differ] - counts[0][differ]  # what exchanging a speaker adds to the first system's counts
+    apart = (
+        counts[1][differ] - counts[0][differ]
+    )  # what exchanging a speaker adds to the first system's counts
     found = abs(float(score(total[0]) - score(total[1])))
     beyond = exchanges = 0
     for chosen in _exchanges(len(apart), seed):

@@ -20,7 +20,9 @@ def chart_files(report: ReportData) -> dict[str, bytes]:
             block for block in section.blocks if isinstance(block, Dots | Lines | Bars | Reliability | Map)
         ]
         for number, block in enumerate(charts, 1):
-            files[f"{section.name}-{number:02d}-{_slug(block.title)}.svg"] = _alone(str(draw(block)), block.title)
+            files[f"{section.name}-{number:02d}-{_slug(block.title)}.svg"] = _alone(
+                str(draw(block)), block.title
+            )
     return files
 
 
@@ -32,7 +34,9 @@ def _alone(drawing: str, title: str) -> bytes:
     """A drawing with the style that it has on the page, its size in pixels, and a name space: what a file needs."""
     found = re.match(r'<svg viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing)
     if found is None:
-        raise ValueError(f"chart {title!r}: expected a drawing that begins with its size, found {drawing[:60]!r}")
+        raise ValueError(
+            f"chart {title!r}: expected a drawing that begins with its size, found {drawing[:60]!r}"
+        )
     width, height = (_SCALE * float(value) for value in found.groups())
     own = (
         f'svg {{ width: {width:g}px; height: {height:g}px; background: var(--paper); font-family: system-ui, "DejaVu Sans", '

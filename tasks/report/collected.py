@@ -120,9 +120,7 @@ class Collected:
     @cached_property
     def studies(self) -> list[Document]:
         """Studies of the version's recipe on its corpus, the newest first."""
-        return [
-            Document(f"{name}/{STUDY}", self._read(ref, STUDY)) for name, ref in self._study_refs.items()
-        ]
+        return [Document(f"{name}/{STUDY}", self._read(ref, STUDY)) for name, ref in self._study_refs.items()]
 
     @cached_property
     def _study_refs(self) -> dict[str, ArtifactRef]:

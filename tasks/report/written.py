@@ -51,9 +51,7 @@ def rendered(found: Collected) -> Rendered:
     data = report_data(found)
     notes = [f"The recipe of {data.title}."]
     recipe = whole_recipe(found.package.recipe, notes)
-    return Rendered(
-        render(data), predictions_csv(found), recipe, tracked_metrics(data), chart_files(data)
-    )
+    return Rendered(render(data), predictions_csv(found), recipe, tracked_metrics(data), chart_files(data))
 
 
 def home_page(settings: Settings, model: str, version: int) -> Path:

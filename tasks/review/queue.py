@@ -75,7 +75,7 @@ class ReviewQueue:
     asked: int
     """Clips that the order is made of: `items` and those that are reviewed already."""
     unknown: int
-    """Clips of `items` that came after the version: nothing is known of them, and they come last."""
+    """Clips of `items` that came after the version, or whose speaker it holds out: no model was asked, and they come last."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -211,6 +211,8 @@ class Sources:
             members = [one for one in members if (one.split == "test") == (split == "test")]
         if (emotion := asked.get("emotion")) is not None:
             members = [one for one in members if one.emotion is not None and emotion in ("*", one.emotion)]
+        if (source := asked.get("source")) is not None:
+            members = [one for one in members if one.label_source == source and one.emotion is not None]
         if asked["measure"] == "speakers":
             return float(len({one.speaker for one in members} - {None}))
         return float(len(members))

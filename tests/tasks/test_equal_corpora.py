@@ -1,4 +1,4 @@
-"""Two corpora with equal clips and labels share a snapshot and what is computed of it; what is said of a version names its own."""
+"""Corpora with equal clips and labels share a snapshot and what is computed of it; what is said of a version names its own."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def test_a_study_around_the_recipe_is_shown_with_its_history(home: Workspace) ->
         home.catalogue.record_artifact(ref, stage=KIND, code_version="test")
     found = collected(home, row)
     page = render(report_data(found))
-    assert page.count("Study made/study: score by trial") > 0 and "trial 0, the recipe itself" in page
+    assert page.count("Study made/study: score by trial") > 0 and ">0, the recipe itself<" in page
     assert "This version has its options." in page and "other clips" not in page
     assert "&lt;i&gt;concat" in page and "<i>concat" not in page
     sources = {source for source, _ in ShownFigures(page).figures if source.startswith("study ")}

@@ -140,7 +140,7 @@ def _about_tests(document: Document, before: tuple[str, ...], count: int) -> Rem
     """How the p-values came about, and that they are several."""
     units = max(range(count), key=lambda row: float(document.value(*before, row, "exchanged")))
     parts: list[Cell] = [
-        "p: paired randomisation test of WAF. Were two systems equally good, it would be chance which of them gave which answers: ",
+        "p: paired randomisation test of WAF. Were two systems equally good, chance would say which of them gave which answers: ",
         "the answers of whole speakers (of clips, where speakers are unknown) are exchanged, and p is the share of ",
         document.figure(*before, units, "exchanges", form="count"),
         " exchanges (of up to ",
@@ -199,7 +199,7 @@ def _against(found: Collected) -> list[Block]:
                 groups,
                 f" {compared.resampled} on ",
                 clips,
-                " clips. p: paired randomisation test, as above, of each score alone: WAF is the one to go by, the others are "
+                " clips. p: paired randomisation test of each score alone: WAF is the one to go by, the others are "
                 "further looks at the same answers.",
             )
         ),

@@ -6,7 +6,7 @@ from mer.report.blocks import Bars, Block, Cell, Lines, Remark, Series, Table
 from tasks.report.collected import Collected
 from tasks.report.documents import Document
 
-MOST_STUDIES, MOST_TRIALS, MOST_OPTIONS = 3, 10, 12
+MOST_STUDIES, MOST_TRIALS, MOST_OPTIONS, SHOWN_OPTIONS = 3, 10, 12, 5
 
 
 def study_blocks(found: Collected) -> list[Block]:
@@ -29,12 +29,24 @@ def _study(found: Collected, study: Document) -> list[Block]:
         " trials; the best has WAF ",
         study.figure("trials", best, "waf"),
         " on the validation speakers of the folds",
-        *((", ", study.figure("trials", best, "again"), " with fresh seeds") if trials[best]["again"] else ()),
+        *(
+            (", ", study.figure("trials", best, "again"), " with fresh seeds")
+            if trials[best]["again"]
+            else ()
+        ),
         ". A choice, not a test score. ",
         "This version has its options. " if took else "This version has other options. ",
         "" if same else "It searched on other clips or labels than those that this version learnt.",
     ]
-    blocks: list[Block] = [Remark(parts=tuple(parts)), _history(study, name), _best(study, name)]
+    chosen = trials[best]["options"]
+    options = _options(study)
+    listed = ", ".join(f"{option} {chosen[option]}" for option in options if option in chosen)
+    blocks: list[Block] = [
+        Remark(parts=tuple(parts)),
+        _history(study, name),
+        _best(study, name, options),
+        Remark(parts=(f"All options of trial {trials[best]['number']}: {listed}.",)),
+    ]
     if names := sorted(study.names("importance"), key=lambda one: -study.value("importance", one)):
         blocks.append(_importance(study, name, names[:MOST_OPTIONS]))
     return blocks
@@ -68,28 +80,36 @@ def _history(study: Document, name: str) -> Lines:
     )
 
 
-def _best(study: Document, name: str) -> Table:
+def _best(study: Document, name: str, options: list[str]) -> Table:
     trials = study.value("trials")
     order = sorted(range(len(trials)), key=lambda place: (not trials[place]["ended"], -trials[place]["waf"]))
     shown = order[:MOST_TRIALS]
     shown += [place for place in order[MOST_TRIALS:] if trials[place]["recipe_itself"]]
     rows = tuple(
         (
-            f"trial {trials[place]['number']}" + (", the recipe itself" if trials[place]["recipe_itself"] else ""),
+            f"{trials[place]['number']}"
+            + (", the recipe itself" if trials[place]["recipe_itself"] else "")
+            + ("" if trials[place]["ended"] else ", given up early"),
             study.figure("trials", place, "waf"),
             study.figure("trials", place, "again") if trials[place]["again"] is not None else "",
-            "" if trials[place]["ended"] else "given up early",
-            ", ".join(f"{option} {value}" for option, value in trials[place]["options"].items()),
+            *(str(trials[place]["options"].get(option, "")) for option in options[:SHOWN_OPTIONS]),
         )
         for place in shown
     )
     return Table(
         caption=f"Best trials of study {name}",
-        columns=("trial", "WAF", "fresh seeds", "", "options"),
+        columns=("trial", "WAF", "fresh seeds", *options[:SHOWN_OPTIONS]),
         rows=rows,
         marked=tuple(row for row, place in enumerate(shown) if place == study.value("best")),
         omitted=len(trials) - len(shown),
     )
+
+
+def _options(study: Document) -> list[str]:
+    """Options of the trials, those that mattered most first."""
+    named = dict.fromkeys(option for trial in study.value("trials") for option in trial["options"])
+    importance = study.value("importance")
+    return sorted(named, key=lambda option: (-importance.get(option, 0.0), option))
 
 
 def _importance(study: Document, name: str, options: list[str]) -> Bars:

@@ -1,4 +1,4 @@
-"""The paired test: what a plain enumeration gives, its level on equal systems of alike clips, its power, and Holm's correction."""
+"""The paired test: what a plain enumeration gives, its level on equal systems, its power, and Holm's correction."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def test_the_same_answers_differ_by_chance_alone_and_one_speaker_says_nothing() 
 
 
 @pytest.mark.parametrize("speakers", [8, 24])
-def test_equal_systems_are_told_apart_as_often_as_the_level_says_and_unequal_ones_mostly(speakers: int) -> None:
+def test_equal_systems_are_told_apart_as_often_as_the_level_says_and_unequal_ones_mostly(
+    speakers: int,
+) -> None:
     rng = np.random.default_rng(speakers)
 
     def below(skills: tuple[float, float], draws: int) -> float:
