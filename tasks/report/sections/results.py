@@ -101,7 +101,8 @@ def _differences(found: Collected) -> list[Block]:
     if not count:
         return []
     tested = all(document.has(*before, row, P_VALUE) for row in range(count))
-    rows, dots = [], []
+    rows: list[tuple[Cell | Range, ...]] = []
+    dots: list[Dot] = []
     for row in range(count):
         at = (*before, row)
         name = str(document.value(*at, "minus"))
