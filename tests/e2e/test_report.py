@@ -82,5 +82,4 @@ def test_every_figure_on_ravdess(ravdess_home: Path, monkeypatch: pytest.MonkeyP
         "figures/search.json",
         "figures/weights.json",
         "snapshot",
-        "catalogue",
     }

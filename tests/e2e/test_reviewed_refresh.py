@@ -32,7 +32,8 @@ def test_reviewed_pseudo_labels_are_gold_in_the_next_refresh(
     home = Home(tmp_path, server_addresses)
     names = add_unlabelled(home.corpus, "first", 120, seed=SEED)
     truth = dict(zip(names, np.random.default_rng(SEED).integers(0, len(EMOTIONS), len(names)), strict=True))
-    home.refresh()
+    refreshed = (*home.arguments("refresh"), "--promote")
+    home.installation.mer(*refreshed)
     (one,) = home.generations()
     assert one.state == "live", one.reason
     with home.installation.catalogue() as catalogue:
@@ -54,7 +55,7 @@ def test_reviewed_pseudo_labels_are_gold_in_the_next_refresh(
     waits = home.installation.mer("review", "grown", "--order", "influence", "--count", "100").stdout
     assert "pseudo" in waits and not any(name in waits for name in (*asked, unknown)), "they wait no longer"
 
-    told = home.refresh()
+    told = home.installation.mer(*refreshed).stdout
     with home.installation.catalogue() as catalogue:
         *_, earlier, version = catalogue.model_versions("grown")
         assert version.version == before + 1 == earlier.version + 1
