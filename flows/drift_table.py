@@ -7,6 +7,7 @@ from typing import Any
 
 from prefect.artifacts import create_table_artifact
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from flows.result_table import points
@@ -43,11 +44,11 @@ def show_drift(found: DriftFound) -> None:
             markup=False,
         )
     for note in found.notes:
-        console.print(f"[yellow]note[/] {note}")
+        console.print(f"[yellow]note[/] {escape(note)}")
     if found.unusable:
         console.print(f"{len(found.unusable)} files cannot be read")
-    console.print(f"[bold]{found.action if found.finding == 'drift' else found.finding}[/]: ", end="")
-    console.print(found.reason.removeprefix("no drift: "), markup=False)
+    said = found.action if found.finding == "drift" else found.finding
+    console.print(f"[bold]{said}[/]: {escape(found.reason.removeprefix('no drift: '))}")
     if found.action in ("suggest", "start"):
         console.print(
             f"`mer refresh` learns from the new clips without labels, `mer run` from labels too; `mer models {found.model}` "

@@ -5,6 +5,8 @@ Every entry of the folder is accepted or quarantined with a reason; only new or 
 
 from __future__ import annotations
 
+from rich.markup import escape
+
 from flows.mirror import local_corpus
 from flows.options import DemoOptions, IngestOptions
 from flows.pipeline_flow import pipeline_flow
@@ -44,8 +46,7 @@ def ingest(options: IngestOptions) -> DatasetRef | None:
     complete_clips(report.corpus, recipe)
     plan = SnapshotPlan.of(recipe)
     if (problem := training_problem(report.corpus, plan)) is not None:
-        console.print(f"[bold]ingested[/] {report.accepted} clips; a model needs labels: ", end="")
-        console.print(problem, markup=False)
+        console.print(f"[bold]ingested[/] {report.accepted} clips; a model needs labels: {escape(problem)}")
         return None
     return snapshot_dataset(report.corpus, plan)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from flows.asking import end_asking
@@ -84,8 +85,8 @@ def approve(model: str, version: int, reason: str) -> None:
     """Make a version that waits for approval the champion."""
     row, remark = approval.approve(model, version, reason)
     end_asking(model, version, f"approved by {row.actor}")
-    console.print(f"[bold]{model}[/]: version {version} is champion, approved by ", end="")
-    console.print(f"{row.actor} on {row.created_at:%Y-%m-%d %H:%M} UTC", markup=False)
+    who = f"{escape(str(row.actor))} on {row.created_at:%Y-%m-%d %H:%M} UTC"
+    console.print(f"[bold]{model}[/]: version {version} is champion, approved by {who}")
     _print_remark(remark)
 
 
@@ -93,8 +94,8 @@ def reject(model: str, version: int, reason: str) -> None:
     """Refuse a version that waits for approval."""
     row = approval.refuse(model, version, reason)
     end_asking(model, version, f"refused by {row.actor}: {row.reason}")
-    console.print(f"[bold]{model}[/]: version {version} is refused, the champion stays; said by ", end="")
-    console.print(f"{row.actor} on {row.created_at:%Y-%m-%d %H:%M} UTC: {row.reason}", markup=False)
+    who = escape(f"{row.actor} on {row.created_at:%Y-%m-%d %H:%M} UTC: {row.reason}")
+    console.print(f"[bold]{model}[/]: version {version} is refused, the champion stays; said by {who}")
 
 
 def _print_remark(remark: str) -> None:
@@ -131,15 +132,15 @@ def show_comparison(model: str, version: int | None, against: str) -> None:
     compared = compare_versions(space, first, second)
     names = [f"{row.name} v{row.version}" for row in (first, second)]
     table = Table(title=f"{compared.clips} clips that neither was trained on", title_justify="left")
-    for column in ("score", *names, "difference", "95 %"):
+    for column in ("score", *names, "difference", "95 %", "p"):
         table.add_column(column, justify="left" if column == "score" else "right")
     for row in compared.scores:
         cells = (f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference:+.4f}")
-        table.add_row(row.name, *cells, f"{row.low:+.4f} to {row.high:+.4f}")
+        table.add_row(row.name, *cells, f"{row.low:+.4f} to {row.high:+.4f}", f"{row.p_value:.4f}")
     console.print(table)
     console.print(
         f"differences: paired bootstrap, {compared.groups} {compared.resampled} resampled for both at once; an interval "
-        "that holds 0 tells nothing"
+        "that holds 0 tells nothing. p: paired test, answers exchanged by speaker; of each score alone"
     )
 
 

@@ -19,7 +19,7 @@ from tasks.report.run_figures import run_figures
 from tasks.report.run_results import RunResults
 from tasks.report.written import home_page, rendered, write_report
 from tasks.serve.comparison import version_named
-from tasks.serve.library import model_named
+from tasks.serve.library import answering_version, model_named
 from tasks.stage.references import FusedView, ModelVersion
 from tasks.stage.run import StageResult
 from tasks.stage.workspace import reading_workspace
@@ -71,7 +71,7 @@ def write_one(
     """Write the report of a version to the home, or to a file; predictions to a file of their own where asked for."""
     space = reading_workspace()
     model = model_named(space, model)
-    row = version_named(space, f"{model}:{version or ''}", model=model)
+    row = answering_version(space, model, version).row
     other = version_named(space, against, model=model) if against else None
     report = rendered(collected(space, row, other))
     if out is None:

@@ -86,8 +86,7 @@ def show_text_encoder(encoder: TextEncoder) -> None:
     if not encoder.warns:
         console.print(f"  texts of {encoder.line}", markup=False)
         return
-    console.print("[yellow]warning[/]: texts of ", end="")
-    console.print(encoder.line, markup=False)
+    console.print(f"[yellow]warning[/]: texts of {escape(encoder.line)}")
     create_markdown_artifact(
         f"**Warning**: texts of {encoder.line}", key=artifact_key("texts", encoder.stream)
     )
@@ -271,8 +270,7 @@ def _print_findings(findings: Sequence[Mapping[str, Any]]) -> None:
     for finding in findings:
         passed = "[green]ok[/]  " if finding["value"] is not None else "[dim]-[/]   "
         mark = passed if finding["passed"] else "[red]stop[/]"
-        console.print(f"  {mark} ", end="")
-        console.print(finding["reason"], markup=False)
+        console.entry(f"  {mark} {escape(finding['reason'])}")
 
 
 def selection_table(final: Mapping[str, Any]) -> Table:

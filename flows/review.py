@@ -35,7 +35,9 @@ def show_queue(model: str, version: int | None, order: Order, count: int) -> Non
     )
     if queue.unknown:
         console.print(
-            f"{queue.unknown} of them came after this version and stand last: `mer refresh` asks a model about them"
+            f"{queue.unknown} of them no model was asked about, and they stand last: they came after this version, or their "
+            "speaker is held out; the next `mer refresh` asks about new ones",
+            markup=False,
         )
     if not queue.items:
         return
@@ -135,7 +137,7 @@ def _version(model: str, version: int | None) -> tuple[Workspace, ModelVersionRo
 
 
 def _corpus(space: Workspace, row: ModelVersionRow) -> str:
-    corpus = None if row.snapshot_id is None else space.catalogue.snapshot_corpus(row.snapshot_id)
+    corpus = None if row.snapshot_id is None else space.catalogue.corpus_of(row)
     if corpus is None:
         raise LookupError(
             f"{row.name} version {row.version}: expected a version with a snapshot, found none: nothing is reviewed"

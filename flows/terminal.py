@@ -77,6 +77,13 @@ def broken(line: str, width: int) -> list[str]:
     return parts or [line]
 
 
+def say_aside(line: str) -> None:
+    """Print a line of prose to standard error, on a terminal broken between words."""
+    aside = Console(stderr=True, highlight=False)
+    for part in broken(line, aside.width) if aside.is_terminal else [line]:
+        aside.print(Text(part), soft_wrap=True)
+
+
 @contextmanager
 def heard_by(listener: Listener) -> Iterator[None]:
     """Give `listener` all that is printed inside the block, by any thread."""

@@ -250,6 +250,8 @@ def _add_versions(connection: Connection, store: ObjectStore, done: Rebuilt) -> 
         if record["snapshot_id"] is not None and record["snapshot_id"] not in snapshots:
             done.losses.append(f"{name} version {version}: the data set that it was trained on")
             record["snapshot_id"] = None
+        if (corpus := record.pop("corpus", None)) is not None:
+            _corpus_number(connection, corpus, done)
         values = {
             **record,
             "created_at": datetime.fromisoformat(record["created_at"]),

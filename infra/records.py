@@ -266,12 +266,16 @@ def _write_version(catalogue: Catalogue, store: ObjectStore, row: ModelVersionRo
         _write_snapshot(catalogue, store, row.snapshot_id)
     values = {**asdict(row), "artifact": row.artifact.model_dump()}
     values["evaluation"] = None if row.evaluation is None else row.evaluation.model_dump()
+    corpus = catalogue.corpus_of(row)
+    shared = row.snapshot_id is not None and corpus != catalogue.first_corpus(row.snapshot_id)
+    if shared and any(known.name == corpus for known in catalogue.corpora()):
+        values["corpus"] = _corpus(catalogue, str(corpus))  # the record of its snapshot names an equal one
     return _write(store, model_record(row.name, row.version), values)
 
 
 def _write_snapshot(catalogue: Catalogue, store: ObjectStore, snapshot: str) -> None:
     key = snapshot_record(snapshot)
-    corpus = catalogue.snapshot_corpus(snapshot)
+    corpus = catalogue.first_corpus(snapshot)
     if corpus is None or store.exists(key):
         return
     members = [asdict(member) for member in catalogue.snapshot_members(snapshot)]

@@ -208,11 +208,12 @@ def drift(
     Exit code 3: some files cannot be read.
     """
     from flows.options import DriftOptions
+    from flows.terminal import say_aside
 
     given = {"clips": tuple(clips or ()), "model": model, "version": version, "policy": policy}
     found = run_flow("flows.drift:drift", corpus.options(DriftOptions, **given))
     for path, reason in found.unusable:
-        typer.echo(f"not read: {path}: {reason}", err=True)
+        say_aside(f"not read: {path}: {reason}")
     if found.unusable:
         raise typer.Exit(UNUSABLE_INPUTS)
 

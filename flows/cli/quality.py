@@ -53,6 +53,7 @@ def quality(
     from rich.console import Console
     from rich.progress import Progress
 
+    from flows.terminal import say_aside
     from infra.modes import as_the_user_writes
     from tasks.data.face_detectors import detector_line, settled_detector
     from tasks.data.quality_report import catalogued_corpus, check_quality_file, corpus_quality, write_quality
@@ -64,7 +65,7 @@ def quality(
     name = catalogued_corpus(space, corpus)
     settled = settled_detector(detector, space.settings)
     if measure:
-        typer.echo(detector_line(settled, space.settings), err=True)
+        say_aside(detector_line(settled, space.settings))
     with Progress(transient=True) as bar:
         line = bar.add_task("measuring", total=None, visible=measure)
         report = corpus_quality(
@@ -81,7 +82,7 @@ def quality(
             write_quality(report, out)
         console.print(f"{len(report.measured)} rows in {out}", markup=False, soft_wrap=True)
     for clip, reason in report.unmeasured.items():
-        typer.echo(f"not measured: {clip}: {reason}", err=True)
+        say_aside(f"not measured: {clip}: {reason}")
     if report.unmeasured:
         raise typer.Exit(SOME_NOT_MEASURED)
 

@@ -12,7 +12,9 @@ from flows.cli.options import AgainstOption, ModelArgument
 
 def report(
     model: ModelArgument = "",
-    version: Annotated[int | None, typer.Option(help="Version; left out: the champion.")] = None,
+    version: Annotated[
+        int | None, typer.Option(help="Version; left out: the champion, or without one the newest.")
+    ] = None,
     against: AgainstOption = "",
     out: Annotated[
         Path | None,

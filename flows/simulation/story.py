@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from flows.simulation.stage import MODEL
@@ -49,8 +50,7 @@ class Story:
         after = self.champion()
         champion = after if after == self._before else f"{self._before} -> {after}"
         self.steps.append(Step(planted, noticed, champion, as_told, time.monotonic() - self._step_began))
-        console.print(f"[bold]{'as told' if as_told else 'NOT as told'}[/]: ", end="")
-        console.print(noticed, markup=False)
+        console.print(f"[bold]{'as told' if as_told else 'NOT as told'}[/]: {escape(noticed)}")
 
     def champion(self) -> str:
         """Version that is served now."""

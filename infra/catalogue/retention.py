@@ -10,7 +10,19 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, select, text, union, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    union,
+    update,
+)
 
 from infra.artifacts import ArtifactRef
 from infra.catalogue.database import Database
@@ -158,7 +170,8 @@ class RetentionCatalogue:
         frozen = exists().where(
             SnapshotMember.name == Clip.name,
             SnapshotMember.snapshot_id == Snapshot.id,
-            Snapshot.corpus_id == Clip.corpus_id,
+            # equal corpora share a snapshot, which is catalogued with the first of them
+            or_(Snapshot.corpus_id == Clip.corpus_id, SnapshotMember.content == Clip.content),
         )
         with self._transaction(dry_run) as connection:
             rows = connection.execute(select(Clip.corpus_id, Clip.name).where(~listed, ~frozen)).all()

@@ -1,4 +1,4 @@
-"""Data set snapshots: a list of clips with the labels they had, named by its own hash."""
+"""Data set snapshots: a list of clips with the labels they had, named by its own hash, and so shared by equal corpora."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from infra.catalogue.bulk import upsert
 from infra.catalogue.clips import ClipRow
 from infra.catalogue.corpora import corpus_id
 from infra.catalogue.database import Database
+from infra.catalogue.models import ModelVersionRow
 from infra.catalogue.tables import Corpus, Snapshot, SnapshotMember
 from infra.catalogue.utc_time import utc_now
 
@@ -26,6 +27,7 @@ class SnapshotRow:
     id: str
     """sha256 (hex) over the members."""
     corpus: str
+    """Of which it was taken now."""
     clip_count: int
     labelled_count: int
     """Clips with a gold emotion."""
@@ -83,8 +85,19 @@ class SnapshotCatalogue:
                 connection.execute(update(Snapshot).where(Snapshot.id == snapshot_id).values(used_at=now))
         return SnapshotRow(corpus=corpus, **known)
 
-    def snapshot_corpus(self, snapshot_id: str) -> str | None:
-        """Name of the corpus that a snapshot is of; None: no such snapshot."""
+    def corpus_of(self, version: ModelVersionRow) -> str | None:
+        """Name of the corpus that a version was trained on; None: it is not known any more.
+
+        Corpora with equal clips and labels share one snapshot, so what the version's run said of itself counts. Of a version that
+        was registered before that was noted (0.6.0 and earlier) it is the corpus that had the snapshot first.
+        """
+        named = (version.origin or {}).get("corpus")
+        if named is None and version.snapshot_id is not None:
+            named = self.first_corpus(version.snapshot_id)
+        return named
+
+    def first_corpus(self, snapshot_id: str) -> str | None:
+        """Name of the corpus that was the first to have a snapshot; equal corpora have it too. None: no such snapshot."""
         query = select(Corpus.name).join(Snapshot, Snapshot.corpus_id == Corpus.id)
         with self._database.reading() as connection:
             return connection.scalar(query.where(Snapshot.id == snapshot_id))

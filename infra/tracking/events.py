@@ -25,7 +25,7 @@ class RunRecord:
     history: Sequence[Mapping[str, float]] = ()
     """Figures by epoch; the step is `epoch` where given, else the position."""
     figures: Mapping[str, bytes] = field(default_factory=dict)
-    """PNG images by file name."""
+    """Pictures and pages by file name; one in a folder (`report/report.html`) goes there, others to `figures`."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Further tags."""
     seconds: float = 0.0

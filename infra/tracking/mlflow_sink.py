@@ -140,9 +140,10 @@ class MlflowSink:
         client, _ = self._client()
         with tempfile.TemporaryDirectory() as folder:
             for name, content in figures.items():
-                path = Path(folder) / re.sub(r"[^A-Za-z0-9._-]", "_", name)
+                *folders, file = (re.sub(r"[^A-Za-z0-9._-]|^\.+", "_", part) for part in name.split("/"))
+                path = Path(folder) / file
                 path.write_bytes(base64.b64decode(content))
-                client.log_artifact(run_id, str(path), "figures")
+                client.log_artifact(run_id, str(path), "/".join(folders) or "figures")
 
     def _dataset(self, run_id: str, dataset: Mapping[str, Any] | None) -> None:
         if dataset is None:

@@ -1,4 +1,4 @@
-"""Two models on the same clips: differences of scores, with intervals by the paired bootstrap over speakers."""
+"""Two models on the same clips: differences of scores, with intervals by the paired bootstrap over speakers and paired tests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from mer.errors import ConfigError
 from mer.evaluation.intervals import Resampling, Score, paired_differences, resampled_units
 from mer.evaluation.metrics import accuracy, macro_f1, unweighted_recall, waf
+from mer.evaluation.paired_test import paired_randomisation
 from mer.posteriors import Posteriors
 
 SCORES: Mapping[str, Score] = {
@@ -33,6 +34,8 @@ class ComparedScore:
     low: float
     high: float
     """Ends of the two-sided 95 % interval of the difference."""
+    p_value: float = 1.0
+    """Of the paired randomisation test of this score alone (`mer.evaluation.paired_test`)."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ def compare(
     """Compare two models on the clips that both predicted and that have a label.
 
     Each resample draws the same speakers for both, so what makes clips hard for both cancels. The interval is the
-    difference -+ t times its standard error, as at the gate (`mer.evaluation.gate`).
+    difference -+ t times its standard error, as at the gate (`mer.evaluation.gate`). The p-values are of one score each: a family
+    of several comparisons is corrected by whoever makes it.
 
     Args:
         first: predictions for clips that the first model was not trained on.
@@ -97,7 +101,14 @@ def compare(
         )
         low, high = difference.interval(CONFIDENCE)
         groups = difference.groups
-        rows.append(ComparedScore(name, difference.first, difference.second, difference.point, low, high))
+        test = paired_randomisation(
+            right, first_predicted, second_predicted, who, classes, score=score, seed=seed
+        )
+        rows.append(
+            ComparedScore(
+                name, difference.first, difference.second, difference.point, low, high, test.p_value
+            )
+        )
     return Comparison(len(common), groups, tuple(rows), resampled_units(who))
 
 

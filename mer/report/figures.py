@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Form = Literal["score", "signed", "count", "percent", "number", "seconds"]
+Form = Literal["score", "signed", "count", "percent", "number", "seconds", "probability"]
 
 
 class Figure(BaseModel):
@@ -38,6 +38,8 @@ def shown(value: float | None, form: Form) -> str:
         return f"{100 * value:.1f} %"
     if form == "seconds":
         return f"{value:.1f} s"
+    if form == "probability":
+        return f"{value:.4f}".replace("0.", ".", 1) if value < 1 else "1"
     if form == "number":
         return f"{value:.4g}"
     text = f"{value:+.3f}" if form == "signed" else f"{value:.3f}"

@@ -22,7 +22,7 @@ _FOLDER = "templates"
 def render(report: ReportData) -> str:
     """The page. Whatever users named (clips, speakers, transcripts, models) is escaped."""
     return _template().render(
-        report=report, style=Markup(_text("style.css")), draw=draw, behind=behind, numeric=numeric
+        report=report, style=Markup(style_sheet()), draw=draw, behind=behind, numeric=numeric
     )
 
 
@@ -81,6 +81,11 @@ def _of_lines(block: Lines) -> Table:
 def numeric(block: Table, column: int) -> bool:
     """Whether a column holds numbers, so that its heading stands to the right above them."""
     return any(isinstance(row[column], Figure | Range) for row in block.rows if column < len(row))
+
+
+def style_sheet() -> str:
+    """The style of pages and charts."""
+    return _text("style.css")
 
 
 @cache

@@ -33,6 +33,7 @@ from mer.search.space import SearchSpace, search_space
 from mer.training.partition import FINAL_VIEW
 from tasks.data.dataset import load_view
 from tasks.data.streams import frames_name, view_streams
+from tasks.learn.search_record import importances, keep_study
 from tasks.stage.code_version import code_version
 from tasks.stage.compute import computing
 from tasks.stage.references import DatasetRef, StreamInputs, View
@@ -132,6 +133,7 @@ def search_fusion(
         models_again=len(folds)
         * sum(len(values) for name, values in study.user_attrs.items() if name.startswith("again")),
     )
+    keep_study(space, study, dataset, recipe, (best, report.best_recipe))
     # parameters of a run never change in MLflow: a continued study that finds better ones is another run
     space.tracker.log_run(
         f"search {report.study}, {report.trials} trials, best {best.number}",
@@ -265,7 +267,6 @@ def believed(study: Study, plan: SearchPlan, options: SearchSpace, views: Views)
 
 def figures(study: Study) -> dict[str, bytes]:
     """History, and importance of the options where there are trials enough to tell."""
-    from optuna.importance import get_param_importances
     from optuna.trial import TrialState
 
     from mer.search.figures import history_figure, importance_figure
@@ -273,9 +274,8 @@ def figures(study: Study) -> dict[str, bytes]:
     trials = sorted(finished_trials(study), key=lambda trial: trial.number)
     early = [trial.state == TrialState.PRUNED for trial in trials]
     drawn = {"history.png": history_figure([float(trial.value) for trial in trials], early)}
-    values = [trial.value for trial, gone in zip(trials, early, strict=True) if not gone]
-    if len(values) >= 4 and len(set(values)) > 1:
-        drawn["importance.png"] = importance_figure(get_param_importances(study))
+    if importance := importances(study):
+        drawn["importance.png"] = importance_figure(importance)
     return drawn
 
 

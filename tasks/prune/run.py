@@ -15,6 +15,7 @@ from datetime import datetime
 
 from infra.errors import InfraError
 from infra.locking import locked_now
+from tasks.learn.search_record import newest_records
 from tasks.prune.artifacts import Name, sweep_artifacts
 from tasks.prune.blobs import count_others, sweep_blobs
 from tasks.prune.databases import shrink_databases
@@ -106,6 +107,7 @@ def _rows_that_refer(
         for record in catalogue.artifacts(FIGURES)
         if (EVALUATION, str(record.ref.meta.get(EVALUATION))) in kept
     }
+    kept |= {(ref.kind, ref.key) for ref in newest_records(space)}  # reports show them
     used = {name for name, at in uses.items() if at >= old.used_before}
     cleanup.kind(
         "rejected generations",

@@ -16,6 +16,8 @@ from mer.predictor.package import RECORD, ModelPackage
 from mer.report.blocks import Source
 from tasks.data.dataset import earlier_dataset, load_examples
 from tasks.data.old_ids import named_posteriors
+from tasks.learn.search_record import FILE as STUDY
+from tasks.learn.search_record import kept_studies
 from tasks.report.documents import Document
 from tasks.report.predicted import Known, Predicted
 from tasks.report.run_figures import found_figures
@@ -69,12 +71,7 @@ class Collected:
     @cached_property
     def corpus(self) -> str:
         """Name of the corpus that it was trained on."""
-        named = (
-            self.space.catalogue.snapshot_corpus(self.row.snapshot_id)
-            if self.row.snapshot_id is not None
-            else None
-        )
-        return named or (self.row.origin or {}).get("corpus", "")
+        return self.space.catalogue.corpus_of(self.row) or ""
 
     @cached_property
     def out_of_fold(self) -> Predicted:
@@ -120,6 +117,17 @@ class Collected:
         except (ArtifactMissing, ArtifactCorrupt):
             return None
 
+    @cached_property
+    def studies(self) -> list[Document]:
+        """Studies of the version's recipe on its corpus, the newest first."""
+        return [Document(f"{name}/{STUDY}", self._read(ref, STUDY)) for name, ref in self._study_refs.items()]
+
+    @cached_property
+    def _study_refs(self) -> dict[str, ArtifactRef]:
+        refs = kept_studies(self.space, self.corpus, self.package.recipe.name)
+        there = (self.space.artifacts.lookup(ref.kind, ref.key) for ref in refs)
+        return {f"study {ref.key[:12]}": ref for ref in there if ref is not None}
+
     def _read(self, ref: ArtifactRef, file: str) -> Any:
         return json.loads(self.space.artifacts.read(ref, file))
 
@@ -128,6 +136,7 @@ class Collected:
         named = {"model": self.row.artifact, "evaluation": self.row.evaluation, "figures": self._figures}
         if self.against is not None:
             named["evaluation of the other version"] = self.against.evaluation
+        named |= self._study_refs
         store = self.space.settings.object_store_url
         found = [
             Source(name=name, uri=shown_address(manifest_uri(store, ref)), sha256=ref.sha256)

@@ -17,10 +17,19 @@ from tasks.data.streams import level_tables, view_streams
 from tasks.learn.ensemble import FITTED
 from tasks.learn.fusion import load_posteriors
 from tasks.report.run_copied import fitted_system
-from tasks.report.run_results import DIFFERENCES, MAPS, WEIGHTS, RunResults, served_choice
+from tasks.report.run_results import (
+    DIFFERENCES,
+    MAPS,
+    P_HOLM,
+    P_VALUE,
+    WEIGHTS,
+    RunResults,
+    served_choice,
+)
 from tasks.stage.workspace import Workspace
 
 if TYPE_CHECKING:
+    from mer.evaluation.paired_test import PairedTest
     from mer.examples import Examples
     from mer.posteriors import Posteriors
     from mer.stream_tables import Level
@@ -71,15 +80,33 @@ def _out_of_fold(
 def _differences(
     results: RunResults, examples: Examples, out_of_fold: dict[str, Posteriors]
 ) -> list[dict[str, Any]]:
-    """The served system minus every other one, paired clip by clip."""
+    """The served system minus every other one, paired clip by clip; p-values of weighted F1, as they are and by Holm's rule."""
+    from mer.evaluation.paired_test import holm
     from mer.evaluation.report import difference_of
 
     served, classes = results.served, len(results.view.dataset.emotions)
+    others = [name for name in out_of_fold if name != served]
+    tests = [_tested(examples, out_of_fold[served], out_of_fold[name], classes) for name in others]
+    adjusted = holm([test.p_value for test in tests])
     return [
-        difference_of(examples, (served, out_of_fold[served]), (name, other), classes)
-        for name, other in out_of_fold.items()
-        if name != served
+        difference_of(examples, (served, out_of_fold[served]), (name, out_of_fold[name]), classes)
+        | {P_VALUE: test.p_value, P_HOLM: corrected, "exchanges": test.exchanges, "exchanged": test.groups}
+        for name, test, corrected in zip(others, tests, adjusted, strict=True)
     ]
+
+
+def _tested(examples: Examples, first: Posteriors, second: Posteriors, classes: int) -> PairedTest:
+    from mer.evaluation.paired_test import paired_randomisation
+
+    position = {name: row for row, name in enumerate(examples.clip_ids)}
+    rows = [position[name] for name in first.clip_ids]
+    return paired_randomisation(
+        examples.emotion[rows],
+        first.predicted,
+        second.restricted(first.clip_ids).predicted,
+        [examples.speaker[row] for row in rows],
+        classes,
+    )
 
 
 def _weights(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 KIND = "figures"
 LAYERS, ALIGNMENT, CURVES, SEARCH = "layers.json", "alignment.json", "curves.json", "search.json"
 DIFFERENCES, WEIGHTS, MAPS, STAGES = "differences.json", "weights.json", "maps.json", "stages.json"
+P_VALUE, P_HOLM = "waf_p", "waf_p_holm"
+"""In a row of differences: p-value of the paired test, and the same corrected for all rows."""
 FILES = (LAYERS, ALIGNMENT, CURVES, SEARCH, DIFFERENCES, WEIGHTS, MAPS, STAGES)
 
 

@@ -10,6 +10,7 @@ from infra.artifacts import manifest_uri
 from infra.catalogue import ModelVersionRow
 from infra.settings import Settings
 from infra.shown_address import shown_address
+from mer.report.chart_files import chart_files
 from mer.report.page import render
 from mer.whole_files import write_whole
 from tasks.report.build import collected, report_data, tracked_metrics
@@ -29,6 +30,8 @@ class Rendered:
     predictions: str
     recipe: str
     metrics: dict[str, float]
+    charts: dict[str, bytes]
+    """The page's charts as SVG files by name."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def rendered(found: Collected) -> Rendered:
     data = report_data(found)
     notes = [f"The recipe of {data.title}."]
     recipe = whole_recipe(found.package.recipe, notes)
-    return Rendered(render(data), predictions_csv(found), recipe, tracked_metrics(data))
+    return Rendered(render(data), predictions_csv(found), recipe, tracked_metrics(data), chart_files(data))
 
 
 def home_page(settings: Settings, model: str, version: int) -> Path:

@@ -104,9 +104,9 @@ def review_gain(space: Workspace, model: str) -> ReviewGain | None:
     if not counted:
         return None
     (last, count), *earlier = counted
-    corpus = space.catalogue.snapshot_corpus(str(last.snapshot_id))
+    corpus = space.catalogue.corpus_of(last)
     for row, before in earlier:
-        if before < count and space.catalogue.snapshot_corpus(str(row.snapshot_id)) == corpus:
+        if before < count and space.catalogue.corpus_of(row) == corpus:
             try:
                 compared = compare_versions(space, last, row)
             except (MerError, InfraError, LookupError):

@@ -75,7 +75,7 @@ class ReviewQueue:
     asked: int
     """Clips that the order is made of: `items` and those that are reviewed already."""
     unknown: int
-    """Clips of `items` that came after the version: nothing is known of them, and they come last."""
+    """Clips of `items` that came after the version, or whose speaker it holds out: no model was asked, and they come last."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ def review_queue(space: Workspace, version: ModelVersionRow, order: Order) -> Re
             f"{version.name} version {version.version}: expected a version with a snapshot and an evaluation to order clips by, "
             "found one without; `mer run` registers such"
         )
-    corpus = space.catalogue.snapshot_corpus(version.snapshot_id)
+    corpus = space.catalogue.corpus_of(version)
     if corpus is None:
         raise ConfigError(
             f"{version.name} version {version.version}: the snapshot that it was trained on is not kept any more"

@@ -62,7 +62,7 @@ def new_of_corpus(space: Workspace, corpus: str, version: ModelVersionRow, confi
     known = {member.content for member in snapshot_of(space, version.snapshot_id)}
     rows = [row for row in space.catalogue.clips(corpus) if row.content not in known and _is_there(row)]
     rows.sort(key=lambda row: (row.content, row.name))
-    home = space.catalogue.snapshot_corpus(version.snapshot_id) if version.snapshot_id is not None else corpus
+    home = space.catalogue.corpus_of(version) or corpus
     speakers = [
         row.speaker if row.speaker is None or home == corpus else f"{corpus}/{row.speaker}" for row in rows
     ]
@@ -112,7 +112,7 @@ def measured_reference(space: Workspace, version: ModelVersionRow, config: Drift
         posteriors = held_out(space, version.evaluation, list(members.values()))
     except ArtifactMissing:
         return None
-    corpus = space.catalogue.snapshot_corpus(version.snapshot_id)
+    corpus = space.catalogue.corpus_of(version)
     if corpus is None:
         return None
     rows = {row.name: row for row in space.catalogue.clips(corpus)}

@@ -24,9 +24,9 @@ def model_of_corpus(corpus: str, recipe: str) -> str:
         return recipe
     catalogue = workspace().catalogue
     rows = catalogue.model_versions()
-    of_recipe = [row.snapshot_id for row in rows if row.name == recipe and row.snapshot_id is not None]
+    of_recipe = [row for row in rows if row.name == recipe and row.snapshot_id is not None]
     is_new = corpus not in {row.name for row in rows}
-    if is_new and of_recipe and {catalogue.snapshot_corpus(snapshot) for snapshot in of_recipe} == {corpus}:
+    if is_new and of_recipe and {catalogue.corpus_of(row) for row in of_recipe} == {corpus}:
         return recipe
     return corpus
 

@@ -85,7 +85,7 @@ def unseen_clips(
     if not members or champion.snapshot_id is None:
         return []
     contents = {member.content for member in members}
-    same_corpus = space.catalogue.snapshot_corpus(champion.snapshot_id) == dataset.corpus
+    same_corpus = space.catalogue.corpus_of(champion) == dataset.corpus
     # of unlabelled ones too: it may have learnt from their pseudo-labels, or been aligned on them
     speakers = (
         {member.speaker for member in members if member.split not in HELD_OUT_SPLITS}
@@ -117,10 +117,8 @@ def of_other_corpus(
     """
     from mer.evaluation.gate import ScoredClips
 
-    corpus = (
-        space.catalogue.snapshot_corpus(champion.snapshot_id) if champion.snapshot_id is not None else None
-    )
-    if corpus is None or corpus == dataset.corpus:
+    corpus = space.catalogue.corpus_of(champion)
+    if champion.snapshot_id is None or corpus is None or corpus == dataset.corpus:
         return None
     members = {member.name: member for member in snapshot_of(space, champion.snapshot_id)}
     own = {member.content for member in snapshot_of(space, dataset.membership)}

@@ -112,7 +112,7 @@ def test_rows_go_with_what_they_are_about(catalogue: Catalogue) -> None:
     for dry_run in (True, False):
         assert catalogue.remove_clips_without_file(dry_run=dry_run) == 0, "a snapshot has it"
         assert catalogue.remove_snapshots(soon, dry_run=dry_run) == 1
-    assert catalogue.snapshot_corpus(old.id) is None
+    assert catalogue.first_corpus(old.id) is None
     assert len(catalogue.snapshot_members(new.id)) == 3
     assert catalogue.remove_rejected_generations(soon, {(ref("m").kind, ref("m").key)}, dry_run=False) == 0
     for dry_run in (True, False):

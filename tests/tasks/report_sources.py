@@ -100,6 +100,12 @@ class Sources:
         return self._predicted(place, asked)
 
     def _artifact(self, name: str) -> Any:
+        if name.startswith("study "):
+            begin = name.removeprefix("study ")
+            (ref,) = [
+                row.ref for row in self.space.catalogue.artifacts("study") if row.ref.key.startswith(begin)
+            ]
+            return ref
         figures = found_figures(self.space, self.row.evaluation)
         return {"model": self.row.artifact, "evaluation": self.row.evaluation, "figures": figures}[name]
 
@@ -119,8 +125,8 @@ class Sources:
 
     @cached_property
     def _corpus(self) -> str:
-        assert self.row.snapshot_id is not None
-        return str(self.space.catalogue.snapshot_corpus(self.row.snapshot_id))
+        origin = self.row.origin or {}
+        return origin.get("corpus", self.row.name)  # where none is noted, model and corpus have one name
 
     def _clips(self, place: str) -> list[dict[str, Any]]:
         if place not in self._files:
@@ -205,6 +211,8 @@ class Sources:
             members = [one for one in members if (one.split == "test") == (split == "test")]
         if (emotion := asked.get("emotion")) is not None:
             members = [one for one in members if one.emotion is not None and emotion in ("*", one.emotion)]
+        if (source := asked.get("source")) is not None:
+            members = [one for one in members if one.label_source == source and one.emotion is not None]
         if asked["measure"] == "speakers":
             return float(len({one.speaker for one in members} - {None}))
         return float(len(members))

@@ -201,7 +201,10 @@ def _keep(
         run_results.SEARCH: {
             "fusion fused": {"final": [{"candidate": 0.0, "weight": 1.0, "loss": 0.5, "waf": 0.7, "width": 2.0, "penalty": 0.1}]}
         },
-        run_results.DIFFERENCES: report["differences"],
+        run_results.DIFFERENCES: [
+            {**row, run_results.P_VALUE: 0.0124, run_results.P_HOLM: 0.0248, "exchanges": 64, "exchanged": 6}
+            for row in report["differences"]  # type: ignore[attr-defined]
+        ],
         run_results.WEIGHTS: {
             "clips": 12, "weight": {"acoustic": 0.7, "visual": 0.3}, "lost": {"acoustic": 0.2, "visual": -0.01},
             "lost_by_class": {name: {"acoustic": 0.2, "visual": 0.05} for name in EMOTIONS},

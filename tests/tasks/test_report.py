@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from report_version import MadeUp, register_version
 
 from infra.catalogue.votes import VoteRow
 from mer.report.page import render
+from tasks.learn.search_record import FILE, KIND
 from tasks.report.build import collected, report_data, tracked_metrics
 from tasks.report.made import make_report
 from tasks.report.predictions_table import COLUMNS
@@ -117,6 +119,32 @@ def test_votes_of_annotators_are_a_section(home: Workspace) -> None:
     assert "&lt;b&gt;0" in page
     assert "<b>0" not in page
     assert wrong_figures(page, Sources(home, row, None)) == []
+
+
+def test_a_study_around_the_recipe_is_shown_with_its_history(home: Workspace) -> None:
+    row = register_version(home, MadeUp(kept=False), "searched")
+    made = collected(home, row)
+    trials = [
+        {"number": number, "waf": waf, "ended": number != 2, "again": 0.55 if number in (0, 3) else None,
+         "recipe_itself": number == 0, "options": {"hidden": str(8 * (number + 1)), "model": "<i>concat"}}
+        for number, waf in enumerate((0.5, 0.6, 0.2, 0.7, 0.65))
+    ]  # fmt: skip
+    record = {
+        "study": "made/study", "membership": row.snapshot_id, "finished": 5, "trials": trials, "best": 3,
+        "importance": {"hidden": 0.8, "model": 0.2}, "best_recipe": made.package.recipe.model_dump(mode="json"),
+    }  # fmt: skip
+    meta = {"study": "made/study", "corpus": "searched", "recipe": "made-up"}
+    for key, values in (("a" * 64, record | {"finished": 4}), ("b" * 64, record)):
+        ref = home.artifacts.commit(KIND, key, {FILE: json.dumps(values).encode()}, meta=meta)
+        home.catalogue.record_artifact(ref, stage=KIND, code_version="test")
+    found = collected(home, row)
+    page = render(report_data(found))
+    assert page.count("Study made/study: score by trial") > 0 and ">0, the recipe itself<" in page
+    assert "This version has its options." in page and "other clips" not in page
+    assert "&lt;i&gt;concat" in page and "<i>concat" not in page
+    sources = {source for source, _ in ShownFigures(page).figures if source.startswith("study ")}
+    assert {source.partition("/")[0] for source in sources} == {f"study {'b' * 12}"}, "the newest record"
+    assert wrong_figures(page, Sources(home, row, found.against)) == []
 
 
 def test_a_large_corpus_stays_small_and_quick(home: Workspace) -> None:

@@ -21,7 +21,17 @@ from tasks.learn.alignment import align_view, embed_aligned
 from tasks.learn.fusion import fuse_view
 from tasks.report.build import collected, report_data
 from tasks.report.run_figures import found_figures, run_figures
-from tasks.report.run_results import CURVES, FILES, MAPS, SEARCH, WEIGHTS, RunResults
+from tasks.report.run_results import (
+    CURVES,
+    DIFFERENCES,
+    FILES,
+    MAPS,
+    P_HOLM,
+    P_VALUE,
+    SEARCH,
+    WEIGHTS,
+    RunResults,
+)
 from tasks.serve.evaluation import evaluate
 from tasks.stage.references import (
     DatasetRef,
@@ -67,6 +77,13 @@ def results_of(recipe: Recipe, dataset: DatasetRef, features: dict[str, FeatureS
     return RunResults(views["final"], recipe, inputs, tuple(fused), served, evaluation.ref)
 
 
+def plain_holm(p_values: list[float]) -> list[float]:
+    """Holm's rule by its definition: the largest of the products up to one's own rank."""
+    ranked = sorted(p_values)
+    products = [min(1.0, (len(ranked) - rank) * value) for rank, value in enumerate(ranked)]
+    return [max(products[: ranked.index(value) + 1]) for value in p_values]
+
+
 @pytest.mark.parametrize(
     "options", [pytest.param(FUSION, marks=pytest.mark.nightly), SEARCHED], ids=["neural", "searched"]
 )
@@ -83,6 +100,10 @@ def test_a_run_keeps_figures_and_the_report_shows_them(
     assert set(space.artifacts.manifest(kept.ref).files) == set(FILES)
     files = {name: json.loads(space.artifacts.read(kept.ref, name)) for name in FILES}
     assert set(files[MAPS]["spaces"]) == {"what is read", "visual, aligned", "answers out of fold"}
+    differences = files[DIFFERENCES]
+    p_values = [row[P_VALUE] for row in differences]
+    assert len(differences) > 1 and all(0 < value <= 1 for value in p_values)
+    assert [row[P_HOLM] for row in differences] == pytest.approx(plain_holm(p_values))
     weights = files[WEIGHTS]
     assert weights["clips"] == 108 and set(weights["weight"]) <= {"acoustic", "visual", "visual/learnt"}
     assert any(value > 0 for value in weights["lost"].values()), "something rests on the streams"

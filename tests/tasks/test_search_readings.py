@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from tasks.data.dataset import _write_parquet, load_partitions
 from tasks.data.shard_commit import commit_shard
 from tasks.data.streams import stream_identity
 from tasks.learn.search import SearchPlan, _views_of, believed, open_search, run_trials
+from tasks.learn.search_record import keep_study, kept_studies
 from tasks.stage.references import DatasetRef, FeatureSetRef, LearntStream, StreamInput, StreamInputs
 from tasks.stage.workspace import Workspace, workspace
 
@@ -195,6 +197,18 @@ def test_the_recipe_itself_is_trained_to_its_end_and_held_against_the_found(spac
     assert "again 0" in study.user_attrs, "the recipe is trained again beside the best"
     assert fresh == max(values[0] for name, values in study.user_attrs.items() if name.startswith("again"))
     assert best.number in trials
+    ref = keep_study(space, study, world.dataset, recipe, (best, options.recipe_of(best.params)))
+    assert kept_studies(space, world.dataset.corpus, recipe.name) == [ref]
+    kept = json.loads(space.artifacts.read(ref, "study.json"))
+    assert {one["number"]: one["waf"] for one in kept["trials"]} == {
+        number: trial.value for number, trial in trials.items()
+    }
+    assert kept["trials"][kept["best"]]["number"] == best.number and kept["finished"] == len(trials) == 8
+    assert kept["trials"][kept["best"]]["again"] == pytest.approx(fresh)
+    assert [one["ended"] for one in kept["trials"]].count(False) == sum(
+        trial.state.name == "PRUNED" for trial in trials.values()
+    )
+    assert kept["trials"][0]["recipe_itself"] and kept["trials"][0]["options"]["learning_rate"] == "0.0001"
     assert open_search(space, world.dataset, plan, options, folds).study_name == study.study_name
     with pytest.raises(ConfigError, match="another --study"):
         named = replace(plan, study=study.study_name)

@@ -10,7 +10,7 @@ from mer.report.blocks import Block, Cell, Dot, Dots, Range, Remark, Section, Ta
 from mer.report.figures import Figure, Form
 from tasks.report.collected import Collected
 from tasks.report.documents import Document
-from tasks.report.run_results import DIFFERENCES
+from tasks.report.run_results import DIFFERENCES, P_HOLM, P_VALUE
 from tasks.serve.comparison import compare_versions
 
 _LEAD = (
@@ -100,7 +100,9 @@ def _differences(found: Collected) -> list[Block]:
     count = len(document.value(*before)) if before else len(document.values)
     if not count:
         return []
-    rows, dots = [], []
+    tested = all(document.has(*before, row, P_VALUE) for row in range(count))
+    rows: list[tuple[Cell | Range, ...]] = []
+    dots: list[Dot] = []
     for row in range(count):
         at = (*before, row)
         name = str(document.value(*at, "minus"))
@@ -108,17 +110,19 @@ def _differences(found: Collected) -> list[Block]:
         low, high = (document.figure(*at, f"waf_{end}", form="signed") for end in ("low", "high"))
         rows.append(
             (f"minus {name}", accuracy, _range(document, *at, name="accuracy", form="signed"), score,
-             Range(low=low, high=high), verdict(low, high))
+             Range(low=low, high=high), verdict(low, high), *(_p_values(document, *at) if tested else ()))
         )  # fmt: skip
         dots.append(Dot(label=str(document.value(*at, "minus")), point=score, low=low, high=high))
-    columns = ("the served system", "accuracy", "95 %", "WAF", "95 %", "by WAF it is")
+    columns = ["the served system", "accuracy", "95 %", "WAF", "95 %", "by WAF it is"]
+    columns += ["p", "p, Holm"] if tested else []
     zero = dots[0].point.model_copy(update={"value": 0.0})
     return [
         Table(
             caption="Paired differences on the same clips (the same speakers are drawn for both)",
-            columns=columns,
+            columns=tuple(columns),
             rows=tuple(rows),
         ),
+        *([_about_tests(document, before, count)] if tested else []),
         Dots(
             title="The served system minus others",
             axis="difference of weighted F1",
@@ -127,6 +131,29 @@ def _differences(found: Collected) -> list[Block]:
             line_label="no difference",
         ),
     ]
+
+
+def _p_values(document: Document, *at: str | int) -> tuple[Figure, ...]:
+    return tuple(document.figure(*at, name, form="probability") for name in (P_VALUE, P_HOLM))
+
+
+def _about_tests(document: Document, before: tuple[str, ...], count: int) -> Remark:
+    """How the p-values came about, and that they are several."""
+    units = max(range(count), key=lambda row: float(document.value(*before, row, "exchanged")))
+    parts: list[Cell] = [
+        "p: paired randomisation test of WAF. Were two systems equally good, chance would say which of them gave which answers: ",
+        "the answers of whole speakers (of clips, where speakers are unknown) are exchanged, and p is the share of ",
+        document.figure(*before, units, "exchanges", form="count"),
+        " exchanges (of up to ",
+        document.figure(*before, units, "exchanged", form="count"),
+        " units on which the two differ) whose difference is as large. ",
+    ]
+    if count > 1:
+        parts.append(
+            "The table asks several such questions at once: “p, Holm” is corrected for all of its rows (Holm 1979), so that at "
+            "most 5 % of such tables have a wrong entry below .05; intervals are of one row each."
+        )
+    return Remark(parts=tuple(parts))
 
 
 def verdict(low: Figure, high: Figure) -> str:
@@ -155,16 +182,28 @@ def _against(found: Collected) -> list[Block]:
         low, high = (figure(getattr(row, end), row.name, end, "signed") for end in ("low", "high"))
         first, second = (figure(getattr(row, which), row.name, which) for which in ("first", "second"))
         difference = figure(row.difference, row.name, "difference", "signed")
-        rows.append((row.name, first, second, difference, Range(low=low, high=high), verdict(low, high)))
+        p_value = figure(row.p_value, row.name, "p_value", "probability")
+        rows.append(
+            (row.name, first, second, difference, Range(low=low, high=high), verdict(low, high), p_value)
+        )
     groups = Figure(value=compared.groups, source="comparison?field=groups", form="count")
     clips = Figure(value=compared.clips, source="comparison?field=clips", form="count")
     return [
         Table(
             caption=f"Against {name}, on the clips that neither was trained on",
-            columns=("score", "this version", name, "difference", "95 %", "this version is"),
+            columns=("score", "this version", name, "difference", "95 %", "this version is", "p"),
             rows=tuple(rows),
         ),
-        Remark(parts=("Paired bootstrap of ", groups, f" {compared.resampled} on ", clips, " clips.")),
+        Remark(
+            parts=(
+                "Paired bootstrap of ",
+                groups,
+                f" {compared.resampled} on ",
+                clips,
+                " clips. p: paired randomisation test of each score alone: WAF is the one to go by, the others are "
+                "further looks at the same answers.",
+            )
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a searched system tried, and what it chose."""
+"""What a searched system tried and what it chose, and the studies of `mer search`."""
 
 from __future__ import annotations
 
@@ -9,25 +9,31 @@ from mer.training.partition import FINAL_VIEW
 from tasks.report.collected import EARLIER, Collected
 from tasks.report.documents import Document
 from tasks.report.run_results import SEARCH
+from tasks.report.sections.studies import study_blocks
 
 MOST = 30
 """Candidates that are listed."""
+_ABOUT_STUDIES = "What `mer search` tried around this recipe on this corpus; no test clip was looked at."
 
 
 def search(found: Collected) -> Section:
-    """Candidates of the served view, by weight."""
+    """Candidates of the served view, by weight; studies around the recipe."""
     title = "Search"
     kept = found.kept(SEARCH)
-    if kept is None:
-        return Section(name="search", title=title, absent=f"Searches are {EARLIER}.")
+    studies = study_blocks(found)
     served = f"fusion {found.package.system}"
-    if served not in kept.names():
+    searched = kept is not None and served in kept.names()
+    if kept is None and not studies:
+        return Section(name="search", title=title, absent=f"Searches are {EARLIER}.")
+    if not searched and not studies:
         return Section(
             name="search",
             title=title,
             absent="The served system was not searched for: the recipe names its options (`mer search` looks for better ones).",
         )
-    blocks: list[Block] = [_candidates(kept, served)]
+    if kept is None or not searched:
+        return Section(name="search", title=title, lead=_ABOUT_STUDIES, blocks=tuple(studies))
+    blocks: list[Block] = [_candidates(kept, served), *studies]
     return Section(
         name="search",
         title=title,

@@ -11,6 +11,7 @@ from mer.predictor.package import ServedStream
 from mer.recipes import Stream
 from mer.report.blocks import Block, Remark, Section, Table
 from mer.report.figures import Figure
+from tasks.data.reviewed import reviewed_count
 from tasks.report.collected import Collected
 
 
@@ -21,6 +22,7 @@ def trained_on(found: Collected) -> Section:
         blocks += [_counts(found), _classes(found)]
     else:
         blocks.append(Remark(parts=("The snapshot of its clips is not kept any more.",)))
+    blocks += _reviewed(found)
     blocks.append(_streams(found))
     taught = found.package.generations
     system = f"Served is {found.package.system!r}"
@@ -52,6 +54,22 @@ def _counts(found: Collected) -> Remark:
             " speakers.",
         )
     )
+
+
+def _reviewed(found: Collected) -> list[Remark]:
+    """How many labels people gave in the review queue; nothing without any."""
+    count = reviewed_count(found.members)
+    if not count:
+        return []
+    return [
+        Remark(
+            parts=(
+                "Labels of reviewers, given in the queue of `mer ui`: ",
+                snapshot_figure(count, source="review"),
+                f". `mer review {found.row.name} --status` says what they gave.",
+            )
+        )
+    ]
 
 
 def _classes(found: Collected) -> Table:
