@@ -1,9 +1,9 @@
 """How unlike a class is to be the true one, by calibrated probabilities: three nonconformity scores, the smaller the likelier.
 
 Sources: `lac`, least ambiguous sets (Sadinle, Lei and Wasserman 2019); `aps`, adaptive sets (Romano, Sesia and Candes 2020);
-`raps`, the same with a penalty for every class beyond the first (Angelopoulos, Bates, Jordan and Malik 2021; the penalty for few classes
-is our choice). Known; but nothing is drawn by chance, so that equal clips get equal answers: a class's own probability, of which
-a random share counts there, does not count, and the most probable class has the score 0.
+`raps`, the same with a penalty for every class beyond the first (Angelopoulos, Bates, Jordan and Malik 2021; for few classes
+the penalty is our choice). Known; but nothing is drawn by chance, so that equal clips get equal answers: a class's own
+probability, of which a random share counts there, does not count, and the most probable class has the score 0.
 """
 
 from __future__ import annotations
