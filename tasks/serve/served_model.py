@@ -13,8 +13,7 @@ from infra.catalogue import ModelVersionRow
 from mer.clips import Clip
 from mer.predictions import Prediction
 from tasks.serve.complete_versions import fetch_package
-from tasks.serve.library import AnsweringVersion
-from tasks.serve.prediction import NOT_GATED
+from tasks.serve.library import NOT_GATED, AnsweringVersion
 from tasks.stage.compute import computing
 from tasks.stage.workspace import Workspace
 
