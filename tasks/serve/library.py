@@ -10,6 +10,9 @@ from mer.library.sources import RegisteredModel
 from tasks.serve.complete_versions import fetch_package
 from tasks.stage.workspace import Workspace, reading_workspace, workspace
 
+NOT_GATED = "not_gated"
+"""Flag of every answer of a version that the promotion gate did not let pass."""
+
 
 def model_of_corpus(corpus: str, recipe: str) -> str:
     """Name of the model that a run over a corpus trains, where none is given: that of the corpus.

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from infra.catalogue import ClipRow, CorpusRow
 from mer.clips import Clip, CorpusEntry
-from mer.corpora.feature_files import FEATURES_FOLDER, FeatureFolders
-from mer.corpora.matching import OTHER_FORMS, match_rows
-from mer.corpora.media_index import index_media
-from mer.corpora.submission import Candidates
 from mer.errors import CorpusError, MediaError, QuarantineReason
 from mer.media.contained import shared_media
 from tasks.data.probing import examine
 from tasks.stage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mer.corpora.submission import Candidates
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,10 @@ def read_media(
 
 def _folder(path: Path) -> tuple[list[CorpusEntry | UnusableMedia], list[str]]:
     """Clips and files left out of a folder, as ingestion of a folder without a table has them; sorted by path."""
+    from mer.corpora.feature_files import FeatureFolders
+    from mer.corpora.matching import OTHER_FORMS, match_rows
+    from mer.corpora.media_index import index_media
+
     root = path.resolve()
     index = index_media(root)
     reading = match_rows((), index, FeatureFolders(root))
@@ -134,6 +138,8 @@ def _address(entry: CorpusEntry | UnusableMedia) -> str:
 
 
 def _examined(entry: CorpusEntry, root: Path, known: Catalogued) -> Medium:
+    from mer.corpora.feature_files import FEATURES_FOLDER
+
     path = entry.media
     try:
         content = examine(entry, False, shared_media()).content

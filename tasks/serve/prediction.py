@@ -28,7 +28,7 @@ from tasks.serve.complete_versions import fetch_package
 from tasks.serve.destination import Destination
 from tasks.serve.enrolment import enrolled_speaker, speaker_line
 from tasks.serve.label_shift import analyse_predictions, correct_for_given, write_summary
-from tasks.serve.library import answering_version, model_named
+from tasks.serve.library import NOT_GATED, answering_version, model_named
 from tasks.serve.predicted_media import (
     Catalogued,
     RequestedMedia,
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
-NOT_GATED = "not_gated"
-"""Flag of every answer of a version that the promotion gate did not let pass."""
 PRIORS_GIVEN = "priors_given"
 """Flag of every answer that was corrected for class priors given with the request."""
 

@@ -14,8 +14,7 @@ from mer.clips import Clip
 from mer.conformal.policy import AnswerPolicy
 from mer.predictions import Prediction
 from tasks.serve.complete_versions import fetch_package
-from tasks.serve.library import AnsweringVersion
-from tasks.serve.prediction import NOT_GATED
+from tasks.serve.library import NOT_GATED, AnsweringVersion
 from tasks.stage.compute import computing
 from tasks.stage.workspace import Workspace
 
