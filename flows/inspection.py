@@ -131,7 +131,8 @@ def show_comparison(model: str, version: int | None, against: str) -> None:
     second = version_named(space, against, model=model)
     compared = compare_versions(space, first, second)
     names = [f"{row.name} v{row.version}" for row in (first, second)]
-    table = Table(title=f"{compared.clips} clips that neither was trained on", title_justify="left")
+    title = f"{compared.clips} clips that neither was trained on"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for column in ("score", *names, "difference", "95 %", "p"):
         table.add_column(column, justify="left" if column == "score" else "right")
     for row in compared.scores:
