@@ -40,7 +40,7 @@ endif
 run-flow: setup  ## Run the retraining flow (demo corpus made on first use); RECIPE=best ARGS="--corpus PATH"
 	@$(BIN)/mer run $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
 
-test: setup  ## Unit tests but for the long ones (about two minutes on two quiet cores)
+test: setup  ## Unit tests but for the long ones (two to three minutes on two quiet cores)
 	@$(BIN)/python -m pytest -q -n auto -m 'not long and not slow and not nightly and not gpu and not fault'
 
 test-long: setup  ## Unit tests of the files that take most of the time (tests/long_files.txt)
