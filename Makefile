@@ -33,7 +33,7 @@ ifneq ($(HASHES),no)
 	  "platform that lacks one, needs 'make setup HASHES=no', which installs the same versions and does not verify them"; exit 1; }
 endif
 	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt torch
-	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,multilingual,dask,ray,xlsx,docs,dev]'
+	@$(BIN)/python -m pip install -q --no-warn-script-location -c constraints.txt -e '.[servers,dashboard,baichuan,multilingual,dask,ray,xlsx,docs,browser,described,mapie,dev]'
 	@$(BIN)/python -m pip install -q --no-warn-script-location --no-deps -c constraints.txt $(ALONE)
 	@rm -f $(VENV)/.installed-*; touch $(STAMP)
 
