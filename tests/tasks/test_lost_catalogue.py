@@ -250,8 +250,9 @@ def test_a_rebuild_beside_another_store_is_refused(space: Workspace, tmp_path: P
     ("records", "damaged"),
     [
         (SHARD_RECORDS, b'{"checksum": 1, "record": {}}'),
-        (SNAPSHOT_RECORDS, gzip.compress(b"")[:10] + b"\xff" * 20),  # no block of deflate begins so
+        (SNAPSHOT_RECORDS, gzip.compress(b"", mtime=0)[:10] + b"\xff" * 20),  # no block of deflate begins so
     ],
+    ids=["json", "deflate"],
 )
 def test_damaged_and_missing_objects_are_said(space: Workspace, records: str, damaged: bytes) -> None:
     settings, root = space.settings, space.settings.home / "objects"
