@@ -19,13 +19,13 @@ pytestmark = pytest.mark.slow
 CASES = {case.id: case for case in (*NAME_CASES, *TABLE_CASES, *LAYOUT_CASES)}
 CHOSEN = (
     "zeros that a spreadsheet lost",
+    "xlsx with numbers for names",
+)
+AT_NIGHT = (
     "paths of another machine",
     "two rows are near",
     "filename label subject text",
-    "xlsx with numbers for names",
     "EMO-DB with all its classes, without options",
-)
-AT_NIGHT = (
     "NFD on disk",
     "names that begin with -",
     "1 to 9, said",
