@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mer.report.blocks import Bars, Block, Cell, Lines, Remark, Series, Table
 from tasks.report.collected import Collected
 from tasks.report.documents import Document
@@ -92,7 +94,7 @@ def _best(study: Document, name: str, options: list[str]) -> Table:
             + ("" if trials[place]["ended"] else ", given up early"),
             study.figure("trials", place, "waf"),
             study.figure("trials", place, "again") if trials[place]["again"] is not None else "",
-            *(str(trials[place]["options"].get(option, "")) for option in options[:SHOWN_OPTIONS]),
+            *(_option(study, place, option) for option in options[:SHOWN_OPTIONS]),
         )
         for place in shown
     )
@@ -103,6 +105,16 @@ def _best(study: Document, name: str, options: list[str]) -> Table:
         marked=tuple(row for row, place in enumerate(shown) if place == study.value("best")),
         omitted=len(trials) - len(shown),
     )
+
+
+def _option(study: Document, place: int, option: str) -> Cell:
+    """What a trial had: a number names its source as any other does."""
+    text = str(study.value("trials", place, "options").get(option, ""))
+    try:
+        finite = math.isfinite(float(text))
+    except ValueError:
+        finite = False
+    return study.figure("trials", place, "options", option, form="number") if finite else text
 
 
 def _options(study: Document) -> list[str]:
