@@ -47,3 +47,13 @@ def test_a_missing_engine_says_what_to_install(
     monkeypatch.setattr("flows.runners.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=rf"pip install 'mer-pipeline\[{engine}\]'"):
         configured_task_runner(asking_for(engine, tmp_path))
+
+
+def test_dask_does_not_profile_its_workers(tmp_path: Path) -> None:
+    dask = pytest.importorskip("dask", reason="the extra dask is not installed")
+    pytest.importorskip("prefect_dask", reason="the extra dask is not installed")
+    import distributed  # noqa: F401 (its defaults)
+
+    with dask.config.set({"distributed.worker.profile.enabled": True}):
+        configured_task_runner(asking_for("dask", tmp_path))
+        assert dask.config.get("distributed.worker.profile.enabled") is False
