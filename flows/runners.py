@@ -43,8 +43,8 @@ def configured_task_runner(settings: Settings | None = None) -> TaskRunner[Any]:
         import dask
         from prefect_dask import DaskTaskRunner
 
-        # Dask's profiler asks for the frames of all threads a hundred times a second. In early releases of Python 3.11 that waits for
-        # ever where garbage is collected meanwhile and another thread is being started (CPython issue 106883).
+        # Dask's profiler asks for the frames of all threads a hundred times a second. In early releases of Python 3.11 that
+        # waits for ever where garbage is collected meanwhile and another thread is being started (CPython issue 106883).
         dask.config.set({"distributed.worker.profile.enabled": False})
         local = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
         where = {"address": settings.task_cluster} if settings.task_cluster else {"cluster_kwargs": local}
