@@ -54,7 +54,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, d
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("described")
         patch.setenv("MER_HOME", str(folder / "home"))
-        register_small(workspace(), folder / "package")
+        register_small(workspace(), folder / "package", measured=True)
         add_corpus(workspace(), folder / "corpus")
         service = open_service(workspace(), ServiceLimits(request_clips=4, clip_seconds=5))
         assert service.answering is not None
@@ -129,7 +129,7 @@ def check_explored(seen: dict[str, Counter[int]]) -> None:
     assert len(seen) >= 18, sorted(seen)
     for operation in ("predict", "predict/batch", "predict/features", "predict/explain"):
         counts = seen[f"POST /api/{operation}"]
-        assert counts[200] > 1 and counts[422] > 0, (operation, counts)
+        assert counts[200] and counts[422] > 0, (operation, counts)
     refused = {operation for operation, counts in seen.items() if not (counts[200] or counts[201])}
     assert refused <= NEEDS_A_QUEUE, refused
 
