@@ -59,10 +59,20 @@ class Protocol:
             Part(part.title, (row >= 0) & part.train[row], (row >= 0) & part.test[row]) for part in self.parts
         )
         known = tuple(
-            clip if at < 0 else replace(clip, source=self.clips[at].source or clip.source)
+            clip if at < 0 else _completed(clip, self.clips[at])
             for clip, at in zip(clips, found, strict=True)
         )
         return Protocol(known, parts)
+
+
+def _completed(clip: ListedClip, listed: ListedClip) -> ListedClip:
+    """A clip of a corpus with what only the list knows of it; the recording is the list's, as corpora name none."""
+    return replace(
+        clip,
+        speaker=clip.speaker or listed.speaker,
+        source=listed.source or clip.source,
+        emotion=clip.emotion or listed.emotion,
+    )
 
 
 def clips_of_entries(entries: Sequence[CorpusEntry]) -> tuple[ListedClip, ...]:

@@ -187,5 +187,10 @@ def test_a_list_deals_the_clips_of_a_corpus_by_name() -> None:
         [False, False, True, True, *[False] * 4], [True, True, *[False] * 6]
     ]  # fmt: skip
     assert dealt.clips == corpus
+    nobody = [ListedClip(clip.name) for clip in corpus]
+    told = Protocol(listed[:4], dealt.parts).dealt(nobody)
+    assert [clip.speaker for clip in told.clips] == ["s0", "s1", "s2", "s3", "", "", "", ""], (
+        "what only the list knows"
+    )
     with pytest.raises(CorpusError, match="names are those of files"):
         Protocol((ListedClip("other"),), dealt.parts).dealt(corpus)
